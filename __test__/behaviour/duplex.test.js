@@ -1,0 +1,133 @@
+"use strict";
+
+const assert = require("node:assert/strict");
+const http = require("node:http");
+const net = require("node:net");
+const { test } = require("node:test");
+const { RawWebSocket, client, defer, duplexPair, engine, bind, listen, once, path, request } = require("../support");
+
+/** Hands one side of a pair to the http server as a connection and returns the other. */
+function inject({ server }) {
+  const [ours, theirs] = duplexPair();
+  defer(() => ours.destroy());
+  server.emit("connection", theirs);
+  return ours;
+}
+
+const get = (context, target, options) => request({ path: target, createConnection: () => inject(context), ...options });
+
+async function openInjected(context, query) {
+  const connected = once(context.engine, "connection");
+  const target = path(context, { transport: "websocket", ...query });
+  const peer = await RawWebSocket.over(inject(context), target).response();
+  assert.equal(peer.status, 101);
+  assert.match(await peer.packet(), /^0\{"sid"/);
+  return { peer, socket: (await connected)[0] };
+}
+
+test("polling works over connections injected into the http server", async () => {
+  const context = await listen();
+  const connected = once(context.engine, "connection");
+  const { body } = await get(context, path(context));
+  const { sid } = JSON.parse(body.slice(1));
+  const [socket] = await connected;
+  const message = once(socket, "message");
+  const target = path(context, { sid });
+  assert.equal((await get(context, target, { method: "POST", body: "4up" })).body, "ok");
+  assert.deepEqual(await message, ["up"]);
+  socket.send("down");
+  assert.equal((await get(context, target)).body, "4down");
+});
+
+test("a websocket works over an injected connection", async () => {
+  const { peer, socket } = await openInjected(await listen());
+  const message = once(socket, "message");
+  peer.sendText("4up");
+  assert.deepEqual(await message, ["up"]);
+  socket.send("down");
+  socket.send(Buffer.from([1]));
+  assert.equal(await peer.packet(), "4down");
+  assert.deepEqual([...(await peer.frame()).payload], [1]);
+});
+
+test("an injected connection has no remote address", async () => {
+  const { socket } = await openInjected(await listen());
+  assert.equal(socket.remoteAddress, undefined);
+});
+
+test("large messages pass an injected connection both ways", async () => {
+  const { peer, socket } = await openInjected(await listen());
+  const data = Buffer.alloc(500_000, 3);
+  socket.on("message", (received) => socket.send(received));
+  peer.sendBinary(data);
+  assert.ok((await peer.frame()).payload.equals(data));
+});
+
+test("a session moves from polling to an injected websocket", async () => {
+  const context = await listen();
+  const connected = once(context.engine, "connection");
+  const { body } = await get(context, path(context));
+  const { sid } = JSON.parse(body.slice(1));
+  const [socket] = await connected;
+  const target = path(context, { transport: "websocket", sid });
+  const peer = await RawWebSocket.over(inject(context), target).response();
+  peer.sendText("2probe");
+  assert.equal(await peer.packet(), "3probe");
+  const upgraded = once(socket, "upgrade"); // a pair may deliver synchronously
+  peer.sendText("5");
+  await upgraded;
+  socket.send("moved");
+  assert.equal(await peer.packet(), "4moved");
+});
+
+test("close() over an injected websocket sends a close frame and ends it once it is answered", async () => {
+  const { peer, socket } = await openInjected(await listen());
+  socket.close();
+  assert.equal((await peer.closeFrame()).payload.length, 0);
+  peer.sendClose();
+  await peer.end();
+});
+
+test("the end of an injected websocket is a transport close", async () => {
+  const { peer, socket } = await openInjected(await listen());
+  const closed = once(socket, "close");
+  peer.socket.end();
+  assert.deepEqual(await closed, ["transport close", undefined]);
+});
+
+test("an injected websocket that answers no ping times out", async () => {
+  const { peer, socket } = await openInjected(await listen({ pingInterval: 40, pingTimeout: 60 }));
+  assert.equal(await peer.packet(), "2");
+  assert.deepEqual(await once(socket, "close"), ["ping timeout", undefined]);
+});
+
+/** A balancer that reads the first chunk of each connection and hands both on, as @socket.io/sticky does. */
+async function sticky() {
+  const server = http.createServer();
+  const attached = engine.attach(server);
+  defer(() => attached.close());
+  const balancer = net.createServer({ pauseOnConnect: false }, (connection) => {
+    connection.on("error", () => {});
+    connection.once("data", (chunk) => {
+      connection.pause();
+      setImmediate(() => {
+        server.emit("connection", connection);
+        connection.emit("data", chunk);
+        connection.resume();
+      });
+    });
+  });
+  return { engine: attached, server, port: await bind(balancer), path: "/engine.io/" };
+}
+
+for (const transports of [["polling"], ["websocket"], ["polling", "websocket"]]) {
+  test(`the real client works behind a balancer that emits the first chunk itself: ${transports}`, async () => {
+    const context = await sticky();
+    context.engine.on("connection", (socket) => socket.on("message", (data) => socket.send(data)));
+    const peer = client(context, { transports });
+    await once(peer, transports.length > 1 ? "upgrade" : "open");
+    const message = once(peer, "message");
+    peer.send("through");
+    assert.deepEqual(await message, ["through"]);
+  });
+}

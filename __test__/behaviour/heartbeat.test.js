@@ -1,0 +1,234 @@
+"use strict";
+
+const assert = require("node:assert/strict");
+const { test } = require("node:test");
+const { client, delay, improvement, listen, never, once, openPolling, openUpgraded, openWebSocket, record, times, upgradeTo } =
+  require("../support");
+
+/** Fails unless `ms` lies in the window; 15 ms of early firing are forgiven, a busy machine may be late. */
+function within(ms, from, to) {
+  assert.ok(ms >= from - 15 && ms <= to, `${ms} ms is not in ${from}..${to} ms`);
+}
+
+async function since(start, promise) {
+  const value = await promise;
+  return [Date.now() - start, value];
+}
+
+test("the server sends the first ping after pingInterval", async () => {
+  const { peer } = await openWebSocket(await listen({ pingInterval: 200 }));
+  const [ms, packet] = await since(Date.now(), peer.packet());
+  assert.equal(packet, "2");
+  within(ms, 190, 600);
+});
+
+test("the next ping comes pingInterval after the pong", async () => {
+  const { peer } = await openWebSocket(await listen({ pingInterval: 150 }));
+  assert.equal(await peer.packet(), "2");
+  await delay(100);
+  peer.sendText("3");
+  const [ms, packet] = await since(Date.now(), peer.packet());
+  assert.equal(packet, "2");
+  within(ms, 145, 500);
+});
+
+test("a client that pongs stays connected beyond pingInterval + pingTimeout", async () => {
+  const { peer, socket } = await openWebSocket(await listen({ pingInterval: 50, pingTimeout: 100 }));
+  for (let i = 0; i < 6; i++) {
+    assert.equal(await peer.packet(), "2");
+    peer.sendText("3");
+  }
+  assert.equal(socket.readyState, "open");
+});
+
+test("a websocket client that does not pong is closed with ping timeout", async () => {
+  const context = await listen({ pingInterval: 100, pingTimeout: 100 });
+  const { peer, socket } = await openWebSocket(context);
+  const [ms, args] = await since(Date.now(), once(socket, "close"));
+  assert.deepEqual(args, ["ping timeout", undefined]);
+  within(ms, 190, 600);
+  assert.equal(context.engine.clientsCount, 0);
+  assert.equal((await peer.closeFrame()).payload.length, 0);
+});
+
+test("a ping timeout answers the pending poll with a close packet", async () => {
+  const { peer, socket } = await openPolling(await listen({ pingInterval: 50, pingTimeout: 150 }));
+  assert.equal((await peer.poll()).body, "2");
+  const { response } = await peer.pendingPoll();
+  const [reason] = await once(socket, "close");
+  assert.equal(reason, "ping timeout");
+  assert.equal((await response).body, "1");
+});
+
+test("a polling client that never polls is closed with ping timeout", async () => {
+  const context = await listen({ pingInterval: 100, pingTimeout: 100 });
+  const { peer, socket } = await openPolling(context);
+  const [ms, args] = await since(Date.now(), once(socket, "close"));
+  assert.deepEqual(args, ["ping timeout", undefined]);
+  within(ms, 180, 600);
+  assert.equal((await peer.poll()).status, 400);
+});
+
+test("the pending poll is answered with the ping", async () => {
+  const { peer, socket } = await openPolling(await listen({ pingInterval: 100 }));
+  assert.equal((await peer.poll()).body, "2");
+  const heartbeat = once(socket, "heartbeat");
+  await peer.post("3");
+  await heartbeat;
+});
+
+test("a pong is a packet event and then a heartbeat event, without arguments", async () => {
+  const { peer, socket } = await openWebSocket(await listen({ pingInterval: 50 }));
+  const events = record(socket, ["packet", "heartbeat", "data", "message"]);
+  await peer.packet();
+  const heartbeat = once(socket, "heartbeat");
+  peer.sendText("3");
+  await heartbeat;
+  assert.deepEqual(events, [["packet", { type: "pong" }], ["heartbeat"]]);
+});
+
+test("the data of a pong is ignored", async () => {
+  const { peer, socket } = await openWebSocket(await listen({ pingInterval: 50 }));
+  await peer.packet();
+  const heartbeat = once(socket, "heartbeat");
+  peer.sendText("3whatever");
+  assert.deepEqual(await heartbeat, []);
+  assert.equal(socket.readyState, "open");
+});
+
+test("a ping is created, flushed and drained like any packet", async () => {
+  const { peer, socket } = await openWebSocket(await listen({ pingInterval: 60 }));
+  const events = record(socket, ["packetCreate", "flush", "drain"], (event, packet) =>
+    event === "packetCreate" ? [event, packet.type] : [event],
+  );
+  const drained = once(socket, "drain");
+  assert.equal(await peer.packet(), "2");
+  await drained;
+  assert.deepEqual(events, [["packetCreate", "ping"], ["flush"], ["drain"]]);
+});
+
+test("a pong nobody asked for is a heartbeat and postpones the next ping", async () => {
+  const { peer, socket } = await openWebSocket(await listen({ pingInterval: 200 }));
+  const created = record(socket, "packetCreate");
+  await delay(120);
+  const heartbeat = once(socket, "heartbeat");
+  peer.sendText("3");
+  await heartbeat;
+  await delay(120); // 240 ms after the opening, 120 ms after the pong
+  assert.deepEqual(created, []);
+  assert.equal(await peer.packet(), "2");
+});
+
+test("the first packet during the wait for a pong extends the deadline once", async () => {
+  const { peer, socket } = await openWebSocket(await listen({ pingInterval: 50, pingTimeout: 200 }));
+  const closed = once(socket, "close");
+  assert.equal(await peer.packet(), "2");
+  const start = Date.now();
+  const chatter = setInterval(() => peer.sendText("4busy"), 40); // the first after 40 ms
+  await delay(1);
+  const [ms, [reason]] = await since(start, closed);
+  clearInterval(chatter);
+  assert.equal(reason, "ping timeout");
+  within(ms, 225, 600);
+});
+
+test("ping frames of the websocket do not count as heartbeats", async () => {
+  const { peer, socket } = await openWebSocket(await listen({ pingInterval: 50, pingTimeout: 150 }));
+  const chatter = setInterval(() => peer.sendFrame({ opcode: 9 }), 30);
+  const [ms, [reason]] = await since(Date.now(), once(socket, "close"));
+  clearInterval(chatter);
+  assert.equal(reason, "ping timeout");
+  within(ms, 180, 600);
+});
+
+test("pings go on over the websocket after an upgrade", async () => {
+  const { peer, socket } = await openUpgraded(await listen({ pingInterval: 150, pingTimeout: 200 }));
+  for (let i = 0; i < 2; i++) {
+    assert.equal(await peer.packet(), "2");
+    const heartbeat = once(socket, "heartbeat");
+    peer.sendText("3");
+    await heartbeat;
+  }
+  const closed = once(socket, "close");
+  assert.equal(await peer.packet(), "2");
+  assert.equal((await closed)[0], "ping timeout");
+});
+
+test("a slow upgrade does not disturb the heartbeat", async () => {
+  const context = await listen({ pingInterval: 80, pingTimeout: 500 });
+  const { peer: polling, socket } = await openPolling(context);
+  const peer = await upgradeTo(context, polling.sid);
+  peer.sendText("2probe");
+  await peer.packet();
+  assert.equal((await polling.poll()).body.split("\x1e").pop(), "2");
+  await polling.post("3");
+  peer.sendText("5");
+  await once(socket, "upgrade");
+  assert.equal(await peer.packet(), "2");
+  peer.sendText("3");
+  await once(socket, "heartbeat");
+  assert.equal(socket.readyState, "open");
+});
+
+test("a ping timeout while upgrading closes the new connection", async () => {
+  const context = await listen({ pingInterval: 50, pingTimeout: 100 });
+  const { peer: polling, socket } = await openPolling(context);
+  const closed = once(socket, "close");
+  const peer = await upgradeTo(context, polling.sid);
+  peer.sendText("2probe");
+  await peer.closeFrame();
+  assert.equal((await closed)[0], "ping timeout");
+});
+
+test("a closing session can still end with ping timeout", async () => {
+  const { socket } = await openPolling(await listen({ pingInterval: 50, pingTimeout: 100 }));
+  socket.close();
+  assert.deepEqual(await once(socket, "close"), ["ping timeout", undefined]);
+});
+
+test("a closed session sends no ping", async () => {
+  const { peer, socket } = await openWebSocket(await listen({ pingInterval: 50 }));
+  socket.close();
+  await peer.closeFrame();
+  await never(socket, "packetCreate", 120);
+});
+
+test("the real client answers the pings on both transports", async () => {
+  for (const transports of [["polling"], ["websocket"]]) {
+    const context = await listen({ pingInterval: 60, pingTimeout: 1000 });
+    const connected = once(context.engine, "connection");
+    client(context, { transports });
+    const [socket] = await connected;
+    await times(socket, "heartbeat", 3);
+    assert.equal(socket.readyState, "open");
+  }
+});
+
+test("server.opts.pingInterval can be changed for the sessions to come", async () => {
+  const context = await listen();
+  context.engine.opts.pingInterval = 50;
+  const { peer, open } = await openWebSocket(context);
+  assert.equal(open.pingInterval, 50);
+  assert.equal(await peer.packet(), "2");
+});
+
+test("sessions time out independently of each other", async () => {
+  const context = await listen({ pingInterval: 60, pingTimeout: 100 });
+  const { peer, socket } = await openWebSocket(context);
+  peer.socket.on("data", () => peer.sendText("3"));
+  const { socket: silent } = await openWebSocket(context);
+  assert.equal((await once(silent, "close"))[0], "ping timeout");
+  assert.equal(socket.readyState, "open");
+});
+
+improvement("D-6: heartbeat around upgrades", "a ping outstanding at the upgrade keeps its deadline", async () => {
+  const context = await listen({ pingInterval: 50, pingTimeout: 300 });
+  const { peer: polling, socket } = await openPolling(context);
+  assert.equal((await polling.poll()).body, "2");
+  const peer = await upgradeTo(context, polling.sid);
+  peer.sendText("2probe");
+  await peer.packet();
+  peer.sendText("5");
+  await once(socket, "upgrade");
+  assert.equal((await once(socket, "close", 1500))[0], "ping timeout");
+});

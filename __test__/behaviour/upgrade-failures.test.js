@@ -1,0 +1,176 @@
+"use strict";
+
+const assert = require("node:assert/strict");
+const { test } = require("node:test");
+const { RawWebSocket, client, eventually, frame, listen, once, openPolling, openProbing, openUpgraded, path, record, request, upgradeTo } =
+  require("../support");
+
+for (const [what, bytes] of [
+  ["a plain ping", frame({ payload: "2" })],
+  ["a probe with other data", frame({ payload: "2wrong" })],
+  ["a pong", frame({ payload: "3probe" })],
+  ["a message", frame({ payload: "4hello" })],
+  ["a close packet", frame({ payload: "1" })],
+  ["an unknown packet", frame({ payload: "9" })],
+  ["an empty frame", frame({ payload: "" })],
+  ["a binary frame", frame({ opcode: 2, payload: "x" })],
+]) {
+  test(`${what} instead of a probe cancels the upgrade; the session stays on polling`, async () => {
+    const context = await listen();
+    const { peer: polling, socket } = await openPolling(context);
+    const events = record(socket, ["packet", "message", "upgrade", "close"]);
+    const peer = await upgradeTo(context, polling.sid);
+    peer.write(bytes);
+    const { payload } = await peer.closeFrame();
+    assert.equal(payload.length, 0);
+    assert.deepEqual(events, []);
+    await eventually(() => socket.upgrading, false);
+    socket.send("alive");
+    assert.equal((await polling.poll()).body, "4alive");
+  });
+}
+
+test("an upgrade can be tried again after a failed one", async () => {
+  const context = await listen();
+  const { peer: polling, socket } = await openPolling(context);
+  const first = await upgradeTo(context, polling.sid);
+  first.sendText("2wrong");
+  await first.closeFrame();
+  const second = await upgradeTo(context, polling.sid);
+  second.sendText("2probe");
+  assert.equal(await second.packet(), "3probe");
+  second.sendText("5");
+  await once(socket, "upgrade");
+  assert.equal(socket.transport.name, "websocket");
+});
+
+for (const [how, abort] of [
+  ["is reset", (peer) => peer.reset()],
+  ["ends", (peer) => peer.socket.end()],
+  ["is closed", (peer) => peer.sendClose(1000)],
+]) {
+  test(`the session stays on polling when the probing connection ${how}`, async () => {
+    const { polling, peer, socket } = await openProbing(await listen());
+    const events = record(socket, ["close", "upgrade", "packet"]);
+    abort(peer);
+    await eventually(() => socket.upgrading, false);
+    assert.deepEqual(events, []);
+    socket.send("alive");
+    assert.equal((await polling.poll()).body, "4alive");
+  });
+}
+
+test("an invalid frame on the probing connection gets its close code and leaves the session alone", async () => {
+  const { peer, socket, polling } = await openProbing(await listen());
+  const events = record(socket, ["close", "packet"]);
+  peer.sendFrame({ opcode: 3 });
+  assert.equal((await peer.closeFrame()).code, 1002);
+  assert.deepEqual(events, []);
+  socket.send("alive");
+  assert.equal((await polling.poll()).body, "4alive");
+});
+
+test("an upgrade that is not completed within upgradeTimeout is given up", async () => {
+  const context = await listen({ upgradeTimeout: 150 });
+  const { peer: polling, socket } = await openPolling(context);
+  const peer = await upgradeTo(context, polling.sid);
+  const started = Date.now();
+  const { payload } = await peer.closeFrame();
+  assert.equal(payload.length, 0);
+  assert.ok(Date.now() - started >= 100);
+  await eventually(() => socket.upgrading, false);
+  assert.equal(socket.readyState, "open");
+});
+
+test("a probe does not extend the upgradeTimeout", async () => {
+  const { peer, socket } = await openProbing(await listen({ upgradeTimeout: 150 }));
+  await peer.closeFrame();
+  await eventually(() => socket.upgrading, false);
+  assert.equal(socket.transport.name, "polling");
+});
+
+test("a second websocket while one is upgrading is closed", async () => {
+  const context = await listen();
+  const { polling, socket } = await openProbing(context);
+  const second = await upgradeTo(context, polling.sid);
+  assert.equal(second.status, 101);
+  assert.equal((await second.closeFrame()).payload.length, 0);
+  assert.equal(socket.upgrading, true);
+});
+
+test("a second websocket after the upgrade is closed", async () => {
+  const context = await listen();
+  const { polling, peer, socket } = await openUpgraded(context);
+  const second = await upgradeTo(context, polling.sid);
+  assert.equal((await second.closeFrame()).payload.length, 0);
+  socket.send("still here");
+  assert.equal(await peer.packet(), "4still here");
+});
+
+test("the session's close during an upgrade closes the new connection too", async () => {
+  const context = await listen();
+  const { peer, socket } = await openProbing(context);
+  const closed = once(socket, "close");
+  socket.close(true);
+  await closed;
+  await peer.closeFrame();
+  assert.equal(context.engine.clientsCount, 0);
+});
+
+test("the client's close over polling during an upgrade closes the new connection too", async () => {
+  const { peer, polling, socket } = await openProbing(await listen());
+  const closed = once(socket, "close");
+  await polling.post("1");
+  assert.equal((await closed)[0], "transport close");
+  await peer.closeFrame();
+});
+
+test("close() during an upgrade that then completes flushes, and closes the websocket", async () => {
+  const { peer, socket } = await openProbing(await listen());
+  const events = record(socket, ["upgrade", "close"], (event, arg) => (event === "close" ? [event, arg] : [event]));
+  socket.send("last words");
+  socket.close();
+  assert.equal(socket.readyState, "closing");
+  const closed = once(socket, "close");
+  peer.sendText("5");
+  await closed;
+  assert.deepEqual(events, [["upgrade"], ["close", "forced close"]]);
+  assert.equal(await peer.packet(), "4last words");
+  assert.equal((await peer.frame()).opcode, 8);
+});
+
+test("a websocket of another protocol revision is refused", async () => {
+  const context = await listen({ allowEIO3: true });
+  const { peer: polling, socket } = await openPolling(context);
+  const errors = record(context.engine, "connection_error", (_, e) => e.context);
+  const target = path(context, { EIO: "3", transport: "websocket", sid: polling.sid });
+  const peer = await RawWebSocket.request(context.port, target);
+  await peer.end();
+  assert.match(peer.text, /^HTTP\/1\.1 400 Bad Request\r\n[^]*\r\n\r\nBad request$/);
+  assert.deepEqual(errors, [{ name: "PROTOCOL_MISMATCH", protocol: 3, previousProtocol: 4 }]);
+  assert.equal(socket.readyState, "open");
+});
+
+test("the real client stays on polling when the upgrade is refused", async () => {
+  const context = await listen();
+  context.server.removeAllListeners("upgrade");
+  context.server.on("upgrade", (req, socket) => socket.destroy());
+  const connected = once(context.engine, "connection");
+  const peer = client(context);
+  await once(peer, "upgradeError");
+  const [socket] = await connected;
+  const message = once(peer, "message");
+  socket.send("still polling");
+  assert.deepEqual(await message, ["still polling"]);
+  assert.equal(peer.transport.name, "polling");
+});
+
+test("a sid of a closed session cannot be upgraded", async () => {
+  const context = await listen();
+  const { peer: polling } = await openPolling(context);
+  await polling.post("1");
+  const peer = await RawWebSocket.request(context.port, path(context, { transport: "websocket", sid: polling.sid }));
+  await peer.end();
+  assert.match(peer.text, /\r\n\r\nSession ID unknown$/);
+  assert.equal((await request({ port: context.port, path: path(context) })).status, 200);
+});

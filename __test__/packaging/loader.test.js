@@ -1,0 +1,152 @@
+'use strict'
+
+// lib/native.js in a package folder of its own, with and without something to load.
+
+const assert = require('node:assert')
+const { spawnSync } = require('node:child_process')
+const fs = require('node:fs')
+const path = require('node:path')
+const { test } = require('node:test')
+const { hostPlatform } = require('../../scripts/build')
+const { platforms } = require('../../scripts/platforms')
+const { scratchFolder } = require('./scratch')
+
+const root = path.join(__dirname, '../..')
+const { version } = require('../../package.json')
+const host = hostPlatform()
+
+test('a missing library is an error that names the platform, the package and the fix', () => {
+  const { error } = load(packageFolder())
+  assert.equal(error.code, 'ERR_ENGINE_IO_NATIVE_NOT_FOUND')
+  assert.equal(error.cause, 'MODULE_NOT_FOUND')
+  for (const part of [
+    `platform ${process.platform}`,
+    `arch ${process.arch}`,
+    ...(process.platform === 'linux' ? [host.endsWith('musl') ? 'libc musl' : 'libc glibc'] : []),
+    `"engine.io-native-${host}"`,
+    `npm install engine.io-native-${host}@${version}`,
+    'npm run build',
+    'package-lock.json',
+  ]) {
+    assert.ok(error.message.includes(part), `"${part}" is in:\n${error.message}`)
+  }
+})
+
+test('the platform package is loaded', () => {
+  const folder = packageFolder()
+  installPlatformPackage(folder, version)
+  assert.deepEqual(load(folder), { loaded: 'platform package' })
+})
+
+test('a platform package of another version is refused', () => {
+  const folder = packageFolder()
+  installPlatformPackage(folder, '6.6.11')
+  const { error } = load(folder)
+  assert.equal(error.code, 'ERR_ENGINE_IO_NATIVE_VERSION_MISMATCH')
+  assert.match(error.message, /@6\.6\.11/)
+})
+
+test('a build in the package folder goes before the platform package, and a broken one is named', () => {
+  const folder = packageFolder()
+  installPlatformPackage(folder, version)
+  const local = path.join(folder, `engine.io-native.${host}.node`)
+  fs.writeFileSync(local, 'not a library')
+  const { error } = load(folder)
+  assert.equal(error.code, 'ERR_ENGINE_IO_NATIVE_LOAD_FAILED')
+  assert.ok(error.message.includes(fs.realpathSync(local)))
+  assert.equal(error.cause, 'ERR_DLOPEN_FAILED')
+})
+
+test('ENGINE_IO_NATIVE_LIBRARY_PATH goes before everything', () => {
+  const folder = packageFolder()
+  fs.writeFileSync(path.join(folder, 'other.js'), "module.exports = 'the other one'")
+  const env = { ENGINE_IO_NATIVE_LIBRARY_PATH: 'other.js' }
+  assert.deepEqual(load(folder, { env }), { loaded: 'the other one' })
+})
+
+test('ENGINE_IO_NATIVE_LIBRARY_PATH that does not exist is named', () => {
+  const { error } = load(packageFolder(), { env: { ENGINE_IO_NATIVE_LIBRARY_PATH: '/nowhere/at-all.node' } })
+  assert.equal(error.code, 'ERR_ENGINE_IO_NATIVE_NOT_FOUND')
+  assert.match(error.message, /\/nowhere\/at-all\.node.*ENGINE_IO_NATIVE_LIBRARY_PATH/)
+})
+
+for (const { name, os, cpu, libc } of platforms) {
+  test(`${name} is looked for on ${os} ${cpu}${libc ? ` with ${libc}` : ''}`, () => {
+    const { error } = load(packageFolder(), { preload: pretend({ os, cpu, libc }) })
+    assert.match(error.message, new RegExp(`"engine\\.io-native-${name}"`))
+    assert.match(error.message, new RegExp(`npm install engine\\.io-native-${name}@`))
+  })
+}
+
+test('a platform without a package is told to build', () => {
+  const { error } = load(packageFolder(), { preload: pretend({ os: 'freebsd', cpu: 'x64' }) })
+  assert.equal(error.code, 'ERR_ENGINE_IO_NATIVE_NOT_FOUND')
+  assert.match(error.message, /No package is published for this platform/)
+  assert.ok(!error.message.includes('npm install'))
+})
+
+test('the C library is found without looking up network names', () => {
+  const preload = `${pretend({ os: 'linux', cpu: 'x64', libc: 'musl' })}
+    const { getReport } = process.report
+    process.report.getReport = () => {
+      if (!process.report.excludeNetwork) throw new Error('with network')
+      return getReport()
+    }
+    process.on('exit', () => {
+      if (process.report.excludeNetwork) console.error('excludeNetwork was not restored')
+    })`
+  const { error, stderr } = load(packageFolder(), { preload })
+  assert.match(error.message, /libc musl/)
+  assert.equal(stderr, undefined)
+})
+
+test('without a report, ldd tells the C library', { skip: process.platform !== 'linux' && 'Linux only' }, () => {
+  const preload = "process.report.getReport = () => { throw new Error('no report') }"
+  const { error } = load(packageFolder(), { preload })
+  assert.ok(error.message.includes(host))
+})
+
+/** A folder with just the loader and its manifest. */
+function packageFolder() {
+  const folder = scratchFolder()
+  fs.mkdirSync(path.join(folder, 'lib'))
+  fs.copyFileSync(path.join(root, 'lib/native.js'), path.join(folder, 'lib/native.js'))
+  fs.copyFileSync(path.join(root, 'package.json'), path.join(folder, 'package.json'))
+  return folder
+}
+
+/** A platform package whose "library" is a script, which `require` loads as well. */
+function installPlatformPackage(folder, version) {
+  const name = `engine.io-native-${host}`
+  const target = path.join(folder, 'node_modules', name)
+  fs.mkdirSync(target, { recursive: true })
+  fs.writeFileSync(path.join(target, 'package.json'), JSON.stringify({ name, version, main: 'library.js' }))
+  fs.writeFileSync(path.join(target, 'library.js'), "module.exports = 'platform package'")
+}
+
+/** Loads lib/native.js in a process of its own and tells what came of it. */
+function load(folder, { env, preload = '' } = {}) {
+  const program = `${preload}
+    let result
+    try {
+      result = { loaded: require('./lib/native.js') }
+    } catch ({ code, message, cause }) {
+      result = { error: { code, message, cause: cause && cause.code } }
+    }
+    console.log(JSON.stringify(result))`
+  const { stdout, stderr } = spawnSync(process.execPath, ['-e', program], {
+    cwd: folder,
+    encoding: 'utf8',
+    env: { ...process.env, ...env },
+  })
+  return { ...JSON.parse(stdout), ...(stderr && { stderr }) }
+}
+
+function pretend({ os, cpu, libc }) {
+  const header = libc === 'glibc' ? { glibcVersionRuntime: '2.36' } : {}
+  const sharedObjects = libc === 'musl' ? ['/lib/ld-musl-x86_64.so.1'] : []
+  return `
+    Object.defineProperty(process, 'platform', { value: '${os}' })
+    Object.defineProperty(process, 'arch', { value: '${cpu}' })
+    process.report.getReport = () => (${JSON.stringify({ header, sharedObjects })})`
+}

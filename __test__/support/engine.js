@@ -1,0 +1,23 @@
+"use strict";
+
+// The one switch of the suite: ENGINE=upstream loads the original, anything else the package itself.
+const upstream = process.env.ENGINE === "upstream";
+
+if (upstream) {
+  // The original waits up to 30 s, with a timer that keeps the process alive, for a peer that is gone
+  // (BEHAVIOUR D-4). Without this each file that closes a session abruptly would end 30 s late.
+  const { setTimeout } = globalThis;
+  const patched = (callback, ms, ...args) => {
+    const timer = setTimeout(callback, ms, ...args);
+    return ms === 30000 ? timer.unref() : timer;
+  };
+  globalThis.setTimeout = patched;
+  Object.defineProperties(patched, Object.getOwnPropertyDescriptors(setTimeout));
+}
+
+module.exports = {
+  upstream,
+  /** What `import()` and child processes use: the package refers to itself by its own name. */
+  specifier: upstream ? "engine.io" : "engine.io-native",
+  engine: require(upstream ? "engine.io" : "../.."),
+};

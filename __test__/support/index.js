@@ -1,0 +1,15 @@
+"use strict";
+
+module.exports = {
+  ...require("./cleanup"),
+  ...require("./engine"),
+  ...require("./events"),
+  ...require("./http"),
+  ...require("./improvement"),
+  ...require("./peers"),
+  ...require("./server"),
+  ...require("./tcp"),
+  ...require("./websocket"),
+  ...require("./child"),
+  ...require("./duplex"),
+};

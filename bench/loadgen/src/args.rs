@@ -1,0 +1,77 @@
+//! Command line: `loadgen SCENARIO --port N [--key value ...]`.
+
+pub struct Args {
+    pub scenario: String,
+    pub port: u16,
+    pub path: String,
+    pub conns: usize,
+    pub size: usize,
+    pub inflight: usize,
+    pub binary: bool,
+    /// Socket.IO framing on top: CONNECT to the default namespace, event "m".
+    pub sio: bool,
+    /// Plain WebSocket peer: no open packet, no packet types.
+    pub raw: bool,
+    pub warmup: f64,
+    pub duration: f64,
+    /// Server process whose CPU is read at the very start and end of the measured interval.
+    pub server_pid: i32,
+    pub ack_every: usize,
+    pub steps: Vec<usize>,
+}
+
+pub fn parse(argv: &[String]) -> Result<Args, String> {
+    let mut a = Args {
+        scenario: argv.first().cloned().ok_or("usage: loadgen SCENARIO --port N [...]")?,
+        port: 0,
+        path: "/engine.io/".into(),
+        conns: 100,
+        size: 64,
+        inflight: 1,
+        binary: false,
+        sio: false,
+        raw: false,
+        warmup: 1.0,
+        duration: 2.0,
+        server_pid: 0,
+        ack_every: 100,
+        steps: vec![],
+    };
+    let mut it = argv[1..].iter();
+    while let Some(k) = it.next() {
+        match k.as_str() {
+            "--binary" => a.binary = true,
+            "--sio" => a.sio = true,
+            "--raw" => a.raw = true,
+            _ => {
+                let v = it.next().ok_or(format!("{k} needs a value"))?;
+                fn n<T: std::str::FromStr>(k: &str, v: &str) -> Result<T, String> {
+                    v.parse().map_err(|_| format!("bad value for {k}: {v}"))
+                }
+                match k.as_str() {
+                    "--port" => a.port = n(k, v)?,
+                    "--path" => a.path = v.clone(),
+                    "--conns" => a.conns = n(k, v)?,
+                    "--size" => a.size = n(k, v)?,
+                    "--inflight" => a.inflight = n(k, v)?,
+                    "--warmup" => a.warmup = n(k, v)?,
+                    "--duration" => a.duration = n(k, v)?,
+                    "--server-pid" => a.server_pid = n(k, v)?,
+                    "--ack-every" => a.ack_every = n(k, v)?,
+                    "--steps" => a.steps = v.split(',').map(|x| n(k, x)).collect::<Result<_, _>>()?,
+                    _ => return Err(format!("unknown option {k}")),
+                }
+            }
+        }
+    }
+    if a.port == 0 {
+        return Err("--port is needed".into());
+    }
+    if a.size < 5 {
+        return Err("--size must be at least 5".into());
+    }
+    if let Some(last) = a.steps.last() {
+        a.conns = *last;
+    }
+    Ok(a)
+}

@@ -1,0 +1,43 @@
+//! As much of an HTTP/1.1 client as keep-alive polling needs.
+
+pub fn head_end(buf: &[u8]) -> Option<usize> {
+    buf.windows(4).position(|w| w == b"\r\n\r\n").map(|p| p + 4)
+}
+
+pub struct Response {
+    pub status: u16,
+    pub body: std::ops::Range<usize>,
+    /// Bytes of the whole response.
+    pub len: usize,
+}
+
+fn header<'a>(head: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    for line in head.split(|b| *b == b'\n') {
+        if line.len() > name.len() && line[name.len()] == b':' && line[..name.len()].eq_ignore_ascii_case(name) {
+            return Some(line[name.len() + 1..].trim_ascii());
+        }
+    }
+    None
+}
+
+/// The next whole response, or None when more bytes are needed.
+pub fn response(buf: &[u8]) -> Result<Option<Response>, String> {
+    let Some(end) = head_end(buf) else { return Ok(None) };
+    let head = &buf[..end];
+    if head.len() < 12 || !head.starts_with(b"HTTP/1.1 ") {
+        return Err("not an HTTP/1.1 response".into());
+    }
+    let status = std::str::from_utf8(&head[9..12]).ok().and_then(|s| s.parse().ok()).ok_or("bad status line")?;
+    if header(head, b"connection").is_some_and(|v| v.eq_ignore_ascii_case(b"close")) {
+        return Err("the server closed a keep-alive connection".into());
+    }
+    let Some(len) = header(head, b"content-length") else {
+        return Err("response without Content-Length".into());
+    };
+    let len: usize =
+        std::str::from_utf8(len).ok().and_then(|s| s.parse().ok()).ok_or("bad Content-Length")?;
+    if buf.len() < end + len {
+        return Ok(None);
+    }
+    Ok(Some(Response { status, body: end..end + len, len: end + len }))
+}

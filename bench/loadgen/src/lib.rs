@@ -1,0 +1,18 @@
+//! Engine.IO load generator. One thread, raw epoll, no allocation on the hot path.
+//!
+//! `net` sockets and epoll · `ws` frames and the upgrade · `http` keep-alive requests · `payload` what is sent and
+//! expected back · `hist` latencies · `proc` the server's CPU from outside · `ctx` phases, errors and the result ·
+//! `scenario_ws`, `scenario_connect`, `scenario_polling` the workloads.
+
+pub mod args;
+pub mod ctx;
+pub mod hist;
+pub mod http;
+pub mod net;
+pub mod payload;
+pub mod proc;
+pub mod scenario_connect;
+pub mod scenario_polling;
+pub mod scenario_ws;
+pub mod sha1;
+pub mod ws;

@@ -1,0 +1,52 @@
+//! What is sent and what must come back. A pool of different messages with prebuilt masked frames; the message of
+//! connection c with sequence number s is variant (c + s) mod pool, so a loss, a swap or a stranger's message shows.
+
+use crate::args::Args;
+use crate::ws::{self, Rng};
+
+pub struct Pool {
+    /// Engine.IO encoded (with the packet type where there is one), as it must come back.
+    pub plain: Vec<Vec<u8>>,
+    /// The same as masked frames.
+    pub frames: Vec<Vec<u8>>,
+    pub opcode: u8,
+}
+
+impl Pool {
+    pub fn new(a: &Args, rng: &mut Rng) -> Pool {
+        let n = if a.size <= 4096 { 61 } else { 17 }.max(a.inflight * 2 + 1);
+        let opcode = if a.binary { ws::BINARY } else { ws::TEXT };
+        let mut plain = Vec::new();
+        for v in 0..n {
+            let mut body: Vec<u8> = Vec::with_capacity(a.size);
+            if a.binary {
+                body.extend_from_slice(&(v as u32).to_be_bytes());
+                while body.len() < a.size {
+                    body.extend_from_slice(&rng.next_u32().to_ne_bytes());
+                }
+            } else {
+                body.extend_from_slice(format!("{v:04} ").as_bytes());
+                const T: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 .";
+                while body.len() < a.size {
+                    body.push(T[rng.next_u32() as usize & 63]);
+                }
+            }
+            body.truncate(a.size);
+            plain.push(if a.binary {
+                body
+            } else if a.sio {
+                [b"42[\"m\",\"", &body[..], b"\"]"].concat()
+            } else if a.raw {
+                body
+            } else {
+                [b"4", &body[..]].concat()
+            });
+        }
+        let frames = plain.iter().map(|p| ws::masked(rng, opcode, p)).collect();
+        Pool { plain, frames, opcode }
+    }
+    #[inline]
+    pub fn variant(&self, conn: usize, seq: u64) -> usize {
+        (conn as u64 + seq) as usize % self.plain.len()
+    }
+}

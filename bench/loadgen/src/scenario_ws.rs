@@ -1,0 +1,431 @@
+//! Everything that lives on open WebSockets: echo, receive, broadcast, hold.
+
+use crate::ctx::{Ctx, Scenario};
+use crate::net::{self, Io, Sock};
+use crate::payload::Pool;
+use crate::ws::{self, Rng, Upgrade};
+
+#[derive(PartialEq, Clone, Copy)]
+enum State {
+    Connecting,
+    Upgrading,
+    /// Waits for the open packet (and for Socket.IO's answer to CONNECT).
+    Opening,
+    Open,
+    Dead,
+}
+
+struct Conn {
+    sock: Sock,
+    state: State,
+    /// Messages sent / received (receive: blocks sent / acknowledged).
+    sent: u64,
+    got: u64,
+    /// When each message in flight left, by sequence number.
+    left: Vec<u64>,
+}
+
+#[derive(PartialEq)]
+enum Kind {
+    Echo,
+    Receive,
+    Broadcast,
+    Hold,
+}
+
+pub struct Ws {
+    kind: Kind,
+    conns: Vec<Conn>,
+    pool: Pool,
+    upgrade: Upgrade,
+    pong: Vec<u8>,
+    sio_connect: Vec<u8>,
+    rng: Rng,
+    open: usize,
+    scratch: Vec<u8>,
+    /// receive: a run of `ack_every` frames, sent as one.
+    block: Vec<u8>,
+    /// broadcast: round in progress, when its trigger left, deliveries still due.
+    round: u64,
+    round_left: u64,
+    due: usize,
+}
+
+/// receive: blocks a client may have unacknowledged.
+const WINDOW: u64 = 3;
+
+impl Ws {
+    pub fn new(c: &mut Ctx) -> Ws {
+        let mut rng = Rng::new();
+        let pool = Pool::new(&c.args, &mut rng);
+        let kind = match c.args.scenario.as_str() {
+            "echo" => Kind::Echo,
+            "receive" => Kind::Receive,
+            "broadcast" => Kind::Broadcast,
+            _ => Kind::Hold,
+        };
+        let mut block = vec![];
+        if kind == Kind::Receive {
+            for i in 0..c.args.ack_every {
+                // Fresh masks throughout; contents cycle through the pool.
+                block.extend(ws::masked(&mut rng, pool.opcode, &pool.plain[i % pool.plain.len()]));
+            }
+        }
+        let upgrade = Upgrade::new(&mut rng, &c.args.path, c.args.port);
+        Ws {
+            kind,
+            conns: vec![],
+            upgrade,
+            pong: ws::masked(&mut rng, ws::TEXT, b"3"),
+            sio_connect: ws::masked(&mut rng, ws::TEXT, b"40"),
+            pool,
+            rng,
+            open: 0,
+            scratch: vec![],
+            block,
+            round: 0,
+            round_left: 0,
+            due: 0,
+        }
+    }
+
+    #[cold]
+    fn lost(&mut self, c: &mut Ctx, i: usize, why: &str) {
+        let conn = &mut self.conns[i];
+        if conn.state == State::Dead {
+            return;
+        }
+        conn.state = State::Dead;
+        net::close(conn.sock.fd);
+        c.error(format!("connection {i}: {why}"));
+        c.fatal = true;
+    }
+
+    fn write(&mut self, c: &mut Ctx, i: usize, what: What) {
+        let data = match what {
+            What::Upgrade => &self.upgrade.request,
+            What::Pong => &self.pong,
+            What::SioConnect => &self.sio_connect,
+            What::Scratch => &self.scratch,
+            What::Block => &self.block,
+            What::Variant(v) => &self.pool.frames[v],
+        };
+        if let Err(e) = self.conns[i].sock.send(&c.ep, i as u64, data) {
+            self.lost(c, i, &e.to_string());
+        }
+    }
+
+    /// Echo: `n` next messages of a connection, in one write.
+    fn send_next(&mut self, c: &mut Ctx, i: usize, n: usize, now: u64) {
+        let mut v = 0;
+        let batch = n > 1;
+        if batch {
+            self.scratch.clear();
+        }
+        for _ in 0..n {
+            let conn = &mut self.conns[i];
+            v = self.pool.variant(i, conn.sent);
+            let slots = conn.left.len() as u64;
+            conn.left[(conn.sent % slots) as usize] = now;
+            conn.sent += 1;
+            if batch {
+                self.scratch.extend_from_slice(&self.pool.frames[v]);
+            }
+        }
+        self.write(c, i, if batch { What::Scratch } else { What::Variant(v) });
+    }
+
+    fn send_block(&mut self, c: &mut Ctx, i: usize) {
+        while c.running {
+            let conn = &mut self.conns[i];
+            if conn.sock.blocked() || conn.sent - conn.got >= WINDOW || conn.state != State::Open {
+                return;
+            }
+            conn.left[(conn.sent % WINDOW) as usize] = net::now();
+            conn.sent += 1;
+            self.write(c, i, What::Block);
+        }
+    }
+
+    fn trigger(&mut self, c: &mut Ctx) {
+        self.due = self.conns.len();
+        self.round_left = net::now();
+        let v = self.pool.variant(0, self.round);
+        self.write(c, 0, What::Variant(v));
+    }
+
+    /// One message from the server. Returns how many messages may follow (echo).
+    #[inline]
+    fn message(&mut self, c: &mut Ctx, i: usize, opcode: u8, p: &[u8], now: u64) -> usize {
+        match self.kind {
+            Kind::Echo => {
+                let conn = &mut self.conns[i];
+                if conn.got == conn.sent {
+                    c.error("a message nobody sent");
+                    return 0;
+                }
+                let want = &self.pool.plain[self.pool.variant(i, conn.got)];
+                if opcode != self.pool.opcode || p != &want[..] {
+                    self.mismatch(c, i, p);
+                    return 0;
+                }
+                let slots = conn.left.len() as u64;
+                let t = conn.left[(conn.got % slots) as usize];
+                conn.got += 1;
+                c.done(now - t);
+                1
+            }
+            Kind::Broadcast => {
+                let want = &self.pool.plain[self.pool.variant(0, self.round)];
+                let conn = &mut self.conns[i];
+                if opcode != self.pool.opcode || p != &want[..] || conn.got != self.round {
+                    self.mismatch(c, i, p);
+                    return 0;
+                }
+                conn.got += 1;
+                c.done(now - self.round_left);
+                self.due -= 1;
+                if self.due == 0 {
+                    self.round += 1;
+                    if c.running {
+                        self.trigger(c);
+                    }
+                }
+                0
+            }
+            Kind::Receive => {
+                let every = c.args.ack_every as u64;
+                let conn = &mut self.conns[i];
+                let n = (conn.got + 1) * every;
+                let want = format!("{n} {}", n * c.args.size as u64);
+                let p = p.strip_prefix(b"4").unwrap_or(p);
+                if p != want.as_bytes() || conn.got >= conn.sent {
+                    c.error(format!("acknowledgement {:?}, expected {want:?}", String::from_utf8_lossy(p)));
+                    c.fatal = true;
+                    return 0;
+                }
+                let t = conn.left[(conn.got % WINDOW) as usize];
+                conn.got += 1;
+                c.messages += every;
+                c.hist.add(now - t);
+                self.send_block(c, i);
+                0
+            }
+            Kind::Hold => {
+                c.error("a message on an idle connection");
+                0
+            }
+        }
+    }
+
+    #[cold]
+    fn mismatch(&mut self, c: &mut Ctx, i: usize, p: &[u8]) {
+        c.error(format!(
+            "connection {i}: wrong message ({} bytes, starts {:?}) in place {}",
+            p.len(),
+            String::from_utf8_lossy(&p[..p.len().min(24)]),
+            self.conns[i].got
+        ));
+        c.fatal = true;
+    }
+
+    /// Handles all whole frames in `data`; returns the bytes used.
+    fn frames(&mut self, c: &mut Ctx, i: usize, data: &[u8], now: u64) -> usize {
+        let mut off = 0;
+        let mut follow = 0;
+        while self.conns[i].state != State::Dead {
+            let f = match ws::next_frame(&data[off..]) {
+                Ok(Some(f)) => f,
+                Ok(None) => break,
+                Err(e) => {
+                    self.lost(c, i, &e);
+                    break;
+                }
+            };
+            let p = &data[off + f.start..off + f.end];
+            off += f.end;
+            match f.opcode {
+                ws::TEXT | ws::BINARY => {
+                    let engine = !c.args.raw && f.opcode == ws::TEXT;
+                    if engine && p == b"2" {
+                        c.pings += 1;
+                        if self.kind == Kind::Hold {
+                            c.done(0);
+                        }
+                        self.write(c, i, What::Pong);
+                    } else if self.conns[i].state == State::Opening {
+                        self.opening(c, i, p);
+                    } else if engine && p == b"6" {
+                    } else {
+                        follow += self.message(c, i, f.opcode, p, now);
+                    }
+                }
+                ws::PING => {
+                    let f = ws::masked(&mut self.rng, ws::PONG, p);
+                    if let Err(e) = self.conns[i].sock.send(&c.ep, i as u64, &f) {
+                        self.lost(c, i, &e.to_string());
+                    }
+                }
+                ws::PONG => {}
+                ws::CLOSE => self.lost(c, i, "the server closed it"),
+                o => self.lost(c, i, &format!("opcode {o}")),
+            }
+        }
+        if follow > 0 && c.running && self.conns[i].state == State::Open {
+            self.send_next(c, i, follow, now);
+        }
+        off
+    }
+
+    fn opening(&mut self, c: &mut Ctx, i: usize, p: &[u8]) {
+        if p.starts_with(b"0{\"sid\"") {
+            if c.args.sio {
+                self.write(c, i, What::SioConnect);
+            } else {
+                self.opened(i);
+            }
+        } else if c.args.sio && p.starts_with(b"40{") {
+            self.opened(i);
+        } else {
+            let s = format!("expected the open packet, got {:?}", String::from_utf8_lossy(&p[..p.len().min(40)]));
+            self.lost(c, i, &s);
+        }
+    }
+
+    fn opened(&mut self, i: usize) {
+        self.conns[i].state = State::Open;
+        self.open += 1;
+    }
+
+    fn feed(&mut self, c: &mut Ctx, i: usize, data: &[u8], now: u64) {
+        // Leftovers are rare: only then is anything copied.
+        if self.conns[i].sock.rbuf.is_empty() {
+            let used = self.consume(c, i, data, now);
+            if used < data.len() {
+                self.conns[i].sock.rbuf.extend_from_slice(&data[used..]);
+            }
+        } else {
+            let mut r = std::mem::take(&mut self.conns[i].sock.rbuf);
+            r.extend_from_slice(data);
+            let used = self.consume(c, i, &r, now);
+            r.drain(..used);
+            if !r.is_empty() || self.kind != Kind::Hold {
+                self.conns[i].sock.rbuf = r;
+            }
+        }
+    }
+
+    fn consume(&mut self, c: &mut Ctx, i: usize, data: &[u8], now: u64) -> usize {
+        let mut off = 0;
+        if self.conns[i].state == State::Upgrading {
+            match self.upgrade.check(data) {
+                Ok(Some(n)) => {
+                    off = n;
+                    if c.args.raw {
+                        self.opened(i);
+                    } else {
+                        self.conns[i].state = State::Opening;
+                    }
+                }
+                Ok(None) => return 0,
+                Err(e) => {
+                    self.lost(c, i, &e);
+                    return 0;
+                }
+            }
+        }
+        off + self.frames(c, i, &data[off..], now)
+    }
+}
+
+enum What {
+    Upgrade,
+    Pong,
+    SioConnect,
+    Scratch,
+    Block,
+    Variant(usize),
+}
+
+impl Scenario for Ws {
+    fn connect(&mut self, c: &mut Ctx, target: usize) -> bool {
+        while self.conns.len() < target && self.conns.len() - self.open < 64 {
+            let i = self.conns.len();
+            match net::connect(c.args.port, i as u64) {
+                Ok(fd) => {
+                    c.ep.add(fd, i as u64, net::IN | net::OUT);
+                    let slots = if self.kind == Kind::Receive { WINDOW as usize } else { c.args.inflight };
+                    let left = if self.kind == Kind::Hold { vec![] } else { vec![0; slots] };
+                    self.conns.push(Conn { sock: Sock::new(fd), state: State::Connecting, sent: 0, got: 0, left });
+                }
+                Err(e) => {
+                    c.error(format!("connect: {e}"));
+                    c.fatal = true;
+                    return false;
+                }
+            }
+        }
+        self.open >= target
+    }
+
+    fn start(&mut self, c: &mut Ctx) {
+        match self.kind {
+            Kind::Echo => {
+                for i in 0..self.conns.len() {
+                    self.send_next(c, i, c.args.inflight, net::now());
+                }
+            }
+            Kind::Receive => (0..self.conns.len()).for_each(|i| self.send_block(c, i)),
+            Kind::Broadcast => self.trigger(c),
+            Kind::Hold => {}
+        }
+    }
+
+    fn event(&mut self, c: &mut Ctx, token: u64, flags: u32, buf: &mut [u8]) {
+        let i = token as usize;
+        if self.conns[i].state == State::Dead {
+            return;
+        }
+        if flags & net::OUT != 0 {
+            if self.conns[i].state == State::Connecting {
+                let e = net::connect_error(self.conns[i].sock.fd);
+                if e != 0 {
+                    return self.lost(c, i, &std::io::Error::from_raw_os_error(e).to_string());
+                }
+                self.conns[i].state = State::Upgrading;
+                c.ep.set(self.conns[i].sock.fd, token, net::IN);
+                self.write(c, i, What::Upgrade);
+            } else {
+                match self.conns[i].sock.flush(&c.ep, token) {
+                    Ok(true) if self.kind == Kind::Receive && self.conns[i].state == State::Open => {
+                        self.send_block(c, i)
+                    }
+                    Ok(_) => {}
+                    Err(e) => return self.lost(c, i, &e.to_string()),
+                }
+            }
+        }
+        if flags & (net::IN | net::ERR) != 0 {
+            match net::read(self.conns[i].sock.fd, buf) {
+                Io::Bytes(n) => {
+                    let now = net::now();
+                    self.feed(c, i, &buf[..n], now);
+                }
+                Io::Block => {}
+                Io::Eof => self.lost(c, i, "end of stream"),
+                Io::Err(e) => self.lost(c, i, &e.to_string()),
+            }
+        }
+    }
+
+    fn drained(&self, _: &Ctx) -> bool {
+        match self.kind {
+            Kind::Broadcast => self.due == 0,
+            _ => self.conns.iter().all(|x| x.sent == x.got),
+        }
+    }
+
+    fn silence(&self) -> Option<f64> {
+        if self.kind == Kind::Hold { None } else { Some(5.0) }
+    }
+}

@@ -1,0 +1,190 @@
+'use strict'
+
+// The JavaScript end of the engine: takes batches of events and hands each to whom it concerns, and
+// has everything that was sent during a tick written at its end.
+
+const { Engine } = require('./native')
+
+/** What an event tells; the numbers are those of `Kind` in src/server/events.rs. */
+const Kind = {
+  MESSAGE: 1,
+  PACKET: 2,
+  PINGED: 3,
+  ANSWER_POLL: 4,
+  REJECT_POLL: 5,
+  ABORT_POST: 6,
+  UPGRADING: 7,
+  UPGRADED: 8,
+  UPGRADE_FAILED: 9,
+  CLOSED: 10,
+  SESSION_RELEASED: 11,
+  POLL_READY: 12,
+  SEND_PACKET: 13,
+  CLOSE_CHANNEL: 14,
+  DRAINED: 20,
+  CONNECTION_ENDED: 21,
+  CONNECTION_MESSAGE: 22,
+  CONNECTION_CLOSED: 23,
+  PIPE_READY: 24,
+  REQUEST: 30,
+  REQUEST_ABORTED: 31,
+  UPGRADE_REQUEST: 32,
+  LISTENER_CLOSED: 33,
+}
+
+/** Events taken per call, and calls per turn of the event loop: timers and I/O get their turn. */
+const BATCH = 1024
+const BATCHES_PER_TURN = 8
+
+const meta = new Uint32Array(BATCH * 3)
+const contents = new Array(BATCH)
+let count = 0
+let cursor = 0
+let dispatching = false
+
+/** By their numbers. */
+const sessions = []
+const connections = []
+const listeners = []
+const requests = new Map()
+
+/** Transports that were written to and have not been told that they may go on. */
+let written = []
+let flushScheduled = false
+
+const pausedPipes = new Set()
+
+let engine
+let holds = 0
+
+/** The engine of this environment; its threads start with the first server that needs them. */
+function getEngine() {
+  if (engine === undefined) engine = new Engine(onWake, ioThreads())
+  return engine
+}
+
+/** One I/O thread serves two or three cores best; more from four cores on. */
+function ioThreads() {
+  const wanted = Number(process.env.ENGINE_IO_NATIVE_IO_THREADS)
+  if (wanted >= 1) return Math.min(Math.floor(wanted), 64)
+  const { availableParallelism, cpus } = require('os')
+  const cores = availableParallelism ? availableParallelism() : cpus().length
+  return Math.max(1, Math.min(4, Math.floor(cores / 2)))
+}
+
+/** The process stays alive while something holds it: a session, a connection, a listener. */
+function hold() {
+  if (holds++ === 0) getEngine().hold(true)
+}
+
+function release() {
+  if (--holds === 0) engine.hold(false)
+}
+
+function onWake() {
+  if (dispatching) return
+  dispatching = true
+  try {
+    dispatch()
+    for (let turn = 0; turn < BATCHES_PER_TURN; turn++) {
+      count = engine.drain(meta, contents)
+      cursor = 0
+      if (count === 0) break
+      dispatch()
+    }
+  } finally {
+    dispatching = false
+    // there is more, or a listener threw: the rest follows after what the exception sets off
+    if (cursor < count || count === BATCH) setImmediate(onWake)
+    settle()
+  }
+}
+
+/** Takes what is queued now, if no dispatch is under way. */
+function drainNow() {
+  onWake()
+}
+
+function dispatch() {
+  while (cursor < count) {
+    const at = cursor++
+    const content = contents[at]
+    contents[at] = undefined
+    deliver(meta[at * 3], meta[at * 3 + 1], meta[at * 3 + 2], content)
+  }
+}
+
+function deliver(kind, target, arg, content) {
+  if (kind <= Kind.CLOSE_CHANNEL) {
+    const session = sessions[target]
+    if (session !== undefined) session._onEvent(kind, arg, content)
+  } else if (kind <= Kind.PIPE_READY) {
+    const connection = connections[target]
+    if (connection !== undefined) connection._onEvent(kind, arg, content)
+  } else if (kind === Kind.LISTENER_CLOSED) {
+    listeners[target]._onClosed()
+  } else if (kind === Kind.REQUEST_ABORTED) {
+    const request = requests.get(target)
+    if (request !== undefined) request._onAborted()
+  } else {
+    listeners[arg]._onRequest(target, content, kind === Kind.UPGRADE_REQUEST)
+  }
+}
+
+/** A transport was written to: at the end of the tick it goes out and the transport may go on. */
+function markWritten(transport) {
+  written.push(transport)
+  scheduleFlush()
+}
+
+/** Something was handed over to the engine: it goes out at the end of the tick. */
+function scheduleFlush() {
+  if (!flushScheduled) {
+    flushScheduled = true
+    if (!dispatching) process.nextTick(settle)
+  }
+}
+
+function settle() {
+  if (!flushScheduled) return
+  flushScheduled = false
+  const list = written
+  written = []
+  let next = 0
+  try {
+    while (next < list.length) list[next++]._settle()
+  } finally {
+    if (next < list.length) {
+      // a listener threw
+      written = list.slice(next).concat(written)
+      setImmediate(scheduleFlush)
+    }
+    engine.flush()
+    // written to again meanwhile: after I/O had its turn
+    if (flushScheduled) {
+      flushScheduled = false
+      setImmediate(settleAgain)
+    }
+    for (const pipe of pausedPipes) pipe._resumeIfWanted()
+  }
+}
+
+function settleAgain() {
+  flushScheduled = true
+  settle()
+}
+
+module.exports = {
+  Kind,
+  getEngine,
+  hold,
+  release,
+  drainNow,
+  markWritten,
+  scheduleFlush,
+  sessions,
+  connections,
+  listeners,
+  requests,
+  pausedPipes,
+}

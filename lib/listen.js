@@ -1,0 +1,163 @@
+'use strict'
+
+const { EventEmitter } = require('events')
+const http = require('http')
+const bridge = require('./bridge')
+const { ListenerRequest, ListenerResponse, ListenerSocket } = require('./listener-request')
+const { Server } = require('./server')
+
+const EMPTY = Buffer.alloc(0)
+
+/** What shows requests to JavaScript when it is replaced. */
+const HOOKS = ['prepare', 'verify', '_applyMiddlewares', 'handleRequest']
+
+/**
+ * Starts a server of its own for the engine's requests; all others get `501 Not Implemented`. The
+ * Rust core accepts and parses; with options that need Node's objects (a custom `wsEngine`) it is an
+ * `http.Server`.
+ *
+ * @param {number} port 0: any free one
+ * @param {object} [options] those of `Server` and `attach`
+ * @param {() => void} [listener] for `listening`
+ */
+function listen(port, options, listener) {
+  if (typeof options === 'function') {
+    listener = options
+    options = {}
+  }
+  const engine = new Server(options)
+  if (options && options.wsEngine) {
+    const server = http.createServer((req, res) => res.writeHead(501).end('Not Implemented'))
+    engine.attach(server, options)
+    engine.httpServer = server
+  } else {
+    engine.httpServer = new EngineHttpServer(engine, engine._computePath(options || {}))
+  }
+  engine.httpServer.listen(port, listener)
+  return engine
+}
+
+/**
+ * The part of an `http.Server` that the engine's own listener has.
+ *
+ * Events: `listening`, `close` (when all connections are gone, too), `error`.
+ */
+class EngineHttpServer extends EventEmitter {
+  constructor(engine, path) {
+    super()
+    this._engine = engine
+    this._path = path
+    this._number = -1
+    this._address = null
+    this._configured = undefined
+    /** Whether the server accepts connections. */
+    this.listening = false
+    const configure = () => this._configure()
+    engine._configureListener = configure
+    engine.on('newListener', (event) => {
+      if (event === 'headers') process.nextTick(configure)
+    })
+    engine.on('removeListener', configure)
+    this.on('close', engine.close.bind(engine))
+    this.on('listening', engine.init.bind(engine))
+  }
+
+  /** Binds all addresses of both families, as Node does without a host. */
+  listen(port, listener) {
+    if (typeof port === 'object' && port !== null) port = port.port
+    if (typeof listener === 'function') this.once('listening', listener)
+    let bound
+    try {
+      bound = bridge.getEngine().listen(checkedPort(port), this._path)
+    } catch (error) {
+      if (error.code === 'ERR_SOCKET_BAD_PORT') throw error
+      process.nextTick(() => this.emit('error', listenError(error.message, port)))
+      return this
+    }
+    this._number = bound.listener
+    this._address = { address: bound.address, family: bound.family, port: bound.port }
+    this._configured = undefined
+    this.listening = true
+    bridge.listeners[this._number] = this
+    bridge.hold()
+    this._configure()
+    process.nextTick(() => {
+      if (this.listening) this.emit('listening')
+    })
+    return this
+  }
+
+  /** `{ address, family, port }`, or null while it does not listen. */
+  address() {
+    return this._address
+  }
+
+  /** Stops accepting. Calls back when all connections are gone, too. */
+  close(callback) {
+    if (!this.listening) {
+      const error = new Error('Server is not running.')
+      error.code = 'ERR_SERVER_NOT_RUNNING'
+      if (callback) process.nextTick(callback, error)
+      return this
+    }
+    if (callback) this.once('close', callback)
+    this.listening = false
+    this._address = null
+    bridge.getEngine().closeListener(this._number)
+    return this
+  }
+
+  _onClosed() {
+    bridge.getEngine().dropListener(this._number)
+    bridge.listeners[this._number] = undefined
+    this._number = -1
+    bridge.release()
+    this.emit('close')
+  }
+
+  /** Polls and POSTs of open sessions come to JavaScript only while something there wants to see them. */
+  _configure() {
+    if (this._number === -1) return
+    const engine = this._engine
+    const direct =
+      engine.middlewares.length === 0 &&
+      engine.listenerCount('headers') === 0 &&
+      HOOKS.every((name) => engine[name] === Server.prototype[name])
+    const limit = engine.opts.maxHttpBufferSize
+    const configured = `${direct} ${limit}`
+    if (configured === this._configured) return
+    this._configured = configured
+    bridge.getEngine().configureListener(this._number, Number(limit), direct)
+  }
+
+  _onRequest(number, head, isUpgrade) {
+    this._configure()
+    const req = new ListenerRequest(number, this._number, head)
+    const { _engine: engine } = this
+    if (isUpgrade && engine.opts.transports.indexOf('websocket') !== -1) {
+      const socket = new ListenerSocket(number, req)
+      bridge.requests.set(number, socket)
+      engine.handleUpgrade(req, socket, EMPTY)
+    } else {
+      const res = new ListenerResponse(number, req)
+      bridge.requests.set(number, res)
+      req._readBody()
+      engine.handleRequest(req, res)
+    }
+  }
+}
+
+function checkedPort(port) {
+  const number = port === undefined || port === null || port === '' ? 0 : Number(port)
+  if (Number.isInteger(number) && number >= 0 && number < 65536) return number
+  const error = new RangeError(`options.port should be >= 0 and < 65536. Received ${String(port)}.`)
+  error.code = 'ERR_SOCKET_BAD_PORT'
+  throw error
+}
+
+function listenError(code, port) {
+  const error = new Error(`listen ${code}: port ${port}`)
+  return Object.assign(error, { code, syscall: 'listen', port: Number(port) })
+}
+
+module.exports = { listen }

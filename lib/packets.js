@@ -1,0 +1,32 @@
+'use strict'
+
+/** The packet types by their digits; 7 stands for what could not be decoded. */
+const TYPES = ['open', 'close', 'ping', 'pong', 'message', 'upgrade', 'noop']
+const NUMBERS = new Map(TYPES.map((type, number) => [type, number]))
+const NOT_A_PACKET = 7
+
+function packetType(packet) {
+  const number = NUMBERS.get(packet.type)
+  if (number === undefined) throw new TypeError(`unknown packet type ${String(packet.type)}`)
+  return number
+}
+
+/** The type of a packet that came in, error packets included. */
+function receivedType(packet) {
+  const number = NUMBERS.get(packet.type)
+  return number === undefined ? NOT_A_PACKET : number
+}
+
+/**
+ * The content of a packet as the engine takes it: a string, a Uint8Array or undefined. Anything else
+ * is converted here, at encoding time, as late as in the original: plugins see the packet's own objects.
+ */
+function content(data) {
+  if (typeof data === 'string') return data
+  if (data instanceof Uint8Array) return data
+  if (data instanceof ArrayBuffer) return new Uint8Array(data)
+  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+  return data ? '' + data : undefined
+}
+
+module.exports = { TYPES, packetType, receivedType, content }

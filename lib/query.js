@@ -1,0 +1,33 @@
+'use strict'
+
+/** Targets without escapes, fragments or anything else that `URL` would change. */
+const PLAIN = /^\/[\w\-./]*\?[\w\-.~&=!*:@]*$/
+
+/**
+ * The query of a request's target; of a repeated key the last value.
+ *
+ * @throws {TypeError} `ERR_INVALID_URL`
+ */
+function parseQuery(target) {
+  if (!PLAIN.test(target) || target.startsWith('//')) {
+    return Object.fromEntries(new URL(target, 'https://socket.io').searchParams)
+  }
+  const query = {}
+  let from = target.indexOf('?') + 1
+  while (from < target.length) {
+    let to = target.indexOf('&', from)
+    if (to === -1) to = target.length
+    if (to > from) {
+      let equals = target.indexOf('=', from)
+      if (equals === -1 || equals > to) equals = to
+      const key = target.slice(from, equals)
+      const value = target.slice(equals + 1, to)
+      if (key === '__proto__') Object.defineProperty(query, key, { value, enumerable: true, configurable: true, writable: true })
+      else query[key] = value
+    }
+    from = to + 1
+  }
+  return query
+}
+
+module.exports = { parseQuery }

@@ -1,0 +1,493 @@
+'use strict'
+
+const { EventEmitter } = require('events')
+const cookie = require('cookie')
+const { createPacketDecoderStream } = require('engine.io-parser')
+const debug = require('debug')('engine')
+const bridge = require('./bridge')
+const { applyMiddlewares, UpgradeResponse } = require('./middleware')
+const { parseQuery } = require('./query')
+const { abortRequest, abortUpgrade } = require('./refusal')
+const { Socket } = require('./socket')
+const transports = require('./transports')
+const { WebTransport } = require('./transports/webtransport')
+const { NativeWebSocketServer, headerLines } = require('./websocket-server')
+
+const hasOwn = (object, key) => Object.prototype.hasOwnProperty.call(object, key)
+
+/** The headers that middlewares set on an upgrade's response. */
+const kResponseHeaders = Symbol('responseHeaders')
+
+/** Characters that no HTTP field value may have (RFC 9110, 5.5). */
+const INVALID_FIELD = /[^\t\x20-\x7e\x80-\xff]/
+
+const DEFAULTS = {
+  wsEngine: NativeWebSocketServer,
+  pingTimeout: 20000,
+  pingInterval: 25000,
+  upgradeTimeout: 10000,
+  maxHttpBufferSize: 1e6,
+  transports: ['polling', 'websocket'],
+  allowUpgrades: true,
+  httpCompression: { threshold: 1024 },
+  cors: false,
+  allowEIO3: false,
+}
+
+/**
+ * What all servers have in common, wherever their requests come from.
+ *
+ * Events: `connection` (socket), `connection_error` ({ req, code, message, context }),
+ * `initial_headers` and `headers` (headers, request), `flush` (socket, writeBuffer), `drain` (socket).
+ */
+class BaseServer extends EventEmitter {
+  constructor(opts = {}) {
+    super()
+    this.middlewares = []
+    /** The open sessions by their ids. */
+    this.clients = {}
+    this.clientsCount = 0
+    this.opts = Object.assign({}, DEFAULTS, opts)
+    if (opts.cookie) {
+      this.opts.cookie = Object.assign({ name: 'io', path: '/', httpOnly: true, sameSite: 'lax' }, opts.cookie)
+    }
+    if (this.opts.cors) this.use(require('cors')(this.opts.cors))
+    if (opts.perMessageDeflate) {
+      this.opts.perMessageDeflate = Object.assign({ threshold: 1024 }, opts.perMessageDeflate)
+    }
+    this._periods = undefined
+    this.init()
+  }
+
+  init() {}
+
+  cleanup() {}
+
+  /** The path that the requests of this server start with. */
+  _computePath(options) {
+    const path = (options.path || '/engine.io').replace(/\/$/, '')
+    return options.addTrailingSlash === false ? path : path + '/'
+  }
+
+  /** The transports that a client may upgrade to from this one. */
+  upgrades(name) {
+    if (!this.opts.allowUpgrades) return []
+    return transports[name].upgradesTo || []
+  }
+
+  /** Checks a request; `fn` gets nothing if it is in order, else a code of `Server.errors` and details. */
+  verify(req, upgrade, fn) {
+    const { errors } = BaseServer
+    const { transport, sid } = req._query
+    if (this.opts.transports.indexOf(transport) === -1 || transport === 'webtransport') {
+      debug('unknown transport "%s"', transport)
+      return fn(errors.UNKNOWN_TRANSPORT, { transport })
+    }
+    const { origin } = req.headers
+    if (origin !== undefined && INVALID_FIELD.test(origin)) {
+      debug('origin header invalid')
+      req.headers.origin = null
+      return fn(errors.BAD_REQUEST, { name: 'INVALID_ORIGIN', origin })
+    }
+    if (sid) return this._verifySession(req, upgrade, fn)
+    if (req.method !== 'GET') return fn(errors.BAD_HANDSHAKE_METHOD, { method: req.method })
+    if (transport === 'websocket' && !upgrade) {
+      return fn(errors.BAD_REQUEST, { name: 'TRANSPORT_HANDSHAKE_ERROR' })
+    }
+    if (!this.opts.allowRequest) return fn()
+    let called = false
+    this.opts.allowRequest(req, (message, success) => {
+      if (called) return debug('allowRequest called back twice')
+      called = true
+      if (success) fn()
+      else fn(errors.FORBIDDEN, { message })
+    })
+  }
+
+  /** Checks a request of a session that exists already. */
+  _verifySession(req, upgrade, fn) {
+    const { errors } = BaseServer
+    const { transport, sid } = req._query
+    if (!hasOwn(this.clients, sid)) {
+      debug('unknown sid "%s"', sid)
+      return fn(errors.UNKNOWN_SID, { sid })
+    }
+    const client = this.clients[sid]
+    const previousTransport = client.transport.name
+    if (!upgrade && previousTransport !== transport) {
+      return fn(errors.BAD_REQUEST, { name: 'TRANSPORT_MISMATCH', transport, previousTransport })
+    }
+    const protocol = revisionOf(req)
+    if (client.protocol !== protocol) {
+      const previousProtocol = client.protocol
+      return fn(errors.BAD_REQUEST, { name: 'PROTOCOL_MISMATCH', protocol, previousProtocol })
+    }
+    // no transport answers such a request, and the client would wait for ever
+    if (!upgrade && transport !== 'polling') {
+      return fn(errors.BAD_REQUEST, { name: 'TRANSPORT_HANDSHAKE_ERROR' })
+    }
+    fn()
+  }
+
+  /** Adds a middleware `(req, res, next)`, called for every request and upgrade of this server. */
+  use(fn) {
+    this.middlewares.push(fn)
+    this._configureListener()
+  }
+
+  _applyMiddlewares(req, res, callback) {
+    applyMiddlewares(this.middlewares, req, res, callback)
+  }
+
+  /** Closes all sessions. */
+  close() {
+    debug('closing all open clients')
+    for (const sid in this.clients) {
+      if (hasOwn(this.clients, sid)) this.clients[sid].close(true)
+    }
+    this.cleanup()
+    return this
+  }
+
+  /** Makes the id of a new session: 20 characters of `[A-Za-z0-9_-]`. May be replaced; may be async. */
+  generateId(req) {
+    return bridge.getEngine().generateId()
+  }
+
+  /** Opens a session for a request that has passed `verify`. */
+  async handshake(transportName, req, closeConnection) {
+    const { errors } = BaseServer
+    const refuse = (code, context) => {
+      this._emitError(req, code, context)
+      closeConnection(code)
+    }
+    const protocol = revisionOf(req)
+    if (protocol === 3 && !this.opts.allowEIO3) {
+      debug('unsupported protocol version')
+      return refuse(errors.UNSUPPORTED_PROTOCOL_VERSION, { protocol })
+    }
+    let id
+    try {
+      id = await this.generateId(req)
+      if (hasOwn(this.clients, id)) throw new Error(`duplicate session id "${id}"`)
+    } catch (error) {
+      debug('error while generating an id')
+      return refuse(errors.BAD_REQUEST, { name: 'ID_GENERATION_ERROR', error })
+    }
+    debug('handshaking client "%s"', id)
+    let transport
+    try {
+      transport = this.createTransport(transportName, req)
+      if (transportName === 'polling') {
+        transport.maxHttpBufferSize = this.opts.maxHttpBufferSize
+        transport.httpCompression = this.opts.httpCompression
+      } else if (transportName === 'websocket') {
+        transport.perMessageDeflate = this.opts.perMessageDeflate
+      }
+    } catch (error) {
+      debug('error handshaking to transport "%s"', transportName)
+      return refuse(errors.BAD_REQUEST, { name: 'TRANSPORT_HANDSHAKE_ERROR', error })
+    }
+    const socket = new Socket(id, this, transport, req, protocol)
+    transport.onRequest(req)
+    this._register(socket)
+    return transport
+  }
+
+  _register(socket) {
+    this.clients[socket.id] = socket
+    this.clientsCount++
+    socket._registered = true
+    this.emit('connection', socket)
+  }
+
+  _unregister(socket) {
+    socket._registered = false
+    if (this.clients[socket.id] === socket) delete this.clients[socket.id]
+    this.clientsCount--
+  }
+
+  _emitError(req, code, context) {
+    this.emit('connection_error', { req, code, message: BaseServer.errorMessages[code], context })
+  }
+
+  /** The headers of a polling response: the application may add to them. */
+  _onPollingHeaders(headers, req, socket) {
+    if (!req._query.sid) {
+      const options = this.opts.cookie
+      if (options) headers['Set-Cookie'] = [cookie.serialize(options.name, String(socket.id), options)]
+      this.emit('initial_headers', headers, req)
+    }
+    this.emit('headers', headers, req)
+  }
+
+  /** The number of the engine's record of this server's periods, which follow `opts`. */
+  _timing() {
+    const { pingInterval, pingTimeout, upgradeTimeout } = this.opts
+    const periods = this._periods
+    if (periods === undefined) {
+      const timing = bridge.getEngine().timing(Number(pingInterval), Number(pingTimeout), Number(upgradeTimeout))
+      this._periods = { timing, pingInterval, pingTimeout, upgradeTimeout }
+      return timing
+    }
+    if (
+      periods.pingInterval !== pingInterval ||
+      periods.pingTimeout !== pingTimeout ||
+      periods.upgradeTimeout !== upgradeTimeout
+    ) {
+      bridge
+        .getEngine()
+        .setTiming(periods.timing, Number(pingInterval), Number(pingTimeout), Number(upgradeTimeout))
+      Object.assign(periods, { pingInterval, pingTimeout, upgradeTimeout })
+    }
+    return periods.timing
+  }
+
+  _configureListener() {}
+
+  /** Serves a WebTransport session that the application has accepted. */
+  async onWebTransportSession(session) {
+    if (this.middlewares.length > 0) {
+      debug('closing session: middlewares need a request, which WebTransport does not have')
+      return session.close()
+    }
+    const timeout = setTimeout(() => {
+      debug('the client failed to establish a bidirectional stream in the given period')
+      session.close()
+    }, this.opts.upgradeTimeout)
+    const streams = session.incomingBidirectionalStreams.getReader()
+    const { value: stream, done: closed } = await streams.read()
+    if (closed) return clearTimeout(timeout)
+    const decoder = createPacketDecoderStream(this.opts.maxHttpBufferSize, 'nodebuffer')
+    const reader = stream.readable.pipeThrough(decoder).getReader()
+    const { value: packet, done: ended } = await reader.read()
+    clearTimeout(timeout)
+    if (ended) return reader.releaseLock()
+    const refuse = async () => {
+      debug('invalid WebTransport handshake')
+      await reader.cancel().catch((error) => debug('error while canceling the stream: %s', error.message))
+      reader.releaseLock()
+      session.close()
+    }
+    if (packet.type !== 'open') return refuse()
+    if (packet.data === undefined) {
+      const id = bridge.getEngine().generateId()
+      const transport = new WebTransport(session, stream, reader)
+      this._register(new Socket(id, this, transport, null, 4))
+      return
+    }
+    const sid = sessionIdOf(packet.data)
+    if (!sid || !hasOwn(this.clients, sid)) return refuse()
+    const client = this.clients[sid]
+    if (client.upgrading || client.upgraded) return refuse()
+    client._maybeUpgrade(new WebTransport(session, stream, reader))
+  }
+}
+
+/** The codes of `connection_error` and of error responses. */
+BaseServer.errors = {
+  UNKNOWN_TRANSPORT: 0,
+  UNKNOWN_SID: 1,
+  BAD_HANDSHAKE_METHOD: 2,
+  BAD_REQUEST: 3,
+  FORBIDDEN: 4,
+  UNSUPPORTED_PROTOCOL_VERSION: 5,
+}
+
+BaseServer.errorMessages = {
+  0: 'Transport unknown',
+  1: 'Session ID unknown',
+  2: 'Bad handshake method',
+  3: 'Bad request',
+  4: 'Forbidden',
+  5: 'Unsupported protocol version',
+}
+
+/** A server behind Node's HTTP servers, or behind the engine's own listener. */
+class Server extends BaseServer {
+  /** Makes ready to answer WebSocket upgrades. Called when the HTTP server starts to listen, too. */
+  init() {
+    if (this.opts.transports.indexOf('websocket') === -1) return
+    if (this.ws) this.ws.close()
+    this.ws = new this.opts.wsEngine({
+      noServer: true,
+      clientTracking: false,
+      perMessageDeflate: this.opts.perMessageDeflate,
+      maxPayload: this.opts.maxHttpBufferSize,
+    })
+    if (typeof this.ws.on !== 'function') return
+    this.ws.on('headers', (lines, req) => {
+      // middlewares' headers first, then the application's, each on lines of its own
+      const headers = {}
+      const isInitial = !req._query.sid
+      const extra = req[kResponseHeaders]
+      delete req[kResponseHeaders]
+      if (isInitial) this.emit('initial_headers', headers, req)
+      this.emit('headers', headers, req)
+      lines.push(...headerLines(Object.assign({}, extra, headers)))
+    })
+  }
+
+  cleanup() {
+    if (this.ws) {
+      debug('closing webSocketServer')
+      this.ws.close()
+    }
+  }
+
+  /** Fills `req._query`, unless something before us has. */
+  prepare(req) {
+    if (!req._query) req._query = parseQuery(req.url)
+  }
+
+  createTransport(name, req) {
+    return new transports[name](req)
+  }
+
+  /** Serves an HTTP request. */
+  handleRequest(req, res) {
+    debug('handling "%s" http request "%s"', req.method, req.url)
+    req.res = res
+    const callback = (code, context) => {
+      if (code !== undefined) {
+        this._emitError(req, code, context)
+        abortRequest(res, code, BaseServer.errorMessages, context)
+        return
+      }
+      if (req._query.sid) {
+        debug('setting new request for existing client')
+        this.clients[req._query.sid].transport.onRequest(req)
+      } else {
+        const close = (code, context) => abortRequest(res, code, BaseServer.errorMessages, context)
+        this.handshake(req._query.transport, req, close)
+      }
+    }
+    if (!this._prepared(req)) return abortRequest(res, BaseServer.errors.BAD_REQUEST, BaseServer.errorMessages)
+    this._applyMiddlewares(req, res, (error) => {
+      if (error) callback(BaseServer.errors.BAD_REQUEST, { name: 'MIDDLEWARE_FAILURE' })
+      else this.verify(req, false, callback)
+    })
+  }
+
+  /** Serves an upgrade request; `head` is what came after it. */
+  handleUpgrade(req, socket, head) {
+    const onEarlyError = () => debug('connection lost before the upgrade was complete')
+    socket.on('error', onEarlyError)
+    const refuse = (code, context) => abortUpgrade(socket, code, BaseServer.errorMessages, context)
+    if (!this._prepared(req)) return refuse(BaseServer.errors.BAD_REQUEST)
+    const res = new UpgradeResponse(req, socket)
+    const callback = (code, context) => {
+      if (code !== undefined) {
+        this._emitError(req, code, context)
+        refuse(code, context)
+        return
+      }
+      req[kResponseHeaders] = res.headers
+      // express-session and others write their headers now
+      res.writeHead()
+      this.ws.handleUpgrade(req, socket, head, (websocket) => {
+        socket.removeListener('error', onEarlyError)
+        this.onWebSocket(req, socket, websocket)
+      })
+    }
+    this._applyMiddlewares(req, res, (error) => {
+      if (error) callback(BaseServer.errors.BAD_REQUEST, { name: 'MIDDLEWARE_FAILURE' })
+      else this.verify(req, true, callback)
+    })
+  }
+
+  /** False for a target that is no URL; the application gets no event for what it cannot have sent. */
+  _prepared(req) {
+    try {
+      this.prepare(req)
+      return true
+    } catch (error) {
+      debug('cannot parse "%s": %s', req.url, error.message)
+      return false
+    }
+  }
+
+  /** A WebSocket connection is open: of a new session, or to upgrade one. */
+  onWebSocket(req, socket, websocket) {
+    websocket.on('error', onUpgradeError)
+    if (transports[req._query.transport] !== undefined && !transports[req._query.transport].prototype.handlesUpgrades) {
+      debug('transport does not handle upgraded requests')
+      websocket.close()
+      return
+    }
+    const { sid } = req._query
+    req.websocket = websocket
+    if (sid) {
+      const client = hasOwn(this.clients, sid) ? this.clients[sid] : undefined
+      if (!client || client.upgrading || client.upgraded) {
+        debug('upgrade attempt for a client that is closed, upgrading or upgraded')
+        websocket.close()
+        return
+      }
+      websocket.removeListener('error', onUpgradeError)
+      const transport = this.createTransport(req._query.transport, req)
+      transport.perMessageDeflate = this.opts.perMessageDeflate
+      client._maybeUpgrade(transport)
+      return
+    }
+    // the response is out: what goes wrong from here on can only be told by the end of the connection
+    this.handshake(req._query.transport, req, () => websocket.close())
+    websocket.removeListener('error', onUpgradeError)
+
+    function onUpgradeError() {
+      debug('websocket error before upgrade')
+    }
+  }
+
+  /**
+   * Serves the requests of an HTTP server whose target starts with `path`; the others go to the
+   * listeners it had before.
+   *
+   * @param {import('http').Server} server
+   * @param {{path?: string, addTrailingSlash?: boolean, destroyUpgrade?: boolean, destroyUpgradeTimeout?: number}} options
+   */
+  attach(server, options = {}) {
+    const path = this._computePath(options)
+    const destroyUpgradeTimeout = options.destroyUpgradeTimeout || 1000
+    const isOurs = (req) => req.url.startsWith(path)
+    const listeners = server.listeners('request').slice(0)
+    server.removeAllListeners('request')
+    server.on('close', this.close.bind(this))
+    server.on('listening', this.init.bind(this))
+    server.on('request', (req, res) => {
+      if (isOurs(req)) {
+        debug('intercepting request for path "%s"', path)
+        this.handleRequest(req, res)
+      } else {
+        for (const listener of listeners) listener.call(server, req, res)
+      }
+    })
+    if (this.opts.transports.indexOf('websocket') === -1) return
+    server.on('upgrade', (req, socket, head) => {
+      if (isOurs(req)) {
+        this.handleUpgrade(req, socket, head)
+      } else if (options.destroyUpgrade !== false) {
+        // with an upgrade listener of ours Node leaves such sockets open; somebody has to end them
+        socket.on('error', (error) => debug('error while destroying upgrade: %s', error.message))
+        setTimeout(() => {
+          if (socket.writable && socket.bytesWritten <= 0) socket.end()
+        }, destroyUpgradeTimeout)
+      }
+    })
+  }
+}
+
+function revisionOf(req) {
+  return req._query.EIO === '4' ? 4 : 3
+}
+
+function sessionIdOf(data) {
+  try {
+    const { sid } = JSON.parse(data)
+    return typeof sid === 'string' ? sid : undefined
+  } catch (error) {
+    return undefined
+  }
+}
+
+module.exports = { BaseServer, Server }

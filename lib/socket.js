@@ -1,0 +1,543 @@
+'use strict'
+
+const { EventEmitter } = require('events')
+const bridge = require('./bridge')
+const { TYPES, receivedType } = require('./packets')
+const { Transport, transportError, kOwner } = require('./transport')
+const { Polling } = require('./transports/polling')
+const { WebSocket } = require('./transports/websocket')
+const debug = require('debug')('engine:socket')
+
+const { Kind } = bridge
+
+/** `arg` of a PACKET event for what is no packet, and for a v3 packet of an unknown type. */
+const PARSE_ERROR = 100
+const UNKNOWN_TYPE = 101
+
+/** The close reasons by their numbers in a CLOSED event; 1 is a transport error without a type. */
+const REASONS = ['transport error', 'transport error', 'transport close', 'parse error', 'ping timeout', 'forced close']
+
+/** Who listens to one of these sees every packet. */
+const VERBOSE_EVENTS = new Set(['packet', 'packetCreate', 'heartbeat'])
+
+/**
+ * A client's session. The engine keeps its state, heartbeat and transports; this is its public side:
+ * what applications read synchronously, their listeners, and the packets that wait until the transport
+ * can take them.
+ *
+ * Events, in the order of a session's life: `flush` (writeBuffer), `drain`, `packetCreate` (packet),
+ * `packet` (packet), `data` and `message` (string | Buffer), `heartbeat`, `upgrading` (transport),
+ * `upgrade` (transport), `close` (reason, description), the last exactly once.
+ */
+class Socket extends EventEmitter {
+  constructor(id, server, transport, req, protocol) {
+    super()
+    this._readyState = 'opening'
+    this.upgrading = false
+    this.upgraded = false
+    /** Packets that wait for the transport: `{ type, options, data }`. */
+    this.writeBuffer = []
+    this.packetsFn = []
+    this.sentCallbackFn = []
+    this.cleanupFn = []
+    this.pingTimeoutTimer = null
+    this.pingIntervalTimer = null
+    this.hasRefreshedPingTimeout = false
+    this.id = id
+    this.server = server
+    this.request = req
+    this.protocol = protocol
+    if (req) this.remoteAddress = addressOf(req)
+    this._probe = null
+    this._registered = false
+    this._verbose = false
+    this._channel = -1
+    this.transport = transport
+    this._handle = this._open(transport)
+    this.setTransport(transport)
+    this.onOpen()
+  }
+
+  /** `opening`, `open`, `closing` or `closed`. */
+  get readyState() {
+    return this._readyState
+  }
+
+  set readyState(state) {
+    debug('readyState updated from %s to %s', this._readyState, state)
+    this._readyState = state
+  }
+
+  _open(transport) {
+    const options = {
+      timing: this.server._timing(),
+      protocol: this.protocol,
+      supportsBinary: transport.supportsBinary,
+    }
+    if (isNativeWebSocket(transport)) {
+      options.connection = transport.socket._handle
+    } else if (transport instanceof Polling) {
+      if (transport.jsonpIndex !== undefined) options.jsonp = transport.jsonpIndex
+      if (this.request && this.request._listener !== undefined) {
+        options.listener = this.request._listener
+        options.sid = String(this.id)
+      }
+    } else {
+      options.connection = this._channel = bridge.getEngine().openChannel()
+    }
+    const handle = bridge.getEngine().openSession(options)
+    bridge.sessions[handle] = this
+    bridge.hold()
+    if (isNativeWebSocket(transport)) transport.socket._start()
+    return handle
+  }
+
+  onOpen() {
+    this.readyState = 'open'
+    this.transport.sid = this.id
+    const { opts } = this.server
+    // option values are whatever the application set: only JSON.stringify writes them as the original does
+    this.sendPacket(
+      'open',
+      JSON.stringify({
+        sid: this.id,
+        upgrades: this.getAvailableUpgrades(),
+        pingInterval: opts.pingInterval,
+        pingTimeout: opts.pingTimeout,
+        maxPayload: opts.maxHttpBufferSize,
+      })
+    )
+    if (opts.initialPacket) this.sendPacket('message', opts.initialPacket)
+    this.emit('open')
+  }
+
+  // ---- events of the engine ------------------------------------------------------------------
+
+  _onEvent(kind, arg, content) {
+    switch (kind) {
+      case Kind.MESSAGE:
+        this._onMessage(content)
+        break
+      case Kind.PACKET:
+        this._onOtherPacket(arg, content)
+        break
+      case Kind.PINGED:
+        this._onPinged()
+        break
+      case Kind.POLL_READY:
+        if (this.transport instanceof Polling) this.transport._onNativePoll()
+        break
+      case Kind.ANSWER_POLL:
+      case Kind.REJECT_POLL:
+      case Kind.ABORT_POST:
+        if (this.transport instanceof Polling) this.transport._onEvent(kind, arg, content)
+        break
+      case Kind.UPGRADING:
+        if (this._probe !== null) this.emit('upgrading', this._probe)
+        break
+      case Kind.UPGRADED:
+        this._onUpgraded()
+        break
+      case Kind.UPGRADE_FAILED:
+        this._onUpgradeFailed()
+        break
+      case Kind.SEND_PACKET:
+        if (arg === 3 && content === 'probe' && this._probe !== null) {
+          this._probe.send([{ type: 'pong', data: 'probe' }])
+        } else {
+          this.sendPacket(TYPES[arg], content)
+        }
+        break
+      case Kind.CLOSE_CHANNEL:
+        this._onCloseChannel(arg)
+        break
+      case Kind.CLOSED:
+        this._onClosed(arg, content)
+    }
+  }
+
+  /**
+   * Acts on what a call into the engine brought about, `[kind, arg, content, …]`. A listener that
+   * throws does not keep the rest from being seen to.
+   */
+  _apply(updates, from = 0) {
+    if (updates === undefined || updates === null) return
+    let next = from
+    try {
+      while (next < updates.length) {
+        const at = next
+        next += 3
+        this._onEvent(updates[at], updates[at + 1], updates[at + 2])
+      }
+    } finally {
+      if (next < updates.length) setImmediate(() => this._apply(updates, next))
+    }
+  }
+
+  _onMessage(data) {
+    if (this._readyState !== 'open') return
+    if (this.onPacket !== Socket.prototype.onPacket) return this._handOn({ type: 'message', data })
+    if (this._verbose) this.emit('packet', data === undefined ? { type: 'message' } : { type: 'message', data })
+    if (this.listenerCount('data') > 0) this.emit('data', data)
+    if (this.listenerCount('message') > 0) this.emit('message', data)
+  }
+
+  _onOtherPacket(type, data) {
+    if (this._readyState !== 'open') return
+    const packet = { type: type === PARSE_ERROR ? 'error' : type === UNKNOWN_TYPE ? undefined : TYPES[type] }
+    if (type === PARSE_ERROR) packet.data = 'parser error'
+    else if (data !== undefined) packet.data = data
+    if (this.onPacket !== Socket.prototype.onPacket) return this._handOn(packet)
+    this._dispatch(packet)
+  }
+
+  /** A subclass wants to see packets; what the engine has done about them is not done again. */
+  _handOn(packet) {
+    this._handingOn = packet
+    try {
+      this.onPacket(packet)
+    } finally {
+      this._handingOn = undefined
+    }
+  }
+
+  _dispatch(packet) {
+    this.emit('packet', packet)
+    if (packet.type === 'ping' && this.protocol === 3) {
+      this._announce({ type: 'pong', options: { compress: true } })
+      this.emit('heartbeat')
+    } else if (packet.type === 'pong' && this.protocol === 4) {
+      this.emit('heartbeat')
+    } else if (packet.type === 'message') {
+      this.emit('data', packet.data)
+      this.emit('message', packet.data)
+    }
+  }
+
+  /** A packet came in by other ways than the engine: from a transport that JavaScript drives. */
+  onPacket(packet) {
+    if (this.readyState !== 'open') return debug('packet received with closed socket')
+    debug('received packet %s', packet.type)
+    if (this._handingOn === packet) return this._dispatch(packet)
+    this._dispatch(packet)
+    const channel = this._channel === -1 ? null : this._channel
+    const engine = bridge.getEngine()
+    this._apply(engine.receive(this._handle, channel, receivedType(packet), packet.data === 'probe'))
+  }
+
+  /** The engine sent a ping. */
+  _onPinged() {
+    debug('writing ping packet')
+    this._announce({ type: 'ping', options: { compress: true } })
+  }
+
+  /** Shows a packet that the engine has sent by itself. */
+  _announce(packet) {
+    const buffer = [packet]
+    this.emit('packetCreate', packet)
+    this.emit('flush', buffer)
+    this.server.emit('flush', this, buffer)
+    this.emit('drain')
+    this.server.emit('drain', this)
+  }
+
+  onError(error) {
+    debug('transport error')
+    this.onClose('transport error', error)
+  }
+
+  _onClosed(code, message) {
+    let description
+    if (code === 0) description = transportError(message)
+    else if (code === 1) description = new Error(message)
+    this.onClose(REASONS[code], description)
+  }
+
+  // ---- listeners -----------------------------------------------------------------------------
+
+  on(event, listener) {
+    super.on(event, listener)
+    if (!this._verbose && VERBOSE_EVENTS.has(event)) this._listenToAll()
+    return this
+  }
+
+  addListener(event, listener) {
+    return this.on(event, listener)
+  }
+
+  prependListener(event, listener) {
+    super.prependListener(event, listener)
+    if (!this._verbose && VERBOSE_EVENTS.has(event)) this._listenToAll()
+    return this
+  }
+
+  _listenToAll() {
+    this._verbose = true
+    if (this.readyState !== 'closed') bridge.getEngine().setVerbose(this._handle, true)
+  }
+
+  // ---- transports ----------------------------------------------------------------------------
+
+  setTransport(transport) {
+    this.transport = transport
+    if (isNative(transport)) {
+      transport[kOwner] = this
+      return
+    }
+    const listeners = {
+      error: this.onError.bind(this),
+      ready: () => this.flush(),
+      packet: this.onPacket.bind(this),
+      drain: this.onDrain.bind(this),
+      close: this.onClose.bind(this, 'transport close'),
+    }
+    for (const event in listeners) transport.on(event, listeners[event])
+    this.cleanupFn.push(() => {
+      for (const event in listeners) transport.removeListener(event, listeners[event])
+    })
+  }
+
+  /** Lets the current transport go. */
+  clearTransport() {
+    for (const cleanup of this.cleanupFn.splice(0)) cleanup()
+    const { transport } = this
+    if (isNative(transport)) {
+      // the engine has closed it, or does so at its own time
+      if (transport instanceof WebSocket) transport.socket.close()
+      transport.writable = false
+      transport.readyState = 'closed'
+      if (transport.listenerCount('close') > 0) transport.emit('close')
+      return
+    }
+    transport.on('error', () => debug('error triggered by discarded transport'))
+    transport.close()
+    this._dropChannel()
+  }
+
+  _dropChannel() {
+    if (this._channel !== -1) bridge.getEngine().dropChannel(this._channel)
+    this._channel = -1
+  }
+
+  /** A transport for this session was opened: the client will probe it. */
+  _maybeUpgrade(transport) {
+    debug('might upgrade socket transport from "%s" to "%s"', this.transport.name, transport.name)
+    const engine = bridge.getEngine()
+    const channel = isNativeWebSocket(transport) ? transport.socket._handle : engine.openChannel()
+    if (!engine.startUpgrade(this._handle, channel)) {
+      transport.close()
+      return
+    }
+    this.upgrading = true
+    this._probe = transport
+    if (isNativeWebSocket(transport)) transport.socket._start()
+    else this._probeForeign(transport, channel)
+  }
+
+  _probeForeign(transport, channel) {
+    const engine = bridge.getEngine()
+    this._probeChannel = channel
+    const onPacket = (packet) => {
+      this._apply(engine.receive(this._handle, channel, receivedType(packet), packet.data === 'probe'))
+    }
+    const onEnd = () => this._apply(engine.channelClosed(this._handle, channel))
+    transport.on('packet', onPacket)
+    transport.once('close', onEnd)
+    transport.once('error', onEnd)
+    this._endProbe = () => {
+      transport.removeListener('packet', onPacket)
+      transport.removeListener('close', onEnd)
+      transport.removeListener('error', onEnd)
+    }
+  }
+
+  _takeProbe() {
+    const probe = this._probe
+    this._probe = null
+    this.upgrading = false
+    if (this._endProbe !== undefined) {
+      this._endProbe()
+      this._endProbe = undefined
+    }
+    return probe
+  }
+
+  _onUpgraded() {
+    const transport = this._takeProbe()
+    if (transport === null || this.readyState === 'closed') return
+    debug('got upgrade packet - upgrading')
+    this.transport.discard()
+    this.upgraded = true
+    this.clearTransport()
+    if (!isNative(transport)) this._channel = this._probeChannel
+    transport.sid = this.id
+    this.setTransport(transport)
+    this.emit('upgrade', transport)
+    this.flush()
+    if (this.readyState === 'closing') this.closeTransport()
+  }
+
+  _onUpgradeFailed() {
+    const transport = this._takeProbe()
+    if (transport === null) return
+    debug('client did not complete upgrade')
+    if (isNativeWebSocket(transport)) {
+      transport.readyState = 'closed'
+    } else {
+      transport.on('error', () => {})
+      transport.close()
+      bridge.getEngine().dropChannel(this._probeChannel)
+    }
+  }
+
+  _onCloseChannel(channel) {
+    const transport = channel === this._channel ? this.transport : this._probe
+    if (transport !== null) transport.close()
+  }
+
+  /** The names of the transports a client of this session may upgrade to. */
+  getAvailableUpgrades() {
+    const { transports } = this.server.opts
+    return this.server.upgrades(this.transport.name).filter((name) => transports.indexOf(name) !== -1)
+  }
+
+  // ---- sending -------------------------------------------------------------------------------
+
+  /**
+   * Sends a message.
+   *
+   * @param {string|Buffer|ArrayBuffer|ArrayBufferView} data anything else is converted to a string
+   * @param {{compress?: boolean}} [options]
+   * @param {(transport: Transport) => void} [callback] called when the message has been written
+   */
+  send(data, options, callback) {
+    this.sendPacket('message', data, options, callback)
+    return this
+  }
+
+  write(data, options, callback) {
+    this.sendPacket('message', data, options, callback)
+    return this
+  }
+
+  sendPacket(type, data, options = {}, callback) {
+    if (typeof options === 'function') {
+      callback = options
+      options = {}
+    }
+    if (this._readyState === 'closing' || this._readyState === 'closed') return
+    options.compress = options.compress !== false
+    const packet = { type, options }
+    if (data) packet.data = data
+    if (this.listenerCount('packetCreate') > 0) this.emit('packetCreate', packet)
+    this.writeBuffer.push(packet)
+    if (typeof callback === 'function') this.packetsFn.push(callback)
+    this.flush()
+  }
+
+  /** Hands the waiting packets to the transport, if it can take them. */
+  flush() {
+    if (this._readyState === 'closed' || !this.transport.writable || this.writeBuffer.length === 0) return
+    this.emit('flush', this.writeBuffer)
+    this.server.emit('flush', this, this.writeBuffer)
+    const packets = this.writeBuffer
+    this.writeBuffer = []
+    if (packets.length > 0 || this.packetsFn.length > 0) {
+      this.sentCallbackFn.push(this.packetsFn.length > 0 ? this.packetsFn.splice(0) : null)
+    }
+    // a listener may have emptied the buffer, or closed the transport
+    if (packets.length > 0) this.transport.send(packets)
+    else this.onDrain()
+    this.emit('drain')
+    this.server.emit('drain', this)
+  }
+
+  /** Whether callbacks wait for the current batch to be written. */
+  _awaitsDrain() {
+    const { sentCallbackFn } = this
+    return sentCallbackFn.length > 0 && sentCallbackFn[sentCallbackFn.length - 1] !== null
+  }
+
+  /** A batch has been written. */
+  onDrain() {
+    const callbacks = this.sentCallbackFn.shift()
+    if (!callbacks) return
+    let next = 0
+    try {
+      while (next < callbacks.length) callbacks[next++](this.transport)
+    } finally {
+      if (next < callbacks.length) {
+        // one threw: the others are owed their call all the same
+        this.sentCallbackFn.unshift(callbacks.slice(next))
+        setImmediate(() => this.onDrain())
+      }
+    }
+  }
+
+  // ---- closing -------------------------------------------------------------------------------
+
+  /**
+   * Closes the session: at once with `discard`, else when the waiting packets have been handed over.
+   */
+  close(discard) {
+    if (discard && (this.readyState === 'open' || this.readyState === 'closing')) {
+      return this.closeTransport(discard)
+    }
+    if (this.readyState !== 'open') return
+    this.readyState = 'closing'
+    if (this.writeBuffer.length === 0) return this.closeTransport(discard)
+    bridge.getEngine().beginClose(this._handle)
+    debug('there are %d remaining packets in the buffer, waiting for the "drain" event', this.writeBuffer.length)
+    this.once('drain', () => {
+      debug('all packets have been sent, closing the transport')
+      this.closeTransport()
+    })
+  }
+
+  closeTransport(discard) {
+    const { transport } = this
+    if (discard) {
+      transport.discard()
+      // a graceful close may be under way, which waits for the client: not any longer
+      if (transport.readyState === 'closing') transport.readyState = 'open'
+    }
+    transport.close(this.onClose.bind(this, 'forced close', undefined))
+  }
+
+  /** The session is over. */
+  onClose(reason, description) {
+    if (this.readyState === 'closed') return
+    this.readyState = 'closed'
+    // listeners of `close` may still look at what was not sent
+    process.nextTick(() => {
+      this.writeBuffer = []
+    })
+    this.packetsFn = []
+    this.sentCallbackFn = []
+    const engine = bridge.getEngine()
+    this._apply(engine.fail(this._handle, reason, description && description.message))
+    if (bridge.sessions[this._handle] === this) {
+      bridge.sessions[this._handle] = undefined
+      engine.releaseSession(this._handle)
+      bridge.release()
+    }
+    this.clearTransport()
+    if (this._registered) this.server._unregister(this)
+    this.emit('close', reason, description)
+  }
+}
+
+function isNativeWebSocket(transport) {
+  return transport instanceof WebSocket && transport._isNative()
+}
+
+function isNative(transport) {
+  return transport instanceof Polling || isNativeWebSocket(transport)
+}
+
+function addressOf(req) {
+  const socket = req.websocket && req.websocket._socket
+  return socket ? socket.remoteAddress : req.connection && req.connection.remoteAddress
+}
+
+module.exports = { Socket, Transport }

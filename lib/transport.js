@@ -1,0 +1,102 @@
+'use strict'
+
+const { EventEmitter } = require('events')
+const parserV4 = require('engine.io-parser')
+const debug = require('debug')('engine:transport')
+
+/** The socket that a transport of ours reports to, without the detour of public listeners. */
+const kOwner = Symbol('owner')
+
+/**
+ * What carries the packets of a session. Public: applications and subclasses read and replace its members.
+ *
+ * Events: `packet` (packet), `error` (Error of type `TransportError`), `close`, `drain` (all was
+ * written), `ready` (can take more), `headers` (headers, request).
+ */
+class Transport extends EventEmitter {
+  /** @param {import('http').IncomingMessage} req the request that opens it, with `_query` */
+  constructor(req) {
+    super()
+    /** Whether `send()` may be called now. */
+    this.writable = false
+    this._readyState = 'open'
+    this.discarded = false
+    /** The protocol revision: 3 or 4. */
+    this.protocol = req._query.EIO === '4' ? 4 : 3
+    /** Whether the client takes binary data (no `b64` in its query). */
+    this.supportsBinary = !(req._query && req._query.b64)
+    this[kOwner] = null
+  }
+
+  /** `open`, `closing` or `closed`. */
+  get readyState() {
+    return this._readyState
+  }
+
+  set readyState(state) {
+    debug('readyState updated from %s to %s (%s)', this._readyState, state, this.name)
+    this._readyState = state
+  }
+
+  /** The codec of the protocol revision, as `engine.io-parser` has it. */
+  get parser() {
+    return this.protocol === 4 ? parserV4 : undefined
+  }
+
+  /** From now on errors are nobody's concern. */
+  discard() {
+    this.discarded = true
+  }
+
+  /** A request for this transport came in. */
+  onRequest(req) {}
+
+  /** Closes in an orderly way; `fn` is called when it has been seen to. */
+  close(fn) {
+    if (this.readyState === 'closed' || this.readyState === 'closing') return
+    this.readyState = 'closing'
+    this.doClose(fn || noop)
+  }
+
+  onError(message, description) {
+    const owner = this[kOwner]
+    if (owner === null && this.listenerCount('error') === 0) {
+      debug('ignored transport error %s (%s)', message, description)
+      return
+    }
+    const error = transportError(message, description)
+    if (this.listenerCount('error') > 0) this.emit('error', error)
+    if (owner !== null) owner.onError(error)
+  }
+
+  onPacket(packet) {
+    this.emit('packet', packet)
+    const owner = this[kOwner]
+    if (owner !== null) owner.onPacket(packet)
+  }
+
+  onData(data) {
+    this.onPacket(this.parser.decodePacket(data))
+  }
+
+  onClose() {
+    this.readyState = 'closed'
+    this.emit('close')
+    const owner = this[kOwner]
+    if (owner !== null) owner.onClose('transport close')
+  }
+}
+
+/** The transports this one can be upgraded to. */
+Transport.upgradesTo = []
+
+function transportError(message, description) {
+  const error = new Error(message)
+  error.type = 'TransportError'
+  error.description = description
+  return error
+}
+
+function noop() {}
+
+module.exports = { Transport, transportError, kOwner }

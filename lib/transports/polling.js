@@ -1,0 +1,385 @@
+'use strict'
+
+const zlib = require('zlib')
+const accepts = require('accepts')
+const bridge = require('../bridge')
+const { content, packetType } = require('../packets')
+const { Transport, kOwner } = require('../transport')
+const debug = require('debug')('engine:polling')
+
+const { Kind } = bridge
+const COMPRESSORS = { gzip: zlib.createGzip, deflate: zlib.createDeflate }
+const kTransport = Symbol('transport')
+
+/**
+ * HTTP long-polling over Node's own HTTP server: `req` and `res` are the pending poll, `dataReq` and
+ * `dataRes` the POST in progress. What a request means for the session is decided by the engine; polls
+ * that reach the engine's own listener never come here.
+ */
+class Polling extends Transport {
+  constructor(req) {
+    super(req)
+    /** How long a graceful close waits for the next poll, in ms. */
+    this.closeTimeout = 30 * 1000
+    this.req = this.res = null
+    this.dataReq = this.dataRes = null
+    /** The number of the last poll that came in. */
+    this._poll = 0
+    /** Whether the pending poll waits in the engine's own listener. */
+    this._polledNatively = false
+  }
+
+  get name() {
+    return 'polling'
+  }
+
+  onRequest(req) {
+    const res = req.res
+    // the first request lives as long as the session; its response must not
+    req.res = null
+    if (req.method === 'GET') this._onPoll(req, res)
+    else if (req.method === 'POST') this._onPost(req, res)
+    else res.writeHead(500).end()
+  }
+
+  // ---- polls ---------------------------------------------------------------------------------
+
+  _onPoll(req, res) {
+    const owner = this[kOwner]
+    if (owner === null) return this._onPollUnbound(req, res)
+    const poll = (this._poll + 1) >>> 0
+    if (this.req) {
+      debug('request overlap')
+      this._rejected = res
+      owner._apply(bridge.getEngine().poll(owner._handle, poll, false))
+      this._rejected = undefined
+      if (!res.headersSent) res.writeHead(400).end()
+      return
+    }
+    this._setPoll(req, res)
+    this._poll = poll
+    const more = owner.writeBuffer.length > 0
+    this._rejected = res
+    owner._apply(bridge.getEngine().poll(owner._handle, poll, more))
+    this._rejected = undefined
+    if (this.req !== req) return
+    this.writable = true
+    this._ready(owner)
+    if (more && this.req === req && this.writable) {
+      // a listener emptied the buffer: what else waits for the poll goes out now
+      owner._apply(bridge.getEngine().sendPackets(owner._handle, [], false))
+    }
+  }
+
+  _setPoll(req, res) {
+    this.req = req
+    this.res = res
+    req[kTransport] = this
+    req.on('close', onPollClose)
+    req.cleanup = cleanupPoll
+  }
+
+  /** A poll waits in the engine's own listener. */
+  _onNativePoll() {
+    this._polledNatively = true
+    this.writable = true
+    this._ready(this[kOwner])
+  }
+
+  _ready(owner) {
+    if (this.listenerCount('ready') > 0) this.emit('ready')
+    owner.flush()
+  }
+
+  send(packets) {
+    this.writable = false
+    const owner = this[kOwner]
+    if (owner === null) return this._sendUnbound(packets)
+    const list = []
+    let compress = false
+    for (let i = 0; i < packets.length; i++) {
+      const packet = packets[i]
+      list.push(packetType(packet), content(packet.data))
+      compress = compress || Boolean(packet.options && packet.options.compress)
+    }
+    this._compress = compress
+    owner._apply(bridge.getEngine().sendPackets(owner._handle, list, compress))
+    if (this._polledNatively) {
+      this._polledNatively = false
+      this._written()
+    }
+  }
+
+  _onEvent(kind, arg, payload) {
+    if (kind === Kind.ABORT_POST) {
+      if (this.dataReq) this.dataReq.destroy()
+    } else if (kind === Kind.REJECT_POLL) {
+      const res = this._rejected
+      if (res && !res.headersSent) res.writeHead(400).end()
+      if (this.res === res) this._endPoll()
+    } else if (arg === this._poll && this.req) {
+      this.writable = false
+      this._answer(payload === undefined ? '' : payload)
+    }
+  }
+
+  _answer(payload) {
+    this.doWrite(payload, { compress: this._compress }, () => {
+      this._endPoll()
+      this._written()
+    })
+  }
+
+  _endPoll() {
+    if (this.req) this.req.cleanup()
+  }
+
+  _written() {
+    if (this.listenerCount('drain') > 0) this.emit('drain')
+    const owner = this[kOwner]
+    if (owner !== null) owner.onDrain()
+  }
+
+  /** Writes the response of the pending poll. */
+  doWrite(data, options, callback) {
+    const isText = typeof data === 'string'
+    const headers = { 'Content-Type': isText ? 'text/plain; charset=UTF-8' : 'application/octet-stream' }
+    const length = isText ? Buffer.byteLength(data) : data.length
+    const { req, res } = this
+    const { httpCompression } = this
+    const encoding =
+      httpCompression && options.compress && !(length < httpCompression.threshold) && accepts(req).encodings(['gzip', 'deflate'])
+    if (!encoding) {
+      headers['Content-Length'] = length
+      res.writeHead(200, this.headers(req, headers))
+      res.end(data)
+      callback()
+      return
+    }
+    headers['Content-Encoding'] = encoding
+    res.writeHead(200, this.headers(req, headers))
+    const stream = COMPRESSORS[encoding](httpCompression)
+    const done = once(callback)
+    stream.on('error', () => {
+      res.end()
+      done()
+    })
+    res.once('finish', done)
+    res.once('close', done)
+    stream.pipe(res)
+    stream.end(data)
+  }
+
+  /** The headers of a successful response. */
+  headers(req, headers = {}) {
+    const agent = req.headers['user-agent']
+    // old Internet Explorers take a payload for cross-site scripting
+    if (agent && (agent.includes(';MSIE') || agent.includes('Trident/'))) headers['X-XSS-Protection'] = '0'
+    headers['cache-control'] = 'no-store'
+    const owner = this[kOwner]
+    if (owner !== null) owner.server._onPollingHeaders(headers, req, owner)
+    if (this.listenerCount('headers') > 0) this.emit('headers', headers, req)
+    return headers
+  }
+
+  // ---- POSTs ---------------------------------------------------------------------------------
+
+  _onPost(req, res) {
+    const owner = this[kOwner]
+    if (owner === null) return this._onPostUnbound(req, res)
+    const engine = bridge.getEngine()
+    const refused = engine.postStarted(owner._handle)
+    if (refused !== null) {
+      owner._apply(refused)
+      res.writeHead(400).end()
+      return
+    }
+    const isBinary = req.headers['content-type'] === 'application/octet-stream'
+    if (isBinary && this.protocol === 4) {
+      owner._apply(engine.postFinished(owner._handle, undefined, false))
+      owner._apply(engine.fail(owner._handle, 'transport error', 'invalid content'))
+      res.writeHead(400).end()
+      return
+    }
+    this.dataReq = req
+    this.dataRes = res
+    this._readBody(req, {
+      onEnd: (body) => {
+        this.dataReq = this.dataRes = null
+        try {
+          owner._apply(engine.postFinished(owner._handle, this._unwrap(body), isBinary))
+        } finally {
+          // text/html keeps old mobile browsers from offering a download of form posts
+          const headers = { 'Content-Type': 'text/html', 'Content-Length': '2' }
+          res.writeHead(200, this.headers(req, headers))
+          res.end('ok')
+        }
+      },
+      onTooLarge: () => {
+        this.dataReq = this.dataRes = null
+        res.writeHead(413).end()
+        owner._apply(engine.postFinished(owner._handle, undefined, false))
+      },
+      onAborted: () => {
+        this.dataReq = this.dataRes = null
+        owner._apply(engine.postAborted(owner._handle))
+      },
+    })
+  }
+
+  /** The payload in a body. */
+  _unwrap(body) {
+    return body
+  }
+
+  /** Reads a body of at most `maxHttpBufferSize` bytes; the rest of a larger one is let go by. */
+  _readBody(req, { onEnd, onTooLarge, onAborted }) {
+    const chunks = []
+    let length = 0
+    const onData = (chunk) => {
+      length += chunk.length
+      if (length > this.maxHttpBufferSize) {
+        cleanup()
+        // flowing on without a listener: the connection can be used for the next request
+        req.resume()
+        onTooLarge()
+      } else {
+        chunks.push(chunk)
+      }
+    }
+    const onFinished = () => {
+      cleanup()
+      onEnd(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, length))
+    }
+    const onClose = () => {
+      cleanup()
+      onAborted()
+    }
+    const cleanup = () => {
+      req.removeListener('data', onData)
+      req.removeListener('end', onFinished)
+      req.removeListener('close', onClose)
+    }
+    req.on('close', onClose)
+    req.on('data', onData)
+    req.on('end', onFinished)
+  }
+
+  // ---- the end -------------------------------------------------------------------------------
+
+  doClose(fn) {
+    const owner = this[kOwner]
+    if (owner === null) return this._closeUnbound(fn)
+    debug(this.discarded ? 'transport discarded - closing right away' : 'closing')
+    owner._apply(bridge.getEngine().closeTransport(owner._handle, this.discarded))
+  }
+
+  // ---- without a session: a subclass of Server moves packets between transports itself -----------
+
+  _onPollUnbound(req, res) {
+    if (this.req) {
+      this.onError('overlap from client')
+      res.writeHead(400).end()
+      return
+    }
+    this._setPoll(req, res)
+    this.writable = true
+    this.emit('ready')
+    if (this.writable && this._closing) this.send([{ type: 'noop' }])
+  }
+
+  _sendUnbound(packets) {
+    if (this._closing) {
+      packets = packets.concat({ type: 'close' })
+      this._closing()
+    }
+    const compress = packets.some((packet) => packet.options && packet.options.compress)
+    this.parser.encodePayload(packets, (payload) => {
+      this._compress = compress
+      this._answer(payload)
+    })
+  }
+
+  _onPostUnbound(req, res) {
+    if (this.dataReq) {
+      this.onError('data request overlap from client')
+      res.writeHead(400).end()
+      return
+    }
+    this.dataReq = req
+    this.dataRes = res
+    const done = () => {
+      this.dataReq = this.dataRes = null
+    }
+    this._readBody(req, {
+      onEnd: (body) => {
+        for (const packet of this.parser.decodePayload(body.toString())) {
+          if (packet.type === 'close') {
+            this.onClose()
+            break
+          }
+          this.onPacket(packet)
+        }
+        const headers = { 'Content-Type': 'text/html', 'Content-Length': '2' }
+        res.writeHead(200, this.headers(req, headers))
+        res.end('ok')
+        done()
+      },
+      onTooLarge: () => {
+        done()
+        res.writeHead(413).end()
+      },
+      onAborted: () => {
+        done()
+        this.onError('data request connection closed prematurely')
+      },
+    })
+  }
+
+  _closeUnbound(fn) {
+    if (this.dataReq) this.dataReq.destroy()
+    const finish = once(() => {
+      clearTimeout(timer)
+      this._closing = null
+      fn()
+      this.onClose()
+    })
+    let timer
+    if (this.writable) {
+      this.send([{ type: 'close' }])
+      finish()
+    } else if (this.discarded) {
+      finish()
+    } else {
+      this._closing = finish
+      timer = setTimeout(finish, this.closeTimeout)
+    }
+  }
+}
+
+/** The listener of a pending poll's `close` event: the client went away. */
+function onPollClose() {
+  const transport = this[kTransport]
+  const owner = transport[kOwner]
+  this.cleanup()
+  transport.writable = false
+  if (owner === null) transport.onError('poll connection closed prematurely')
+  else owner._apply(bridge.getEngine().pollAborted(owner._handle, transport._poll))
+}
+
+function cleanupPoll() {
+  const transport = this[kTransport]
+  this.removeListener('close', onPollClose)
+  if (transport.req === this) transport.req = transport.res = null
+}
+
+function once(fn) {
+  let called = false
+  return () => {
+    if (called) return
+    called = true
+    fn()
+  }
+}
+
+module.exports = { Polling }

@@ -1,0 +1,154 @@
+'use strict'
+
+const { EventEmitter } = require('events')
+const net = require('net')
+const { STATUS_CODES } = require('http')
+const bridge = require('./bridge')
+const { Pump } = require('./pump')
+const { NativeWebSocket } = require('./websocket')
+
+const EMPTY = Buffer.alloc(0)
+const INVALID_HEADER = /[^\t\x20-\x7e\x80-\xff]/
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+
+/**
+ * Answers WebSocket upgrade requests and hands their connections to the engine. Stands where a
+ * `wsEngine` stands in the original, with the same interface.
+ *
+ * Events: `headers` (lines of the response, request), before they are written; listeners may add lines.
+ */
+class NativeWebSocketServer extends EventEmitter {
+  /** @param {{maxPayload: number}} options the largest message in bytes */
+  constructor(options) {
+    super()
+    this.options = options
+    this.closed = false
+  }
+
+  close() {
+    this.closed = true
+  }
+
+  /** Calls `done` with the connection, or refuses the request as `ws` does. */
+  handleUpgrade(req, socket, head, done) {
+    const { headers } = req
+    const checked = bridge
+      .getEngine()
+      .checkUpgrade(
+        req.method,
+        headers.upgrade,
+        headers['sec-websocket-key'],
+        headers['sec-websocket-version'],
+        headers['sec-websocket-protocol']
+      )
+    if (checked.status !== undefined) {
+      const extra = /Version/.test(checked.message) ? ['Sec-WebSocket-Version: 13, 8'] : []
+      return refuse(socket, checked.status, checked.message, extra)
+    }
+    if (this.closed) return refuse(socket, 503, STATUS_CODES[503])
+    if (!socket.readable || !socket.writable) return socket.destroy()
+
+    const lines = ['HTTP/1.1 101 Switching Protocols', 'Upgrade: websocket', 'Connection: Upgrade']
+    lines.push(`Sec-WebSocket-Accept: ${checked.accept}`)
+    if (checked.protocol != null) lines.push(`Sec-WebSocket-Protocol: ${checked.protocol}`)
+    this.emit('headers', lines, req)
+    done(connect(socket, head, lines, this.options.maxPayload), req)
+  }
+}
+
+/** The lines of a response header, without those that would break out of it. */
+function headerLines(headers) {
+  const lines = []
+  for (const name of Object.keys(headers)) {
+    const value = headers[name]
+    for (const one of Array.isArray(value) ? value : [value]) {
+      const text = String(one)
+      if (!TOKEN.test(name) || INVALID_HEADER.test(text)) {
+        const error = new TypeError(`Invalid character in header content ["${name}"]`)
+        error.code = 'ERR_INVALID_CHAR'
+        throw error
+      }
+      lines.push(`${name}: ${text}`)
+    }
+  }
+  return lines
+}
+
+function connect(socket, head, lines, maxPayload) {
+  if (typeof socket._accept === 'function') return socket._accept(lines, maxPayload)
+  if (socket.timeout !== undefined && typeof socket.setTimeout === 'function') socket.setTimeout(0)
+  if (typeof socket.setNoDelay === 'function') socket.setNoDelay()
+  const response = Buffer.from(lines.concat('\r\n').join('\r\n'), 'latin1')
+  return canTakeOver(socket) ? takeOver(socket, head, response, maxPayload) : pump(socket, head, response, maxPayload)
+}
+
+/** A plain TCP or UNIX connection that libuv reads by a descriptor, and nothing stands in between. */
+function canTakeOver(socket) {
+  return (
+    process.platform !== 'win32' &&
+    socket instanceof net.Socket &&
+    socket.encrypted !== true &&
+    socket._handle &&
+    socket._handle.fd >= 0 &&
+    typeof socket._handle.readStop === 'function' &&
+    typeof socket._handle.close === 'function' &&
+    socket._parent === null &&
+    socket.writableLength === 0
+  )
+}
+
+/**
+ * Moves a connection from libuv to the engine. The net.Socket stays as what the application holds of
+ * it: its addresses can be read, its server counts it, destroying it cuts the connection off, and it
+ * emits `close` when the connection has ended.
+ */
+function takeOver(socket, head, response, maxPayload) {
+  const handle = socket._handle
+  handle.readStop()
+  const early = readEarly(socket, head)
+  // read once, the addresses are remembered
+  void socket.remoteAddress
+  void socket.localAddress
+  let connection
+  try {
+    connection = bridge.getEngine().adopt(handle.fd, response, early, maxPayload)
+  } catch (error) {
+    // no descriptor to be had: bytes go through JavaScript
+    return pump(socket, early, response, maxPayload)
+  }
+  socket._handle = null
+  handle.close()
+  const websocket = new NativeWebSocket(connection, socket)
+  socket.once('close', () => websocket.terminate())
+  return websocket
+}
+
+/** What came after the request: `head`, and what sits in the stream since. */
+function readEarly(socket, head) {
+  const chunks = head && head.length > 0 ? [head] : []
+  for (let chunk; (chunk = socket.read()) !== null; ) chunks.push(chunk)
+  return chunks.length === 0 ? EMPTY : Buffer.concat(chunks)
+}
+
+function pump(socket, head, response, maxPayload) {
+  socket.write(response)
+  const websocket = new NativeWebSocket(bridge.getEngine().openPipe(maxPayload), socket)
+  websocket._pump = new Pump(websocket, socket)
+  if (head && head.length > 0) socket.unshift(head)
+  return websocket
+}
+
+/** Answers an upgrade request that is no WebSocket's and ends the connection. */
+function refuse(socket, status, message, extra = []) {
+  const lines = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    'Connection: close',
+    'Content-Type: text/html',
+    `Content-Length: ${Buffer.byteLength(message)}`,
+    ...extra,
+  ]
+  socket.once('finish', socket.destroy)
+  socket.end(lines.join('\r\n') + '\r\n\r\n' + message)
+}
+
+module.exports = { NativeWebSocketServer, headerLines }

@@ -1,0 +1,119 @@
+'use strict'
+
+const { EventEmitter } = require('events')
+const bridge = require('./bridge')
+
+const { Kind } = bridge
+const CONNECTING_STATES = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 }
+
+/**
+ * A WebSocket connection whose I/O is the engine's. It looks like a server-side one of `ws`, as far as
+ * applications look at `req.websocket` or `transport.socket`.
+ *
+ * Events: `message` (data, isBinary), `close` (code, reason), `error`; `message` only for connections
+ * that belong to no session.
+ */
+class NativeWebSocket extends EventEmitter {
+  /**
+   * @param {number} handle the connection's number
+   * @param {object} socket what is known of the stream: `remoteAddress`, …
+   */
+  constructor(handle, socket) {
+    super()
+    this._handle = handle
+    this._socket = socket
+    this._transport = null
+    this._pump = null
+    this.readyState = CONNECTING_STATES.OPEN
+    bridge.connections[handle] = this
+    bridge.hold()
+  }
+
+  /** Bytes handed over and not yet written. */
+  get bufferedAmount() {
+    return this._handle === -1 ? 0 : bridge.getEngine().bufferedAmount(this._handle)
+  }
+
+  /** For frames that were encoded elsewhere. */
+  get _sender() {
+    return { sendFrame: (parts, done) => this._sendFrame(parts, done) }
+  }
+
+  send(data, options, done) {
+    if (typeof options === 'function') done = options
+    if (this.readyState !== CONNECTING_STATES.OPEN) return fail(done, notOpen(this.readyState))
+    bridge.getEngine().connectionSendMessage(this._handle, data)
+    bridge.scheduleFlush()
+    if (done) process.nextTick(done)
+  }
+
+  _sendFrame(parts, done) {
+    if (this.readyState !== CONNECTING_STATES.OPEN) return fail(done, notOpen(this.readyState))
+    for (const part of parts) bridge.getEngine().connectionSendFrame(this._handle, part)
+    bridge.scheduleFlush()
+    if (done) process.nextTick(done)
+  }
+
+  /** Starts the closing handshake; the peer has 30 s to answer. */
+  close() {
+    if (this.readyState !== CONNECTING_STATES.OPEN) return
+    this.readyState = CONNECTING_STATES.CLOSING
+    bridge.getEngine().closeConnection(this._handle)
+    bridge.scheduleFlush()
+    if (this._pump !== null) this._pump.expectEnd()
+  }
+
+  /** Cuts the connection off. */
+  terminate() {
+    if (this._handle === -1) return
+    this.readyState = CONNECTING_STATES.CLOSING
+    bridge.getEngine().terminateConnection(this._handle)
+  }
+
+  /** The connection has got whom its messages are for: it is read from now on. */
+  _start() {
+    if (this._pump !== null) this._pump.start()
+  }
+
+  _onEvent(kind, arg, content) {
+    switch (kind) {
+      case Kind.DRAINED:
+        if (this._transport !== null) this._transport._onWritten()
+        break
+      case Kind.PIPE_READY:
+        if (this._pump !== null) this._pump.write()
+        break
+      case Kind.CONNECTION_MESSAGE:
+        this.emit('message', typeof content === 'string' ? Buffer.from(content) : content || Buffer.alloc(0), typeof content === 'object')
+        break
+      case Kind.CONNECTION_CLOSED:
+        this.readyState = CONNECTING_STATES.CLOSING
+        if (arg === 1 && this.listenerCount('error') > 0) this.emit('error', new Error(content))
+        break
+      case Kind.CONNECTION_ENDED:
+        this._ended()
+    }
+  }
+
+  _ended() {
+    bridge.connections[this._handle] = undefined
+    this._handle = -1
+    this.readyState = CONNECTING_STATES.CLOSED
+    bridge.release()
+    if (typeof this._socket.destroy === 'function') this._socket.destroy()
+    this.emit('close', 1006, Buffer.alloc(0))
+  }
+}
+
+Object.assign(NativeWebSocket.prototype, CONNECTING_STATES)
+
+function notOpen(state) {
+  const name = Object.keys(CONNECTING_STATES)[state]
+  return new Error(`WebSocket is not open: readyState ${state} (${name})`)
+}
+
+function fail(done, error) {
+  if (done) process.nextTick(done, error)
+}
+
+module.exports = { NativeWebSocket }

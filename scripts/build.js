@@ -1,0 +1,94 @@
+'use strict'
+
+// Builds the addon and puts it beside package.json, where lib/native.js looks first:
+//
+//   node scripts/build.js [--release | --debug] [--target <rust target>]
+//
+// Cargo decides what is up to date. Cargo and a copy are the whole build: the package's entry files are
+// written by hand, so napi-rs's CLI has nothing to generate.
+
+const { spawnSync } = require('node:child_process')
+const fs = require('node:fs')
+const path = require('node:path')
+const { platforms } = require('./platforms')
+const { checkNode, checkRust, fail, root } = require('./setup')
+
+/** @returns {string} path of the addon in the package folder */
+function build({ profile = 'release', target } = {}) {
+  const args = ['build', '--lib', '--message-format=json-render-diagnostics']
+  if (profile === 'release') args.push('--release')
+  if (target) args.push('--target', target)
+
+  const cargo = spawnSync('cargo', args, {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'inherit'],
+    encoding: 'utf8',
+    maxBuffer: Infinity,
+    env: { ...process.env, ...linkerEnv(target) },
+  })
+  if (cargo.error) fail(`cargo did not start: ${cargo.error.message}.`)
+  if (cargo.status !== 0) fail('The engine did not build: see the messages of cargo above.')
+
+  const library = libraryOf(cargo.stdout)
+  const addon = path.join(root, `engine.io-native.${platformName(target)}.node`)
+  replace(library, addon)
+  return addon
+}
+
+/** The cdylib among the artifacts cargo reports. */
+function libraryOf(messages) {
+  for (const line of messages.split('\n')) {
+    if (!line.startsWith('{')) continue
+    const { reason, target, filenames } = JSON.parse(line)
+    if (reason !== 'compiler-artifact' || target.name !== 'engine_io_native') continue
+    const library = filenames.find((file) => /\.(so|dylib|dll)$/.test(file))
+    if (library) return library
+  }
+  fail('cargo reported no library: Cargo.toml must have crate-type "cdylib".')
+}
+
+function platformName(target) {
+  if (target) {
+    const platform = platforms.find((candidate) => candidate.target === target)
+    return platform ? platform.name : fail(`Unknown target ${target}: ${platforms.map((p) => p.target).join(', ')}.`)
+  }
+  return hostPlatform()
+}
+
+/** The name of the platform this runs on, such as `linux-x64-gnu`. */
+function hostPlatform() {
+  if (process.platform === 'linux') {
+    const isGlibc = Boolean(process.report.getReport().header.glibcVersionRuntime)
+    return `linux-${process.arch}-${isGlibc ? 'gnu' : 'musl'}`
+  }
+  return process.platform === 'win32' ? `win32-${process.arch}-msvc` : `${process.platform}-${process.arch}`
+}
+
+/** Rust links musl statically by default, and a static library cannot be loaded by Node. */
+function linkerEnv(target) {
+  if (!platformName(target).endsWith('-musl')) return {}
+  return { RUSTFLAGS: `${process.env.RUSTFLAGS ?? ''} -C target-feature=-crt-static`.trim() }
+}
+
+/** By rename, because a running process may have the old file mapped. */
+function replace(from, to) {
+  const bytes = fs.readFileSync(from)
+  if (fs.existsSync(to) && fs.readFileSync(to).equals(bytes)) return
+  const temporary = `${to}.${process.pid}.tmp`
+  fs.writeFileSync(temporary, bytes)
+  fs.renameSync(temporary, to)
+}
+
+module.exports = { build, hostPlatform }
+
+if (require.main === module) {
+  const args = process.argv.slice(2)
+  const targetAt = args.indexOf('--target')
+  checkNode()
+  checkRust()
+  const addon = build({
+    profile: args.includes('--debug') ? 'debug' : 'release',
+    target: targetAt === -1 ? undefined : args[targetAt + 1],
+  })
+  console.log(`built ${path.relative(process.cwd(), addon)} (${(fs.statSync(addon).size / 1e6).toFixed(1)} MB)`)
+}

@@ -1,0 +1,92 @@
+'use strict'
+
+// Makes the tarballs that are published: the root package, and the package of each platform whose addon is
+// in the package folder (at least this machine's).
+//
+//   node scripts/pack.js [folder]        default: dist/
+//
+// The root is packed from a copy, as `napi prepublish` does it in place: the platform packages become its
+// optionalDependencies only there. In the checkout they would make `npm ci` fail until the day they are
+// published, and a development checkout needs none of them.
+
+const { execFileSync } = require('node:child_process')
+const fs = require('node:fs')
+const os = require('node:os')
+const path = require('node:path')
+const { build, hostPlatform } = require('./build')
+const { platforms } = require('./platforms')
+const { checkNode, checkRust, fail, root } = require('./setup')
+
+/**
+ * @param {string} folder - receives the tarballs
+ * @returns {{ root: string, platforms: Record<string, string> }} their paths, by platform name
+ */
+function pack(folder) {
+  fs.mkdirSync(folder, { recursive: true })
+  const work = fs.mkdtempSync(path.join(os.tmpdir(), 'engine.io-native-pack-'))
+  try {
+    const tarballs = { root: npmPack(stageRoot(work), folder), platforms: {} }
+    for (const { name } of platforms) {
+      const addon = path.join(root, `engine.io-native.${name}.node`)
+      if (fs.existsSync(addon)) tarballs.platforms[name] = npmPack(stagePlatform(work, name, addon), folder)
+    }
+    return tarballs
+  } finally {
+    fs.rmSync(work, { recursive: true })
+  }
+}
+
+/** The root package as published: without what only a checkout needs, with its platform packages. */
+function stageRoot(work) {
+  const stage = path.join(work, 'root')
+  fs.mkdirSync(stage)
+  const { scripts, devDependencies, napi, ...manifest } = readJson(path.join(root, 'package.json'))
+  manifest.optionalDependencies = Object.fromEntries(
+    platforms.map(({ name }) => [`engine.io-native-${name}`, manifest.version])
+  )
+  for (const file of [...manifest.files, 'README.md', 'CHANGELOG.md', 'LICENSE']) {
+    const from = path.join(root, file)
+    if (fs.existsSync(from)) fs.cpSync(from, path.join(stage, file), { recursive: true })
+  }
+  writeJson(path.join(stage, 'package.json'), manifest)
+  return stage
+}
+
+function stagePlatform(work, name, addon) {
+  const stage = path.join(work, name)
+  fs.cpSync(path.join(root, 'npm', name), stage, { recursive: true })
+  fs.copyFileSync(path.join(root, 'LICENSE'), path.join(stage, 'LICENSE'))
+  fs.copyFileSync(addon, path.join(stage, path.basename(addon)))
+  return stage
+}
+
+function npmPack(stage, folder) {
+  const output = execFileSync('npm', ['pack', '--json', '--pack-destination', path.resolve(folder)], {
+    cwd: stage,
+    encoding: 'utf8',
+    shell: process.platform === 'win32',
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  return path.resolve(folder, JSON.parse(output)[0].filename)
+}
+
+function readJson(file) {
+  return JSON.parse(fs.readFileSync(file, 'utf8'))
+}
+
+function writeJson(file, value) {
+  fs.writeFileSync(file, `${JSON.stringify(value, null, 2)}\n`)
+}
+
+module.exports = { pack }
+
+if (require.main === module) {
+  if (process.argv.includes('--refuse-publish')) {
+    fail('Publish the tarballs that `npm run pack` makes: the checkout lacks the optional dependencies of the package.')
+  }
+  checkNode()
+  checkRust()
+  if (!fs.existsSync(path.join(root, `engine.io-native.${hostPlatform()}.node`))) build()
+  const tarballs = pack(process.argv[2] ?? path.join(root, 'dist'))
+  for (const file of [tarballs.root, ...Object.values(tarballs.platforms)]) console.log(file)
+}

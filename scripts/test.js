@@ -1,0 +1,142 @@
+'use strict'
+
+// npm test: every test of the project, with its set-up. `--upstream` runs the suites that describe behaviour
+// against the original engine.io instead, without building anything. Names of stages select some of them:
+//
+//   node scripts/test.js [--upstream] [rust | behaviour | behaviour-upstream | socketio | e2e | packaging]...
+
+const { spawn } = require('node:child_process')
+const fs = require('node:fs')
+const os = require('node:os')
+const path = require('node:path')
+const { build } = require('./build')
+const { checkNode, checkRust, fail, findChromium, installPackages, root, step } = require('./setup')
+
+const STAGE_LIMIT_MS = 15 * 60_000
+
+const UPSTREAM = { ENGINE: 'upstream' }
+
+const stages = {
+  // The core alone, in the dev profile: overflow checks on, no link-time optimisation to wait for.
+  rust: () => cargo('test', '--no-default-features'),
+  behaviour: () => suite('behaviour'),
+  'behaviour-upstream': () => suite('behaviour', UPSTREAM),
+  socketio: (env) => suite('socketio', env),
+  e2e: (env) => suite('e2e', { ...env, CHROMIUM: findChromium() }),
+  packaging: () => suite('packaging'),
+}
+
+main()
+
+async function main() {
+  const args = process.argv.slice(2)
+  const upstream = args.includes('--upstream')
+  const wanted = args.filter((arg) => !arg.startsWith('--'))
+  const unknown = wanted.find((name) => !stages[name])
+  if (unknown) fail(`No stage is called ${unknown}: there are ${Object.keys(stages).join(', ')}.`)
+
+  let names = upstream ? ['behaviour-upstream', 'socketio', 'e2e'] : Object.keys(stages)
+  if (wanted.length > 0) names = names.filter((name) => wanted.includes(name))
+
+  checkNode()
+  if (!upstream) checkRust()
+  installPackages()
+  if (names.includes('e2e')) findChromium()
+  if (!upstream && names.some((name) => name !== 'rust' && name !== 'behaviour-upstream')) {
+    step('building the engine')
+    build()
+  }
+
+  const results = []
+  for (const name of names) {
+    step(`${name}${upstream ? ' (on the original engine.io)' : ''}`)
+    const start = performance.now()
+    const result = await stages[name](upstream ? UPSTREAM : { ENGINE: 'native' })
+    results.push({ name, ...result, seconds: (performance.now() - start) / 1000 })
+  }
+  report(results)
+}
+
+async function cargo(...args) {
+  let output = ''
+  const code = await exec('cargo', args, {}, (text) => (output += text))
+  const totals = { passed: 0, failed: 0, skipped: 0 }
+  for (const [, passed, failed, ignored] of output.matchAll(/(\d+) passed; (\d+) failed; (\d+) ignored/g)) {
+    totals.passed += Number(passed)
+    totals.failed += Number(failed)
+    totals.skipped += Number(ignored)
+  }
+  return { code, ...totals }
+}
+
+async function suite(folder, env = { ENGINE: 'native' }) {
+  const files = testFiles(path.join(root, '__test__', folder))
+  if (files.length === 0) {
+    console.error(`__test__/${folder} has no *.test.js`)
+    return { code: 1, passed: 0, failed: 0, skipped: 0 }
+  }
+  const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'engine.io-native-test-'))
+  const tap = path.join(scratch, 'result.tap')
+  const code = await exec(
+    process.execPath,
+    [
+      '--test',
+      ...['--test-reporter', process.stdout.isTTY ? 'spec' : 'tap', '--test-reporter-destination', 'stdout'],
+      ...['--test-reporter', 'tap', '--test-reporter-destination', tap],
+      ...files,
+    ],
+    env
+  )
+  const lines = fs.existsSync(tap) ? fs.readFileSync(tap, 'utf8') : ''
+  fs.rmSync(scratch, { recursive: true })
+  const total = (word) => Number(new RegExp(`^# ${word} (\\d+)$`, 'm').exec(lines)?.[1] ?? 0)
+  return { code, passed: total('pass'), failed: total('fail') + total('cancelled'), skipped: total('skipped') + total('todo') }
+}
+
+function testFiles(folder) {
+  if (!fs.existsSync(folder)) return []
+  return fs
+    .readdirSync(folder, { recursive: true })
+    .filter((file) => /\.test\.m?js$/.test(file))
+    .sort()
+    .map((file) => path.relative(root, path.join(folder, file)))
+}
+
+/** Runs one stage's command with its output shown; a stage that hangs is ended and counts as failed. */
+function exec(command, args, env, onOutput) {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, {
+      cwd: root,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', onOutput ? 'pipe' : 'inherit', 'inherit'],
+    })
+    const timer = setTimeout(() => {
+      console.error(`stopped after ${STAGE_LIMIT_MS / 60_000} minutes: ${command} ${args.join(' ')}`)
+      child.kill()
+      setTimeout(() => child.kill('SIGKILL'), 5000).unref()
+    }, STAGE_LIMIT_MS)
+    child.stdout?.setEncoding('utf8').on('data', (text) => {
+      process.stdout.write(text)
+      onOutput(text)
+    })
+    child.on('error', (error) => {
+      console.error(error.message)
+      resolve(1)
+    })
+    child.on('close', (code) => {
+      clearTimeout(timer)
+      resolve(code ?? 1)
+    })
+  })
+}
+
+function report(results) {
+  const row = (...cells) => cells.map((cell, i) => (i === 0 ? String(cell).padEnd(20) : String(cell).padStart(9))).join('')
+  console.log(`\n${row('stage', 'passed', 'failed', 'skipped', 'seconds')}   result`)
+  for (const { name, passed, failed, skipped, seconds, code } of results) {
+    console.log(`${row(name, passed, failed, skipped, seconds.toFixed(1))}   ${code === 0 ? 'ok' : 'FAILED'}`)
+  }
+  const failures = results.filter(({ code }) => code !== 0).map(({ name }) => name)
+  console.log(failures.length === 0 ? '\nall stages passed' : `\nFAILED: ${failures.join(', ')}`)
+  process.exitCode = failures.length === 0 ? 0 : 1
+}

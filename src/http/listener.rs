@@ -1,0 +1,264 @@
+//! Accepts connections and routes their requests.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::Arc;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONNECTION, UPGRADE};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, oneshot, watch};
+
+use super::body::{self, Body};
+use super::polling::{self, Reply};
+use super::request::{self, Asked, Requests, Verdict};
+use super::Registry;
+use crate::server::{EventQueue, Kind};
+
+/// What a listener is made of.
+#[derive(Debug)]
+pub struct ListenerOptions {
+    /// The number by which the owner knows the listener.
+    pub id: u32,
+    /// Requests whose target starts with this belong to the engine.
+    pub path: String,
+    pub queue: Arc<EventQueue>,
+    pub requests: Arc<Requests>,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Listener {
+    options: ListenerOptions,
+    pub registry: Arc<Registry>,
+    /// The option `maxHttpBufferSize`, as the bits of a floating point number.
+    max_body: AtomicU64,
+    /// Whether polls and POSTs need not be shown to the owner.
+    direct: AtomicBool,
+    /// Connections that are open, plus one while the listener itself is.
+    open: AtomicUsize,
+    stop: Notify,
+    drain: watch::Sender<bool>,
+}
+
+/// Both ends of a connection; while it lives, the listener is not fully closed.
+#[derive(Debug)]
+pub struct OpenConnection {
+    listener: Arc<Listener>,
+    pub remote: SocketAddr,
+    pub local: SocketAddr,
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.listener.release();
+    }
+}
+
+/// Binds a listening socket as Node does: on all addresses of both families unless a host is given,
+/// backlog 511.
+///
+/// # Errors
+/// Those of `socket`, `bind` and `listen`: the port is taken, or reserved for the superuser.
+pub fn bind(port: u16) -> io::Result<std::net::TcpListener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let open = |domain, address: SocketAddr| -> io::Result<std::net::TcpListener> {
+        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        if domain == Domain::IPV6 {
+            socket.set_only_v6(false)?;
+        }
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(511)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket.into())
+    };
+    match open(Domain::IPV6, (Ipv6Addr::UNSPECIFIED, port).into()) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL | libc::EINVAL)) => {
+            open(Domain::IPV4, (Ipv4Addr::UNSPECIFIED, port).into())
+        }
+        result => result,
+    }
+}
+
+impl Listener {
+    pub fn new(options: ListenerOptions) -> Arc<Self> {
+        Arc::new(Self {
+            options,
+            registry: Arc::default(),
+            max_body: AtomicU64::new(1e6f64.to_bits()),
+            direct: AtomicBool::new(false),
+            open: AtomicUsize::new(1),
+            stop: Notify::new(),
+            drain: watch::Sender::new(false),
+        })
+    }
+
+    /// What the owner's options and hooks ask for.
+    pub fn configure(&self, max_body: f64, direct: bool) {
+        self.max_body.store(max_body.to_bits(), SeqCst);
+        self.direct.store(direct, SeqCst);
+    }
+
+    /// Stops accepting, ends idle connections and lets the others finish.
+    pub fn close(&self) {
+        self.stop.notify_one();
+        self.drain.send_replace(true);
+    }
+
+    fn release(&self) {
+        if self.open.fetch_sub(1, SeqCst) == 1 {
+            self.options.queue.push(Kind::ListenerClosed, self.options.id, 0);
+        }
+    }
+
+    /// Accepts connections on the current runtime until closed.
+    pub fn start(self: Arc<Self>, socket: std::net::TcpListener) {
+        let Ok(socket) = TcpListener::from_std(socket) else { return self.release() };
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    () = self.stop.notified() => break,
+                    accepted = socket.accept() => match accepted {
+                        Ok((stream, remote)) => self.clone().serve(stream, remote),
+                        // out of descriptors or memory: give the others time to end
+                        Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+                    }
+                }
+            }
+            drop(socket);
+            self.release();
+        });
+    }
+
+    fn serve(self: Arc<Self>, stream: TcpStream, remote: SocketAddr) {
+        let _ = stream.set_nodelay(true);
+        let local = stream.local_addr().unwrap_or(remote);
+        self.open.fetch_add(1, SeqCst);
+        let ends = Arc::new(OpenConnection { listener: self.clone(), remote, local });
+        let mut drain = self.drain.subscribe();
+        let service = service_fn(move |request| {
+            let (listener, ends) = (self.clone(), ends.clone());
+            async move { Ok::<_, Infallible>(listener.answer(request, ends).await) }
+        });
+        tokio::spawn(async move {
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(std::time::Duration::from_secs(60))
+                .title_case_headers(true)
+                .max_buf_size(16 * 1024)
+                .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades();
+            let mut connection = std::pin::pin!(connection);
+            tokio::select! {
+                // how a connection ends concerns its requests, which have been told
+                _ = connection.as_mut() => return,
+                _ = drain.wait_for(|drain| *drain) => {}
+            }
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        });
+    }
+
+    async fn answer(self: Arc<Self>, mut request: Request<Incoming>, ends: Arc<OpenConnection>) -> Reply {
+        let target = request.uri().path_and_query().map_or("", |target| target.as_str());
+        if !target.starts_with(&self.options.path) {
+            let mut response = Response::new(Full::from(Bytes::from_static(b"Not Implemented")));
+            *response.status_mut() = StatusCode::NOT_IMPLEMENTED;
+            return response;
+        }
+        if is_upgrade(&request) {
+            let upgrade = hyper::upgrade::on(&mut request);
+            let (parts, _) = request.into_parts();
+            let verdict = self.ask(Kind::UpgradeRequest, request::head(&parts, &ends), Vec::new()).await;
+            return match verdict {
+                Some(Verdict::Accept(response, connection)) => {
+                    connection.keep(ends);
+                    tokio::spawn(request::switch(upgrade, connection));
+                    reply(response)
+                }
+                Some(Verdict::Respond(response)) => reply(response),
+                Some(Verdict::Destroy) | None => closing(StatusCode::BAD_REQUEST),
+            };
+        }
+        let (parts, incoming) = request.into_parts();
+        let max_body = f64::from_bits(self.max_body.load(SeqCst));
+        if self.direct.load(SeqCst) {
+            if let Some(session) = polling::session_of(&parts, |sid| self.registry.get(sid)) {
+                return match parts.method {
+                    hyper::Method::GET => polling::poll(session, parts).await,
+                    _ => polling::post(session, parts, incoming, max_body).await,
+                };
+            }
+        }
+        let head = request::head(&parts, &ends);
+        let body = match parts.method {
+            hyper::Method::GET | hyper::Method::HEAD => Vec::new(),
+            _ => match body::read(incoming, max_body).await {
+                Body::Complete(body) => body,
+                Body::TooLarge => return polling::bare(StatusCode::PAYLOAD_TOO_LARGE),
+                Body::Aborted => return polling::bare(StatusCode::BAD_REQUEST),
+            },
+        };
+        match self.ask(Kind::Request, head, body).await {
+            Some(Verdict::Respond(response)) => reply(response),
+            _ => closing(StatusCode::BAD_REQUEST),
+        }
+    }
+
+    /// Asks the owner, and tells it when the client goes away before it has answered.
+    async fn ask(&self, kind: Kind, head: String, body: Vec<u8>) -> Option<Verdict> {
+        let (verdict, decided) = oneshot::channel();
+        let request = self.options.requests.add(Asked { verdict, body });
+        self.options.queue.with(|batch| batch.push_text(kind, request, self.options.id, head.as_bytes()));
+        let mut guard = AskGuard { listener: self, request, waiting: true };
+        let verdict = decided.await.ok();
+        guard.waiting = false;
+        verdict
+    }
+}
+
+struct AskGuard<'a> {
+    listener: &'a Listener,
+    request: u32,
+    waiting: bool,
+}
+
+impl Drop for AskGuard<'_> {
+    fn drop(&mut self) {
+        if self.waiting {
+            self.listener.options.queue.push(Kind::RequestAborted, self.request, 0);
+        }
+    }
+}
+
+fn is_upgrade(request: &Request<Incoming>) -> bool {
+    let headers = request.headers();
+    headers.contains_key(UPGRADE)
+        && headers.get_all(CONNECTION).iter().any(|value| {
+            value.as_bytes().split(|&byte| byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+        })
+}
+
+fn reply(response: super::OwnerResponse) -> Reply {
+    let headers: Vec<_> = response.valid_headers().collect();
+    let mut reply = Response::new(Full::from(response.body));
+    *reply.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in headers {
+        reply.headers_mut().append(name, value);
+    }
+    reply
+}
+
+fn closing(status: StatusCode) -> Reply {
+    let mut reply = polling::bare(status);
+    reply.headers_mut().insert(CONNECTION, hyper::header::HeaderValue::from_static("close"));
+    reply
+}

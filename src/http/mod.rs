@@ -1,0 +1,12 @@
+//! The engine's own HTTP front, behind `listen()`: hyper parses, polls and POSTs of living sessions are
+//! served here, everything else (handshakes, upgrades, errors, hooks) is asked of the owner.
+
+mod body;
+mod listener;
+mod polling;
+mod registry;
+mod request;
+
+pub use listener::{Listener, ListenerOptions, OpenConnection, bind};
+pub use registry::Registry;
+pub use request::{OwnerResponse, Requests, Verdict};

@@ -1,0 +1,159 @@
+//! Polls and POSTs of living sessions, served without the owner.
+
+use std::sync::Arc;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT, X_XSS_PROTECTION};
+use hyper::http::request::Parts;
+use hyper::{Method, Response, StatusCode};
+use tokio::sync::oneshot;
+
+use super::body::{self, Body};
+use crate::server::{PollAnswer, SessionCell};
+use crate::session::{PollId, Revision};
+
+pub type Reply = Response<Full<Bytes>>;
+
+/// The session that a request belongs to, if it is an ordinary poll or POST: anything that needs a
+/// decision, or an answer other than the usual, is left to the owner's checks.
+pub fn session_of(parts: &Parts, find: impl Fn(&str) -> Option<Arc<SessionCell>>) -> Option<Arc<SessionCell>> {
+    if parts.method != Method::GET && parts.method != Method::POST {
+        return None;
+    }
+    let (mut sid, mut transport, mut eio) = (None, None, None);
+    for pair in parts.uri.query()?.split('&') {
+        let (name, value) = pair.split_once('=')?;
+        if pair.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
+            return None;
+        }
+        match name {
+            "sid" => sid = Some(value),
+            "transport" => transport = Some(value),
+            "EIO" => eio = Some(value),
+            _ => {}
+        }
+    }
+    let session = find(sid?)?;
+    let revision = if eio == Some("4") { Revision::V4 } else { Revision::V3 };
+    (transport == Some("polling") && session.encoding().revision == revision && session.is_polling()).then_some(session)
+}
+
+/// Serves a GET: the response comes when there are packets.
+pub async fn poll(session: Arc<SessionCell>, parts: Parts) -> Reply {
+    let (responder, answer) = oneshot::channel();
+    let mut poll = 0;
+    session.step_queued(|session, batch| poll = session.poll(responder, batch));
+    let mut guard = PollGuard { session: Some(session), poll };
+    let answer = answer.await;
+    guard.session = None;
+    match answer {
+        Ok(PollAnswer::Payload { body, binary, .. }) => {
+            let content_type = if binary { "application/octet-stream" } else { "text/plain; charset=UTF-8" };
+            ok(&parts.headers, content_type, body)
+        }
+        Ok(PollAnswer::Rejected) | Err(_) => bare(StatusCode::BAD_REQUEST),
+    }
+}
+
+/// Dropped with the request when the client goes away.
+struct PollGuard {
+    session: Option<Arc<SessionCell>>,
+    poll: PollId,
+}
+
+impl Drop for PollGuard {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take() {
+            let poll = self.poll;
+            session.step_queued(|session, _| session.inner.machine.poll_aborted(poll, &mut session.actions));
+        }
+    }
+}
+
+/// Serves a POST.
+pub async fn post(session: Arc<SessionCell>, parts: Parts, incoming: Incoming, limit: f64) -> Reply {
+    let binary = parts.headers.get(CONTENT_TYPE).is_some_and(|value| value == "application/octet-stream");
+    let mut started = true;
+    session.step_queued(|session, _| {
+        started = session.inner.machine.post_started(&mut session.actions);
+        if started && binary && session.inner.machine.revision() == Revision::V4 {
+            let reason = crate::session::Reason::TransportError(crate::session::Fault::InvalidContent);
+            session.inner.machine.post_finished();
+            session.inner.machine.close(reason, &mut session.actions);
+            started = false;
+        }
+    });
+    if !started {
+        return bare(StatusCode::BAD_REQUEST);
+    }
+    let mut guard = PostGuard { session: Some(session.clone()) };
+    let body = body::read(incoming, limit).await;
+    if matches!(body, Body::Aborted) {
+        return bare(StatusCode::BAD_REQUEST);
+    }
+    guard.session = None;
+    match body {
+        Body::Complete(body) => {
+            session.step_queued(|session, batch| {
+                session.inner.machine.post_finished();
+                session.receive_payload(&body, binary, batch);
+            });
+            ok(&parts.headers, "text/html", b"ok".to_vec())
+        }
+        Body::TooLarge | Body::Aborted => {
+            session.step_queued(|session, _| session.inner.machine.post_finished());
+            bare(StatusCode::PAYLOAD_TOO_LARGE)
+        }
+    }
+}
+
+/// Dropped with the request when the client goes away.
+struct PostGuard {
+    session: Option<Arc<SessionCell>>,
+}
+
+impl Drop for PostGuard {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.step_queued(|session, _| session.inner.machine.post_aborted(&mut session.actions));
+        }
+    }
+}
+
+fn ok(request: &HeaderMap, content_type: &'static str, body: Vec<u8>) -> Reply {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    let length = response.body().size_hint_exact();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    if is_old_ie(request) {
+        headers.insert(X_XSS_PROTECTION, HeaderValue::from_static("0"));
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Old Internet Explorers take a payload for cross-site scripting.
+fn is_old_ie(request: &HeaderMap) -> bool {
+    request.get(USER_AGENT).is_some_and(|agent| {
+        let agent = agent.as_bytes();
+        memchr::memmem::find(agent, b";MSIE").is_some() || memchr::memmem::find(agent, b"Trident/").is_some()
+    })
+}
+
+pub fn bare(status: StatusCode) -> Reply {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    response
+}
+
+trait ExactSize {
+    fn size_hint_exact(&self) -> u64;
+}
+
+impl ExactSize for Full<Bytes> {
+    fn size_hint_exact(&self) -> u64 {
+        hyper::body::Body::size_hint(self).lower()
+    }
+}

@@ -1,0 +1,118 @@
+//! Requests that the owner answers.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::upgrade::OnUpgrade;
+use slab::Slab;
+use tokio::sync::oneshot;
+
+use super::listener::OpenConnection;
+use crate::server::Connection;
+
+/// A complete response, as the owner gives it.
+#[derive(Debug)]
+pub struct OwnerResponse {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl OwnerResponse {
+    /// The headers that are valid on the wire; the owner has checked them, so none should be missing.
+    pub fn valid_headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        self.headers.iter().filter_map(|(name, value)| {
+            let value: Vec<u8> = value.chars().map(|c| u8::try_from(c).ok()).collect::<Option<_>>()?;
+            Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_bytes(&value).ok()?))
+        })
+    }
+}
+
+/// What the owner decided.
+#[derive(Debug)]
+pub enum Verdict {
+    Respond(OwnerResponse),
+    /// Switch protocols; the connection is the one that goes on.
+    Accept(OwnerResponse, Arc<Connection>),
+    /// Cut the connection off without an answer.
+    Destroy,
+}
+
+/// A request that waits for its verdict.
+#[derive(Debug)]
+pub struct Asked {
+    pub verdict: oneshot::Sender<Verdict>,
+    pub body: Vec<u8>,
+}
+
+/// All requests that wait, across the listeners of one owner.
+#[derive(Debug, Default)]
+pub struct Requests {
+    waiting: Mutex<Slab<Asked>>,
+}
+
+impl Requests {
+    pub fn add(&self, asked: Asked) -> u32 {
+        self.lock().insert(asked) as u32
+    }
+
+    /// Takes the body of a request.
+    pub fn take_body(&self, request: u32) -> Vec<u8> {
+        self.lock().get_mut(request as usize).map(|asked| std::mem::take(&mut asked.body)).unwrap_or_default()
+    }
+
+    /// Tells the verdict. The second of two counts for nothing, nor one that comes too late.
+    pub fn decide(&self, request: u32, verdict: Verdict) {
+        let asked = self.lock().try_remove(request as usize);
+        let undelivered = match asked {
+            Some(asked) => asked.verdict.send(verdict).err(),
+            None => Some(verdict),
+        };
+        if let Some(Verdict::Accept(_, connection)) = undelivered {
+            connection.ended();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slab<Asked>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The head of a request as one string: fields separated by NUL, which no header can contain. Method,
+/// target, version, remote address and port, local address and port, then names and values in turn.
+pub fn head(parts: &Parts, ends: &OpenConnection) -> String {
+    let mut head = String::with_capacity(512);
+    let version = if parts.version == hyper::Version::HTTP_10 { "1.0" } else { "1.1" };
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    for field in [parts.method.as_str(), target, version] {
+        head.push_str(field);
+        head.push('\0');
+    }
+    for end in [ends.remote, ends.local] {
+        head.push_str(&format!("{}\0{}\0", end.ip(), end.port()));
+    }
+    for (name, value) in &parts.headers {
+        head.push_str(name.as_str());
+        head.push('\0');
+        head.extend(value.as_bytes().iter().map(|&byte| char::from(byte)));
+        head.push('\0');
+    }
+    head
+}
+
+/// Goes on with an accepted upgrade: takes the socket back from hyper.
+pub async fn switch(upgrade: OnUpgrade, connection: Arc<Connection>) {
+    use hyper_util::rt::TokioIo;
+    let stream = match upgrade.await {
+        Ok(upgraded) => upgraded.downcast::<TokioIo<tokio::net::TcpStream>>().ok(),
+        Err(_) => None,
+    };
+    match stream {
+        Some(parts) => {
+            let stream = crate::server::Stream::Tcp(parts.io.into_inner());
+            crate::server::start_reading(connection, stream, parts.read_buf.to_vec());
+        }
+        None => connection.ended(),
+    }
+}

@@ -1,0 +1,22 @@
+//! Engine.IO sessions and transports.
+//!
+//! Bytes come in on the left and events go out on the right:
+//!
+//! ```text
+//! socket / pipe ── websocket (frames) ──┐
+//!                                       ├─ protocol (packets) ── session (state machine) ── events ── owner
+//! hyper ── http (polls, POSTs) ─────────┘                            │                                  │
+//! socket / pipe ◄── outbox ◄── frames, payloads ◄────────────────────┴──────────────────────────────────┘
+//! ```
+//!
+//! [`protocol`], [`websocket`] and [`session`] are pure. [`server`] and [`http`] move bytes and time into
+//! them. [`node`] is the only place that knows Node-API.
+
+pub mod http;
+pub mod protocol;
+pub mod server;
+pub mod session;
+pub mod websocket;
+
+#[cfg(feature = "node")]
+pub mod node;

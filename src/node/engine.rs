@@ -1,0 +1,227 @@
+//! The engine of one JavaScript environment: its I/O threads, its event queue and its numbers.
+
+use std::cell::{Cell, RefCell};
+use std::ptr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use napi::bindgen_prelude::{Array, Function, JsValue, Uint32Array, Unknown};
+use napi::{Env, Error, Result, Status, sys};
+use napi_derive::napi;
+use slab::Slab;
+
+use super::values::{Raw, content_value, updates_value};
+use super::wake::{Waker, check};
+use crate::http::{Listener, Requests};
+use crate::server::{Batch, Connection, EventQueue, IoThread, Kind, SessionCell, Updates};
+use crate::session::{Timing, generate_id};
+
+/// See the module's documentation.
+#[napi]
+pub struct Engine {
+    pub(super) waker: Arc<Waker>,
+    pub(super) queue: Arc<EventQueue>,
+    pub(super) io: Rc<RefCell<Vec<IoThread>>>,
+    next_io: Cell<usize>,
+    pub(super) sessions: RefCell<Slab<Arc<SessionCell>>>,
+    /// `None`: a channel that JavaScript drives.
+    pub(super) connections: RefCell<Slab<Option<Arc<Connection>>>>,
+    pub(super) timings: RefCell<Slab<Arc<Timing>>>,
+    pub(super) listeners: RefCell<Slab<Arc<Listener>>>,
+    pub(super) requests: Arc<Requests>,
+    /// Connections to be flushed at the end of the tick.
+    pub(super) dirty: RefCell<Vec<Arc<Connection>>>,
+    /// The batch that JavaScript is taking, and how far it has come.
+    taking: RefCell<Batch>,
+    taken: Cell<usize>,
+    /// How many events the last batch had: tells an idle engine from a busy one.
+    last_batch: Cell<usize>,
+}
+
+#[napi]
+impl Engine {
+    /// `on_wake` is called when there are events to drain; `io_threads` I/O threads do the work.
+    #[napi(constructor)]
+    pub fn new(env: Env, on_wake: Function<'_, (), ()>, io_threads: u32) -> Result<Self> {
+        let waker = Arc::new(Waker::new(env.raw(), on_wake.raw())?);
+        let wake = waker.clone();
+        let queue = Arc::new(EventQueue::new(move || wake.wake()));
+        let io = (0..io_threads.clamp(1, 64))
+            .map(|index| IoThread::start(&format!("engine.io-{index}")))
+            .collect::<std::io::Result<Vec<_>>>()
+            .map_err(|error| Error::new(Status::GenericFailure, format!("cannot start an I/O thread: {error}")))?;
+        let io = Rc::new(RefCell::new(io));
+        // the environment's end: no thread may use the waker after it. Hooks run in reverse order, so
+        // this one before the waker's own.
+        env.add_env_cleanup_hook((waker.clone(), io.clone()), |(waker, io)| {
+            waker.close();
+            io.borrow_mut().clear();
+        })?;
+        Ok(Self {
+            waker,
+            queue,
+            io,
+            next_io: Cell::new(0),
+            sessions: RefCell::default(),
+            connections: RefCell::default(),
+            timings: RefCell::default(),
+            listeners: RefCell::default(),
+            requests: Arc::default(),
+            dirty: RefCell::default(),
+            taking: RefCell::default(),
+            taken: Cell::new(0),
+            last_batch: Cell::new(0),
+        })
+    }
+
+    /// Keeps the process alive, or stops doing so.
+    #[napi]
+    pub fn hold(&self, env: Env, hold: bool) {
+        self.waker.hold(env.raw(), hold);
+    }
+
+    /// Takes events, at most as many as `meta` has room for (three numbers each: kind, target, arg).
+    /// `contents[i]` is set for those that have a content. Returns how many there were.
+    #[napi]
+    pub fn drain(&self, env: Env, mut meta: Uint32Array, contents: Array<'_>) -> Result<u32> {
+        let mut batch = self.taking.borrow_mut();
+        let mut position = self.taken.get();
+        if position >= batch.events.len() {
+            let emptied = std::mem::take(&mut *batch);
+            *batch = self.queue.take(emptied);
+            self.last_batch.set(batch.events.len());
+            position = 0;
+        }
+        // SAFETY: JavaScript is not running while this method is, so nothing else touches the array.
+        let meta = unsafe { meta.as_mut() };
+        let env = env.raw();
+        let contents = contents.raw();
+        let sessions_owing = self.connections.borrow();
+        let mut count = 0u32;
+        let mut released = Vec::new();
+        for (event, meta) in batch.events[position..].iter().zip(meta.chunks_exact_mut(3)) {
+            meta.copy_from_slice(&[event.kind as u32, event.target, event.arg]);
+            if let Some(content) = content_value(env, &batch, event)? {
+                // SAFETY: all three values belong to the running callback.
+                check(unsafe { sys::napi_set_element(env, contents, count, content) })?;
+            }
+            match event.kind {
+                Kind::Message if event.arg > 0 => settle(&sessions_owing, event.arg - 1, &batch, event),
+                Kind::ConnectionMessage => settle(&sessions_owing, event.target, &batch, event),
+                Kind::SessionReleased | Kind::ConnectionEnded => released.push((event.kind, event.target)),
+                _ => {}
+            }
+            count += 1;
+        }
+        drop(sessions_owing);
+        for (kind, target) in released {
+            if kind == Kind::SessionReleased {
+                self.sessions.borrow_mut().try_remove(target as usize);
+            } else {
+                self.connections.borrow_mut().try_remove(target as usize);
+            }
+        }
+        self.taken.set(position + count as usize);
+        Ok(count)
+    }
+
+    /// Has everything written that was handed over since the last call. A lone connection is written
+    /// to here and now while the engine is otherwise idle: that saves the message a change of thread.
+    #[napi]
+    pub fn flush(&self) {
+        let mut dirty = self.dirty.borrow_mut();
+        if dirty.len() == 1 && self.last_batch.get() <= 1 {
+            if let Some(connection) = dirty.pop() {
+                connection.flush();
+            }
+            return;
+        }
+        let dirty = std::mem::take(&mut *dirty);
+        let io = self.io.borrow();
+        if io.len() == 1 {
+            crate::server::flush_on(&io[0], dirty);
+            return;
+        }
+        for thread in io.iter() {
+            let mine = dirty.iter().filter(|connection| connection.runs_on(thread)).cloned().collect();
+            crate::server::flush_on(thread, mine);
+        }
+    }
+
+    /// A session id: 20 characters of `[A-Za-z0-9_-]`.
+    #[napi]
+    pub fn generate_id(&self) -> Result<String> {
+        generate_id().map_err(|error| Error::new(Status::GenericFailure, format!("no random bytes: {error}")))
+    }
+
+    /// The periods of a server, in ms. Returns the number to name them by.
+    #[napi]
+    pub fn timing(&self, ping_interval: f64, ping_timeout: f64, upgrade_timeout: f64) -> u32 {
+        let timing = Timing::new(period(ping_interval), period(ping_timeout), period(upgrade_timeout));
+        self.timings.borrow_mut().insert(Arc::new(timing)) as u32
+    }
+
+    /// Changes the periods of a server.
+    #[napi]
+    pub fn set_timing(&self, timing: u32, ping_interval: f64, ping_timeout: f64, upgrade_timeout: f64) {
+        if let Some(timing) = self.timings.borrow().get(timing as usize) {
+            timing.set(period(ping_interval), period(ping_timeout), period(upgrade_timeout));
+        }
+    }
+
+    /// A server is no more.
+    #[napi]
+    pub fn drop_timing(&self, timing: u32) {
+        self.timings.borrow_mut().try_remove(timing as usize);
+    }
+
+    // ---- for the other files of the binding --------------------------------------------------
+
+    pub(super) fn session(&self, session: u32) -> Option<Arc<SessionCell>> {
+        self.sessions.borrow().get(session as usize).cloned()
+    }
+
+    pub(super) fn connection(&self, connection: u32) -> Option<Arc<Connection>> {
+        self.connections.borrow().get(connection as usize).cloned().flatten()
+    }
+
+    /// The I/O thread for the next connection or polling session.
+    pub(super) fn next_commands(&self) -> Result<tokio::sync::mpsc::UnboundedSender<crate::server::Command>> {
+        let io = self.io.borrow();
+        let index = self.next_io.get();
+        self.next_io.set(index.wrapping_add(1));
+        match io.get(index % io.len().max(1)) {
+            Some(thread) => Ok(thread.commands().clone()),
+            None => Err(Error::new(Status::Closing, "the engine has been stopped")),
+        }
+    }
+}
+
+/// The result of a step: what it brought about, in the form of [`updates_value`].
+pub(super) fn updates(env: &Env, updates: Option<Updates>) -> Result<Raw> {
+    updates_value(env.raw(), &updates.unwrap_or_default()).map(Raw)
+}
+
+/// The raw value of an argument.
+pub(super) fn raw(value: &Unknown<'_>) -> sys::napi_value {
+    value.raw()
+}
+
+/// `null`.
+pub(super) fn null(env: &Env) -> Result<Raw> {
+    let mut value = ptr::null_mut();
+    // SAFETY: env belongs to the running callback.
+    check(unsafe { sys::napi_get_null(env.raw(), &mut value) })?;
+    Ok(Raw(value))
+}
+
+fn settle(connections: &Slab<Option<Arc<Connection>>>, connection: u32, batch: &Batch, event: &crate::server::Event) {
+    if let Some(Some(connection)) = connections.get(connection as usize) {
+        connection.settle(batch.content(&event.data).len());
+    }
+}
+
+/// A period as Node's timers take it: below 1 ms, above 2^31-1 ms or not a number means 1 ms.
+fn period(ms: f64) -> u64 {
+    if ms >= 1.0 && ms <= 2_147_483_647.0 { ms as u64 } else { 1 }
+}

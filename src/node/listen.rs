@@ -1,0 +1,118 @@
+//! The engine's own listener.
+
+use napi::bindgen_prelude::{Buffer, Uint8Array};
+use napi::{Error, Result, Status};
+use napi_derive::napi;
+
+use super::engine::Engine;
+use crate::http::{Listener, ListenerOptions, OwnerResponse, Verdict, bind};
+use crate::server::Command;
+
+/// A bound listener.
+#[napi(object)]
+pub struct Listening {
+    /// The number to name it by.
+    pub listener: u32,
+    pub address: String,
+    pub family: String,
+    pub port: u32,
+}
+
+#[napi]
+impl Engine {
+    /// Binds a port on all addresses and serves requests whose target starts with `path`. The error's
+    /// message is the name of the system's error: `EADDRINUSE`, `EACCES`, ….
+    #[napi]
+    pub fn listen(&self, port: u32, path: String) -> Result<Listening> {
+        let port = u16::try_from(port).map_err(|_| Error::new(Status::InvalidArg, "ERR_SOCKET_BAD_PORT"))?;
+        let socket = bind(port).map_err(|error| Error::new(Status::GenericFailure, error_name(&error)))?;
+        let address = socket.local_addr().map_err(|error| Error::new(Status::GenericFailure, error_name(&error)))?;
+        let mut listeners = self.listeners.borrow_mut();
+        let entry = listeners.vacant_entry();
+        let id = entry.key() as u32;
+        let listener = Listener::new(ListenerOptions {
+            id,
+            path,
+            queue: self.queue.clone(),
+            requests: self.requests.clone(),
+        });
+        let command = Command::Listen(listener.clone(), socket);
+        self.next_commands()?.send(command).map_err(|_| Error::new(Status::Closing, "the engine has been stopped"))?;
+        entry.insert(listener);
+        Ok(Listening {
+            listener: id,
+            address: address.ip().to_string(),
+            family: if address.is_ipv6() { "IPv6" } else { "IPv4" }.to_owned(),
+            port: address.port().into(),
+        })
+    }
+
+    /// The limit of request bodies in bytes, and whether polls and POSTs of living sessions are served
+    /// without asking JavaScript.
+    #[napi]
+    pub fn configure_listener(&self, listener: u32, max_body: f64, direct: bool) {
+        if let Some(listener) = self.listeners.borrow().get(listener as usize) {
+            listener.configure(max_body, direct);
+        }
+    }
+
+    /// Stops accepting; `ListenerClosed` follows when all connections are gone.
+    #[napi]
+    pub fn close_listener(&self, listener: u32) {
+        if let Some(listener) = self.listeners.borrow().get(listener as usize) {
+            listener.close();
+        }
+    }
+
+    /// The listener's number may be used again.
+    #[napi]
+    pub fn drop_listener(&self, listener: u32) {
+        self.listeners.borrow_mut().try_remove(listener as usize);
+    }
+
+    /// The body of a request.
+    #[napi]
+    pub fn request_body(&self, request: u32) -> Buffer {
+        self.requests.take_body(request).into()
+    }
+
+    /// Answers a request; `headers` is `[name, value, …]`.
+    #[napi]
+    pub fn respond(&self, request: u32, status: u32, headers: Vec<String>, body: Option<Uint8Array>) {
+        let body = body.map(|body| body.to_vec()).unwrap_or_default();
+        self.requests.decide(request, Verdict::Respond(response(status, headers, body)));
+    }
+
+    /// Switches an upgrade request's connection to WebSocket. Returns the connection's number.
+    #[napi]
+    pub fn accept(&self, request: u32, headers: Vec<String>, max_payload: f64) -> Result<u32> {
+        let connection = self.new_connection(max_payload)?;
+        let handle = connection.handle;
+        self.requests.decide(request, Verdict::Accept(response(101, headers, Vec::new()), connection));
+        Ok(handle)
+    }
+
+    /// Cuts a request's connection off.
+    #[napi]
+    pub fn destroy_request(&self, request: u32) {
+        self.requests.decide(request, Verdict::Destroy);
+    }
+}
+
+fn response(status: u32, headers: Vec<String>, body: Vec<u8>) -> OwnerResponse {
+    let mut headers = headers.into_iter();
+    let mut pairs = Vec::with_capacity(headers.len() / 2);
+    while let (Some(name), Some(value)) = (headers.next(), headers.next()) {
+        pairs.push((name, value));
+    }
+    OwnerResponse { status: u16::try_from(status).unwrap_or(500), headers: pairs, body }
+}
+
+fn error_name(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => "EADDRINUSE".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "EACCES".to_owned(),
+        std::io::ErrorKind::AddrNotAvailable => "EADDRNOTAVAIL".to_owned(),
+        _ => error.to_string(),
+    }
+}

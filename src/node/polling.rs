@@ -1,0 +1,244 @@
+//! Sessions, and their polls and POSTs that come through Node's HTTP server.
+
+use napi::bindgen_prelude::{Array, JsValue, Unknown};
+use napi::{Env, Error, Result, Status, sys};
+use napi_derive::napi;
+
+use super::engine::{Engine, null, raw, updates};
+use super::values::{Raw, to_content, with_content, Content};
+use super::wake::check;
+use crate::protocol::PacketType;
+use crate::server::{Binding, Kind, NewSession, PollEncoding, SessionCell, now};
+use crate::session::{Fault, OutPacket, Reason, Revision, Session, Start};
+
+/// What JavaScript knows of a new session.
+#[napi(object)]
+pub struct SessionOptions {
+    /// See `Engine.timing`.
+    pub timing: u32,
+    /// The protocol revision, 3 or 4.
+    pub protocol: u32,
+    /// The connection of a session that starts on a channel.
+    pub connection: Option<u32>,
+    /// Whether the client takes binary frames and payloads.
+    pub supports_binary: bool,
+    /// The callback's index of a JSONP session.
+    pub jsonp: Option<String>,
+    /// The listener that serves the session's polls.
+    pub listener: Option<u32>,
+    /// The id under which that listener finds it.
+    pub sid: Option<String>,
+}
+
+#[napi]
+impl Engine {
+    /// Opens a session. Its open packet is the caller's to send.
+    #[napi]
+    pub fn open_session(&self, options: SessionOptions) -> Result<u32> {
+        let revision = if options.protocol == 3 { Revision::V3 } else { Revision::V4 };
+        let timing = self.timings.borrow().get(options.timing as usize).cloned();
+        let timing = timing.ok_or_else(|| Error::new(Status::InvalidArg, "unknown timing"))?;
+        let start = options.connection.map_or(Start::Polling, Start::Channel);
+        let transport = options.connection.and_then(|connection| self.connection(connection));
+        let listener = options.listener.and_then(|listener| self.listeners.borrow().get(listener as usize).cloned());
+        let commands = match &transport {
+            Some(connection) => connection.commands().clone(),
+            None => self.next_commands()?,
+        };
+        let mut sessions = self.sessions.borrow_mut();
+        let entry = sessions.vacant_entry();
+        let handle = entry.key() as u32;
+        let cell = SessionCell::open(
+            NewSession {
+                handle,
+                machine: Session::new(now(), revision, timing, start),
+                encoding: PollEncoding { revision, binary: options.supports_binary, jsonp: options.jsonp },
+                base64: !options.supports_binary,
+                transport,
+                listed: listener.map(|listener| listener.registry.clone()).zip(options.sid),
+            },
+            self.queue.clone(),
+            commands,
+        );
+        entry.insert(cell);
+        Ok(handle)
+    }
+
+    /// JavaScript is done with a session; its number is free once all its events have been drained.
+    #[napi]
+    pub fn release_session(&self, session: u32) {
+        self.queue.push(Kind::SessionReleased, session, 0);
+    }
+
+    /// Whether every packet of the session is to be told, not only messages.
+    #[napi]
+    pub fn set_verbose(&self, session: u32, verbose: bool) {
+        if let Some(cell) = self.session(session) {
+            cell.set_verbose(verbose);
+        }
+    }
+
+    /// A poll arrived; `more`: packets follow at once.
+    #[napi]
+    pub fn poll(&self, env: Env, session: u32, poll: u32, more: bool) -> Result<Raw> {
+        let done = self.session(session).map(|cell| {
+            cell.step(|session, _| session.inner.machine.poll(poll, more, &mut session.actions))
+        });
+        updates(&env, done)
+    }
+
+    /// The client of a pending poll went away.
+    #[napi]
+    pub fn poll_aborted(&self, env: Env, session: u32, poll: u32) -> Result<Raw> {
+        let done = self.session(session).map(|cell| {
+            cell.step(|session, _| session.inner.machine.poll_aborted(poll, &mut session.actions))
+        });
+        updates(&env, done)
+    }
+
+    /// A POST begins: `null` if it may go on, else what the refusal brought about.
+    #[napi]
+    pub fn post_started(&self, env: Env, session: u32) -> Result<Raw> {
+        let mut started = false;
+        let done = self.session(session).map(|cell| {
+            cell.step(|session, _| started = session.inner.machine.post_started(&mut session.actions))
+        });
+        if started { null(&env) } else { updates(&env, done) }
+    }
+
+    /// A POST has been read: acts on its packets. Without a body it was answered otherwise.
+    #[napi]
+    pub fn post_finished(&self, env: Env, session: u32, body: Unknown<'_>, binary: bool) -> Result<Raw> {
+        let Some(cell) = self.session(session) else { return updates(&env, None) };
+        let done = with_content(env.raw(), raw(&body), |body| {
+            cell.step(|session, batch| {
+                session.inner.machine.post_finished();
+                match body {
+                    Content::None => {}
+                    Content::Text(body) | Content::Binary(body) => session.receive_payload(body, binary, batch),
+                }
+            })
+        })?;
+        updates(&env, Some(done))
+    }
+
+    /// The client of a POST went away.
+    #[napi]
+    pub fn post_aborted(&self, env: Env, session: u32) -> Result<Raw> {
+        let done = self.session(session).map(|cell| {
+            cell.step(|session, _| session.inner.machine.post_aborted(&mut session.actions))
+        });
+        updates(&env, done)
+    }
+
+    /// Sends packets, `[type, content, …]`, by the session's current transport.
+    #[napi]
+    pub fn send_packets(&self, env: Env, session: u32, packets: Array<'_>, compress: bool) -> Result<Raw> {
+        let Some(cell) = self.session(session) else { return updates(&env, None) };
+        let packets = read_packets(&env, &packets)?;
+        let done = cell.step(|session, _| session.inner.machine.send(packets, compress, &mut session.actions));
+        updates(&env, Some(done))
+    }
+
+    /// From now on nothing comes in.
+    #[napi]
+    pub fn begin_close(&self, session: u32) {
+        if let Some(cell) = self.session(session) {
+            cell.step(|session, _| session.inner.machine.begin_close());
+        }
+    }
+
+    /// Closes the session's transport, see `Session::close_transport`.
+    #[napi]
+    pub fn close_transport(&self, env: Env, session: u32, discard: bool) -> Result<Raw> {
+        let done = self.session(session).map(|cell| {
+            cell.step(|session, _| session.inner.machine.close_transport(session.now, discard, &mut session.actions))
+        });
+        updates(&env, done)
+    }
+
+    /// Ends the session for a reason that JavaScript found: the text of the `close` event's first
+    /// argument, and the message of a transport error.
+    #[napi]
+    pub fn fail(&self, env: Env, session: u32, reason: String, message: Option<String>) -> Result<Raw> {
+        let message = message.unwrap_or_default();
+        let reason = match reason.as_str() {
+            "transport error" if message == Fault::InvalidContent.message() => {
+                Reason::TransportError(Fault::InvalidContent)
+            }
+            "transport error" => Reason::TransportError(Fault::Frame(message)),
+            "transport close" => Reason::TransportClose,
+            "parse error" => Reason::ParseError,
+            "ping timeout" => Reason::PingTimeout,
+            _ => Reason::ForcedClose,
+        };
+        let done = self
+            .session(session)
+            .map(|cell| cell.step(|session, _| session.inner.machine.close(reason, &mut session.actions)));
+        updates(&env, done)
+    }
+
+    /// A connection tries to take the session over. False if it must be closed.
+    #[napi]
+    pub fn start_upgrade(&self, session: u32, connection: u32) -> bool {
+        let Some(cell) = self.session(session) else { return false };
+        let connection_of = self.connection(connection);
+        let mut started = false;
+        cell.step(|session, _| {
+            started = match &connection_of {
+                Some(connection) => session.start_upgrade(connection),
+                None => session.start_upgrade_on(connection),
+            }
+        });
+        if let (true, Some(connection)) = (started, connection_of) {
+            connection.bind(Binding::Session(cell));
+        }
+        started
+    }
+
+    /// A packet came in by a channel that JavaScript drives (`null`: by the session's transport).
+    /// `kind` is the packet's type, 7 for something that is no packet.
+    #[napi]
+    pub fn receive(&self, env: Env, session: u32, channel: Option<u32>, kind: u32, probe: bool) -> Result<Raw> {
+        let done = self.session(session).map(|cell| {
+            cell.step(|session, _| match u8::try_from(kind).ok().and_then(PacketType::from_number) {
+                Some(kind) => {
+                    session.inner.machine.receive(session.now, channel, Some(kind), probe, &mut session.actions);
+                }
+                None => session.inner.machine.receive_garbage(channel, &mut session.actions),
+            })
+        });
+        updates(&env, done)
+    }
+
+    /// A channel that JavaScript drives is closed, with a fault or without.
+    #[napi]
+    pub fn channel_closed(&self, env: Env, session: u32, channel: u32, fault: Option<String>) -> Result<Raw> {
+        let done = self.session(session).map(|cell| {
+            cell.step(|session, batch| session.channel_closed(channel, fault.map(Fault::Frame), batch))
+        });
+        updates(&env, done)
+    }
+}
+
+/// Reads `[type, content, …]`.
+fn read_packets(env: &Env, packets: &Array<'_>) -> Result<Vec<OutPacket>> {
+    let env = env.raw();
+    let array = packets.raw();
+    let mut list = Vec::with_capacity(packets.len() as usize / 2);
+    for index in (0..packets.len()).step_by(2) {
+        let mut kind = 0;
+        let mut value = std::ptr::null_mut();
+        // SAFETY: the array belongs to the running callback; out pointers are valid.
+        let data = unsafe {
+            check(sys::napi_get_element(env, array, index, &mut value))?;
+            check(sys::napi_get_value_uint32(env, value, &mut kind))?;
+            check(sys::napi_get_element(env, array, index + 1, &mut value))?;
+            to_content(env, value)?
+        };
+        let kind = u8::try_from(kind).ok().and_then(PacketType::from_number);
+        let kind = kind.ok_or_else(|| Error::new(Status::InvalidArg, "unknown packet type"))?;
+        list.push(OutPacket { kind, data });
+    }
+    Ok(list)
+}

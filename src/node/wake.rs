@@ -1,0 +1,114 @@
+//! Waking the JavaScript thread.
+
+use std::ffi::c_void;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use napi::{Error, Result, Status, sys};
+
+/// A threadsafe function that calls one JavaScript function without arguments.
+#[derive(Debug)]
+pub struct Waker {
+    function: sys::napi_threadsafe_function,
+    /// Set when the environment goes away; the function must not be touched any more.
+    closed: AtomicBool,
+}
+
+// SAFETY: napi_call_threadsafe_function may be called from any thread as long as the function has not
+// been released. It is released by the environment's teardown only, which first stops and joins the I/O
+// threads (see `Engine`); the other calls are made on the JavaScript thread.
+unsafe impl Send for Waker {}
+// SAFETY: as above; the pointer itself is never changed.
+unsafe impl Sync for Waker {}
+
+impl Waker {
+    /// Makes a waker for `callback`. It does not keep the process alive until [`Waker::hold`].
+    pub fn new(env: sys::napi_env, callback: sys::napi_value) -> Result<Self> {
+        let mut name = ptr::null_mut();
+        let mut function = ptr::null_mut();
+        let text = "engine.io-native";
+        // SAFETY: env and callback are valid for this call, made on the JavaScript thread; the out
+        // pointers are valid; the call-js callback is a function for the whole life of the process.
+        unsafe {
+            check(sys::napi_create_string_utf8(env, text.as_ptr().cast(), text.len() as isize, &mut name))?;
+            check(sys::napi_create_threadsafe_function(
+                env,
+                callback,
+                ptr::null_mut(),
+                name,
+                0,
+                1,
+                ptr::null_mut(),
+                None,
+                ptr::null_mut(),
+                Some(call),
+                &mut function,
+            ))?;
+            check(sys::napi_unref_threadsafe_function(env, function))?;
+        }
+        Ok(Self { function, closed: AtomicBool::new(false) })
+    }
+
+    /// Has the callback called soon.
+    pub fn wake(&self) {
+        if !self.closed.load(SeqCst) {
+            // SAFETY: the function is alive while `closed` is false, see the Send impl.
+            unsafe {
+                sys::napi_call_threadsafe_function(
+                    self.function,
+                    ptr::null_mut(),
+                    sys::ThreadsafeFunctionCallMode::nonblocking,
+                );
+            }
+        }
+    }
+
+    /// Keeps the process alive, or stops doing so.
+    pub fn hold(&self, env: sys::napi_env, hold: bool) {
+        if self.closed.load(SeqCst) {
+            return;
+        }
+        // SAFETY: called on the JavaScript thread with its environment; the function is alive.
+        unsafe {
+            if hold {
+                sys::napi_ref_threadsafe_function(env, self.function);
+            } else {
+                sys::napi_unref_threadsafe_function(env, self.function);
+            }
+        }
+    }
+
+    /// The environment goes away: no more calls.
+    pub fn close(&self) {
+        self.closed.store(true, SeqCst);
+    }
+}
+
+unsafe extern "C" fn call(env: sys::napi_env, callback: sys::napi_value, _context: *mut c_void, _data: *mut c_void) {
+    if env.is_null() || callback.is_null() {
+        return;
+    }
+    let mut this = ptr::null_mut();
+    let mut result = ptr::null_mut();
+    // SAFETY: Node calls this on the JavaScript thread with a valid environment and callback. An
+    // exception is taken out and handed on as an uncaught one, as if a native stream had met it.
+    unsafe {
+        sys::napi_get_undefined(env, &mut this);
+        let status = sys::napi_call_function(env, this, callback, 0, ptr::null(), &mut result);
+        if status == sys::Status::napi_pending_exception {
+            let mut exception = ptr::null_mut();
+            if sys::napi_get_and_clear_last_exception(env, &mut exception) == sys::Status::napi_ok {
+                sys::napi_fatal_exception(env, exception);
+            }
+        }
+    }
+}
+
+/// A status as a result.
+pub fn check(status: sys::napi_status) -> Result<()> {
+    if status == sys::Status::napi_ok {
+        Ok(())
+    } else {
+        Err(Error::new(Status::from(status), format!("Node-API call failed with status {status}")))
+    }
+}

@@ -1,0 +1,255 @@
+//! WebSocket connections: taking sockets over, sending, closing.
+
+use napi::bindgen_prelude::{Unknown, Uint8Array};
+use napi::{Env, Error, Result, Status};
+use napi_derive::napi;
+
+use super::engine::{Engine, raw};
+use super::values::{Content, with_content};
+use crate::protocol::PacketType;
+use crate::server::{Accepted, Binding, Command, Connection, Outbox};
+use crate::session::Revision;
+use crate::websocket::{HandshakeError, Limits, OpCode, UpgradeRequest, check as check_upgrade};
+
+/// The outcome of checking an upgrade request.
+#[napi(object)]
+pub struct UpgradeCheck {
+    /// `Sec-WebSocket-Accept` of an acceptable request.
+    pub accept: Option<String>,
+    /// `Sec-WebSocket-Protocol` to answer.
+    pub protocol: Option<String>,
+    /// The HTTP status of a refusal.
+    pub status: Option<u32>,
+    /// The text of a refusal.
+    pub message: Option<String>,
+}
+
+#[napi]
+impl Engine {
+    /// Checks the WebSocket part of an upgrade request.
+    #[napi]
+    pub fn check_upgrade(
+        &self,
+        method: String,
+        upgrade: Option<String>,
+        key: Option<String>,
+        version: Option<String>,
+        protocol: Option<String>,
+    ) -> UpgradeCheck {
+        let request = UpgradeRequest {
+            method: &method,
+            upgrade: upgrade.as_deref(),
+            key: key.as_deref(),
+            version: version.as_deref(),
+            protocol: protocol.as_deref(),
+        };
+        match check_upgrade(&request) {
+            Ok(accepted) => UpgradeCheck {
+                accept: Some(accepted.accept),
+                protocol: accepted.protocol,
+                status: None,
+                message: None,
+            },
+            Err(error) => refusal(&error),
+        }
+    }
+
+    /// Takes over the TCP or UNIX connection behind a descriptor, of which the caller keeps its own
+    /// copy: writes `response` and goes on with `early`, the bytes that Node has read already.
+    /// Returns the connection's number.
+    #[napi]
+    #[cfg(unix)]
+    pub fn adopt(&self, fd: i32, response: Uint8Array, early: Uint8Array, max_payload: f64) -> Result<u32> {
+        use std::os::fd::{FromRawFd, OwnedFd};
+        // SAFETY: fcntl on any number is harmless; a descriptor it returns is new and ours alone.
+        let socket = unsafe {
+            let fd = libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3);
+            if fd < 0 {
+                return Err(os_error("cannot take the connection over"));
+            }
+            OwnedFd::from_raw_fd(fd)
+        };
+        let unix = {
+            let socket = socket2::SockRef::from(&socket);
+            socket.set_nonblocking(true).map_err(|error| Error::new(Status::GenericFailure, error.to_string()))?;
+            let _ = socket.set_tcp_nodelay(true);
+            socket.local_addr().is_ok_and(|address| address.is_unix())
+        };
+        let written = write_now(&socket, &response);
+        let connection = self.new_connection(max_payload)?;
+        if written < response.len() {
+            connection.outbox().frame(&response[written..]);
+        }
+        let handle = connection.handle;
+        let command = Command::Adopt { connection: connection.clone(), socket, unix, early: early.to_vec() };
+        connection.commands().send(command).map_err(|_| Error::new(Status::Closing, "the engine has been stopped"))?;
+        Ok(handle)
+    }
+
+    /// Whether descriptors can be taken over on this platform.
+    #[napi]
+    #[cfg(not(unix))]
+    pub fn adopt(&self, _fd: i32, _response: Uint8Array, _early: Uint8Array, _max_payload: f64) -> Result<u32> {
+        Err(Error::new(Status::GenericFailure, "descriptors cannot be taken over on this platform"))
+    }
+
+    /// A number for a channel that JavaScript drives.
+    #[napi]
+    pub fn open_channel(&self) -> u32 {
+        self.connections.borrow_mut().insert(None) as u32
+    }
+
+    /// A channel that JavaScript drives is gone.
+    #[napi]
+    pub fn drop_channel(&self, channel: u32) {
+        self.queue.push(crate::server::Kind::ConnectionEnded, channel, 0);
+    }
+
+    /// Sends one packet by a connection, with the next flush. `mode`: 1 for protocol 3, plus 2 for
+    /// clients that take text only. Returns 0, or 1 if the peer is slow, or 2 if the connection is closed.
+    #[napi]
+    pub fn connection_send(&self, env: Env, connection: u32, kind: u32, data: Unknown<'_>, mode: u32) -> Result<u32> {
+        let Some(kind) = u8::try_from(kind).ok().and_then(PacketType::from_number) else {
+            return Err(Error::new(Status::InvalidArg, "unknown packet type"));
+        };
+        let connections = self.connections.borrow();
+        let Some(Some(connection)) = connections.get(connection as usize) else { return Ok(2) };
+        let revision = if mode & 1 == 1 { Revision::V3 } else { Revision::V4 };
+        with_content(env.raw(), raw(&data), |content| {
+            self.enqueue(connection, |outbox| match content {
+                Content::None => outbox.message(OpCode::Text, &[kind.digit()], &[]),
+                Content::Text(text) => outbox.message(OpCode::Text, &[kind.digit()], text),
+                Content::Binary(bytes) => outbox.binary(kind, bytes, revision, mode & 2 == 2),
+            })
+        })
+    }
+
+    /// Sends bytes that are a complete frame already.
+    #[napi]
+    pub fn connection_send_frame(&self, env: Env, connection: u32, frame: Unknown<'_>) -> Result<u32> {
+        let connections = self.connections.borrow();
+        let Some(Some(connection)) = connections.get(connection as usize) else { return Ok(2) };
+        with_content(env.raw(), raw(&frame), |content| {
+            self.enqueue(connection, |outbox| match content {
+                Content::None => {}
+                Content::Text(bytes) | Content::Binary(bytes) => outbox.frame(bytes),
+            })
+        })
+    }
+
+    /// Sends a message as it is, without a packet type: for peers that speak plain WebSocket.
+    #[napi]
+    pub fn connection_send_message(&self, env: Env, connection: u32, data: Unknown<'_>) -> Result<u32> {
+        let connections = self.connections.borrow();
+        let Some(Some(connection)) = connections.get(connection as usize) else { return Ok(2) };
+        with_content(env.raw(), raw(&data), |content| {
+            self.enqueue(connection, |outbox| match content {
+                Content::None => outbox.message(OpCode::Text, &[], &[]),
+                Content::Text(text) => outbox.message(OpCode::Text, &[], text),
+                Content::Binary(bytes) => outbox.message(OpCode::Binary, &[], bytes),
+            })
+        })
+    }
+
+    /// Asks for the `Drained` event once everything handed over has been written.
+    #[napi]
+    pub fn report_drain(&self, connection: u32) {
+        if let Some(connection) = self.connection(connection) {
+            connection.report_drain();
+        }
+    }
+
+    /// Bytes handed over and not yet written.
+    #[napi]
+    pub fn buffered_amount(&self, connection: u32) -> f64 {
+        self.connection(connection).map_or(0.0, |connection| connection.outbox().bytes.len() as f64)
+    }
+
+    /// Starts the closing handshake.
+    #[napi]
+    pub fn close_connection(&self, connection: u32) {
+        if let Some(connection) = self.connection(connection) {
+            self.enqueue(&connection, Outbox::close);
+            connection.begin_end();
+        }
+    }
+
+    /// Cuts the connection off.
+    #[napi]
+    pub fn terminate_connection(&self, connection: u32) {
+        if let Some(connection) = self.connection(connection) {
+            connection.terminate();
+        }
+    }
+
+    /// Has the connection's messages told one by one: it belongs to no session.
+    #[napi]
+    pub fn bind_to_owner(&self, connection: u32) {
+        if let Some(connection) = self.connection(connection) {
+            connection.bind(Binding::Owner);
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn new_connection(&self, max_payload: f64) -> Result<std::sync::Arc<Connection>> {
+        let commands = self.next_commands()?;
+        let mut connections = self.connections.borrow_mut();
+        let entry = connections.vacant_entry();
+        let limits = Limits { max_payload: max_payload_of(max_payload), ..Limits::default() };
+        let connection = Connection::new(entry.key() as u32, self.queue.clone(), commands, limits);
+        entry.insert(Some(connection.clone()));
+        Ok(connection)
+    }
+
+    pub(super) fn enqueue(&self, connection: &std::sync::Arc<Connection>, fill: impl FnOnce(&mut Outbox)) -> u32 {
+        let (accepted, must_flush) = connection.enqueue(fill);
+        if must_flush {
+            self.dirty.borrow_mut().push(connection.clone());
+        }
+        match accepted {
+            Accepted::Flowing => 0,
+            Accepted::Congested => 1,
+            Accepted::Closed => 2,
+        }
+    }
+}
+
+/// The limit of a message in bytes; 0 is none. Infinity and what is no number of bytes set no limit;
+/// zero and less do not either, as in the original.
+fn max_payload_of(limit: f64) -> u64 {
+    if limit.is_finite() && limit > 0.0 { limit as u64 } else { 0 }
+}
+
+fn refusal(error: &HandshakeError) -> UpgradeCheck {
+    UpgradeCheck {
+        accept: None,
+        protocol: None,
+        status: Some(error.status().into()),
+        message: Some(error.message().to_owned()),
+    }
+}
+
+/// Writes as much as goes at once; what fails here fails again where it is handled.
+#[cfg(unix)]
+fn write_now(socket: &std::os::fd::OwnedFd, bytes: &[u8]) -> usize {
+    use std::os::fd::AsRawFd;
+    // SAFETY: the descriptor is open and the slice valid; MSG_NOSIGNAL keeps a gone peer from raising a signal.
+    let sent = unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), send_flags()) };
+    usize::try_from(sent).unwrap_or(0)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn send_flags() -> i32 {
+    libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT
+}
+
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+fn send_flags() -> i32 {
+    libc::MSG_DONTWAIT
+}
+
+#[cfg(unix)]
+fn os_error(what: &str) -> Error {
+    Error::new(Status::GenericFailure, format!("{what}: {}", std::io::Error::last_os_error()))
+}

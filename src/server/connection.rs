@@ -1,0 +1,489 @@
+//! One WebSocket connection: its socket or pipe, its outbox and whom it speaks to.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::{TcpStream, tcp, unix};
+use tokio::time::Sleep;
+
+use super::events::{Batch, EventQueue, Kind};
+use super::io::Command;
+use super::outbox::{Outbox, Phase};
+use super::session_cell::SessionCell;
+use crate::http::OpenConnection;
+use crate::session::ChannelId;
+use crate::websocket::{Decoder, Limits};
+
+/// A peer that does not end the connection after the closing handshake is cut off after this time,
+/// as `ws` does.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// While the owner has this many bytes of a connection's messages still to take, it is not read.
+const MAX_OWED: usize = 1 << 20;
+
+/// Above this many unwritten bytes a connection counts as congested: the owner waits for
+/// [`Kind::Drained`] before it hands over more.
+const CONGESTED: usize = 64 * 1024;
+
+/// Whom the messages of a connection are for.
+#[derive(Clone, Debug)]
+pub enum Binding {
+    /// Nobody yet: the connection is not read, so that nothing is lost.
+    Unbound,
+    /// JavaScript, message by message.
+    Owner,
+    /// A session: as its transport or as a probe.
+    Session(Arc<SessionCell>),
+}
+
+/// The way bytes leave and enter.
+#[derive(Debug)]
+pub enum Pipe {
+    Tcp(tcp::OwnedWriteHalf),
+    Unix(unix::OwnedWriteHalf),
+    /// The owner carries the bytes (TLS sockets and other streams that only JavaScript can read).
+    Owner,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Connection {
+    pub handle: ChannelId,
+    pub queue: Arc<EventQueue>,
+    commands: tokio::sync::mpsc::UnboundedSender<Command>,
+    pipe: OnceLock<Pipe>,
+    outbox: Mutex<Outbox>,
+    binding: Mutex<Binding>,
+    decoder: Mutex<Decoder>,
+    /// Wakes the task that reads the socket.
+    task: OnceLock<Waker>,
+    /// Bytes of messages that the owner has not taken yet.
+    owed: AtomicUsize,
+    paused: AtomicBool,
+    /// The listener that counts the connection.
+    counted: Mutex<Option<Arc<OpenConnection>>>,
+}
+
+/// What a call that hands bytes over learns about the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// They go out with the next flush.
+    Flowing,
+    /// The peer is slow: wait for [`Kind::Drained`].
+    Congested,
+    /// The connection is closing or gone; the bytes are not sent.
+    Closed,
+}
+
+impl Connection {
+    pub fn new(
+        handle: ChannelId,
+        queue: Arc<EventQueue>,
+        commands: tokio::sync::mpsc::UnboundedSender<Command>,
+        limits: Limits,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            handle,
+            queue,
+            commands,
+            pipe: OnceLock::new(),
+            outbox: Mutex::new(Outbox::new()),
+            binding: Mutex::new(Binding::Unbound),
+            decoder: Mutex::new(Decoder::new(limits)),
+            task: OnceLock::new(),
+            owed: AtomicUsize::new(0),
+            paused: AtomicBool::new(true),
+            counted: Mutex::new(None),
+        })
+    }
+
+    /// Keeps the listener from being fully closed while the connection is open.
+    pub fn keep(&self, counted: Arc<OpenConnection>) {
+        *self.counted.lock().unwrap_or_else(PoisonError::into_inner) = Some(counted);
+    }
+
+    pub fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn decoder(&self) -> MutexGuard<'_, Decoder> {
+        self.decoder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn binding(&self) -> Binding {
+        self.binding.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says whom the messages are for, and starts reading.
+    pub fn bind(&self, binding: Binding) {
+        *self.binding.lock().unwrap_or_else(PoisonError::into_inner) = binding;
+        self.paused.store(false, SeqCst);
+        self.wake();
+    }
+
+    /// The owner's pipe: bytes go through [`Connection::take_output`] and [`Connection::input`].
+    pub fn use_owner_pipe(&self) {
+        let _ = self.pipe.set(Pipe::Owner);
+    }
+
+    /// Where the connection's I/O thread takes commands.
+    pub fn commands(&self) -> &tokio::sync::mpsc::UnboundedSender<Command> {
+        &self.commands
+    }
+
+    /// Whether the connection lives on this I/O thread.
+    pub fn runs_on(&self, thread: &super::IoThread) -> bool {
+        self.commands.same_channel(thread.commands())
+    }
+
+    /// Lets the reading task notice that the end has begun.
+    pub fn begin_end(&self) {
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(task) = self.task.get() {
+            task.wake_by_ref();
+        }
+    }
+
+    // ---- flow control ------------------------------------------------------------------------
+
+    /// Notes that the owner has messages of so many bytes to take.
+    pub(super) fn owe(&self, bytes: usize) {
+        if self.owed.fetch_add(bytes, SeqCst) + bytes > MAX_OWED {
+            self.paused.store(true, SeqCst);
+        }
+    }
+
+    /// The owner has taken messages of so many bytes.
+    pub fn settle(&self, bytes: usize) {
+        let left = self.owed.fetch_sub(bytes, SeqCst).saturating_sub(bytes);
+        if left <= MAX_OWED / 2 && self.paused.load(SeqCst) && !matches!(self.binding(), Binding::Unbound) {
+            self.paused.store(false, SeqCst);
+            self.wake();
+        }
+    }
+
+    /// Whether the connection is not to be read for now.
+    pub fn is_paused(&self) -> bool {
+        self.paused.load(SeqCst)
+    }
+
+    // ---- out ---------------------------------------------------------------------------------
+
+    /// Lets `fill` append to the outbox and has it flushed. From the owner's thread prefer
+    /// [`Connection::enqueue`] and one flush for many connections.
+    pub fn write(self: &Arc<Self>, fill: impl FnOnce(&mut Outbox)) {
+        let (_, dirty) = self.enqueue(fill);
+        if dirty {
+            let _ = self.commands.send(Command::Flush(vec![self.clone()]));
+        }
+    }
+
+    /// Lets `fill` append to the outbox. The second value tells that the caller has to see to a
+    /// [`Connection::flush`].
+    pub fn enqueue(&self, fill: impl FnOnce(&mut Outbox)) -> (Accepted, bool) {
+        let mut outbox = self.outbox();
+        if outbox.phase == Phase::Dead {
+            return (Accepted::Closed, false);
+        }
+        let accepted = match outbox.phase {
+            Phase::Open => Accepted::Flowing,
+            _ => Accepted::Closed,
+        };
+        fill(&mut outbox);
+        let congested = outbox.blocked || outbox.bytes.len() > CONGESTED;
+        let must_flush = !outbox.dirty && !outbox.blocked;
+        outbox.dirty = true;
+        match accepted {
+            Accepted::Flowing if congested => (Accepted::Congested, must_flush),
+            accepted => (accepted, must_flush),
+        }
+    }
+
+    /// Asks for [`Kind::Drained`] once everything handed over so far has been written.
+    pub fn report_drain(&self) {
+        let mut outbox = self.outbox();
+        if outbox.is_clear() || outbox.phase == Phase::Dead {
+            drop(outbox);
+            self.queue.push(Kind::Drained, self.handle, 0);
+        } else {
+            outbox.report_drain = true;
+        }
+    }
+
+    /// Writes as much as the kernel takes. May be called from any thread; never waits.
+    pub fn flush(&self) {
+        let Some(pipe) = self.pipe.get() else { return };
+        let mut outbox = self.outbox();
+        let dirty = std::mem::take(&mut outbox.dirty);
+        if matches!(pipe, Pipe::Owner) {
+            drop(outbox);
+            if dirty {
+                self.queue.push(Kind::PipeReady, self.handle, 0);
+            }
+            return;
+        }
+        if outbox.writing || outbox.blocked {
+            return;
+        }
+        while !outbox.bytes.is_empty() {
+            let mut bytes = std::mem::take(&mut outbox.bytes);
+            outbox.writing = true;
+            drop(outbox);
+            let (written, result) = pipe.write(&bytes);
+            outbox = self.outbox();
+            outbox.writing = false;
+            if written < bytes.len() && outbox.phase != Phase::Dead {
+                bytes.drain(..written);
+                bytes.append(&mut outbox.bytes);
+                outbox.bytes = bytes;
+            }
+            match result {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    outbox.blocked = true;
+                    self.wake();
+                    return;
+                }
+                Err(_) => {
+                    // the reading task meets the same failure and ends the connection
+                    outbox.kill();
+                    self.wake();
+                    break;
+                }
+            }
+        }
+        self.after_write(outbox, pipe);
+    }
+
+    fn after_write(&self, mut outbox: MutexGuard<'_, Outbox>, pipe: &Pipe) {
+        if outbox.phase == Phase::Ending {
+            outbox.phase = Phase::Ended;
+            pipe.shutdown();
+            self.wake();
+        }
+        if std::mem::take(&mut outbox.report_drain) {
+            drop(outbox);
+            self.queue.push(Kind::Drained, self.handle, 0);
+        }
+    }
+
+    /// Closes in an orderly way; the peer has 30 s to answer.
+    pub fn close(self: &Arc<Self>) {
+        self.write(Outbox::close);
+        self.wake();
+    }
+
+    /// Cuts the connection off.
+    pub fn terminate(&self) {
+        self.outbox().kill();
+        self.wake();
+        if matches!(self.pipe.get(), Some(Pipe::Owner)) {
+            self.queue.push(Kind::PipeReady, self.handle, 0);
+        }
+    }
+
+    // ---- the owner's pipe --------------------------------------------------------------------
+
+    /// The bytes to write, and how far the connection's end has come.
+    pub fn take_output(&self) -> (Vec<u8>, Phase) {
+        let mut outbox = self.outbox();
+        outbox.dirty = false;
+        let bytes = std::mem::take(&mut outbox.bytes);
+        if !bytes.is_empty() {
+            outbox.blocked = true;
+        }
+        let phase = outbox.phase;
+        if phase == Phase::Ending {
+            outbox.phase = Phase::Ended;
+        }
+        (bytes, phase)
+    }
+
+    /// What [`Connection::take_output`] gave has been written.
+    pub fn output_written(&self) {
+        let mut outbox = self.outbox();
+        outbox.blocked = false;
+        if !outbox.bytes.is_empty() {
+            drop(outbox);
+            self.queue.push(Kind::PipeReady, self.handle, 0);
+        } else if std::mem::take(&mut outbox.report_drain) {
+            drop(outbox);
+            self.queue.push(Kind::Drained, self.handle, 0);
+        }
+    }
+
+    /// Bytes came in through the owner's pipe.
+    pub fn input(self: &Arc<Self>, bytes: &mut [u8]) {
+        let mut batch = Batch::default();
+        self.receive(bytes, &mut batch);
+        self.queue.append(&mut batch);
+    }
+
+    /// The connection is gone: tells whoever it was bound to. Called once, when nothing more comes.
+    pub fn ended(self: &Arc<Self>) {
+        self.outbox().kill();
+        let mut batch = Batch::default();
+        self.report_closed(None, &mut batch);
+        batch.push(Kind::ConnectionEnded, self.handle, 0);
+        self.queue.append(&mut batch);
+        *self.binding.lock().unwrap_or_else(PoisonError::into_inner) = Binding::Unbound;
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+impl Pipe {
+    /// Writes until all is written or the kernel refuses; tells how far it came.
+    fn write(&self, bytes: &[u8]) -> (usize, io::Result<()>) {
+        let mut written = 0;
+        while written < bytes.len() {
+            let rest = &bytes[written..];
+            let result = match self {
+                Pipe::Tcp(half) => half.try_write(rest),
+                Pipe::Unix(half) => half.try_write(rest),
+                Pipe::Owner => return (written, Ok(())),
+            };
+            match result {
+                Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
+                Ok(n) => written += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return (written, Err(error)),
+            }
+        }
+        (written, Ok(()))
+    }
+
+    fn shutdown(&self) {
+        let _ = match self {
+            Pipe::Tcp(half) => socket2::SockRef::from(AsRef::<TcpStream>::as_ref(half)).shutdown(std::net::Shutdown::Write),
+            Pipe::Unix(half) => socket2::SockRef::from(AsRef::<tokio::net::UnixStream>::as_ref(half)).shutdown(std::net::Shutdown::Write),
+            Pipe::Owner => Ok(()),
+        };
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let ready = match self {
+            Pipe::Tcp(half) => AsRef::<TcpStream>::as_ref(half).poll_write_ready(cx),
+            Pipe::Unix(half) => AsRef::<tokio::net::UnixStream>::as_ref(half).poll_write_ready(cx),
+            Pipe::Owner => return Poll::Pending,
+        };
+        ready.map(drop)
+    }
+}
+
+/// The task that reads a socket.
+pub(super) struct Reader<R> {
+    connection: Arc<Connection>,
+    socket: R,
+    /// Bytes that came with the upgrade request.
+    early: Vec<u8>,
+    /// Runs once the end has begun.
+    patience: Option<Pin<Box<Sleep>>>,
+}
+
+/// Starts reading a socket that now belongs to `connection`; ends with the connection.
+pub fn start_reading(connection: Arc<Connection>, stream: Stream, early: Vec<u8>) {
+    match stream {
+        Stream::Tcp(stream) => {
+            let (read, write) = stream.into_split();
+            start(connection, read, Pipe::Tcp(write), early);
+        }
+        Stream::Unix(stream) => {
+            let (read, write) = stream.into_split();
+            start(connection, read, Pipe::Unix(write), early);
+        }
+    }
+}
+
+/// A stream socket of either family.
+#[derive(Debug)]
+pub enum Stream {
+    Tcp(TcpStream),
+    Unix(tokio::net::UnixStream),
+}
+
+fn start<R: AsyncRead + Unpin + Send + 'static>(connection: Arc<Connection>, socket: R, pipe: Pipe, early: Vec<u8>) {
+    let _ = connection.pipe.set(pipe);
+    tokio::spawn(Reader { connection: connection.clone(), socket, early, patience: None });
+    connection.flush();
+}
+
+/// The size of the buffer that all connections of an I/O thread read into.
+const READ_BUFFER: usize = 64 * 1024;
+
+thread_local! {
+    static SCRATCH: std::cell::RefCell<(Box<[u8]>, Batch)> =
+        std::cell::RefCell::new((vec![0; READ_BUFFER].into_boxed_slice(), Batch::default()));
+}
+
+impl<R: AsyncRead + Unpin> Reader<R> {
+    /// Reads until nothing is there. Ready when the connection is over.
+    fn read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        SCRATCH.with_borrow_mut(|(buffer, batch)| {
+            let result = loop {
+                if self.connection.is_paused() {
+                    break Poll::Pending;
+                }
+                if !self.early.is_empty() {
+                    let mut early = std::mem::take(&mut self.early);
+                    self.connection.receive(&mut early, batch);
+                    continue;
+                }
+                let mut into = ReadBuf::new(buffer);
+                match Pin::new(&mut self.socket).poll_read(cx, &mut into) {
+                    Poll::Pending => break Poll::Pending,
+                    Poll::Ready(Err(_)) => break Poll::Ready(()),
+                    Poll::Ready(Ok(())) if into.filled().is_empty() => break Poll::Ready(()),
+                    Poll::Ready(Ok(())) => self.connection.receive(into.filled_mut(), batch),
+                }
+            };
+            self.connection.queue.append(batch);
+            result
+        })
+    }
+}
+
+impl<R: AsyncRead + Unpin> Future for Reader<R> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let connection = self.connection.clone();
+        connection.task.get_or_init(|| cx.waker().clone());
+        let over = self.read(cx).is_ready();
+        if connection.outbox().blocked {
+            if let Some(pipe) = connection.pipe.get() {
+                while connection.outbox().blocked {
+                    if pipe.poll_write_ready(cx).is_pending() {
+                        break;
+                    }
+                    connection.outbox().blocked = false;
+                    connection.flush();
+                }
+            }
+        }
+        let phase = connection.outbox().phase;
+        if over || phase == Phase::Dead {
+            connection.ended();
+            return Poll::Ready(());
+        }
+        if phase != Phase::Open {
+            // a closing connection is read to its end, whoever it was bound to
+            if connection.paused.swap(false, SeqCst) {
+                cx.waker().wake_by_ref();
+            }
+            let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(CLOSE_TIMEOUT)));
+            ready!(patience.as_mut().poll(cx));
+            connection.ended();
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+}

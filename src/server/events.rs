@@ -1,0 +1,301 @@
+//! The queue from the I/O threads to the owner's thread.
+//!
+//! Producers append, the owner takes everything at once; it is woken only when the queue turns from
+//! empty to non-empty. Small contents lie one after the other in one buffer per batch.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::session::{Fault, Reason};
+
+/// What an event tells. The numbers are the binding's contract with `lib/bridge.js`.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Session: a message. `arg` is the connection it came through + 1, 0 for polling.
+    Message = 1,
+    /// Session: any other packet, for those who listen. `arg`: its type, see [`UNKNOWN_TYPE`].
+    Packet = 2,
+    /// Session: a ping went out, for those who listen.
+    Pinged = 3,
+    /// Session: answer the poll `arg` with this payload.
+    AnswerPoll = 4,
+    /// Session: answer the poll `arg` with 400.
+    RejectPoll = 5,
+    /// Session: destroy the POST request in progress.
+    AbortPost = 6,
+    /// Session: a probe came in on channel `arg`.
+    Upgrading = 7,
+    /// Session: moved to channel `arg`.
+    Upgraded = 8,
+    /// Session: the upgrade to channel `arg` was given up.
+    UpgradeFailed = 9,
+    /// Session: over. `arg`: see [`reason_code`]; data: the fault's message.
+    Closed = 10,
+    /// Session: last event of a handle; the number may be used again.
+    SessionReleased = 11,
+    /// Session: a poll waits in the engine's own listener.
+    PollReady = 12,
+    /// Session on a channel that JavaScript drives: send this packet (`arg`: its type).
+    SendPacket = 13,
+    /// Session on a channel that JavaScript drives: close the channel `arg`.
+    CloseChannel = 14,
+
+    /// Connection: everything handed over has been written.
+    Drained = 20,
+    /// Connection: the TCP connection is gone; last event of a handle.
+    ConnectionEnded = 21,
+    /// Unbound connection: text or binary message.
+    ConnectionMessage = 22,
+    /// Unbound connection: closed by its peer (data: none) or with a fault (data: its message).
+    ConnectionClosed = 23,
+    /// Piped connection: there are bytes to take, or the end is to be told.
+    PipeReady = 24,
+
+    /// Listener: a request for JavaScript. `arg`: the listener; data: the head.
+    Request = 30,
+    /// Listener: the client of a request went away. Target: the request.
+    RequestAborted = 31,
+    /// Listener: an upgrade request for JavaScript. `arg`: the listener; data: the head.
+    UpgradeRequest = 32,
+    /// Listener: closed, and all its connections gone.
+    ListenerClosed = 33,
+}
+
+/// `arg` of [`Kind::Packet`] for a packet that could not be decoded.
+pub const PARSE_ERROR: u32 = 100;
+/// `arg` of [`Kind::Packet`] for a v3 packet of an unknown type.
+pub const UNKNOWN_TYPE: u32 = 101;
+
+/// `arg` of [`Kind::Closed`].
+pub fn reason_code(reason: &Reason) -> u32 {
+    match reason {
+        Reason::TransportError(fault) if !fault.is_transport_error() => 1,
+        Reason::TransportError(_) => 0,
+        Reason::TransportClose => 2,
+        Reason::ParseError => 3,
+        Reason::PingTimeout => 4,
+        Reason::ForcedClose => 5,
+    }
+}
+
+/// The content of an event.
+#[derive(Debug, Default)]
+pub enum Data {
+    #[default]
+    None,
+    /// ASCII text in the batch's buffer.
+    Ascii { start: u32, len: u32 },
+    /// UTF-8 text in the batch's buffer.
+    Utf8 { start: u32, len: u32 },
+    /// Bytes in the batch's buffer.
+    Bytes { start: u32, len: u32 },
+    /// UTF-8 text too large to be copied around.
+    OwnedText(Vec<u8>),
+    /// Bytes too large to be copied around.
+    OwnedBytes(Vec<u8>),
+}
+
+/// One thing the owner has to know.
+#[derive(Debug)]
+pub struct Event {
+    pub kind: Kind,
+    /// A session, a connection or a request, depending on `kind`.
+    pub target: u32,
+    pub arg: u32,
+    pub data: Data,
+}
+
+/// Events in order.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub events: Vec<Event>,
+    pub bytes: Vec<u8>,
+}
+
+/// From this size on a content travels in its own allocation.
+const LARGE: usize = 16 * 1024;
+
+impl Batch {
+    /// Appends an event without content.
+    pub fn push(&mut self, kind: Kind, target: u32, arg: u32) {
+        self.events.push(Event { kind, target, arg, data: Data::None });
+    }
+
+    /// Appends an event with text, which must be valid UTF-8.
+    pub fn push_text(&mut self, kind: Kind, target: u32, arg: u32, text: &[u8]) {
+        let data = if text.len() >= LARGE {
+            Data::OwnedText(text.to_vec())
+        } else {
+            let (start, len) = self.store(text);
+            if text.is_ascii() { Data::Ascii { start, len } } else { Data::Utf8 { start, len } }
+        };
+        self.events.push(Event { kind, target, arg, data });
+    }
+
+    /// Appends an event with bytes.
+    pub fn push_bytes(&mut self, kind: Kind, target: u32, arg: u32, bytes: &[u8]) {
+        let data = if bytes.len() >= LARGE {
+            Data::OwnedBytes(bytes.to_vec())
+        } else {
+            let (start, len) = self.store(bytes);
+            Data::Bytes { start, len }
+        };
+        self.events.push(Event { kind, target, arg, data });
+    }
+
+    /// Appends a [`Kind::Closed`] event.
+    pub fn push_closed(&mut self, session: u32, reason: &Reason) {
+        let code = reason_code(reason);
+        match reason {
+            Reason::TransportError(fault) => {
+                self.push_text(Kind::Closed, session, code, fault.message().as_bytes());
+            }
+            _ => self.push(Kind::Closed, session, code),
+        }
+    }
+
+    /// The detail of a fault that goes into the error's `description`.
+    pub fn fault_detail(fault: &Fault) -> Option<&str> {
+        match fault {
+            Fault::Write(detail) => Some(detail),
+            _ => None,
+        }
+    }
+
+    /// The bytes of an event's content.
+    pub fn content<'a>(&'a self, data: &'a Data) -> &'a [u8] {
+        match data {
+            Data::None => &[],
+            Data::Ascii { start, len } | Data::Utf8 { start, len } | Data::Bytes { start, len } => {
+                let start = *start as usize;
+                self.bytes.get(start..start + *len as usize).unwrap_or(&[])
+            }
+            Data::OwnedText(bytes) | Data::OwnedBytes(bytes) => bytes,
+        }
+    }
+
+    fn store(&mut self, content: &[u8]) -> (u32, u32) {
+        // a batch is far below 4 GiB: the queue stops its producers long before, see `Connection::owe`
+        let start = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(content);
+        (start, content.len() as u32)
+    }
+
+    fn append(&mut self, other: &mut Batch) {
+        let offset = self.bytes.len() as u32;
+        self.bytes.append(&mut other.bytes);
+        self.events.extend(other.events.drain(..).map(|mut event| {
+            match &mut event.data {
+                Data::Ascii { start, .. } | Data::Utf8 { start, .. } | Data::Bytes { start, .. } => *start += offset,
+                _ => {}
+            }
+            event
+        }));
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+}
+
+/// See the module's documentation.
+pub struct EventQueue {
+    batch: Mutex<Batch>,
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+impl EventQueue {
+    /// `wake` is called from any thread when there is something to take after there was nothing.
+    pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { batch: Mutex::default(), wake: Box::new(wake) }
+    }
+
+    /// Appends a batch and leaves it empty.
+    pub fn append(&self, batch: &mut Batch) {
+        if batch.is_empty() {
+            return;
+        }
+        let mut queued = self.lock();
+        let was_empty = queued.is_empty();
+        if was_empty {
+            std::mem::swap(&mut *queued, batch);
+        } else {
+            queued.append(batch);
+        }
+        drop(queued);
+        if was_empty {
+            (self.wake)();
+        }
+    }
+
+    /// Appends one event.
+    pub fn push(&self, kind: Kind, target: u32, arg: u32) {
+        self.with(|batch| batch.push(kind, target, arg));
+    }
+
+    /// Appends what `fill` appends.
+    pub fn with(&self, fill: impl FnOnce(&mut Batch)) {
+        let mut batch = Batch::default();
+        fill(&mut batch);
+        self.append(&mut batch);
+    }
+
+    /// Takes all events; `emptied` gives its allocation back to the queue.
+    pub fn take(&self, mut emptied: Batch) -> Batch {
+        emptied.events.clear();
+        emptied.bytes.clear();
+        if emptied.bytes.capacity() > 1 << 20 {
+            emptied.bytes = Vec::new();
+        }
+        if emptied.events.capacity() > 1 << 14 {
+            emptied.events = Vec::new();
+        }
+        std::mem::replace(&mut *self.lock(), emptied)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Batch> {
+        self.batch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for EventQueue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EventQueue").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn queue() -> (EventQueue, Arc<AtomicUsize>) {
+        let wakes = Arc::new(AtomicUsize::new(0));
+        let count = wakes.clone();
+        (EventQueue::new(move || { count.fetch_add(1, Ordering::SeqCst); }), wakes)
+    }
+
+    #[test]
+    fn the_owner_is_woken_once_per_burst() {
+        let (queue, wakes) = queue();
+        for _ in 0..10 {
+            queue.push(Kind::Pinged, 1, 0);
+        }
+        assert_eq!(wakes.load(Ordering::SeqCst), 1);
+        assert_eq!(queue.take(Batch::default()).events.len(), 10);
+        queue.push(Kind::Pinged, 1, 0);
+        assert_eq!(wakes.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn contents_survive_the_merging_of_batches() {
+        let (queue, _) = queue();
+        for text in ["one", "zwölf", &"x".repeat(LARGE)] {
+            queue.with(|batch| batch.push_text(Kind::Message, 7, 0, text.as_bytes()));
+        }
+        let batch = queue.take(Batch::default());
+        let contents: Vec<_> = batch.events.iter().map(|event| batch.content(&event.data).to_vec()).collect();
+        assert_eq!(contents, [b"one".to_vec(), "zwölf".as_bytes().to_vec(), vec![b'x'; LARGE]]);
+    }
+}

@@ -1,0 +1,151 @@
+//! An I/O thread: one single-threaded runtime that reads sockets, flushes outboxes and keeps time.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio_util::time::{DelayQueue, delay_queue::Key};
+
+use super::connection::{Connection, Stream, start_reading};
+use super::now;
+use super::session_cell::SessionCell;
+use crate::http::Listener;
+use crate::session::Millis;
+
+/// What an I/O thread can be asked to do.
+#[derive(Debug)]
+pub enum Command {
+    /// Write what waits in the outboxes.
+    Flush(Vec<Arc<Connection>>),
+    /// Wake the session's machine at a time.
+    Arm(Arc<SessionCell>, Millis),
+    /// The session needs no timer any more.
+    Disarm(u32),
+    /// Take a connected socket over; the bytes have been read from it already.
+    Adopt { connection: Arc<Connection>, socket: OwnedFd, unix: bool, early: Vec<u8> },
+    /// Go on with a socket of the engine's own listener.
+    Start { connection: Arc<Connection>, stream: Stream, early: Vec<u8> },
+    /// Accept connections.
+    Listen(Arc<Listener>, std::net::TcpListener),
+    /// End the thread and everything on it.
+    Stop,
+}
+
+/// The handle of a running I/O thread.
+#[derive(Debug)]
+pub struct IoThread {
+    commands: UnboundedSender<Command>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl IoThread {
+    /// Starts a thread.
+    ///
+    /// # Errors
+    /// When the system gives no thread, no epoll or no eventfd.
+    pub fn start(name: &str) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || runtime.block_on(run(receiver)))?;
+        Ok(Self { commands, thread: Some(thread) })
+    }
+
+    /// Where to send commands.
+    pub fn commands(&self) -> &UnboundedSender<Command> {
+        &self.commands
+    }
+
+    /// Ends the thread: all its connections are cut off. Waits for the step it is in, not for I/O.
+    pub fn stop(&mut self) {
+        let _ = self.commands.send(Command::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for IoThread {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The timers of the sessions, at most one per session.
+#[derive(Default)]
+struct Timers {
+    queue: DelayQueue<Arc<SessionCell>>,
+    keys: HashMap<u32, Key>,
+}
+
+impl Timers {
+    fn arm(&mut self, cell: Arc<SessionCell>, deadline: Millis) {
+        let delay = Duration::from_millis(deadline.saturating_sub(now()));
+        match self.keys.get(&cell.handle) {
+            Some(key) => self.queue.reset(key, delay),
+            None => {
+                let handle = cell.handle;
+                self.keys.insert(handle, self.queue.insert(cell, delay));
+            }
+        }
+    }
+
+    fn disarm(&mut self, session: u32) {
+        if let Some(key) = self.keys.remove(&session) {
+            self.queue.try_remove(&key);
+        }
+    }
+}
+
+async fn run(mut commands: UnboundedReceiver<Command>) {
+    let mut timers = Timers::default();
+    loop {
+        tokio::select! {
+            biased;
+            command = commands.recv() => match command {
+                None | Some(Command::Stop) => return,
+                Some(command) => carry_out(command, &mut timers),
+            },
+            Some(expired) = std::future::poll_fn(|cx| timers.queue.poll_expired(cx)), if !timers.queue.is_empty() => {
+                let cell = expired.into_inner();
+                timers.keys.remove(&cell.handle);
+                cell.timer_fired();
+            }
+        }
+    }
+}
+
+fn carry_out(command: Command, timers: &mut Timers) {
+    match command {
+        Command::Flush(connections) => connections.iter().for_each(|connection| connection.flush()),
+        Command::Arm(cell, deadline) => timers.arm(cell, deadline),
+        Command::Disarm(session) => timers.disarm(session),
+        Command::Adopt { connection, socket, unix, early } => match open(socket, unix) {
+            Ok(stream) => start_reading(connection, stream, early),
+            Err(_) => connection.ended(),
+        },
+        Command::Start { connection, stream, early } => start_reading(connection, stream, early),
+        Command::Listen(listener, socket) => listener.start(socket),
+        Command::Stop => {}
+    }
+}
+
+fn open(socket: OwnedFd, unix: bool) -> io::Result<Stream> {
+    if unix {
+        tokio::net::UnixStream::from_std(socket.into()).map(Stream::Unix)
+    } else {
+        tokio::net::TcpStream::from_std(socket.into()).map(Stream::Tcp)
+    }
+}
+
+/// Has a thread write what waits in the outboxes of its connections.
+pub fn flush_on(thread: &IoThread, connections: Vec<Arc<Connection>>) {
+    if !connections.is_empty() {
+        let _ = thread.commands().send(Command::Flush(connections));
+    }
+}

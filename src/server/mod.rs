@@ -1,0 +1,30 @@
+//! Drives sessions: carries bytes and time into the pure parts and their decisions out again.
+//!
+//! Two kinds of threads meet here. The owner's thread (JavaScript, in the Node binding) calls into
+//! [`SessionCell`] and [`Connection`]; I/O threads read sockets and keep time. Both take a session's
+//! lock for a step of its state machine only, never across I/O. What the owner has to know goes
+//! through one [`EventQueue`].
+
+mod connection;
+mod events;
+mod io;
+mod outbox;
+mod receive;
+mod session_cell;
+
+pub use connection::{Accepted, Binding, Connection, Stream, start_reading};
+pub use events::{Batch, Data, Event, EventQueue, Kind};
+pub use io::{Command, IoThread, flush_on};
+pub use outbox::{Outbox, Phase};
+pub use session_cell::{NewSession, PollAnswer, PollEncoding, Responder, SessionCell, Updates};
+
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use crate::session::Millis;
+
+/// Milliseconds of a monotonic clock that started with the process.
+pub fn now() -> Millis {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_millis() as Millis
+}

@@ -1,0 +1,166 @@
+//! From received bytes to a session's inputs and the owner's events.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::connection::{Binding, Connection};
+use super::events::{Batch, Kind, PARSE_ERROR, UNKNOWN_TYPE};
+use super::now;
+use super::session_cell::Locked;
+use crate::protocol::{Data, PacketType, v3, v4};
+use crate::session::{Fault, Revision};
+use crate::websocket::Message;
+
+impl Connection {
+    /// Decodes what came in and acts on it: events go to `batch`, answers to the outbox.
+    pub(super) fn receive(self: &Arc<Self>, bytes: &mut [u8], batch: &mut Batch) {
+        let binding = self.binding();
+        let result = match &binding {
+            Binding::Session(cell) => {
+                let mut session = cell.lock(now());
+                let result = self.decoder().feed(bytes, |message| self.on_message(message, Some(&mut session), batch));
+                session.finish(batch);
+                result
+            }
+            Binding::Owner | Binding::Unbound => {
+                self.decoder().feed(bytes, |message| self.on_message(message, None, batch))
+            }
+        };
+        if let Err(error) = result {
+            let text = format!("{}: {error}", error.name());
+            self.write(|outbox| outbox.fail(error.close_code()));
+            self.report_closed(Some(Fault::Frame(text)), batch);
+        }
+    }
+
+    fn on_message(
+        self: &Arc<Self>,
+        message: Message<'_>,
+        session: Option<&mut Locked<'_>>,
+        batch: &mut Batch,
+    ) -> ControlFlow<()> {
+        match (message, session) {
+            (Message::Text(text), Some(session)) => session.receive_text(self, &text, batch),
+            (Message::Binary(bytes), Some(session)) => session.receive_binary(self, &bytes, batch),
+            (Message::Text(text), None) => {
+                self.owe(text.len());
+                batch.push_text(Kind::ConnectionMessage, self.handle, 1, &text);
+            }
+            (Message::Binary(bytes), None) => {
+                self.owe(bytes.len());
+                batch.push_bytes(Kind::ConnectionMessage, self.handle, 1, &bytes);
+            }
+            (Message::Ping(payload), _) => self.write(|outbox| outbox.pong(payload)),
+            (Message::Pong(_), _) => {}
+            (Message::Close { code, reason }, session) => {
+                self.write(|outbox| outbox.close_received(code, reason));
+                match session {
+                    Some(session) => session.channel_closed(self.handle, None, batch),
+                    None => batch.push(Kind::ConnectionClosed, self.handle, 0),
+                }
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Tells whom the connection is bound to that it is closed.
+    pub(super) fn report_closed(self: &Arc<Self>, fault: Option<Fault>, batch: &mut Batch) {
+        match self.binding() {
+            Binding::Session(cell) => {
+                let mut session = cell.lock(now());
+                session.channel_closed(self.handle, fault, batch);
+                session.finish(batch);
+            }
+            Binding::Owner | Binding::Unbound => match fault {
+                Some(fault) => batch.push_text(Kind::ConnectionClosed, self.handle, 1, fault.message().as_bytes()),
+                None => batch.push(Kind::ConnectionClosed, self.handle, 0),
+            },
+        }
+    }
+}
+
+impl Locked<'_> {
+    fn receive_text(&mut self, connection: &Connection, text: &[u8], batch: &mut Batch) {
+        // the decoder has validated the text
+        let Ok(text) = std::str::from_utf8(text) else { return };
+        match self.inner.machine.revision() {
+            Revision::V4 => match v4::decode_text(text) {
+                Ok(packet) => self.receive_packet(Some(connection), Some(packet.kind), packet.data, batch),
+                Err(_) => self.receive_garbage(Some(connection), batch),
+            },
+            Revision::V3 => match v3::decode_packet_text(text) {
+                Ok(packet) => self.receive_packet(Some(connection), packet.kind, packet.data, batch),
+                Err(_) => self.receive_garbage(Some(connection), batch),
+            },
+        }
+    }
+
+    fn receive_binary(&mut self, connection: &Connection, bytes: &[u8], batch: &mut Batch) {
+        match self.inner.machine.revision() {
+            Revision::V4 => {
+                let data = Data::Binary(bytes.into());
+                self.receive_packet(Some(connection), Some(PacketType::Message), data, batch);
+            }
+            Revision::V3 => {
+                let packet = v3::decode_packet_binary(bytes);
+                self.receive_packet(Some(connection), packet.kind, packet.data, batch);
+            }
+        }
+    }
+
+    /// One packet from a connection or (`None`) from a POST.
+    pub(super) fn receive_packet(
+        &mut self,
+        connection: Option<&Connection>,
+        kind: Option<PacketType>,
+        data: Data<'_>,
+        batch: &mut Batch,
+    ) {
+        let channel = connection.map(|connection| connection.handle);
+        let session = self.cell.handle;
+        if kind != Some(PacketType::Message) && self.cell.is_verbose() && self.inner.machine.listens_to(channel) {
+            // a close packet by POST is the transport's affair
+            if channel.is_some() || kind != Some(PacketType::Close) {
+                let arg = kind.map_or(UNKNOWN_TYPE, |kind| kind as u32);
+                push_data(batch, Kind::Packet, session, arg, &data);
+            }
+        }
+        let probe = matches!(&data, Data::Text(text) if text == "probe");
+        let delivery = self.inner.machine.receive(self.now, channel, kind, probe, &mut self.actions);
+        if delivery == crate::session::Delivery::Message {
+            let arg = connection.map_or(0, |connection| {
+                connection.owe(content_len(&data));
+                connection.handle + 1
+            });
+            push_data(batch, Kind::Message, session, arg, &data);
+        }
+        self.apply(batch);
+    }
+
+    /// Something that is no packet.
+    pub(super) fn receive_garbage(&mut self, connection: Option<&Connection>, batch: &mut Batch) {
+        let channel = connection.map(|connection| connection.handle);
+        if self.cell.is_verbose() && self.inner.machine.listens_to(channel) {
+            batch.push(Kind::Packet, self.cell.handle, PARSE_ERROR);
+        }
+        self.inner.machine.receive_garbage(channel, &mut self.actions);
+        self.apply(batch);
+    }
+}
+
+fn push_data(batch: &mut Batch, kind: Kind, target: u32, arg: u32, data: &Data<'_>) {
+    match data {
+        Data::None => batch.push(kind, target, arg),
+        Data::Text(text) => batch.push_text(kind, target, arg, text.as_bytes()),
+        Data::Binary(bytes) => batch.push_bytes(kind, target, arg, bytes),
+    }
+}
+
+fn content_len(data: &Data<'_>) -> usize {
+    match data {
+        Data::None => 0,
+        Data::Text(text) => text.len(),
+        Data::Binary(bytes) => bytes.len(),
+    }
+}

@@ -1,0 +1,370 @@
+//! A session with its connections, shared between the owner's thread and the I/O threads.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::connection::Connection;
+use super::events::{Batch, EventQueue, Kind};
+use super::io::Command;
+use super::{Binding, now};
+use crate::http::Registry;
+use crate::protocol::{jsonp, v3, v4};
+use crate::session::{Action, ChannelId, Millis, OutData, OutPacket, PollId, Revision, Session};
+
+/// How the payload of a poll's answer is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PollEncoding {
+    pub revision: Revision,
+    /// Binary payloads are allowed (v3 only).
+    pub binary: bool,
+    /// JSONP: the index of the callback.
+    pub jsonp: Option<String>,
+}
+
+/// An answer to a poll that the engine's own listener is to send.
+#[derive(Debug)]
+pub enum PollAnswer {
+    Payload { body: Vec<u8>, binary: bool, compress: bool },
+    Rejected,
+}
+
+/// Takes the answer to one poll.
+pub type Responder = oneshot::Sender<PollAnswer>;
+
+/// What a call from the owner's thread brought about at once.
+pub type Updates = Batch;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct SessionCell {
+    pub handle: u32,
+    encoding: PollEncoding,
+    /// The client takes no binary frames (`b64`).
+    base64: bool,
+    /// Whether JavaScript wants to see every packet.
+    verbose: AtomicBool,
+    /// The earliest time for which a timer is set; `u64::MAX`: none.
+    armed: AtomicU64,
+    queue: Arc<EventQueue>,
+    commands: mpsc::UnboundedSender<Command>,
+    inner: Mutex<Inner>,
+    /// Where the engine's own listener finds the session.
+    listed: Option<(Arc<Registry>, String)>,
+}
+
+#[derive(Debug)]
+pub struct Inner {
+    pub machine: Session,
+    transport: Option<Arc<Connection>>,
+    probe: Option<Arc<Connection>>,
+    responder: Option<(PollId, Responder)>,
+    next_poll: PollId,
+}
+
+/// A session under its lock, for one or more steps of its machine.
+pub struct Locked<'a> {
+    pub cell: &'a Arc<SessionCell>,
+    pub inner: MutexGuard<'a, Inner>,
+    pub actions: Vec<Action>,
+    pub now: Millis,
+}
+
+/// What a new session is made of.
+#[derive(Debug)]
+pub struct NewSession {
+    pub handle: u32,
+    pub machine: Session,
+    pub encoding: PollEncoding,
+    pub base64: bool,
+    pub transport: Option<Arc<Connection>>,
+    pub listed: Option<(Arc<Registry>, String)>,
+}
+
+impl SessionCell {
+    /// Makes the session known to its timer, its connection and the listener.
+    pub fn open(new: NewSession, queue: Arc<EventQueue>, commands: mpsc::UnboundedSender<Command>) -> Arc<Self> {
+        let NewSession { handle, machine, encoding, base64, transport, listed } = new;
+        let connection = transport.clone();
+        let cell = Arc::new(Self {
+            handle,
+            encoding,
+            base64,
+            verbose: AtomicBool::new(false),
+            armed: AtomicU64::new(u64::MAX),
+            queue,
+            commands,
+            inner: Mutex::new(Inner { machine, transport, probe: None, responder: None, next_poll: 0 }),
+            listed,
+        });
+        if let Some((registry, sid)) = &cell.listed {
+            registry.insert(sid.clone(), cell.clone());
+        }
+        let mut batch = Batch::default();
+        cell.lock(now()).finish(&mut batch);
+        if let Some(connection) = connection {
+            connection.bind(Binding::Session(cell.clone()));
+        }
+        cell
+    }
+
+    /// Whether JavaScript wants to see every packet.
+    pub fn is_verbose(&self) -> bool {
+        self.verbose.load(SeqCst)
+    }
+
+    pub fn set_verbose(&self, verbose: bool) {
+        self.verbose.store(verbose, SeqCst);
+    }
+
+    /// Whether frames must be text.
+    pub fn wants_base64(&self) -> bool {
+        self.base64
+    }
+
+    pub fn encoding(&self) -> &PollEncoding {
+        &self.encoding
+    }
+
+    /// Whether the session still speaks HTTP long-polling.
+    pub fn is_polling(self: &Arc<Self>) -> bool {
+        self.lock(0).inner.machine.listens_to(None)
+    }
+
+    pub fn lock(self: &Arc<Self>, now: Millis) -> Locked<'_> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        Locked { cell: self, inner, actions: Vec::new(), now }
+    }
+
+    /// Runs steps from the owner's thread: what they bring about is returned, not queued.
+    pub fn step(self: &Arc<Self>, steps: impl FnOnce(&mut Locked<'_>, &mut Updates)) -> Updates {
+        let mut updates = Updates::default();
+        let mut locked = self.lock(now());
+        steps(&mut locked, &mut updates);
+        locked.finish(&mut updates);
+        updates
+    }
+
+    /// The same from an I/O thread: what the steps bring about is queued for the owner.
+    pub fn step_queued(self: &Arc<Self>, steps: impl FnOnce(&mut Locked<'_>, &mut Batch)) {
+        let mut batch = Batch::default();
+        let mut locked = self.lock(now());
+        steps(&mut locked, &mut batch);
+        locked.apply(&mut batch);
+        // under the lock, so that the order of events is the order of steps
+        self.queue.append(&mut batch);
+        locked.finish(&mut batch);
+    }
+
+    /// The timer set for `deadline` has run out.
+    pub fn timer_fired(self: &Arc<Self>) {
+        self.armed.store(u64::MAX, SeqCst);
+        self.step_queued(|session, _| session.inner.machine.tick(session.now, &mut session.actions));
+    }
+}
+
+impl Locked<'_> {
+    /// A new connection tries to take over. False if it must be closed.
+    pub fn start_upgrade(&mut self, connection: &Arc<Connection>) -> bool {
+        let started = self.start_upgrade_on(connection.handle);
+        if started {
+            self.inner.probe = Some(connection.clone());
+        }
+        started
+    }
+
+    /// The same for a channel that JavaScript drives.
+    pub fn start_upgrade_on(&mut self, channel: ChannelId) -> bool {
+        self.inner.machine.start_upgrade(self.now, channel)
+    }
+
+    pub fn channel_closed(&mut self, channel: ChannelId, fault: Option<crate::session::Fault>, batch: &mut Batch) {
+        self.inner.machine.channel_closed(channel, fault, &mut self.actions);
+        self.apply(batch);
+    }
+
+    /// A poll arrived at the engine's own listener.
+    pub fn poll(&mut self, responder: Responder, batch: &mut Batch) -> PollId {
+        let poll = self.inner.next_poll;
+        self.inner.next_poll = poll.wrapping_add(1);
+        // on an overlap the first poll is answered before the second is refused: both need a responder
+        let first = self.inner.responder.replace((poll, responder));
+        self.inner.machine.poll(poll, false, &mut self.actions);
+        if let Some((first_poll, first)) = first {
+            let second = self.inner.responder.replace((first_poll, first));
+            self.apply(batch);
+            self.inner.responder = second;
+            if let Some((_, second)) = self.inner.responder.take() {
+                let _ = second.send(PollAnswer::Rejected);
+            }
+        } else {
+            self.apply(batch);
+            if self.inner.responder.is_some() {
+                batch.push(Kind::PollReady, self.cell.handle, poll);
+            }
+        }
+        poll
+    }
+
+    /// Decodes the body of a POST and acts on its packets.
+    pub fn receive_payload(&mut self, body: &[u8], binary: bool, batch: &mut Batch) {
+        match self.inner.machine.revision() {
+            Revision::V4 => {
+                for packet in v4::decode_payload(&String::from_utf8_lossy(body)) {
+                    match packet {
+                        Ok(packet) => self.receive_packet(None, Some(packet.kind), packet.data, batch),
+                        Err(_) => self.receive_garbage(None, batch),
+                    }
+                }
+            }
+            Revision::V3 if binary => {
+                for packet in v3::decode_payload_binary(body) {
+                    self.receive_v3(packet, batch);
+                }
+            }
+            Revision::V3 => {
+                for packet in v3::decode_payload_text(&String::from_utf8_lossy(body)) {
+                    self.receive_v3(packet, batch);
+                }
+            }
+        }
+    }
+
+    fn receive_v3<E>(&mut self, packet: Result<v3::V3Packet<'_>, E>, batch: &mut Batch) {
+        match packet {
+            Ok(packet) => self.receive_packet(None, packet.kind, packet.data, batch),
+            Err(_) => self.receive_garbage(None, batch),
+        }
+    }
+
+    /// Carries out what the machine decided so far.
+    pub fn apply(&mut self, batch: &mut Batch) {
+        let session = self.cell.handle;
+        for action in std::mem::take(&mut self.actions) {
+            match action {
+                Action::Send { channel, packets } => self.send(channel, packets, batch),
+                Action::AnswerPoll { poll, packets, compress } => self.answer(poll, packets, compress, batch),
+                Action::RejectPoll { poll } => match self.take_responder(poll) {
+                    Some(responder) => drop(responder.send(PollAnswer::Rejected)),
+                    None => batch.push(Kind::RejectPoll, session, poll),
+                },
+                Action::AbortPost => batch.push(Kind::AbortPost, session, 0),
+                Action::CloseChannel { channel } => match self.connection(channel) {
+                    Some(connection) => connection.close(),
+                    None => batch.push(Kind::CloseChannel, session, channel),
+                },
+                Action::Pinged => {
+                    if self.cell.is_verbose() {
+                        batch.push(Kind::Pinged, session, 0);
+                    }
+                }
+                Action::Upgrading { channel } => batch.push(Kind::Upgrading, session, channel),
+                Action::Upgraded { channel } => {
+                    self.inner.transport = self.inner.probe.take();
+                    batch.push(Kind::Upgraded, session, channel);
+                }
+                Action::UpgradeFailed { channel } => {
+                    self.inner.probe = None;
+                    batch.push(Kind::UpgradeFailed, session, channel);
+                }
+                Action::Closed(reason) => {
+                    if let Some((registry, sid)) = &self.cell.listed {
+                        registry.remove(sid);
+                    }
+                    batch.push_closed(session, &reason);
+                }
+            }
+        }
+    }
+
+    /// Carries out the rest and sets the timer; then the lock is released.
+    pub fn finish(mut self, batch: &mut Batch) {
+        self.apply(batch);
+        let armed = self.cell.armed.load(SeqCst);
+        match self.inner.machine.next_deadline() {
+            Some(deadline) if deadline < armed => {
+                self.cell.armed.store(deadline, SeqCst);
+                let _ = self.cell.commands.send(Command::Arm(self.cell.clone(), deadline));
+            }
+            None if armed != u64::MAX => {
+                self.cell.armed.store(u64::MAX, SeqCst);
+                let _ = self.cell.commands.send(Command::Disarm(self.cell.handle));
+            }
+            _ => {}
+        }
+    }
+
+    fn connection(&self, channel: ChannelId) -> Option<Arc<Connection>> {
+        let known = [&self.inner.transport, &self.inner.probe];
+        known.into_iter().flatten().find(|connection| connection.handle == channel).cloned()
+    }
+
+    fn send(&self, channel: ChannelId, packets: Vec<OutPacket>, batch: &mut Batch) {
+        match self.connection(channel) {
+            Some(connection) => {
+                let revision = self.inner.machine.revision();
+                connection.write(|outbox| outbox.packets(&packets, revision, self.cell.base64));
+            }
+            None => {
+                for OutPacket { kind, data } in &packets {
+                    let kind = *kind as u32;
+                    match data {
+                        OutData::None => batch.push(Kind::SendPacket, self.cell.handle, kind),
+                        OutData::Text(text) => batch.push_text(Kind::SendPacket, self.cell.handle, kind, text.as_bytes()),
+                        OutData::Binary(bytes) => batch.push_bytes(Kind::SendPacket, self.cell.handle, kind, bytes),
+                    }
+                }
+            }
+        }
+    }
+
+    fn take_responder(&mut self, poll: PollId) -> Option<Responder> {
+        self.inner.responder.take_if(|(waiting, _)| *waiting == poll).map(|(_, responder)| responder)
+    }
+
+    fn answer(&mut self, poll: PollId, packets: Vec<OutPacket>, compress: bool, batch: &mut Batch) {
+        let (body, binary) = self.cell.encoding.encode(&packets);
+        match self.take_responder(poll) {
+            Some(responder) => drop(responder.send(PollAnswer::Payload { body, binary, compress })),
+            None if binary => batch.push_bytes(Kind::AnswerPoll, self.cell.handle, poll, &body),
+            None => batch.push_text(Kind::AnswerPoll, self.cell.handle, poll, &body),
+        }
+    }
+}
+
+impl PollEncoding {
+    /// The payload, and whether it is binary.
+    pub fn encode(&self, packets: &[OutPacket]) -> (Vec<u8>, bool) {
+        let (body, binary) = match self.revision {
+            Revision::V4 => {
+                let mut payload = v4::PayloadEncoder::new();
+                for OutPacket { kind, data } in packets {
+                    match data {
+                        OutData::None => payload.push_text(*kind, ""),
+                        OutData::Text(text) => payload.push_text(*kind, text),
+                        OutData::Binary(bytes) => payload.push_binary(bytes),
+                    }
+                }
+                (payload.finish(), false)
+            }
+            Revision::V3 => {
+                let any_binary = packets.iter().any(|packet| matches!(packet.data, OutData::Binary(_)));
+                let form = v3::PayloadForm::choose(self.binary, any_binary);
+                let mut payload = v3::PayloadEncoder::new(form);
+                for OutPacket { kind, data } in packets {
+                    match data {
+                        OutData::None => payload.push_text(*kind, ""),
+                        OutData::Text(text) => payload.push_text(*kind, text),
+                        OutData::Binary(bytes) => payload.push_binary(bytes),
+                    }
+                }
+                (payload.finish(), form == v3::PayloadForm::Binary)
+            }
+        };
+        match &self.jsonp {
+            Some(index) => (jsonp::wrap(index, &String::from_utf8_lossy(&body)).into_bytes(), false),
+            None => (body, binary),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Who pings whom, and until when.
+
+use super::{Millis, Revision, Timing};
+
+/// The heartbeat of an open session. Exactly one deadline is armed at any time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heartbeat {
+    /// v4: the next ping goes out at this time.
+    Rest { ping_at: Millis },
+    /// v4: a ping is out. The first packet other than a pong moves the deadline once (6.6.11).
+    Waiting { deadline: Millis, extended: bool },
+    /// v3: the client pings before this time.
+    Listening { deadline: Millis },
+}
+
+/// What the heartbeat wants when its time has come.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Beat {
+    /// Send a ping.
+    Ping,
+    /// The peer is gone.
+    Dead,
+}
+
+impl Heartbeat {
+    pub fn start(now: Millis, revision: Revision, timing: &Timing) -> Self {
+        match revision {
+            Revision::V3 => Self::Listening { deadline: now + timing.ping_interval() + timing.ping_timeout() },
+            Revision::V4 => Self::Rest { ping_at: now + timing.ping_interval() },
+        }
+    }
+
+    pub fn deadline(&self) -> Millis {
+        match *self {
+            Self::Rest { ping_at } => ping_at,
+            Self::Waiting { deadline, .. } | Self::Listening { deadline } => deadline,
+        }
+    }
+
+    /// Time has passed; `None` while nothing is due.
+    pub fn due(&mut self, now: Millis, timing: &Timing) -> Option<Beat> {
+        if now < self.deadline() {
+            return None;
+        }
+        match self {
+            Self::Rest { .. } => {
+                *self = Self::Waiting { deadline: now + timing.ping_timeout(), extended: false };
+                Some(Beat::Ping)
+            }
+            Self::Waiting { .. } | Self::Listening { .. } => Some(Beat::Dead),
+        }
+    }
+
+    /// A packet other than a heartbeat came in.
+    pub fn sign_of_life(&mut self, now: Millis, timing: &Timing) {
+        if let Self::Waiting { deadline, extended: extended @ false } = self {
+            *deadline = now + timing.ping_timeout();
+            *extended = true;
+        }
+    }
+
+    /// The peer's part of the heartbeat came in: a pong in v4, a ping in v3.
+    pub fn beat(&mut self, now: Millis, timing: &Timing) {
+        *self = match self {
+            Self::Listening { .. } => Self::start(now, Revision::V3, timing),
+            _ => Self::start(now, Revision::V4, timing),
+        };
+    }
+
+    /// The session moved to another transport: the peer has its full time again, and stays
+    /// supervised. (The original forgets the deadline here.)
+    pub fn moved(&mut self, now: Millis, timing: &Timing) {
+        match self {
+            Self::Rest { .. } => {}
+            Self::Waiting { deadline, .. } => *deadline = now + timing.ping_timeout(),
+            Self::Listening { deadline } => *deadline = now + timing.ping_interval() + timing.ping_timeout(),
+        }
+    }
+}

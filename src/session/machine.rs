@@ -1,0 +1,440 @@
+//! The session's states and what each event does to them.
+
+use std::sync::Arc;
+
+use super::heartbeat::{Beat, Heartbeat};
+use super::timing::{CLOSE_GRACE, Timing};
+use super::upgrade::Upgrade;
+use super::{ChannelId, Fault, Millis, OutData, OutPacket, PollId, Reason, Revision};
+use crate::protocol::PacketType;
+
+/// What the driver has to do for a session.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Write packets to a channel, in order.
+    Send { channel: ChannelId, packets: Vec<OutPacket> },
+    /// Answer a pending poll with these packets (`200`).
+    AnswerPoll { poll: PollId, packets: Vec<OutPacket>, compress: bool },
+    /// Answer a poll that must not be served (`400`).
+    RejectPoll { poll: PollId },
+    /// Destroy the POST request that is in progress.
+    AbortPost,
+    /// Close a channel: an orderly close without a code.
+    CloseChannel { channel: ChannelId },
+    /// A ping went out: told to JavaScript only while somebody listens.
+    Pinged,
+    /// The client probes a channel for an upgrade.
+    Upgrading { channel: ChannelId },
+    /// The session has moved to this channel.
+    Upgraded { channel: ChannelId },
+    /// The upgrade was given up; the session stays where it was.
+    UpgradeFailed { channel: ChannelId },
+    /// The end. Nothing follows.
+    Closed(Reason),
+}
+
+/// What becomes of a packet that was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Not for the application: the session is closing, or the packet was part of an upgrade.
+    Drop,
+    /// A message for the application.
+    Message,
+    /// Seen only by those who listen to all packets.
+    Packet,
+}
+
+/// The transport a session starts on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// HTTP long-polling.
+    Polling,
+    /// A message channel.
+    Channel(ChannelId),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    /// `close()` was called; packets still go out, nothing comes in any more.
+    Closing,
+    Closed,
+}
+
+#[derive(Debug)]
+pub(super) enum Transport {
+    Polling(Polling),
+    Channel(ChannelId),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Polling {
+    /// The poll that waits for packets.
+    pub(super) poll: Option<PollId>,
+    /// Whether a POST is in progress.
+    pub(super) posting: bool,
+    /// A ping or pong that found no poll.
+    pub(super) heartbeat: Option<PacketType>,
+    /// Packets handed over while another thread had just used up the poll.
+    pub(super) waiting: Vec<OutPacket>,
+    pub(super) waiting_compress: bool,
+    /// End of the graceful close's patience.
+    close_at: Option<Millis>,
+}
+
+/// One session. See the module's documentation.
+#[derive(Debug)]
+pub struct Session {
+    pub(super) revision: Revision,
+    pub(super) timing: Arc<Timing>,
+    state: State,
+    pub(super) transport: Transport,
+    pub(super) upgrade: Option<Upgrade>,
+    pub(super) heartbeat: Heartbeat,
+}
+
+impl Session {
+    /// A session that has just been opened. Its open packet is the first to be sent by the owner.
+    pub fn new(now: Millis, revision: Revision, timing: Arc<Timing>, start: Start) -> Self {
+        Self {
+            revision,
+            state: State::Open,
+            transport: match start {
+                Start::Polling => Transport::Polling(Polling::default()),
+                Start::Channel(channel) => Transport::Channel(channel),
+            },
+            upgrade: None,
+            heartbeat: Heartbeat::start(now, revision, &timing),
+            timing,
+        }
+    }
+
+    /// The protocol revision of the session.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// Whether the session has ended.
+    pub fn is_closed(&self) -> bool {
+        self.state == State::Closed
+    }
+
+    /// Whether packets that come from `channel` (`None`: a POST) reach the application.
+    pub fn listens_to(&self, channel: Option<ChannelId>) -> bool {
+        self.state == State::Open
+            && match (&self.transport, channel) {
+                (Transport::Polling(_), None) => true,
+                (Transport::Channel(current), Some(channel)) => *current == channel,
+                _ => false,
+            }
+    }
+
+    // ---- HTTP long-polling -------------------------------------------------------------------
+
+    /// A poll arrived. `more` tells that the owner has packets at hand and sends them next, so that
+    /// a waiting heartbeat joins them in one payload.
+    pub fn poll(&mut self, poll: PollId, more: bool, out: &mut Vec<Action>) {
+        let Transport::Polling(polling) = &mut self.transport else {
+            out.push(Action::RejectPoll { poll });
+            return;
+        };
+        if self.state == State::Closed {
+            out.push(Action::RejectPoll { poll });
+            return;
+        }
+        if polling.poll.is_some() {
+            self.close(Reason::TransportError(Fault::PollOverlap), out);
+            out.push(Action::RejectPoll { poll });
+            return;
+        }
+        polling.poll = Some(poll);
+        if polling.close_at.is_some() {
+            let mut packets = polling.take_waiting();
+            if packets.is_empty() {
+                packets.push(OutPacket::bare(PacketType::Noop));
+            }
+            packets.push(OutPacket::bare(PacketType::Close));
+            polling.poll = None;
+            out.push(Action::AnswerPoll { poll, packets, compress: false });
+            self.close(Reason::ForcedClose, out);
+        } else if !polling.waiting.is_empty() || (polling.heartbeat.is_some() && !more) {
+            polling.answer(Vec::new(), false, out);
+        }
+    }
+
+    /// The client went away while its poll was pending.
+    pub fn poll_aborted(&mut self, poll: PollId, out: &mut Vec<Action>) {
+        if let Transport::Polling(polling) = &mut self.transport {
+            if polling.poll == Some(poll) {
+                polling.poll = None;
+                self.close(Reason::TransportError(Fault::PollAborted), out);
+            }
+        }
+    }
+
+    /// A POST begins. False if it must be refused with `400`: there is one already, which also ends
+    /// the session.
+    pub fn post_started(&mut self, out: &mut Vec<Action>) -> bool {
+        match &mut self.transport {
+            Transport::Polling(polling) if polling.posting => {
+                self.close(Reason::TransportError(Fault::DataOverlap), out);
+                false
+            }
+            Transport::Polling(polling) => {
+                polling.posting = true;
+                true
+            }
+            Transport::Channel(_) => false,
+        }
+    }
+
+    /// A POST has been read to its end, or given up with an answer of its own (`413`).
+    pub fn post_finished(&mut self) {
+        if let Transport::Polling(polling) = &mut self.transport {
+            polling.posting = false;
+        }
+    }
+
+    /// The client went away in the middle of a POST.
+    pub fn post_aborted(&mut self, out: &mut Vec<Action>) {
+        if let Transport::Polling(polling) = &mut self.transport {
+            polling.posting = false;
+            self.close(Reason::TransportError(Fault::DataAborted), out);
+        }
+    }
+
+    // ---- packets -----------------------------------------------------------------------------
+
+    /// A packet came in from `channel` (`None`: by POST). `kind` is `None` for a v3 packet of an
+    /// unknown type; `probe` tells that its data is exactly `probe`.
+    pub fn receive(
+        &mut self,
+        now: Millis,
+        channel: Option<ChannelId>,
+        kind: Option<PacketType>,
+        probe: bool,
+        out: &mut Vec<Action>,
+    ) -> Delivery {
+        if let Some(channel) = channel {
+            if self.is_probing(channel) {
+                self.receive_on_probe(now, channel, kind, probe, out);
+                return Delivery::Drop;
+            }
+        }
+        if !self.listens_to(channel) {
+            return Delivery::Drop;
+        }
+        if channel.is_none() && kind == Some(PacketType::Close) {
+            self.transport_closed(out);
+            return Delivery::Drop;
+        }
+        if kind != Some(PacketType::Pong) {
+            self.heartbeat.sign_of_life(now, &self.timing);
+        }
+        match (kind, self.revision) {
+            (Some(PacketType::Message), _) => return Delivery::Message,
+            (Some(PacketType::Pong), Revision::V4) => self.heartbeat.beat(now, &self.timing),
+            (Some(PacketType::Ping), Revision::V3) => {
+                self.heartbeat.beat(now, &self.timing);
+                self.send_heartbeat(PacketType::Pong, out);
+            }
+            (Some(PacketType::Ping | PacketType::Pong), _) => {
+                self.close(Reason::TransportError(Fault::HeartbeatDirection), out);
+            }
+            _ => {}
+        }
+        Delivery::Packet
+    }
+
+    /// Something came in from `channel` that is no packet.
+    pub fn receive_garbage(&mut self, channel: Option<ChannelId>, out: &mut Vec<Action>) {
+        match channel {
+            Some(channel) if self.is_probing(channel) => self.abandon_upgrade(true, out),
+            _ if self.listens_to(channel) => self.close(Reason::ParseError, out),
+            _ => {}
+        }
+    }
+
+    /// Sends packets: at once where the transport can take them, with the next poll otherwise.
+    /// Nothing is sent on a closed session.
+    pub fn send(&mut self, packets: Vec<OutPacket>, compress: bool, out: &mut Vec<Action>) {
+        if self.state == State::Closed {
+            return;
+        }
+        match &mut self.transport {
+            // a poll for which more packets were announced than came: the heartbeat waits no longer
+            Transport::Polling(polling) if packets.is_empty() => {
+                if polling.heartbeat.is_some() {
+                    polling.answer(packets, compress, out);
+                }
+            }
+            Transport::Channel(_) if packets.is_empty() => {}
+            Transport::Channel(channel) => out.push(Action::Send { channel: *channel, packets }),
+            Transport::Polling(polling) if polling.poll.is_some() => polling.answer(packets, compress, out),
+            Transport::Polling(polling) => {
+                polling.waiting.extend(packets);
+                polling.waiting_compress |= compress;
+            }
+        }
+    }
+
+    pub(super) fn send_heartbeat(&mut self, kind: PacketType, out: &mut Vec<Action>) {
+        match &mut self.transport {
+            Transport::Channel(channel) => {
+                out.push(Action::Send { channel: *channel, packets: vec![OutPacket::bare(kind)] });
+            }
+            Transport::Polling(polling) => {
+                polling.heartbeat = Some(kind);
+                if polling.poll.is_some() {
+                    polling.answer(Vec::new(), true, out);
+                }
+            }
+        }
+    }
+
+    // ---- the end -----------------------------------------------------------------------------
+
+    /// The application called `close()` while packets wait: from now on nothing comes in.
+    pub fn begin_close(&mut self) {
+        if self.state == State::Open {
+            self.state = State::Closing;
+        }
+    }
+
+    /// Closes the transport, and with it the session: at once if it can be told so, else (a polling
+    /// client between two polls) with its next poll, at the latest after 30 s. `discard` does not wait.
+    pub fn close_transport(&mut self, now: Millis, discard: bool, out: &mut Vec<Action>) {
+        self.begin_close();
+        if self.state == State::Closed {
+            return;
+        }
+        match &mut self.transport {
+            Transport::Polling(polling) if polling.poll.is_none() && !discard => {
+                polling.close_at.get_or_insert(now + CLOSE_GRACE);
+            }
+            _ => self.close(Reason::ForcedClose, out),
+        }
+    }
+
+    /// A channel is gone: by an orderly close, or with a fault.
+    pub fn channel_closed(&mut self, channel: ChannelId, fault: Option<Fault>, out: &mut Vec<Action>) {
+        if self.is_probing(channel) {
+            self.abandon_upgrade(false, out);
+        } else if matches!(self.transport, Transport::Channel(current) if current == channel) {
+            match fault {
+                Some(fault) => self.close(Reason::TransportError(fault), out),
+                None => self.close(Reason::TransportClose, out),
+            }
+        }
+    }
+
+    /// The peer closed a polling transport by a close packet: a pending poll ends with a `noop`.
+    fn transport_closed(&mut self, out: &mut Vec<Action>) {
+        if let Transport::Polling(polling) = &mut self.transport {
+            if let Some(poll) = polling.poll.take() {
+                let packets = vec![OutPacket::bare(PacketType::Noop)];
+                out.push(Action::AnswerPoll { poll, packets, compress: false });
+            }
+        }
+        self.close(Reason::TransportClose, out);
+    }
+
+    /// Ends the session. The first reason counts.
+    pub fn close(&mut self, reason: Reason, out: &mut Vec<Action>) {
+        if self.state == State::Closed {
+            return;
+        }
+        self.state = State::Closed;
+        self.end_transport(out);
+        if self.upgrade.is_some() {
+            self.abandon_upgrade(true, out);
+        }
+        out.push(Action::Closed(reason));
+    }
+
+    /// Tells the peer on the current transport that it is over.
+    pub(super) fn end_transport(&mut self, out: &mut Vec<Action>) {
+        match &mut self.transport {
+            Transport::Channel(channel) => out.push(Action::CloseChannel { channel: *channel }),
+            Transport::Polling(polling) => {
+                if polling.posting {
+                    polling.posting = false;
+                    out.push(Action::AbortPost);
+                }
+                if let Some(poll) = polling.poll.take() {
+                    let packets = vec![OutPacket::bare(PacketType::Close)];
+                    out.push(Action::AnswerPoll { poll, packets, compress: false });
+                }
+                *polling = Polling::default();
+            }
+        }
+    }
+
+    // ---- time --------------------------------------------------------------------------------
+
+    /// The time at which [`Session::tick`] wants to be called; `None` once closed.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        if self.state == State::Closed {
+            return None;
+        }
+        let mut deadline = self.heartbeat.deadline();
+        if let Some(upgrade) = &self.upgrade {
+            deadline = deadline.min(upgrade.next_deadline());
+        }
+        if let Transport::Polling(Polling { close_at: Some(close_at), .. }) = self.transport {
+            deadline = deadline.min(close_at);
+        }
+        Some(deadline)
+    }
+
+    /// Time has passed: does whatever is due.
+    pub fn tick(&mut self, now: Millis, out: &mut Vec<Action>) {
+        if self.state == State::Closed {
+            return;
+        }
+        if let Transport::Polling(Polling { close_at: Some(close_at), .. }) = self.transport {
+            if now >= close_at {
+                return self.close(Reason::ForcedClose, out);
+            }
+        }
+        self.tick_upgrade(now, out);
+        match self.heartbeat.due(now, &self.timing) {
+            Some(Beat::Dead) => self.close(Reason::PingTimeout, out),
+            // a closing session sends no more pings, its deadline stays armed
+            Some(Beat::Ping) if self.state == State::Open => {
+                self.send_heartbeat(PacketType::Ping, out);
+                out.push(Action::Pinged);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Polling {
+    /// Everything that waits for a poll, oldest first.
+    pub(super) fn take_waiting(&mut self) -> Vec<OutPacket> {
+        let mut packets = std::mem::take(&mut self.waiting);
+        packets.extend(self.heartbeat.take().map(OutPacket::bare));
+        packets
+    }
+
+    /// Answers the pending poll with what waits, followed by `packets`.
+    pub(super) fn answer(&mut self, packets: Vec<OutPacket>, compress: bool, out: &mut Vec<Action>) {
+        let Some(poll) = self.poll.take() else { return };
+        let compress = compress | std::mem::take(&mut self.waiting_compress);
+        let mut all = self.take_waiting();
+        if all.is_empty() {
+            all = packets;
+        } else {
+            all.extend(packets);
+        }
+        out.push(Action::AnswerPoll { poll, packets: all, compress });
+    }
+}
+
+impl OutPacket {
+    /// The answer to a probe.
+    pub(super) fn probe_pong() -> Self {
+        Self { kind: PacketType::Pong, data: OutData::Text("probe".into()) }
+    }
+}

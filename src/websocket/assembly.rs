@@ -1,0 +1,136 @@
+//! A data message that does not lie in one piece in the read buffer: cut by the network, fragmented
+//! by the peer, or compressed.
+
+use std::borrow::Cow;
+
+use super::decoder::Message;
+use super::deflate::Inflate;
+use super::error::FrameError;
+use super::frame::OpCode;
+use super::header::{Fragmented, Header};
+
+/// The first allocation for a message that has only begun, in bytes, unless less is announced or
+/// twice what arrived is more. What a peer merely announces costs no memory.
+const FIRST_CAPACITY: usize = 4 * 1024;
+
+/// A message under construction.
+#[derive(Debug)]
+pub(super) struct Assembly {
+    is_text: bool,
+    compressed: bool,
+    frames: u32,
+    /// Bytes of payload on the wire, over all fragments whose header arrived.
+    received: u64,
+    /// The message so far, unmasked and inflated.
+    buf: Vec<u8>,
+    /// How much of a text is known to be UTF-8; up to three bytes less than `buf` within a
+    /// character.
+    checked: usize,
+}
+
+impl Assembly {
+    /// A message whose first frame has the given header.
+    pub fn begin(header: &Header) -> Self {
+        Self {
+            is_text: header.opcode == OpCode::Text,
+            compressed: header.rsv1,
+            frames: 1,
+            received: header.len,
+            buf: Vec::new(),
+            checked: 0,
+        }
+    }
+
+    /// Counts the header of a continuation.
+    pub fn continue_with(&mut self, header: &Header) {
+        self.frames = self.frames.saturating_add(1);
+        self.received = self.received.saturating_add(header.len);
+    }
+
+    /// How far the message has come, for the check of the next header.
+    pub fn progress(&self) -> Fragmented {
+        Fragmented {
+            frames: self.frames,
+            received: self.received,
+        }
+    }
+
+    /// Bytes of memory held.
+    pub fn retained(&self) -> usize {
+        self.buf.capacity()
+    }
+
+    /// Appends unmasked payload. `to_come` is what the current frame still lacks afterwards, in
+    /// bytes.
+    pub fn push(
+        &mut self,
+        part: &[u8],
+        to_come: u64,
+        inflate: Option<&mut Inflate>,
+        max_payload: u64,
+    ) -> Result<(), FrameError> {
+        match inflate {
+            Some(inflate) if self.compressed => inflate.push(part, &mut self.buf, max_payload)?,
+            _ => {
+                grow(&mut self.buf, part.len(), to_come);
+                self.buf.extend_from_slice(part);
+            }
+        }
+        self.check_utf8()
+    }
+
+    /// Ends a frame. With `fin` set the message is complete.
+    pub fn end_frame(
+        &mut self,
+        fin: bool,
+        inflate: Option<&mut Inflate>,
+        max_payload: u64,
+    ) -> Result<(), FrameError> {
+        if let (Some(inflate), true) = (inflate, self.compressed) {
+            inflate.end_frame(fin, &mut self.buf, max_payload)?;
+            self.check_utf8()?;
+        }
+        if fin && self.is_text && self.checked < self.buf.len() {
+            return Err(FrameError::InvalidUtf8);
+        }
+        Ok(())
+    }
+
+    /// Hands the complete message over with its memory.
+    pub fn into_message(self) -> Message<'static> {
+        let payload = Cow::Owned(self.buf);
+        if self.is_text {
+            Message::Text(payload)
+        } else {
+            Message::Binary(payload)
+        }
+    }
+
+    /// Checks the part of a text that was not checked yet, so that a long one fails where it
+    /// breaks.
+    fn check_utf8(&mut self) -> Result<(), FrameError> {
+        if !self.is_text {
+            return Ok(());
+        }
+        let fresh = self.buf.get(self.checked..).unwrap_or_default();
+        match simdutf8::compat::from_utf8(fresh) {
+            Ok(_) => self.checked = self.buf.len(),
+            // The end may lie within a character.
+            Err(error) if error.error_len().is_none() => self.checked += error.valid_up_to(),
+            Err(_) => return Err(FrameError::InvalidUtf8),
+        }
+        Ok(())
+    }
+}
+
+/// Makes room for `part` bytes of which `to_come` more are announced. Doubles, but never beyond
+/// what is announced, so that a complete message wastes little.
+fn grow(buf: &mut Vec<u8>, part: usize, to_come: u64) {
+    let needed = buf.len().saturating_add(part);
+    if needed <= buf.capacity() {
+        return;
+    }
+    let announced = needed.saturating_add(usize::try_from(to_come).unwrap_or(usize::MAX));
+    let wanted = needed.saturating_mul(2).max(FIRST_CAPACITY);
+    buf.reserve_exact(wanted.min(announced) - buf.len());
+}

@@ -1,0 +1,28 @@
+//! WebSocket for a server, as far as it needs no I/O: handshake rules, frames out, frames in, and
+//! the permessage-deflate extension.
+//!
+//! * [`handshake`]: may this request become a WebSocket, and what is the answer?
+//! * [`frame`]: writes frames.
+//! * [`decoder`]: bytes in, whole messages out ([`Decoder`]).
+//! * [`deflate`]: permessage-deflate, RFC 7692.
+//!
+//! The rules are those of RFC 6455 as `ws` 8.21 applies them, with its status codes and error
+//! messages, because the original shows both to the application.
+
+pub mod decoder;
+pub mod deflate;
+pub mod error;
+pub mod frame;
+pub mod handshake;
+pub mod mask;
+
+mod assembly;
+mod header;
+mod token;
+
+pub use decoder::{Decoder, Limits, Message};
+pub use deflate::{Deflate, Inflate};
+pub use error::FrameError;
+pub use frame::{OpCode, write_close, write_header, write_masked};
+pub use handshake::{Accepted, HandshakeError, UpgradeRequest, accept_key, check};
+pub use mask::unmask;

@@ -1,0 +1,3 @@
+import engine from './index.js'
+
+export const { Server, Socket, Transport, transports, listen, attach, parser, protocol, uServer } = engine
