@@ -207,7 +207,9 @@ async function runMessages(o, row, engine) {
       seconds: r.seconds,
       rss: r.server.rss,
       handles: seen.handles,
-      serverCounted: seen.messages,
+      // A busy event loop reads its orders late, so both are taken as rates over the server's own interval.
+      serverCounted: seen.messages === undefined ? undefined : seen.messages * (r.seconds / seen.seconds),
+      serverSeconds: seen.seconds,
       // CPU per message as the server reads its own counters: a cross-check of the outside view.
       selfTotal: seen.jsNs === undefined ? undefined : (seen.jsNs + seen.otherNs) / n / 1e3 * (r.seconds / seen.seconds),
       threads: r.server.threads,
@@ -296,9 +298,12 @@ function summarise(o, row, runs) {
     s.notes = [];
     if (s.median.loadBusy > 0.95) s.notes.push('load generator saturated: the rate is its limit');
     if (s.median.foreign > QUIET) s.notes.push(`other processes used ${s.median.foreign.toFixed(2)} cores`);
-    const self = median(mine.samples.map((x) => x.selfTotal / x.total));
+    // Orders reach the server through its event loop: an interval much shorter than ours means it read them late.
+    const late = median(mine.samples.map((x) => Math.abs(x.seconds - x.serverSeconds)));
+    if (late > 0.1) s.notes.push(`the server's event loop read a line on stdin ${late.toFixed(2)} s late: is other I/O starved under this load?`);
+    const self = late > 0.1 ? null : median(mine.samples.map((x) => x.selfTotal / x.total));
     if (self && Math.abs(self - 1) > 0.1) s.notes.push(`server's own CPU count differs: ${self.toFixed(2)}`);
-    const counted = median(mine.samples.map((x) => x.serverCounted / x.messages));
+    const counted = late > 0.1 ? null : median(mine.samples.map((x) => x.serverCounted / x.messages));
     if (counted && /echo|receive/.test(row.scenario) && Math.abs(counted - 1) > 0.03) s.notes.push(`the server counted ${counted.toFixed(3)} times the messages`);
     out[e.id] = s;
   }

@@ -3,6 +3,7 @@
 // The JavaScript end of the engine: takes batches of events and hands each to whom it concerns, and
 // has everything that was sent during a tick written at its end.
 
+const { performance } = require('perf_hooks')
 const { Engine } = require('./native')
 
 /** What an event tells; the numbers are those of `Kind` in src/server/events.rs. */
@@ -32,15 +33,22 @@ const Kind = {
   LISTENER_CLOSED: 33,
 }
 
-/** Events taken per call, and calls per turn of the event loop: timers and I/O get their turn. */
+/** Events taken per call. */
 const BATCH = 1024
-const BATCHES_PER_TURN = 8
+
+/** After so many ms of dispatching, timers and other I/O get their turn. */
+const MAX_TURN = 5
 
 const meta = new Uint32Array(BATCH * 3)
 const contents = new Array(BATCH)
 let count = 0
 let cursor = 0
 let dispatching = false
+
+/** Whether the rest waits for the event loop's next turn. */
+let deferred = false
+let turnStart = 0
+let lastEnd = 0
 
 /** By their numbers. */
 const sessions = []
@@ -82,22 +90,36 @@ function release() {
 }
 
 function onWake() {
-  if (dispatching) return
+  if (dispatching || deferred) return
+  const start = performance.now()
+  // a wake-up that follows at once belongs to the same turn: Node makes many calls in a row
+  if (start - lastEnd > 0.2) turnStart = start
   dispatching = true
+  let more = true
   try {
     dispatch()
-    for (let turn = 0; turn < BATCHES_PER_TURN; turn++) {
+    do {
       count = engine.drain(meta, contents)
       cursor = 0
-      if (count === 0) break
+      more = count > 0
       dispatch()
-    }
+    } while (more && performance.now() - turnStart < MAX_TURN)
   } finally {
     dispatching = false
-    // there is more, or a listener threw: the rest follows after what the exception sets off
-    if (cursor < count || count === BATCH) setImmediate(onWake)
+    // there may be more, or a listener threw: then the rest follows after what the exception sets off
+    if (more || cursor < count) {
+      deferred = true
+      setImmediate(resume)
+    }
     settle()
+    lastEnd = performance.now()
   }
+}
+
+function resume() {
+  deferred = false
+  lastEnd = 0
+  onWake()
 }
 
 /** Takes what is queued now, if no dispatch is under way. */

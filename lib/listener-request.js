@@ -275,9 +275,9 @@ class ListenerSocket extends ListenerEnd {
     engine.respond(this._number, Number(status.split(' ')[1]), pairs(lines), Buffer.from(this._answer.slice(end + 4)))
   }
 
-  _accept(lines, maxPayload) {
+  _accept(lines, { maxPayload, deflate }) {
     bridge.requests.delete(this._number)
-    const connection = bridge.getEngine().accept(this._number, pairs(lines.slice(1)), maxPayload)
+    const connection = bridge.getEngine().accept(this._number, pairs(lines.slice(1)), maxPayload, deflate)
     this._websocket = new NativeWebSocket(connection, this)
     return this._websocket
   }

@@ -1,6 +1,7 @@
 'use strict'
 
 const { EventEmitter } = require('events')
+const { validateHeaderName, validateHeaderValue } = require('http')
 const debug = require('debug')('engine')
 
 /**
@@ -46,6 +47,8 @@ class UpgradeResponse extends EventEmitter {
   }
 
   setHeader(name, value) {
+    validateHeaderName(name)
+    for (const one of Array.isArray(value) ? value : [value]) validateHeaderValue(name, one)
     this.headers[name] = value
     return this
   }

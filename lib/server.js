@@ -9,11 +9,15 @@ const { applyMiddlewares, UpgradeResponse } = require('./middleware')
 const { parseQuery } = require('./query')
 const { abortRequest, abortUpgrade } = require('./refusal')
 const { Socket } = require('./socket')
+const { validate } = require('./options')
 const transports = require('./transports')
 const { WebTransport } = require('./transports/webtransport')
 const { NativeWebSocketServer, headerLines } = require('./websocket-server')
 
 const hasOwn = (object, key) => Object.prototype.hasOwnProperty.call(object, key)
+
+/** The `readyState` of a WebSocket whose connection is gone. */
+const CLOSED = 3
 
 /** The headers that middlewares set on an upgrade's response. */
 const kResponseHeaders = Symbol('responseHeaders')
@@ -51,6 +55,7 @@ class BaseServer extends EventEmitter {
     if (opts.cookie) {
       this.opts.cookie = Object.assign({ name: 'io', path: '/', httpOnly: true, sameSite: 'lax' }, opts.cookie)
     }
+    validate(this.opts)
     if (this.opts.cors) this.use(require('cors')(this.opts.cors))
     if (opts.perMessageDeflate) {
       this.opts.perMessageDeflate = Object.assign({ threshold: 1024 }, opts.perMessageDeflate)
@@ -158,8 +163,11 @@ class BaseServer extends EventEmitter {
   async handshake(transportName, req, closeConnection) {
     const { errors } = BaseServer
     const refuse = (code, context) => {
-      this._emitError(req, code, context)
-      closeConnection(code)
+      try {
+        this._emitError(req, code, context)
+      } finally {
+        closeConnection(code)
+      }
     }
     const protocol = revisionOf(req)
     if (protocol === 3 && !this.opts.allowEIO3) {
@@ -188,8 +196,14 @@ class BaseServer extends EventEmitter {
       debug('error handshaking to transport "%s"', transportName)
       return refuse(errors.BAD_REQUEST, { name: 'TRANSPORT_HANDSHAKE_ERROR', error })
     }
+    if (transportName === 'websocket' && req.websocket.readyState === CLOSED) return
     const socket = new Socket(id, this, transport, req, protocol)
-    transport.onRequest(req)
+    try {
+      transport.onRequest(req)
+    } catch (error) {
+      socket.close(true)
+      throw error
+    }
     this._register(socket)
     return transport
   }
@@ -350,8 +364,11 @@ class Server extends BaseServer {
     req.res = res
     const callback = (code, context) => {
       if (code !== undefined) {
-        this._emitError(req, code, context)
-        abortRequest(res, code, BaseServer.errorMessages, context)
+        try {
+          this._emitError(req, code, context)
+        } finally {
+          abortRequest(res, code, BaseServer.errorMessages, context)
+        }
         return
       }
       if (req._query.sid) {
@@ -378,17 +395,26 @@ class Server extends BaseServer {
     const res = new UpgradeResponse(req, socket)
     const callback = (code, context) => {
       if (code !== undefined) {
-        this._emitError(req, code, context)
-        refuse(code, context)
+        try {
+          this._emitError(req, code, context)
+        } finally {
+          refuse(code, context)
+        }
         return
       }
       req[kResponseHeaders] = res.headers
       // express-session and others write their headers now
       res.writeHead()
-      this.ws.handleUpgrade(req, socket, head, (websocket) => {
-        socket.removeListener('error', onEarlyError)
-        this.onWebSocket(req, socket, websocket)
-      })
+      try {
+        this.ws.handleUpgrade(req, socket, head, (websocket) => {
+          socket.removeListener('error', onEarlyError)
+          this.onWebSocket(req, socket, websocket)
+        })
+      } catch (error) {
+        // the upgrade has been refused: a header of the application's would have split the response
+        if (error.code !== 'ERR_INVALID_CHAR') throw error
+        this._emitError(req, BaseServer.errors.BAD_REQUEST, { name: 'INVALID_HEADER', error })
+      }
     }
     this._applyMiddlewares(req, res, (error) => {
       if (error) callback(BaseServer.errors.BAD_REQUEST, { name: 'MIDDLEWARE_FAILURE' })
@@ -431,7 +457,7 @@ class Server extends BaseServer {
       return
     }
     // the response is out: what goes wrong from here on can only be told by the end of the connection
-    this.handshake(req._query.transport, req, () => websocket.close())
+    this.handshake(req._query.transport, req, () => refuseLate(websocket, socket))
     websocket.removeListener('error', onUpgradeError)
 
     function onUpgradeError() {
@@ -475,6 +501,13 @@ class Server extends BaseServer {
       }
     })
   }
+}
+
+/** The handshake failed after the protocol was switched. */
+function refuseLate(websocket, socket) {
+  if (typeof websocket._refuse === 'function') return websocket._refuse()
+  websocket.close()
+  socket.end()
 }
 
 function revisionOf(req) {

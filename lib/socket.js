@@ -52,6 +52,7 @@ class Socket extends EventEmitter {
     this._registered = false
     this._verbose = false
     this._channel = -1
+    this._handle = -1
     this.transport = transport
     this._handle = this._open(transport)
     this.setTransport(transport)
@@ -177,7 +178,11 @@ class Socket extends EventEmitter {
   _onMessage(data) {
     if (this._readyState !== 'open') return
     if (this.onPacket !== Socket.prototype.onPacket) return this._handOn({ type: 'message', data })
-    if (this._verbose) this.emit('packet', data === undefined ? { type: 'message' } : { type: 'message', data })
+    if (this._verbose) {
+      const packet = data === undefined ? { type: 'message' } : { type: 'message', data }
+      this.emit('packet', packet)
+      this._showOnTransport(packet)
+    }
     if (this.listenerCount('data') > 0) this.emit('data', data)
     if (this.listenerCount('message') > 0) this.emit('message', data)
   }
@@ -201,8 +206,13 @@ class Socket extends EventEmitter {
     }
   }
 
+  _showOnTransport(packet) {
+    if (isNative(this.transport) && this.transport.listenerCount('packet') > 0) this.transport.emit('packet', packet)
+  }
+
   _dispatch(packet) {
     this.emit('packet', packet)
+    this._showOnTransport(packet)
     if (packet.type === 'ping' && this.protocol === 3) {
       this._announce({ type: 'pong', options: { compress: true } })
       this.emit('heartbeat')
@@ -250,7 +260,9 @@ class Socket extends EventEmitter {
     let description
     if (code === 0) description = transportError(message)
     else if (code === 1) description = new Error(message)
+    const { transport } = this
     this.onClose(REASONS[code], description)
+    if (code === 0 && transport.listenerCount('error') > 0) transport.emit('error', description)
   }
 
   // ---- listeners -----------------------------------------------------------------------------
@@ -282,6 +294,7 @@ class Socket extends EventEmitter {
     this.transport = transport
     if (isNative(transport)) {
       transport[kOwner] = this
+      if (transport.listenerCount('packet') > 0) this._listenToAll()
       return
     }
     const listeners = {

@@ -43,6 +43,18 @@ class Transport extends EventEmitter {
     return this.protocol === 4 ? parserV4 : undefined
   }
 
+  on(event, listener) {
+    super.on(event, listener)
+    const owner = this[kOwner]
+    // packets of the engine's own transports are shown only to those who listen
+    if (event === 'packet' && owner) owner._listenToAll()
+    return this
+  }
+
+  addListener(event, listener) {
+    return this.on(event, listener)
+  }
+
   /** From now on errors are nobody's concern. */
   discard() {
     this.discarded = true

@@ -2,14 +2,12 @@
 
 const { EventEmitter } = require('events')
 const net = require('net')
-const { STATUS_CODES } = require('http')
+const { STATUS_CODES, validateHeaderName, validateHeaderValue } = require('http')
 const bridge = require('./bridge')
 const { Pump } = require('./pump')
 const { NativeWebSocket } = require('./websocket')
 
 const EMPTY = Buffer.alloc(0)
-const INVALID_HEADER = /[^\t\x20-\x7e\x80-\xff]/
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 
 /**
  * Answers WebSocket upgrade requests and hands their connections to the engine. Stands where a
@@ -18,11 +16,12 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
  * Events: `headers` (lines of the response, request), before they are written; listeners may add lines.
  */
 class NativeWebSocketServer extends EventEmitter {
-  /** @param {{maxPayload: number}} options the largest message in bytes */
+  /** @param {{maxPayload: number, perMessageDeflate?: boolean | object}} options `maxPayload`: bytes */
   constructor(options) {
     super()
     this.options = options
     this.closed = false
+    this._deflate = deflateOptions(options.perMessageDeflate)
   }
 
   close() {
@@ -39,7 +38,9 @@ class NativeWebSocketServer extends EventEmitter {
         headers.upgrade,
         headers['sec-websocket-key'],
         headers['sec-websocket-version'],
-        headers['sec-websocket-protocol']
+        headers['sec-websocket-protocol'],
+        headers['sec-websocket-extensions'],
+        this._deflate
       )
     if (checked.status !== undefined) {
       const extra = /Version/.test(checked.message) ? ['Sec-WebSocket-Version: 13, 8'] : []
@@ -51,35 +52,60 @@ class NativeWebSocketServer extends EventEmitter {
     const lines = ['HTTP/1.1 101 Switching Protocols', 'Upgrade: websocket', 'Connection: Upgrade']
     lines.push(`Sec-WebSocket-Accept: ${checked.accept}`)
     if (checked.protocol != null) lines.push(`Sec-WebSocket-Protocol: ${checked.protocol}`)
-    this.emit('headers', lines, req)
-    done(connect(socket, head, lines, this.options.maxPayload), req)
+    const { deflate } = checked
+    if (deflate != null) {
+      const { threshold, zlibDeflateOptions: zlib = {} } = this.options.perMessageDeflate
+      Object.assign(deflate, { threshold, level: zlib.level >= 0 ? zlib.level : undefined })
+      lines.push(`Sec-WebSocket-Extensions: ${deflate.header}`)
+    }
+    try {
+      this.emit('headers', lines, req)
+    } catch (error) {
+      // a listener threw, or added what no header can be
+      refuse(socket, 500, STATUS_CODES[500])
+      throw error
+    }
+    done(connect(socket, head, lines, { maxPayload: Number(this.options.maxPayload), deflate }), req)
   }
 }
 
-/** The lines of a response header, without those that would break out of it. */
+/**
+ * The lines of a response header, one for each value.
+ *
+ * @throws {TypeError} `ERR_INVALID_CHAR` for a value that would break out of its line
+ */
 function headerLines(headers) {
   const lines = []
   for (const name of Object.keys(headers)) {
     const value = headers[name]
     for (const one of Array.isArray(value) ? value : [value]) {
-      const text = String(one)
-      if (!TOKEN.test(name) || INVALID_HEADER.test(text)) {
-        const error = new TypeError(`Invalid character in header content ["${name}"]`)
-        error.code = 'ERR_INVALID_CHAR'
-        throw error
-      }
-      lines.push(`${name}: ${text}`)
+      validateHeaderName(name)
+      validateHeaderValue(name, one)
+      lines.push(`${name}: ${one}`)
     }
   }
   return lines
 }
 
-function connect(socket, head, lines, maxPayload) {
-  if (typeof socket._accept === 'function') return socket._accept(lines, maxPayload)
+/** The options of `ws` that take part in the negotiation of permessage-deflate; undefined: it is off. */
+function deflateOptions(options) {
+  if (!options) return undefined
+  const bits = (value) => (value === undefined || value === true || value === null ? undefined : Number(value))
+  const flag = (value) => (value === undefined || value === null ? undefined : Boolean(value))
+  return {
+    serverNoContextTakeover: flag(options.serverNoContextTakeover),
+    clientNoContextTakeover: flag(options.clientNoContextTakeover),
+    serverMaxWindowBits: bits(options.serverMaxWindowBits),
+    clientMaxWindowBits: bits(options.clientMaxWindowBits),
+  }
+}
+
+function connect(socket, head, lines, terms) {
+  if (typeof socket._accept === 'function') return socket._accept(lines, terms)
   if (socket.timeout !== undefined && typeof socket.setTimeout === 'function') socket.setTimeout(0)
   if (typeof socket.setNoDelay === 'function') socket.setNoDelay()
   const response = Buffer.from(lines.concat('\r\n').join('\r\n'), 'latin1')
-  return canTakeOver(socket) ? takeOver(socket, head, response, maxPayload) : pump(socket, head, response, maxPayload)
+  return canTakeOver(socket) ? takeOver(socket, head, response, terms) : pump(socket, head, response, terms)
 }
 
 /** A plain TCP or UNIX connection that libuv reads by a descriptor, and nothing stands in between. */
@@ -102,7 +128,7 @@ function canTakeOver(socket) {
  * it: its addresses can be read, its server counts it, destroying it cuts the connection off, and it
  * emits `close` when the connection has ended.
  */
-function takeOver(socket, head, response, maxPayload) {
+function takeOver(socket, head, response, terms) {
   const handle = socket._handle
   handle.readStop()
   const early = readEarly(socket, head)
@@ -111,10 +137,10 @@ function takeOver(socket, head, response, maxPayload) {
   void socket.localAddress
   let connection
   try {
-    connection = bridge.getEngine().adopt(handle.fd, response, early, maxPayload)
+    connection = bridge.getEngine().adopt(handle.fd, response, early, terms.maxPayload, terms.deflate)
   } catch (error) {
     // no descriptor to be had: bytes go through JavaScript
-    return pump(socket, early, response, maxPayload)
+    return pump(socket, early, response, terms)
   }
   socket._handle = null
   handle.close()
@@ -130,9 +156,9 @@ function readEarly(socket, head) {
   return chunks.length === 0 ? EMPTY : Buffer.concat(chunks)
 }
 
-function pump(socket, head, response, maxPayload) {
+function pump(socket, head, response, terms) {
   socket.write(response)
-  const websocket = new NativeWebSocket(bridge.getEngine().openPipe(maxPayload), socket)
+  const websocket = new NativeWebSocket(bridge.getEngine().openPipe(terms.maxPayload, terms.deflate), socket)
   websocket._pump = new Pump(websocket, socket)
   if (head && head.length > 0) socket.unshift(head)
   return websocket
@@ -147,7 +173,7 @@ function refuse(socket, status, message, extra = []) {
     `Content-Length: ${Buffer.byteLength(message)}`,
     ...extra,
   ]
-  socket.once('finish', socket.destroy)
+  socket.once('finish', () => socket.destroy())
   socket.end(lines.join('\r\n') + '\r\n\r\n' + message)
 }
 

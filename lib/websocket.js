@@ -55,10 +55,20 @@ class NativeWebSocket extends EventEmitter {
   }
 
   /** Starts the closing handshake; the peer has 30 s to answer. */
-  close() {
+  close(code, reason) {
+    this._close(code, reason, false)
+  }
+
+  /** Closes without waiting for the peer's part of the closing handshake. */
+  _refuse() {
+    this._close(undefined, undefined, true)
+  }
+
+  _close(code, reason, end) {
     if (this.readyState !== CONNECTING_STATES.OPEN) return
     this.readyState = CONNECTING_STATES.CLOSING
-    bridge.getEngine().closeConnection(this._handle)
+    const text = reason === undefined ? undefined : String(reason)
+    bridge.getEngine().closeConnection(this._handle, code, text, end)
     bridge.scheduleFlush()
     if (this._pump !== null) this._pump.expectEnd()
   }
@@ -116,4 +126,4 @@ function fail(done, error) {
   if (done) process.nextTick(done, error)
 }
 
-module.exports = { NativeWebSocket }
+module.exports = { NativeWebSocket, notOpen }

@@ -279,6 +279,18 @@ test("a websocket that never answers the close frame does not keep the session",
   await never(socket, "error", 20);
 });
 
+test("a message that cannot be written closes the session with a write error", async () => {
+  const { socket } = await openWebSocket(await listen());
+  socket.transport.socket.close();
+  const closed = once(socket, "close");
+  socket.send("too late");
+  const [reason, description] = await closed;
+  assert.equal(reason, "transport error");
+  assert.equal(description.message, "write error");
+  assert.equal(description.type, "TransportError");
+  assert.equal(typeof description.description, "string");
+});
+
 improvement("D-4, FIX: close() and then close(true)", "close(true) ends a close() that waits for a poll", async () => {
   const context = await listen();
   const { socket } = await openPolling(context);

@@ -198,6 +198,17 @@ improvement("C-1, G-49, FIX", "a line break in a header value does not split the
   assert.doesNotMatch(peer.text, /\r\nX-Injected: 1/);
 });
 
+improvement("C-1, G-49, FIX", "a middleware that sets a header with a line break fails the upgrade", async () => {
+  const context = await listen();
+  context.engine.use((req, res, next) => {
+    res.setHeader("X-Evil", "a\r\nX-Injected: 1");
+    next();
+  });
+  const peer = await RawWebSocket.request(context.port, path(context, websocket));
+  await peer.end();
+  assert.match(peer.text, /^HTTP\/1\.1 400 Bad Request\r\n/);
+});
+
 improvement("B-6, FIX", "each value of a Set-Cookie array is a line of its own on the 101", async () => {
   const context = await listen();
   context.engine.on("headers", (headers) => (headers["Set-Cookie"] = ["a=1", "b=2"]));

@@ -175,6 +175,11 @@ for (const scenario of ["idle", "polling", "pending-poll", "websocket", "upgrade
   });
 }
 
+test("DEBUG=engine* prints the life of a session to stderr", async () => {
+  const { stderr } = await runFixture("exit", ["upgraded"], { env: { DEBUG: "engine*", DEBUG_COLORS: "0" } });
+  for (const namespace of ["engine", "engine:socket"]) assert.match(stderr, new RegExp(` ${namespace} .+`));
+});
+
 test("process.exit() under traffic ends the process at once, with its code", async () => {
   const { code, signal, ms } = await runFixture("exit-under-traffic");
   assert.deepEqual([code, signal], [7, null]);

@@ -220,18 +220,15 @@ test("an upgrade with an unknown sid gets a raw 400", async () => {
   assert.equal(answer.errors[0][1].code, 1);
 });
 
-test("more than 2000 headers that hide Upgrade get a 400 or a 431, and the server lives on", async () => {
+test("an Upgrade header hidden behind 2000 others is missed, and the server lives on", async () => {
   const context = await listen();
-  const headers = Object.fromEntries(Array.from({ length: 2100 }, (_, i) => [`a${i}`, "1"]));
   const peer = await RawPeer.connect(context.port);
-  const { Host, ...rest } = { Host: "x", ...headers };
-  const lines = Object.entries(rest).map(([name, value]) => `${name}:${value}\r\n`);
   peer.write(
-    `GET ${path(context, websocket)} HTTP/1.1\r\nHost: ${Host}\r\n${lines.join("")}` +
+    `GET ${path(context, websocket)} HTTP/1.1\r\nHost: x\r\n${"a:1\r\n".repeat(2100)}` +
       `Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${KEY}\r\n\r\n`,
   );
   await peer.end();
-  assert.match(peer.text, /^HTTP\/1\.1 4(00|31) /);
+  assert.match(peer.text, /^HTTP\/1\.1 400 Bad Request\r\n[^]*\r\n\r\nInvalid Upgrade header$/);
   const { peer: next } = await openWebSocket(context);
   assert.equal(next.status, 101);
 });

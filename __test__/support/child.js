@@ -10,11 +10,11 @@ const { deadline } = require("./events");
  *
  * Resolves with `{ code, signal, stdout, stderr, lines, ms }`; `lines` are the JSON values it printed, one a line.
  */
-function runFixture(name, args = [], { ms = 8000, nodeArgs = [] } = {}) {
+function runFixture(name, args = [], { ms = 8000, env } = {}) {
   const file = path.join(__dirname, "..", "fixtures", `${name}.js`);
   const started = Date.now();
-  const child = spawn(process.execPath, [...nodeArgs, file, ...args.map(String)], {
-    env: { ...process.env, NODE_OPTIONS: "", NODE_TEST_CONTEXT: "" },
+  const child = spawn(process.execPath, [file, ...args.map(String)], {
+    env: { ...process.env, NODE_OPTIONS: "", NODE_TEST_CONTEXT: "", ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   defer(() => child.kill("SIGKILL"));

@@ -87,8 +87,8 @@ class Polling extends Transport {
   }
 
   _ready(owner) {
-    if (this.listenerCount('ready') > 0) this.emit('ready')
     owner.flush()
+    if (this.listenerCount('ready') > 0) this.emit('ready')
   }
 
   send(packets) {
@@ -135,9 +135,9 @@ class Polling extends Transport {
   }
 
   _written() {
-    if (this.listenerCount('drain') > 0) this.emit('drain')
     const owner = this[kOwner]
     if (owner !== null) owner.onDrain()
+    if (this.listenerCount('drain') > 0) this.emit('drain')
   }
 
   /** Writes the response of the pending poll. */
@@ -149,15 +149,21 @@ class Polling extends Transport {
     const { httpCompression } = this
     const encoding =
       httpCompression && options.compress && !(length < httpCompression.threshold) && accepts(req).encodings(['gzip', 'deflate'])
-    if (!encoding) {
-      headers['Content-Length'] = length
+    if (encoding) headers['Content-Encoding'] = encoding
+    else headers['Content-Length'] = length
+    try {
       res.writeHead(200, this.headers(req, headers))
+    } catch (error) {
+      // a listener threw, or added what no header can be: the client must not wait for ever
+      this._endPoll()
+      if (!res.headersSent) res.writeHead(500).end()
+      throw error
+    }
+    if (!encoding) {
       res.end(data)
       callback()
       return
     }
-    headers['Content-Encoding'] = encoding
-    res.writeHead(200, this.headers(req, headers))
     const stream = COMPRESSORS[encoding](httpCompression)
     const done = once(callback)
     stream.on('error', () => {

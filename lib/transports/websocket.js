@@ -3,15 +3,17 @@
 const bridge = require('../bridge')
 const { content, packetType } = require('../packets')
 const { Transport, kOwner } = require('../transport')
-const { NativeWebSocket } = require('../websocket')
+const { NativeWebSocket, notOpen } = require('../websocket')
 const debug = require('debug')('engine:ws')
 
 const FLOWING = 0
 const CONGESTED = 1
+const CLOSED = 2
 
 /** The `mode` of `Engine.connectionSend`. */
 const MODE_V3 = 1
 const MODE_TEXT_ONLY = 2
+const MODE_PLAIN = 4
 
 /**
  * WebSocket. `socket` is a connection of the engine, or any object that behaves like one of `ws`
@@ -60,10 +62,15 @@ class WebSocket extends Transport {
       const packet = packets[i]
       const frame = this._preEncoded(packet)
       if (frame === undefined) {
-        status = engine.connectionSend(handle, packetType(packet), content(packet.data), mode)
+        const plain = packet.options !== undefined && packet.options.compress === false ? MODE_PLAIN : 0
+        status = engine.connectionSend(handle, packetType(packet), content(packet.data), mode | plain)
       } else {
         for (const part of frame) status = engine.connectionSendFrame(handle, part)
       }
+    }
+    if (status === CLOSED && this.socket.readyState !== this.socket.OPEN) {
+      // closed from this side, past the session
+      return this.onError('write error', notOpen(this.socket.readyState).stack)
     }
     this._congested = status === CONGESTED
     const owner = this[kOwner]
@@ -92,12 +99,12 @@ class WebSocket extends Transport {
     if (this.readyState === 'closed') return
     const owner = this[kOwner]
     try {
-      if (this.listenerCount('drain') > 0) this.emit('drain')
       if (owner !== null) owner.onDrain()
+      if (this.listenerCount('drain') > 0) this.emit('drain')
     } finally {
       this.writable = true
-      if (this.listenerCount('ready') > 0) this.emit('ready')
       if (owner !== null) owner.flush()
+      if (this.listenerCount('ready') > 0) this.emit('ready')
     }
   }
 

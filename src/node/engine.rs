@@ -130,7 +130,7 @@ impl Engine {
     #[napi]
     pub fn flush(&self) {
         let mut dirty = self.dirty.borrow_mut();
-        if dirty.len() == 1 && self.last_batch.get() <= 1 {
+        if dirty.len() == 1 && self.last_batch.get() <= 1 && !dirty[0].compresses() {
             if let Some(connection) = dirty.pop() {
                 connection.flush();
             }

@@ -4,6 +4,7 @@ use napi::bindgen_prelude::{Buffer, Uint8Array};
 use napi::{Error, Result, Status};
 use napi_derive::napi;
 
+use super::deflate::DeflateTerms;
 use super::engine::Engine;
 use crate::http::{Listener, ListenerOptions, OwnerResponse, Verdict, bind};
 use crate::server::Command;
@@ -85,8 +86,14 @@ impl Engine {
 
     /// Switches an upgrade request's connection to WebSocket. Returns the connection's number.
     #[napi]
-    pub fn accept(&self, request: u32, headers: Vec<String>, max_payload: f64) -> Result<u32> {
-        let connection = self.new_connection(max_payload)?;
+    pub fn accept(
+        &self,
+        request: u32,
+        headers: Vec<String>,
+        max_payload: f64,
+        deflate: Option<DeflateTerms>,
+    ) -> Result<u32> {
+        let connection = self.new_connection(max_payload, deflate)?;
         let handle = connection.handle;
         self.requests.decide(request, Verdict::Accept(response(101, headers, Vec::new()), connection));
         Ok(handle)

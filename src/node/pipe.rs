@@ -4,6 +4,7 @@ use napi::bindgen_prelude::{Buffer, Uint8Array};
 use napi::Result;
 use napi_derive::napi;
 
+use super::deflate::DeflateTerms;
 use super::engine::Engine;
 use crate::server::Phase;
 
@@ -21,8 +22,8 @@ pub struct PipeOutput {
 impl Engine {
     /// Opens a connection that JavaScript carries bytes for. Returns its number.
     #[napi]
-    pub fn open_pipe(&self, max_payload: f64) -> Result<u32> {
-        let connection = self.new_connection(max_payload)?;
+    pub fn open_pipe(&self, max_payload: f64, deflate: Option<DeflateTerms>) -> Result<u32> {
+        let connection = self.new_connection(max_payload, deflate)?;
         connection.use_owner_pipe();
         Ok(connection.handle)
     }

@@ -9,15 +9,19 @@ use super::values::{Content, with_content};
 use crate::protocol::PacketType;
 use crate::server::{Accepted, Binding, Command, Connection, Outbox};
 use crate::session::Revision;
-use crate::websocket::{HandshakeError, Limits, OpCode, UpgradeRequest, check as check_upgrade};
+use super::deflate::{DeflateOptions, DeflateTerms};
+use crate::websocket::{Decoder, HandshakeError, Limits, OpCode, UpgradeRequest, check as check_upgrade};
 
 /// The outcome of checking an upgrade request.
 #[napi(object)]
+#[derive(Default)]
 pub struct UpgradeCheck {
     /// `Sec-WebSocket-Accept` of an acceptable request.
     pub accept: Option<String>,
     /// `Sec-WebSocket-Protocol` to answer.
     pub protocol: Option<String>,
+    /// What was agreed on compression.
+    pub deflate: Option<DeflateTerms>,
     /// The HTTP status of a refusal.
     pub status: Option<u32>,
     /// The text of a refusal.
@@ -26,8 +30,9 @@ pub struct UpgradeCheck {
 
 #[napi]
 impl Engine {
-    /// Checks the WebSocket part of an upgrade request.
+    /// Checks the WebSocket part of an upgrade request. `extensions` is looked at only with `deflate`.
     #[napi]
+    #[allow(clippy::too_many_arguments)]
     pub fn check_upgrade(
         &self,
         method: String,
@@ -35,6 +40,8 @@ impl Engine {
         key: Option<String>,
         version: Option<String>,
         protocol: Option<String>,
+        extensions: Option<String>,
+        deflate: Option<DeflateOptions>,
     ) -> UpgradeCheck {
         let request = UpgradeRequest {
             method: &method,
@@ -43,15 +50,15 @@ impl Engine {
             version: version.as_deref(),
             protocol: protocol.as_deref(),
         };
-        match check_upgrade(&request) {
-            Ok(accepted) => UpgradeCheck {
-                accept: Some(accepted.accept),
-                protocol: accepted.protocol,
-                status: None,
-                message: None,
-            },
-            Err(error) => refusal(&error),
-        }
+        let accepted = match check_upgrade(&request) {
+            Ok(accepted) => accepted,
+            Err(error) => return refusal(error),
+        };
+        let deflate = match deflate.zip(extensions).map(|(options, offers)| options.negotiate(&offers)).transpose() {
+            Ok(terms) => terms.flatten(),
+            Err(error) => return refusal(error),
+        };
+        UpgradeCheck { accept: Some(accepted.accept), protocol: accepted.protocol, deflate, ..Default::default() }
     }
 
     /// Takes over the TCP or UNIX connection behind a descriptor, of which the caller keeps its own
@@ -59,7 +66,14 @@ impl Engine {
     /// Returns the connection's number.
     #[napi]
     #[cfg(unix)]
-    pub fn adopt(&self, fd: i32, response: Uint8Array, early: Uint8Array, max_payload: f64) -> Result<u32> {
+    pub fn adopt(
+        &self,
+        fd: i32,
+        response: Uint8Array,
+        early: Uint8Array,
+        max_payload: f64,
+        deflate: Option<DeflateTerms>,
+    ) -> Result<u32> {
         use std::os::fd::{FromRawFd, OwnedFd};
         // SAFETY: fcntl on any number is harmless; a descriptor it returns is new and ours alone.
         let socket = unsafe {
@@ -76,7 +90,7 @@ impl Engine {
             socket.local_addr().is_ok_and(|address| address.is_unix())
         };
         let written = write_now(&socket, &response);
-        let connection = self.new_connection(max_payload)?;
+        let connection = self.new_connection(max_payload, deflate)?;
         if written < response.len() {
             connection.outbox().frame(&response[written..]);
         }
@@ -89,7 +103,14 @@ impl Engine {
     /// Whether descriptors can be taken over on this platform.
     #[napi]
     #[cfg(not(unix))]
-    pub fn adopt(&self, _fd: i32, _response: Uint8Array, _early: Uint8Array, _max_payload: f64) -> Result<u32> {
+    pub fn adopt(
+        &self,
+        _fd: i32,
+        _response: Uint8Array,
+        _early: Uint8Array,
+        _max_payload: f64,
+        _deflate: Option<DeflateTerms>,
+    ) -> Result<u32> {
         Err(Error::new(Status::GenericFailure, "descriptors cannot be taken over on this platform"))
     }
 
@@ -106,7 +127,7 @@ impl Engine {
     }
 
     /// Sends one packet by a connection, with the next flush. `mode`: 1 for protocol 3, plus 2 for
-    /// clients that take text only. Returns 0, or 1 if the peer is slow, or 2 if the connection is closed.
+    /// clients that take text only, plus 4 for what is not to be compressed. Returns 0, or 1 if the peer is slow, or 2 if the connection is closed.
     #[napi]
     pub fn connection_send(&self, env: Env, connection: u32, kind: u32, data: Unknown<'_>, mode: u32) -> Result<u32> {
         let Some(kind) = u8::try_from(kind).ok().and_then(PacketType::from_number) else {
@@ -118,6 +139,7 @@ impl Engine {
         with_content(env.raw(), raw(&data), |content| {
             self.enqueue(connection, |outbox| match content {
                 Content::None => outbox.message(OpCode::Text, &[kind.digit()], &[]),
+                Content::Text(text) if mode & 4 == 4 => outbox.plain_message(OpCode::Text, &[kind.digit()], text),
                 Content::Text(text) => outbox.message(OpCode::Text, &[kind.digit()], text),
                 Content::Binary(bytes) => outbox.binary(kind, bytes, revision, mode & 2 == 2),
             })
@@ -162,14 +184,20 @@ impl Engine {
     /// Bytes handed over and not yet written.
     #[napi]
     pub fn buffered_amount(&self, connection: u32) -> f64 {
-        self.connection(connection).map_or(0.0, |connection| connection.outbox().bytes.len() as f64)
+        self.connection(connection).map_or(0.0, |connection| connection.outbox().len() as f64)
     }
 
-    /// Starts the closing handshake.
+    /// Starts the closing handshake. `end`: does not wait for the peer's part of it.
     #[napi]
-    pub fn close_connection(&self, connection: u32) {
+    pub fn close_connection(&self, connection: u32, code: Option<u32>, reason: Option<String>, end: bool) {
+        let code = code.and_then(|code| u16::try_from(code).ok());
         if let Some(connection) = self.connection(connection) {
-            self.enqueue(&connection, Outbox::close);
+            self.enqueue(&connection, |outbox| {
+                outbox.close(code, reason.unwrap_or_default().as_bytes());
+                if end {
+                    outbox.end();
+                }
+            });
             connection.begin_end();
         }
     }
@@ -192,12 +220,20 @@ impl Engine {
 }
 
 impl Engine {
-    pub(super) fn new_connection(&self, max_payload: f64) -> Result<std::sync::Arc<Connection>> {
+    pub(super) fn new_connection(
+        &self,
+        max_payload: f64,
+        deflate: Option<DeflateTerms>,
+    ) -> Result<std::sync::Arc<Connection>> {
         let commands = self.next_commands()?;
         let mut connections = self.connections.borrow_mut();
         let entry = connections.vacant_entry();
         let limits = Limits { max_payload: max_payload_of(max_payload), ..Limits::default() };
-        let connection = Connection::new(entry.key() as u32, self.queue.clone(), commands, limits);
+        let (decoder, compression) = match deflate {
+            Some(terms) => terms.ends(limits),
+            None => (Decoder::new(limits), None),
+        };
+        let connection = Connection::new(entry.key() as u32, self.queue.clone(), commands, decoder, compression);
         entry.insert(Some(connection.clone()));
         Ok(connection)
     }
@@ -221,12 +257,11 @@ fn max_payload_of(limit: f64) -> u64 {
     if limit.is_finite() && limit > 0.0 { limit as u64 } else { 0 }
 }
 
-fn refusal(error: &HandshakeError) -> UpgradeCheck {
+fn refusal(error: HandshakeError) -> UpgradeCheck {
     UpgradeCheck {
-        accept: None,
-        protocol: None,
         status: Some(error.status().into()),
         message: Some(error.message().to_owned()),
+        ..Default::default()
     }
 }
 

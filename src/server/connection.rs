@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -18,7 +19,7 @@ use super::outbox::{Outbox, Phase};
 use super::session_cell::SessionCell;
 use crate::http::OpenConnection;
 use crate::session::ChannelId;
-use crate::websocket::{Decoder, Limits};
+use crate::websocket::{Decoder, Deflate};
 
 /// A peer that does not end the connection after the closing handshake is cut off after this time,
 /// as `ws` does.
@@ -59,6 +60,8 @@ pub struct Connection {
     commands: tokio::sync::mpsc::UnboundedSender<Command>,
     pipe: OnceLock<Pipe>,
     outbox: Mutex<Outbox>,
+    /// The compressor of a connection with permessage-deflate; used while `Outbox::writing` is set.
+    deflate: Option<Mutex<Deflate>>,
     binding: Mutex<Binding>,
     decoder: Mutex<Decoder>,
     /// Wakes the task that reads the socket.
@@ -66,8 +69,18 @@ pub struct Connection {
     /// Bytes of messages that the owner has not taken yet.
     owed: AtomicUsize,
     paused: AtomicBool,
+    /// Whether the connection has ended.
+    over: AtomicBool,
     /// The listener that counts the connection.
     counted: Mutex<Option<Arc<OpenConnection>>>,
+}
+
+/// The sending side of permessage-deflate.
+#[derive(Debug)]
+pub struct Compression {
+    pub deflate: Deflate,
+    /// Messages below this many bytes are sent as they are.
+    pub from: usize,
 }
 
 /// What a call that hands bytes over learns about the connection.
@@ -86,19 +99,23 @@ impl Connection {
         handle: ChannelId,
         queue: Arc<EventQueue>,
         commands: tokio::sync::mpsc::UnboundedSender<Command>,
-        limits: Limits,
+        decoder: Decoder,
+        compression: Option<Compression>,
     ) -> Arc<Self> {
+        let (deflate, deflate_from) = compression.map(|c| (Mutex::new(c.deflate), c.from)).unzip();
         Arc::new(Self {
             handle,
             queue,
             commands,
             pipe: OnceLock::new(),
-            outbox: Mutex::new(Outbox::new()),
+            outbox: Mutex::new(Outbox::new(deflate_from)),
+            deflate,
             binding: Mutex::new(Binding::Unbound),
-            decoder: Mutex::new(Decoder::new(limits)),
+            decoder: Mutex::new(decoder),
             task: OnceLock::new(),
             owed: AtomicUsize::new(0),
             paused: AtomicBool::new(true),
+            over: AtomicBool::new(false),
             counted: Mutex::new(None),
         })
     }
@@ -121,8 +138,20 @@ impl Connection {
     }
 
     /// Says whom the messages are for, and starts reading.
-    pub fn bind(&self, binding: Binding) {
-        *self.binding.lock().unwrap_or_else(PoisonError::into_inner) = binding;
+    pub fn bind(self: &Arc<Self>, binding: Binding) {
+        let mut current = self.binding.lock().unwrap_or_else(PoisonError::into_inner);
+        let over = self.over.load(SeqCst);
+        if !over {
+            *current = binding.clone();
+        }
+        drop(current);
+        if over {
+            // the peer was quicker; its end has been told to nobody
+            if let Binding::Session(cell) = binding {
+                cell.step_queued(|session, batch| session.channel_closed(self.handle, None, batch));
+            }
+            return;
+        }
         self.paused.store(false, SeqCst);
         self.wake();
     }
@@ -199,7 +228,7 @@ impl Connection {
             _ => Accepted::Closed,
         };
         fill(&mut outbox);
-        let congested = outbox.blocked || outbox.bytes.len() > CONGESTED;
+        let congested = outbox.blocked || outbox.len() > CONGESTED;
         let must_flush = !outbox.dirty && !outbox.blocked;
         outbox.dirty = true;
         match accepted {
@@ -234,7 +263,11 @@ impl Connection {
         if outbox.writing || outbox.blocked {
             return;
         }
-        while !outbox.bytes.is_empty() {
+        loop {
+            outbox = self.compress(outbox);
+            if outbox.bytes.is_empty() {
+                break;
+            }
             let mut bytes = std::mem::take(&mut outbox.bytes);
             outbox.writing = true;
             drop(outbox);
@@ -264,10 +297,32 @@ impl Connection {
         self.after_write(outbox, pipe);
     }
 
+    /// Compresses what waits for it, outside the lock.
+    fn compress<'a>(&'a self, mut outbox: MutexGuard<'a, Outbox>) -> MutexGuard<'a, Outbox> {
+        if let Some(deflate) = &self.deflate {
+            while let Some(pending) = outbox.take_pending() {
+                outbox.writing = true;
+                drop(outbox);
+                let frames = pending.compress(&mut deflate.lock().unwrap_or_else(PoisonError::into_inner));
+                outbox = self.outbox();
+                outbox.writing = false;
+                if outbox.phase != Phase::Dead {
+                    outbox.bytes.extend_from_slice(&frames);
+                }
+            }
+        }
+        outbox
+    }
+
+    /// Whether flushing compresses, which is not the owner's thread's work.
+    pub fn compresses(&self) -> bool {
+        self.deflate.is_some()
+    }
+
     fn after_write(&self, mut outbox: MutexGuard<'_, Outbox>, pipe: &Pipe) {
         if outbox.phase == Phase::Ending {
             outbox.phase = Phase::Ended;
-            pipe.shutdown();
+            pipe.shutdown(Shutdown::Write);
             self.wake();
         }
         if std::mem::take(&mut outbox.report_drain) {
@@ -278,7 +333,7 @@ impl Connection {
 
     /// Closes in an orderly way; the peer has 30 s to answer.
     pub fn close(self: &Arc<Self>) {
-        self.write(Outbox::close);
+        self.write(|outbox| outbox.close(None, &[]));
         self.wake();
     }
 
@@ -295,7 +350,7 @@ impl Connection {
 
     /// The bytes to write, and how far the connection's end has come.
     pub fn take_output(&self) -> (Vec<u8>, Phase) {
-        let mut outbox = self.outbox();
+        let mut outbox = self.compress(self.outbox());
         outbox.dirty = false;
         let bytes = std::mem::take(&mut outbox.bytes);
         if !bytes.is_empty() {
@@ -331,11 +386,17 @@ impl Connection {
     /// The connection is gone: tells whoever it was bound to. Called once, when nothing more comes.
     pub fn ended(self: &Arc<Self>) {
         self.outbox().kill();
+        if let Some(pipe) = self.pipe.get() {
+            pipe.shutdown(Shutdown::Both);
+        }
+        let mut current = self.binding.lock().unwrap_or_else(PoisonError::into_inner);
+        self.over.store(true, SeqCst);
+        let binding = std::mem::replace(&mut *current, Binding::Unbound);
+        drop(current);
         let mut batch = Batch::default();
-        self.report_closed(None, &mut batch);
+        self.report_closed_to(binding, None, &mut batch);
         batch.push(Kind::ConnectionEnded, self.handle, 0);
         self.queue.append(&mut batch);
-        *self.binding.lock().unwrap_or_else(PoisonError::into_inner) = Binding::Unbound;
         self.counted.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
@@ -361,10 +422,10 @@ impl Pipe {
         (written, Ok(()))
     }
 
-    fn shutdown(&self) {
+    fn shutdown(&self, how: Shutdown) {
         let _ = match self {
-            Pipe::Tcp(half) => socket2::SockRef::from(AsRef::<TcpStream>::as_ref(half)).shutdown(std::net::Shutdown::Write),
-            Pipe::Unix(half) => socket2::SockRef::from(AsRef::<tokio::net::UnixStream>::as_ref(half)).shutdown(std::net::Shutdown::Write),
+            Pipe::Tcp(half) => socket2::SockRef::from(AsRef::<TcpStream>::as_ref(half)).shutdown(how),
+            Pipe::Unix(half) => socket2::SockRef::from(AsRef::<tokio::net::UnixStream>::as_ref(half)).shutdown(how),
             Pipe::Owner => Ok(()),
         };
     }
@@ -448,6 +509,16 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             self.connection.queue.append(batch);
             result
         })
+    }
+}
+
+impl<R> Drop for Reader<R> {
+    /// The thread ends with connections open: their peers are told by the end of the stream.
+    fn drop(&mut self) {
+        self.connection.outbox().kill();
+        if let Some(pipe) = self.connection.pipe.get() {
+            pipe.shutdown(Shutdown::Both);
+        }
     }
 }
 

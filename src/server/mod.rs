@@ -12,7 +12,7 @@ mod outbox;
 mod receive;
 mod session_cell;
 
-pub use connection::{Accepted, Binding, Connection, Stream, start_reading};
+pub use connection::{Accepted, Binding, Compression, Connection, Stream, start_reading};
 pub use events::{Batch, Data, Event, EventQueue, Kind};
 pub use io::{Command, IoThread, flush_on};
 pub use outbox::{Outbox, Phase};

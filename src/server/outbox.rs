@@ -2,7 +2,7 @@
 
 use crate::session::{OutData, OutPacket, Revision};
 use crate::protocol::PacketType;
-use crate::websocket::{OpCode, write_close, write_header};
+use crate::websocket::{Deflate, OpCode, write_close, write_header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -24,10 +24,23 @@ pub enum Phase {
     Dead,
 }
 
+/// Something to send on a connection with permessage-deflate, in order.
+#[derive(Debug)]
+enum Pending {
+    /// A message to be compressed, by whoever flushes.
+    Message(OpCode, Vec<u8>),
+    /// Complete frames.
+    Frames(Vec<u8>),
+}
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Outbox {
     pub bytes: Vec<u8>,
+    /// With permessage-deflate: what comes after `bytes`, not compressed yet.
+    pending: Vec<Pending>,
+    /// From how many bytes on messages are compressed; `None`: never.
+    deflate_from: Option<usize>,
     pub phase: Phase,
     /// A write is under way on some thread, with the bytes taken out.
     pub writing: bool,
@@ -41,9 +54,12 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    pub fn new() -> Self {
+    /// An empty outbox. With permessage-deflate, messages of at least `deflate_from` bytes are compressed.
+    pub fn new(deflate_from: Option<usize>) -> Self {
         Self {
             bytes: Vec::new(),
+            pending: Vec::new(),
+            deflate_from,
             phase: Phase::Open,
             writing: false,
             blocked: false,
@@ -55,23 +71,64 @@ impl Outbox {
 
     /// Whether everything handed over is with the kernel.
     pub fn is_clear(&self) -> bool {
-        self.bytes.is_empty() && !self.writing
+        self.bytes.is_empty() && self.pending.is_empty() && !self.writing
+    }
+
+    /// Bytes that have not been written; of messages to be compressed their plain length.
+    pub fn len(&self) -> usize {
+        let pending = self.pending.iter().map(|pending| match pending {
+            Pending::Message(_, bytes) | Pending::Frames(bytes) => bytes.len(),
+        });
+        self.bytes.len() + pending.sum::<usize>()
+    }
+
+    /// What has to be compressed before it can be written.
+    pub fn take_pending(&mut self) -> Option<Uncompressed> {
+        (!self.pending.is_empty()).then(|| Uncompressed(std::mem::take(&mut self.pending)))
+    }
+
+    /// Where complete frames go.
+    fn frames(&mut self) -> &mut Vec<u8> {
+        if self.deflate_from.is_none() || self.pending.is_empty() {
+            return &mut self.bytes;
+        }
+        if !matches!(self.pending.last(), Some(Pending::Frames(_))) {
+            self.pending.push(Pending::Frames(Vec::new()));
+        }
+        match self.pending.last_mut() {
+            Some(Pending::Frames(frames)) => frames,
+            _ => &mut self.bytes,
+        }
     }
 
     /// Appends a text or binary message frame. Nothing goes out after a close frame.
     pub fn message(&mut self, opcode: OpCode, prefix: &[u8], payload: &[u8]) {
+        let len = prefix.len() + payload.len();
+        if self.phase != Phase::Open {
+            return;
+        }
+        if self.deflate_from.is_some_and(|from| len >= from) {
+            return self.pending.push(Pending::Message(opcode, [prefix, payload].concat()));
+        }
+        self.plain_message(opcode, prefix, payload);
+    }
+
+    /// The same, never compressed.
+    pub fn plain_message(&mut self, opcode: OpCode, prefix: &[u8], payload: &[u8]) {
         if self.phase == Phase::Open {
-            self.bytes.reserve(10 + prefix.len() + payload.len());
-            write_header(&mut self.bytes, opcode, false, prefix.len() + payload.len());
-            self.bytes.extend_from_slice(prefix);
-            self.bytes.extend_from_slice(payload);
+            let len = prefix.len() + payload.len();
+            let frames = self.frames();
+            frames.reserve(10 + len);
+            write_header(frames, opcode, false, len);
+            frames.extend_from_slice(prefix);
+            frames.extend_from_slice(payload);
         }
     }
 
     /// Appends bytes that are a frame already.
     pub fn frame(&mut self, frame: &[u8]) {
         if self.phase == Phase::Open {
-            self.bytes.extend_from_slice(frame);
+            self.frames().extend_from_slice(frame);
         }
     }
 
@@ -106,15 +163,16 @@ impl Outbox {
         }
         if self.phase == Phase::Open && self.waiting_pongs + payload.len() + 2 <= MAX_WAITING_PONGS {
             self.waiting_pongs += payload.len() + 2;
-            write_header(&mut self.bytes, OpCode::Pong, false, payload.len());
-            self.bytes.extend_from_slice(payload);
+            let frames = self.frames();
+            write_header(frames, OpCode::Pong, false, payload.len());
+            frames.extend_from_slice(payload);
         }
     }
 
     /// Starts the closing handshake from our side.
-    pub fn close(&mut self) {
+    pub fn close(&mut self, code: Option<u16>, reason: &[u8]) {
         if self.phase == Phase::Open {
-            write_close(&mut self.bytes, None, &[]);
+            write_close(self.frames(), code, reason);
             self.phase = Phase::CloseSent;
         }
     }
@@ -122,7 +180,7 @@ impl Outbox {
     /// The peer's close frame came in: echo it if we have not sent ours, then end.
     pub fn close_received(&mut self, code: Option<u16>, reason: &[u8]) {
         if self.phase == Phase::Open {
-            write_close(&mut self.bytes, code, reason);
+            write_close(self.frames(), code, reason);
         }
         self.end();
     }
@@ -130,7 +188,7 @@ impl Outbox {
     /// The peer broke the protocol: say so and end.
     pub fn fail(&mut self, code: u16) {
         if self.phase == Phase::Open {
-            write_close(&mut self.bytes, Some(code), &[]);
+            write_close(self.frames(), Some(code), &[]);
         }
         self.end();
     }
@@ -144,5 +202,31 @@ impl Outbox {
     pub fn kill(&mut self) {
         self.phase = Phase::Dead;
         self.bytes = Vec::new();
+        self.pending = Vec::new();
+    }
+}
+
+/// Messages taken out of an outbox to be compressed.
+#[derive(Debug)]
+pub struct Uncompressed(Vec<Pending>);
+
+impl Uncompressed {
+    /// The frames to write.
+    pub fn compress(self, deflate: &mut Deflate) -> Vec<u8> {
+        let mut frames = Vec::new();
+        let mut payload = Vec::new();
+        for pending in self.0 {
+            match pending {
+                Pending::Frames(bytes) => frames.extend_from_slice(&bytes),
+                Pending::Message(opcode, message) => {
+                    payload.clear();
+                    let compressed = deflate.compress(&message, &mut payload);
+                    let payload = if compressed { &payload } else { &message };
+                    write_header(&mut frames, opcode, compressed, payload.len());
+                    frames.extend_from_slice(payload);
+                }
+            }
+        }
+        frames
     }
 }

@@ -66,7 +66,11 @@ impl Connection {
 
     /// Tells whom the connection is bound to that it is closed.
     pub(super) fn report_closed(self: &Arc<Self>, fault: Option<Fault>, batch: &mut Batch) {
-        match self.binding() {
+        self.report_closed_to(self.binding(), fault, batch);
+    }
+
+    pub(super) fn report_closed_to(self: &Arc<Self>, binding: Binding, fault: Option<Fault>, batch: &mut Batch) {
+        match binding {
             Binding::Session(cell) => {
                 let mut session = cell.lock(now());
                 session.channel_closed(self.handle, fault, batch);

@@ -57,7 +57,7 @@ module.exports = [
       await event(client, 'hello')
       const gone = event(socket, 'disconnect')
       client.disconnect()
-      await gone
+      assert.equal((await gone)[0], 'client namespace disconnect')
       const back = event(client, 'connect')
       client.connect()
       await back
