@@ -63,11 +63,16 @@ let flushScheduled = false
 const pausedPipes = new Set()
 
 let engine
+let fast
 let holds = 0
 
 /** The engine of this environment; its threads start with the first server that needs them. */
 function getEngine() {
-  if (engine === undefined) engine = new Engine(onWake, ioThreads())
+  if (engine === undefined) {
+    engine = new Engine(onWake, ioThreads())
+    fast = engine.fast()
+    module.exports.fast = fast
+  }
   return engine
 }
 
@@ -99,7 +104,7 @@ function onWake() {
   try {
     dispatch()
     do {
-      count = engine.drain(meta, contents)
+      count = fast.drain(meta, contents)
       cursor = 0
       more = count > 0
       dispatch()
@@ -199,6 +204,8 @@ function settleAgain() {
 module.exports = {
   Kind,
   getEngine,
+  /** The functions that run for every message, see src/node/fast.rs; set with the engine. */
+  fast,
   hold,
   release,
   drainNow,

@@ -3,9 +3,11 @@
 /** The packet types by their digits; 7 stands for what could not be decoded. */
 const TYPES = ['open', 'close', 'ping', 'pong', 'message', 'upgrade', 'noop']
 const NUMBERS = new Map(TYPES.map((type, number) => [type, number]))
+const MESSAGE = 4
 const NOT_A_PACKET = 7
 
 function packetType(packet) {
+  if (packet.type === 'message') return MESSAGE
   const number = NUMBERS.get(packet.type)
   if (number === undefined) throw new TypeError(`unknown packet type ${String(packet.type)}`)
   return number

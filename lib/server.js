@@ -14,6 +14,8 @@ const transports = require('./transports')
 const { WebTransport } = require('./transports/webtransport')
 const { NativeWebSocketServer, headerLines } = require('./websocket-server')
 
+const { emit } = EventEmitter.prototype
+
 const hasOwn = (object, key) => Object.prototype.hasOwnProperty.call(object, key)
 
 /** The `readyState` of a WebSocket whose connection is gone. */
@@ -61,6 +63,7 @@ class BaseServer extends EventEmitter {
       this.opts.perMessageDeflate = Object.assign({ threshold: 1024 }, opts.perMessageDeflate)
     }
     this._periods = undefined
+    this._listened = false
     this.init()
   }
 
@@ -219,6 +222,27 @@ class BaseServer extends EventEmitter {
     socket._registered = false
     if (this.clients[socket.id] === socket) delete this.clients[socket.id]
     this.clientsCount--
+  }
+
+  /** Whether somebody may listen to what every flush would emit. */
+  _hearsFlushes() {
+    return this._listened || this.emit !== emit
+  }
+
+  on(event, listener) {
+    super.on(event, listener)
+    if (event === 'flush' || event === 'drain') this._listened = true
+    return this
+  }
+
+  addListener(event, listener) {
+    return this.on(event, listener)
+  }
+
+  prependListener(event, listener) {
+    super.prependListener(event, listener)
+    if (event === 'flush' || event === 'drain') this._listened = true
+    return this
   }
 
   _emitError(req, code, context) {

@@ -17,6 +17,22 @@ const UNKNOWN_TYPE = 101
 /** The close reasons by their numbers in a CLOSED event; 1 is a transport error without a type. */
 const REASONS = ['transport error', 'transport error', 'transport close', 'parse error', 'ping timeout', 'forced close']
 
+const HEARS_PACKET_CREATE = 1
+const HEARS_FLUSH = 2
+const HEARS_DRAIN = 4
+const HEARS_DATA = 8
+const HEARS_MESSAGE = 16
+const HEARS = {
+  __proto__: null,
+  packetCreate: HEARS_PACKET_CREATE,
+  flush: HEARS_FLUSH,
+  drain: HEARS_DRAIN,
+  data: HEARS_DATA,
+  message: HEARS_MESSAGE,
+}
+
+const { emit } = EventEmitter.prototype
+
 /** Who listens to one of these sees every packet. */
 const VERBOSE_EVENTS = new Set(['packet', 'packetCreate', 'heartbeat'])
 
@@ -33,6 +49,7 @@ class Socket extends EventEmitter {
   constructor(id, server, transport, req, protocol) {
     super()
     this._readyState = 'opening'
+    this._listened = 0
     this.upgrading = false
     this.upgraded = false
     /** Packets that wait for the transport: `{ type, options, data }`. */
@@ -183,8 +200,8 @@ class Socket extends EventEmitter {
       this.emit('packet', packet)
       this._showOnTransport(packet)
     }
-    if (this.listenerCount('data') > 0) this.emit('data', data)
-    if (this.listenerCount('message') > 0) this.emit('message', data)
+    if (this._hears(HEARS_DATA)) this.emit('data', data)
+    if (this._hears(HEARS_MESSAGE)) this.emit('message', data)
   }
 
   _onOtherPacket(type, data) {
@@ -269,6 +286,7 @@ class Socket extends EventEmitter {
 
   on(event, listener) {
     super.on(event, listener)
+    this._listened |= HEARS[event]
     if (!this._verbose && VERBOSE_EVENTS.has(event)) this._listenToAll()
     return this
   }
@@ -279,8 +297,14 @@ class Socket extends EventEmitter {
 
   prependListener(event, listener) {
     super.prependListener(event, listener)
+    this._listened |= HEARS[event]
     if (!this._verbose && VERBOSE_EVENTS.has(event)) this._listenToAll()
     return this
+  }
+
+  /** Whether somebody may listen to an event of every message: spares the emitting where nobody does. */
+  _hears(bit) {
+    return (this._listened & bit) !== 0 || this.emit !== emit
   }
 
   _listenToAll() {
@@ -442,7 +466,7 @@ class Socket extends EventEmitter {
     options.compress = options.compress !== false
     const packet = { type, options }
     if (data) packet.data = data
-    if (this.listenerCount('packetCreate') > 0) this.emit('packetCreate', packet)
+    if (this._hears(HEARS_PACKET_CREATE)) this.emit('packetCreate', packet)
     this.writeBuffer.push(packet)
     if (typeof callback === 'function') this.packetsFn.push(callback)
     this.flush()
@@ -451,8 +475,10 @@ class Socket extends EventEmitter {
   /** Hands the waiting packets to the transport, if it can take them. */
   flush() {
     if (this._readyState === 'closed' || !this.transport.writable || this.writeBuffer.length === 0) return
-    this.emit('flush', this.writeBuffer)
-    this.server.emit('flush', this, this.writeBuffer)
+    const { server } = this
+    const serverHears = server._hearsFlushes()
+    if (this._hears(HEARS_FLUSH)) this.emit('flush', this.writeBuffer)
+    if (serverHears) server.emit('flush', this, this.writeBuffer)
     const packets = this.writeBuffer
     this.writeBuffer = []
     if (packets.length > 0 || this.packetsFn.length > 0) {
@@ -461,8 +487,8 @@ class Socket extends EventEmitter {
     // a listener may have emptied the buffer, or closed the transport
     if (packets.length > 0) this.transport.send(packets)
     else this.onDrain()
-    this.emit('drain')
-    this.server.emit('drain', this)
+    if (this._hears(HEARS_DRAIN)) this.emit('drain')
+    if (serverHears) server.emit('drain', this)
   }
 
   /** Whether callbacks wait for the current batch to be written. */

@@ -49,7 +49,7 @@ class NativeWebSocket extends EventEmitter {
 
   _sendFrame(parts, done) {
     if (this.readyState !== CONNECTING_STATES.OPEN) return fail(done, notOpen(this.readyState))
-    for (const part of parts) bridge.getEngine().connectionSendFrame(this._handle, part)
+    for (const part of parts) bridge.fast.sendFrame(this._handle, part)
     bridge.scheduleFlush()
     if (done) process.nextTick(done)
   }

@@ -10,7 +10,7 @@ const FLOWING = 0
 const CONGESTED = 1
 const CLOSED = 2
 
-/** The `mode` of `Engine.connectionSend`. */
+/** The `mode` of `send` in src/node/fast.rs. */
 const MODE_V3 = 1
 const MODE_TEXT_ONLY = 2
 const MODE_PLAIN = 4
@@ -54,7 +54,6 @@ class WebSocket extends Transport {
   }
 
   _sendNative(packets) {
-    const engine = bridge.getEngine()
     const handle = this.socket._handle
     const mode = (this.protocol === 3 ? MODE_V3 : 0) | (this.supportsBinary ? 0 : MODE_TEXT_ONLY)
     let status = FLOWING
@@ -63,9 +62,9 @@ class WebSocket extends Transport {
       const frame = this._preEncoded(packet)
       if (frame === undefined) {
         const plain = packet.options !== undefined && packet.options.compress === false ? MODE_PLAIN : 0
-        status = engine.connectionSend(handle, packetType(packet), content(packet.data), mode | plain)
+        status = bridge.fast.send(handle, packetType(packet), content(packet.data), mode | plain)
       } else {
-        for (const part of frame) status = engine.connectionSendFrame(handle, part)
+        for (const part of frame) status = bridge.fast.sendFrame(handle, part)
       }
     }
     if (status === CLOSED && this.socket.readyState !== this.socket.OPEN) {
@@ -77,7 +76,7 @@ class WebSocket extends Transport {
     this._awaited = owner !== null && owner._awaitsDrain()
     if (this._congested || this._awaited) {
       bridge.scheduleFlush()
-      engine.reportDrain(handle)
+      bridge.getEngine().reportDrain(handle)
     } else {
       bridge.markWritten(this)
     }

@@ -5,7 +5,7 @@ use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use napi::bindgen_prelude::{Array, Function, JsValue, Uint32Array, Unknown};
+use napi::bindgen_prelude::{Function, JsValue, Unknown};
 use napi::{Env, Error, Result, Status, sys};
 use napi_derive::napi;
 use slab::Slab;
@@ -19,9 +19,14 @@ use crate::session::{Timing, generate_id};
 /// See the module's documentation.
 #[napi]
 pub struct Engine {
+    state: Rc<State>,
+}
+
+/// What the engine's methods and its fast functions (see `super::fast`) share.
+pub struct State {
     pub(super) waker: Arc<Waker>,
     pub(super) queue: Arc<EventQueue>,
-    pub(super) io: Rc<RefCell<Vec<IoThread>>>,
+    io: RefCell<Vec<IoThread>>,
     next_io: Cell<usize>,
     pub(super) sessions: RefCell<Slab<Arc<SessionCell>>>,
     /// `None`: a channel that JavaScript drives.
@@ -50,17 +55,10 @@ impl Engine {
             .map(|index| IoThread::start(&format!("engine.io-{index}")))
             .collect::<std::io::Result<Vec<_>>>()
             .map_err(|error| Error::new(Status::GenericFailure, format!("cannot start an I/O thread: {error}")))?;
-        let io = Rc::new(RefCell::new(io));
-        // the environment's end: no thread may use the waker after it. Hooks run in reverse order, so
-        // this one before the waker's own.
-        env.add_env_cleanup_hook((waker.clone(), io.clone()), |(waker, io)| {
-            waker.close();
-            io.borrow_mut().clear();
-        })?;
-        Ok(Self {
+        let state = Rc::new(State {
             waker,
             queue,
-            io,
+            io: RefCell::new(io),
             next_io: Cell::new(0),
             sessions: RefCell::default(),
             connections: RefCell::default(),
@@ -71,58 +69,28 @@ impl Engine {
             taking: RefCell::default(),
             taken: Cell::new(0),
             last_batch: Cell::new(0),
-        })
+        });
+        // the environment's end: no thread may use the waker after it. Hooks run in reverse order, so
+        // this one before the waker's own.
+        env.add_env_cleanup_hook(state.clone(), |state| {
+            state.waker.close();
+            state.io.borrow_mut().clear();
+            state.sessions.borrow_mut().clear();
+            state.connections.borrow_mut().clear();
+        })?;
+        Ok(Self { state })
+    }
+
+    /// The functions that are called for every message, without the cost of methods.
+    #[napi]
+    pub fn fast(&self, env: Env) -> Result<Raw> {
+        super::fast::functions(env.raw(), &self.state).map(Raw)
     }
 
     /// Keeps the process alive, or stops doing so.
     #[napi]
     pub fn hold(&self, env: Env, hold: bool) {
         self.waker.hold(env.raw(), hold);
-    }
-
-    /// Takes events, at most as many as `meta` has room for (three numbers each: kind, target, arg).
-    /// `contents[i]` is set for those that have a content. Returns how many there were.
-    #[napi]
-    pub fn drain(&self, env: Env, mut meta: Uint32Array, contents: Array<'_>) -> Result<u32> {
-        let mut batch = self.taking.borrow_mut();
-        let mut position = self.taken.get();
-        if position >= batch.events.len() {
-            let emptied = std::mem::take(&mut *batch);
-            *batch = self.queue.take(emptied);
-            self.last_batch.set(batch.events.len());
-            position = 0;
-        }
-        // SAFETY: JavaScript is not running while this method is, so nothing else touches the array.
-        let meta = unsafe { meta.as_mut() };
-        let env = env.raw();
-        let contents = contents.raw();
-        let sessions_owing = self.connections.borrow();
-        let mut count = 0u32;
-        let mut released = Vec::new();
-        for (event, meta) in batch.events[position..].iter().zip(meta.chunks_exact_mut(3)) {
-            meta.copy_from_slice(&[event.kind as u32, event.target, event.arg]);
-            if let Some(content) = content_value(env, &batch, event)? {
-                // SAFETY: all three values belong to the running callback.
-                check(unsafe { sys::napi_set_element(env, contents, count, content) })?;
-            }
-            match event.kind {
-                Kind::Message if event.arg > 0 => settle(&sessions_owing, event.arg - 1, &batch, event),
-                Kind::ConnectionMessage => settle(&sessions_owing, event.target, &batch, event),
-                Kind::SessionReleased | Kind::ConnectionEnded => released.push((event.kind, event.target)),
-                _ => {}
-            }
-            count += 1;
-        }
-        drop(sessions_owing);
-        for (kind, target) in released {
-            if kind == Kind::SessionReleased {
-                self.sessions.borrow_mut().try_remove(target as usize);
-            } else {
-                self.connections.borrow_mut().try_remove(target as usize);
-            }
-        }
-        self.taken.set(position + count as usize);
-        Ok(count)
     }
 
     /// Has everything written that was handed over since the last call. A lone connection is written
@@ -174,8 +142,56 @@ impl Engine {
     pub fn drop_timing(&self, timing: u32) {
         self.timings.borrow_mut().try_remove(timing as usize);
     }
+}
 
-    // ---- for the other files of the binding --------------------------------------------------
+impl std::ops::Deref for Engine {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl State {
+    /// Takes events, at most as many as `meta` has room for (three numbers each: kind, target, arg).
+    /// `contents[i]` is set for those that have a content. Returns how many there were.
+    pub(super) fn drain(&self, env: sys::napi_env, meta: &mut [u32], contents: sys::napi_value) -> Result<u32> {
+        let mut batch = self.taking.borrow_mut();
+        let mut position = self.taken.get();
+        if position >= batch.events.len() {
+            let emptied = std::mem::take(&mut *batch);
+            *batch = self.queue.take(emptied);
+            self.last_batch.set(batch.events.len());
+            position = 0;
+        }
+        let connections = self.connections.borrow();
+        let mut count = 0u32;
+        let mut released = Vec::new();
+        for (event, meta) in batch.events[position..].iter().zip(meta.chunks_exact_mut(3)) {
+            meta.copy_from_slice(&[event.kind as u32, event.target, event.arg]);
+            if let Some(content) = content_value(env, &batch, event)? {
+                // SAFETY: all three values belong to the running callback.
+                check(unsafe { sys::napi_set_element(env, contents, count, content) })?;
+            }
+            match event.kind {
+                Kind::Message if event.arg > 0 => settle(&connections, event.arg - 1, &batch, event),
+                Kind::ConnectionMessage => settle(&connections, event.target, &batch, event),
+                Kind::SessionReleased | Kind::ConnectionEnded => released.push((event.kind, event.target)),
+                _ => {}
+            }
+            count += 1;
+        }
+        drop(connections);
+        for (kind, target) in released {
+            if kind == Kind::SessionReleased {
+                self.sessions.borrow_mut().try_remove(target as usize);
+            } else {
+                self.connections.borrow_mut().try_remove(target as usize);
+            }
+        }
+        self.taken.set(position + count as usize);
+        Ok(count)
+    }
 
     pub(super) fn session(&self, session: u32) -> Option<Arc<SessionCell>> {
         self.sessions.borrow().get(session as usize).cloned()

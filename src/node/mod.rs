@@ -6,6 +6,7 @@
 
 mod deflate;
 mod engine;
+mod fast;
 mod listen;
 mod pipe;
 mod polling;

@@ -4,11 +4,9 @@ use napi::bindgen_prelude::{Unknown, Uint8Array};
 use napi::{Env, Error, Result, Status};
 use napi_derive::napi;
 
-use super::engine::{Engine, raw};
+use super::engine::{Engine, State, raw};
 use super::values::{Content, with_content};
-use crate::protocol::PacketType;
 use crate::server::{Accepted, Binding, Command, Connection, Outbox};
-use crate::session::Revision;
 use super::deflate::{DeflateOptions, DeflateTerms};
 use crate::websocket::{Decoder, HandshakeError, Limits, OpCode, UpgradeRequest, check as check_upgrade};
 
@@ -126,39 +124,6 @@ impl Engine {
         self.queue.push(crate::server::Kind::ConnectionEnded, channel, 0);
     }
 
-    /// Sends one packet by a connection, with the next flush. `mode`: 1 for protocol 3, plus 2 for
-    /// clients that take text only, plus 4 for what is not to be compressed. Returns 0, or 1 if the peer is slow, or 2 if the connection is closed.
-    #[napi]
-    pub fn connection_send(&self, env: Env, connection: u32, kind: u32, data: Unknown<'_>, mode: u32) -> Result<u32> {
-        let Some(kind) = u8::try_from(kind).ok().and_then(PacketType::from_number) else {
-            return Err(Error::new(Status::InvalidArg, "unknown packet type"));
-        };
-        let connections = self.connections.borrow();
-        let Some(Some(connection)) = connections.get(connection as usize) else { return Ok(2) };
-        let revision = if mode & 1 == 1 { Revision::V3 } else { Revision::V4 };
-        with_content(env.raw(), raw(&data), |content| {
-            self.enqueue(connection, |outbox| match content {
-                Content::None => outbox.message(OpCode::Text, &[kind.digit()], &[]),
-                Content::Text(text) if mode & 4 == 4 => outbox.plain_message(OpCode::Text, &[kind.digit()], text),
-                Content::Text(text) => outbox.message(OpCode::Text, &[kind.digit()], text),
-                Content::Binary(bytes) => outbox.binary(kind, bytes, revision, mode & 2 == 2),
-            })
-        })
-    }
-
-    /// Sends bytes that are a complete frame already.
-    #[napi]
-    pub fn connection_send_frame(&self, env: Env, connection: u32, frame: Unknown<'_>) -> Result<u32> {
-        let connections = self.connections.borrow();
-        let Some(Some(connection)) = connections.get(connection as usize) else { return Ok(2) };
-        with_content(env.raw(), raw(&frame), |content| {
-            self.enqueue(connection, |outbox| match content {
-                Content::None => {}
-                Content::Text(bytes) | Content::Binary(bytes) => outbox.frame(bytes),
-            })
-        })
-    }
-
     /// Sends a message as it is, without a packet type: for peers that speak plain WebSocket.
     #[napi]
     pub fn connection_send_message(&self, env: Env, connection: u32, data: Unknown<'_>) -> Result<u32> {
@@ -219,7 +184,7 @@ impl Engine {
     }
 }
 
-impl Engine {
+impl State {
     pub(super) fn new_connection(
         &self,
         max_payload: f64,
