@@ -48,6 +48,9 @@ let dispatching = false
 /** Whether the rest waits for the event loop's next turn. */
 let deferred = false
 let turnStart = 0
+
+/** The number of events of the current wake-up. */
+let dispatched = 0
 let lastEnd = 0
 
 /** By their numbers. */
@@ -97,6 +100,7 @@ function release() {
 function onWake() {
   if (dispatching || deferred) return
   const start = performance.now()
+  dispatched = 0
   // a wake-up that follows at once belongs to the same turn: Node makes many calls in a row
   if (start - lastEnd > 0.2) turnStart = start
   dispatching = true
@@ -107,6 +111,7 @@ function onWake() {
       count = fast.drain(meta, contents)
       cursor = 0
       more = count > 0
+      dispatched += count
       dispatch()
     } while (more && performance.now() - turnStart < MAX_TURN)
   } finally {
@@ -117,6 +122,7 @@ function onWake() {
       setImmediate(resume)
     }
     settle()
+    dispatched = 0
     lastEnd = performance.now()
   }
 }
@@ -186,7 +192,8 @@ function settle() {
       written = list.slice(next).concat(written)
       setImmediate(scheduleFlush)
     }
-    engine.flush()
+    // a lone answer on an idle engine is written here and now
+    engine.flush(dispatched === 1)
     // written to again meanwhile: after I/O had its turn
     if (flushScheduled) {
       flushScheduled = false

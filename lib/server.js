@@ -359,7 +359,7 @@ class Server extends BaseServer {
       const headers = {}
       const isInitial = !req._query.sid
       const extra = req[kResponseHeaders]
-      delete req[kResponseHeaders]
+      if (extra !== undefined) req[kResponseHeaders] = undefined
       if (isInitial) this.emit('initial_headers', headers, req)
       this.emit('headers', headers, req)
       lines.push(...headerLines(Object.assign({}, extra, headers)))
@@ -412,11 +412,11 @@ class Server extends BaseServer {
 
   /** Serves an upgrade request; `head` is what came after it. */
   handleUpgrade(req, socket, head) {
-    const onEarlyError = () => debug('connection lost before the upgrade was complete')
     socket.on('error', onEarlyError)
     const refuse = (code, context) => abortUpgrade(socket, code, BaseServer.errorMessages, context)
     if (!this._prepared(req)) return refuse(BaseServer.errors.BAD_REQUEST)
-    const res = new UpgradeResponse(req, socket)
+    const hooked = this.middlewares.length > 0 || this._applyMiddlewares !== BaseServer.prototype._applyMiddlewares
+    const res = hooked ? new UpgradeResponse(req, socket) : undefined
     const callback = (code, context) => {
       if (code !== undefined) {
         try {
@@ -426,9 +426,11 @@ class Server extends BaseServer {
         }
         return
       }
-      req[kResponseHeaders] = res.headers
-      // express-session and others write their headers now
-      res.writeHead()
+      if (hooked) {
+        req[kResponseHeaders] = res.headers
+        // express-session and others write their headers now
+        res.writeHead()
+      }
       try {
         this.ws.handleUpgrade(req, socket, head, (websocket) => {
           socket.removeListener('error', onEarlyError)
@@ -532,6 +534,10 @@ function refuseLate(websocket, socket) {
   if (typeof websocket._refuse === 'function') return websocket._refuse()
   websocket.close()
   socket.end()
+}
+
+function onEarlyError() {
+  debug('connection lost before the upgrade was complete')
 }
 
 function revisionOf(req) {

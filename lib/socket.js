@@ -68,6 +68,8 @@ class Socket extends EventEmitter {
     this._probe = null
     this._registered = false
     this._verbose = false
+    /** The engine has ended the session. */
+    this._over = false
     this._channel = -1
     this._handle = -1
     this.transport = transport
@@ -87,23 +89,21 @@ class Socket extends EventEmitter {
   }
 
   _open(transport) {
-    const options = {
-      timing: this.server._timing(),
-      protocol: this.protocol,
-      supportsBinary: transport.supportsBinary,
-    }
+    const engine = bridge.getEngine()
+    let connection = -1
+    let jsonp
+    let listener = -1
     if (isNativeWebSocket(transport)) {
-      options.connection = transport.socket._handle
+      connection = transport.socket._handle
     } else if (transport instanceof Polling) {
-      if (transport.jsonpIndex !== undefined) options.jsonp = transport.jsonpIndex
-      if (this.request && this.request._listener !== undefined) {
-        options.listener = this.request._listener
-        options.sid = String(this.id)
-      }
+      jsonp = transport.jsonpIndex
+      if (this.request && this.request._listener !== undefined) listener = this.request._listener
     } else {
-      options.connection = this._channel = bridge.getEngine().openChannel()
+      connection = this._channel = engine.openChannel()
     }
-    const handle = bridge.getEngine().openSession(options)
+    const sid = listener === -1 ? undefined : String(this.id)
+    const { protocol } = this
+    const handle = engine.openSession(this.server._timing(), protocol, connection, transport.supportsBinary, jsonp, listener, sid)
     bridge.sessions[handle] = this
     bridge.hold()
     if (isNativeWebSocket(transport)) transport.socket._start()
@@ -278,6 +278,7 @@ class Socket extends EventEmitter {
     if (code === 0) description = transportError(message)
     else if (code === 1) description = new Error(message)
     const { transport } = this
+    this._over = true
     this.onClose(REASONS[code], description)
     if (code === 0 && transport.listenerCount('error') > 0) transport.emit('error', description)
   }
@@ -340,7 +341,7 @@ class Socket extends EventEmitter {
     const { transport } = this
     if (isNative(transport)) {
       // the engine has closed it, or does so at its own time
-      if (transport instanceof WebSocket) transport.socket.close()
+      if (transport instanceof WebSocket) transport.socket._closing(this._over)
       transport.writable = false
       transport.readyState = 'closed'
       if (transport.listenerCount('close') > 0) transport.emit('close')
@@ -554,7 +555,7 @@ class Socket extends EventEmitter {
     this.packetsFn = []
     this.sentCallbackFn = []
     const engine = bridge.getEngine()
-    this._apply(engine.fail(this._handle, reason, description && description.message))
+    if (!this._over) this._apply(engine.fail(this._handle, reason, description && description.message))
     if (bridge.sessions[this._handle] === this) {
       bridge.sessions[this._handle] = undefined
       engine.releaseSession(this._handle)

@@ -49,8 +49,10 @@ class NativeWebSocketServer extends EventEmitter {
     if (this.closed) return refuse(socket, 503, STATUS_CODES[503])
     if (!socket.readable || !socket.writable) return socket.destroy()
 
+    // the bare value where nothing else was negotiated
+    const accept = typeof checked === 'string' ? checked : checked.accept
     const lines = ['HTTP/1.1 101 Switching Protocols', 'Upgrade: websocket', 'Connection: Upgrade']
-    lines.push(`Sec-WebSocket-Accept: ${checked.accept}`)
+    lines.push(`Sec-WebSocket-Accept: ${accept}`)
     if (checked.protocol != null) lines.push(`Sec-WebSocket-Protocol: ${checked.protocol}`)
     const { deflate } = checked
     if (deflate != null) {
@@ -103,7 +105,6 @@ function deflateOptions(options) {
 function connect(socket, head, lines, terms) {
   if (typeof socket._accept === 'function') return socket._accept(lines, terms)
   if (socket.timeout !== undefined && typeof socket.setTimeout === 'function') socket.setTimeout(0)
-  if (typeof socket.setNoDelay === 'function') socket.setNoDelay()
   const response = Buffer.from(lines.concat('\r\n').join('\r\n'), 'latin1')
   return canTakeOver(socket) ? takeOver(socket, head, response, terms) : pump(socket, head, response, terms)
 }
@@ -137,7 +138,7 @@ function takeOver(socket, head, response, terms) {
   void socket.localAddress
   let connection
   try {
-    connection = bridge.getEngine().adopt(handle.fd, response, early, terms.maxPayload, terms.deflate)
+    connection = bridge.getEngine().adopt(handle.fd, isPipe(handle), response, early, terms.maxPayload, terms.deflate)
   } catch (error) {
     // no descriptor to be had: bytes go through JavaScript
     return pump(socket, early, response, terms)
@@ -156,7 +157,13 @@ function readEarly(socket, head) {
   return chunks.length === 0 ? EMPTY : Buffer.concat(chunks)
 }
 
+/** A UNIX socket's handle. */
+function isPipe(handle) {
+  return handle.constructor.name === 'Pipe'
+}
+
 function pump(socket, head, response, terms) {
+  if (typeof socket.setNoDelay === 'function') socket.setNoDelay()
   socket.write(response)
   const websocket = new NativeWebSocket(bridge.getEngine().openPipe(terms.maxPayload, terms.deflate), socket)
   websocket._pump = new Pump(websocket, socket)

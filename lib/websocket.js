@@ -59,6 +59,14 @@ class NativeWebSocket extends EventEmitter {
     this._close(code, reason, false)
   }
 
+  /** The session on this connection is over; `told`: the engine knows, and closes the connection itself. */
+  _closing(told) {
+    if (!told) return this.close()
+    if (this.readyState !== CONNECTING_STATES.OPEN) return
+    this.readyState = CONNECTING_STATES.CLOSING
+    if (this._pump !== null) this._pump.expectEnd()
+  }
+
   /** Closes without waiting for the peer's part of the closing handshake. */
   _refuse() {
     this._close(undefined, undefined, true)

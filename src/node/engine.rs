@@ -14,7 +14,7 @@ use super::values::{Raw, content_value, updates_value};
 use super::wake::{Waker, check};
 use crate::http::{Listener, Requests};
 use crate::server::{Batch, Connection, EventQueue, IoThread, Kind, SessionCell, Updates};
-use crate::session::{Timing, generate_id};
+use crate::session::{IdGenerator, Timing};
 
 /// See the module's documentation.
 #[napi]
@@ -39,8 +39,7 @@ pub struct State {
     /// The batch that JavaScript is taking, and how far it has come.
     taking: RefCell<Batch>,
     taken: Cell<usize>,
-    /// How many events the last batch had: tells an idle engine from a busy one.
-    last_batch: Cell<usize>,
+    ids: RefCell<IdGenerator>,
 }
 
 #[napi]
@@ -68,7 +67,7 @@ impl Engine {
             dirty: RefCell::default(),
             taking: RefCell::default(),
             taken: Cell::new(0),
-            last_batch: Cell::new(0),
+            ids: RefCell::default(),
         });
         // the environment's end: no thread may use the waker after it. Hooks run in reverse order, so
         // this one before the waker's own.
@@ -93,12 +92,12 @@ impl Engine {
         self.waker.hold(env.raw(), hold);
     }
 
-    /// Has everything written that was handed over since the last call. A lone connection is written
-    /// to here and now while the engine is otherwise idle: that saves the message a change of thread.
+    /// Has everything written that was handed over since the last call. With `here`, a lone connection
+    /// is written to by this thread: that saves the message a change of thread on an idle engine.
     #[napi]
-    pub fn flush(&self) {
+    pub fn flush(&self, here: bool) {
         let mut dirty = self.dirty.borrow_mut();
-        if dirty.len() == 1 && self.last_batch.get() <= 1 && !dirty[0].compresses() {
+        if here && dirty.len() == 1 && !dirty[0].compresses() {
             if let Some(connection) = dirty.pop() {
                 connection.flush();
             }
@@ -119,7 +118,7 @@ impl Engine {
     /// A session id: 20 characters of `[A-Za-z0-9_-]`.
     #[napi]
     pub fn generate_id(&self) -> Result<String> {
-        generate_id().map_err(|error| Error::new(Status::GenericFailure, format!("no random bytes: {error}")))
+        self.ids.borrow_mut().next_id().map_err(|error| Error::new(Status::GenericFailure, format!("no random bytes: {error}")))
     }
 
     /// The periods of a server, in ms. Returns the number to name them by.
@@ -161,7 +160,6 @@ impl State {
         if position >= batch.events.len() {
             let emptied = std::mem::take(&mut *batch);
             *batch = self.queue.take(emptied);
-            self.last_batch.set(batch.events.len());
             position = 0;
         }
         let connections = self.connections.borrow();

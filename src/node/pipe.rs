@@ -1,6 +1,6 @@
 //! Connections whose bytes JavaScript carries: TLS sockets and any other Duplex.
 
-use napi::bindgen_prelude::{Buffer, Uint8Array};
+use napi::bindgen_prelude::Buffer;
 use napi::Result;
 use napi_derive::napi;
 
@@ -30,7 +30,7 @@ impl Engine {
 
     /// Bytes came in. What they bring about is queued; drain next.
     #[napi]
-    pub fn pipe_input(&self, connection: u32, bytes: Uint8Array) {
+    pub fn pipe_input(&self, connection: u32, bytes: &[u8]) {
         if let Some(connection) = self.connection(connection) {
             connection.input(&mut bytes.to_vec());
         }

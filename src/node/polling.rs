@@ -11,36 +11,32 @@ use crate::protocol::PacketType;
 use crate::server::{Binding, Kind, NewSession, PollEncoding, SessionCell, now};
 use crate::session::{Fault, OutPacket, Reason, Revision, Session, Start};
 
-/// What JavaScript knows of a new session.
-#[napi(object)]
-pub struct SessionOptions {
-    /// See `Engine.timing`.
-    pub timing: u32,
-    /// The protocol revision, 3 or 4.
-    pub protocol: u32,
-    /// The connection of a session that starts on a channel.
-    pub connection: Option<u32>,
-    /// Whether the client takes binary frames and payloads.
-    pub supports_binary: bool,
-    /// The callback's index of a JSONP session.
-    pub jsonp: Option<String>,
-    /// The listener that serves the session's polls.
-    pub listener: Option<u32>,
-    /// The id under which that listener finds it.
-    pub sid: Option<String>,
-}
-
 #[napi]
 impl Engine {
     /// Opens a session. Its open packet is the caller's to send.
+    ///
+    /// `timing`: see `Engine.timing`; `connection`: that of a session that starts on a channel, else -1;
+    /// `supports_binary`: the client takes binary frames and payloads; `jsonp`: the callback's index of a
+    /// JSONP session; `listener`: the one that serves the session's polls, which finds it by `sid`, else -1.
     #[napi]
-    pub fn open_session(&self, options: SessionOptions) -> Result<u32> {
-        let revision = if options.protocol == 3 { Revision::V3 } else { Revision::V4 };
-        let timing = self.timings.borrow().get(options.timing as usize).cloned();
+    #[allow(clippy::too_many_arguments)]
+    pub fn open_session(
+        &self,
+        timing: u32,
+        protocol: u32,
+        connection: i32,
+        supports_binary: bool,
+        jsonp: Option<String>,
+        listener: i32,
+        sid: Option<String>,
+    ) -> Result<u32> {
+        let revision = if protocol == 3 { Revision::V3 } else { Revision::V4 };
+        let timing = self.timings.borrow().get(timing as usize).cloned();
         let timing = timing.ok_or_else(|| Error::new(Status::InvalidArg, "unknown timing"))?;
-        let start = options.connection.map_or(Start::Polling, Start::Channel);
-        let transport = options.connection.and_then(|connection| self.connection(connection));
-        let listener = options.listener.and_then(|listener| self.listeners.borrow().get(listener as usize).cloned());
+        let connection = u32::try_from(connection).ok();
+        let start = connection.map_or(Start::Polling, Start::Channel);
+        let transport = connection.and_then(|connection| self.connection(connection));
+        let listener = usize::try_from(listener).ok().and_then(|id| self.listeners.borrow().get(id).cloned());
         let commands = match &transport {
             Some(connection) => connection.commands().clone(),
             None => self.next_commands()?,
@@ -52,10 +48,10 @@ impl Engine {
             NewSession {
                 handle,
                 machine: Session::new(now(), revision, timing, start),
-                encoding: PollEncoding { revision, binary: options.supports_binary, jsonp: options.jsonp },
-                base64: !options.supports_binary,
+                encoding: PollEncoding { revision, binary: supports_binary, jsonp },
+                base64: !supports_binary,
                 transport,
-                listed: listener.map(|listener| listener.registry.clone()).zip(options.sid),
+                listed: listener.map(|listener| listener.registry.clone()).zip(sid),
             },
             self.queue.clone(),
             commands,

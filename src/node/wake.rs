@@ -105,6 +105,7 @@ unsafe extern "C" fn call(env: sys::napi_env, callback: sys::napi_value, _contex
 }
 
 /// A status as a result.
+#[inline]
 pub fn check(status: sys::napi_status) -> Result<()> {
     if status == sys::Status::napi_ok {
         Ok(())

@@ -1,6 +1,6 @@
 //! WebSocket connections: taking sockets over, sending, closing.
 
-use napi::bindgen_prelude::{Unknown, Uint8Array};
+use napi::bindgen_prelude::{Either, Unknown};
 use napi::{Env, Error, Result, Status};
 use napi_derive::napi;
 
@@ -28,7 +28,8 @@ pub struct UpgradeCheck {
 
 #[napi]
 impl Engine {
-    /// Checks the WebSocket part of an upgrade request. `extensions` is looked at only with `deflate`.
+    /// Checks the WebSocket part of an upgrade request. `extensions` is looked at only with `deflate`. Gives
+    /// the value of `Sec-WebSocket-Accept` if there is nothing more to say.
     #[napi]
     #[allow(clippy::too_many_arguments)]
     pub fn check_upgrade(
@@ -40,7 +41,7 @@ impl Engine {
         protocol: Option<String>,
         extensions: Option<String>,
         deflate: Option<DeflateOptions>,
-    ) -> UpgradeCheck {
+    ) -> Either<String, UpgradeCheck> {
         let request = UpgradeRequest {
             method: &method,
             upgrade: upgrade.as_deref(),
@@ -50,25 +51,34 @@ impl Engine {
         };
         let accepted = match check_upgrade(&request) {
             Ok(accepted) => accepted,
-            Err(error) => return refusal(error),
+            Err(error) => return Either::B(refusal(error)),
         };
         let deflate = match deflate.zip(extensions).map(|(options, offers)| options.negotiate(&offers)).transpose() {
             Ok(terms) => terms.flatten(),
-            Err(error) => return refusal(error),
+            Err(error) => return Either::B(refusal(error)),
         };
-        UpgradeCheck { accept: Some(accepted.accept), protocol: accepted.protocol, deflate, ..Default::default() }
+        if accepted.protocol.is_none() && deflate.is_none() {
+            return Either::A(accepted.accept);
+        }
+        Either::B(UpgradeCheck {
+            accept: Some(accepted.accept),
+            protocol: accepted.protocol,
+            deflate,
+            ..Default::default()
+        })
     }
 
     /// Takes over the TCP or UNIX connection behind a descriptor, of which the caller keeps its own
-    /// copy: writes `response` and goes on with `early`, the bytes that Node has read already.
+    /// copy, non-blocking as libuv made it: writes `response` and goes on with `early`, the bytes that Node has read already.
     /// Returns the connection's number.
     #[napi]
     #[cfg(unix)]
     pub fn adopt(
         &self,
         fd: i32,
-        response: Uint8Array,
-        early: Uint8Array,
+        unix: bool,
+        response: &[u8],
+        early: &[u8],
         max_payload: f64,
         deflate: Option<DeflateTerms>,
     ) -> Result<u32> {
@@ -81,13 +91,10 @@ impl Engine {
             }
             OwnedFd::from_raw_fd(fd)
         };
-        let unix = {
-            let socket = socket2::SockRef::from(&socket);
-            socket.set_nonblocking(true).map_err(|error| Error::new(Status::GenericFailure, error.to_string()))?;
-            let _ = socket.set_tcp_nodelay(true);
-            socket.local_addr().is_ok_and(|address| address.is_unix())
-        };
-        let written = write_now(&socket, &response);
+        if !unix {
+            let _ = socket2::SockRef::from(&socket).set_tcp_nodelay(true);
+        }
+        let written = write_now(&socket, response);
         let connection = self.new_connection(max_payload, deflate)?;
         if written < response.len() {
             connection.outbox().frame(&response[written..]);
@@ -104,8 +111,9 @@ impl Engine {
     pub fn adopt(
         &self,
         _fd: i32,
-        _response: Uint8Array,
-        _early: Uint8Array,
+        _unix: bool,
+        _response: &[u8],
+        _early: &[u8],
         _max_payload: f64,
         _deflate: Option<DeflateTerms>,
     ) -> Result<u32> {

@@ -12,7 +12,7 @@ mod timing;
 mod upgrade;
 
 pub use close::{Fault, Reason};
-pub use id::generate_id;
+pub use id::IdGenerator;
 pub use machine::{Action, Delivery, Session, Start};
 pub use timing::{Millis, Timing};
 
