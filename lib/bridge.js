@@ -150,7 +150,10 @@ function dispatch() {
 function deliver(kind, target, arg, content) {
   if (kind <= Kind.CLOSE_CHANNEL) {
     const session = sessions[target]
-    if (session !== undefined) session._onEvent(kind, arg, content)
+    if (session === undefined) return
+    // packets before the end are seen to first, by listeners that put them off to the next tick, too
+    if (kind === Kind.CLOSED) process.nextTick(closeSession, session, arg, content)
+    else session._onEvent(kind, arg, content)
   } else if (kind <= Kind.PIPE_READY) {
     const connection = connections[target]
     if (connection !== undefined) connection._onEvent(kind, arg, content)
@@ -162,6 +165,10 @@ function deliver(kind, target, arg, content) {
   } else {
     listeners[arg]._onRequest(target, content, kind === Kind.UPGRADE_REQUEST)
   }
+}
+
+function closeSession(session, reason, message) {
+  session._onEvent(Kind.CLOSED, reason, message)
 }
 
 /** A transport was written to: at the end of the tick it goes out and the transport may go on. */

@@ -47,13 +47,19 @@ class Transport extends EventEmitter {
     super.on(event, listener)
     const owner = this[kOwner]
     // packets of the engine's own transports are shown only to those who listen
-    if (event === 'packet' && owner) owner._listenToAll()
+    if (event === 'packet') {
+      if (owner) owner._listenToAll()
+      else this._receiveAlone()
+    }
     return this
   }
 
   addListener(event, listener) {
     return this.on(event, listener)
   }
+
+  /** Packets go to listeners: there is no session yet that they could be for. */
+  _receiveAlone() {}
 
   /** From now on errors are nobody's concern. */
   discard() {

@@ -24,6 +24,8 @@ class NativeWebSocket extends EventEmitter {
     this._socket = socket
     this._transport = null
     this._pump = null
+    /** Messages come here, and not to a session. */
+    this._owned = false
     this.readyState = CONNECTING_STATES.OPEN
     bridge.connections[handle] = this
     bridge.hold()
@@ -88,6 +90,24 @@ class NativeWebSocket extends EventEmitter {
     bridge.getEngine().terminateConnection(this._handle)
   }
 
+  on(event, listener) {
+    super.on(event, listener)
+    if (event === 'message' && this._transport === null) this._own()
+    return this
+  }
+
+  addListener(event, listener) {
+    return this.on(event, listener)
+  }
+
+  /** No session has the connection, and somebody wants its messages. */
+  _own() {
+    if (this._owned || this._handle === -1) return
+    this._owned = true
+    bridge.getEngine().bindToOwner(this._handle)
+    this._start()
+  }
+
   /** The connection has got whom its messages are for: it is read from now on. */
   _start() {
     if (this._pump !== null) this._pump.start()
@@ -102,15 +122,28 @@ class NativeWebSocket extends EventEmitter {
         if (this._pump !== null) this._pump.write()
         break
       case Kind.CONNECTION_MESSAGE:
-        this.emit('message', typeof content === 'string' ? Buffer.from(content) : content || Buffer.alloc(0), typeof content === 'object')
+        this._onMessage(content)
         break
       case Kind.CONNECTION_CLOSED:
         this.readyState = CONNECTING_STATES.CLOSING
-        if (arg === 1 && this.listenerCount('error') > 0) this.emit('error', new Error(content))
+        if (arg === 1) this._onFault(content)
         break
       case Kind.CONNECTION_ENDED:
         this._ended()
     }
+  }
+
+  /** A message of a connection that no session had when it came. */
+  _onMessage(content = '') {
+    if (this._transport !== null) this._transport.onData(content)
+    if (this.listenerCount('message') === 0) return
+    const isBinary = typeof content !== 'string'
+    this.emit('message', isBinary ? content : Buffer.from(content), isBinary)
+  }
+
+  _onFault(message) {
+    if (this._transport !== null && this._transport._isAlone()) this._transport.onError(message)
+    if (this.listenerCount('error') > 0) this.emit('error', new Error(message))
   }
 
   _ended() {
@@ -119,6 +152,7 @@ class NativeWebSocket extends EventEmitter {
     this.readyState = CONNECTING_STATES.CLOSED
     bridge.release()
     if (typeof this._socket.destroy === 'function') this._socket.destroy()
+    if (this._transport !== null && this._transport._isAlone()) this._transport.onClose()
     this.emit('close', 1006, Buffer.alloc(0))
   }
 }

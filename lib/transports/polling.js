@@ -37,25 +37,24 @@ class Polling extends Transport {
     const res = req.res
     // the first request lives as long as the session; its response must not
     req.res = null
-    if (req.method === 'GET') this._onPoll(req, res)
-    else if (req.method === 'POST') this._onPost(req, res)
+    if (req.method === 'GET') this.onPollRequest(req, res)
+    else if (req.method === 'POST') this.onDataRequest(req, res)
     else res.writeHead(500).end()
   }
 
   // ---- polls ---------------------------------------------------------------------------------
 
-  _onPoll(req, res) {
+  /** The client waits for packets. */
+  onPollRequest(req, res) {
+    if (this.req) {
+      debug('request overlap')
+      this.onError('overlap from client')
+      res.writeHead(400).end()
+      return
+    }
     const owner = this[kOwner]
     if (owner === null) return this._onPollUnbound(req, res)
     const poll = (this._poll + 1) >>> 0
-    if (this.req) {
-      debug('request overlap')
-      this._rejected = res
-      owner._apply(bridge.getEngine().poll(owner._handle, poll, false))
-      this._rejected = undefined
-      if (!res.headersSent) res.writeHead(400).end()
-      return
-    }
     this._setPoll(req, res)
     this._poll = poll
     const more = owner.writeBuffer.length > 0
@@ -124,7 +123,12 @@ class Polling extends Transport {
   }
 
   _answer(payload) {
-    this.doWrite(payload, { compress: this._compress }, () => {
+    this.write(payload, { compress: this._compress })
+  }
+
+  /** Answers the pending poll with a payload. */
+  write(data, options) {
+    this.doWrite(data, options, () => {
       this._endPoll()
       this._written()
     })
@@ -190,7 +194,8 @@ class Polling extends Transport {
 
   // ---- POSTs ---------------------------------------------------------------------------------
 
-  _onPost(req, res) {
+  /** The client sends packets. */
+  onDataRequest(req, res) {
     const owner = this[kOwner]
     if (owner === null) return this._onPostUnbound(req, res)
     const engine = bridge.getEngine()
@@ -283,11 +288,6 @@ class Polling extends Transport {
   // ---- without a session: a subclass of Server moves packets between transports itself -----------
 
   _onPollUnbound(req, res) {
-    if (this.req) {
-      this.onError('overlap from client')
-      res.writeHead(400).end()
-      return
-    }
     this._setPoll(req, res)
     this.writable = true
     this.emit('ready')

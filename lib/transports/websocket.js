@@ -47,6 +47,15 @@ class WebSocket extends Transport {
     return this.socket instanceof NativeWebSocket
   }
 
+  /** Whether no session has the transport: a subclass of Server moves its packets itself. */
+  _isAlone() {
+    return this[kOwner] === null && this.readyState !== 'closed'
+  }
+
+  _receiveAlone() {
+    if (this._isNative()) this.socket._own()
+  }
+
   send(packets) {
     this.writable = false
     if (this._isNative()) this._sendNative(packets)

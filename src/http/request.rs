@@ -1,11 +1,11 @@
 //! Requests that the owner answers.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::upgrade::OnUpgrade;
-use slab::Slab;
 use tokio::sync::oneshot;
 
 use super::listener::OpenConnection;
@@ -46,25 +46,36 @@ pub struct Asked {
     pub body: Vec<u8>,
 }
 
-/// All requests that wait, across the listeners of one owner.
+/// All requests that wait, across the listeners of one owner. Numbers are not used again soon: the news
+/// that a client went away may cross its request's verdict.
 #[derive(Debug, Default)]
 pub struct Requests {
-    waiting: Mutex<Slab<Asked>>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    asked: HashMap<u32, Asked>,
+    last: u32,
 }
 
 impl Requests {
     pub fn add(&self, asked: Asked) -> u32 {
-        self.lock().insert(asked) as u32
+        let mut waiting = self.lock();
+        waiting.last = waiting.last.wrapping_add(1);
+        let number = waiting.last;
+        waiting.asked.insert(number, asked);
+        number
     }
 
     /// Takes the body of a request.
     pub fn take_body(&self, request: u32) -> Vec<u8> {
-        self.lock().get_mut(request as usize).map(|asked| std::mem::take(&mut asked.body)).unwrap_or_default()
+        self.lock().asked.get_mut(&request).map(|asked| std::mem::take(&mut asked.body)).unwrap_or_default()
     }
 
     /// Tells the verdict. The second of two counts for nothing, nor one that comes too late.
     pub fn decide(&self, request: u32, verdict: Verdict) {
-        let asked = self.lock().try_remove(request as usize);
+        let asked = self.lock().asked.remove(&request);
         let undelivered = match asked {
             Some(asked) => asked.verdict.send(verdict).err(),
             None => Some(verdict),
@@ -74,7 +85,7 @@ impl Requests {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Slab<Asked>> {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

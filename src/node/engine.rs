@@ -39,6 +39,8 @@ pub struct State {
     /// The batch that JavaScript is taking, and how far it has come.
     taking: RefCell<Batch>,
     taken: Cell<usize>,
+    /// Numbers whose last event has been taken.
+    released: RefCell<Vec<(Kind, u32)>>,
     ids: RefCell<IdGenerator>,
 }
 
@@ -67,6 +69,7 @@ impl Engine {
             dirty: RefCell::default(),
             taking: RefCell::default(),
             taken: Cell::new(0),
+            released: RefCell::default(),
             ids: RefCell::default(),
         });
         // the environment's end: no thread may use the waker after it. Hooks run in reverse order, so
@@ -155,6 +158,14 @@ impl State {
     /// Takes events, at most as many as `meta` has room for (three numbers each: kind, target, arg).
     /// `contents[i]` is set for those that have a content. Returns how many there were.
     pub(super) fn drain(&self, env: sys::napi_env, meta: &mut [u32], contents: sys::napi_value) -> Result<u32> {
+        // JavaScript has dispatched what it took before: numbers whose last event was there are free
+        for (kind, target) in self.released.borrow_mut().drain(..) {
+            if kind == Kind::SessionReleased {
+                self.sessions.borrow_mut().try_remove(target as usize);
+            } else {
+                self.connections.borrow_mut().try_remove(target as usize);
+            }
+        }
         let mut batch = self.taking.borrow_mut();
         let mut position = self.taken.get();
         if position >= batch.events.len() {
@@ -164,7 +175,7 @@ impl State {
         }
         let connections = self.connections.borrow();
         let mut count = 0u32;
-        let mut released = Vec::new();
+        let mut released = self.released.borrow_mut();
         for (event, meta) in batch.events[position..].iter().zip(meta.chunks_exact_mut(3)) {
             meta.copy_from_slice(&[event.kind as u32, event.target, event.arg]);
             if let Some(content) = content_value(env, &batch, event)? {
@@ -178,14 +189,6 @@ impl State {
                 _ => {}
             }
             count += 1;
-        }
-        drop(connections);
-        for (kind, target) in released {
-            if kind == Kind::SessionReleased {
-                self.sessions.borrow_mut().try_remove(target as usize);
-            } else {
-                self.connections.borrow_mut().try_remove(target as usize);
-            }
         }
         self.taken.set(position + count as usize);
         Ok(count)

@@ -143,8 +143,8 @@ impl Session {
             return;
         }
         if polling.poll.is_some() {
-            self.close(Reason::TransportError(Fault::PollOverlap), out);
             out.push(Action::RejectPoll { poll });
+            self.close(Reason::TransportError(Fault::PollOverlap), out);
             return;
         }
         polling.poll = Some(poll);
@@ -172,10 +172,11 @@ impl Session {
         }
     }
 
-    /// A POST begins. False if it must be refused with `400`: there is one already, which also ends
-    /// the session.
+    /// A POST begins. False if it must be refused with `400`: the session is over or has moved, or
+    /// there is one already, which also ends the session.
     pub fn post_started(&mut self, out: &mut Vec<Action>) -> bool {
         match &mut self.transport {
+            _ if self.state == State::Closed => false,
             Transport::Polling(polling) if polling.posting => {
                 self.close(Reason::TransportError(Fault::DataOverlap), out);
                 false
@@ -221,11 +222,12 @@ impl Session {
                 return Delivery::Drop;
             }
         }
-        if !self.listens_to(channel) {
+        if channel.is_none() && kind == Some(PacketType::Close) {
+            // the transport's affair: heard while the session is closing, too
+            self.transport_closed(out);
             return Delivery::Drop;
         }
-        if channel.is_none() && kind == Some(PacketType::Close) {
-            self.transport_closed(out);
+        if !self.listens_to(channel) {
             return Delivery::Drop;
         }
         if kind != Some(PacketType::Pong) {
@@ -330,11 +332,10 @@ impl Session {
 
     /// The peer closed a polling transport by a close packet: a pending poll ends with a `noop`.
     fn transport_closed(&mut self, out: &mut Vec<Action>) {
-        if let Transport::Polling(polling) = &mut self.transport {
-            if let Some(poll) = polling.poll.take() {
-                let packets = vec![OutPacket::bare(PacketType::Noop)];
-                out.push(Action::AnswerPoll { poll, packets, compress: false });
-            }
+        let Transport::Polling(polling) = &mut self.transport else { return };
+        if let Some(poll) = polling.poll.take() {
+            let packets = vec![OutPacket::bare(PacketType::Noop)];
+            out.push(Action::AnswerPoll { poll, packets, compress: false });
         }
         self.close(Reason::TransportClose, out);
     }
