@@ -4,6 +4,7 @@ const { EventEmitter } = require('events')
 const http = require('http')
 const bridge = require('./bridge')
 const { ListenerRequest, ListenerResponse, ListenerSocket } = require('./listener-request')
+const { compressionOf } = require('./options')
 const { Server } = require('./server')
 
 const EMPTY = Buffer.alloc(0)
@@ -124,10 +125,11 @@ class EngineHttpServer extends EventEmitter {
       engine.listenerCount('headers') === 0 &&
       HOOKS.every((name) => engine[name] === Server.prototype[name])
     const limit = engine.opts.maxHttpBufferSize
-    const configured = `${direct} ${limit}`
+    const compression = compressionOf(engine.opts.httpCompression)
+    const configured = `${direct} ${limit} ${JSON.stringify(compression)}`
     if (configured === this._configured) return
     this._configured = configured
-    bridge.getEngine().configureListener(this._number, Number(limit), direct)
+    bridge.getEngine().configureListener(this._number, Number(limit), direct, compression)
   }
 
   _onRequest(number, head, isUpgrade) {

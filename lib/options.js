@@ -24,4 +24,20 @@ function validate(opts) {
   }
 }
 
-module.exports = { validate }
+/**
+ * What the engine takes of the option `httpCompression`: zlib's `memLevel`, `strategy` and `chunkSize`
+ * have no counterpart there.
+ *
+ * @returns {{threshold: number, level: number, windowBits: number} | undefined} undefined: it is off
+ */
+function compressionOf(option) {
+  if (!option) return undefined
+  const { threshold, level, windowBits } = option
+  return {
+    threshold: threshold === undefined ? NaN : Number(threshold),
+    level: level >= 0 ? level : 6,
+    windowBits: windowBits > 0 ? windowBits : 15,
+  }
+}
+
+module.exports = { validate, compressionOf }

@@ -31,4 +31,4 @@ function content(data) {
   return data ? '' + data : undefined
 }
 
-module.exports = { TYPES, packetType, receivedType, content }
+module.exports = { MESSAGE, TYPES, packetType, receivedType, content }

@@ -2,7 +2,7 @@
 
 const { EventEmitter } = require('events')
 const bridge = require('./bridge')
-const { TYPES, receivedType } = require('./packets')
+const { MESSAGE, TYPES, receivedType } = require('./packets')
 const { Transport, transportError, kOwner } = require('./transport')
 const { Polling } = require('./transports/polling')
 const { WebSocket } = require('./transports/websocket')
@@ -22,6 +22,7 @@ const HEARS_FLUSH = 2
 const HEARS_DRAIN = 4
 const HEARS_DATA = 8
 const HEARS_MESSAGE = 16
+const HEARS_SENDING = HEARS_PACKET_CREATE | HEARS_FLUSH | HEARS_DRAIN
 const HEARS = {
   __proto__: null,
   packetCreate: HEARS_PACKET_CREATE,
@@ -74,6 +75,7 @@ class Socket extends EventEmitter {
     this._handle = -1
     this.transport = transport
     this._handle = this._open(transport)
+    if (this.onPacket !== onPacket) this._showPackets()
     this.setTransport(transport)
     this.onOpen()
   }
@@ -107,6 +109,8 @@ class Socket extends EventEmitter {
     bridge.sessions[handle] = this
     bridge.hold()
     if (isNativeWebSocket(transport)) transport.socket._start()
+    // pings may have to go where another transport.send() sends them; polling makes requests for them anyway
+    else if (transport instanceof Polling) engine.setVerbose(handle, true)
     return handle
   }
 
@@ -146,6 +150,7 @@ class Socket extends EventEmitter {
         if (this.transport instanceof Polling) this.transport._onNativePoll()
         break
       case Kind.ANSWER_POLL:
+      case Kind.ANSWER_POLL_PLAIN:
       case Kind.REJECT_POLL:
       case Kind.ABORT_POST:
         if (this.transport instanceof Polling) this.transport._onEvent(kind, arg, content)
@@ -167,7 +172,7 @@ class Socket extends EventEmitter {
         }
         break
       case Kind.CLOSE_CHANNEL:
-        this._onCloseChannel(arg)
+        // the event that follows says what became of the session, and closes the transport
         break
       case Kind.CLOSED:
         this._onClosed(arg, content)
@@ -194,7 +199,7 @@ class Socket extends EventEmitter {
 
   _onMessage(data) {
     if (this._readyState !== 'open') return
-    if (this.onPacket !== Socket.prototype.onPacket) return this._handOn({ type: 'message', data })
+    if (this._showsPackets) return this._handOn({ type: 'message', data })
     if (this._verbose) {
       const packet = data === undefined ? { type: 'message' } : { type: 'message', data }
       this.emit('packet', packet)
@@ -209,17 +214,23 @@ class Socket extends EventEmitter {
     const packet = { type: type === PARSE_ERROR ? 'error' : type === UNKNOWN_TYPE ? undefined : TYPES[type] }
     if (type === PARSE_ERROR) packet.data = 'parser error'
     else if (data !== undefined) packet.data = data
-    if (this.onPacket !== Socket.prototype.onPacket) return this._handOn(packet)
+    if (this._showsPackets) return this._handOn(packet)
     this._dispatch(packet)
   }
 
-  /** A subclass wants to see packets; what the engine has done about them is not done again. */
+  /** `onPacket` is not ours: it is called with every packet. */
+  _showPackets() {
+    this._showsPackets = true
+    this._listenToAll()
+  }
+
+  /** Another `onPacket` wants to see packets; what the engine has done about them is not done again. */
   _handOn(packet) {
-    this._handingOn = packet
+    this._handingOn = true
     try {
       this.onPacket(packet)
     } finally {
-      this._handingOn = undefined
+      this._handingOn = false
     }
   }
 
@@ -245,17 +256,33 @@ class Socket extends EventEmitter {
   onPacket(packet) {
     if (this.readyState !== 'open') return debug('packet received with closed socket')
     debug('received packet %s', packet.type)
-    if (this._handingOn === packet) return this._dispatch(packet)
-    this._dispatch(packet)
-    const channel = this._channel === -1 ? null : this._channel
-    const engine = bridge.getEngine()
-    this._apply(engine.receive(this._handle, channel, receivedType(packet), packet.data === 'probe'))
+    if (this._handingOn) return this._dispatch(packet)
+    this.emit('packet', packet)
+    const { type, data } = packet
+    // an orderly close is the transport's to tell
+    if (type !== 'close') {
+      this._apply(bridge.getEngine().receive(this._handle, this._channelNumber(), receivedType(packet), data === 'probe'))
+    }
+    if (type === 'message') {
+      this.emit('data', data)
+      this.emit('message', data)
+    } else if (type === (this.protocol === 3 ? 'ping' : 'pong')) {
+      this.emit('heartbeat')
+    }
+  }
+
+  /** The engine's number of what the session speaks by; null: polling. */
+  _channelNumber() {
+    if (this._channel !== -1) return this._channel
+    return isNativeWebSocket(this.transport) ? this.transport.socket._handle : null
   }
 
   /** The engine sent a ping. */
   _onPinged() {
     debug('writing ping packet')
-    this._announce({ type: 'ping', options: { compress: true } })
+    // somebody else serves the client's polls: the engine's ping waits for one in vain
+    if (this.transport.send !== send && this.transport instanceof Polling) this.sendPacket('ping')
+    else this._announce({ type: 'ping', options: { compress: true } })
   }
 
   /** Shows a packet that the engine has sent by itself. */
@@ -320,6 +347,7 @@ class Socket extends EventEmitter {
     if (isNative(transport)) {
       transport[kOwner] = this
       if (transport.listenerCount('packet') > 0) this._listenToAll()
+      if (transport.req) transport._takePoll()
       return
     }
     const listeners = {
@@ -341,6 +369,7 @@ class Socket extends EventEmitter {
     const { transport } = this
     if (isNative(transport)) {
       // the engine has closed it, or does so at its own time
+      if (transport.close !== close || !DO_CLOSE.has(transport.doClose)) transport.close()
       if (transport instanceof WebSocket) transport.socket._closing(this._over)
       transport.writable = false
       transport.readyState = 'closed'
@@ -408,6 +437,7 @@ class Socket extends EventEmitter {
     this.upgraded = true
     this.clearTransport()
     if (!isNative(transport)) this._channel = this._probeChannel
+    if (!this._verbose) bridge.getEngine().setVerbose(this._handle, false)
     transport.sid = this.id
     this.setTransport(transport)
     this.emit('upgrade', transport)
@@ -426,11 +456,6 @@ class Socket extends EventEmitter {
       transport.close()
       bridge.getEngine().dropChannel(this._probeChannel)
     }
-  }
-
-  _onCloseChannel(channel) {
-    const transport = channel === this._channel ? this.transport : this._probe
-    if (transport !== null) transport.close()
   }
 
   /** The names of the transports a client of this session may upgrade to. */
@@ -465,12 +490,31 @@ class Socket extends EventEmitter {
     }
     if (this._readyState === 'closing' || this._readyState === 'closed') return
     options.compress = options.compress !== false
+    if (this._isPlain(type, callback)) return this.transport._sendOne(MESSAGE, data, options)
     const packet = { type, options }
     if (data) packet.data = data
     if (this._hears(HEARS_PACKET_CREATE)) this.emit('packetCreate', packet)
     this.writeBuffer.push(packet)
     if (typeof callback === 'function') this.packetsFn.push(callback)
     this.flush()
+  }
+
+  /** Whether a packet can go straight to the engine: nothing waits, and nobody wants to see it go. */
+  _isPlain(type, callback) {
+    const { transport } = this
+    return (
+      type === 'message' &&
+      callback === undefined &&
+      transport.writable &&
+      transport instanceof WebSocket &&
+      transport._isNative() &&
+      transport.send === WebSocket.prototype.send &&
+      this.flush === Socket.prototype.flush &&
+      this.writeBuffer.length === 0 &&
+      this.sentCallbackFn.length === 0 &&
+      !this._hears(HEARS_SENDING) &&
+      !this.server._hearsFlushes()
+    )
   }
 
   /** Hands the waiting packets to the transport, if it can take them. */
@@ -566,6 +610,25 @@ class Socket extends EventEmitter {
     this.emit('close', reason, description)
   }
 }
+
+const { onPacket } = Socket.prototype
+const { close } = Transport.prototype
+const { send } = Polling.prototype
+const DO_CLOSE = new Set([Polling.prototype.doClose, WebSocket.prototype.doClose])
+
+/** Whether `onPacket` has been replaced, see below. */
+Socket.prototype._showsPackets = false
+
+// the engine tells of heartbeats only where somebody wants to hear of them, so that this has to be noticed
+Object.defineProperty(Socket.prototype, 'onPacket', {
+  configurable: true,
+  get: () => onPacket,
+  set(replacement) {
+    Object.defineProperty(this, 'onPacket', { value: replacement, configurable: true, enumerable: true, writable: true })
+    if (this === Socket.prototype) this._showsPackets = true
+    else this._showPackets()
+  },
+})
 
 function isNativeWebSocket(transport) {
   return transport instanceof WebSocket && transport._isNative()

@@ -26,6 +26,8 @@ class Transport extends EventEmitter {
     /** Whether the client takes binary data (no `b64` in its query). */
     this.supportsBinary = !(req._query && req._query.b64)
     this[kOwner] = null
+    /** Whether anybody has ever listened. */
+    this._listened = false
   }
 
   /** `open`, `closing` or `closed`. */
@@ -45,6 +47,7 @@ class Transport extends EventEmitter {
 
   on(event, listener) {
     super.on(event, listener)
+    this._listened = true
     const owner = this[kOwner]
     // packets of the engine's own transports are shown only to those who listen
     if (event === 'packet') {

@@ -1,12 +1,9 @@
 'use strict'
 
-const { parse } = require('querystring')
+const bridge = require('../bridge')
 const { Polling } = require('./polling')
 
-const ESCAPED_NEWLINE = /\\\\n/g
-const NEWLINE = /(\\)?\\n/g
-
-/** Polling by script tags and form posts. */
+/** Polling by script tags and form posts; what is special about it is in src/protocol/jsonp.rs. */
 class JSONP extends Polling {
   constructor(req) {
     super(req)
@@ -14,11 +11,12 @@ class JSONP extends Polling {
     this.jsonpIndex = (req._query.j || '').replace(/[^0-9]/g, '')
   }
 
-  /** The payload in a form: field `d`, with the newlines that browsers change in forms restored. */
+  _wrap(payload) {
+    return bridge.getEngine().wrapJsonp(this.jsonpIndex, payload)
+  }
+
   _unwrap(body) {
-    const { d } = parse(body.toString())
-    if (typeof d !== 'string') return undefined
-    return d.replace(NEWLINE, (match, slash) => (slash ? match : '\n')).replace(ESCAPED_NEWLINE, '\\n')
+    return bridge.getEngine().unwrapForm(body) || ''
   }
 }
 

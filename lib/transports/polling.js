@@ -10,6 +10,7 @@ const debug = require('debug')('engine:polling')
 const { Kind } = bridge
 const COMPRESSORS = { gzip: zlib.createGzip, deflate: zlib.createDeflate }
 const kTransport = Symbol('transport')
+const CLOSE_TIMEOUT = 30 * 1000
 
 /**
  * HTTP long-polling over Node's own HTTP server: `req` and `res` are the pending poll, `dataReq` and
@@ -20,7 +21,7 @@ class Polling extends Transport {
   constructor(req) {
     super(req)
     /** How long a graceful close waits for the next poll, in ms. */
-    this.closeTimeout = 30 * 1000
+    this.closeTimeout = CLOSE_TIMEOUT
     this.req = this.res = null
     this.dataReq = this.dataRes = null
     /** The number of the last poll that came in. */
@@ -68,6 +69,12 @@ class Polling extends Transport {
       // a listener emptied the buffer: what else waits for the poll goes out now
       owner._apply(bridge.getEngine().sendPackets(owner._handle, [], false))
     }
+  }
+
+  /** The session that the transport has got takes over the poll that waits here. */
+  _takePoll() {
+    const owner = this[kOwner]
+    if (this.writable && this.res) owner._apply(bridge.getEngine().poll(owner._handle, this._poll, false))
   }
 
   _setPoll(req, res) {
@@ -218,7 +225,10 @@ class Polling extends Transport {
       onEnd: (body) => {
         this.dataReq = this.dataRes = null
         try {
-          owner._apply(engine.postFinished(owner._handle, this._unwrap(body), isBinary))
+          const payload = this._unwrap(body)
+          const isOurs = this.onData === onData
+          owner._apply(engine.postFinished(owner._handle, isOurs ? payload : undefined, isBinary))
+          if (!isOurs && payload !== undefined) this.onData(isBinary ? payload : payload.toString())
         } finally {
           // text/html keeps old mobile browsers from offering a download of form posts
           const headers = { 'Content-Type': 'text/html', 'Content-Length': '2' }
@@ -236,6 +246,24 @@ class Polling extends Transport {
         owner._apply(engine.postAborted(owner._handle))
       },
     })
+  }
+
+  /** Takes a payload, where the engine does not: without a session, or for somebody who replaced this. */
+  onData(data) {
+    for (const packet of this.parser.decodePayload(data)) {
+      if (packet.type === 'close') {
+        debug('got xhr close packet')
+        this.onClose()
+        return
+      }
+      this.onPacket(packet)
+    }
+  }
+
+  onClose() {
+    // the client must not wait for the answer to its poll
+    if (this.writable) this.send([{ type: 'noop' }])
+    super.onClose()
   }
 
   /** The payload in a body. */
@@ -283,6 +311,14 @@ class Polling extends Transport {
     if (owner === null) return this._closeUnbound(fn)
     debug(this.discarded ? 'transport discarded - closing right away' : 'closing')
     owner._apply(bridge.getEngine().closeTransport(owner._handle, this.discarded))
+    // left alone, the engine waits as long as `closeTimeout` says by default
+    if (this.closeTimeout !== CLOSE_TIMEOUT && owner.readyState !== 'closed') this._closeWithin(owner)
+  }
+
+  _closeWithin(owner) {
+    const end = () => owner._apply(bridge.getEngine().closeTransport(owner._handle, true))
+    const timer = setTimeout(end, this.closeTimeout)
+    owner.once('close', () => clearTimeout(timer))
   }
 
   // ---- without a session: a subclass of Server moves packets between transports itself -----------
@@ -319,13 +355,8 @@ class Polling extends Transport {
     }
     this._readBody(req, {
       onEnd: (body) => {
-        for (const packet of this.parser.decodePayload(body.toString())) {
-          if (packet.type === 'close') {
-            this.onClose()
-            break
-          }
-          this.onPacket(packet)
-        }
+        const payload = this._unwrap(body)
+        if (payload !== undefined) this.onData(payload.toString())
         const headers = { 'Content-Type': 'text/html', 'Content-Length': '2' }
         res.writeHead(200, this.headers(req, headers))
         res.end('ok')
@@ -362,6 +393,8 @@ class Polling extends Transport {
     }
   }
 }
+
+const { onData } = Polling.prototype
 
 /** The listener of a pending poll's `close` event: the client went away. */
 function onPollClose() {

@@ -15,6 +15,30 @@ const MODE_V3 = 1
 const MODE_TEXT_ONLY = 2
 const MODE_PLAIN = 4
 
+/** Longer texts are not remembered. */
+const MAX_SHARED = 64 * 1024
+
+/** The packet that was sent last, and how often its frame was shared; 0: it has not been made yet. */
+const shared = { text: undefined, frame: undefined, mode: 0, type: 0, count: 0 }
+
+function keep(text, mode, type) {
+  shared.text = text
+  shared.frame = undefined
+  shared.mode = mode
+  shared.type = type
+  shared.count = 0
+}
+
+/** A frame in parts that Socket.IO made for all recipients of a broadcast: it crosses once. */
+function sendPreEncoded(handle, frame) {
+  if (frame !== shared.frame) {
+    keep(undefined, 0, 0)
+    bridge.fast.shareFrame(frame[0], frame[1])
+    shared.frame = frame
+  }
+  return bridge.fast.sendShared(handle)
+}
+
 /**
  * WebSocket. `socket` is a connection of the engine, or any object that behaves like one of `ws`
  * (from a custom `wsEngine`, or given to `onWebSocket`).
@@ -28,6 +52,7 @@ class WebSocket extends Transport {
     /** The last batch has callbacks, which wait until it is written. */
     this._awaited = false
     this._congested = false
+    this._mode = (this.protocol === 3 ? MODE_V3 : 0) | (this.supportsBinary ? 0 : MODE_TEXT_ONLY)
     if (this._isNative()) {
       this.socket._transport = this
     } else {
@@ -63,29 +88,52 @@ class WebSocket extends Transport {
   }
 
   _sendNative(packets) {
-    const handle = this.socket._handle
-    const mode = (this.protocol === 3 ? MODE_V3 : 0) | (this.supportsBinary ? 0 : MODE_TEXT_ONLY)
     let status = FLOWING
     for (let i = 0; i < packets.length; i++) {
       const packet = packets[i]
       const frame = this._preEncoded(packet)
-      if (frame === undefined) {
-        const plain = packet.options !== undefined && packet.options.compress === false ? MODE_PLAIN : 0
-        status = bridge.fast.send(handle, packetType(packet), content(packet.data), mode | plain)
-      } else {
-        for (const part of frame) status = bridge.fast.sendFrame(handle, part)
-      }
+      if (frame === undefined) status = this._hand(packetType(packet), content(packet.data), packet.options)
+      else status = sendPreEncoded(this.socket._handle, frame)
     }
+    const owner = this[kOwner]
+    this._sent(status, owner !== null && owner._awaitsDrain())
+  }
+
+  /** Sends one packet without callbacks, if that is all there is to do: see `Socket.sendPacket`. */
+  _sendOne(type, data, options) {
+    this.writable = false
+    const frame = options.wsPreEncodedFrame
+    if (frame === undefined || this.perMessageDeflate) this._sent(this._hand(type, content(data), options), false)
+    else this._sent(sendPreEncoded(this.socket._handle, frame), false)
+  }
+
+  /** Hands one packet to the engine. */
+  _hand(type, data, options) {
+    const handle = this.socket._handle
+    const mode = this._mode
+    if (!this.perMessageDeflate && typeof data === 'string' && data.length <= MAX_SHARED) {
+      // the same text as the last recipient got: a broadcast, of which one frame crosses for all
+      if (data === shared.text && mode === shared.mode && type === shared.type) {
+        if (shared.count++ === 0) bridge.fast.share(type, data, mode)
+        return bridge.fast.sendShared(handle)
+      }
+      keep(data, mode, type)
+      return bridge.fast.send(handle, type, data, mode)
+    }
+    const plain = options !== undefined && options.compress === false ? MODE_PLAIN : 0
+    return bridge.fast.send(handle, type, data, mode | plain)
+  }
+
+  _sent(status, awaited) {
     if (status === CLOSED && this.socket.readyState !== this.socket.OPEN) {
       // closed from this side, past the session
       return this.onError('write error', notOpen(this.socket.readyState).stack)
     }
     this._congested = status === CONGESTED
-    const owner = this[kOwner]
-    this._awaited = owner !== null && owner._awaitsDrain()
-    if (this._congested || this._awaited) {
+    this._awaited = awaited
+    if (this._congested || awaited) {
       bridge.scheduleFlush()
-      bridge.getEngine().reportDrain(handle)
+      bridge.getEngine().reportDrain(this.socket._handle)
     } else {
       bridge.markWritten(this)
     }
@@ -99,7 +147,13 @@ class WebSocket extends Transport {
 
   /** The end of the tick: what was sent is on its way. */
   _settle() {
-    if (!this._awaited && !this._congested) this._onWritten()
+    if (this._awaited || this._congested) return
+    const owner = this[kOwner]
+    if (owner !== null && owner.writeBuffer.length === 0 && owner.sentCallbackFn.length === 0 && !this._listened) {
+      this.writable = true
+    } else {
+      this._onWritten()
+    }
   }
 
   _onWritten() {
@@ -128,10 +182,10 @@ class WebSocket extends Transport {
     socket.on('message', (data, isBinary) => this.onData(isBinary ? data : data.toString()))
     socket.once('close', () => this.onClose())
     socket.on('error', (error) => this.onError(error))
-    this._sent = (error) => {
+    this._onSent = (error) => {
       if (error) this.onError('write error', error.stack)
     }
-    this._sentLast = (error) => {
+    this._onSentLast = (error) => {
       if (error) return this.onError('write error', error.stack)
       this.emit('drain')
       this.writable = true
@@ -141,7 +195,7 @@ class WebSocket extends Transport {
 
   _sendForeign(packets) {
     packets.forEach((packet, index) => {
-      const done = index === packets.length - 1 ? this._sentLast : this._sent
+      const done = index === packets.length - 1 ? this._onSentLast : this._onSent
       const frame = this._preEncoded(packet)
       const sender = this.socket._sender
       if (frame !== undefined && sender && typeof sender.sendFrame === 'function') {

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -19,7 +19,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use super::body::{self, Body};
 use super::polling::{self, Reply};
 use super::request::{self, Asked, Requests, Verdict};
-use super::Registry;
+use super::{CompressionOptions, Registry};
 use crate::server::{EventQueue, Kind};
 
 /// What a listener is made of.
@@ -42,6 +42,7 @@ pub struct Listener {
     max_body: AtomicU64,
     /// Whether polls and POSTs need not be shown to the owner.
     direct: AtomicBool,
+    compression: Mutex<Option<CompressionOptions>>,
     /// Connections that are open, plus one while the listener itself is.
     open: AtomicUsize,
     stop: Notify,
@@ -95,6 +96,7 @@ impl Listener {
             registry: Arc::default(),
             max_body: AtomicU64::new(1e6f64.to_bits()),
             direct: AtomicBool::new(false),
+            compression: Mutex::default(),
             open: AtomicUsize::new(1),
             stop: Notify::new(),
             drain: watch::Sender::new(false),
@@ -102,7 +104,8 @@ impl Listener {
     }
 
     /// What the owner's options and hooks ask for.
-    pub fn configure(&self, max_body: f64, direct: bool) {
+    pub fn configure(&self, max_body: f64, direct: bool, compression: Option<CompressionOptions>) {
+        *self.compression.lock().unwrap_or_else(PoisonError::into_inner) = compression;
         self.max_body.store(max_body.to_bits(), SeqCst);
         self.direct.store(direct, SeqCst);
     }
@@ -193,7 +196,10 @@ impl Listener {
         if self.direct.load(SeqCst) {
             if let Some(session) = polling::session_of(&parts, |sid| self.registry.get(sid)) {
                 return match parts.method {
-                    hyper::Method::GET => polling::poll(session, parts).await,
+                    hyper::Method::GET => {
+                        let compression = *self.compression.lock().unwrap_or_else(PoisonError::into_inner);
+                        polling::poll(session, parts, compression).await
+                    }
                     _ => polling::post(session, parts, incoming, max_body).await,
                 };
             }

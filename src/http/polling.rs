@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT, X_XSS_PROTECTION};
+use hyper::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT,
+    X_XSS_PROTECTION,
+};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use tokio::sync::oneshot;
 
 use super::body::{self, Body};
+use super::{CompressionOptions, ContentEncoding, compressor};
 use crate::server::{PollAnswer, SessionCell};
 use crate::session::{PollId, Revision};
 
@@ -40,7 +44,7 @@ pub fn session_of(parts: &Parts, find: impl Fn(&str) -> Option<Arc<SessionCell>>
 }
 
 /// Serves a GET: the response comes when there are packets.
-pub async fn poll(session: Arc<SessionCell>, parts: Parts) -> Reply {
+pub async fn poll(session: Arc<SessionCell>, parts: Parts, compression: Option<CompressionOptions>) -> Reply {
     let (responder, answer) = oneshot::channel();
     let mut poll = 0;
     session.step_queued(|session, batch| poll = session.poll(responder, batch));
@@ -48,12 +52,39 @@ pub async fn poll(session: Arc<SessionCell>, parts: Parts) -> Reply {
     let answer = answer.await;
     guard.session = None;
     match answer {
-        Ok(PollAnswer::Payload { body, binary, .. }) => {
+        Ok(PollAnswer::Payload { body, binary, compress }) => {
             let content_type = if binary { "application/octet-stream" } else { "text/plain; charset=UTF-8" };
-            ok(&parts.headers, content_type, body)
+            let wanted = compression.filter(|options| compress && !((body.len() as f64) < options.threshold));
+            match wanted.and_then(|options| accepted_encoding(&parts.headers).map(|encoding| (encoding, options))) {
+                Some((encoding, options)) => encoded(&parts.headers, content_type, body, encoding, options).await,
+                None => ok(&parts.headers, content_type, body),
+            }
         }
         Ok(PollAnswer::Rejected) | Err(_) => bare(StatusCode::BAD_REQUEST),
     }
+}
+
+fn accepted_encoding(request: &HeaderMap) -> Option<ContentEncoding> {
+    let mut values = request.get_all(ACCEPT_ENCODING).iter();
+    let (first, second) = (values.next()?, values.next());
+    if second.is_none() {
+        return ContentEncoding::negotiate(first.to_str().ok()?);
+    }
+    let all: Vec<_> = request.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok()).collect();
+    ContentEncoding::negotiate(&all.join(", "))
+}
+
+async fn encoded(
+    request: &HeaderMap,
+    content_type: &'static str,
+    body: Vec<u8>,
+    encoding: ContentEncoding,
+    options: CompressionOptions,
+) -> Reply {
+    let body = compressor::compress(body, encoding, options).await.unwrap_or_default();
+    let mut response = ok(request, content_type, body);
+    response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
+    response
 }
 
 /// Dropped with the request when the client goes away.

@@ -42,6 +42,8 @@ pub struct State {
     /// Numbers whose last event has been taken.
     released: RefCell<Vec<(Kind, u32)>>,
     ids: RefCell<IdGenerator>,
+    /// The frame of a broadcast, for its further recipients.
+    pub(super) shared: RefCell<Vec<u8>>,
 }
 
 #[napi]
@@ -71,6 +73,7 @@ impl Engine {
             taken: Cell::new(0),
             released: RefCell::default(),
             ids: RefCell::default(),
+            shared: RefCell::default(),
         });
         // the environment's end: no thread may use the waker after it. Hooks run in reverse order, so
         // this one before the waker's own.

@@ -12,6 +12,7 @@ use super::engine::State;
 use super::values::{Content, with_content};
 use super::wake::check;
 use crate::protocol::PacketType;
+use crate::server::Outbox;
 use crate::session::Revision;
 use crate::websocket::OpCode;
 
@@ -33,6 +34,10 @@ type Args<const N: usize> = [sys::napi_value; N];
 /// * `send(connection, type, data, mode): number` sends one packet with the next flush. Returns 0, or 1
 ///   if the peer is slow, or 2 if the connection is closed.
 /// * `sendFrame(connection, bytes): number` the same with bytes that are frames already.
+/// * `share(type, data, mode): number` keeps one packet's frame for `sendShared`, until the next call.
+/// * `shareFrame(header, payload): number` keeps a frame that was encoded elsewhere.
+/// * `sendShared(connection): number` sends the frame that is kept: what a broadcast sends to each of its
+///   recipients crosses once.
 pub fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_value> {
     let mut object = ptr::null_mut();
     // SAFETY: env belongs to the running callback.
@@ -40,6 +45,9 @@ pub fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_valu
     add(env, object, state, "drain", callback::<2, Drain>)?;
     add(env, object, state, "send", callback::<4, Send>)?;
     add(env, object, state, "sendFrame", callback::<2, SendFrame>)?;
+    add(env, object, state, "share", callback::<3, Share>)?;
+    add(env, object, state, "shareFrame", callback::<2, ShareFrame>)?;
+    add(env, object, state, "sendShared", callback::<1, SendShared>)?;
     Ok(object)
 }
 
@@ -165,6 +173,51 @@ impl Fast<2> for SendFrame {
                 Content::Text(bytes) | Content::Binary(bytes) => outbox.frame(bytes),
             })
         })
+    }
+}
+
+struct Share;
+
+impl Fast<3> for Share {
+    fn run(env: sys::napi_env, state: &State, [kind, data, mode]: Args<3>) -> Result<u32> {
+        let kind = u8::try_from(number(env, kind)?).ok().and_then(PacketType::from_number);
+        let kind = kind.ok_or_else(|| Error::new(Status::InvalidArg, "unknown packet type"))?;
+        let mode = number(env, mode)?;
+        let revision = if mode & MODE_V3 != 0 { Revision::V3 } else { Revision::V4 };
+        let mut outbox = Outbox::new(None);
+        with_content(env, data, |content| match content {
+            Content::None => outbox.message(OpCode::Text, &[kind.digit()], &[]),
+            Content::Text(text) => outbox.message(OpCode::Text, &[kind.digit()], text),
+            Content::Binary(bytes) => outbox.binary(kind, bytes, revision, mode & MODE_TEXT_ONLY != 0),
+        })?;
+        *state.shared.borrow_mut() = outbox.bytes;
+        Ok(0)
+    }
+}
+
+struct ShareFrame;
+
+impl Fast<2> for ShareFrame {
+    fn run(env: sys::napi_env, state: &State, parts: Args<2>) -> Result<u32> {
+        let mut shared = state.shared.borrow_mut();
+        shared.clear();
+        for part in parts {
+            with_content(env, part, |content| match content {
+                Content::None => {}
+                Content::Text(bytes) | Content::Binary(bytes) => shared.extend_from_slice(bytes),
+            })?;
+        }
+        Ok(0)
+    }
+}
+
+struct SendShared;
+
+impl Fast<1> for SendShared {
+    fn run(env: sys::napi_env, state: &State, [connection]: Args<1>) -> Result<u32> {
+        let connections = state.connections.borrow();
+        let Some(Some(connection)) = connections.get(number(env, connection)? as usize) else { return Ok(CLOSED) };
+        Ok(state.enqueue(connection, |outbox| outbox.frame(&state.shared.borrow())))
     }
 }
 

@@ -4,6 +4,7 @@ use napi::bindgen_prelude::{Buffer, Uint8Array};
 use napi::{Error, Result, Status};
 use napi_derive::napi;
 
+use super::compress::HttpCompression;
 use super::deflate::DeflateTerms;
 use super::engine::Engine;
 use crate::http::{Listener, ListenerOptions, OwnerResponse, Verdict, bind};
@@ -48,12 +49,12 @@ impl Engine {
         })
     }
 
-    /// The limit of request bodies in bytes, and whether polls and POSTs of living sessions are served
-    /// without asking JavaScript.
+    /// The limit of request bodies in bytes, whether polls and POSTs of living sessions are served
+    /// without asking JavaScript, and how those are compressed.
     #[napi]
-    pub fn configure_listener(&self, listener: u32, max_body: f64, direct: bool) {
+    pub fn configure_listener(&self, listener: u32, max_body: f64, direct: bool, compression: Option<HttpCompression>) {
         if let Some(listener) = self.listeners.borrow().get(listener as usize) {
-            listener.configure(max_body, direct);
+            listener.configure(max_body, direct, compression.map(Into::into));
         }
     }
 

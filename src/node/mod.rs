@@ -4,6 +4,7 @@
 //! All methods run on the JavaScript thread of one environment (the main thread or a worker); each
 //! environment has an [`engine::Engine`] of its own, nothing is shared between them.
 
+mod compress;
 mod deflate;
 mod engine;
 mod fast;

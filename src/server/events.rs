@@ -39,6 +39,8 @@ pub enum Kind {
     SendPacket = 13,
     /// Session on a channel that JavaScript drives: close the channel `arg`.
     CloseChannel = 14,
+    /// Session: answer the poll `arg` with this payload, which is not to be compressed.
+    AnswerPollPlain = 15,
 
     /// Connection: everything handed over has been written.
     Drained = 20,
@@ -59,6 +61,9 @@ pub enum Kind {
     UpgradeRequest = 32,
     /// Listener: closed, and all its connections gone.
     ListenerClosed = 33,
+
+    /// The body `target` in compressed form; data: none if zlib failed.
+    Compressed = 40,
 }
 
 /// `arg` of [`Kind::Packet`] for a packet that could not be decoded.

@@ -13,7 +13,7 @@ use tokio_util::time::{DelayQueue, delay_queue::Key};
 use super::connection::{Connection, Stream, start_reading};
 use super::now;
 use super::session_cell::SessionCell;
-use crate::http::Listener;
+use crate::http::{CompressionJob, Listener};
 use crate::session::Millis;
 
 /// What an I/O thread can be asked to do.
@@ -29,6 +29,8 @@ pub enum Command {
     Adopt { connection: Arc<Connection>, socket: OwnedFd, unix: bool, early: Vec<u8> },
     /// Go on with a socket of the engine's own listener.
     Start { connection: Arc<Connection>, stream: Stream, early: Vec<u8> },
+    /// Compress a body.
+    Compress(CompressionJob),
     /// Accept connections.
     Listen(Arc<Listener>, std::net::TcpListener),
     /// End the thread and everything on it.
@@ -48,7 +50,7 @@ impl IoThread {
     /// # Errors
     /// When the system gives no thread, no epoll or no eventfd.
     pub fn start(name: &str) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().max_blocking_threads(2).build()?;
         let (commands, receiver) = mpsc::unbounded_channel();
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
@@ -130,6 +132,7 @@ fn carry_out(command: Command, timers: &mut Timers) {
             Err(_) => connection.ended(),
         },
         Command::Start { connection, stream, early } => start_reading(connection, stream, early),
+        Command::Compress(job) => job.start(),
         Command::Listen(listener, socket) => listener.start(socket),
         Command::Stop => {}
     }

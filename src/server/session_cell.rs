@@ -209,6 +209,17 @@ impl Locked<'_> {
 
     /// Decodes the body of a POST and acts on its packets.
     pub fn receive_payload(&mut self, body: &[u8], binary: bool, batch: &mut Batch) {
+        if self.cell.encoding.jsonp.is_none() {
+            return self.receive_packets(body, binary, batch);
+        }
+        // a body without a payload is passed over
+        let form = if binary { None } else { jsonp::unwrap_form(&String::from_utf8_lossy(body)) };
+        if let Some(payload) = form {
+            self.receive_packets(payload.as_bytes(), false, batch);
+        }
+    }
+
+    fn receive_packets(&mut self, body: &[u8], binary: bool, batch: &mut Batch) {
         match self.inner.machine.revision() {
             Revision::V4 => {
                 for packet in v4::decode_payload(&String::from_utf8_lossy(body)) {
@@ -327,8 +338,14 @@ impl Locked<'_> {
         let (body, binary) = self.cell.encoding.encode(&packets);
         match self.take_responder(poll) {
             Some(responder) => drop(responder.send(PollAnswer::Payload { body, binary, compress })),
-            None if binary => batch.push_bytes(Kind::AnswerPoll, self.cell.handle, poll, &body),
-            None => batch.push_text(Kind::AnswerPoll, self.cell.handle, poll, &body),
+            None => {
+                let kind = if compress { Kind::AnswerPoll } else { Kind::AnswerPollPlain };
+                if binary {
+                    batch.push_bytes(kind, self.cell.handle, poll, &body);
+                } else {
+                    batch.push_text(kind, self.cell.handle, poll, &body);
+                }
+            }
         }
     }
 }

@@ -1,0 +1,66 @@
+//! What the bodies of polling need where Node's HTTP server carries them: compression, JSONP.
+
+use napi::bindgen_prelude::{JsValue, Unknown};
+use napi::{Env, Error, Result, Status};
+use napi_derive::napi;
+
+use super::engine::Engine;
+use super::values::{Content, with_content};
+use crate::http::{CompressionJob, CompressionOptions, ContentEncoding};
+use crate::protocol::jsonp;
+use crate::server::Command;
+
+/// What JavaScript says of the option `httpCompression`.
+#[napi(object)]
+pub struct HttpCompression {
+    /// Smaller payloads are sent as they are, in bytes; NaN: none is too small.
+    pub threshold: f64,
+    /// zlib's level, 0 to 9.
+    pub level: u32,
+    pub window_bits: u32,
+}
+
+impl From<HttpCompression> for CompressionOptions {
+    fn from(options: HttpCompression) -> Self {
+        let window_bits = options.window_bits.clamp(9, 15) as u8;
+        Self { threshold: options.threshold, level: options.level, window_bits }
+    }
+}
+
+#[napi]
+impl Engine {
+    /// The encoding that an `Accept-Encoding` header prefers: `gzip`, `deflate` or neither.
+    #[napi]
+    pub fn content_encoding(&self, accepted: String) -> Option<&'static str> {
+        ContentEncoding::negotiate(&accepted).map(ContentEncoding::name)
+    }
+
+    /// The script of a JSONP response.
+    #[napi]
+    pub fn wrap_jsonp(&self, index: String, payload: String) -> String {
+        jsonp::wrap(&index, &payload)
+    }
+
+    /// The payload in a form that a JSONP client posted.
+    #[napi]
+    pub fn unwrap_form(&self, body: String) -> Option<String> {
+        jsonp::unwrap_form(&body)
+    }
+
+    /// Compresses a body away from this thread; `Compressed` with this number follows.
+    #[napi]
+    pub fn compress(&self, env: Env, id: u32, body: Unknown<'_>, encoding: String, options: HttpCompression) -> Result<()> {
+        let body = with_content(env.raw(), body.raw(), |body| match body {
+            Content::None => Vec::new(),
+            Content::Text(bytes) | Content::Binary(bytes) => bytes.to_vec(),
+        })?;
+        let encoding = match encoding.as_str() {
+            "gzip" => ContentEncoding::Gzip,
+            "deflate" => ContentEncoding::Deflate,
+            _ => return Err(Error::new(Status::InvalidArg, "unknown encoding")),
+        };
+        let job = CompressionJob { id, body, encoding, options: options.into(), queue: self.queue.clone() };
+        let sent = self.next_commands()?.send(Command::Compress(job));
+        sent.map_err(|_| Error::new(Status::Closing, "the engine has been stopped"))
+    }
+}
