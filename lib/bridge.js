@@ -22,6 +22,7 @@ const Kind = {
   POLL_READY: 12,
   SEND_PACKET: 13,
   CLOSE_CHANNEL: 14,
+  ANSWER_POLL_PLAIN: 15,
   DRAINED: 20,
   CONNECTION_ENDED: 21,
   CONNECTION_MESSAGE: 22,
@@ -31,6 +32,7 @@ const Kind = {
   REQUEST_ABORTED: 31,
   UPGRADE_REQUEST: 32,
   LISTENER_CLOSED: 33,
+  COMPRESSED: 40,
 }
 
 /** Events taken per call. */
@@ -58,6 +60,10 @@ const sessions = []
 const connections = []
 const listeners = []
 const requests = new Map()
+
+/** Those that wait for a compressed body, by the body's number. */
+const bodies = new Map()
+let lastBody = 0
 
 /** Transports that were written to and have not been told that they may go on. */
 let written = []
@@ -148,7 +154,7 @@ function dispatch() {
 }
 
 function deliver(kind, target, arg, content) {
-  if (kind <= Kind.CLOSE_CHANNEL) {
+  if (kind <= Kind.ANSWER_POLL_PLAIN) {
     const session = sessions[target]
     if (session === undefined) return
     // packets before the end are seen to first, by listeners that put them off to the next tick, too
@@ -162,6 +168,10 @@ function deliver(kind, target, arg, content) {
   } else if (kind === Kind.REQUEST_ABORTED) {
     const request = requests.get(target)
     if (request !== undefined) request._onAborted()
+  } else if (kind === Kind.COMPRESSED) {
+    const done = bodies.get(target)
+    bodies.delete(target)
+    done(content)
   } else {
     listeners[arg]._onRequest(target, content, kind === Kind.UPGRADE_REQUEST)
   }
@@ -169,6 +179,13 @@ function deliver(kind, target, arg, content) {
 
 function closeSession(session, reason, message) {
   session._onEvent(Kind.CLOSED, reason, message)
+}
+
+/** Compresses a body away from this thread; `done` gets a Buffer, or undefined if zlib failed. */
+function compress(body, encoding, options, done) {
+  lastBody = (lastBody + 1) >>> 0
+  bodies.set(lastBody, done)
+  getEngine().compress(lastBody, body, encoding, options)
 }
 
 /** A transport was written to: at the end of the tick it goes out and the transport may go on. */
@@ -225,6 +242,7 @@ module.exports = {
   drainNow,
   markWritten,
   scheduleFlush,
+  compress,
   sessions,
   connections,
   listeners,

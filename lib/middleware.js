@@ -36,39 +36,103 @@ function run(middleware, req, res) {
   })
 }
 
-/** What middlewares get for a response on upgrades: enough to set headers, or to end the connection. */
+/**
+ * What middlewares get for a response on upgrades: headers set here are in the `101`, ending it ends the
+ * connection. Names are found in any case, as in Node's responses.
+ */
 class UpgradeResponse extends EventEmitter {
   constructor(req, socket) {
     super()
     this.req = req
-    this.socket = socket
+    this.socket = this.connection = socket
+    /** By their names as they were set. */
     this.headers = {}
+    this.statusCode = 200
+    this.statusMessage = undefined
+    this.headersSent = false
+    this.writableEnded = false
     socket.once('close', () => this.emit('close'))
+  }
+
+  get finished() {
+    return this.writableEnded
+  }
+
+  get writable() {
+    return !this.writableEnded
+  }
+
+  get destroyed() {
+    return this.socket.destroyed
   }
 
   setHeader(name, value) {
     validateHeaderName(name)
     for (const one of Array.isArray(value) ? value : [value]) validateHeaderValue(name, one)
+    this.removeHeader(name)
     this.headers[name] = value
     return this
   }
 
+  setHeaders(headers) {
+    for (const [name, value] of headers) this.setHeader(name, value)
+    return this
+  }
+
+  appendHeader(name, value) {
+    const before = this.getHeader(name)
+    return this.setHeader(name, before === undefined ? value : [].concat(before, value))
+  }
+
   getHeader(name) {
-    return this.headers[name]
+    return this.headers[this._nameOf(name)]
+  }
+
+  hasHeader(name) {
+    return this._nameOf(name) !== undefined
+  }
+
+  getHeaders() {
+    const headers = Object.create(null)
+    for (const name of Object.keys(this.headers)) headers[name.toLowerCase()] = this.headers[name]
+    return headers
+  }
+
+  getHeaderNames() {
+    return Object.keys(this.headers).map((name) => name.toLowerCase())
   }
 
   removeHeader(name) {
-    delete this.headers[name]
+    delete this.headers[this._nameOf(name)]
   }
 
-  write() {}
+  _nameOf(name) {
+    const wanted = String(name).toLowerCase()
+    return Object.keys(this.headers).find((one) => one.toLowerCase() === wanted)
+  }
 
-  writeHead() {}
+  write() {
+    return true
+  }
+
+  /** Nothing can be said before the protocol is switched; then the headers go out. */
+  writeHead(status) {
+    if (typeof status === 'number') this.statusCode = status
+    this.headersSent = true
+    return this
+  }
+
+  flushHeaders() {}
+
+  setTimeout() {
+    return this
+  }
 
   end() {
-    // nothing can be said before the protocol is switched
+    this.writableEnded = true
     this.socket.destroy()
     this.emit('finish')
+    return this
   }
 }
 

@@ -1,5 +1,6 @@
 'use strict'
 
+const net = require('net')
 const zlib = require('zlib')
 const cookie = require('cookie')
 
@@ -40,4 +41,34 @@ function compressionOf(option) {
   }
 }
 
-module.exports = { validate, compressionOf }
+/** Options of former majors, and what they have become. */
+const OLD_OPTIONS = {
+  cookiePath: 'cookie: { name, path }',
+  cookieHttpOnly: 'cookie: { name, httpOnly }',
+  handlePreflightRequest: 'cors: { origin, … }, or engine.use(middleware)',
+  origins: 'cors: { origin }',
+}
+
+const warned = new Set()
+
+/** Says once what to write instead of what has had no effect for several majors. */
+function warnOfOldWays(opts) {
+  if (opts instanceof net.Server) {
+    return warn('new Server(httpServer)', 'attach(httpServer, options), or new Server(options).attach(httpServer)')
+  }
+  for (const name in OLD_OPTIONS) {
+    if (opts[name] !== undefined) warn(`the option ${name}`, OLD_OPTIONS[name])
+  }
+  if (typeof opts.cookie === 'string') warn('the option cookie as a string', 'cookie: { name }')
+  if (typeof opts.wsEngine === 'string') {
+    throw new TypeError(`wsEngine is not a constructor: write require('${opts.wsEngine}').Server, or leave it out`)
+  }
+}
+
+function warn(what, instead) {
+  if (warned.has(what)) return
+  warned.add(what)
+  process.emitWarning(`${what} has no effect; write ${instead}`, { type: 'EngineIoWarning', code: 'ENGINE_IO_OLD_WAY' })
+}
+
+module.exports = { validate, warnOfOldWays, compressionOf }

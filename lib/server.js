@@ -9,9 +9,10 @@ const { applyMiddlewares, UpgradeResponse } = require('./middleware')
 const { parseQuery } = require('./query')
 const { abortRequest, abortUpgrade } = require('./refusal')
 const { Socket } = require('./socket')
-const { validate } = require('./options')
+const { validate, warnOfOldWays } = require('./options')
 const transports = require('./transports')
 const { WebTransport } = require('./transports/webtransport')
+const { NativeWebSocket } = require('./websocket')
 const { NativeWebSocketServer, headerLines } = require('./websocket-server')
 
 const { emit } = EventEmitter.prototype
@@ -57,6 +58,7 @@ class BaseServer extends EventEmitter {
     if (opts.cookie) {
       this.opts.cookie = Object.assign({ name: 'io', path: '/', httpOnly: true, sameSite: 'lax' }, opts.cookie)
     }
+    warnOfOldWays(opts)
     validate(this.opts)
     if (this.opts.cors) this.use(require('cors')(this.opts.cors))
     if (opts.perMessageDeflate) {
@@ -104,12 +106,24 @@ class BaseServer extends EventEmitter {
     }
     if (!this.opts.allowRequest) return fn()
     let called = false
-    this.opts.allowRequest(req, (message, success) => {
+    const decide = (message, success) => {
       if (called) return debug('allowRequest called back twice')
       called = true
       if (success) fn()
       else fn(errors.FORBIDDEN, { message })
-    })
+    }
+    // whoever throws has not allowed it; the exception goes its way
+    const fail = (error) => {
+      decide()
+      throw error
+    }
+    let returned
+    try {
+      returned = this.opts.allowRequest(req, decide)
+    } catch (error) {
+      fail(error)
+    }
+    if (returned && typeof returned.then === 'function') returned.then(undefined, fail)
   }
 
   /** Checks a request of a session that exists already. */
@@ -406,6 +420,7 @@ class Server extends BaseServer {
     if (!this._prepared(req)) return abortRequest(res, BaseServer.errors.BAD_REQUEST, BaseServer.errorMessages)
     this._applyMiddlewares(req, res, (error) => {
       if (error) callback(BaseServer.errors.BAD_REQUEST, { name: 'MIDDLEWARE_FAILURE' })
+      else if (res.headersSent) debug('a middleware has answered the request itself')
       else this.verify(req, false, callback)
     })
   }
@@ -429,7 +444,7 @@ class Server extends BaseServer {
       if (hooked) {
         req[kResponseHeaders] = res.headers
         // express-session and others write their headers now
-        res.writeHead()
+        res.writeHead(101)
       }
       try {
         this.ws.handleUpgrade(req, socket, head, (websocket) => {
@@ -461,7 +476,9 @@ class Server extends BaseServer {
 
   /** A WebSocket connection is open: of a new session, or to upgrade one. */
   onWebSocket(req, socket, websocket) {
-    websocket.on('error', onUpgradeError)
+    // the engine's own connections emit errors to those who listen only
+    const foreign = !(websocket instanceof NativeWebSocket)
+    if (foreign) websocket.on('error', onUpgradeError)
     if (transports[req._query.transport] !== undefined && !transports[req._query.transport].prototype.handlesUpgrades) {
       debug('transport does not handle upgraded requests')
       websocket.close()
@@ -476,7 +493,7 @@ class Server extends BaseServer {
         websocket.close()
         return
       }
-      websocket.removeListener('error', onUpgradeError)
+      if (foreign) websocket.removeListener('error', onUpgradeError)
       const transport = this.createTransport(req._query.transport, req)
       transport.perMessageDeflate = this.opts.perMessageDeflate
       client._maybeUpgrade(transport)
@@ -484,11 +501,7 @@ class Server extends BaseServer {
     }
     // the response is out: what goes wrong from here on can only be told by the end of the connection
     this.handshake(req._query.transport, req, () => refuseLate(websocket, socket))
-    websocket.removeListener('error', onUpgradeError)
-
-    function onUpgradeError() {
-      debug('websocket error before upgrade')
-    }
+    if (foreign) websocket.removeListener('error', onUpgradeError)
   }
 
   /**
@@ -534,6 +547,10 @@ function refuseLate(websocket, socket) {
   if (typeof websocket._refuse === 'function') return websocket._refuse()
   websocket.close()
   socket.end()
+}
+
+function onUpgradeError() {
+  debug('websocket error before upgrade')
 }
 
 function onEarlyError() {

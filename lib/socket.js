@@ -235,7 +235,7 @@ class Socket extends EventEmitter {
   }
 
   _showOnTransport(packet) {
-    if (isNative(this.transport) && this.transport.listenerCount('packet') > 0) this.transport.emit('packet', packet)
+    if (isNative(this.transport)) this.transport._show('packet', packet)
   }
 
   _dispatch(packet) {
@@ -280,6 +280,8 @@ class Socket extends EventEmitter {
   /** The engine sent a ping. */
   _onPinged() {
     debug('writing ping packet')
+    // through sendPacket() already
+    if (this._channel !== -1) return
     // somebody else serves the client's polls: the engine's ping waits for one in vain
     if (this.transport.send !== send && this.transport instanceof Polling) this.sendPacket('ping')
     else this._announce({ type: 'ping', options: { compress: true } })
@@ -307,7 +309,7 @@ class Socket extends EventEmitter {
     const { transport } = this
     this._over = true
     this.onClose(REASONS[code], description)
-    if (code === 0 && transport.listenerCount('error') > 0) transport.emit('error', description)
+    if (code === 0 && isNative(transport)) transport._show('error', description)
   }
 
   // ---- listeners -----------------------------------------------------------------------------
@@ -373,12 +375,21 @@ class Socket extends EventEmitter {
       if (transport instanceof WebSocket) transport.socket._closing(this._over)
       transport.writable = false
       transport.readyState = 'closed'
-      if (transport.listenerCount('close') > 0) transport.emit('close')
+      transport._show('close')
       return
     }
     transport.on('error', () => debug('error triggered by discarded transport'))
     transport.close()
     this._dropChannel()
+  }
+
+  /** Somebody else emitted an event of the transport, in the engine's place. */
+  _onTransportEvent(event, arg) {
+    if (event === 'ready') this.flush()
+    else if (event === 'drain') this.onDrain()
+    else if (event === 'packet') this.onPacket(arg)
+    else if (event === 'error') this.onError(arg)
+    else if (event === 'close') this.onClose('transport close')
   }
 
   _dropChannel() {
@@ -619,14 +630,21 @@ const DO_CLOSE = new Set([Polling.prototype.doClose, WebSocket.prototype.doClose
 /** Whether `onPacket` has been replaced, see below. */
 Socket.prototype._showsPackets = false
 
+/** The one that sessions have which have none of their own. */
+let commonOnPacket = onPacket
+
 // the engine tells of heartbeats only where somebody wants to hear of them, so that this has to be noticed
 Object.defineProperty(Socket.prototype, 'onPacket', {
   configurable: true,
-  get: () => onPacket,
+  get: () => commonOnPacket,
   set(replacement) {
-    Object.defineProperty(this, 'onPacket', { value: replacement, configurable: true, enumerable: true, writable: true })
-    if (this === Socket.prototype) this._showsPackets = true
-    else this._showPackets()
+    if (this === Socket.prototype) {
+      commonOnPacket = replacement
+      this._showsPackets = replacement !== onPacket
+    } else {
+      Object.defineProperty(this, 'onPacket', { value: replacement, configurable: true, enumerable: true, writable: true })
+      if (this instanceof Socket) this._showPackets()
+    }
   },
 })
 

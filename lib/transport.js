@@ -1,7 +1,8 @@
 'use strict'
 
-const { EventEmitter } = require('events')
 const parserV4 = require('engine.io-parser')
+const parserV3 = require('./parser-v3')
+const { LazyEmitter } = require('./emitter')
 const debug = require('debug')('engine:transport')
 
 /** The socket that a transport of ours reports to, without the detour of public listeners. */
@@ -13,7 +14,7 @@ const kOwner = Symbol('owner')
  * Events: `packet` (packet), `error` (Error of type `TransportError`), `close`, `drain` (all was
  * written), `ready` (can take more), `headers` (headers, request).
  */
-class Transport extends EventEmitter {
+class Transport extends LazyEmitter {
   /** @param {import('http').IncomingMessage} req the request that opens it, with `_query` */
   constructor(req) {
     super()
@@ -42,7 +43,7 @@ class Transport extends EventEmitter {
 
   /** The codec of the protocol revision, as `engine.io-parser` has it. */
   get parser() {
-    return this.protocol === 4 ? parserV4 : undefined
+    return this.protocol === 4 ? parserV4 : parserV3
   }
 
   on(event, listener) {
@@ -59,6 +60,20 @@ class Transport extends EventEmitter {
 
   addListener(event, listener) {
     return this.on(event, listener)
+  }
+
+  /** Events from others than the transport concern its session, too. */
+  emit(event, ...args) {
+    const owner = this[kOwner]
+    // an error is never unheard of where there is a session
+    const heard = (owner !== null && this.listenerCount(event) === 0) || super.emit(event, ...args)
+    if (owner !== null) owner._onTransportEvent(event, args[0])
+    return heard
+  }
+
+  /** Shows an event that the session knows of. */
+  _show(event, arg) {
+    if (this.listenerCount(event) > 0) super.emit(event, arg)
   }
 
   /** Packets go to listeners: there is no session yet that they could be for. */
@@ -86,12 +101,12 @@ class Transport extends EventEmitter {
       return
     }
     const error = transportError(message, description)
-    if (this.listenerCount('error') > 0) this.emit('error', error)
+    if (this.listenerCount('error') > 0) super.emit('error', error)
     if (owner !== null) owner.onError(error)
   }
 
   onPacket(packet) {
-    this.emit('packet', packet)
+    super.emit('packet', packet)
     const owner = this[kOwner]
     if (owner !== null) owner.onPacket(packet)
   }
@@ -102,7 +117,7 @@ class Transport extends EventEmitter {
 
   onClose() {
     this.readyState = 'closed'
-    this.emit('close')
+    super.emit('close')
     const owner = this[kOwner]
     if (owner !== null) owner.onClose('transport close')
   }

@@ -5,6 +5,7 @@ const net = require('net')
 const { STATUS_CODES, validateHeaderName, validateHeaderValue } = require('http')
 const bridge = require('./bridge')
 const { Pump } = require('./pump')
+const { TakenOver } = require('./taken-over')
 const { NativeWebSocket } = require('./websocket')
 
 const EMPTY = Buffer.alloc(0)
@@ -125,9 +126,8 @@ function canTakeOver(socket) {
 }
 
 /**
- * Moves a connection from libuv to the engine. The net.Socket stays as what the application holds of
- * it: its addresses can be read, its server counts it, destroying it cuts the connection off, and it
- * emits `close` when the connection has ended.
+ * Moves a connection from libuv to the engine. What the application holds of the net.Socket goes on as
+ * `TakenOver` says.
  */
 function takeOver(socket, head, response, terms) {
   const handle = socket._handle
@@ -145,7 +145,7 @@ function takeOver(socket, head, response, terms) {
   }
   socket._handle = null
   handle.close()
-  const websocket = new NativeWebSocket(connection, socket)
+  const websocket = new NativeWebSocket(connection, new TakenOver(socket))
   socket.once('close', () => websocket.terminate())
   return websocket
 }

@@ -1,7 +1,8 @@
 'use strict'
 
-const { EventEmitter } = require('events')
 const bridge = require('./bridge')
+const { LazyEmitter } = require('./emitter')
+const { TakenOver } = require('./taken-over')
 
 const { Kind } = bridge
 const CONNECTING_STATES = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 }
@@ -13,7 +14,7 @@ const CONNECTING_STATES = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 }
  * Events: `message` (data, isBinary), `close` (code, reason), `error`; `message` only for connections
  * that belong to no session.
  */
-class NativeWebSocket extends EventEmitter {
+class NativeWebSocket extends LazyEmitter {
   /**
    * @param {number} handle the connection's number
    * @param {object} socket what is known of the stream: `remoteAddress`, …
@@ -21,7 +22,7 @@ class NativeWebSocket extends EventEmitter {
   constructor(handle, socket) {
     super()
     this._handle = handle
-    this._socket = socket
+    this._stream = socket
     this._transport = null
     this._pump = null
     /** Messages come here, and not to a session. */
@@ -29,6 +30,12 @@ class NativeWebSocket extends EventEmitter {
     this.readyState = CONNECTING_STATES.OPEN
     bridge.connections[handle] = this
     bridge.hold()
+  }
+
+  /** The stream below, as far as it is still there. */
+  get _socket() {
+    const stream = this._stream
+    return stream instanceof TakenOver ? stream.socket() : stream
   }
 
   /** Bytes handed over and not yet written. */
@@ -151,7 +158,7 @@ class NativeWebSocket extends EventEmitter {
     this._handle = -1
     this.readyState = CONNECTING_STATES.CLOSED
     bridge.release()
-    if (typeof this._socket.destroy === 'function') this._socket.destroy()
+    this._stream.destroy()
     if (this._transport !== null && this._transport._isAlone()) this._transport.onClose()
     this.emit('close', 1006, Buffer.alloc(0))
   }

@@ -16,7 +16,7 @@ class JSONP extends Polling {
   }
 
   _unwrap(body) {
-    return bridge.getEngine().unwrapForm(body) || ''
+    return bridge.getEngine().unwrapForm(body) ?? undefined
   }
 }
 

@@ -1,16 +1,18 @@
 'use strict'
 
-const zlib = require('zlib')
-const accepts = require('accepts')
 const bridge = require('../bridge')
+const { compressionOf } = require('../options')
 const { content, packetType } = require('../packets')
 const { Transport, kOwner } = require('../transport')
 const debug = require('debug')('engine:polling')
 
 const { Kind } = bridge
-const COMPRESSORS = { gzip: zlib.createGzip, deflate: zlib.createDeflate }
 const kTransport = Symbol('transport')
 const CLOSE_TIMEOUT = 30 * 1000
+
+/** The last `Accept-Encoding` that was judged, and the outcome. */
+let lastAccepted
+let lastEncoding
 
 /**
  * HTTP long-polling over Node's own HTTP server: `req` and `res` are the pending poll, `dataReq` and
@@ -94,7 +96,7 @@ class Polling extends Transport {
 
   _ready(owner) {
     owner.flush()
-    if (this.listenerCount('ready') > 0) this.emit('ready')
+    this._show('ready')
   }
 
   send(packets) {
@@ -108,7 +110,6 @@ class Polling extends Transport {
       list.push(packetType(packet), content(packet.data))
       compress = compress || Boolean(packet.options && packet.options.compress)
     }
-    this._compress = compress
     owner._apply(bridge.getEngine().sendPackets(owner._handle, list, compress))
     if (this._polledNatively) {
       this._polledNatively = false
@@ -125,12 +126,12 @@ class Polling extends Transport {
       if (this.res === res) this._endPoll()
     } else if (arg === this._poll && this.req) {
       this.writable = false
-      this._answer(payload === undefined ? '' : payload)
+      this._answer(payload === undefined ? '' : payload, kind === Kind.ANSWER_POLL)
     }
   }
 
-  _answer(payload) {
-    this.write(payload, { compress: this._compress })
+  _answer(payload, compress) {
+    this.write(payload, { compress })
   }
 
   /** Answers the pending poll with a payload. */
@@ -148,7 +149,7 @@ class Polling extends Transport {
   _written() {
     const owner = this[kOwner]
     if (owner !== null) owner.onDrain()
-    if (this.listenerCount('drain') > 0) this.emit('drain')
+    this._show('drain')
   }
 
   /** Writes the response of the pending poll. */
@@ -157,9 +158,7 @@ class Polling extends Transport {
     const headers = { 'Content-Type': isText ? 'text/plain; charset=UTF-8' : 'application/octet-stream' }
     const length = isText ? Buffer.byteLength(data) : data.length
     const { req, res } = this
-    const { httpCompression } = this
-    const encoding =
-      httpCompression && options.compress && !(length < httpCompression.threshold) && accepts(req).encodings(['gzip', 'deflate'])
+    const encoding = options.compress ? this._encodingFor(req, length) : undefined
     if (encoding) headers['Content-Encoding'] = encoding
     else headers['Content-Length'] = length
     try {
@@ -173,18 +172,49 @@ class Polling extends Transport {
     if (!encoding) {
       res.end(data)
       callback()
+      // what the kernel has not taken yet may never arrive
+      if (res.socket && res.socket.writableLength > 0) this._whenWritten(res)
       return
     }
-    const stream = COMPRESSORS[encoding](httpCompression)
-    const done = once(callback)
-    stream.on('error', () => {
-      res.end()
-      done()
+    this._whenWritten(res, callback)
+    bridge.compress(data, encoding, compressionOf(this.httpCompression), (bytes) => {
+      if (!res.destroyed) res.end(bytes)
     })
-    res.once('finish', done)
-    res.once('close', done)
-    stream.pipe(res)
-    stream.end(data)
+  }
+
+  /** The `Content-Encoding` of a response of so many bytes; undefined: none. */
+  _encodingFor(req, length) {
+    const options = this.httpCompression
+    const accepted = req.headers['accept-encoding']
+    if (!options || !accepted || length < options.threshold) return undefined
+    // clients of one kind send the same header
+    if (accepted !== lastAccepted) {
+      lastAccepted = accepted
+      lastEncoding = bridge.getEngine().contentEncoding(accepted) || undefined
+    }
+    return lastEncoding
+  }
+
+  /** Calls back when a response is written. A client that goes away before has lost packets: that ends the session. */
+  _whenWritten(res, callback = noop) {
+    const settle = (lost) => {
+      res.removeListener('finish', onFinish)
+      res.removeListener('close', onClose)
+      callback()
+      const owner = this[kOwner]
+      if (lost && owner !== null && owner.transport === this) this._fail(owner, 'poll connection closed prematurely')
+    }
+    const { socket } = res
+    // `finish` comes even if the connection broke under the write
+    const onFinish = () => settle(Boolean(socket && socket.destroyed))
+    const onClose = () => settle(true)
+    res.on('finish', onFinish)
+    res.on('close', onClose)
+  }
+
+  /** Ends the session for a fault that only this side can see. */
+  _fail(owner, message) {
+    if (owner.readyState !== 'closed') owner._apply(bridge.getEngine().fail(owner._handle, 'transport error', message))
   }
 
   /** The headers of a successful response. */
@@ -215,7 +245,7 @@ class Polling extends Transport {
     const isBinary = req.headers['content-type'] === 'application/octet-stream'
     if (isBinary && this.protocol === 4) {
       owner._apply(engine.postFinished(owner._handle, undefined, false))
-      owner._apply(engine.fail(owner._handle, 'transport error', 'invalid content'))
+      this._fail(owner, 'invalid content')
       res.writeHead(400).end()
       return
     }
@@ -225,10 +255,9 @@ class Polling extends Transport {
       onEnd: (body) => {
         this.dataReq = this.dataRes = null
         try {
-          const payload = this._unwrap(body)
           const isOurs = this.onData === onData
-          owner._apply(engine.postFinished(owner._handle, isOurs ? payload : undefined, isBinary))
-          if (!isOurs && payload !== undefined) this.onData(isBinary ? payload : payload.toString())
+          owner._apply(engine.postFinished(owner._handle, isOurs ? body : undefined, isBinary))
+          if (!isOurs) this._handOver(body, isBinary)
         } finally {
           // text/html keeps old mobile browsers from offering a download of form posts
           const headers = { 'Content-Type': 'text/html', 'Content-Length': '2' }
@@ -250,14 +279,19 @@ class Polling extends Transport {
 
   /** Takes a payload, where the engine does not: without a session, or for somebody who replaced this. */
   onData(data) {
-    for (const packet of this.parser.decodePayload(data)) {
-      if (packet.type === 'close') {
-        debug('got xhr close packet')
-        this.onClose()
-        return
-      }
-      this.onPacket(packet)
+    const take = (packet) => {
+      if (packet.type !== 'close') return this.onPacket(packet)
+      debug('got xhr close packet')
+      this.onClose()
+      return false
     }
+    if (this.protocol === 3) this.parser.decodePayload(data, take)
+    else this.parser.decodePayload(data).every((packet) => take(packet) !== false)
+  }
+
+  _handOver(body, isBinary) {
+    const payload = isBinary ? body : this._unwrap(body.toString())
+    if (payload !== undefined) this.onData(payload)
   }
 
   onClose() {
@@ -265,12 +299,6 @@ class Polling extends Transport {
     if (this.writable) this.send([{ type: 'noop' }])
     super.onClose()
   }
-
-  /** The payload in a body. */
-  _unwrap(body) {
-    return body
-  }
-
   /** Reads a body of at most `maxHttpBufferSize` bytes; the rest of a larger one is let go by. */
   _readBody(req, { onEnd, onTooLarge, onAborted }) {
     const chunks = []
@@ -336,10 +364,19 @@ class Polling extends Transport {
       this._closing()
     }
     const compress = packets.some((packet) => packet.options && packet.options.compress)
-    this.parser.encodePayload(packets, (payload) => {
-      this._compress = compress
-      this._answer(payload)
-    })
+    const answer = (payload) => this._answer(this._wrap(payload), compress)
+    if (this.protocol === 3) this.parser.encodePayload(packets, this.supportsBinary, answer)
+    else this.parser.encodePayload(packets, answer)
+  }
+
+  /** A payload as it stands in a response. */
+  _wrap(payload) {
+    return payload
+  }
+
+  /** The payload in a body. */
+  _unwrap(body) {
+    return body
   }
 
   _onPostUnbound(req, res) {
@@ -355,8 +392,7 @@ class Polling extends Transport {
     }
     this._readBody(req, {
       onEnd: (body) => {
-        const payload = this._unwrap(body)
-        if (payload !== undefined) this.onData(payload.toString())
+        this._handOver(body, false)
         const headers = { 'Content-Type': 'text/html', 'Content-Length': '2' }
         res.writeHead(200, this.headers(req, headers))
         res.end('ok')
@@ -411,6 +447,8 @@ function cleanupPoll() {
   this.removeListener('close', onPollClose)
   if (transport.req === this) transport.req = transport.res = null
 }
+
+function noop() {}
 
 function once(fn) {
   let called = false

@@ -162,11 +162,11 @@ class WebSocket extends Transport {
     const owner = this[kOwner]
     try {
       if (owner !== null) owner.onDrain()
-      if (this.listenerCount('drain') > 0) this.emit('drain')
+      this._show('drain')
     } finally {
       this.writable = true
       if (owner !== null) owner.flush()
-      if (this.listenerCount('ready') > 0) this.emit('ready')
+      this._show('ready')
     }
   }
 

@@ -1,0 +1,28 @@
+// What must not compile: each line says so itself.
+
+import { Server, Transport, listen } from "engine.io";
+import type { BaseServer, Socket } from "engine.io";
+
+declare const server: Server;
+declare const socket: Socket;
+
+// @ts-expect-error: not a transport
+new Server({ transports: ["flashsocket"] });
+// @ts-expect-error: a cookie has a name
+new Server({ cookie: { path: "/" } });
+// @ts-expect-error: not an option
+new Server({ pingTimeOut: 1 });
+// @ts-expect-error: a port is a number
+listen("3000");
+// @ts-expect-error: abstract
+new Transport({ _query: {} });
+// @ts-expect-error: a type, no value
+BaseServer.length;
+// @ts-expect-error: for subclasses
+server.clients;
+// @ts-expect-error: for the engine
+socket.writeBuffer;
+// @ts-expect-error: for the engine
+socket.sendPacket("noop");
+// @ts-expect-error: fixed
+socket.protocol = 3;

@@ -1,0 +1,424 @@
+import { EventEmitter } from "events";
+import type { IncomingMessage, Server as HttpServer, ServerResponse } from "http";
+import type { Duplex } from "stream";
+import type { CorsOptions, CorsOptionsDelegate } from "cors";
+import * as parser from "engine.io-parser";
+import type { Packet, RawData } from "engine.io-parser";
+import type { PerMessageDeflateOptions, WebSocket as WsWebSocket } from "ws";
+
+// What a visitor may use is public here, as in the original's declarations; `protected` and `private` members exist
+// at run time, are looked up at each use, and may be overridden or patched.
+
+export {
+  Server,
+  Socket,
+  Transport,
+  transports,
+  listen,
+  attach,
+  parser,
+  protocol,
+  uServer,
+};
+export type { AttachOptions, ServerOptions, BaseServer, ErrorCallback };
+
+/** The newest protocol revision; revision 3 is spoken with {@link ServerOptions.allowEIO3}. */
+declare const protocol = 4;
+
+/**
+ * Serves engine requests on a port of its own, with the engine's native listener; other requests get a 501.
+ *
+ * @param port 0 for any free one
+ * @param listenCallback called when the port is open
+ */
+declare function listen(port: number, options?: AttachOptions & ServerOptions, listenCallback?: () => void): Server;
+
+/** Serves engine requests of a Node.js HTTP(S) server, whatever state it is in: before or after it listens. */
+declare function attach(server: HttpServer, options?: AttachOptions & ServerOptions): Server;
+
+type TransportName = "polling" | "websocket" | "webtransport";
+
+/** Tells whether a request is in order: called without arguments if so, else with the code of the objection. */
+type ErrorCallback = (
+  errorCode?: (typeof Server.errors)[keyof typeof Server.errors],
+  errorContext?: Record<string, unknown> & { name?: string; message?: string },
+) => void;
+
+/** Express-style: continues with `next()`, refuses with `next(error)`, or answers through `res`. */
+type Middleware = (req: IncomingMessage, res: ServerResponse, next: (err?: any) => void) => void;
+
+type EngineRequest = IncomingMessage & {
+  /** The query of the request's target; of a repeated key the last value. */
+  _query: Record<string, string>;
+  res?: ServerResponse;
+  cleanup?: Function;
+  /** Of a WebSocket request: its connection. */
+  websocket?: WsWebSocket & { _socket?: { remoteAddress: string } };
+};
+
+interface AttachOptions {
+  /**
+   * What the targets of engine requests start with.
+   * @default "/engine.io"
+   */
+  path?: string;
+  /**
+   * Whether upgrade requests for other paths are ended when nobody has answered them.
+   * @default true
+   */
+  destroyUpgrade?: boolean;
+  /**
+   * How long others may take to answer such an upgrade request, in milliseconds.
+   * @default 1000
+   */
+  destroyUpgradeTimeout?: number;
+  /**
+   * Whether `path` ends with a slash if it does not already.
+   * @default true
+   */
+  addTrailingSlash?: boolean;
+}
+
+interface CookieSerializeOptions {
+  /** The `Domain` attribute. */
+  domain?: string | undefined;
+  /** Encodes the value, which is the session id; `encodeURIComponent` by default. */
+  encode?(value: string): string;
+  /** The `Expires` attribute. */
+  expires?: Date | undefined;
+  /** @default true */
+  httpOnly?: boolean | undefined;
+  /** The `Max-Age` attribute, in seconds. */
+  maxAge?: number | undefined;
+  /** The `Partitioned` attribute. */
+  partitioned?: boolean | undefined;
+  /** @default "/" */
+  path?: string | undefined;
+  /** The `Priority` attribute. */
+  priority?: "low" | "medium" | "high" | undefined;
+  /** @default "lax" */
+  sameSite?: true | false | "lax" | "strict" | "none" | undefined;
+  /** The `Secure` attribute. */
+  secure?: boolean | undefined;
+}
+
+interface ServerOptions {
+  /**
+   * How long a client may take to answer a heartbeat, in milliseconds.
+   * @default 20000
+   */
+  pingTimeout?: number;
+  /**
+   * Time from the answer of one heartbeat to the next, in milliseconds.
+   * @default 25000
+   */
+  pingInterval?: number;
+  /**
+   * How long a client may take to move a session to another transport, in milliseconds.
+   * @default 10000
+   */
+  upgradeTimeout?: number;
+  /**
+   * The largest POST body and the largest WebSocket message that is taken, in bytes.
+   * @default 1000000
+   */
+  maxHttpBufferSize?: number;
+  /**
+   * Decides whether a session may be opened, by calling `fn(null, true)` or `fn(message, false)`, now or later. Asked
+   * once per session, at its first request.
+   */
+  allowRequest?: (req: IncomingMessage, fn: (err: string | null | undefined, success: boolean) => void) => void;
+  /**
+   * The transports that clients may use. WebTransport has to be named to be on.
+   * @default ["polling", "websocket"]
+   */
+  transports?: TransportName[];
+  /**
+   * Whether clients are told that they may change to a better transport.
+   * @default true
+   */
+  allowUpgrades?: boolean;
+  /**
+   * Compression of WebSocket messages; an object has the options of `ws`, `threshold` (1024) in bytes.
+   * @default false
+   */
+  perMessageDeflate?: boolean | PerMessageDeflateOptions;
+  /**
+   * Compression of poll responses; an object has the options of `zlib` and `threshold`, in bytes.
+   * @default { threshold: 1024 }
+   */
+  httpCompression?: boolean | object;
+  /**
+   * A class with the interface of the `Server` of `ws`, to be used instead of the engine's own WebSocket server.
+   */
+  wsEngine?: any;
+  /** A message that every client gets together with its handshake. */
+  initialPacket?: any;
+  /**
+   * The cookie that polling handshakes set to the session id, as load balancers want it. `true`: named `io`.
+   * @default false
+   */
+  cookie?: (CookieSerializeOptions & { name: string }) | boolean;
+  /** The options of the `cors` package. */
+  cors?: CorsOptions | CorsOptionsDelegate;
+  /**
+   * Whether clients of protocol revision 3 are served, such as those of Socket.IO 2.
+   * @default false
+   */
+  allowEIO3?: boolean;
+}
+
+/**
+ * What all servers have in common, wherever their requests come from.
+ *
+ * Events: `connection` (socket), `connection_error` ({ req, code, message, context }), `initial_headers` and `headers`
+ * (headers, request), `flush` (socket, packets), `drain` (socket).
+ */
+declare abstract class BaseServer extends EventEmitter {
+  /** The options in force; changes count from the next use on. */
+  opts: ServerOptions;
+  /** The open sessions by their ids. */
+  protected clients: Record<string, Socket>;
+  /** The number of open sessions. */
+  clientsCount: number;
+  protected middlewares: Middleware[];
+  constructor(opts?: ServerOptions);
+  protected abstract init(): void;
+  protected abstract cleanup(): any;
+  protected _computePath(options: AttachOptions): string;
+  /** The transports that a client may change to from this one. */
+  upgrades(transport: TransportName): string[];
+  /** Checks a request, of a new session or of one that exists. */
+  protected verify(req: EngineRequest, upgrade: boolean, fn: ErrorCallback): void | boolean;
+  /** Adds a middleware for all engine requests, upgrades included. */
+  use(fn: any): void;
+  protected _applyMiddlewares(req: IncomingMessage, res: ServerResponse, callback: (err?: any) => void): void;
+  /** Closes all sessions, at once. */
+  close(): this;
+  /** Makes a session id. To be replaced by who wants ids of another kind; they must be unique and hard to guess. */
+  generateId(req: IncomingMessage): string | PromiseLike<string>;
+  protected handshake(transportName: TransportName, req: EngineRequest, closeConnection: ErrorCallback): Promise<any>;
+  /** Serves a WebTransport session that the application has accepted. */
+  onWebTransportSession(session: any): Promise<any>;
+  protected abstract createTransport(transportName: TransportName, req: EngineRequest): any;
+  /** The codes of `connection_error` and of error responses. */
+  static errors: {
+    readonly UNKNOWN_TRANSPORT: 0;
+    readonly UNKNOWN_SID: 1;
+    readonly BAD_HANDSHAKE_METHOD: 2;
+    readonly BAD_REQUEST: 3;
+    readonly FORBIDDEN: 4;
+    readonly UNSUPPORTED_PROTOCOL_VERSION: 5;
+  };
+  /** Their texts. */
+  static errorMessages: {
+    readonly 0: "Transport unknown";
+    readonly 1: "Session ID unknown";
+    readonly 2: "Bad handshake method";
+    readonly 3: "Bad request";
+    readonly 4: "Forbidden";
+    readonly 5: "Unsupported protocol version";
+  };
+}
+
+/** A server for HTTP servers of Node.js, or with the engine's native listener (see {@link listen}). */
+declare class Server extends BaseServer {
+  /** Only of servers made by {@link listen}. */
+  httpServer?: HttpServer;
+  private ws;
+  protected init(): void;
+  protected cleanup(): void;
+  private prepare;
+  protected createTransport(transportName: TransportName, req: IncomingMessage): Transport;
+  /** Serves one HTTP request, for applications with a routing of their own. */
+  handleRequest(req: IncomingMessage, res: ServerResponse): void;
+  /** Serves one upgrade request; `upgradeHead` is what came after its headers. */
+  handleUpgrade(req: IncomingMessage, socket: Duplex, upgradeHead: Buffer): void;
+  private onWebSocket;
+  /** Serves the requests of `server` under the path; others go to the listeners it had before. */
+  attach(server: HttpServer, options?: AttachOptions): void;
+}
+
+interface uOptions {
+  /**
+   * One of uWebSockets.js's compression constants.
+   * @default uWS.DISABLED
+   */
+  compression?: number;
+  /**
+   * A connection without any traffic is closed after so many seconds; 0: never.
+   * @default 120
+   */
+  idleTimeout?: number;
+  /**
+   * How much may wait to be sent to one client, in bytes.
+   * @default 1048576
+   */
+  maxBackpressure?: number;
+}
+
+/** A server for apps of uWebSockets.js 20. */
+declare class uServer extends BaseServer {
+  protected init(): void;
+  protected cleanup(): void;
+  private prepare;
+  protected createTransport(transportName: string, req: EngineRequest): any;
+  /** Serves requests of a uWebSockets.js app whose path is exactly the engine's. */
+  attach(app: any, options?: AttachOptions & uOptions): void;
+  _applyMiddlewares(req: any, res: any, callback: (err?: any) => void): void;
+  private handleRequest;
+  private handleUpgrade;
+  private abortRequest;
+}
+
+type ReadyState = "opening" | "open" | "closing" | "closed";
+type SendCallback = (transport: Transport) => void;
+
+interface SendOptions {
+  /** Whether the message may be compressed; true by default. */
+  compress?: boolean;
+}
+
+/**
+ * A client's session.
+ *
+ * Events: `message` and `data` (string | Buffer), `close` (reason, description), `packet` (packet), `packetCreate`
+ * (packet), `flush` (packets), `drain`, `heartbeat`, `upgrading` (transport), `upgrade` (transport).
+ */
+declare class Socket extends EventEmitter {
+  /** The protocol revision of the client: 3 or 4. */
+  readonly protocol: number;
+  /** The request that opened the session. */
+  request: IncomingMessage;
+  /** The client's IP address. */
+  readonly remoteAddress: string;
+  _readyState: ReadyState;
+  /** What carries the packets now. */
+  transport: Transport;
+  private server;
+  upgrading: boolean;
+  upgraded: boolean;
+  private writeBuffer;
+  private packetsFn;
+  private sentCallbackFn;
+  private cleanupFn;
+  private pingTimeoutTimer;
+  private pingIntervalTimer;
+  private hasRefreshedPingTimeout;
+  /** A secret between client and server: who knows it can act for the client. */
+  private readonly id;
+  get readyState(): ReadyState;
+  set readyState(state: ReadyState);
+  constructor(id: string, server: BaseServer, transport: Transport, req: EngineRequest, protocol: number);
+  private onOpen;
+  private onPacket;
+  private onError;
+  private setTransport;
+  private onDrain;
+  _maybeUpgrade(transport: Transport): void;
+  private clearTransport;
+  private onClose;
+  /** Sends a message; `callback` is called when it has been written. */
+  send(data: RawData, options?: SendOptions, callback?: SendCallback): this;
+  /** The same as {@link send}. */
+  write(data: RawData, options?: SendOptions, callback?: SendCallback): this;
+  private sendPacket;
+  private flush;
+  private getAvailableUpgrades;
+  /** Closes the session: when all messages have been handed over, or at once with `discard`. */
+  close(discard?: boolean): void;
+  private closeTransport;
+}
+
+type TransportState = "open" | "closing" | "closed";
+
+/**
+ * What carries the packets of a session.
+ *
+ * Events: `packet` (packet), `error` (error), `close`, `drain` (all was written), `ready` (can take more), `headers`
+ * (headers, request).
+ */
+declare abstract class Transport extends EventEmitter {
+  /** The id of the session. */
+  sid: string;
+  /** Whether packets can be sent now. */
+  writable: boolean;
+  /** The protocol revision. */
+  protocol: 3 | 4;
+  protected _readyState: TransportState;
+  protected discarded: boolean;
+  protected parser: any;
+  protected supportsBinary: boolean;
+  get readyState(): TransportState;
+  set readyState(state: TransportState);
+  /** The transports this one can be changed for. */
+  static upgradesTo: string[];
+  constructor(req: { _query: Record<string, string> });
+  /** From now on errors are nobody's concern. */
+  discard(): void;
+  /** Takes a request of the session. */
+  onRequest(req: any): void;
+  close(fn?: () => void): void;
+  protected onError(msg: string, desc?: any): void;
+  protected onPacket(packet: Packet): void;
+  protected onData(data: RawData): void;
+  protected onClose(): void;
+  abstract get name(): string;
+  abstract send(packets: Packet[]): void;
+  abstract doClose(fn?: () => void): void;
+}
+
+declare class Polling extends Transport {
+  /** The largest POST body, in bytes. */
+  maxHttpBufferSize: number;
+  httpCompression: any;
+  private req;
+  private res;
+  private dataReq;
+  private dataRes;
+  private shouldClose;
+  private readonly closeTimeout;
+  constructor(req: any);
+  get name(): string;
+  onRequest(req: EngineRequest): void;
+  private onPollRequest;
+  private onDataRequest;
+  onData(data: RawData): void;
+  onClose(): void;
+  send(packets: Packet[]): void;
+  private write;
+  protected doWrite(data: any, options: any, callback: any): void;
+  doClose(fn: () => void): void;
+  private headers;
+}
+
+declare class WebSocket extends Transport {
+  perMessageDeflate?: boolean | PerMessageDeflateOptions;
+  private socket;
+  constructor(req: EngineRequest);
+  get name(): string;
+  get handlesUpgrades(): boolean;
+  send(packets: Packet[]): void;
+  doClose(fn?: () => void): void;
+}
+
+declare class WebTransport extends Transport {
+  private readonly session;
+  private readonly writer;
+  constructor(session: any, stream: any, reader: any);
+  get name(): string;
+  send(packets: any): Promise<void>;
+  doClose(fn: any): void;
+}
+
+declare function polling(req: EngineRequest): Polling;
+declare namespace polling {
+  var upgradesTo: string[];
+}
+
+/** The transports by their names. */
+declare const transports: {
+  polling: typeof polling;
+  websocket: typeof WebSocket;
+  webtransport: typeof WebTransport;
+};

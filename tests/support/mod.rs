@@ -1,0 +1,5 @@
+//! What the test suites share. Each of them uses a part of it.
+#![allow(dead_code)]
+
+pub mod session;
+pub mod simulation;
