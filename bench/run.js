@@ -221,7 +221,7 @@ async function runMessages(o, row, engine) {
 }
 
 async function runMemory(o, row, engine) {
-  const server = await startServer(o, engine, row.server);
+  const server = await startServer(o, engine, { ...row.server, memory: true });
   const steps = o.quick ? [500, 1500, 2500] : [1000, 2000, 3000, 4000, 5000];
   const load = startLoad(o, row, server, { steps: steps.join(',') });
   try {
