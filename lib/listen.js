@@ -3,7 +3,8 @@
 const { EventEmitter } = require('events')
 const http = require('http')
 const bridge = require('./bridge')
-const { ListenerRequest, ListenerResponse, ListenerSocket } = require('./listener-request')
+const { ListenerRequest, ListenerSocket } = require('./listener-request')
+const { ListenerResponse } = require('./listener-response')
 const { compressionOf } = require('./options')
 const { Server } = require('./server')
 
@@ -143,7 +144,6 @@ class EngineHttpServer extends EventEmitter {
     } else {
       const res = new ListenerResponse(number, req)
       bridge.requests.set(number, res)
-      req._readBody()
       engine.handleRequest(req, res)
     }
   }

@@ -1,15 +1,20 @@
 'use strict'
 
 // What hooks and middlewares see of a request that the engine's own listener got: objects that look
-// like Node's, made only for requests that JavaScript has to see.
+// like Node's, made only for requests that JavaScript has to see, and filled in as far as it looks.
 
-const { EventEmitter } = require('events')
-const { validateHeaderName, validateHeaderValue } = require('http')
-const { Readable, Writable } = require('stream')
+const { Readable } = require('stream')
 const bridge = require('./bridge')
-const { NativeWebSocket } = require('./websocket')
+const { LazyEmitter } = require('./emitter')
 
-/** Where the headers start in the fields of a request's head, see `head` in src/http/request.rs. */
+/** Where the fields of a request's head are, see `head` in src/http/request.rs. */
+const METHOD = 0
+const TARGET = 1
+const VERSION = 2
+const REMOTE_ADDRESS = 3
+const REMOTE_PORT = 4
+const LOCAL_ADDRESS = 5
+const LOCAL_PORT = 6
 const HEADERS = 7
 
 /** Headers of which a second one does not count. */
@@ -17,40 +22,44 @@ const SINGLE = new Set(['age', 'authorization', 'content-length', 'content-type'
 SINGLE.add('if-modified-since').add('if-unmodified-since').add('last-modified').add('location').add('max-forwards')
 SINGLE.add('proxy-authorization').add('referer').add('retry-after').add('server').add('user-agent')
 
-class ListenerRequest extends Readable {
+/** Who listens to one of these wants the body. */
+const BODY_EVENTS = new Set(['data', 'end', 'readable'])
+
+/** A Readable that becomes one when somebody reads: most requests have no body, or nobody asks for it. */
+function LazyReadable() {}
+
+LazyReadable.prototype = Object.create(Readable.prototype, {
+  constructor: { value: LazyReadable, writable: true, configurable: true },
+})
+
+class ListenerRequest extends LazyReadable {
   /**
    * @param {number} number the request's number
    * @param {number} listener the number of the listener
    * @param {string} head its fields, each followed by NUL
    */
   constructor(number, listener, head) {
-    super({ autoDestroy: false })
-    const fields = head.split('\0')
-    this.method = fields[0]
-    this.url = fields[1]
-    this.httpVersion = fields[2]
+    super()
     this._number = number
     this._listener = listener
-    this._fields = fields
+    this._head = head
     this._headers = undefined
-    this.complete = false
+    this._end = undefined
+    this.method = this._field(METHOD)
+    this.url = this._field(TARGET)
     this.aborted = false
-    this.socket = this.connection = undefined
     this.res = null
-    this.socket = this.connection = new ListenerEnd(fields)
   }
 
-  get headers() {
-    if (this._headers === undefined) this._headers = parseHeaders(this._fields)
-    return this._headers
+  _field(index) {
+    const head = this._head
+    let from = 0
+    for (let i = 0; i < index; i++) from = head.indexOf('\0', from) + 1
+    return head.slice(from, head.indexOf('\0', from))
   }
 
-  set headers(headers) {
-    this._headers = headers
-  }
-
-  get rawHeaders() {
-    return this._fields.slice(HEADERS, -1)
+  get httpVersion() {
+    return this._field(VERSION)
   }
 
   get httpVersionMajor() {
@@ -61,22 +70,95 @@ class ListenerRequest extends Readable {
     return Number(this.httpVersion[2])
   }
 
+  get headers() {
+    if (this._headers === undefined) this._headers = parseHeaders(this.rawHeaders)
+    return this._headers
+  }
+
+  set headers(headers) {
+    this._headers = headers
+  }
+
+  get rawHeaders() {
+    return this._head.split('\0').slice(HEADERS, -1)
+  }
+
+  get complete() {
+    return !this.aborted
+  }
+
+  get socket() {
+    if (this._end === undefined) this._end = new ListenerEnd(this)
+    return this._end
+  }
+
+  set socket(socket) {
+    this._end = socket
+  }
+
+  get connection() {
+    return this.socket
+  }
+
+  set connection(socket) {
+    this._end = socket
+  }
+
   setTimeout() {
     return this
   }
 
-  _readBody() {
-    const body = this.method === 'GET' ? '' : bridge.getEngine().requestBody(this._number)
+  // ---- the body ------------------------------------------------------------------------------
+
+  /** Becomes a stream of the body, which has arrived as a whole. */
+  _open() {
+    if (this._readableState !== undefined) return this
+    Readable.call(this, { autoDestroy: false })
+    const body = bridge.getEngine().requestBody(this._number)
     if (body.length > 0) this.push(body)
-    this.complete = true
     this.push(null)
+    return this
+  }
+
+  on(event, listener) {
+    if (BODY_EVENTS.has(event)) this._open()
+    return super.on(event, listener)
+  }
+
+  addListener(event, listener) {
+    return this.on(event, listener)
+  }
+
+  read(size) {
+    return super.read.call(this._open(), size)
+  }
+
+  pipe(target, options) {
+    return super.pipe.call(this._open(), target, options)
+  }
+
+  resume() {
+    return super.resume.call(this._open())
+  }
+
+  pause() {
+    return super.pause.call(this._open())
+  }
+
+  setEncoding(encoding) {
+    return super.setEncoding.call(this._open(), encoding)
+  }
+
+  [Symbol.asyncIterator]() {
+    return super[Symbol.asyncIterator].call(this._open())
   }
 
   _read() {}
 
-  _destroy(error, callback) {
+  destroy() {
+    this.aborted = true
     bridge.getEngine().destroyRequest(this._number)
-    callback(error)
+    return this
   }
 
   _onAborted() {
@@ -87,17 +169,43 @@ class ListenerRequest extends Readable {
 }
 
 /** Both ends of the connection that a request came by. */
-class ListenerEnd extends EventEmitter {
-  constructor(fields) {
+class ListenerEnd extends LazyEmitter {
+  constructor(req) {
     super()
-    this.remoteAddress = fields[3]
-    this.remotePort = Number(fields[4])
-    this.localAddress = fields[5]
-    this.localPort = Number(fields[6])
-    this.remoteFamily = this.remoteAddress.includes(':') ? 'IPv6' : 'IPv4'
-    this.encrypted = false
-    this.readable = this.writable = true
+    this._req = req
     this.destroyed = false
+  }
+
+  get remoteAddress() {
+    return this._req._field(REMOTE_ADDRESS)
+  }
+
+  get remotePort() {
+    return Number(this._req._field(REMOTE_PORT))
+  }
+
+  get localAddress() {
+    return this._req._field(LOCAL_ADDRESS)
+  }
+
+  get localPort() {
+    return Number(this._req._field(LOCAL_PORT))
+  }
+
+  get remoteFamily() {
+    return this.remoteAddress.includes(':') ? 'IPv6' : 'IPv4'
+  }
+
+  get encrypted() {
+    return false
+  }
+
+  get readable() {
+    return !this.destroyed
+  }
+
+  get writable() {
+    return !this.destroyed
   }
 
   address() {
@@ -130,119 +238,14 @@ class ListenerEnd extends EventEmitter {
   }
 }
 
-class ListenerResponse extends Writable {
-  constructor(number, req) {
-    super({ decodeStrings: true })
-    this.req = req
-    this.socket = this.connection = req.socket
-    this.statusCode = 200
-    this.statusMessage = undefined
-    this.headersSent = false
-    this._number = number
-    this._headers = new Map()
-    this._chunks = []
-  }
-
-  get finished() {
-    return this.writableEnded
-  }
-
-  setHeader(name, value) {
-    if (this.headersSent) {
-      const error = new Error('Cannot set headers after they are sent to the client')
-      error.code = 'ERR_HTTP_HEADERS_SENT'
-      throw error
-    }
-    validateHeaderName(name)
-    for (const one of Array.isArray(value) ? value : [value]) validateHeaderValue(name, one)
-    this._headers.set(String(name).toLowerCase(), [name, value])
-    return this
-  }
-
-  appendHeader(name, value) {
-    const before = this.getHeader(name)
-    return this.setHeader(name, before === undefined ? value : [].concat(before, value))
-  }
-
-  getHeader(name) {
-    const header = this._headers.get(String(name).toLowerCase())
-    return header && header[1]
-  }
-
-  getHeaders() {
-    const headers = Object.create(null)
-    for (const [key, [, value]] of this._headers) headers[key] = value
-    return headers
-  }
-
-  getHeaderNames() {
-    return [...this._headers.keys()]
-  }
-
-  hasHeader(name) {
-    return this._headers.has(String(name).toLowerCase())
-  }
-
-  removeHeader(name) {
-    this._headers.delete(String(name).toLowerCase())
-  }
-
-  writeHead(status, message, headers) {
-    if (typeof message === 'object') headers = message
-    else this.statusMessage = message
-    this.statusCode = status
-    for (const name of Object.keys(headers || {})) this.setHeader(name, headers[name])
-    this.headersSent = true
-    return this
-  }
-
-  flushHeaders() {}
-
-  setTimeout() {
-    return this
-  }
-
-  _write(chunk, encoding, callback) {
-    this.headersSent = true
-    this._chunks.push(chunk)
-    callback()
-  }
-
-  _final(callback) {
-    this.headersSent = true
-    const headers = []
-    for (const [, [name, value]] of this._headers) {
-      for (const one of Array.isArray(value) ? value : [value]) headers.push(name, String(one))
-    }
-    const body = this.req.method === 'HEAD' ? [] : this._chunks
-    this._settle(() => bridge.getEngine().respond(this._number, this.statusCode, headers, Buffer.concat(body)))
-    callback()
-  }
-
-  _destroy(error, callback) {
-    this._settle(() => bridge.getEngine().destroyRequest(this._number))
-    callback(error)
-  }
-
-  _settle(decide) {
-    if (bridge.requests.delete(this._number)) decide()
-  }
-
-  _onAborted() {
-    this._settle(() => bridge.getEngine().destroyRequest(this._number))
-    this.req._onAborted()
-    this.destroy()
-  }
-}
-
 /** The connection of an upgrade request: can be answered, or accepted, once. */
 class ListenerSocket extends ListenerEnd {
   constructor(number, req) {
-    super(req._fields)
+    super(req)
     this._number = number
     this._websocket = null
     this._answer = ''
-    req.socket = req.connection = this
+    req.socket = this
   }
 
   write(text) {
@@ -258,7 +261,6 @@ class ListenerSocket extends ListenerEnd {
   destroy() {
     if (this.destroyed) return this
     this.destroyed = true
-    this.writable = this.readable = false
     if (this._websocket !== null) this._websocket.terminate()
     else this._respond()
     process.nextTick(() => this.emit('close', false))
@@ -272,12 +274,13 @@ class ListenerSocket extends ListenerEnd {
     const end = this._answer.indexOf('\r\n\r\n')
     if (end === -1) return engine.destroyRequest(this._number)
     const [status, ...lines] = this._answer.slice(0, end).split('\r\n')
-    engine.respond(this._number, Number(status.split(' ')[1]), pairs(lines), Buffer.from(this._answer.slice(end + 4)))
+    engine.respond(this._number, Number(status.split(' ')[1]), fieldsOf(lines), this._answer.slice(end + 4))
   }
 
   _accept(lines, { maxPayload, deflate }) {
+    const { NativeWebSocket } = require('./websocket')
     bridge.requests.delete(this._number)
-    const connection = bridge.getEngine().accept(this._number, pairs(lines.slice(1)), maxPayload, deflate)
+    const connection = bridge.getEngine().accept(this._number, fieldsOf(lines.slice(1)), maxPayload, deflate)
     this._websocket = new NativeWebSocket(connection, this)
     return this._websocket
   }
@@ -289,19 +292,22 @@ class ListenerSocket extends ListenerEnd {
   }
 }
 
-function pairs(lines) {
-  return lines.flatMap((line) => {
+/** Header lines as the engine takes them: names and values, each followed by NUL. */
+function fieldsOf(lines) {
+  let fields = ''
+  for (const line of lines) {
     const colon = line.indexOf(':')
-    return [line.slice(0, colon), line.slice(colon + 1).trim()]
-  })
+    fields += `${line.slice(0, colon)}\0${line.slice(colon + 1).trim()}\0`
+  }
+  return fields
 }
 
 /** Headers as Node joins them. */
-function parseHeaders(fields) {
+function parseHeaders(raw) {
   const headers = {}
-  for (let i = HEADERS; i + 1 < fields.length; i += 2) {
-    const name = fields[i]
-    const value = fields[i + 1]
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const name = raw[i]
+    const value = raw[i + 1]
     if (name === 'set-cookie') (headers[name] = headers[name] || []).push(value)
     else if (headers[name] === undefined) headers[name] = value
     else if (!SINGLE.has(name)) headers[name] += (name === 'cookie' ? '; ' : ', ') + value
@@ -309,4 +315,4 @@ function parseHeaders(fields) {
   return headers
 }
 
-module.exports = { ListenerRequest, ListenerResponse, ListenerSocket }
+module.exports = { ListenerRequest, ListenerSocket }

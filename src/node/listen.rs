@@ -1,12 +1,13 @@
 //! The engine's own listener.
 
-use napi::bindgen_prelude::{Buffer, Uint8Array};
-use napi::{Error, Result, Status};
+use napi::bindgen_prelude::{Buffer, Unknown};
+use napi::{Env, Error, Result, Status};
 use napi_derive::napi;
 
 use super::compress::HttpCompression;
 use super::deflate::DeflateTerms;
-use super::engine::Engine;
+use super::engine::{Engine, raw};
+use super::values::{Content, with_content};
 use crate::http::{Listener, ListenerOptions, OwnerResponse, Verdict, bind};
 use crate::server::Command;
 
@@ -78,11 +79,15 @@ impl Engine {
         self.requests.take_body(request).into()
     }
 
-    /// Answers a request; `headers` is `[name, value, …]`.
+    /// Answers a request; `headers`: names and values, each followed by NUL; `body`: text or bytes.
     #[napi]
-    pub fn respond(&self, request: u32, status: u32, headers: Vec<String>, body: Option<Uint8Array>) {
-        let body = body.map(|body| body.to_vec()).unwrap_or_default();
-        self.requests.decide(request, Verdict::Respond(response(status, headers, body)));
+    pub fn respond(&self, env: Env, request: u32, status: u32, headers: String, body: Unknown<'_>) -> Result<()> {
+        let body = with_content(env.raw(), raw(&body), |body| match body {
+            Content::None => Vec::new(),
+            Content::Text(body) | Content::Binary(body) => body.to_vec(),
+        })?;
+        self.requests.decide(request, Verdict::Respond(response(status, &headers, body)));
+        Ok(())
     }
 
     /// Switches an upgrade request's connection to WebSocket. Returns the connection's number.
@@ -90,13 +95,13 @@ impl Engine {
     pub fn accept(
         &self,
         request: u32,
-        headers: Vec<String>,
+        headers: String,
         max_payload: f64,
         deflate: Option<DeflateTerms>,
     ) -> Result<u32> {
         let connection = self.new_connection(max_payload, deflate)?;
         let handle = connection.handle;
-        self.requests.decide(request, Verdict::Accept(response(101, headers, Vec::new()), connection));
+        self.requests.decide(request, Verdict::Accept(response(101, &headers, Vec::new()), connection));
         Ok(handle)
     }
 
@@ -107,11 +112,11 @@ impl Engine {
     }
 }
 
-fn response(status: u32, headers: Vec<String>, body: Vec<u8>) -> OwnerResponse {
-    let mut headers = headers.into_iter();
-    let mut pairs = Vec::with_capacity(headers.len() / 2);
-    while let (Some(name), Some(value)) = (headers.next(), headers.next()) {
-        pairs.push((name, value));
+fn response(status: u32, headers: &str, body: Vec<u8>) -> OwnerResponse {
+    let mut fields = headers.split('\0');
+    let mut pairs = Vec::new();
+    while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
+        pairs.push((name.to_owned(), value.to_owned()));
     }
     OwnerResponse { status: u16::try_from(status).unwrap_or(500), headers: pairs, body }
 }
