@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http_body_util::Full;
@@ -40,8 +40,6 @@ pub struct Listener {
     pub registry: Arc<Registry>,
     /// The option `maxHttpBufferSize`, as the bits of a floating point number.
     max_body: AtomicU64,
-    /// Whether polls and POSTs need not be shown to the owner.
-    direct: AtomicBool,
     compression: Mutex<Option<CompressionOptions>>,
     /// Connections that are open, plus one while the listener itself is.
     open: AtomicUsize,
@@ -95,7 +93,6 @@ impl Listener {
             options,
             registry: Arc::default(),
             max_body: AtomicU64::new(1e6f64.to_bits()),
-            direct: AtomicBool::new(false),
             compression: Mutex::default(),
             open: AtomicUsize::new(1),
             stop: Notify::new(),
@@ -107,7 +104,7 @@ impl Listener {
     pub fn configure(&self, max_body: f64, direct: bool, compression: Option<CompressionOptions>) {
         *self.compression.lock().unwrap_or_else(PoisonError::into_inner) = compression;
         self.max_body.store(max_body.to_bits(), SeqCst);
-        self.direct.store(direct, SeqCst);
+        self.registry.set_direct(direct);
     }
 
     /// Stops accepting, ends idle connections and lets the others finish.
@@ -193,7 +190,7 @@ impl Listener {
         }
         let (parts, incoming) = request.into_parts();
         let max_body = f64::from_bits(self.max_body.load(SeqCst));
-        if self.direct.load(SeqCst) {
+        if self.registry.is_direct() {
             if let Some(session) = polling::session_of(&parts, |sid| self.registry.get(sid)) {
                 return match parts.method {
                     hyper::Method::GET => {

@@ -127,9 +127,11 @@ pub async fn post(session: Arc<SessionCell>, parts: Parts, incoming: Incoming, l
     match body {
         Body::Complete(body) => {
             session.step_queued(|session, batch| {
-                session.inner.machine.post_finished();
                 session.receive_payload(&body, binary, batch);
             });
+            // the next POST is not to come before the owner has got round to this one
+            let _finish = FinishGuard(session.clone());
+            session.settled().await;
             ok(&parts.headers, "text/html", b"ok".to_vec())
         }
         Body::TooLarge | Body::Aborted => {
@@ -149,6 +151,15 @@ impl Drop for PostGuard {
         if let Some(session) = self.session.take() {
             session.step_queued(|session, _| session.inner.machine.post_aborted(&mut session.actions));
         }
+    }
+}
+
+/// Ends a POST that has been read, whether its client waits for the answer or not.
+struct FinishGuard(Arc<SessionCell>);
+
+impl Drop for FinishGuard {
+    fn drop(&mut self) {
+        self.0.step_queued(|session, _| session.inner.machine.post_finished());
     }
 }
 

@@ -69,6 +69,10 @@ pub struct Connection {
     /// Bytes of messages that the owner has not taken yet.
     owed: AtomicUsize,
     paused: AtomicBool,
+    /// Whether the owner has kept the connection from being read since [`Connection::take_unheard`].
+    fell_behind: AtomicBool,
+    /// Not read until the peer has read what waits for it, see [`Connection::throttle`].
+    throttled: AtomicBool,
     /// Whether the connection has ended.
     over: AtomicBool,
     /// The listener that counts the connection.
@@ -115,6 +119,8 @@ impl Connection {
             task: OnceLock::new(),
             owed: AtomicUsize::new(0),
             paused: AtomicBool::new(true),
+            fell_behind: AtomicBool::new(false),
+            throttled: AtomicBool::new(false),
             over: AtomicBool::new(false),
             counted: Mutex::new(None),
         })
@@ -184,9 +190,10 @@ impl Connection {
 
     // ---- flow control ------------------------------------------------------------------------
 
-    /// Notes that the owner has messages of so many bytes to take.
+    /// Notes that the owner has events of so many bytes to take.
     pub(super) fn owe(&self, bytes: usize) {
         if self.owed.fetch_add(bytes, SeqCst) + bytes > MAX_OWED {
+            self.fell_behind.store(true, SeqCst);
             self.paused.store(true, SeqCst);
         }
     }
@@ -202,7 +209,32 @@ impl Connection {
 
     /// Whether the connection is not to be read for now.
     pub fn is_paused(&self) -> bool {
-        self.paused.load(SeqCst)
+        self.paused.load(SeqCst) || self.throttled.load(SeqCst)
+    }
+
+    /// Whether the owner is, or was since the last call, the reason that the peer was not heard. Not being
+    /// heard because it does not read is the peer's own affair.
+    pub(super) fn take_unheard(&self) -> bool {
+        self.fell_behind.swap(false, SeqCst) || self.paused.load(SeqCst)
+    }
+
+    /// Has the connection not read until the peer has read everything that waits for it, then reports
+    /// [`Kind::Drained`].
+    pub fn throttle(&self) {
+        self.throttled.store(true, SeqCst);
+        self.report_drain();
+    }
+
+    /// The peer has read what waited for it.
+    fn unthrottle(&self) {
+        if self.throttled.swap(false, SeqCst) {
+            self.wake();
+        }
+    }
+
+    /// Whether the owner carries the bytes.
+    pub(super) fn is_piped(&self) -> bool {
+        matches!(self.pipe.get(), Some(Pipe::Owner))
     }
 
     // ---- out ---------------------------------------------------------------------------------
@@ -242,6 +274,7 @@ impl Connection {
         let mut outbox = self.outbox();
         if outbox.is_clear() || outbox.phase == Phase::Dead {
             drop(outbox);
+            self.unthrottle();
             self.queue.push(Kind::Drained, self.handle, 0);
         } else {
             outbox.report_drain = true;
@@ -265,19 +298,20 @@ impl Connection {
         }
         loop {
             outbox = self.compress(outbox);
-            if outbox.bytes.is_empty() {
-                break;
-            }
-            let mut bytes = std::mem::take(&mut outbox.bytes);
+            let (bytes, written_before) = match outbox.started.take() {
+                Some(started) => started,
+                None if outbox.bytes.is_empty() => break,
+                None => (std::mem::take(&mut outbox.bytes), 0),
+            };
             outbox.writing = true;
             drop(outbox);
-            let (written, result) = pipe.write(&bytes);
+            let (written, result) = pipe.write(&bytes[written_before..]);
             outbox = self.outbox();
             outbox.writing = false;
+            let written = written_before + written;
             if written < bytes.len() && outbox.phase != Phase::Dead {
-                bytes.drain(..written);
-                bytes.append(&mut outbox.bytes);
-                outbox.bytes = bytes;
+                // where it is: moving the rest of a large message at each write would cost more than the writes
+                outbox.started = Some((bytes, written));
             }
             match result {
                 Ok(()) => {}
@@ -325,8 +359,10 @@ impl Connection {
             pipe.shutdown(Shutdown::Write);
             self.wake();
         }
-        if std::mem::take(&mut outbox.report_drain) {
-            drop(outbox);
+        let report_drain = std::mem::take(&mut outbox.report_drain);
+        drop(outbox);
+        if report_drain {
+            self.unthrottle();
             self.queue.push(Kind::Drained, self.handle, 0);
         }
     }
@@ -372,6 +408,7 @@ impl Connection {
             self.queue.push(Kind::PipeReady, self.handle, 0);
         } else if std::mem::take(&mut outbox.report_drain) {
             drop(outbox);
+            self.unthrottle();
             self.queue.push(Kind::Drained, self.handle, 0);
         }
     }
@@ -547,7 +584,7 @@ impl<R: AsyncRead + Unpin> Future for Reader<R> {
         }
         if phase != Phase::Open {
             // a closing connection is read to its end, whoever it was bound to
-            if connection.paused.swap(false, SeqCst) {
+            if connection.paused.swap(false, SeqCst) | connection.throttled.swap(false, SeqCst) {
                 cx.waker().wake_by_ref();
             }
             let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(CLOSE_TIMEOUT)));

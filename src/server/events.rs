@@ -5,13 +5,13 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::session::{Fault, Reason};
+use crate::session::{ChannelId, Fault, Reason};
 
 /// What an event tells. The numbers are the binding's contract with `lib/bridge.js`.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Session: a message. `arg` is the connection it came through + 1, 0 for polling.
+    /// Session: a message.
     Message = 1,
     /// Session: any other packet, for those who listen. `arg`: its type, see [`UNKNOWN_TYPE`].
     Packet = 2,
@@ -41,6 +41,9 @@ pub enum Kind {
     CloseChannel = 14,
     /// Session: answer the poll `arg` with this payload, which is not to be compressed.
     AnswerPollPlain = 15,
+    /// Session whose requests or bytes JavaScript carries: time has passed. `arg`: 1 if the peer's time to
+    /// answer is over, which JavaScript must not say before it has read what waits.
+    Due = 16,
 
     /// Connection: everything handed over has been written.
     Drained = 20,
@@ -107,6 +110,8 @@ pub struct Event {
     /// A session, a connection or a request, depending on `kind`.
     pub target: u32,
     pub arg: u32,
+    /// The connection that is charged for the event until it is taken, see [`Batch::charge`]; + 1, 0: none.
+    pub charged: u32,
     pub data: Data,
 }
 
@@ -120,10 +125,25 @@ pub struct Batch {
 /// From this size on a content travels in its own allocation.
 const LARGE: usize = 16 * 1024;
 
+/// What an event takes besides its content: empty messages fill the memory, too.
+const EVENT_COST: usize = size_of::<Event>();
+
 impl Batch {
     /// Appends an event without content.
     pub fn push(&mut self, kind: Kind, target: u32, arg: u32) {
-        self.events.push(Event { kind, target, arg, data: Data::None });
+        self.events.push(Event { kind, target, arg, charged: 0, data: Data::None });
+    }
+
+    /// Has a connection owe for the last event until the owner takes it. Returns by how many bytes.
+    pub fn charge(&mut self, connection: ChannelId) -> usize {
+        let Some(event) = self.events.last_mut() else { return 0 };
+        event.charged = connection + 1;
+        self.events.last().map_or(0, |event| self.cost(event))
+    }
+
+    /// The bytes that an event occupies while it waits to be taken.
+    pub fn cost(&self, event: &Event) -> usize {
+        self.content(&event.data).len() + EVENT_COST
     }
 
     /// Appends an event with text, which must be valid UTF-8.
@@ -134,7 +154,7 @@ impl Batch {
             let (start, len) = self.store(text);
             if text.is_ascii() { Data::Ascii { start, len } } else { Data::Utf8 { start, len } }
         };
-        self.events.push(Event { kind, target, arg, data });
+        self.events.push(Event { kind, target, arg, charged: 0, data });
     }
 
     /// Appends an event with bytes.
@@ -145,7 +165,7 @@ impl Batch {
             let (start, len) = self.store(bytes);
             Data::Bytes { start, len }
         };
-        self.events.push(Event { kind, target, arg, data });
+        self.events.push(Event { kind, target, arg, charged: 0, data });
     }
 
     /// Appends a [`Kind::Closed`] event.

@@ -12,7 +12,7 @@ use tokio_util::time::{DelayQueue, delay_queue::Key};
 
 use super::connection::{Connection, Stream, start_reading};
 use super::now;
-use super::session_cell::SessionCell;
+use super::session_cell::{PollAnswer, Responder, SessionCell};
 use crate::http::{CompressionJob, Listener};
 use crate::session::Millis;
 
@@ -31,6 +31,8 @@ pub enum Command {
     Start { connection: Arc<Connection>, stream: Stream, early: Vec<u8> },
     /// Compress a body.
     Compress(CompressionJob),
+    /// Answer a poll.
+    Answer(Responder, PollAnswer),
     /// Accept connections.
     Listen(Arc<Listener>, std::net::TcpListener),
     /// End the thread and everything on it.
@@ -133,6 +135,7 @@ fn carry_out(command: Command, timers: &mut Timers) {
         },
         Command::Start { connection, stream, early } => start_reading(connection, stream, early),
         Command::Compress(job) => job.start(),
+        Command::Answer(responder, answer) => drop(responder.send(answer)),
         Command::Listen(listener, socket) => listener.start(socket),
         Command::Stop => {}
     }

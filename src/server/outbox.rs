@@ -6,8 +6,8 @@ use crate::websocket::{Deflate, OpCode, write_close, write_header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// Pongs for the peer's ping frames wait up to this many bytes; then the oldest pings stay unanswered,
-/// which RFC 6455 (5.5.3) allows.
+/// Answers to the peer's pings, of either layer, wait up to this many bytes; then pings stay unanswered,
+/// which RFC 6455 (5.5.3) allows: a peer that pings and does not read must not fill the memory.
 const MAX_WAITING_PONGS: usize = 16 * 1024;
 
 /// How far the end of a connection has come.
@@ -36,6 +36,8 @@ enum Pending {
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Outbox {
+    /// What the kernel has taken a part of, and how much; goes out before `bytes`.
+    pub(super) started: Option<(Vec<u8>, usize)>,
     pub bytes: Vec<u8>,
     /// With permessage-deflate: what comes after `bytes`, not compressed yet.
     pending: Vec<Pending>,
@@ -57,6 +59,7 @@ impl Outbox {
     /// An empty outbox. With permessage-deflate, messages of at least `deflate_from` bytes are compressed.
     pub fn new(deflate_from: Option<usize>) -> Self {
         Self {
+            started: None,
             bytes: Vec::new(),
             pending: Vec::new(),
             deflate_from,
@@ -71,7 +74,7 @@ impl Outbox {
 
     /// Whether everything handed over is with the kernel.
     pub fn is_clear(&self) -> bool {
-        self.bytes.is_empty() && self.pending.is_empty() && !self.writing
+        self.started.is_none() && self.bytes.is_empty() && self.pending.is_empty() && !self.writing
     }
 
     /// Bytes that have not been written; of messages to be compressed their plain length.
@@ -79,7 +82,8 @@ impl Outbox {
         let pending = self.pending.iter().map(|pending| match pending {
             Pending::Message(_, bytes) | Pending::Frames(bytes) => bytes.len(),
         });
-        self.bytes.len() + pending.sum::<usize>()
+        let started = self.started.as_ref().map_or(0, |(bytes, written)| bytes.len() - written);
+        started + self.bytes.len() + pending.sum::<usize>()
     }
 
     /// What has to be compressed before it can be written.
@@ -136,6 +140,9 @@ impl Outbox {
     pub fn packets(&mut self, packets: &[OutPacket], revision: Revision, base64: bool) {
         for OutPacket { kind, data } in packets {
             let digit = [kind.digit()];
+            if *kind == PacketType::Pong && !self.may_answer(10) {
+                continue;
+            }
             match (data, revision, base64) {
                 (OutData::None, ..) => self.message(OpCode::Text, &digit, &[]),
                 (OutData::Text(text), ..) => self.message(OpCode::Text, &digit, text.as_bytes()),
@@ -158,15 +165,23 @@ impl Outbox {
 
     /// Answers a ping frame.
     pub fn pong(&mut self, payload: &[u8]) {
-        if self.is_clear() {
-            self.waiting_pongs = 0;
-        }
-        if self.phase == Phase::Open && self.waiting_pongs + payload.len() + 2 <= MAX_WAITING_PONGS {
-            self.waiting_pongs += payload.len() + 2;
+        if self.phase == Phase::Open && self.may_answer(payload.len() + 2) {
             let frames = self.frames();
             write_header(frames, OpCode::Pong, false, payload.len());
             frames.extend_from_slice(payload);
         }
+    }
+
+    /// Whether one more answer of so many bytes may wait for a peer that does not read.
+    fn may_answer(&mut self, len: usize) -> bool {
+        if self.is_clear() {
+            self.waiting_pongs = 0;
+        }
+        let may = self.waiting_pongs + len <= MAX_WAITING_PONGS;
+        if may {
+            self.waiting_pongs += len;
+        }
+        may
     }
 
     /// Starts the closing handshake from our side.
@@ -201,6 +216,7 @@ impl Outbox {
     /// The connection is gone.
     pub fn kill(&mut self) {
         self.phase = Phase::Dead;
+        self.started = None;
         self.bytes = Vec::new();
         self.pending = Vec::new();
     }

@@ -43,12 +43,12 @@ impl Connection {
             (Message::Text(text), Some(session)) => session.receive_text(self, &text, batch),
             (Message::Binary(bytes), Some(session)) => session.receive_binary(self, &bytes, batch),
             (Message::Text(text), None) => {
-                self.owe(text.len());
                 batch.push_text(Kind::ConnectionMessage, self.handle, 1, &text);
+                self.owe(batch.charge(self.handle));
             }
             (Message::Binary(bytes), None) => {
-                self.owe(bytes.len());
                 batch.push_bytes(Kind::ConnectionMessage, self.handle, 1, &bytes);
+                self.owe(batch.charge(self.handle));
             }
             (Message::Ping(payload), _) => self.write(|outbox| outbox.pong(payload)),
             (Message::Pong(_), _) => {}
@@ -128,18 +128,26 @@ impl Locked<'_> {
             if channel.is_some() || kind != Some(PacketType::Close) {
                 let arg = kind.map_or(UNKNOWN_TYPE, |kind| kind as u32);
                 push_data(batch, Kind::Packet, session, arg, &data);
+                self.charge(connection, batch);
             }
         }
         let probe = matches!(&data, Data::Text(text) if text == "probe");
         let delivery = self.inner.machine.receive(self.now, channel, kind, probe, &mut self.actions);
         if delivery == crate::session::Delivery::Message {
-            let arg = connection.map_or(0, |connection| {
-                connection.owe(content_len(&data));
-                connection.handle + 1
-            });
-            push_data(batch, Kind::Message, session, arg, &data);
+            push_data(batch, Kind::Message, session, 0, &data);
+            self.charge(connection, batch);
         }
         self.apply(batch);
+    }
+
+    /// Whoever sent the packet of the last event owes for it until the owner has taken it.
+    fn charge(&self, connection: Option<&Connection>, batch: &mut Batch) {
+        match (connection, &self.cell.listed) {
+            (Some(connection), _) => connection.owe(batch.charge(connection.handle)),
+            (None, Some(listed)) => listed.owe(batch.events.last().map_or(0, |event| batch.cost(event))),
+            // behind Node's HTTP server the owner takes it at once
+            (None, None) => {}
+        }
     }
 
     /// Something that is no packet.
@@ -158,13 +166,5 @@ fn push_data(batch: &mut Batch, kind: Kind, target: u32, arg: u32, data: &Data<'
         Data::None => batch.push(kind, target, arg),
         Data::Text(text) => batch.push_text(kind, target, arg, text.as_bytes()),
         Data::Binary(bytes) => batch.push_bytes(kind, target, arg, bytes),
-    }
-}
-
-fn content_len(data: &Data<'_>) -> usize {
-    match data {
-        Data::None => 0,
-        Data::Text(text) => text.len(),
-        Data::Binary(bytes) => bytes.len(),
     }
 }

@@ -1,9 +1,9 @@
 //! A session with its connections, shared between the owner's thread and the I/O threads.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::connection::Connection;
 use super::events::{Batch, EventQueue, Kind};
@@ -45,13 +45,39 @@ pub struct SessionCell {
     base64: bool,
     /// Whether JavaScript wants to see every packet.
     verbose: AtomicBool,
-    /// The earliest time for which a timer is set; `u64::MAX`: none.
+    /// The earliest time for which a timer is set; `u64::MAX`: none, [`TOLD`]: the owner ticks next.
     armed: AtomicU64,
     queue: Arc<EventQueue>,
     commands: mpsc::UnboundedSender<Command>,
     inner: Mutex<Inner>,
     /// Where the engine's own listener finds the session.
-    listed: Option<(Arc<Registry>, String)>,
+    pub(super) listed: Option<Listed>,
+}
+
+/// `SessionCell::armed`: the timer has run out and the owner has been told.
+const TOLD: u64 = 0;
+
+/// While the owner has this many bytes of a polling session's messages still to take, its POSTs are not answered.
+const MAX_OWED: usize = 1 << 20;
+
+/// The place of a session among those of a listener.
+#[derive(Debug)]
+pub struct Listed {
+    registry: Arc<Registry>,
+    sid: String,
+    /// Bytes of messages from POSTs that the owner has not taken yet.
+    owed: AtomicUsize,
+    settled: Notify,
+}
+
+impl Listed {
+    pub(super) fn owe(&self, bytes: usize) {
+        self.owed.fetch_add(bytes, SeqCst);
+    }
+
+    fn is_overfed(&self) -> bool {
+        self.owed.load(SeqCst) > MAX_OWED
+    }
 }
 
 #[derive(Debug)]
@@ -69,6 +95,9 @@ pub struct Locked<'a> {
     pub inner: MutexGuard<'a, Inner>,
     pub actions: Vec<Action>,
     pub now: Millis,
+    /// The steps are the owner's: what they mean for a task of the I/O thread goes by a command, because
+    /// waking tasks from another thread one by one costs a system call each.
+    by_owner: bool,
 }
 
 /// What a new session is made of.
@@ -96,9 +125,14 @@ impl SessionCell {
             queue,
             commands,
             inner: Mutex::new(Inner { machine, transport, probe: None, responder: None, next_poll: 0 }),
-            listed,
+            listed: listed.map(|(registry, sid)| Listed {
+                registry,
+                sid,
+                owed: AtomicUsize::new(0),
+                settled: Notify::new(),
+            }),
         });
-        if let Some((registry, sid)) = &cell.listed {
+        if let Some(Listed { registry, sid, .. }) = &cell.listed {
             registry.insert(sid.clone(), cell.clone());
         }
         let mut batch = Batch::default();
@@ -134,13 +168,14 @@ impl SessionCell {
 
     pub fn lock(self: &Arc<Self>, now: Millis) -> Locked<'_> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        Locked { cell: self, inner, actions: Vec::new(), now }
+        Locked { cell: self, inner, actions: Vec::new(), now, by_owner: false }
     }
 
     /// Runs steps from the owner's thread: what they bring about is returned, not queued.
     pub fn step(self: &Arc<Self>, steps: impl FnOnce(&mut Locked<'_>, &mut Updates)) -> Updates {
         let mut updates = Updates::default();
         let mut locked = self.lock(now());
+        locked.by_owner = true;
         steps(&mut locked, &mut updates);
         locked.finish(&mut updates);
         updates
@@ -157,10 +192,54 @@ impl SessionCell {
         locked.finish(&mut batch);
     }
 
-    /// The timer set for `deadline` has run out.
+    /// The timer has run out. Where the owner carries what goes to and fro, only the owner can tell silence
+    /// from what it has not got round to: it is told, and ticks.
     pub fn timer_fired(self: &Arc<Self>) {
+        let locked = self.lock(now());
+        if locked.is_carried_by_owner() {
+            self.armed.store(TOLD, SeqCst);
+            let overdue = locked.inner.machine.is_overdue(locked.now);
+            self.queue.push(Kind::Due, self.handle, overdue.into());
+            return;
+        }
+        drop(locked);
         self.armed.store(u64::MAX, SeqCst);
-        self.step_queued(|session, _| session.inner.machine.tick(session.now, &mut session.actions));
+        self.step_queued(|session, _| {
+            if session.inner.transport.as_ref().is_some_and(|connection| connection.take_unheard()) {
+                session.inner.machine.excuse(session.now);
+            }
+            session.inner.machine.tick(session.now, &mut session.actions);
+        });
+    }
+
+    /// The owner has seen to what waited, after [`Kind::Due`].
+    pub fn tick_by_owner(self: &Arc<Self>) -> Updates {
+        let _ = self.armed.compare_exchange(TOLD, u64::MAX, SeqCst, SeqCst);
+        self.step(|session, _| {
+            session.inner.machine.excuse_if_late(session.now);
+            session.inner.machine.tick(session.now, &mut session.actions);
+        })
+    }
+
+    /// The owner has taken messages of so many bytes that came by POST.
+    pub fn settle(&self, bytes: usize) {
+        if let Some(listed) = &self.listed {
+            if listed.owed.fetch_sub(bytes, SeqCst) - bytes <= MAX_OWED {
+                listed.settled.notify_waiters();
+            }
+        }
+    }
+
+    /// Waits while the owner has too much to take that came by POST.
+    pub async fn settled(self: &Arc<Self>) {
+        let Some(listed) = &self.listed else { return };
+        loop {
+            let settled = listed.settled.notified();
+            if !listed.is_overfed() || self.lock(0).inner.machine.is_closed() {
+                return;
+            }
+            settled.await;
+        }
     }
 }
 
@@ -182,6 +261,15 @@ impl Locked<'_> {
     pub fn channel_closed(&mut self, channel: ChannelId, fault: Option<crate::session::Fault>, batch: &mut Batch) {
         self.inner.machine.channel_closed(channel, fault, &mut self.actions);
         self.apply(batch);
+    }
+
+    /// Whether the session's requests or bytes pass through the owner's thread.
+    fn is_carried_by_owner(&self) -> bool {
+        match (&self.inner.transport, &self.cell.listed) {
+            (Some(connection), _) => connection.is_piped(),
+            (None, Some(listed)) => !(listed.registry.is_direct() && self.inner.machine.polls()),
+            (None, None) => true,
+        }
     }
 
     /// A poll arrived at the engine's own listener.
@@ -270,7 +358,12 @@ impl Locked<'_> {
                         batch.push(Kind::Pinged, session, 0);
                     }
                 }
-                Action::Upgrading { channel } => batch.push(Kind::Upgrading, session, channel),
+                Action::Upgrading { channel } => {
+                    batch.push(Kind::Upgrading, session, channel);
+                    if let Some(connection) = self.connection(channel) {
+                        connection.owe(batch.charge(channel));
+                    }
+                }
                 Action::Upgraded { channel } => {
                     self.inner.transport = self.inner.probe.take();
                     batch.push(Kind::Upgraded, session, channel);
@@ -280,7 +373,8 @@ impl Locked<'_> {
                     batch.push(Kind::UpgradeFailed, session, channel);
                 }
                 Action::Closed(reason) => {
-                    if let Some((registry, sid)) = &self.cell.listed {
+                    if let Some(Listed { registry, sid, settled, .. }) = &self.cell.listed {
+                        settled.notify_waiters();
                         registry.remove(sid);
                     }
                     batch.push_closed(session, &reason);
@@ -294,7 +388,7 @@ impl Locked<'_> {
         self.apply(batch);
         let armed = self.cell.armed.load(SeqCst);
         match self.inner.machine.next_deadline() {
-            Some(deadline) if deadline < armed => {
+            Some(deadline) if deadline < armed || (armed == TOLD && !self.is_carried_by_owner()) => {
                 self.cell.armed.store(deadline, SeqCst);
                 let _ = self.cell.commands.send(Command::Arm(self.cell.clone(), deadline));
             }
@@ -337,7 +431,14 @@ impl Locked<'_> {
     fn answer(&mut self, poll: PollId, packets: Vec<OutPacket>, compress: bool, batch: &mut Batch) {
         let (body, binary) = self.cell.encoding.encode(&packets);
         match self.take_responder(poll) {
-            Some(responder) => drop(responder.send(PollAnswer::Payload { body, binary, compress })),
+            Some(responder) => {
+                let answer = PollAnswer::Payload { body, binary, compress };
+                if self.by_owner {
+                    let _ = self.cell.commands.send(Command::Answer(responder, answer));
+                } else {
+                    let _ = responder.send(answer);
+                }
+            }
             None => {
                 let kind = if compress { Kind::AnswerPoll } else { Kind::AnswerPollPlain };
                 if binary {

@@ -67,6 +67,16 @@ impl Heartbeat {
         };
     }
 
+    /// The peer may have spoken without being heard, or could not be spoken to: it has its time once more.
+    pub fn excuse(&mut self, now: Millis, timing: &Timing) {
+        match self {
+            Self::Rest { .. } => {}
+            Self::Waiting { deadline, .. } | Self::Listening { deadline } => {
+                *deadline = (*deadline).max(now + timing.ping_timeout());
+            }
+        }
+    }
+
     /// The session moved to another transport: the peer has its full time again, and stays
     /// supervised. (The original forgets the deadline here.)
     pub fn moved(&mut self, now: Millis, timing: &Timing) {

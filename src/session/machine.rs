@@ -129,6 +129,11 @@ impl Session {
             }
     }
 
+    /// Whether the session's transport is HTTP long-polling.
+    pub fn polls(&self) -> bool {
+        matches!(self.transport, Transport::Polling(_))
+    }
+
     // ---- HTTP long-polling -------------------------------------------------------------------
 
     /// A poll arrived. `more` tells that the owner has packets at hand and sends them next, so that
@@ -386,6 +391,27 @@ impl Session {
             deadline = deadline.min(close_at);
         }
         Some(deadline)
+    }
+
+    /// Whether [`Session::tick`] would now find that the peer is gone. A driver that may hold unread input
+    /// of the peer reads it first.
+    pub fn is_overdue(&self, now: Millis) -> bool {
+        self.state != State::Closed
+            && !matches!(self.heartbeat, Heartbeat::Rest { .. })
+            && self.heartbeat.deadline() <= now
+    }
+
+    /// Until now the peer could not be heard, for no fault of its own: it has its time to answer once more.
+    pub fn excuse(&mut self, now: Millis) {
+        self.heartbeat.excuse(now, &self.timing);
+    }
+
+    /// A driver that was kept from its work looks at the heartbeat only now. If the deadline passed more than
+    /// a quarter of `pingTimeout` ago, the peer could not be heard and is excused.
+    pub fn excuse_if_late(&mut self, now: Millis) {
+        if self.is_overdue(now) && now - self.heartbeat.deadline() > self.timing.ping_timeout() / 4 {
+            self.excuse(now);
+        }
     }
 
     /// Time has passed: does whatever is due.
