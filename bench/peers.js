@@ -4,39 +4,71 @@
 //   - ends when its stdin ends,
 //   - answers "report" and "gc" lines with one JSON line (an empty {"event":"report"} will do).
 // CPU is read from outside by the load generator, so a peer in any language needs nothing else.
+//
+// title; start; can (which rows); js (its main thread runs JavaScript); load (more options of the load generator);
+// prepare (install it, throw why not); rival (issue 4 asks for less CPU than it uses).
 const path = require('path');
-const root = path.join(__dirname, '..');
+const install = require('./install');
 
 // V8's young generation grows by up to 48 MB while connections are opened and is as large afterwards as before, however many
 // there are; in a slope over a few thousand connections it would count as theirs. Memory rows keep it small, on every engine.
 const YOUNG = ['--max-semi-space-size=1'];
 
-const app = (engine) => ({ mode, task, env, socketIo, memory }) => ({
+const node = (script, more) => ({ mode, task, env, socketIo, tls, memory }) => ({
   command: process.execPath,
-  args: ['--expose-gc', ...(memory ? YOUNG : []), path.join(__dirname, 'servers', 'app.js')],
-  env: { ENGINE: engine, MODE: mode, TASK: task, ...(socketIo ? { SOCKETIO: '1' } : {}), ...env },
+  args: ['--expose-gc', ...(memory ? YOUNG : []), path.join(__dirname, 'servers', script)],
+  env: { ...more, MODE: mode, TASK: task, ...(socketIo ? { SOCKETIO: '1' } : {}), ...(tls ? { TLS: '1' } : {}), ...env },
+});
+const app = (engine, more) => node('app.js', { ENGINE: engine, ...more });
+const native = (program) => ({ task, env }) => ({
+  command: program,
+  args: [],
+  env: { TASK: task === 'broadcast-pre' ? 'broadcast' : task, ...env },
 });
 const all = () => true;
+const polling = (row) => row.scenario.startsWith('poll');
+const bare = (row) => !polling(row) && !row.server.socketIo && row.id !== 'idle10k' && row.id !== 'memory-released' && row.server.task !== 'broadcast-pre';
+const oxide = path.join(__dirname, 'engineioxide');
 
 module.exports = {
   upstream: { title: 'engine.io 6.6.12 + ws', start: app('upstream'), can: all, js: true },
   native: { title: 'engine.io-native', start: app('native'), can: all, js: true },
-  floor: {
-    title: 'raw epoll floor (Rust)',
-    start: ({ task, env }) => ({
-      command: path.join(__dirname, 'loadgen', 'target', 'release', 'floor'),
-      args: [],
-      env: { TASK: task === 'broadcast-pre' ? 'broadcast' : task, ...env },
-    }),
-    // No HTTP polling, no Socket.IO, no heartbeats.
-    can: (row) => !row.scenario.startsWith('poll') && !row.server.socketIo && row.id !== 'idle10k',
+  userver: {
+    title: "engine.io's uServer on uWebSockets.js",
+    start: app('userver'),
+    // It keeps no request to release.
+    can: (row) => row.id !== 'memory-released',
+    js: true,
+    rival: true,
+  },
+  eiows: {
+    title: 'engine.io + eiows 9.2.0',
+    prepare: install.eiows,
+    start: app('upstream', { WS_ENGINE: path.join(install.local, 'node_modules', 'eiows') }),
+    // On polling it is the original.
+    can: (row) => !polling(row) && (!row.server.tls || install.eiows.hasTls()),
+    js: true,
+    rival: true,
+  },
+  uws: {
+    title: 'raw uWebSockets.js (no Engine.IO)',
+    start: node('uws.js'),
+    load: { raw: true },
+    can: bare,
+    js: true,
+  },
+  engineioxide: {
+    title: 'engineioxide 0.17 (Rust, one thread)',
+    prepare: () => install.crate(oxide),
+    start: native(path.join(oxide, 'target', 'release', 'engineioxide-bench')),
+    // It is its own HTTP server: rows that are about Node's do not apply.
+    can: (row) => !row.server.socketIo && !row.server.tls && !row.load.deflate && row.server.task !== 'broadcast-pre' && (row.server.mode === 'listen' || !/^(connect|shake|poll|memory)/.test(row.id)),
     js: false,
   },
-  // Seams. `missing` makes run.js say why instead of trying.
-  userver: { title: "engine.io uServer on uWebSockets.js", missing: 'not written yet: servers/userver.js, needs @trufflesuite/uws-js-unofficial as uWebSockets.js' },
-  uws: { title: 'raw uWebSockets.js', missing: 'not written yet: servers/uws.js (load generator option --raw)' },
-  eiows: { title: 'engine.io + eiows', missing: 'not written yet: app.js with OPTS wsEngine, where eiows builds' },
-  engineioxide: { title: 'engineioxide (Rust)', missing: 'not written yet: bench/engineioxide crate' },
+  floor: {
+    title: 'raw epoll floor (Rust)',
+    start: native(path.join(__dirname, 'loadgen', 'target', 'release', 'floor')),
+    can: (row) => bare(row) && !row.server.tls && !row.load.deflate,
+    js: false,
+  },
 };
-module.exports.root = root;
-Object.defineProperty(module.exports, 'root', { enumerable: false });

@@ -2,6 +2,7 @@
 // The table for the terminal, the Markdown report, and its plots.
 const fs = require('fs');
 const path = require('path');
+const { reasons } = require('./rows');
 
 const num = (x) => {
   if (x === null || x === undefined) return '-';
@@ -61,6 +62,22 @@ function notes(result) {
   return n;
 }
 
+/** Issue 4: less CPU than uServer and eiows in every row they share; where not, by how much and why. */
+function rivals(result) {
+  const out = [];
+  const ids = [...new Set(result.rows.flatMap((row) => Object.entries(row.engines).filter(([, s]) => s.native).map(([e]) => e)))];
+  for (const e of ids) {
+    const shared = result.rows.filter((row) => row.engines[e] && row.engines[e].native);
+    const behind = shared.filter((row) => row.engines[e].native.ratio >= 1).sort((a, b) => b.engines[e].native.ratio - a.engines[e].native.ratio);
+    out.push(`native against ${e} (${result.engines[e]}): less CPU per message in ${shared.length - behind.length} of ${shared.length} shared rows` + (behind.length ? '; not in:' : ''));
+    for (const row of behind) {
+      const { ratio: q, low, high } = row.engines[e].native;
+      out.push(`  ${row.id}: ${q.toFixed(2)} times (${low.toFixed(2)}-${high.toFixed(2)}), ${num(row.engines.native.median.total)} against ${num(row.engines[e].median.total)} us; ${reasons[`${row.id}/${e}`] || 'reason not given (rows.js, reasons)'}`);
+    }
+  }
+  return out;
+}
+
 function table(result) {
   const out = [];
   for (const t of cells(result)) {
@@ -72,6 +89,7 @@ function table(result) {
     }
     out.push('');
   }
+  out.push(...rivals(result), '');
   for (const n of notes(result)) out.push(`! ${n.replace(/\*\*/g, '')}`);
   return out.join('\n').trimEnd();
 }
@@ -161,13 +179,14 @@ function markdown(result, images) {
   }
   for (const i of images) out.push(`![${i.key}](${i.file})`, '');
   out.push('## Rows', '', ...result.rows.map((r) => `- \`${r.id}\`: ${r.title}${r.kind === 'message' ? `; per ${r.unit}` : ''}`), '');
+  const against = rivals(result);
+  if (against.length) out.push('## Against the rivals', '', ...against.map((l) => (l.startsWith(' ') ? `  - ${l.trim()}` : `- ${l}`)), '');
   const ref = result.rows.filter((r) => r.kind === 'message');
   out.push('## Load generator', '', 'Its own CPU per unit of work (us) and the share of a core it used.', '',
     '| row | engine | us | share |', '| --- | --- | ---: | ---: |',
     ...ref.flatMap((r) => Object.entries(r.engines).filter(([, s]) => !s.error).map(([e, s]) => `| ${r.id} | ${e} | ${num(s.median.loadCpu)} | ${num(s.median.loadBusy)} |`)), '');
   const n = notes(result);
   if (n.length) out.push('## Notes', '', ...n.map((x) => `- ${x}`), '');
-  if (result.pending.length) out.push('## Not measured yet', '', ...result.pending.map((x) => `- ${x}`), '');
   return out.join('\n');
 }
 
@@ -188,4 +207,4 @@ function write(result, dir, name, json) {
   return files;
 }
 
-module.exports = { table, write };
+module.exports = { table, write, num, esc };

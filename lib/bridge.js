@@ -23,6 +23,7 @@ const Kind = {
   SEND_PACKET: 13,
   CLOSE_CHANNEL: 14,
   ANSWER_POLL_PLAIN: 15,
+  DUE: 16,
   DRAINED: 20,
   CONNECTION_ENDED: 21,
   CONNECTION_MESSAGE: 22,
@@ -154,7 +155,7 @@ function dispatch() {
 }
 
 function deliver(kind, target, arg, content) {
-  if (kind <= Kind.ANSWER_POLL_PLAIN) {
+  if (kind <= Kind.DUE) {
     const session = sessions[target]
     if (session === undefined) return
     // packets before the end are seen to first, by listeners that put them off to the next tick, too

@@ -12,6 +12,7 @@ const EMPTY = Buffer.alloc(0)
 
 /** What shows requests to JavaScript when it is replaced. */
 const HOOKS = ['prepare', 'verify', '_applyMiddlewares', 'handleRequest']
+const OURS = Object.fromEntries(HOOKS.map((name) => [name, Server.prototype[name]]))
 
 /**
  * Starts a server of its own for the engine's requests; all others get `501 Not Implemented`. The
@@ -52,10 +53,13 @@ class EngineHttpServer extends EventEmitter {
     this._number = -1
     this._address = null
     this._configured = undefined
+    /** A transport wants to see its requests. */
+    this._showing = false
     /** Whether the server accepts connections. */
     this.listening = false
     const configure = () => this._configure()
     engine._configureListener = configure
+    watchHooks(engine, configure)
     engine.on('newListener', (event) => {
       if (event === 'headers') process.nextTick(configure)
     })
@@ -117,6 +121,12 @@ class EngineHttpServer extends EventEmitter {
     this.emit('close')
   }
 
+  /** A transport's own methods want to see its requests: from now on all come to JavaScript. */
+  _showRequests() {
+    this._showing = true
+    this._configure()
+  }
+
   /** Polls and POSTs of open sessions come to JavaScript only while something there wants to see them. */
   _configure() {
     if (this._number === -1) return
@@ -124,7 +134,8 @@ class EngineHttpServer extends EventEmitter {
     const direct =
       engine.middlewares.length === 0 &&
       engine.listenerCount('headers') === 0 &&
-      HOOKS.every((name) => engine[name] === Server.prototype[name])
+      !this._showing &&
+      HOOKS.every((name) => engine[name] === OURS[name])
     const limit = engine.opts.maxHttpBufferSize
     const compression = compressionOf(engine.opts.httpCompression)
     const configured = `${direct} ${limit} ${JSON.stringify(compression)}`
@@ -146,6 +157,21 @@ class EngineHttpServer extends EventEmitter {
       bridge.requests.set(number, res)
       engine.handleRequest(req, res)
     }
+  }
+}
+
+/** Calls back when a hook of this very server is replaced. */
+function watchHooks(engine, changed) {
+  for (const name of HOOKS) {
+    let own
+    Object.defineProperty(engine, name, {
+      configurable: true,
+      get: () => own || Server.prototype[name],
+      set(hook) {
+        own = hook
+        changed()
+      },
+    })
   }
 }
 

@@ -3,6 +3,7 @@
 // What hooks and middlewares see of a request that the engine's own listener got: objects that look
 // like Node's, made only for requests that JavaScript has to see, and filled in as far as it looks.
 
+const { EventEmitter } = require('events')
 const { Readable } = require('stream')
 const bridge = require('./bridge')
 const { LazyEmitter } = require('./emitter')
@@ -112,17 +113,21 @@ class ListenerRequest extends LazyReadable {
 
   /** Becomes a stream of the body, which has arrived as a whole. */
   _open() {
-    if (this._readableState !== undefined) return this
+    if (Object.prototype.hasOwnProperty.call(this, '_readableState')) return this
     Readable.call(this, { autoDestroy: false })
-    const body = bridge.getEngine().requestBody(this._number)
-    if (body.length > 0) this.push(body)
+    // once it is answered, the number may be another request's
+    const waiting = bridge.requests.get(this._number)
+    if (waiting !== undefined && waiting.req === this) {
+      const body = bridge.getEngine().requestBody(this._number)
+      if (body.length > 0) this.push(body)
+    }
     this.push(null)
     return this
   }
 
   on(event, listener) {
-    if (BODY_EVENTS.has(event)) this._open()
-    return super.on(event, listener)
+    if (!BODY_EVENTS.has(event)) return EventEmitter.prototype.on.call(this, event, listener)
+    return super.on.call(this._open(), event, listener)
   }
 
   addListener(event, listener) {
@@ -167,6 +172,17 @@ class ListenerRequest extends LazyReadable {
     this.emit('close')
   }
 }
+
+// all that is Readable's looks here first
+Object.defineProperty(ListenerRequest.prototype, '_readableState', {
+  configurable: true,
+  get() {
+    return this._open()._readableState
+  },
+  set(value) {
+    Object.defineProperty(this, '_readableState', { value, configurable: true, enumerable: true, writable: true })
+  },
+})
 
 /** Both ends of the connection that a request came by. */
 class ListenerEnd extends LazyEmitter {

@@ -91,6 +91,20 @@ class ListenerResponse extends LazyEmitter {
     return this
   }
 
+  /** Truthy once the head is out, as packages that wrap responses expect of Node's. */
+  get _header() {
+    return this.headersSent ? 'sent' : null
+  }
+
+  _implicitHeader() {
+    this.writeHead(this.statusCode)
+  }
+
+  setHeaders(headers) {
+    for (const [name, value] of headers) this.setHeader(name, value)
+    return this
+  }
+
   flushHeaders() {}
 
   setTimeout() {

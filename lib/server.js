@@ -213,7 +213,7 @@ class BaseServer extends EventEmitter {
       debug('error handshaking to transport "%s"', transportName)
       return refuse(errors.BAD_REQUEST, { name: 'TRANSPORT_HANDSHAKE_ERROR', error })
     }
-    if (transportName === 'websocket' && req.websocket.readyState === CLOSED) return
+    if (req.websocket && req.websocket.readyState === CLOSED) return
     const socket = new Socket(id, this, transport, req, protocol)
     try {
       transport.onRequest(req)

@@ -69,6 +69,8 @@ class Socket extends EventEmitter {
     this._probe = null
     this._registered = false
     this._verbose = false
+    /** Whether `DEBUG` asks for every packet. */
+    this._traced = debug.enabled
     /** The engine has ended the session. */
     this._over = false
     this._channel = -1
@@ -174,6 +176,12 @@ class Socket extends EventEmitter {
       case Kind.CLOSE_CHANNEL:
         // the event that follows says what became of the session, and closes the transport
         break
+      case Kind.DUE:
+        // nobody is gone before what waits has been read: new connections take a turn of the loop to be
+        // accepted and another one to be read
+        if (arg === 1) setImmediate(setImmediate, () => this._tick())
+        else this._tick()
+        break
       case Kind.CLOSED:
         this._onClosed(arg, content)
     }
@@ -197,8 +205,14 @@ class Socket extends EventEmitter {
     }
   }
 
+  /** Does what is due, where the engine leaves it to this thread. */
+  _tick() {
+    if (!this._over && this._readyState !== 'closed') this._apply(bridge.getEngine().tick(this._handle))
+  }
+
   _onMessage(data) {
     if (this._readyState !== 'open') return
+    if (this._traced) debug('received packet message')
     if (this._showsPackets) return this._handOn({ type: 'message', data })
     if (this._verbose) {
       const packet = data === undefined ? { type: 'message' } : { type: 'message', data }
@@ -500,6 +514,7 @@ class Socket extends EventEmitter {
       options = {}
     }
     if (this._readyState === 'closing' || this._readyState === 'closed') return
+    if (this._traced) debug('sending packet "%s" (%s)', type, data)
     options.compress = options.compress !== false
     if (this._isPlain(type, callback)) return this.transport._sendOne(MESSAGE, data, options)
     const packet = { type, options }
@@ -519,8 +534,8 @@ class Socket extends EventEmitter {
       transport.writable &&
       transport instanceof WebSocket &&
       transport._isNative() &&
-      transport.send === WebSocket.prototype.send &&
-      this.flush === Socket.prototype.flush &&
+      transport.send === sendByWebSocket &&
+      this.flush === flush &&
       this.writeBuffer.length === 0 &&
       this.sentCallbackFn.length === 0 &&
       !this._hears(HEARS_SENDING) &&
@@ -536,6 +551,7 @@ class Socket extends EventEmitter {
     if (this._hears(HEARS_FLUSH)) this.emit('flush', this.writeBuffer)
     if (serverHears) server.emit('flush', this, this.writeBuffer)
     const packets = this.writeBuffer
+    if (this._traced) debug('flushing %d packets to transport', packets.length)
     this.writeBuffer = []
     if (packets.length > 0 || this.packetsFn.length > 0) {
       this.sentCallbackFn.push(this.packetsFn.length > 0 ? this.packetsFn.splice(0) : null)
@@ -622,7 +638,8 @@ class Socket extends EventEmitter {
   }
 }
 
-const { onPacket } = Socket.prototype
+const { onPacket, flush } = Socket.prototype
+const { send: sendByWebSocket } = WebSocket.prototype
 const { close } = Transport.prototype
 const { send } = Polling.prototype
 const DO_CLOSE = new Set([Polling.prototype.doClose, WebSocket.prototype.doClose])

@@ -280,6 +280,28 @@ test("a method patched on the prototype counts for transports of open sessions",
   assert.equal((await peer.post("4x")).headers["x-patched"], "1");
 });
 
+test("send and flush patched on prototypes, as tracing tools do it, see what is sent on open sessions", async (t) => {
+  const { peer, socket } = await openWebSocket(await listen());
+  const calls = [];
+  for (const [prototype, name] of [
+    [engine.transports.websocket.prototype, "send"],
+    [engine.Socket.prototype, "flush"],
+    [engine.Socket.prototype, "sendPacket"],
+    [engine.Socket.prototype, "send"],
+  ]) {
+    const original = prototype[name];
+    t.after(() => (prototype[name] = original));
+    prototype[name] = function (...args) {
+      calls.push(name);
+      return original.apply(this, args);
+    };
+  }
+  socket.send("x");
+  assert.equal(await peer.packet(), "4x");
+  assert.deepEqual([...new Set(calls)].sort(), ["flush", "send", "sendPacket"]);
+  assert.equal(calls.filter((name) => name === "send").length, 2);
+});
+
 test("transports may be exchanged in the transports object", async (t) => {
   const { websocket } = engine.transports;
   t.after(() => (engine.transports.websocket = websocket));

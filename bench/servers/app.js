@@ -1,17 +1,23 @@
 'use strict';
 // One application for every engine with engine.io's API. Started by run.js as a child:
-//   ENGINE=upstream|native|<path>  MODE=attach|listen  TASK=echo|receive|broadcast|broadcast-pre|hold|connect
+//   ENGINE=upstream|native|userver|<path>  MODE=attach|listen  TASK=echo|receive|broadcast|broadcast-pre|hold|connect
 //   SOCKETIO=1 (the same task as a Socket.IO application)  OPTS=<json merged into the options>
+//   TLS=1 (attach to https)  WS_ENGINE=<path of a package to take the option wsEngine from>
 // It prints {"event":"listening","port":..} and answers lines on stdin: mark, report, gc. End of stdin ends it.
 const http = require('http');
+const https = require('https');
 const fs = require('fs');
 const Module = require('module');
 const path = require('path');
 
 const root = path.join(__dirname, '..', '..');
-const { ENGINE = 'upstream', MODE = 'attach', TASK = 'echo', SOCKETIO, ACK_EVERY = '100', RELEASE_REQUEST } = process.env;
-const where = { upstream: require.resolve('engine.io', { paths: [root] }), native: root }[ENGINE] || path.resolve(ENGINE);
+const fromRoot = (name) => require.resolve(name, { paths: [root] });
+const { ENGINE = 'upstream', MODE = 'attach', TASK = 'echo', SOCKETIO, ACK_EVERY = '100', RELEASE_REQUEST, TLS, WS_ENGINE } = process.env;
+const original = fromRoot('engine.io');
+const where = { upstream: original, userver: original, native: root }[ENGINE] || path.resolve(ENGINE);
 const opts = JSON.parse(process.env.OPTS || '{}');
+if (WS_ENGINE) opts.wsEngine = require(WS_ENGINE).Server;
+const certificate = path.join(root, '__test__', 'fixtures', 'tls');
 
 const count = { messages: 0, connections: 0, closes: 0 };
 
@@ -35,7 +41,7 @@ const tasks = {
 };
 
 function engineApp(engine) {
-  const { Sender } = require(require.resolve('ws', { paths: [root] }));
+  const { Sender } = require(fromRoot('ws'));
   const sockets = new Set();
   const all = (d, pre) => {
     if (!pre) {
@@ -67,15 +73,41 @@ function socketIoApp(io) {
   });
 }
 
+/** uWebSockets.js brings its own HTTP server, with and without Socket.IO. */
+function startUws() {
+  const uws = require('./uws-module');
+  const app = uws.app(TLS && certificate);
+  const limits = { ...uws.limits, ...(opts.perMessageDeflate ? { compression: uws.compression } : {}) };
+  if (SOCKETIO) {
+    const { Server } = require(fromRoot('socket.io'));
+    const io = new Server(opts);
+    socketIoApp(io);
+    io.attachApp(app, { ...opts, ...limits });
+  } else {
+    const { uServer } = require(where);
+    const engine = new uServer(opts);
+    engineApp(engine);
+    engine.attach(app, limits);
+  }
+  uws.listen(app, (port) => say({ event: 'listening', port, pid: process.pid }));
+}
+
+function httpServer(handler) {
+  if (!TLS) return http.createServer(handler);
+  const read = (name) => fs.readFileSync(path.join(certificate, name));
+  return https.createServer({ key: read('key.pem'), cert: read('cert.pem') }, handler);
+}
+
 function start() {
+  if (ENGINE === 'userver') return startUws();
   if (SOCKETIO) {
     // Socket.IO on the engine under test, as npm `overrides` would give it.
     const resolve = Module._resolveFilename;
     Module._resolveFilename = function (request, ...rest) {
       return resolve.call(this, request === 'engine.io' ? where : request, ...rest);
     };
-    const { Server } = require(require.resolve('socket.io', { paths: [root] }));
-    const server = http.createServer();
+    const { Server } = require(fromRoot('socket.io'));
+    const server = httpServer();
     socketIoApp(new Server(server, opts));
     server.listen(0, () => listening(server));
     return;
@@ -85,7 +117,7 @@ function start() {
     const engine = engineIo.listen(0, opts, () => listening(engine.httpServer));
     engineApp(engine);
   } else {
-    const server = http.createServer((req, res) => res.writeHead(404).end());
+    const server = httpServer((req, res) => res.writeHead(404).end());
     engineApp(engineIo.attach(server, opts));
     server.listen(0, () => listening(server));
   }
@@ -94,73 +126,5 @@ function start() {
 const say = (o) => fs.writeSync(1, JSON.stringify(o) + '\n');
 const listening = (server) => say({ event: 'listening', port: server.address().port, pid: process.pid });
 
-// --- what it reports -------------------------------------------------------------------------------------------------
-
-function threads() {
-  if (process.platform !== 'linux') return [];
-  const dir = '/proc/self/task';
-  return fs.readdirSync(dir).map((tid) => {
-    try {
-      const ns = Number(fs.readFileSync(`${dir}/${tid}/schedstat`, 'utf8').split(' ')[0]);
-      const stat = fs.readFileSync(`${dir}/${tid}/stat`, 'utf8');
-      const f = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      return {
-        tid: +tid, main: +tid === process.pid, ns, userTicks: +f[11], systemTicks: +f[12],
-        name: fs.readFileSync(`${dir}/${tid}/comm`, 'utf8').trim(),
-      };
-    } catch {
-      return null; // ended meanwhile
-    }
-  }).filter(Boolean);
-}
-
-const snapshot = () => ({ t: process.hrtime.bigint(), count: { ...count }, threads: threads() });
-let mark = snapshot();
-
-function report() {
-  const now = snapshot();
-  const delta = now.threads.map((t) => {
-    const b = mark.threads.find((x) => x.tid === t.tid) || { ns: 0, userTicks: 0, systemTicks: 0 };
-    return { ...t, ns: t.ns - b.ns, userTicks: t.userTicks - b.userTicks, systemTicks: t.systemTicks - b.systemTicks };
-  });
-  const sum = (f) => delta.filter(f).reduce((a, t) => a + t.ns, 0);
-  return {
-    event: 'report',
-    seconds: Number(now.t - mark.t) / 1e9,
-    messages: now.count.messages - mark.count.messages,
-    connections: now.count.connections - mark.count.connections,
-    closes: now.count.closes - mark.count.closes,
-    jsNs: sum((t) => t.main),
-    otherNs: sum((t) => !t.main),
-    threads: delta.filter((t) => t.ns > 0),
-    ...memory(),
-  };
-}
-
-function memory() {
-  const m = process.memoryUsage();
-  const handles = process.getActiveResourcesInfo ? process.getActiveResourcesInfo().length : -1;
-  return { rss: m.rss, heapUsed: m.heapUsed, external: m.external, arrayBuffers: m.arrayBuffers, handles };
-}
-
-async function gc() {
-  for (let i = 0; i < 4; i++) {
-    if (global.gc) global.gc();
-    await new Promise((r) => setTimeout(r, 30));
-  }
-  return { event: 'report', open: count.connections - count.closes, ...memory() };
-}
-
-let rest = '';
-process.stdin.setEncoding('latin1').on('data', async (s) => {
-  const lines = (rest + s).split('\n');
-  rest = lines.pop();
-  for (const l of lines) {
-    if (l === 'mark') mark = snapshot();
-    else if (l === 'report') say(report());
-    else if (l === 'gc') say(await gc());
-    else if (l === 'exit') process.exit(0);
-  }
-}).on('end', () => process.exit(0));
-
+require('./report')(count);
 start();

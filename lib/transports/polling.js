@@ -136,6 +136,7 @@ class Polling extends Transport {
 
   /** Answers the pending poll with a payload. */
   write(data, options) {
+    debug('writing "%s"', data)
     this.doWrite(data, options, () => {
       this._endPoll()
       this._written()

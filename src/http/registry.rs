@@ -27,6 +27,12 @@ impl Registry {
         self.lock().get(sid).cloned()
     }
 
+    /// The engine goes away: a session and its place here know each other.
+    pub fn clear(&self) {
+        let sessions = std::mem::take(&mut *self.lock());
+        drop(sessions);
+    }
+
     /// Whether polls and POSTs need not be shown to the owner.
     pub fn is_direct(&self) -> bool {
         self.direct.load(SeqCst)

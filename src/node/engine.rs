@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::ptr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use napi::bindgen_prelude::{Function, JsValue, Unknown};
@@ -26,7 +26,7 @@ pub struct Engine {
 pub struct State {
     pub(super) waker: Arc<Waker>,
     pub(super) queue: Arc<EventQueue>,
-    io: RefCell<Vec<IoThread>>,
+    io: IoThreads,
     next_io: Cell<usize>,
     pub(super) sessions: RefCell<Slab<Arc<SessionCell>>>,
     /// `None`: a channel that JavaScript drives.
@@ -54,14 +54,12 @@ impl Engine {
         let waker = Arc::new(Waker::new(env.raw(), on_wake.raw())?);
         let wake = waker.clone();
         let queue = Arc::new(EventQueue::new(move || wake.wake()));
-        let io = (0..io_threads.clamp(1, 64))
-            .map(|index| IoThread::start(&format!("engine.io-{index}")))
-            .collect::<std::io::Result<Vec<_>>>()
+        let io = io_threads_of_environment(io_threads.clamp(1, 64))
             .map_err(|error| Error::new(Status::GenericFailure, format!("cannot start an I/O thread: {error}")))?;
         let state = Rc::new(State {
             waker,
             queue,
-            io: RefCell::new(io),
+            io,
             next_io: Cell::new(0),
             sessions: RefCell::default(),
             connections: RefCell::default(),
@@ -76,12 +74,13 @@ impl Engine {
             shared: RefCell::default(),
         });
         // the environment's end: no thread may use the waker after it. Hooks run in reverse order, so
-        // this one before the waker's own.
+        // this one before the waker's own; the first engine's ends the threads for all.
         env.add_env_cleanup_hook(state.clone(), |state| {
             state.waker.close();
             state.io.borrow_mut().clear();
             state.sessions.borrow_mut().clear();
-            state.connections.borrow_mut().clear();
+            state.connections.borrow_mut().drain().flatten().for_each(|connection| connection.abandon());
+            state.listeners.borrow_mut().drain().for_each(|listener| listener.registry.clear());
         })?;
         Ok(Self { state })
     }
@@ -177,6 +176,7 @@ impl State {
             position = 0;
         }
         let connections = self.connections.borrow();
+        let sessions = self.sessions.borrow();
         let mut count = 0u32;
         let mut released = self.released.borrow_mut();
         for (event, meta) in batch.events[position..].iter().zip(meta.chunks_exact_mut(3)) {
@@ -186,8 +186,16 @@ impl State {
                 check(unsafe { sys::napi_set_element(env, contents, count, content) })?;
             }
             match event.kind {
-                Kind::Message if event.arg > 0 => settle(&connections, event.arg - 1, &batch, event),
-                Kind::ConnectionMessage => settle(&connections, event.target, &batch, event),
+                _ if event.charged > 0 => {
+                    if let Some(Some(connection)) = connections.get(event.charged as usize - 1) {
+                        connection.settle(batch.cost(event));
+                    }
+                }
+                Kind::Message | Kind::Packet => {
+                    if let Some(session) = sessions.get(event.target as usize) {
+                        session.settle(batch.cost(event));
+                    }
+                }
                 Kind::SessionReleased | Kind::ConnectionEnded => released.push((event.kind, event.target)),
                 _ => {}
             }
@@ -235,10 +243,24 @@ pub(super) fn null(env: &Env) -> Result<Raw> {
     Ok(Raw(value))
 }
 
-fn settle(connections: &Slab<Option<Arc<Connection>>>, connection: u32, batch: &Batch, event: &crate::server::Event) {
-    if let Some(Some(connection)) = connections.get(connection as usize) {
-        connection.settle(batch.content(&event.data).len());
-    }
+/// The I/O threads of one environment. Each loading of the module makes an engine (test runners load it once
+/// per file); they share the threads, which end with the environment.
+type IoThreads = Rc<RefCell<Vec<IoThread>>>;
+
+thread_local! {
+    static IO_THREADS: RefCell<Weak<RefCell<Vec<IoThread>>>> = const { RefCell::new(Weak::new()) };
+}
+
+fn io_threads_of_environment(count: u32) -> std::io::Result<IoThreads> {
+    IO_THREADS.with_borrow_mut(|shared| {
+        if let Some(threads) = shared.upgrade().filter(|threads| !threads.borrow().is_empty()) {
+            return Ok(threads);
+        }
+        let threads = (0..count).map(|index| IoThread::start(&format!("engine.io-{index}")));
+        let threads = Rc::new(RefCell::new(threads.collect::<std::io::Result<Vec<_>>>()?));
+        *shared = Rc::downgrade(&threads);
+        Ok(threads)
+    })
 }
 
 /// A period as Node's timers take it: below 1 ms, above 2^31-1 ms or not a number means 1 ms.

@@ -74,6 +74,18 @@ impl Engine {
         }
     }
 
+    /// Does what is due for a session after the event `Due`.
+    #[napi]
+    pub fn tick(&self, env: Env, session: u32) -> Result<Raw> {
+        updates(&env, self.session(session).map(|cell| cell.tick_by_owner()))
+    }
+
+    /// Whether a POST's body has more than `limit` packets.
+    #[napi]
+    pub fn has_more_packets(&self, session: u32, body: &[u8], binary: bool, limit: u32) -> bool {
+        self.session(session).is_some_and(|cell| cell.has_more_packets(body, binary, limit as usize))
+    }
+
     /// A poll arrived; `more`: packets follow at once.
     #[napi]
     pub fn poll(&self, env: Env, session: u32, poll: u32, more: bool) -> Result<Raw> {

@@ -160,6 +160,14 @@ impl Engine {
         self.connection(connection).map_or(0.0, |connection| connection.outbox().len() as f64)
     }
 
+    /// Has the connection not read until its peer has read what waits for it.
+    #[napi]
+    pub fn throttle(&self, connection: u32) {
+        if let Some(connection) = self.connection(connection) {
+            connection.throttle();
+        }
+    }
+
     /// Starts the closing handshake. `end`: does not wait for the peer's part of it.
     #[napi]
     pub fn close_connection(&self, connection: u32, code: Option<u32>, reason: Option<String>, end: bool) {

@@ -167,6 +167,15 @@ impl Connection {
         let _ = self.pipe.set(Pipe::Owner);
     }
 
+    /// The engine goes away: a session and its connection know each other, and neither is to be kept by that.
+    pub fn abandon(&self) {
+        let mut current = self.binding.lock().unwrap_or_else(PoisonError::into_inner);
+        self.over.store(true, SeqCst);
+        let binding = std::mem::replace(&mut *current, Binding::Unbound);
+        drop(current);
+        drop(binding);
+    }
+
     /// Where the connection's I/O thread takes commands.
     pub fn commands(&self) -> &tokio::sync::mpsc::UnboundedSender<Command> {
         &self.commands
@@ -556,6 +565,7 @@ impl<R> Drop for Reader<R> {
         if let Some(pipe) = self.connection.pipe.get() {
             pipe.shutdown(Shutdown::Both);
         }
+        self.connection.abandon();
     }
 }
 

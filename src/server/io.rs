@@ -24,7 +24,7 @@ pub enum Command {
     /// Wake the session's machine at a time.
     Arm(Arc<SessionCell>, Millis),
     /// The session needs no timer any more.
-    Disarm(u32),
+    Disarm(SessionKey),
     /// Take a connected socket over; the bytes have been read from it already.
     Adopt { connection: Arc<Connection>, socket: OwnedFd, unix: bool, early: Vec<u8> },
     /// Go on with a socket of the engine's own listener.
@@ -37,6 +37,16 @@ pub enum Command {
     Listen(Arc<Listener>, std::net::TcpListener),
     /// End the thread and everything on it.
     Stop,
+}
+
+/// Names a session that a timer holds: handles are unique in one engine only, and engines share threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SessionKey(usize);
+
+impl SessionKey {
+    pub fn of(cell: &Arc<SessionCell>) -> Self {
+        Self(Arc::as_ptr(cell) as usize)
+    }
 }
 
 /// The handle of a running I/O thread.
@@ -84,22 +94,22 @@ impl Drop for IoThread {
 #[derive(Default)]
 struct Timers {
     queue: DelayQueue<Arc<SessionCell>>,
-    keys: HashMap<u32, Key>,
+    keys: HashMap<SessionKey, Key>,
 }
 
 impl Timers {
     fn arm(&mut self, cell: Arc<SessionCell>, deadline: Millis) {
         let delay = Duration::from_millis(deadline.saturating_sub(now()));
-        match self.keys.get(&cell.handle) {
+        match self.keys.get(&SessionKey::of(&cell)) {
             Some(key) => self.queue.reset(key, delay),
             None => {
-                let handle = cell.handle;
-                self.keys.insert(handle, self.queue.insert(cell, delay));
+                let session = SessionKey::of(&cell);
+                self.keys.insert(session, self.queue.insert(cell, delay));
             }
         }
     }
 
-    fn disarm(&mut self, session: u32) {
+    fn disarm(&mut self, session: SessionKey) {
         if let Some(key) = self.keys.remove(&session) {
             self.queue.try_remove(&key);
         }
@@ -117,7 +127,7 @@ async fn run(mut commands: UnboundedReceiver<Command>) {
             },
             Some(expired) = std::future::poll_fn(|cx| timers.queue.poll_expired(cx)), if !timers.queue.is_empty() => {
                 let cell = expired.into_inner();
-                timers.keys.remove(&cell.handle);
+                timers.keys.remove(&SessionKey::of(&cell));
                 cell.timer_fired();
             }
         }

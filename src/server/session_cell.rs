@@ -7,7 +7,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::connection::Connection;
 use super::events::{Batch, EventQueue, Kind};
-use super::io::Command;
+use super::io::{Command, SessionKey};
 use super::{Binding, now};
 use crate::http::Registry;
 use crate::protocol::{jsonp, v3, v4};
@@ -157,6 +157,18 @@ impl SessionCell {
         self.base64
     }
 
+    /// Whether a POST's body has more than `limit` packets.
+    pub fn has_more_packets(&self, body: &[u8], binary: bool, limit: usize) -> bool {
+        let form = self.encoding.jsonp.as_ref().map(|_| jsonp::unwrap_form(&String::from_utf8_lossy(body)));
+        let form = form.map(Option::unwrap_or_default);
+        let body = form.as_ref().map_or(body, |form| form.as_bytes());
+        match self.encoding.revision {
+            Revision::V4 => memchr::memchr_iter(v4::SEPARATOR, body).nth(limit.saturating_sub(1)).is_some(),
+            Revision::V3 if binary => v3::decode_payload_binary(body).nth(limit).is_some(),
+            Revision::V3 => v3::decode_payload_text(&String::from_utf8_lossy(body)).nth(limit).is_some(),
+        }
+    }
+
     pub fn encoding(&self) -> &PollEncoding {
         &self.encoding
     }
@@ -205,7 +217,8 @@ impl SessionCell {
         drop(locked);
         self.armed.store(u64::MAX, SeqCst);
         self.step_queued(|session, _| {
-            if session.inner.transport.as_ref().is_some_and(|connection| connection.take_unheard()) {
+            let overdue = session.inner.machine.is_overdue(session.now);
+            if overdue && session.inner.transport.as_ref().is_some_and(|connection| connection.take_unheard()) {
                 session.inner.machine.excuse(session.now);
             }
             session.inner.machine.tick(session.now, &mut session.actions);
@@ -394,7 +407,7 @@ impl Locked<'_> {
             }
             None if armed != u64::MAX => {
                 self.cell.armed.store(u64::MAX, SeqCst);
-                let _ = self.cell.commands.send(Command::Disarm(self.cell.handle));
+                let _ = self.cell.commands.send(Command::Disarm(SessionKey::of(self.cell)));
             }
             _ => {}
         }

@@ -5,10 +5,10 @@ use super::{Millis, Revision, Timing};
 /// The heartbeat of an open session. Exactly one deadline is armed at any time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heartbeat {
-    /// v4: the next ping goes out at this time.
-    Rest { ping_at: Millis },
+    /// v4: the next ping goes out at this time. `excused`: the pong to the last one may still come.
+    Rest { ping_at: Millis, excused: bool },
     /// v4: a ping is out. The first packet other than a pong moves the deadline once (6.6.11).
-    Waiting { deadline: Millis, extended: bool },
+    Waiting { sent: Millis, deadline: Millis, extended: bool },
     /// v3: the client pings before this time.
     Listening { deadline: Millis },
 }
@@ -26,13 +26,13 @@ impl Heartbeat {
     pub fn start(now: Millis, revision: Revision, timing: &Timing) -> Self {
         match revision {
             Revision::V3 => Self::Listening { deadline: now + timing.ping_interval() + timing.ping_timeout() },
-            Revision::V4 => Self::Rest { ping_at: now + timing.ping_interval() },
+            Revision::V4 => Self::Rest { ping_at: now + timing.ping_interval(), excused: false },
         }
     }
 
     pub fn deadline(&self) -> Millis {
         match *self {
-            Self::Rest { ping_at } => ping_at,
+            Self::Rest { ping_at, .. } => ping_at,
             Self::Waiting { deadline, .. } | Self::Listening { deadline } => deadline,
         }
     }
@@ -44,7 +44,7 @@ impl Heartbeat {
         }
         match self {
             Self::Rest { .. } => {
-                *self = Self::Waiting { deadline: now + timing.ping_timeout(), extended: false };
+                *self = Self::Waiting { sent: now, deadline: now + timing.ping_timeout(), extended: false };
                 Some(Beat::Ping)
             }
             Self::Waiting { .. } | Self::Listening { .. } => Some(Beat::Dead),
@@ -53,7 +53,7 @@ impl Heartbeat {
 
     /// A packet other than a heartbeat came in.
     pub fn sign_of_life(&mut self, now: Millis, timing: &Timing) {
-        if let Self::Waiting { deadline, extended: extended @ false } = self {
+        if let Self::Waiting { deadline, extended: extended @ false, .. } = self {
             *deadline = now + timing.ping_timeout();
             *extended = true;
         }
@@ -61,18 +61,26 @@ impl Heartbeat {
 
     /// The peer's part of the heartbeat came in: a pong in v4, a ping in v3.
     pub fn beat(&mut self, now: Millis, timing: &Timing) {
-        *self = match self {
+        *self = match *self {
             Self::Listening { .. } => Self::start(now, Revision::V3, timing),
+            // a pong that is read late: the peer counts the time until the next ping from the last one
+            Self::Rest { ping_at, excused: true } => Self::Rest { ping_at, excused: false },
+            Self::Waiting { sent, deadline, .. } if now > deadline => {
+                Self::Rest { ping_at: now.max(sent + timing.ping_interval()), excused: false }
+            }
             _ => Self::start(now, Revision::V4, timing),
         };
     }
 
-    /// The peer may have spoken without being heard, or could not be spoken to: it has its time once more.
+    /// The peer may have spoken without being heard: pings go on, because it expects them, as if it had answered.
     pub fn excuse(&mut self, now: Millis, timing: &Timing) {
-        match self {
+        match *self {
             Self::Rest { .. } => {}
-            Self::Waiting { deadline, .. } | Self::Listening { deadline } => {
-                *deadline = (*deadline).max(now + timing.ping_timeout());
+            Self::Waiting { sent, .. } => {
+                *self = Self::Rest { ping_at: now.max(sent + timing.ping_interval()), excused: true };
+            }
+            Self::Listening { deadline } => {
+                *self = Self::Listening { deadline: deadline.max(now + timing.ping_timeout()) };
             }
         }
     }

@@ -401,7 +401,7 @@ impl Session {
             && self.heartbeat.deadline() <= now
     }
 
-    /// Until now the peer could not be heard, for no fault of its own: it has its time to answer once more.
+    /// Until now the peer could not be heard, for no fault of its own: it is asked once more.
     pub fn excuse(&mut self, now: Millis) {
         self.heartbeat.excuse(now, &self.timing);
     }

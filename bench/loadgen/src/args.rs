@@ -12,6 +12,9 @@ pub struct Args {
     pub sio: bool,
     /// Plain WebSocket peer: no open packet, no packet types.
     pub raw: bool,
+    pub tls: bool,
+    /// permessage-deflate, with JSON as messages.
+    pub deflate: bool,
     pub warmup: f64,
     pub duration: f64,
     /// Server process whose CPU is read at the very start and end of the measured interval.
@@ -31,6 +34,8 @@ pub fn parse(argv: &[String]) -> Result<Args, String> {
         binary: false,
         sio: false,
         raw: false,
+        tls: false,
+        deflate: false,
         warmup: 1.0,
         duration: 2.0,
         server_pid: 0,
@@ -43,6 +48,8 @@ pub fn parse(argv: &[String]) -> Result<Args, String> {
             "--binary" => a.binary = true,
             "--sio" => a.sio = true,
             "--raw" => a.raw = true,
+            "--tls" => a.tls = true,
+            "--deflate" => a.deflate = true,
             _ => {
                 let v = it.next().ok_or(format!("{k} needs a value"))?;
                 fn n<T: std::str::FromStr>(k: &str, v: &str) -> Result<T, String> {

@@ -15,6 +15,8 @@ pub struct Ctx {
     pub running: bool,
     pub fatal: bool,
     pub pings: u64,
+    /// The server's CPU while connections were opened: all threads, main thread.
+    opening: Option<(u64, u64)>,
     errors: u64,
     samples: Vec<String>,
 }
@@ -52,6 +54,7 @@ impl Ctx {
             running: false,
             fatal: false,
             pings: 0,
+            opening: None,
             errors: 0,
             samples: vec![],
         }
@@ -139,9 +142,13 @@ impl Ctx {
             return self.run_steps(s, &mut buf);
         }
         let conns = self.args.conns;
-        let t0 = net::now();
+        let o = self.mark();
         let opened = self.open(s, &mut buf, conns);
-        let connect_s = (net::now() - t0) as f64 / 1e9;
+        let connect_s = (net::now() - o.t) as f64 / 1e9;
+        self.opening = proc::sample(self.args.server_pid).zip(o.server).map(|(y, x)| {
+            let main = |s: &proc::Sample| s.threads.iter().find(|t| t.tid == self.args.server_pid).map_or(0, |t| t.ns);
+            (y.total_ns.saturating_sub(x.total_ns), main(&y).saturating_sub(main(&x)))
+        });
         let mut a = self.mark();
         let mut b = self.mark();
         let mut messages = 0;
@@ -256,6 +263,9 @@ impl Ctx {
                 );
             }
             o.push_str("]}");
+        }
+        if let Some((total, main)) = self.opening {
+            let _ = write!(o, r#","opening":{{"total_ns":{total},"main_ns":{main}}}"#);
         }
         let tick = proc::tick_ns() as f64;
         let busy = (b.machine.0 - a.machine.0) as f64 * tick;

@@ -2,10 +2,11 @@
 //!
 //! `net` sockets and epoll · `ws` frames and the upgrade · `http` keep-alive requests · `payload` what is sent and
 //! expected back · `hist` latencies · `proc` the server's CPU from outside · `ctx` phases, errors and the result ·
-//! `scenario_ws`, `scenario_connect`, `scenario_polling` the workloads.
+//! `tls`, `deflate` · `scenario_ws`, `scenario_connect`, `scenario_polling` the workloads.
 
 pub mod args;
 pub mod ctx;
+pub mod deflate;
 pub mod hist;
 pub mod http;
 pub mod net;
@@ -15,4 +16,5 @@ pub mod scenario_connect;
 pub mod scenario_polling;
 pub mod scenario_ws;
 pub mod sha1;
+pub mod tls;
 pub mod ws;

@@ -1,5 +1,6 @@
-//! Non-blocking TCP and epoll, nothing more. (TLS would slot in at `read` and `write`.)
+//! Non-blocking TCP and epoll, nothing more; TLS slots in at `Sock`.
 
+use crate::tls::Tls;
 use std::io;
 
 pub const IN: u32 = libc::EPOLLIN as u32;
@@ -167,17 +168,48 @@ pub struct Sock {
     pub rbuf: Vec<u8>,
     wbuf: Vec<u8>,
     woff: usize,
+    tls: Option<Box<Tls>>,
+    /// TLS: encrypted bytes wait for the socket.
+    tls_blocked: bool,
 }
 
 impl Sock {
     pub fn new(fd: i32) -> Sock {
-        Sock { fd, rbuf: Vec::new(), wbuf: Vec::new(), woff: 0 }
+        Sock { fd, rbuf: Vec::new(), wbuf: Vec::new(), woff: 0, tls: None, tls_blocked: false }
+    }
+    pub fn with_tls(fd: i32, tls: Tls) -> Sock {
+        Sock { tls: Some(Box::new(tls)), ..Sock::new(fd) }
+    }
+    /// `again`: call once more, even when epoll does not say so.
+    #[inline]
+    pub fn read(&mut self, ep: &Epoll, token: u64, buf: &mut [u8]) -> (Io, bool) {
+        let Some(tls) = &mut self.tls else { return (read(self.fd, buf), false) };
+        let r = tls.read(self.fd, buf);
+        if tls.wants_write() && !self.tls_blocked {
+            match tls.flush(self.fd) {
+                Ok(done) => self.block_tls(ep, token, !done),
+                Err(e) => return (Io::Err(e), false),
+            }
+        }
+        let again = matches!(r, Io::Bytes(_));
+        (r, again)
+    }
+    fn block_tls(&mut self, ep: &Epoll, token: u64, blocked: bool) {
+        if blocked != self.tls_blocked {
+            self.tls_blocked = blocked;
+            ep.set(self.fd, token, if blocked { IN | OUT } else { IN });
+        }
     }
     pub fn blocked(&self) -> bool {
-        self.woff < self.wbuf.len()
+        self.woff < self.wbuf.len() || self.tls_blocked
     }
     #[inline]
     pub fn send(&mut self, ep: &Epoll, token: u64, data: &[u8]) -> io::Result<()> {
+        if let Some(tls) = &mut self.tls {
+            let done = tls.send(self.fd, data)?;
+            self.block_tls(ep, token, !done);
+            return Ok(());
+        }
         if self.blocked() {
             self.wbuf.extend_from_slice(data);
             return Ok(());
@@ -197,6 +229,11 @@ impl Sock {
     }
     /// On EPOLLOUT: true once everything is out.
     pub fn flush(&mut self, ep: &Epoll, token: u64) -> io::Result<bool> {
+        if let Some(tls) = &mut self.tls {
+            let done = tls.flush(self.fd)?;
+            self.block_tls(ep, token, !done);
+            return Ok(done);
+        }
         while self.blocked() {
             match write(self.fd, &self.wbuf[self.woff..]) {
                 Io::Bytes(n) => self.woff += n,

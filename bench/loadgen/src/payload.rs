@@ -2,6 +2,7 @@
 //! connection c with sequence number s is variant (c + s) mod pool, so a loss, a swap or a stranger's message shows.
 
 use crate::args::Args;
+use crate::deflate;
 use crate::ws::{self, Rng};
 
 pub struct Pool {
@@ -19,7 +20,9 @@ impl Pool {
         let mut plain = Vec::new();
         for v in 0..n {
             let mut body: Vec<u8> = Vec::with_capacity(a.size);
-            if a.binary {
+            if a.deflate {
+                json(&mut body, v, a.size, rng);
+            } else if a.binary {
                 body.extend_from_slice(&(v as u32).to_be_bytes());
                 while body.len() < a.size {
                     body.extend_from_slice(&rng.next_u32().to_ne_bytes());
@@ -42,11 +45,50 @@ impl Pool {
                 [b"4", &body[..]].concat()
             });
         }
-        let frames = plain.iter().map(|p| ws::masked(rng, opcode, p)).collect();
+        let frames = plain
+            .iter()
+            .map(|p| {
+                if a.deflate {
+                    ws::masked(rng, opcode | ws::RSV1, &deflate::compress(p))
+                } else {
+                    ws::masked(rng, opcode, p)
+                }
+            })
+            .collect();
         Pool { plain, frames, opcode }
     }
     #[inline]
     pub fn variant(&self, conn: usize, seq: u64) -> usize {
         (conn as u64 + seq) as usize % self.plain.len()
     }
+}
+
+/// JSON as applications send it: an array of like objects, numbers and words that differ.
+fn json(out: &mut Vec<u8>, v: usize, size: usize, rng: &mut Rng) {
+    const WORDS: [&str; 12] = [
+        "alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliett", "kilo", "lima",
+    ];
+    out.extend_from_slice(format!(r#"{{"type":"update","seq":{v:04},"items":["#).as_bytes());
+    const END: &[u8] = br#"],"pad":""}"#;
+    loop {
+        let item = format!(
+            r#"{}{{"id":{},"user":"{}","text":"{} {} {}","x":{:.3},"done":{}}}"#,
+            if out.ends_with(b"[") { "" } else { "," },
+            rng.next_u32(),
+            WORDS[rng.next_u32() as usize % WORDS.len()],
+            WORDS[rng.next_u32() as usize % WORDS.len()],
+            WORDS[rng.next_u32() as usize % WORDS.len()],
+            WORDS[rng.next_u32() as usize % WORDS.len()],
+            rng.next_u32() as f64 / 1e6,
+            rng.next_u32() & 1 == 0
+        );
+        if out.len() + item.len() + END.len() > size {
+            break;
+        }
+        out.extend_from_slice(item.as_bytes());
+    }
+    let pad = size.saturating_sub(out.len() + END.len());
+    out.extend_from_slice(&END[..END.len() - 2]);
+    out.resize(out.len() + pad, b'.');
+    out.extend_from_slice(&END[END.len() - 2..]);
 }

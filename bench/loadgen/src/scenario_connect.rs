@@ -34,7 +34,7 @@ impl Connect {
         let mut rng = Rng::new();
         Connect {
             slots: vec![],
-            upgrade: Upgrade::new(&mut rng, &c.args.path, c.args.port),
+            upgrade: Upgrade::new(&mut rng, &c.args.path, c.args.port, false),
             close: ws::masked(&mut rng, ws::CLOSE, &1000u16.to_be_bytes()),
             n: 0,
         }

@@ -112,7 +112,7 @@ impl Polling {
         }
         if !self.echo || self.clients[i].sid.is_empty() {
             let sid = body.strip_prefix(b"0{\"sid\":\"").and_then(|b| b.split(|x| *x == b'"').next());
-            let Some(sid) = sid.filter(|s| s.len() == 20) else {
+            let Some(sid) = sid.filter(|s| s.len() >= 16) else {
                 return self.fail(c, i, "not a handshake");
             };
             if !self.echo {

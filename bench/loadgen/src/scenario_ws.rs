@@ -1,8 +1,10 @@
 //! Everything that lives on open WebSockets: echo, receive, broadcast, hold.
 
 use crate::ctx::{Ctx, Scenario};
+use crate::deflate::Inflate;
 use crate::net::{self, Io, Sock};
 use crate::payload::Pool;
+use crate::tls::{self, Tls};
 use crate::ws::{self, Rng, Upgrade};
 
 #[derive(PartialEq, Clone, Copy)]
@@ -23,6 +25,7 @@ struct Conn {
     got: u64,
     /// When each message in flight left, by sequence number.
     left: Vec<u64>,
+    inflate: Option<Box<Inflate>>,
 }
 
 #[derive(PartialEq)]
@@ -41,6 +44,8 @@ pub struct Ws {
     pong: Vec<u8>,
     sio_connect: Vec<u8>,
     rng: Rng,
+    tls: Option<tls::Config>,
+    plain: Vec<u8>,
     open: usize,
     scratch: Vec<u8>,
     /// receive: a run of `ack_every` frames, sent as one.
@@ -71,7 +76,7 @@ impl Ws {
                 block.extend(ws::masked(&mut rng, pool.opcode, &pool.plain[i % pool.plain.len()]));
             }
         }
-        let upgrade = Upgrade::new(&mut rng, &c.args.path, c.args.port);
+        let upgrade = Upgrade::new(&mut rng, &c.args.path, c.args.port, c.args.deflate);
         Ws {
             kind,
             conns: vec![],
@@ -80,6 +85,8 @@ impl Ws {
             sio_connect: ws::masked(&mut rng, ws::TEXT, b"40"),
             pool,
             rng,
+            tls: c.args.tls.then(tls::Config::new),
+            plain: vec![],
             open: 0,
             scratch: vec![],
             block,
@@ -198,7 +205,7 @@ impl Ws {
                 let conn = &mut self.conns[i];
                 let n = (conn.got + 1) * every;
                 let want = format!("{n} {}", n * c.args.size as u64);
-                let p = p.strip_prefix(b"4").unwrap_or(p);
+                let p = if c.args.raw { p } else { p.strip_prefix(b"4").unwrap_or_default() };
                 if p != want.as_bytes() || conn.got >= conn.sent {
                     c.error(format!("acknowledgement {:?}, expected {want:?}", String::from_utf8_lossy(p)));
                     c.fatal = true;
@@ -229,6 +236,25 @@ impl Ws {
         c.fatal = true;
     }
 
+    /// A data frame's contents. Returns how many messages may follow (echo).
+    #[inline]
+    fn packet(&mut self, c: &mut Ctx, i: usize, opcode: u8, p: &[u8], now: u64) -> usize {
+        let engine = !c.args.raw && opcode == ws::TEXT;
+        if engine && p == b"2" {
+            c.pings += 1;
+            if self.kind == Kind::Hold {
+                c.done(0);
+            }
+            self.write(c, i, What::Pong);
+        } else if self.conns[i].state == State::Opening {
+            self.opening(c, i, p);
+        } else if engine && p == b"6" {
+        } else {
+            return self.message(c, i, opcode, p, now);
+        }
+        0
+    }
+
     /// Handles all whole frames in `data`; returns the bytes used.
     fn frames(&mut self, c: &mut Ctx, i: usize, data: &[u8], now: u64) -> usize {
         let mut off = 0;
@@ -244,22 +270,30 @@ impl Ws {
             };
             let p = &data[off + f.start..off + f.end];
             off += f.end;
-            match f.opcode {
-                ws::TEXT | ws::BINARY => {
-                    let engine = !c.args.raw && f.opcode == ws::TEXT;
-                    if engine && p == b"2" {
-                        c.pings += 1;
-                        if self.kind == Kind::Hold {
-                            c.done(0);
-                        }
-                        self.write(c, i, What::Pong);
-                    } else if self.conns[i].state == State::Opening {
-                        self.opening(c, i, p);
-                    } else if engine && p == b"6" {
-                    } else {
-                        follow += self.message(c, i, f.opcode, p, now);
+            // Only what the server really compressed counts, or a server that forgets to would look fast.
+            let due = c.args.deflate && f.opcode <= ws::BINARY && p.len() > 256;
+            if f.compressed || due {
+                match (&mut self.conns[i].inflate, f.compressed) {
+                    (Some(z), true) => {
+                        let mut plain = std::mem::take(&mut self.plain);
+                        let r = z.message(p, &mut plain);
+                        let n = match r {
+                            Ok(()) => self.packet(c, i, f.opcode, &plain, now),
+                            Err(e) => {
+                                self.lost(c, i, &e);
+                                0
+                            }
+                        };
+                        self.plain = plain;
+                        follow += n;
                     }
+                    (_, true) => self.lost(c, i, "a compressed frame"),
+                    (_, false) => self.lost(c, i, "a long message that is not compressed"),
                 }
+                continue;
+            }
+            match f.opcode {
+                ws::TEXT | ws::BINARY => follow += self.packet(c, i, f.opcode, p, now),
                 ws::PING => {
                     let f = ws::masked(&mut self.rng, ws::PONG, p);
                     if let Err(e) = self.conns[i].sock.send(&c.ep, i as u64, &f) {
@@ -356,7 +390,12 @@ impl Scenario for Ws {
                     c.ep.add(fd, i as u64, net::IN | net::OUT);
                     let slots = if self.kind == Kind::Receive { WINDOW as usize } else { c.args.inflight };
                     let left = if self.kind == Kind::Hold { vec![] } else { vec![0; slots] };
-                    self.conns.push(Conn { sock: Sock::new(fd), state: State::Connecting, sent: 0, got: 0, left });
+                    let sock = match &self.tls {
+                        Some(t) => Sock::with_tls(fd, Tls::new(t)),
+                        None => Sock::new(fd),
+                    };
+                    let inflate = c.args.deflate.then(Box::default);
+                    self.conns.push(Conn { sock, state: State::Connecting, sent: 0, got: 0, left, inflate });
                 }
                 Err(e) => {
                     c.error(format!("connect: {e}"));
@@ -406,14 +445,19 @@ impl Scenario for Ws {
             }
         }
         if flags & (net::IN | net::ERR) != 0 {
-            match net::read(self.conns[i].sock.fd, buf) {
-                Io::Bytes(n) => {
-                    let now = net::now();
-                    self.feed(c, i, &buf[..n], now);
+            let mut again = true;
+            while again && self.conns[i].state != State::Dead {
+                let (r, more) = self.conns[i].sock.read(&c.ep, token, buf);
+                again = more;
+                match r {
+                    Io::Bytes(n) => {
+                        let now = net::now();
+                        self.feed(c, i, &buf[..n], now);
+                    }
+                    Io::Block => {}
+                    Io::Eof => self.lost(c, i, "end of stream"),
+                    Io::Err(e) => self.lost(c, i, &e.to_string()),
                 }
-                Io::Block => {}
-                Io::Eof => self.lost(c, i, "end of stream"),
-                Io::Err(e) => self.lost(c, i, &e.to_string()),
             }
         }
     }

@@ -52,7 +52,10 @@ pub fn push_header(out: &mut Vec<u8>, opcode: u8, len: usize, mask: bool) {
     }
 }
 
-/// One masked frame, ready to send.
+/// Set in the first byte of a frame whose message is compressed.
+pub const RSV1: u8 = 0x40;
+
+/// One masked frame, ready to send. `opcode` may carry RSV1.
 pub fn masked(rng: &mut Rng, opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut f = Vec::with_capacity(payload.len() + 14);
     push_header(&mut f, opcode, payload.len(), true);
@@ -66,6 +69,7 @@ pub struct Frame {
     pub opcode: u8,
     pub start: usize,
     pub end: usize,
+    pub compressed: bool,
 }
 
 /// The next whole frame of a server, or None when more bytes are needed.
@@ -74,7 +78,7 @@ pub fn next_frame(buf: &[u8]) -> Result<Option<Frame>, String> {
     if buf.len() < 2 {
         return Ok(None);
     }
-    if buf[0] & 0xf0 != 0x80 {
+    if buf[0] & 0xb0 != 0x80 {
         return Err(format!("unexpected frame byte 0x{:02x} (fragment or reserved bits)", buf[0]));
     }
     if buf[1] & 0x80 != 0 {
@@ -98,16 +102,17 @@ pub fn next_frame(buf: &[u8]) -> Result<Option<Frame>, String> {
     if buf.len() < start + len {
         return Ok(None);
     }
-    Ok(Some(Frame { opcode: buf[0] & 0x0f, start, end: start + len }))
+    Ok(Some(Frame { opcode: buf[0] & 0x0f, start, end: start + len, compressed: buf[0] & RSV1 != 0 }))
 }
 
 pub struct Upgrade {
     pub request: Vec<u8>,
     accept: String,
+    deflate: bool,
 }
 
 impl Upgrade {
-    pub fn new(rng: &mut Rng, path: &str, port: u16) -> Upgrade {
+    pub fn new(rng: &mut Rng, path: &str, port: u16, deflate: bool) -> Upgrade {
         let mut k = [0u8; 16];
         for c in k.chunks_mut(4) {
             c.copy_from_slice(&rng.next_u32().to_ne_bytes());
@@ -116,10 +121,11 @@ impl Upgrade {
         let sep = if path.contains('?') { "" } else { "?EIO=4&transport=websocket" };
         let request = format!(
             "GET {path}{sep} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n{}\r\n",
+            if deflate { crate::deflate::OFFER } else { "" }
         )
         .into_bytes();
-        Upgrade { request, accept: sha1::accept(&key) }
+        Upgrade { request, accept: sha1::accept(&key), deflate }
     }
     /// Length of the 101 response once it is whole and right.
     pub fn check(&self, buf: &[u8]) -> Result<Option<usize>, String> {
@@ -128,10 +134,16 @@ impl Upgrade {
         if !head.starts_with("HTTP/1.1 101") {
             return Err(format!("upgrade refused: {}", head.lines().next().unwrap_or("")));
         }
-        let ok = head.lines().any(|l| {
-            l.split_once(':')
-                .is_some_and(|(k, v)| k.eq_ignore_ascii_case("sec-websocket-accept") && v.trim() == self.accept)
-        });
-        if ok { Ok(Some(end)) } else { Err("wrong Sec-WebSocket-Accept".into()) }
+        let header = |name: &str| {
+            head.lines().filter_map(|l| l.split_once(':')).find(|(k, _)| k.eq_ignore_ascii_case(name)).map(|(_, v)| v.trim())
+        };
+        if header("sec-websocket-accept") != Some(&self.accept) {
+            return Err("wrong Sec-WebSocket-Accept".into());
+        }
+        let agreed = header("sec-websocket-extensions").is_some_and(|v| v.starts_with("permessage-deflate"));
+        if agreed != self.deflate {
+            return Err(format!("permessage-deflate: offered {}, agreed {agreed}", self.deflate));
+        }
+        Ok(Some(end))
     }
 }

@@ -94,7 +94,6 @@ impl Life {
 
     /// Everything that the client can do next, as a well-behaved one does it.
     pub fn client_acts_in_order(&mut self) {
-        self.client_beats();
         self.client_polls();
         self.client_posts();
         self.client_writes();

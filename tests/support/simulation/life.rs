@@ -104,8 +104,6 @@ pub struct Life {
     /// Messages that the application has sent and the client has not seen.
     pub undelivered: VecDeque<u64>,
     pub arrived: u64,
-    /// Nothing breaks any more: the end of the life is played.
-    pub calm: bool,
     pub trace: Option<Vec<String>>,
     pub now: Millis,
 }
@@ -130,7 +128,6 @@ impl Life {
             next_channel: 2,
             undelivered: VecDeque::new(),
             arrived: 0,
-            calm: false,
             trace: traced.then(Vec::new),
             now,
         };
@@ -347,7 +344,6 @@ impl Life {
     /// A client that is there gets everything, before and after the application asks to close. One that
     /// is gone is found out within the time the heartbeat allows.
     pub fn settle(&mut self, timing: &Timing) -> u64 {
-        self.calm = true;
         let mut steps = 0;
         if self.manners == Manners::Polite && self.client.is_there() {
             let quiet = |life: &Self| life.undelivered.is_empty() && life.client.is_idle();
@@ -416,6 +412,9 @@ impl Life {
             }
             for at in 0..self.channels.len() {
                 while self.frame_returns(at) {}
+            }
+            if round % 16 == 0 {
+                self.client_beats();
             }
             self.client_acts_in_order();
         }

@@ -1,8 +1,8 @@
 //! A seeded simulator of sessions, for the property that scenarios cannot show: whatever the order in
 //! which things happen, nothing is lost, doubled or left behind.
 //!
-//! * [`subject`]: the machine under test with a ledger of all it was told and all it decided. Everything
-//!   that must hold after each single step is checked there.
+//! * [`subject`]: the machine under test, and what must come of each of its inputs; with a [`ledger`] of
+//!   all it was told and all it decided, where what must hold after every step is checked.
 //! * [`owner`]: the JavaScript side, with its mirrors that lag behind, its `writeBuffer` and its rules.
 //! * [`client`]: an engine.io-client; in rude lives also one that breaks every rule.
 //! * [`life`]: one session with its owner, its client and the network between them.
@@ -14,6 +14,7 @@
 //! * `SIMULATION_SEED`: the seed of the first world, decimal.
 
 mod client;
+mod ledger;
 mod life;
 mod owner;
 mod rng;
@@ -26,7 +27,11 @@ use std::str::FromStr;
 use std::time::Instant;
 
 pub use life::Manners;
+use rng::Rng;
 use world::World;
+
+/// Sessions that live at the same time in a world.
+const LIVES: usize = 16;
 
 /// What a run has been through, for the report and to see that nothing is left out.
 #[derive(Debug, Default)]
@@ -64,14 +69,19 @@ pub fn run(test: &str, manners: Manners, default_steps: u64) -> Count {
     count
 }
 
+/// Runs a world of one session at a time whose dice were thrown before.
+pub fn replay(dice: &[u8], manners: Manners) {
+    World::new(Rng::tape(dice), 1, manners, false).run(&mut Count::default());
+}
+
 fn run_world(test: &str, seed: u64, manners: Manners, count: &mut Count) {
-    let mut world = World::new(seed, manners, false);
+    let mut world = World::new(Rng::new(seed), LIVES, manners, false);
     // the world is not looked at again after a panic
     if catch_unwind(AssertUnwindSafe(|| world.run(count))).is_ok() {
         return;
     }
     // the same once more, writing down what happens
-    let mut again = World::new(seed, manners, true);
+    let mut again = World::new(Rng::new(seed), LIVES, manners, true);
     let outcome = catch_unwind(AssertUnwindSafe(|| again.run(&mut Count::default())));
     let error = outcome.err().map_or("it did not fail again: the simulator itself is not deterministic".into(), text);
     eprintln!("\n--- the last steps of the session that failed (seed {seed})\n");

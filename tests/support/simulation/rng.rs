@@ -1,24 +1,48 @@
-//! Numbers that look random and are the same for the same seed on every machine (SplitMix64).
+//! The dice: numbers that look random and are the same for the same seed on every machine (SplitMix64), or
+//! numbers from a tape that a fuzzer writes.
 
 #[derive(Clone, Debug)]
-pub struct Rng(u64);
+pub enum Rng {
+    Seeded(u64),
+    /// What is left of the tape.
+    Tape(std::vec::IntoIter<u8>),
+}
 
 impl Rng {
     pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d)
+        Self::Seeded(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d)
     }
 
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+    pub fn tape(bytes: &[u8]) -> Self {
+        Self::Tape(bytes.to_vec().into_iter())
+    }
+
+    /// Whether a tape has been read to its end; zeros follow.
+    pub fn has_ended(&self) -> bool {
+        matches!(self, Self::Tape(tape) if tape.as_slice().is_empty())
+    }
+
+    fn next(&mut self) -> u64 {
+        match self {
+            Self::Seeded(state) => {
+                *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+                let mut z = *state;
+                z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+                z ^ (z >> 31)
+            }
+            Self::Tape(tape) => u64::from(tape.next().unwrap_or(0)),
+        }
     }
 
     /// A number below `end`, which must not be 0.
     pub fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
+        match self {
+            Self::Seeded(_) => self.next() % end,
+            // as many bytes as the range needs
+            Self::Tape(_) if end <= 256 => self.next() % end,
+            Self::Tape(_) => (self.next() << 8 | self.next()) % end,
+        }
     }
 
     /// A number in a range, both ends included.

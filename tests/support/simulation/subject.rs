@@ -1,4 +1,4 @@
-//! The machine under test, and what must hold after every step of it.
+//! The machine under test: what must come of each of its inputs.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,44 +21,44 @@ pub enum State {
 
 /// What the heartbeat of the protocol demands next.
 #[derive(Clone, Copy, Debug)]
-enum Beat {
+pub(super) enum Beat {
     PingAt(Millis),
     PongBy { deadline: Millis, extended: bool },
     ClientPingBy(Millis),
 }
 
 #[derive(Debug)]
-struct Probe {
-    channel: ChannelId,
-    deadline: Millis,
-    noop_at: Option<Millis>,
+pub(super) struct Probe {
+    pub(super) channel: ChannelId,
+    pub(super) deadline: Millis,
+    pub(super) noop_at: Option<Millis>,
 }
 
 /// The machine with a ledger of all it was told and all it decided.
 #[derive(Debug)]
 pub struct Subject {
-    machine: Session,
-    revision: Revision,
-    timing: Arc<Timing>,
+    pub(super) machine: Session,
+    pub(super) revision: Revision,
+    pub(super) timing: Arc<Timing>,
     pub state: State,
     /// The channel it sends by; `None`: polling.
     pub channel: Option<ChannelId>,
     pub poll: Option<PollId>,
     pub posting: bool,
-    probe: Option<Probe>,
-    beat: Beat,
-    close_at: Option<Millis>,
+    pub(super) probe: Option<Probe>,
+    pub(super) beat: Beat,
+    pub(super) close_at: Option<Millis>,
     /// A heartbeat packet that has not gone out.
-    owed: Option<PacketType>,
+    pub(super) owed: Option<PacketType>,
     /// Messages that were handed over and have not gone out.
     pub handed: VecDeque<u64>,
     /// How many batches they came in.
     pub batches: usize,
     /// Channels that the machine knows and nobody has closed.
-    channels: Vec<ChannelId>,
+    pub(super) channels: Vec<ChannelId>,
     pub ended: Option<Reason>,
     /// Whether the current step ended it.
-    just_ended: bool,
+    pub(super) just_ended: bool,
 }
 
 impl Subject {
@@ -115,6 +115,7 @@ impl Subject {
             let rest: Vec<_> = out.iter().enumerate().filter(|(i, _)| *i != at).map(|(_, action)| action).collect();
             self.take(&rest, None);
             self.assert_ended(&[Reason::TransportError(Fault::PollOverlap)]);
+            assert!(at + 1 < out.len(), "a refusal after the end");
             return out;
         }
         self.poll = Some(poll);
@@ -262,8 +263,8 @@ impl Subject {
     pub fn garbage(&mut self, channel: Option<ChannelId>) -> Vec<Action> {
         let mut out = Vec::new();
         self.machine.receive_garbage(channel, &mut out);
-        if channel.is_some() && self.probed_channel() == channel {
-            self.gave_up(channel.expect("it is one"), &out);
+        if let Some(channel) = channel.filter(|channel| self.probed_channel() == Some(*channel)) {
+            self.gave_up(channel, &out);
         } else if self.state == State::Open && self.channel == channel {
             self.take_all(&out, None);
             self.assert_ended(&[Reason::ParseError]);
@@ -433,149 +434,6 @@ impl Subject {
             assert!(self.machine.next_deadline() > Some(now), "the timer would spin");
         }
         out
-    }
-
-    // ---- the ledger --------------------------------------------------------------------------
-
-    fn take_all(&mut self, actions: &[Action], moves_at: Option<Millis>) {
-        let actions: Vec<&Action> = actions.iter().collect();
-        self.take(&actions, moves_at);
-    }
-
-    /// Enters what was decided in a step.
-    fn take(&mut self, actions: &[&Action], moves_at: Option<Millis>) {
-        self.enter(actions, moves_at);
-        self.check_timer();
-    }
-
-    /// Enters actions. `moves_at`: an upgrade may be completed by them.
-    fn enter(&mut self, actions: &[&Action], moves_at: Option<Millis>) {
-        let ends = actions.iter().any(|action| matches!(action, Action::Closed(_)));
-        self.just_ended = ends;
-        let moves = actions.iter().any(|action| matches!(action, Action::Upgraded { .. }));
-        for &action in actions {
-            assert!(self.state != State::Closed, "{action:?} after the end");
-            match action {
-                Action::AnswerPoll { poll, packets, .. } => {
-                    assert_eq!(self.poll.take(), Some(*poll), "an answer to a poll that is not pending");
-                    let farewell = *packets == [bare(PacketType::Close)] && (ends || moves);
-                    if farewell || (ends && *packets == [bare(PacketType::Noop)]) {
-                        continue;
-                    }
-                    self.sent(packets);
-                    assert!(self.handed.is_empty(), "an answer leaves nothing behind");
-                    assert_eq!(self.owed, None, "an answer takes the heartbeat along");
-                    let beats = packets.iter().filter(|packet| is_beat(packet)).count();
-                    assert!(beats <= 1, "{beats} heartbeats in one answer");
-                }
-                Action::Send { channel, packets } => {
-                    if self.channel == Some(*channel) || (moves && self.probed_channel() == Some(*channel)) {
-                        self.sent(packets);
-                    } else {
-                        assert_eq!(self.probed_channel(), Some(*channel), "a packet on a channel not in use");
-                        assert_eq!(*packets, [probe_answer()], "a packet on a channel under probe");
-                    }
-                }
-                Action::RejectPoll { .. } => panic!("{action:?} without a reason"),
-                Action::AbortPost => assert!(std::mem::take(&mut self.posting), "no POST is in progress"),
-                Action::CloseChannel { channel } => {
-                    let told = self.channels.len();
-                    self.channels.retain(|known| known != channel);
-                    assert_eq!(told, self.channels.len() + 1, "channel {channel} is closed already");
-                }
-                Action::Pinged => {}
-                Action::Upgrading { channel } => assert_eq!(self.probed_channel(), Some(*channel)),
-                Action::Upgraded { channel } => {
-                    let now = moves_at.expect("an upgrade out of nothing");
-                    assert_eq!(self.probe.take().map(|probe| probe.channel), Some(*channel));
-                    self.channel = Some(*channel);
-                    self.close_at = None;
-                    self.moved(now);
-                    assert_eq!((self.poll, self.posting), (None, false), "polling goes on after the upgrade");
-                    assert_eq!(self.channels, [*channel], "the former channel is closed");
-                }
-                Action::UpgradeFailed { channel } => {
-                    assert_eq!(self.probe.take().map(|probe| probe.channel), Some(*channel));
-                    assert!(!self.channels.contains(channel), "channel {channel} is left behind");
-                }
-                Action::Closed(reason) => {
-                    self.state = State::Closed;
-                    self.ended = Some(reason.clone());
-                    assert_eq!((self.poll, self.posting), (None, false), "a request is left behind");
-                    assert!(self.probe.is_none(), "an upgrade is left behind");
-                    assert_eq!(self.channels, [], "channels are left behind");
-                    self.close_at = None;
-                }
-            }
-        }
-    }
-
-    /// Packets on their way: messages in the order in which they were handed over.
-    fn sent(&mut self, packets: &[OutPacket]) {
-        assert!(!packets.is_empty(), "an answer or a frame without packets");
-        for packet in packets {
-            if let Some(id) = message_id(packet) {
-                assert_eq!(self.handed.pop_front(), Some(id), "lost, doubled or out of order");
-            } else if self.owed == Some(packet.kind) && is_beat(packet) {
-                self.owed = None;
-            }
-        }
-        if self.handed.is_empty() {
-            self.batches = 0;
-        }
-    }
-
-    /// The timer is set for what comes next, and for nothing once all is over.
-    fn check_timer(&self) {
-        assert_eq!(self.machine.is_closed(), self.state == State::Closed);
-        if self.state == State::Closed {
-            assert_eq!(self.machine.next_deadline(), None, "a timer after the end");
-            return;
-        }
-        let (Beat::PingAt(beat) | Beat::PongBy { deadline: beat, .. } | Beat::ClientPingBy(beat)) = self.beat;
-        let probe = self.probe.as_ref();
-        let all = [
-            Some(beat),
-            probe.map(|probe| probe.deadline),
-            probe.and_then(|probe| probe.noop_at),
-            self.close_at,
-        ];
-        assert_eq!(self.machine.next_deadline(), all.into_iter().flatten().min(), "the timer");
-    }
-
-    fn assert_ended(&self, reasons: &[Reason]) {
-        assert!(self.just_ended, "the session should have ended with {reasons:?}");
-        let ended = self.ended.as_ref().expect("there is a reason");
-        assert!(reasons.contains(ended), "ended with {ended:?} instead of {reasons:?}");
-    }
-
-    fn assert_not_ended(&self) {
-        assert!(!self.just_ended, "there is no reason to end, but: {:?}", self.ended);
-    }
-
-    fn fresh_beat(&self, now: Millis) -> Beat {
-        match self.revision {
-            Revision::V3 => Beat::ClientPingBy(now + self.timing.ping_interval() + self.timing.ping_timeout()),
-            Revision::V4 => Beat::PingAt(now + self.timing.ping_interval()),
-        }
-    }
-
-    fn extend(&mut self, now: Millis) {
-        if let Beat::PongBy { deadline, extended: extended @ false } = &mut self.beat {
-            *deadline = now + self.timing.ping_timeout();
-            *extended = true;
-        }
-    }
-
-    /// After an upgrade the peer has its full time again.
-    fn moved(&mut self, now: Millis) {
-        match &mut self.beat {
-            Beat::PingAt(_) => {}
-            Beat::PongBy { deadline, .. } => *deadline = now + self.timing.ping_timeout(),
-            Beat::ClientPingBy(deadline) => {
-                *deadline = now + self.timing.ping_interval() + self.timing.ping_timeout();
-            }
-        }
     }
 }
 

@@ -9,8 +9,6 @@ use super::life::{Life, Manners, Thread};
 use super::rng::Rng;
 use super::subject::State;
 
-/// Sessions that live at the same time.
-const LIVES: usize = 16;
 /// Steps of a world before it is brought to its end.
 const STEPS: u64 = 4_000;
 /// How much of a life is shown when it fails.
@@ -28,8 +26,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64, manners: Manners, traced: bool) -> Self {
-        let mut rng = Rng::new(seed);
+    pub fn new(mut rng: Rng, lives: usize, manners: Manners, traced: bool) -> Self {
         let timing = Timing::new(rng.within(500, 5_000), rng.within(400, 4_000), rng.within(400, 5_000));
         let mut world = Self {
             rng,
@@ -40,7 +37,7 @@ impl World {
             traced,
             current: 0,
         };
-        for _ in 0..LIVES {
+        for _ in 0..lives {
             let life = world.birth();
             world.lives.push(life);
         }
@@ -49,8 +46,8 @@ impl World {
 
     pub fn run(&mut self, count: &mut Count) {
         let mut steps = 0;
-        while steps < STEPS {
-            self.current = self.rng.index(LIVES);
+        while steps < STEPS && !self.rng.has_ended() {
+            self.current = self.rng.index(self.lives.len());
             if self.step() {
                 steps += 1;
             }
@@ -63,7 +60,7 @@ impl World {
                 self.lives[self.current] = self.birth();
             }
         }
-        for at in 0..LIVES {
+        for at in 0..self.lives.len() {
             self.current = at;
             let life = &mut self.lives[at];
             life.now = self.now;
@@ -86,7 +83,7 @@ impl World {
 
     /// Something happens. False if the dice chose what is not possible now.
     fn step(&mut self) -> bool {
-        if self.rng.one_in(400) {
+        if self.rng.one_in(250) {
             self.timing.set(self.rng.within(500, 5_000), self.rng.within(400, 4_000), self.rng.within(400, 5_000));
             return true;
         }
@@ -194,7 +191,7 @@ impl World {
         let end = self.now + ms;
         let late = self.rng.one_in(5);
         let current = self.current;
-        for at in 0..LIVES {
+        for at in 0..self.lives.len() {
             self.current = at;
             let life = &mut self.lives[at];
             while let Some(deadline) = life.subject.next_deadline().filter(|deadline| *deadline <= end) {

@@ -1,0 +1,213 @@
+'use strict'
+
+// Our decoders against those of the original, on random input: engine.io-parser (protocol 4), engine.io's own parser-v3
+// and its JSONP form. Both must make the same packets of the same bytes, and stop at the same place.
+//
+//   node fuzz/differential.js [--seconds 10] [--seed 1]
+
+const { spawn, spawnSync } = require('node:child_process')
+const fs = require('node:fs')
+const path = require('node:path')
+const querystring = require('node:querystring')
+const readline = require('node:readline')
+const { isDeepStrictEqual } = require('node:util')
+const v4 = require('engine.io-parser')
+// not exported
+const v3 = require('../node_modules/engine.io/build/parser-v3')
+
+const BATCH = 1000
+/** A request that has no answer but makes the others' answers come. */
+const FLUSH = Buffer.alloc(5)
+
+/** The decoders of the original, by the letter that names ours in `examples/decode.rs`. */
+const DECODERS = {
+  4: { name: 'payload, v4', decode: (bytes) => v4.decodePayload(bytes.toString()), seeds: 'payload_v4' },
+  p: { name: 'packet, v4', decode: (bytes) => [v4.decodePacket(bytes.toString())], seeds: 'packet' },
+  t: { name: 'text payload, v3', decode: (bytes) => all(bytes.toString()), seeds: 'payload_v3' },
+  b: { name: 'binary payload, v3', decode: (bytes) => all(bytes), seeds: 'payload_v3' },
+  q: { name: 'text packet, v3', decode: (bytes) => [v3.decodePacket(bytes.toString())], seeds: 'packet' },
+  B: { name: 'binary packet, v3', decode: (bytes) => [v3.decodePacket(bytes)], seeds: 'packet' },
+  f: { name: 'JSONP form', decode: form, seeds: 'jsonp' },
+}
+
+const TOKENS = [
+  ...['4', '2probe', '1', '0', '6', 'b', 'b4', '9', '\x1e', ':', 'd=', '&', '=', '+', '%', '%0a', '%5Cn', '\\n', '\\\\n', '%e2%82%ac', '%ff', '%u20ac'],
+  ...['0:', '1:4', '2:4a', '3:4😀', '2:😀', '6:b4AQID', ' 2:', '0x2:', '1e0:', '2.5:', '-1:', 'Infinity:', 'NaN:', '\u00a0', '\ufeff', '\u2028', '0b1:', '0o7:', '10:'],
+  ...['hello', 'é', '€', '😀', 'AQID', 'AQ==', '-_', '=', '!', '\u0000', '\ufffd', 'Ł'],
+].map((text) => Buffer.from(text))
+TOKENS.push(
+  ...[[0, 2, 255], [1, 4, 255], [0, 1, 0, 255], [1, 12, 255], [1, 100, 255], [255], [0], [1], [2], [9], [0xed, 0xa0, 0x80], [0xed, 0xa0, 0xbd, 0xed, 0xb8, 0x80]].map((bytes) => Buffer.from(bytes)),
+  ...[[0xc3], [0xe2, 0x82], [0xf0, 0x9f, 0x98], [0xff], [0x80], [0xf4, 0x90, 0x80, 0x80], [0xc0, 0x80]].map((bytes) => Buffer.from(bytes))
+)
+
+async function main() {
+  const { seconds, seed } = readArguments(process.argv.slice(2))
+  const ours = start()
+  const random = generator(seed)
+  const counts = Object.fromEntries(Object.keys(DECODERS).map((letter) => [letter, { inputs: 0, packets: 0, errors: 0 }]))
+  const end = Date.now() + seconds * 1000
+  while (Date.now() < end) {
+    for (const [letter, { name, decode, seeds }] of Object.entries(DECODERS)) {
+      const inputs = Array.from({ length: BATCH }, () => input(random, seeds))
+      const answers = await ours(letter, inputs)
+      inputs.forEach((bytes, i) => {
+        const expected = decode(bytes)
+        const theirs = letter === 'f' ? expected : expected.map(plain)
+        if (!isDeepStrictEqual(answers[i], theirs) && !(letter === 'f' && isKnown(bytes))) differ(name, bytes, answers[i], theirs)
+        counts[letter].inputs++
+        if (letter === 'f') return
+        counts[letter].packets += theirs.length
+        counts[letter].errors += theirs.some(([type]) => type === 'error') ? 1 : 0
+      })
+    }
+  }
+  ours.end()
+  console.log(`seed ${seed}`)
+  for (const [letter, { inputs, packets, errors }] of Object.entries(counts)) {
+    const { name } = DECODERS[letter]
+    console.log(`${name.padEnd(20)}${inputs} inputs${letter === 'f' ? '' : `, ${packets} packets, ${errors} errors`}: no difference`)
+  }
+}
+
+function readArguments(args) {
+  const options = { seconds: 10, seed: 1 }
+  while (args.length > 0) {
+    const name = args.shift().slice(2)
+    if (!(name in options)) throw new Error(`what is --${name}?`)
+    options[name] = Number(args.shift())
+  }
+  return options
+}
+
+function differ(name, bytes, ours, theirs) {
+  console.error(`\n${name}: the decoders differ on ${bytes.length} bytes`)
+  console.error(`  hex     ${bytes.toString('hex')}\n  text    ${JSON.stringify(bytes.toString())}`)
+  console.error(`  ours    ${JSON.stringify(ours)}\n  theirs  ${JSON.stringify(theirs)}`)
+  process.exit(1)
+}
+
+// ---- the original --------------------------------------------------------------------------
+
+/**
+ * The packets that the callback of parser-v3 sees. From a binary payload it goes on after a packet that is broken, to a
+ * session that has just been closed for it and hears no more: ours stops.
+ */
+function all(data) {
+  const packets = []
+  v3.decodePayload(data, (packet) => {
+    packets.push(packet)
+  })
+  const error = packets.findIndex(({ type }) => type === 'error')
+  return error === -1 ? packets : packets.slice(0, error + 1)
+}
+
+/** As `transports/polling-jsonp.js` reads a form. */
+function form(bytes) {
+  const { d } = querystring.parse(bytes.toString())
+  if (typeof d !== 'string') return null
+  const text = d.replace(/(\\)?\\n/g, (match, slashes) => (slashes ? match : '\n')).replace(/\\\\n/g, '\\n')
+  return wellFormed(text)
+}
+
+/**
+ * Node's querystring takes `%4+1` for an escape cut in two by the plus: it then falls back to reading the low bytes of all
+ * characters. Ours does not.
+ */
+function isKnown(bytes) {
+  return /%[0-9a-f]?\+/i.test(bytes.toString('latin1'))
+}
+
+/** A packet in the form in which ours is printed. */
+function plain({ type, data }) {
+  if (type === 'error') return ['error']
+  if (data === undefined) return [type ?? null]
+  return [type ?? null, typeof data === 'string' ? wellFormed(data) : [...data]]
+}
+
+/** Lone surrogates become U+FFFD as soon as they are written anywhere. */
+function wellFormed(text) {
+  return Buffer.from(text).toString()
+}
+
+// ---- ours ----------------------------------------------------------------------------------
+
+/** Builds and starts our decoders: `ours(letter, inputs)` resolves with what they make of the inputs. */
+function start() {
+  const build = ['build', '--quiet', '--release', '--example', 'decode', '--message-format=json']
+  const built = spawnSync('cargo', build, { cwd: __dirname, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 1 << 28 })
+  if (built.status !== 0) throw new Error('the build failed')
+  const messages = built.stdout.trim().split('\n').map((line) => JSON.parse(line))
+  const { executable } = messages.find((message) => message.executable && message.target.name === 'decode')
+  const child = spawn(executable, { stdio: ['pipe', 'pipe', 'inherit'] })
+  const lines = readline.createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  const ours = async (letter, inputs) => {
+    for (const bytes of inputs) {
+      const head = Buffer.alloc(5)
+      head.write(letter, 0)
+      head.writeUInt32LE(bytes.length, 1)
+      child.stdin.write(Buffer.concat([head, bytes]))
+    }
+    child.stdin.write(FLUSH)
+    const answers = []
+    while (answers.length < inputs.length) answers.push(JSON.parse((await lines.next()).value))
+    return answers
+  }
+  ours.end = () => child.stdin.end()
+  return ours
+}
+
+// ---- input ---------------------------------------------------------------------------------
+
+/** SplitMix64, like the simulator: the same seed gives the same inputs everywhere. */
+function generator(seed) {
+  let state = BigInt.asUintN(64, BigInt(seed) * 0x9e3779b97f4a7c15n)
+  return (end) => {
+    state = BigInt.asUintN(64, state + 0x9e3779b97f4a7c15n)
+    let z = state
+    z = BigInt.asUintN(64, (z ^ (z >> 30n)) * 0xbf58476d1ce4e5b9n)
+    z = BigInt.asUintN(64, (z ^ (z >> 27n)) * 0x94d049bb133111ebn)
+    return Number((z ^ (z >> 31n)) % BigInt(end))
+  }
+}
+
+const corpora = {}
+
+function input(random, seeds) {
+  const whole = seeds === 'payload_v3' && random(2) === 0
+  return mutate(random, whole ? payloadV3(random) : tokens(random, seeds))
+}
+
+/** Packets of protocol 3 with the lengths they need. */
+function payloadV3(random) {
+  const binary = random(2) === 0
+  const packets = Array.from({ length: 1 + random(3) }, () => {
+    const type = Buffer.from(random(4) === 0 ? `b${random(8)}` : `${random(8)}`)
+    const packet = Buffer.concat([type, ...Array.from({ length: random(4) }, () => TOKENS[random(TOKENS.length)])])
+    if (!binary) return [Buffer.from(`${packet.toString().length}:`), packet]
+    return [Buffer.from([random(2), ...String(packet.length).split('').map(Number), 255]), packet]
+  })
+  return Buffer.concat(packets.flat())
+}
+
+function tokens(random, seeds) {
+  corpora[seeds] ??= fs.readdirSync(path.join(__dirname, 'seeds', seeds)).map((file) => fs.readFileSync(path.join(__dirname, 'seeds', seeds, file)))
+  const parts = []
+  if (random(3) === 0) parts.push(corpora[seeds][random(corpora[seeds].length)])
+  for (let left = random(8); left > 0; left--) parts.push(TOKENS[random(TOKENS.length)])
+  if (seeds === 'jsonp' && random(2) === 0) parts.unshift(Buffer.from('d='))
+  return Buffer.concat(parts)
+}
+
+function mutate(random, bytes) {
+  for (let left = random(3); left > 0 && bytes.length > 0; left--) {
+    const at = random(bytes.length)
+    const cut = random(4)
+    if (cut === 0) bytes = Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + 1)])
+    else if (cut === 1) bytes[at] = random(256)
+    else if (cut === 2) bytes = Buffer.concat([bytes.subarray(0, at), TOKENS[random(TOKENS.length)], bytes.subarray(at)])
+    else bytes = bytes.subarray(0, at)
+  }
+  return bytes
+}
+
+main()

@@ -1,0 +1,63 @@
+//! Decodes what `differential.js` asks, for the comparison with the decoders of the original.
+//!
+//! Standard input: requests of a byte that names the decoder, a length of four bytes (little endian) and the
+//! input. Standard output: one line of JSON for each. The decoder 0 asks for what was printed.
+
+use std::io::{BufReader, BufWriter, Read, Write};
+
+use engine_io_native::protocol::v3::{self, V3Packet};
+use engine_io_native::protocol::{Data, Packet, PacketType, ParseError, jsonp, v4};
+use serde_json::{Value, json};
+
+fn main() -> std::io::Result<()> {
+    let mut input = BufReader::new(std::io::stdin().lock());
+    let mut output = BufWriter::new(std::io::stdout().lock());
+    let mut head = [0; 5];
+    while input.read_exact(&mut head).is_ok() {
+        let [decoder, length @ ..] = head;
+        let mut bytes = vec![0; u32::from_le_bytes(length) as usize];
+        input.read_exact(&mut bytes)?;
+        if decoder == 0 {
+            output.flush()?;
+            continue;
+        }
+        writeln!(output, "{}", decode(decoder, &bytes))?;
+    }
+    output.flush()
+}
+
+fn decode(decoder: u8, bytes: &[u8]) -> Value {
+    // as a POST is read: with replacement
+    let text = String::from_utf8_lossy(bytes);
+    match decoder {
+        b'4' => list(v4::decode_payload(&text).map(|packet| packet.map(of_v4))),
+        b'p' => list(std::iter::once(v4::decode_text(&text).map(of_v4))),
+        b't' => list(v3::decode_payload_text(&text).map(|packet| packet.map(of_v3))),
+        b'b' => list(v3::decode_payload_binary(bytes).map(|packet| packet.map(of_v3))),
+        b'q' => list(std::iter::once(v3::decode_packet_text(&text).map(of_v3))),
+        b'B' => list(std::iter::once(Ok(of_v3(v3::decode_packet_binary(bytes))))),
+        b'f' => json!(jsonp::unwrap_form(&text)),
+        other => panic!("unknown decoder {other}"),
+    }
+}
+
+fn list(packets: impl Iterator<Item = Result<Value, ParseError>>) -> Value {
+    packets.map(|packet| packet.unwrap_or_else(|_| json!(["error"]))).collect()
+}
+
+fn of_v4(packet: Packet<'_>) -> Value {
+    value(Some(packet.kind), &packet.data)
+}
+
+fn of_v3(packet: V3Packet<'_>) -> Value {
+    value(packet.kind, &packet.data)
+}
+
+fn value(kind: Option<PacketType>, data: &Data<'_>) -> Value {
+    let kind = kind.map(PacketType::name);
+    match data {
+        Data::None => json!([kind]),
+        Data::Text(text) => json!([kind, text]),
+        Data::Binary(bytes) => json!([kind, bytes.as_ref()]),
+    }
+}
