@@ -166,6 +166,47 @@ interface ServerOptions {
    * @default false
    */
   allowEIO3?: boolean;
+  /**
+   * How much may wait to be sent to one client, in bytes: an extra of this package. For {@link uServer} it is the
+   * limit of uWebSockets.js, to be given to `attach`.
+   * @default no limit
+   */
+  maxBackpressure?: number;
+  /**
+   * What happens beyond `maxBackpressure`: the session is closed, volatile messages are dropped first, or nothing is
+   * read from the client until it has caught up.
+   * @default "close"
+   */
+  backpressurePolicy?: "close" | "drop-volatile" | "wait";
+  /** What the server takes on at most: an extra of this package. */
+  limits?: Limits;
+}
+
+/**
+ * All of them are off unless set. Handshakes beyond are refused with code 4 and a `connection_error` whose context has
+ * a `name` and the `limit`.
+ */
+interface Limits {
+  /** Open sessions. Name: `TOO_MANY_CONNECTIONS`. */
+  maxConnections?: number;
+  /** Open sessions from one address. Name: `TOO_MANY_CONNECTIONS_FROM_ADDRESS`. */
+  maxConnectionsPerAddress?: number;
+  /** The address that counts, where it is not that of the TCP connection: behind a proxy, for example. */
+  addressOf?: (req: IncomingMessage) => string | undefined;
+  /** Handshakes per second; as many may come at once. Name: `TOO_MANY_HANDSHAKES`. */
+  handshakesPerSecond?: number;
+  /**
+   * How long `allowRequest` and `generateId` may take together, and how long a polling client may take to its second
+   * request, in milliseconds. Code 3, name: `HANDSHAKE_TIMEOUT`.
+   */
+  handshakeTimeout?: number;
+  /** Packets in one POST; more end the session. Code 3, name: `TOO_MANY_PACKETS`. */
+  maxPacketsPerPayload?: number;
+  /**
+   * Polling sessions that have made no request since their handshake; counts for polling handshakes. Name:
+   * `TOO_MANY_IDLE_SESSIONS`.
+   */
+  maxIdlePollingSessions?: number;
 }
 
 /**
@@ -277,6 +318,8 @@ type SendCallback = (transport: Transport) => void;
 interface SendOptions {
   /** Whether the message may be compressed; true by default. */
   compress?: boolean;
+  /** Whether the message may be lost: see `backpressurePolicy`. */
+  volatile?: boolean;
 }
 
 /**
@@ -324,6 +367,8 @@ declare class Socket extends EventEmitter {
   write(data: RawData, options?: SendOptions, callback?: SendCallback): this;
   private sendPacket;
   private flush;
+  /** Bytes that were sent and are not with the operating system yet: an extra of this package. */
+  readonly bufferedAmount: number;
   private getAvailableUpgrades;
   /** Closes the session: when all messages have been handed over, or at once with `discard`. */
   close(discard?: boolean): void;

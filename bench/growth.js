@@ -151,7 +151,7 @@ ${body}${key}
 `;
 }
 
-const short = (v) => (v >= 1048576 && v % 1048576 === 0 ? `${v / 1048576} Mi` : v >= 1024 && v % 1024 === 0 ? `${v / 1024} Ki` : v >= 1e6 ? `${v / 1e6}M` : v >= 1e3 ? `${v / 1e3}k` : String(+v.toPrecision(2)));
+const short = (v) => (v >= 1048576 && v % 1048576 === 0 ? `${v / 1048576} Mi` : v >= 1024 && v % 1024 === 0 ? `${v / 1024} Ki` : v >= 1e6 ? `${v / 1e6}M` : v >= 1e3 ? `${v / 1e3}k` : String(+v.toPrecision(3)));
 
 /** One row per point, one column per line and key. */
 function cells(series, figure) {

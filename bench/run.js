@@ -39,10 +39,11 @@ function options(argv) {
   // All peers only where there is time for them.
   o.engines ??= o.quick || o.growth ? ['upstream', 'native'] : Object.keys(peers);
   o.pairs ??= o.quick || o.growth ? 3 : 5;
-  o.duration ??= o.quick ? 0.8 : o.growth ? 1 : 2;
-  o.warmup ??= o.quick || o.growth ? 0.5 : 1;
+  o.duration ??= o.quick ? 0.7 : o.growth ? 1 : 2;
+  o.warmup ??= o.quick || o.growth ? 0.4 : 1;
   for (const k of ['pairs', 'duration', 'warmup']) if (!(o[k] > 0)) fail(`--${k} must be a positive number`);
-  o.selected = o.rows
+  // With --growth, --rows names series.
+  o.selected = o.rows && !o.growth
     ? o.rows.map((id) => rows.find((r) => r.id === id) || fail(`no row ${id}; there are: ${rows.map((r) => r.id).join(' ')}`))
     : rows.filter((r) => !o.quick || r.quick);
   const unknown = o.engines.find((e) => !peers[e]);

@@ -26,6 +26,8 @@ function once(env, args) {
 const scenarios = {
   echo: ['echo', '--conns', '20', '--inflight', '4'],
   'echo binary': ['echo', '--conns', '20', '--binary', '--size', '500', '--inflight', '4'],
+  'echo tls': ['echo', '--conns', '20', '--inflight', '4', '--tls'],
+  'echo deflate': ['echo', '--conns', '20', '--size', '1024', '--inflight', '4', '--deflate'],
   broadcast: ['broadcast', '--conns', '50'],
   'poll-echo': ['poll-echo', '--conns', '20'],
 };
@@ -38,6 +40,8 @@ const faults = ['none', 'drop', 'duplicate', 'corrupt', 'reorder', 'stranger', '
       // A single message in flight cannot come out of order: there reorder is only a delay.
       if (fault === 'reorder' && !name.startsWith('echo')) continue;
       const env = { TASK: name === 'broadcast' ? 'broadcast' : 'echo', ENGINE: fault === 'none' ? 'upstream' : path.join(__dirname, 'servers', 'broken.js'), BREAK: fault };
+      if (name === 'echo tls') env.TLS = '1';
+      if (name === 'echo deflate') env.OPTS = JSON.stringify({ perMessageDeflate: true });
       const r = await once(env, args);
       const right = (r.errors > 0) === (fault !== 'none') && (fault !== 'none' || r.messages > 100);
       if (!right) bad++;

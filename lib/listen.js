@@ -134,6 +134,8 @@ class EngineHttpServer extends EventEmitter {
     const direct =
       engine.middlewares.length === 0 &&
       engine.listenerCount('headers') === 0 &&
+      engine.opts.backpressurePolicy !== 'wait' &&
+      !(engine._limits !== undefined && engine._limits.seesPayloads) &&
       !this._showing &&
       HOOKS.every((name) => engine[name] === OURS[name])
     const limit = engine.opts.maxHttpBufferSize

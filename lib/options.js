@@ -3,6 +3,7 @@
 const net = require('net')
 const zlib = require('zlib')
 const cookie = require('cookie')
+const { validateBackpressure } = require('./backpressure')
 
 /**
  * Finds the mistakes in options that would otherwise show when the first client comes.
@@ -10,6 +11,7 @@ const cookie = require('cookie')
  * @throws {TypeError | RangeError} those of `cookie` and of `zlib`
  */
 function validate(opts) {
+  validateBackpressure(opts)
   if (opts.cookie) cookie.serialize(opts.cookie.name, 'id', opts.cookie)
   if (opts.httpCompression && typeof opts.httpCompression === 'object') {
     zlib.createGzip(opts.httpCompression).close()

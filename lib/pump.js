@@ -5,6 +5,10 @@ const bridge = require('./bridge')
 /** A peer that does not end the connection after the closing handshake is cut off after so many ms. */
 const CLOSE_TIMEOUT = 30 * 1000
 
+/** What `Engine.pipeTake` answers when there are no bytes. */
+const END = 1
+const DESTROY = 2
+
 /**
  * Carries the bytes of a stream that only JavaScript can read (TLS, PassThrough, any Duplex) to and
  * from a connection of the engine.
@@ -17,6 +21,12 @@ class Pump {
     this.over = false
     this.writing = false
     this.timer = null
+    this.onWritten = () => {
+      this.writing = false
+      if (this.over) return
+      bridge.getEngine().pipeWritten(this.handle)
+      this.write()
+    }
     stream.on('error', () => this.end())
     stream.on('close', () => this.end())
     stream.on('end', () => this.end())
@@ -46,24 +56,16 @@ class Pump {
   /** Writes what waits; the next part after this one has gone out. */
   write() {
     if (this.over || this.writing) return
-    const { bytes, end, destroy } = bridge.getEngine().pipeTake(this.handle)
-    if (destroy) {
-      this.stream.destroy()
-      return this.end()
-    }
-    if (bytes) {
+    const output = bridge.getEngine().pipeTake(this.handle)
+    if (typeof output === 'object') {
       this.writing = true
-      this.stream.write(bytes, () => {
-        this.writing = false
-        if (!this.over) {
-          bridge.getEngine().pipeWritten(this.handle)
-          this.write()
-        }
-      })
-    }
-    if (end) {
+      this.stream.write(output, this.onWritten)
+    } else if (output === END) {
       this.stream.end()
       this.expectEnd()
+    } else if (output === DESTROY) {
+      this.stream.destroy()
+      this.end()
     }
   }
 

@@ -6,6 +6,7 @@ const { createPacketDecoderStream } = require('engine.io-parser')
 const debug = require('debug')('engine')
 const bridge = require('./bridge')
 const { applyMiddlewares, UpgradeResponse } = require('./middleware')
+const { Limits } = require('./limits')
 const { parseQuery } = require('./query')
 const { abortRequest, abortUpgrade } = require('./refusal')
 const { Socket } = require('./socket')
@@ -64,6 +65,7 @@ class BaseServer extends EventEmitter {
     if (opts.perMessageDeflate) {
       this.opts.perMessageDeflate = Object.assign({ threshold: 1024 }, opts.perMessageDeflate)
     }
+    this._limits = Limits.of(this)
     this._periods = undefined
     this._listened = false
     this.init()
@@ -103,6 +105,11 @@ class BaseServer extends EventEmitter {
     if (req.method !== 'GET') return fn(errors.BAD_HANDSHAKE_METHOD, { method: req.method })
     if (transport === 'websocket' && !upgrade) {
       return fn(errors.BAD_REQUEST, { name: 'TRANSPORT_HANDSHAKE_ERROR' })
+    }
+    if (this._limits !== undefined) {
+      const objection = this._limits.check(req)
+      if (objection !== undefined) return fn(errors.FORBIDDEN, objection)
+      fn = this._limits.watch(req, fn)
     }
     if (!this.opts.allowRequest) return fn()
     let called = false
@@ -193,9 +200,13 @@ class BaseServer extends EventEmitter {
     }
     let id
     try {
-      id = await this.generateId(req)
+      id = await (this._limits === undefined ? this.generateId(req) : this._limits.within(req, this.generateId(req)))
       if (hasOwn(this.clients, id)) throw new Error(`duplicate session id "${id}"`)
+      // others may have come meanwhile
+      const objection = this._limits === undefined ? undefined : this._limits.checkSpace(req)
+      if (objection !== undefined) return refuse(errors.FORBIDDEN, objection)
     } catch (error) {
+      if (error && error.context) return refuse(errors.BAD_REQUEST, error.context)
       debug('error while generating an id')
       return refuse(errors.BAD_REQUEST, { name: 'ID_GENERATION_ERROR', error })
     }
@@ -229,11 +240,13 @@ class BaseServer extends EventEmitter {
     this.clients[socket.id] = socket
     this.clientsCount++
     socket._registered = true
+    if (this._limits !== undefined) this._limits.opened(socket)
     this.emit('connection', socket)
   }
 
   _unregister(socket) {
     socket._registered = false
+    if (this._limits !== undefined) this._limits.closed(socket)
     if (this.clients[socket.id] === socket) delete this.clients[socket.id]
     this.clientsCount--
   }
@@ -323,6 +336,7 @@ class BaseServer extends EventEmitter {
     }
     if (packet.type !== 'open') return refuse()
     if (packet.data === undefined) {
+      if (this._limits !== undefined && this.clientsCount >= this._limits.options.maxConnections) return refuse()
       const id = bridge.getEngine().generateId()
       const transport = new WebTransport(session, stream, reader)
       this._register(new Socket(id, this, transport, null, 4))

@@ -1,6 +1,7 @@
 'use strict'
 
 const { EventEmitter } = require('events')
+const { bufferedAmount, overflows } = require('./backpressure')
 const bridge = require('./bridge')
 const { MESSAGE, TYPES, receivedType } = require('./packets')
 const { Transport, transportError, kOwner } = require('./transport')
@@ -413,6 +414,7 @@ class Socket extends EventEmitter {
 
   /** A transport for this session was opened: the client will probe it. */
   _maybeUpgrade(transport) {
+    if (this._idle) this.server._limits.heard(this)
     debug('might upgrade socket transport from "%s" to "%s"', this.transport.name, transport.name)
     const engine = bridge.getEngine()
     const channel = isNativeWebSocket(transport) ? transport.socket._handle : engine.openChannel()
@@ -520,6 +522,7 @@ class Socket extends EventEmitter {
     const packet = { type, options }
     if (data) packet.data = data
     if (this._hears(HEARS_PACKET_CREATE)) this.emit('packetCreate', packet)
+    if (this.server.opts.maxBackpressure > 0 && overflows(this, packet)) return
     this.writeBuffer.push(packet)
     if (typeof callback === 'function') this.packetsFn.push(callback)
     this.flush()
@@ -541,6 +544,16 @@ class Socket extends EventEmitter {
       !this._hears(HEARS_SENDING) &&
       !this.server._hearsFlushes()
     )
+  }
+
+  /** Bytes that were sent and are not with the operating system yet. */
+  get bufferedAmount() {
+    return bufferedAmount(this)
+  }
+
+  /** Ends the session for a fault that only this side can see. */
+  _fail(message) {
+    if (this.readyState !== 'closed') this._apply(bridge.getEngine().fail(this._handle, 'transport error', message))
   }
 
   /** Hands the waiting packets to the transport, if it can take them. */

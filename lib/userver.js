@@ -15,6 +15,11 @@ const transports = { polling, websocket: WebSocket }
  * session is the connection of uWebSockets.js.
  */
 class uServer extends BaseServer {
+  constructor(opts = {}) {
+    // Socket.IO gives all options to both: this one is that of uWebSockets.js, see `attach`
+    super('maxBackpressure' in opts ? { ...opts, maxBackpressure: undefined } : opts)
+  }
+
   prepare(req) {
     if (!req._query) req._query = parseQuery(req.url)
   }

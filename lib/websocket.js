@@ -40,7 +40,9 @@ class NativeWebSocket extends LazyEmitter {
 
   /** Bytes handed over and not yet written. */
   get bufferedAmount() {
-    return this._handle === -1 ? 0 : bridge.getEngine().bufferedAmount(this._handle)
+    if (this._handle === -1) return 0
+    const inStream = this._pump === null ? 0 : this._pump.stream.writableLength
+    return bridge.getEngine().bufferedAmount(this._handle) + inStream
   }
 
   /** For frames that were encoded elsewhere. */

@@ -1,8 +1,9 @@
 'use strict';
-// engine.io with one fault in every 1000th message (BREAK=...): does the load generator notice? See selftest.js.
+// engine.io with one fault in every 100th message (BREAK=...): does the load generator notice? See selftest.js.
 const path = require('path');
 const engine = require(require.resolve('engine.io', { paths: [path.join(__dirname, '..', '..')] }));
 const { send } = engine.Socket.prototype;
+const EVERY = 100;
 let n = 0;
 let held;
 const faults = {
@@ -15,9 +16,9 @@ const faults = {
   type(d) { send.call(this, typeof d === 'string' ? Buffer.from(d) : 'x'); },
 };
 engine.Socket.prototype.send = function (d, ...rest) {
-  if (++n % 1000 === 0) faults[process.env.BREAK].call(this, d);
+  if (++n % EVERY === 0) faults[process.env.BREAK].call(this, d);
   else send.call(this, d, ...rest);
-  if (this.held !== undefined && n % 1000) {
+  if (this.held !== undefined && n % EVERY) {
     const h = this.held;
     this.held = undefined;
     send.call(this, h);

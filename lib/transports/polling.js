@@ -1,8 +1,11 @@
 'use strict'
 
+const { whenHeard } = require('../backpressure')
 const bridge = require('../bridge')
 const { compressionOf } = require('../options')
+const { BAD_REQUEST } = require('../limits')
 const { content, packetType } = require('../packets')
+const { abortRequest } = require('../refusal')
 const { Transport, kOwner } = require('../transport')
 const debug = require('debug')('engine:polling')
 
@@ -26,6 +29,8 @@ class Polling extends Transport {
     this.closeTimeout = CLOSE_TIMEOUT
     this.req = this.res = null
     this.dataReq = this.dataRes = null
+    /** Bytes of responses that the kernel has not taken yet. */
+    this._unwritten = 0
     /** The number of the last poll that came in. */
     this._poll = 0
     /** Whether the pending poll waits in the engine's own listener. */
@@ -34,6 +39,12 @@ class Polling extends Transport {
 
   get name() {
     return 'polling'
+  }
+
+  /** Bytes of responses that the client has not been sent yet. */
+  get bufferedAmount() {
+    const owner = this[kOwner]
+    return this._unwritten + (owner === null ? 0 : bridge.getEngine().unreadAnswers(owner._handle))
   }
 
   onRequest(req) {
@@ -57,6 +68,7 @@ class Polling extends Transport {
     }
     const owner = this[kOwner]
     if (owner === null) return this._onPollUnbound(req, res)
+    if (owner._idle) owner.server._limits.heard(owner)
     const poll = (this._poll + 1) >>> 0
     this._setPoll(req, res)
     this._poll = poll
@@ -89,6 +101,7 @@ class Polling extends Transport {
 
   /** A poll waits in the engine's own listener. */
   _onNativePoll() {
+    if (this[kOwner]._idle) this[kOwner].server._limits.heard(this[kOwner])
     this._polledNatively = true
     this.writable = true
     this._ready(this[kOwner])
@@ -174,10 +187,10 @@ class Polling extends Transport {
       res.end(data)
       callback()
       // what the kernel has not taken yet may never arrive
-      if (res.socket && res.socket.writableLength > 0) this._whenWritten(res)
+      if (res.socket && res.socket.writableLength > 0) this._whenWritten(res, length)
       return
     }
-    this._whenWritten(res, callback)
+    this._whenWritten(res, length, callback)
     bridge.compress(data, encoding, compressionOf(this.httpCompression), (bytes) => {
       if (!res.destroyed) res.end(bytes)
     })
@@ -197,8 +210,10 @@ class Polling extends Transport {
   }
 
   /** Calls back when a response is written. A client that goes away before has lost packets: that ends the session. */
-  _whenWritten(res, callback = noop) {
+  _whenWritten(res, length, callback = noop) {
+    this._unwritten += length
     const settle = (lost) => {
+      this._unwritten -= length
       res.removeListener('finish', onFinish)
       res.removeListener('close', onClose)
       callback()
@@ -236,6 +251,7 @@ class Polling extends Transport {
   onDataRequest(req, res) {
     const owner = this[kOwner]
     if (owner === null) return this._onPostUnbound(req, res)
+    if (owner._idle) owner.server._limits.heard(owner)
     const engine = bridge.getEngine()
     const refused = engine.postStarted(owner._handle)
     if (refused !== null) {
@@ -252,9 +268,15 @@ class Polling extends Transport {
     }
     this.dataReq = req
     this.dataRes = res
+    whenHeard(owner, req, () => this._readPost(owner, req, res, isBinary))
+  }
+
+  _readPost(owner, req, res, isBinary) {
+    const engine = bridge.getEngine()
     this._readBody(req, {
       onEnd: (body) => {
         this.dataReq = this.dataRes = null
+        if (this._refusesPayload(owner, req, res, body, isBinary)) return
         try {
           const isOurs = this.onData === onData
           owner._apply(engine.postFinished(owner._handle, isOurs ? body : undefined, isBinary))
@@ -276,6 +298,23 @@ class Polling extends Transport {
         owner._apply(engine.postAborted(owner._handle))
       },
     })
+  }
+
+  /** Refuses a POST with more packets than `limits` allow. */
+  _refusesPayload(owner, req, res, body, isBinary) {
+    const { server } = owner
+    if (server._limits === undefined) return false
+    const engine = bridge.getEngine()
+    const objection = server._limits.checkPayload((limit) => engine.hasMorePackets(owner._handle, body, isBinary, limit))
+    if (objection === undefined) return false
+    owner._apply(engine.postFinished(owner._handle, undefined, false))
+    try {
+      server._emitError(req, BAD_REQUEST, objection)
+    } finally {
+      abortRequest(res, BAD_REQUEST, [], objection)
+      owner._fail('too many packets')
+    }
+    return true
   }
 
   /** Takes a payload, where the engine does not: without a session, or for somebody who replaced this. */

@@ -148,6 +148,8 @@ class WebSocket extends Transport {
   /** The end of the tick: what was sent is on its way. */
   _settle() {
     if (this._awaited || this._congested) return
+    const pump = this.socket._pump
+    if (pump !== null) pump.write()
     const owner = this[kOwner]
     if (owner !== null && owner.writeBuffer.length === 0 && owner.sentCallbackFn.length === 0 && !this._listened) {
       this.writable = true

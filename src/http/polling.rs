@@ -50,14 +50,19 @@ pub async fn poll(session: Arc<SessionCell>, parts: Parts, compression: Option<C
     session.step_queued(|session, batch| poll = session.poll(responder, batch));
     let mut guard = PollGuard { session: Some(session), poll };
     let answer = answer.await;
-    guard.session = None;
+    let Some(session) = guard.session.take() else { return bare(StatusCode::BAD_REQUEST) };
     match answer {
         Ok(PollAnswer::Payload { body, binary, compress }) => {
             let content_type = if binary { "application/octet-stream" } else { "text/plain; charset=UTF-8" };
             let wanted = compression.filter(|options| compress && !((body.len() as f64) < options.threshold));
             match wanted.and_then(|options| accepted_encoding(&parts.headers).map(|encoding| (encoding, options))) {
-                Some((encoding, options)) => encoded(&parts.headers, content_type, body, encoding, options).await,
-                None => ok(&parts.headers, content_type, body),
+                Some((encoding, options)) => {
+                    let body = compressor::compress(body, encoding, options).await.unwrap_or_default();
+                    let mut response = ok(&parts.headers, content_type, counted(&session, body));
+                    response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
+                    response
+                }
+                None => ok(&parts.headers, content_type, counted(&session, body)),
             }
         }
         Ok(PollAnswer::Rejected) | Err(_) => bare(StatusCode::BAD_REQUEST),
@@ -74,17 +79,9 @@ fn accepted_encoding(request: &HeaderMap) -> Option<ContentEncoding> {
     ContentEncoding::negotiate(&all.join(", "))
 }
 
-async fn encoded(
-    request: &HeaderMap,
-    content_type: &'static str,
-    body: Vec<u8>,
-    encoding: ContentEncoding,
-    options: CompressionOptions,
-) -> Reply {
-    let body = compressor::compress(body, encoding, options).await.unwrap_or_default();
-    let mut response = ok(request, content_type, body);
-    response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
-    response
+/// A body that counts as the session's until it is with the kernel, which takes small ones at once.
+fn counted(session: &Arc<SessionCell>, body: Vec<u8>) -> Bytes {
+    if body.len() < 16 * 1024 { Bytes::from(body) } else { Bytes::from_owner(session.count_answer(body)) }
 }
 
 /// Dropped with the request when the client goes away.
@@ -132,7 +129,7 @@ pub async fn post(session: Arc<SessionCell>, parts: Parts, incoming: Incoming, l
             // the next POST is not to come before the owner has got round to this one
             let _finish = FinishGuard(session.clone());
             session.settled().await;
-            ok(&parts.headers, "text/html", b"ok".to_vec())
+            ok(&parts.headers, "text/html", Bytes::from_static(b"ok"))
         }
         Body::TooLarge | Body::Aborted => {
             session.step_queued(|session, _| session.inner.machine.post_finished());
@@ -163,8 +160,8 @@ impl Drop for FinishGuard {
     }
 }
 
-fn ok(request: &HeaderMap, content_type: &'static str, body: Vec<u8>) -> Reply {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+fn ok(request: &HeaderMap, content_type: &'static str, body: Bytes) -> Reply {
+    let mut response = Response::new(Full::new(body));
     let length = response.body().size_hint_exact();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -1,22 +1,19 @@
 //! Connections whose bytes JavaScript carries: TLS sockets and any other Duplex.
 
-use napi::bindgen_prelude::Buffer;
-use napi::Result;
+use napi::{Env, Result};
 use napi_derive::napi;
 
 use super::deflate::DeflateTerms;
 use super::engine::Engine;
+use super::values::{Raw, buffer_value, number_value};
 use crate::server::Phase;
 
-/// What a piped connection wants written.
-#[napi(object)]
-pub struct PipeOutput {
-    pub bytes: Option<Buffer>,
-    /// Our side is to be ended after the bytes.
-    pub end: bool,
-    /// The connection is to be cut off.
-    pub destroy: bool,
-}
+/// `pipe_take`: nothing to do.
+const NOTHING: u32 = 0;
+/// `pipe_take`: our side is to be ended.
+const END: u32 = 1;
+/// `pipe_take`: the connection is to be cut off.
+const DESTROY: u32 = 2;
 
 #[napi]
 impl Engine {
@@ -42,18 +39,22 @@ impl Engine {
         self.connection(connection).is_some_and(|connection| connection.is_paused())
     }
 
-    /// Takes what is to be written.
+    /// Takes what is to be written: a Buffer, or without bytes 0, 1 (our side is to be ended) or 2 (the
+    /// connection is to be cut off).
     #[napi]
-    pub fn pipe_take(&self, connection: u32) -> PipeOutput {
-        let Some(connection) = self.connection(connection) else {
-            return PipeOutput { bytes: None, end: false, destroy: true };
+    pub fn pipe_take(&self, env: Env, connection: u32) -> Result<Raw> {
+        let (bytes, phase) = match self.connection(connection) {
+            Some(connection) => connection.take_output(),
+            None => (Vec::new(), Phase::Dead),
         };
-        let (bytes, phase) = connection.take_output();
-        PipeOutput {
-            bytes: (!bytes.is_empty()).then(|| bytes.into()),
-            end: phase == Phase::Ending,
-            destroy: phase == Phase::Dead,
+        if bytes.is_empty() {
+            return number_value(env.raw(), match phase {
+                Phase::Ending => END,
+                Phase::Dead => DESTROY,
+                _ => NOTHING,
+            });
         }
+        buffer_value(env.raw(), &bytes)
     }
 
     /// What was taken has been written.

@@ -80,6 +80,12 @@ impl Engine {
         updates(&env, self.session(session).map(|cell| cell.tick_by_owner()))
     }
 
+    /// Bytes of answers to polls that the engine's own listener has not handed to the kernel yet.
+    #[napi]
+    pub fn unread_answers(&self, session: u32) -> f64 {
+        self.session(session).map_or(0.0, |cell| cell.unread_answers() as f64)
+    }
+
     /// Whether a POST's body has more than `limit` packets.
     #[napi]
     pub fn has_more_packets(&self, session: u32, body: &[u8], binary: bool, limit: u32) -> bool {

@@ -132,6 +132,22 @@ pub fn updates_value(env: sys::napi_env, updates: &Batch) -> Result<sys::napi_va
     Ok(array)
 }
 
+/// A Buffer with a copy of the bytes.
+pub fn buffer_value(env: sys::napi_env, bytes: &[u8]) -> Result<Raw> {
+    let (mut copy, mut value) = (ptr::null_mut(), ptr::null_mut());
+    // SAFETY: env belongs to the running callback; the bytes are copied during the call.
+    check(unsafe { sys::napi_create_buffer_copy(env, bytes.len(), bytes.as_ptr().cast(), &mut copy, &mut value) })?;
+    Ok(Raw(value))
+}
+
+/// A number.
+pub fn number_value(env: sys::napi_env, number: u32) -> Result<Raw> {
+    let mut value = ptr::null_mut();
+    // SAFETY: env belongs to the running callback; the out pointer is valid.
+    check(unsafe { sys::napi_create_uint32(env, number, &mut value) })?;
+    Ok(Raw(value))
+}
+
 /// A raw value as the result of a method.
 pub struct Raw(pub sys::napi_value);
 

@@ -397,15 +397,15 @@ impl Connection {
     pub fn take_output(&self) -> (Vec<u8>, Phase) {
         let mut outbox = self.compress(self.outbox());
         outbox.dirty = false;
-        let bytes = std::mem::take(&mut outbox.bytes);
-        if !bytes.is_empty() {
-            outbox.blocked = true;
-        }
         let phase = outbox.phase;
-        if phase == Phase::Ending {
-            outbox.phase = Phase::Ended;
+        if outbox.bytes.is_empty() {
+            if phase == Phase::Ending {
+                outbox.phase = Phase::Ended;
+            }
+            return (Vec::new(), phase);
         }
-        (bytes, phase)
+        outbox.blocked = true;
+        (std::mem::take(&mut outbox.bytes), phase)
     }
 
     /// What [`Connection::take_output`] gave has been written.
@@ -426,7 +426,7 @@ impl Connection {
     pub fn input(self: &Arc<Self>, bytes: &mut [u8]) {
         let mut batch = Batch::default();
         self.receive(bytes, &mut batch);
-        self.queue.append(&mut batch);
+        self.queue.append_awake(&mut batch);
     }
 
     /// The connection is gone: tells whoever it was bound to. Called once, when nothing more comes.

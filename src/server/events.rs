@@ -253,6 +253,16 @@ impl EventQueue {
         }
     }
 
+    /// Appends a batch without waking the owner, who is the caller and drains next.
+    pub fn append_awake(&self, batch: &mut Batch) {
+        let mut queued = self.lock();
+        if queued.is_empty() {
+            std::mem::swap(&mut *queued, batch);
+        } else {
+            queued.append(batch);
+        }
+    }
+
     /// Appends one event.
     pub fn push(&self, kind: Kind, target: u32, arg: u32) {
         self.with(|batch| batch.push(kind, target, arg));

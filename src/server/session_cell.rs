@@ -68,6 +68,29 @@ pub struct Listed {
     /// Bytes of messages from POSTs that the owner has not taken yet.
     owed: AtomicUsize,
     settled: Notify,
+    /// Bytes of answers that clients have not been sent yet.
+    unread: AtomicUsize,
+}
+
+/// The body of an answer that is on its way; counted while it lives.
+#[derive(Debug)]
+pub struct Unread {
+    body: Vec<u8>,
+    session: Arc<SessionCell>,
+}
+
+impl AsRef<[u8]> for Unread {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        if let Some(listed) = &self.session.listed {
+            listed.unread.fetch_sub(self.body.len(), SeqCst);
+        }
+    }
 }
 
 impl Listed {
@@ -130,6 +153,7 @@ impl SessionCell {
                 sid,
                 owed: AtomicUsize::new(0),
                 settled: Notify::new(),
+                unread: AtomicUsize::new(0),
             }),
         });
         if let Some(Listed { registry, sid, .. }) = &cell.listed {
@@ -232,6 +256,19 @@ impl SessionCell {
             session.inner.machine.excuse_if_late(session.now);
             session.inner.machine.tick(session.now, &mut session.actions);
         })
+    }
+
+    /// Counts the bytes of an answer until they are with the kernel.
+    pub fn count_answer(self: &Arc<Self>, body: Vec<u8>) -> Unread {
+        if let Some(listed) = &self.listed {
+            listed.unread.fetch_add(body.len(), SeqCst);
+        }
+        Unread { body, session: self.clone() }
+    }
+
+    /// Bytes of answers on their way.
+    pub fn unread_answers(&self) -> usize {
+        self.listed.as_ref().map_or(0, |listed| listed.unread.load(SeqCst))
     }
 
     /// The owner has taken messages of so many bytes that came by POST.

@@ -1,0 +1,279 @@
+"use strict";
+
+// Flow control (issue 5, point 5): what a peer that does not read, or feeds more than is taken, costs in memory.
+
+const assert = require("node:assert/strict");
+const { test } = require("node:test");
+const tls = require("node:tls");
+const { engine: api, PollingPeer, RawPeer, RawWebSocket, deafPeer, defer, delay, eventually, frame, listen, once, openPolling, openWebSocket, path,
+  request, serve, skip, upgradeRequest, upstream } = require("./support");
+
+const ours = { timeout: 60000, skip: upstream ? "an option of ours" : skip };
+const both = { timeout: 60000, skip };
+const MIB = 2 ** 20;
+const LIMIT = 4 * MIB;
+const TARGET = "/engine.io/?EIO=4&transport=websocket";
+
+/** What a peer may cost besides the limit: the sender's copies, and garbage between two collections. */
+const SLACK = 40;
+
+const flow = (opts) => serve("flow", [JSON.stringify(opts)]);
+
+async function state(server) {
+  server.tell("tell");
+  return server.next();
+}
+
+/** The state of the server once `test` holds for it. */
+async function until(server, test, ms = 5000) {
+  const end = Date.now() + ms;
+  for (;;) {
+    const told = await state(server);
+    if (test(told)) return told;
+    assert.ok(Date.now() < end, JSON.stringify(told));
+    await delay(50);
+  }
+}
+
+function assertBounded(server, { rss, peak, graph }, limit) {
+  const growth = Math.round(Math.max(peak, rss) - server.rss);
+  assert.ok(growth <= limit / MIB + SLACK, `${growth} MiB more, of ${graph}`);
+}
+
+/** A websocket that has read nothing. */
+async function deafWebSocket(port) {
+  const socket = await deafPeer(port, TARGET);
+  await delay(200);
+  return socket;
+}
+
+test("a websocket that never reads is closed at maxBackpressure, whatever is sent to it", ours, async () => {
+  const server = await flow({ maxBackpressure: LIMIT });
+  await deafWebSocket(server.port);
+  server.tell(`send 8192 ${65536}`);
+  const told = await server.next(30000);
+  assert.deepEqual(told.closes, [{ reason: "transport error", description: "maxBackpressure exceeded" }]);
+  assert.equal(told.clients, 0);
+  assertBounded(server, told, LIMIT);
+});
+
+test("a websocket that never reads keeps its session with drop-volatile, and half a gigabyte of volatile messages costs no more than the limit", ours, async () => {
+  const server = await flow({ maxBackpressure: LIMIT, backpressurePolicy: "drop-volatile" });
+  const socket = await deafWebSocket(server.port);
+  server.tell(`send 8192 ${65536} volatile`);
+  const told = await server.next(30000);
+  assert.deepEqual([told.clients, told.closes], [1, []]);
+  assert.ok(told.buffered <= LIMIT && told.buffered > LIMIT / 2, `${told.buffered} bytes buffered`);
+  assertBounded(server, told, LIMIT);
+  // what was taken arrives whole once the peer reads
+  let read = 0;
+  socket.on("data", (chunk) => (read += chunk.length));
+  socket.resume();
+  await until(server, ({ buffered }) => buffered === 0);
+  await delay(100);
+  assert.ok(read >= LIMIT / 2);
+  server.tell("send 1 10");
+  await server.next();
+  assert.equal((await state(server)).clients, 1);
+});
+
+test("with drop-volatile a message that is not volatile closes the session at the limit", ours, async () => {
+  const server = await flow({ maxBackpressure: LIMIT, backpressurePolicy: "drop-volatile" });
+  await deafWebSocket(server.port);
+  server.tell(`send 1024 ${65536}`);
+  const told = await server.next(30000);
+  assert.equal(told.clients, 0);
+  assertBounded(server, told, LIMIT);
+});
+
+test("an echo client that never reads is not read with wait, and gets every echo when it does", ours, async () => {
+  const server = await serve("blocked", [JSON.stringify({ maxBackpressure: MIB, backpressurePolicy: "wait", pingInterval: 60000 })]);
+  const socket = await deafWebSocket(server.port);
+  const count = 3000;
+  const message = frame({ opcode: 2, payload: Buffer.alloc(16000, 7) });
+  for (let i = 0; i < count; i++) socket.write(message);
+  await delay(1000);
+  const stuck = socket.writableLength;
+  assert.ok(stuck > 8 * MIB, `the server has read on: only ${stuck} bytes wait here`);
+  const { peak } = require("./support").usage(server.pid);
+  let read = 0;
+  socket.on("data", (chunk) => (read += chunk.length));
+  socket.resume();
+  await eventually(() => read >= count * 16004, true, 20000);
+  assert.ok(peak < 48 + 100, `${peak} MiB`);
+});
+
+test("without the option nothing is closed, and bufferedAmount tells what waits", ours, async () => {
+  const server = await flow({});
+  await deafWebSocket(server.port);
+  server.tell(`send 512 ${65536}`);
+  const told = await server.next(30000);
+  assert.equal(told.clients, 1);
+  // the rest is in the kernel's buffers
+  assert.ok(told.buffered > 20 * MIB && told.buffered < 33 * MIB, String(told.buffered));
+});
+
+test("what waits for a peer that does not read is freed when it goes", both, async () => {
+  const server = await flow({});
+  const socket = await deafWebSocket(server.port);
+  server.tell(`send 1024 ${65536}`);
+  await server.next(30000);
+  socket.resetAndDestroy();
+  await until(server, ({ clients }) => clients === 0);
+  await delay(200);
+  const told = await state(server);
+  assert.equal(told.clients, 0);
+  assert.ok(told.rss < server.rss + SLACK, `${told.rss} MiB, ${server.rss} at the start`);
+});
+
+test("a websocket over TLS that never reads is closed at maxBackpressure", ours, async () => {
+  const server = await flow({ maxBackpressure: LIMIT, tls: true });
+  const socket = tls.connect({ port: server.port, host: "127.0.0.1", rejectUnauthorized: false });
+  socket.on("error", () => {});
+  defer(() => socket.destroy());
+  await once(socket, "secureConnect");
+  socket.pause();
+  socket.write(upgradeRequest(TARGET));
+  await delay(300);
+  server.tell(`send 4096 ${65536}`);
+  const told = await server.next(30000);
+  assert.deepEqual(told.closes, [{ reason: "transport error", description: "maxBackpressure exceeded" }]);
+  assertBounded(server, told, LIMIT);
+});
+
+for (const native of [false, true]) {
+  const where = native ? "listen()" : "attach()";
+
+  test(`a polling client that never polls is closed at maxBackpressure: ${where}`, ours, async () => {
+    const server = await flow({ maxBackpressure: LIMIT, native });
+    await request({ port: server.port, path: path({ path: "/engine.io/" }) });
+    server.tell(`send 8192 ${65536}`);
+    const told = await server.next(30000);
+    assert.deepEqual(told.closes, [{ reason: "transport error", description: "maxBackpressure exceeded" }]);
+    assertBounded(server, told, LIMIT);
+  });
+
+  test(`answers that a polling client does not read count: ${where}`, ours, async () => {
+    const server = await flow({ maxBackpressure: LIMIT, native, httpCompression: false });
+    const context = { port: server.port, path: "/engine.io/" };
+    const peer = new PollingPeer(context, {}, await request({ port: server.port, path: path(context) }));
+    // each poll on a connection of its own, of which nothing is read
+    for (let i = 0; i < 40; i++) {
+      const raw = await RawPeer.connect(server.port);
+      raw.socket.pause();
+      raw.write(`GET ${peer.path} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+      await delay(20);
+      server.tell(`send 4 ${MIB}`);
+      const told = await server.next();
+      if (told.clients === 0) break;
+    }
+    const told = await state(server);
+    assert.equal(told.clients, 0);
+    assert.ok(told.peak - server.rss < 160, `${told.peak - server.rss} MiB more`);
+  });
+
+  test(`a polling client that feeds a blocked thread does not grow the memory: ${where}`, { ...both, skip: skip || (native && upstream) }, async () => {
+    const server = await flow({ native, pingTimeout: 60000 });
+    const context = { port: server.port, path: "/engine.io/" };
+    const peer = new PollingPeer(context, {}, await request({ port: server.port, path: path(context) }));
+    const body = `4${"x".repeat(900_000)}`;
+    let answered = 0;
+    server.tell("block 2000");
+    await server.next();
+    const feed = async () => {
+      for (let i = 0; i < 200; i++) {
+        const { status } = await peer.request({ method: "POST", body, ms: 20000 });
+        if (status !== 200) return;
+        answered++;
+      }
+    };
+    const feeding = feed().catch(() => {});
+    const told = await server.next();
+    assert.ok(answered < 20, `${answered} POSTs were answered while nobody looked at them`);
+    assert.ok(told.peak - server.rss < SLACK, `${told.peak - server.rss} MiB more, of ${told.graph}`);
+    await feeding;
+    const after = await state(server);
+    assert.deepEqual([after.received, after.bytes, after.closes], [200, 200 * 900_000, []]);
+  });
+}
+
+for (const [what, payload, count] of [
+  ["large messages", `4${"x".repeat(20_000)}`, 4000],
+  ["small messages", "4x", 400_000],
+  ["empty messages", "4", 1_600_000],
+]) {
+  test(`websockets that feed a blocked thread with ${what} are not read beyond a bound, and nothing is lost`, both, async () => {
+    const server = await flow({ pingTimeout: 60000 });
+    const peers = await Promise.all(Array.from({ length: 4 }, () => RawWebSocket.open(server.port, TARGET)));
+    const one = frame({ opcode: 1, payload });
+    const block = Buffer.concat(Array(Math.max(1, Math.floor(65536 / one.length))).fill(one));
+    const perBlock = block.length / one.length;
+    const blocks = Math.floor(count / 4 / perBlock);
+    server.tell("block 1500");
+    await server.next();
+    for (const peer of peers) for (let i = 0; i < blocks; i++) peer.write(block);
+    const told = await server.next();
+    // 1 MiB each, and what a batch and the strings made of it take
+    assert.ok(told.peak - server.rss < 24, `${told.peak - server.rss} MiB more while blocked, of ${told.graph}`);
+    const all = blocks * perBlock * 4;
+    const { received } = await until(server, (now) => now.received >= all, 20000);
+    assert.equal(received, all);
+  });
+}
+
+test("answers to pings of a peer that does not read are bounded: protocol 3 and probes", { ...both, skip: skip || upstream }, async () => {
+  const server = await flow({ allowEIO3: true });
+  const context = { port: server.port, path: "/engine.io/" };
+  const v3 = await deafPeer(server.port, "/engine.io/?EIO=3&transport=websocket");
+  const { sid } = new PollingPeer(context, {}, await request({ port: server.port, path: path(context) }));
+  const probe = await deafPeer(server.port, `${TARGET}&sid=${sid}`);
+  const feed = async (socket, payload) => {
+    const one = frame({ opcode: 1, payload });
+    const block = Buffer.concat(Array(8192).fill(one));
+    // 60 MB in, of which the answers would be as much as half
+    for (let i = 0; i < 60e6 / block.length; i++) {
+      if (!socket.write(block)) await Promise.race([once(socket, "drain", 20000), once(socket, "close", 20000)]);
+    }
+  };
+  await Promise.all([feed(v3, "2"), feed(probe, "2probe")]);
+  const told = await state(server);
+  assert.ok(told.peak - server.rss < SLACK, `${told.peak - server.rss} MiB more`);
+});
+
+test("bufferedAmount is 0 on an idle session and falls back to 0", ours, async () => {
+  const context = await listen({ httpCompression: false });
+  const polling = await openPolling(context);
+  assert.equal(polling.socket.bufferedAmount, 0);
+  polling.socket.send("x".repeat(1000));
+  assert.equal(polling.socket.bufferedAmount, 1000);
+  await polling.peer.poll();
+  assert.equal(polling.socket.bufferedAmount, 0);
+
+  const { socket, peer } = await openWebSocket(context);
+  assert.equal(socket.bufferedAmount, 0);
+  socket.send("y".repeat(1000));
+  // with its header
+  assert.equal(socket.transport.socket.bufferedAmount, 1005);
+  assert.equal(socket.bufferedAmount, 1005);
+  await peer.packet();
+  await eventually(() => socket.bufferedAmount, 0);
+});
+
+test("a policy or a limit that does not exist is refused by the constructor", ours, () => {
+  assert.throws(() => new api.Server({ backpressurePolicy: "drop" }), /backpressurePolicy must be one of close, drop-volatile, wait/);
+  assert.throws(() => new api.Server({ maxBackpressure: "much" }), /maxBackpressure must be a number of bytes/);
+});
+
+test("the callbacks of what was not sent are not called when the limit closes a session", ours, async () => {
+  const context = await listen({ maxBackpressure: 1000 });
+  const { socket } = await openPolling(context);
+  const closed = once(socket, "close");
+  let called = 0;
+  socket.send("x".repeat(600), () => called++);
+  socket.send("x".repeat(600), () => called++);
+  const [reason, error] = await closed;
+  assert.deepEqual([reason, error.type, error.message], ["transport error", "TransportError", "maxBackpressure exceeded"]);
+  socket.send("more");
+  assert.equal(called, 0);
+  assert.equal(context.engine.clientsCount, 0);
+});

@@ -1,0 +1,96 @@
+'use strict'
+
+// What waits for a client that reads slowly or not at all, and what becomes of more: the options
+// `maxBackpressure` (bytes, off by default) and `backpressurePolicy`.
+
+const bridge = require('./bridge')
+const debug = require('debug')('engine:socket')
+
+/** What happens to a packet that would exceed `maxBackpressure`. */
+const POLICIES = ['close', 'drop-volatile', 'wait']
+
+const kCount = Symbol('count')
+
+/**
+ * @throws {TypeError} for a policy that does not exist
+ */
+function validateBackpressure({ maxBackpressure, backpressurePolicy }) {
+  if (backpressurePolicy !== undefined && !POLICIES.includes(backpressurePolicy)) {
+    throw new TypeError(`backpressurePolicy must be one of ${POLICIES.join(', ')}, got ${backpressurePolicy}`)
+  }
+  if (maxBackpressure !== undefined && !(maxBackpressure >= 0)) {
+    throw new TypeError(`maxBackpressure must be a number of bytes, got ${maxBackpressure}`)
+  }
+}
+
+/** Bytes on their way to a session's client: in `writeBuffer` and in its transport. */
+function bufferedAmount(socket) {
+  return bytesWaiting(socket) + bytesInTransport(socket.transport)
+}
+
+/** Bytes of `writeBuffer`; packets that were counted before are not looked at again. */
+function bytesWaiting(socket) {
+  const { writeBuffer } = socket
+  if (writeBuffer.length === 0) return 0
+  let count = socket[kCount]
+  if (count === undefined || count.buffer !== writeBuffer || count.length > writeBuffer.length) {
+    count = socket[kCount] = { buffer: writeBuffer, length: 0, bytes: 0 }
+  }
+  while (count.length < writeBuffer.length) count.bytes += sizeOf(writeBuffer[count.length++].data)
+  return count.bytes
+}
+
+function bytesInTransport(transport) {
+  const amount = transport.socket ? transport.socket.bufferedAmount : transport.bufferedAmount
+  return amount > 0 ? amount : 0
+}
+
+function sizeOf(data) {
+  if (data === undefined || data === null) return 0
+  if (typeof data === 'string') return Buffer.byteLength(data)
+  return data.byteLength === undefined ? String(data).length : data.byteLength
+}
+
+/** Whether a packet must not be queued, as one more than a session's client may have waiting. */
+function overflows(socket, packet) {
+  const { maxBackpressure, backpressurePolicy } = socket.server.opts
+  if (packet.type !== 'message') return false
+  const size = sizeOf(packet.data)
+  if (bufferedAmount(socket) + size <= maxBackpressure) return false
+  if (backpressurePolicy === 'wait') {
+    stopReading(socket)
+    return false
+  }
+  if (backpressurePolicy === 'drop-volatile' && packet.options.volatile) {
+    debug('dropping a volatile packet: %d bytes wait for the client', bufferedAmount(socket))
+    return true
+  }
+  const { transport } = socket
+  socket._fail('maxBackpressure exceeded')
+  // the peer does not read: it would not see a closing handshake, and what waits for it is to be freed
+  if (transport.socket && typeof transport.socket.terminate === 'function') transport.socket.terminate()
+  return true
+}
+
+/** The client is not heard until it has read what waits for it. */
+function stopReading(socket) {
+  const { socket: websocket } = socket.transport
+  if (websocket && websocket._handle >= 0) bridge.getEngine().throttle(websocket._handle)
+}
+
+/** Reads a POST: at once, or when its client has read what waits for it (policy `wait`). */
+function whenHeard(socket, req, read) {
+  const { maxBackpressure, backpressurePolicy } = socket.server.opts
+  if (backpressurePolicy !== 'wait' || !(maxBackpressure > 0) || bufferedAmount(socket) <= maxBackpressure) return read()
+  const events = ['drain', 'upgrade', 'close']
+  const proceed = () => {
+    if (socket.readyState === 'open' && !req.destroyed && bufferedAmount(socket) > maxBackpressure) return
+    for (const event of events) socket.removeListener(event, proceed)
+    req.removeListener('close', proceed)
+    read()
+  }
+  for (const event of events) socket.on(event, proceed)
+  req.on('close', proceed)
+}
+
+module.exports = { bufferedAmount, overflows, validateBackpressure, whenHeard }
