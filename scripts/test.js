@@ -3,7 +3,8 @@
 // npm test: every test of the project, with its set-up. `--upstream` runs the suites that describe behaviour
 // against the original engine.io instead, without building anything. Names of stages select some of them:
 //
-//   node scripts/test.js [--upstream] [rust | behaviour | behaviour-upstream | types | socketio | e2e | packaging]...
+//   node scripts/test.js [--upstream] [rust | behaviour | behaviour-upstream | types | socketio | e2e | packaging |
+//       conformance | conformance-upstream | reliability | bench]...
 
 const { spawn } = require('node:child_process')
 const fs = require('node:fs')
@@ -26,6 +27,11 @@ const stages = {
   socketio: (env) => suite('socketio', env),
   e2e: (env) => suite('e2e', { ...env, CHROMIUM: findChromium() }),
   packaging: () => suite('packaging'),
+  conformance: () => suite('conformance'),
+  'conformance-upstream': () => suite('conformance', UPSTREAM),
+  reliability: () => suite('reliability'),
+  // Last and alone: what else runs on the machine would blur it.
+  bench: benchCheck,
 }
 
 main()
@@ -37,14 +43,14 @@ async function main() {
   const unknown = wanted.find((name) => !stages[name])
   if (unknown) fail(`No stage is called ${unknown}: there are ${Object.keys(stages).join(', ')}.`)
 
-  let names = upstream ? ['behaviour-upstream', 'socketio', 'e2e'] : Object.keys(stages)
+  let names = upstream ? ['behaviour-upstream', 'socketio', 'e2e', 'conformance-upstream'] : Object.keys(stages)
   if (wanted.length > 0) names = names.filter((name) => wanted.includes(name))
 
   checkNode()
   if (!upstream) checkRust()
   installPackages()
   if (names.includes('e2e')) findChromium()
-  if (!upstream && names.some((name) => name !== 'rust' && name !== 'behaviour-upstream')) {
+  if (!upstream && names.some((name) => name !== 'rust' && !name.endsWith('-upstream'))) {
     step('building the engine')
     build()
   }
@@ -57,6 +63,14 @@ async function main() {
     results.push({ name, ...result, seconds: (performance.now() - start) / 1000 })
   }
   report(results)
+}
+
+/** A message must not come to cost a multiple of what it does; the margins are wide. */
+async function benchCheck() {
+  let output = ''
+  const code = await exec(process.execPath, ['bench/check.js'], {}, (text) => (output += text))
+  const count = (line) => (output.match(line) || []).length
+  return { code, passed: count(/^ok - /gm), failed: count(/^not ok - /gm), skipped: 0 }
 }
 
 async function cargo(...args) {
