@@ -1,7 +1,8 @@
 'use strict'
 
 // Our decoders against those of the original, on random input: engine.io-parser (protocol 4), engine.io's own parser-v3
-// and its JSONP form. Both must make the same packets of the same bytes, and stop at the same place.
+// and its JSONP form, and the headers of an upgrade as `ws` reads them. Both must make the same of the same bytes, and
+// stop at the same place.
 //
 //   node fuzz/differential.js [--seconds 10] [--seed 1]
 
@@ -14,6 +15,9 @@ const { isDeepStrictEqual } = require('node:util')
 const v4 = require('engine.io-parser')
 // not exported
 const v3 = require('../node_modules/engine.io/build/parser-v3')
+const extension = require('../node_modules/ws/lib/extension')
+const PerMessageDeflate = require('../node_modules/ws/lib/permessage-deflate')
+const subprotocol = require('../node_modules/ws/lib/subprotocol')
 
 const BATCH = 1000
 /** A request that has no answer but makes the others' answers come. */
@@ -27,7 +31,9 @@ const DECODERS = {
   b: { name: 'binary payload, v3', decode: (bytes) => all(bytes), seeds: 'payload_v3' },
   q: { name: 'text packet, v3', decode: (bytes) => [v3.decodePacket(bytes.toString())], seeds: 'packet' },
   B: { name: 'binary packet, v3', decode: (bytes) => [v3.decodePacket(bytes)], seeds: 'packet' },
-  f: { name: 'JSONP form', decode: form, seeds: 'jsonp' },
+  f: { name: 'JSONP form', decode: form, seeds: 'jsonp', isValue: true },
+  e: { name: 'extensions', decode: extensions, input: extensionsInput, isValue: true },
+  s: { name: 'subprotocols', decode: protocols, input: protocolsInput, isValue: true },
 }
 
 const TOKENS = [
@@ -47,15 +53,18 @@ async function main() {
   const counts = Object.fromEntries(Object.keys(DECODERS).map((letter) => [letter, { inputs: 0, packets: 0, errors: 0 }]))
   const end = Date.now() + seconds * 1000
   while (Date.now() < end) {
-    for (const [letter, { name, decode, seeds }] of Object.entries(DECODERS)) {
-      const inputs = Array.from({ length: BATCH }, () => input(random, seeds))
+    for (const [letter, { name, decode, seeds, isValue, input: make = input }] of Object.entries(DECODERS)) {
+      const inputs = Array.from({ length: BATCH }, () => make(random, seeds))
       const answers = await ours(letter, inputs)
       inputs.forEach((bytes, i) => {
         const expected = decode(bytes)
-        const theirs = letter === 'f' ? expected : expected.map(plain)
+        const theirs = isValue ? expected : expected.map(plain)
         if (!isDeepStrictEqual(answers[i], theirs) && !(letter === 'f' && isKnown(bytes))) differ(name, bytes, answers[i], theirs)
         counts[letter].inputs++
-        if (letter === 'f') return
+        if (isValue) {
+          counts[letter].packets += theirs ? 1 : 0
+          return
+        }
         counts[letter].packets += theirs.length
         counts[letter].errors += theirs.some(([type]) => type === 'error') ? 1 : 0
       })
@@ -64,8 +73,9 @@ async function main() {
   ours.end()
   console.log(`seed ${seed}`)
   for (const [letter, { inputs, packets, errors }] of Object.entries(counts)) {
-    const { name } = DECODERS[letter]
-    console.log(`${name.padEnd(20)}${inputs} inputs${letter === 'f' ? '' : `, ${packets} packets, ${errors} errors`}: no difference`)
+    const { name, isValue } = DECODERS[letter]
+    const made = isValue ? `${packets} accepted` : `${packets} packets, ${errors} errors`
+    console.log(`${name.padEnd(20)}${inputs} inputs, ${made}: no difference`)
   }
 }
 
@@ -115,6 +125,36 @@ function form(bytes) {
  */
 function isKnown(bytes) {
   return /%[0-9a-f]?\+/i.test(bytes.toString('latin1'))
+}
+
+/** As `ws` answers an offer: the header, null without one, false for a refusal. */
+function extensions(bytes) {
+  const [first, second] = bytes
+  const takeover = [false, true, undefined, undefined]
+  const window = (bits) => (bits === 0 ? false : bits >= 8 ? bits : undefined)
+  const deflate = new PerMessageDeflate({
+    isServer: true,
+    serverNoContextTakeover: takeover[first & 3],
+    clientNoContextTakeover: takeover[(first >> 2) & 3],
+    serverMaxWindowBits: window(second & 15),
+    clientMaxWindowBits: window(second >> 4),
+  })
+  try {
+    const offers = extension.parse(bytes.subarray(2).toString())
+    if (!offers[PerMessageDeflate.extensionName]) return null
+    return extension.format({ [PerMessageDeflate.extensionName]: [deflate.accept(offers[PerMessageDeflate.extensionName])] })
+  } catch {
+    return false
+  }
+}
+
+function protocols(bytes) {
+  try {
+    const [first] = subprotocol.parse(bytes.toString())
+    return first
+  } catch {
+    return false
+  }
 }
 
 /** A packet in the form in which ours is printed. */
@@ -196,6 +236,31 @@ function tokens(random, seeds) {
   for (let left = random(8); left > 0; left--) parts.push(TOKENS[random(TOKENS.length)])
   if (seeds === 'jsonp' && random(2) === 0) parts.unshift(Buffer.from('d='))
   return Buffer.concat(parts)
+}
+
+const EXTENSION_TOKENS = [
+  ...['permessage-deflate', 'x-foo', 'server_no_context_takeover', 'client_no_context_takeover', 'server_max_window_bits'],
+  ...['client_max_window_bits', '=8', '=9', '=15', '=16', '="10"', '="1\\0"', '=0xa', '=1e1', '=', '"', ';', ';', '; ', ',', ', ', ' ', '\t', '\\', 'é'],
+].map((text) => Buffer.from(text))
+
+function extensionsInput(random) {
+  const parts = [Buffer.from([random(256), random(256)])]
+  for (let offers = 1 + random(2); offers > 0; offers--) {
+    parts.push(EXTENSION_TOKENS[random(8) === 0 ? 1 : 0])
+    for (let params = random(4); params > 0; params--) {
+      parts.push(Buffer.from('; '), EXTENSION_TOKENS[2 + random(4)])
+      if (random(2) === 0) parts.push(EXTENSION_TOKENS[6 + random(8)])
+    }
+    if (offers > 1) parts.push(Buffer.from(', '))
+  }
+  for (let left = random(3); left > 0; left--) parts.splice(1 + random(parts.length), 0, EXTENSION_TOKENS[random(EXTENSION_TOKENS.length)])
+  return Buffer.concat(parts)
+}
+
+const PROTOCOL_TOKENS = ['a', 'b', 'chat', 'super-chat', 'a', ',', ', ', ' ,', ',,', ' ', '\t', ';', '"', 'é', '\u00a0', '!#$%&', '(', '\u0000'].map((text) => Buffer.from(text))
+
+function protocolsInput(random) {
+  return Buffer.concat(Array.from({ length: random(8) }, () => PROTOCOL_TOKENS[random(PROTOCOL_TOKENS.length)]))
 }
 
 function mutate(random, bytes) {

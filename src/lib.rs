@@ -12,10 +12,15 @@
 //! [`protocol`], [`websocket`] and [`session`] are pure. [`server`] and [`http`] move bytes and time into
 //! them. [`node`] is the only place that knows Node-API.
 
+#[forbid(unsafe_code)]
 pub mod http;
+#[forbid(unsafe_code)]
 pub mod protocol;
+#[forbid(unsafe_code)]
 pub mod server;
+#[forbid(unsafe_code)]
 pub mod session;
+#[forbid(unsafe_code)]
 pub mod websocket;
 
 #[cfg(feature = "node")]

@@ -380,3 +380,120 @@ fn a_timer_that_fires_late_gives_the_client_its_full_time() {
     );
     assert_eq!(bench.timer(), Some(PING_TIMEOUT));
 }
+
+// ---- peers that could not be heard -----------------------------------------------------------
+
+#[test]
+fn a_pong_that_is_read_after_its_deadline_but_before_the_tick_counts() {
+    let mut bench = pinged();
+    bench.now += PING_TIMEOUT + 5;
+    assert!(bench.session.is_overdue(bench.now));
+    assert_eq!(bench.packet_on(FIRST, Pong), []);
+    assert_eq!(bench.step(|session, now, out| session.tick(now, out)), []);
+}
+
+#[test]
+fn a_late_pong_does_not_put_the_next_ping_off() {
+    let mut bench = pinged();
+    bench.now += PING_TIMEOUT + 1_000;
+    bench.packet_on(FIRST, Pong);
+    // an interval after the last ping, from which the client counts
+    assert_eq!(bench.timer(), Some(PING_INTERVAL - PING_TIMEOUT - 1_000));
+}
+
+#[test]
+fn a_pong_that_is_read_later_than_the_next_ping_was_due_brings_it_at_once() {
+    let mut bench = pinged();
+    bench.now += PING_INTERVAL + 1_000;
+    bench.packet_on(FIRST, Pong);
+    assert_eq!(bench.wait(0), [send(FIRST, [bare(Ping)]), Action::Pinged]);
+}
+
+#[test]
+fn only_a_heartbeat_that_is_awaited_can_be_overdue() {
+    let mut bench = Bench::channel();
+    assert!(!bench.session.is_overdue(10 * PING_INTERVAL));
+    bench.wait(PING_INTERVAL);
+    assert!(!bench.session.is_overdue(bench.now + PING_TIMEOUT - 1));
+    assert!(bench.session.is_overdue(bench.now + PING_TIMEOUT));
+    bench.discard();
+    assert!(!bench.session.is_overdue(bench.now + PING_TIMEOUT));
+}
+
+#[test]
+fn an_excused_v4_peer_is_pinged_again() {
+    let mut bench = pinged();
+    bench.now += PING_TIMEOUT;
+    let now = bench.now;
+    bench.session.excuse(now);
+    assert_eq!(bench.wait(PING_INTERVAL - PING_TIMEOUT), [send(FIRST, [bare(Ping)]), Action::Pinged]);
+    assert_eq!(bench.wait(PING_TIMEOUT), ping_timeout_on(FIRST));
+}
+
+#[test]
+fn the_pong_of_an_excused_peer_does_not_put_the_next_ping_off() {
+    let mut bench = pinged();
+    bench.now += PING_TIMEOUT;
+    let now = bench.now;
+    bench.session.excuse(now);
+    bench.wait(1_000);
+    bench.packet_on(FIRST, Pong);
+    assert_eq!(bench.timer(), Some(PING_INTERVAL - PING_TIMEOUT - 1_000));
+}
+
+#[test]
+fn an_excused_v3_peer_has_the_timeout_once_more() {
+    let mut bench = Bench::channel_v3();
+    bench.now = PING_INTERVAL + PING_TIMEOUT + 7;
+    let now = bench.now;
+    bench.session.excuse(now);
+    assert_eq!(bench.timer(), Some(PING_TIMEOUT));
+    assert_eq!(bench.wait(PING_TIMEOUT), ping_timeout_on(FIRST));
+}
+
+#[test]
+fn an_excuse_never_shortens_a_v3_peers_time() {
+    let mut bench = Bench::channel_v3();
+    bench.wait(1_000);
+    let now = bench.now;
+    bench.session.excuse(now);
+    assert_eq!(bench.timer(), Some(PING_INTERVAL + PING_TIMEOUT - 1_000));
+}
+
+#[test]
+fn an_excuse_before_the_ping_changes_nothing() {
+    let mut bench = Bench::channel();
+    bench.wait(1_000);
+    let now = bench.now;
+    bench.session.excuse(now);
+    assert_eq!(bench.timer(), Some(PING_INTERVAL - 1_000));
+}
+
+#[test]
+fn a_driver_that_comes_a_little_late_excuses_nobody() {
+    let mut bench = pinged();
+    bench.now += PING_TIMEOUT + PING_TIMEOUT / 4;
+    let now = bench.now;
+    bench.session.excuse_if_late(now);
+    assert_eq!(bench.step(|session, now, out| session.tick(now, out)), ping_timeout_on(FIRST));
+}
+
+#[test]
+fn a_driver_that_comes_very_late_gives_the_peer_another_ping() {
+    let mut bench = pinged();
+    bench.now += PING_TIMEOUT + PING_TIMEOUT / 4 + 1;
+    let now = bench.now;
+    bench.session.excuse_if_late(now);
+    assert_eq!(bench.step(|session, now, out| session.tick(now, out)), [send(FIRST, [bare(Ping)]), Action::Pinged]);
+}
+
+#[test]
+fn a_session_that_has_ended_is_not_brought_back_by_an_excuse() {
+    let mut bench = pinged();
+    bench.discard();
+    bench.now += 10 * PING_INTERVAL;
+    let now = bench.now;
+    bench.session.excuse(now);
+    bench.session.excuse_if_late(now);
+    assert_eq!(bench.timer(), None);
+}

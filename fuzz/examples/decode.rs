@@ -1,4 +1,4 @@
-//! Decodes what `differential.js` asks, for the comparison with the decoders of the original.
+//! Decodes what `differential.js` asks, for the comparison with the decoders of the original and of `ws`.
 //!
 //! Standard input: requests of a byte that names the decoder, a length of four bytes (little endian) and the
 //! input. Standard output: one line of JSON for each. The decoder 0 asks for what was printed.
@@ -7,6 +7,9 @@ use std::io::{BufReader, BufWriter, Read, Write};
 
 use engine_io_native::protocol::v3::{self, V3Packet};
 use engine_io_native::protocol::{Data, Packet, PacketType, ParseError, jsonp, v4};
+use engine_io_native::websocket::deflate::negotiate;
+use engine_io_native::websocket::{UpgradeRequest, check};
+use engine_io_native_fuzz::handshake::server_options;
 use serde_json::{Value, json};
 
 fn main() -> std::io::Result<()> {
@@ -37,8 +40,31 @@ fn decode(decoder: u8, bytes: &[u8]) -> Value {
         b'q' => list(std::iter::once(v3::decode_packet_text(&text).map(of_v3))),
         b'B' => list(std::iter::once(Ok(of_v3(v3::decode_packet_binary(bytes))))),
         b'f' => json!(jsonp::unwrap_form(&text)),
+        b'e' => extensions(bytes),
+        b's' => protocols(&text),
         other => panic!("unknown decoder {other}"),
     }
+}
+
+/// Two bytes of options and a Sec-WebSocket-Extensions header: the answer, nothing, or a refusal.
+fn extensions(bytes: &[u8]) -> Value {
+    let Some(([first, second], header)) = bytes.split_first_chunk() else { return json!("too short") };
+    match negotiate(&String::from_utf8_lossy(header), &server_options([*first, *second])) {
+        Ok(agreement) => json!(agreement.map(|agreement| agreement.header)),
+        Err(_) => json!(false),
+    }
+}
+
+/// A Sec-WebSocket-Protocol header: the first protocol, or a refusal.
+fn protocols(header: &str) -> Value {
+    let request = UpgradeRequest {
+        method: "GET",
+        upgrade: Some("websocket"),
+        key: Some("dGhlIHNhbXBsZSBub25jZQ=="),
+        version: Some("13"),
+        protocol: Some(header),
+    };
+    check(&request).map_or(json!(false), |accepted| json!(accepted.protocol))
 }
 
 fn list(packets: impl Iterator<Item = Result<Value, ParseError>>) -> Value {

@@ -36,6 +36,9 @@ fn extensions(header: &str, options: &Options) {
     }
     assert!(agreement.header.starts_with("permessage-deflate"));
     assert!(agreement.header.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' '), "{}", agreement.header);
+    for name in ["server_no_context_takeover", "client_no_context_takeover", "server_max_window_bits", "client_max_window_bits"] {
+        assert!(agreement.header.matches(name).count() <= 1, "{name} is answered twice");
+    }
     // the answer says what was agreed: read as an offer, it comes to the same
     let again = negotiate(&agreement.header, &Options::default()).expect("sound").expect("not empty");
     assert_eq!(agreement, again);
@@ -45,7 +48,8 @@ fn extensions(header: &str, options: &Options) {
     let _ = Inflate::new(&agreement);
 }
 
-fn server_options([first, second]: [u8; 2]) -> Options {
+/// Options of the server, from two bytes: `differential.js` reads them in the same way.
+pub fn server_options([first, second]: [u8; 2]) -> Options {
     let takeover = |bits: u8| match bits & 3 {
         0 => ContextTakeover::Keep,
         1 => ContextTakeover::Drop,

@@ -237,6 +237,7 @@ struct AskGuard<'a> {
 impl Drop for AskGuard<'_> {
     fn drop(&mut self) {
         if self.waiting {
+            self.listener.options.requests.forget(self.request);
             self.listener.options.queue.push(Kind::RequestAborted, self.request, 0);
         }
     }

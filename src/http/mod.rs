@@ -13,4 +13,4 @@ pub use compressor::CompressionJob;
 pub use encoding::{CompressionOptions, ContentEncoding};
 pub use listener::{Listener, ListenerOptions, OpenConnection, bind};
 pub use registry::Registry;
-pub use request::{OwnerResponse, Requests, Verdict};
+pub use request::{OwnerResponse, Requests, Switching, Verdict};

@@ -34,9 +34,35 @@ impl OwnerResponse {
 pub enum Verdict {
     Respond(OwnerResponse),
     /// Switch protocols; the connection is the one that goes on.
-    Accept(OwnerResponse, Arc<Connection>),
+    Accept(OwnerResponse, Switching),
     /// Cut the connection off without an answer.
     Destroy,
+}
+
+/// A connection that waits for its socket. The client may go away at any time until then: the connection
+/// ends wherever this is dropped.
+#[derive(Debug)]
+pub struct Switching(Option<Arc<Connection>>);
+
+impl Switching {
+    pub fn new(connection: Arc<Connection>) -> Self {
+        Self(Some(connection))
+    }
+
+    /// Has the listener count the connection while it is open.
+    pub fn keep(&self, counted: Arc<OpenConnection>) {
+        if let Some(connection) = &self.0 {
+            connection.keep(counted);
+        }
+    }
+}
+
+impl Drop for Switching {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            connection.ended();
+        }
+    }
 }
 
 /// A request that waits for its verdict.
@@ -76,13 +102,16 @@ impl Requests {
     /// Tells the verdict. The second of two counts for nothing, nor one that comes too late.
     pub fn decide(&self, request: u32, verdict: Verdict) {
         let asked = self.lock().asked.remove(&request);
-        let undelivered = match asked {
-            Some(asked) => asked.verdict.send(verdict).err(),
-            None => Some(verdict),
-        };
-        if let Some(Verdict::Accept(_, connection)) = undelivered {
-            connection.ended();
+        if let Some(asked) = asked {
+            // one that the client does not wait for any more comes back, and is dropped
+            let _ = asked.verdict.send(verdict);
         }
+    }
+
+    /// The client has gone away.
+    pub(super) fn forget(&self, request: u32) {
+        let forgotten = self.lock().asked.remove(&request);
+        drop(forgotten);
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -113,17 +142,15 @@ pub fn head(parts: &Parts, ends: &OpenConnection) -> String {
 }
 
 /// Goes on with an accepted upgrade: takes the socket back from hyper.
-pub async fn switch(upgrade: OnUpgrade, connection: Arc<Connection>) {
+pub async fn switch(upgrade: OnUpgrade, mut switching: Switching) {
     use hyper_util::rt::TokioIo;
     let stream = match upgrade.await {
         Ok(upgraded) => upgraded.downcast::<TokioIo<tokio::net::TcpStream>>().ok(),
         Err(_) => None,
     };
-    match stream {
-        Some(parts) => {
-            let stream = crate::server::Stream::Tcp(parts.io.into_inner());
-            crate::server::start_reading(connection, stream, parts.read_buf.to_vec());
-        }
-        None => connection.ended(),
+    let Some(parts) = stream else { return };
+    if let Some(connection) = switching.0.take() {
+        let stream = crate::server::Stream::Tcp(parts.io.into_inner());
+        crate::server::start_reading(connection, stream, parts.read_buf.to_vec());
     }
 }

@@ -8,7 +8,7 @@ use super::compress::HttpCompression;
 use super::deflate::DeflateTerms;
 use super::engine::{Engine, raw};
 use super::values::{Content, with_content};
-use crate::http::{Listener, ListenerOptions, OwnerResponse, Verdict, bind};
+use crate::http::{Listener, ListenerOptions, OwnerResponse, Switching, Verdict, bind};
 use crate::server::Command;
 
 /// A bound listener.
@@ -101,7 +101,7 @@ impl Engine {
     ) -> Result<u32> {
         let connection = self.new_connection(max_payload, deflate)?;
         let handle = connection.handle;
-        self.requests.decide(request, Verdict::Accept(response(101, &headers, Vec::new()), connection));
+        self.requests.decide(request, Verdict::Accept(response(101, &headers, Vec::new()), Switching::new(connection)));
         Ok(handle)
     }
 

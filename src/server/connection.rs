@@ -559,13 +559,12 @@ impl<R: AsyncRead + Unpin> Reader<R> {
 }
 
 impl<R> Drop for Reader<R> {
-    /// The thread ends with connections open: their peers are told by the end of the stream.
+    /// The thread ends with connections open, or the task has panicked: the peer is told by the end of the
+    /// stream, the owner by the usual event.
     fn drop(&mut self) {
-        self.connection.outbox().kill();
-        if let Some(pipe) = self.connection.pipe.get() {
-            pipe.shutdown(Shutdown::Both);
+        if !self.connection.over.load(SeqCst) {
+            self.connection.ended();
         }
-        self.connection.abandon();
     }
 }
 

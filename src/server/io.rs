@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -123,15 +124,20 @@ async fn run(mut commands: UnboundedReceiver<Command>) {
             biased;
             command = commands.recv() => match command {
                 None | Some(Command::Stop) => return,
-                Some(command) => carry_out(command, &mut timers),
+                Some(command) => contain(|| carry_out(command, &mut timers)),
             },
             Some(expired) = std::future::poll_fn(|cx| timers.queue.poll_expired(cx)), if !timers.queue.is_empty() => {
                 let cell = expired.into_inner();
                 timers.keys.remove(&SessionKey::of(&cell));
-                cell.timer_fired();
+                contain(|| cell.timer_fired());
             }
         }
     }
+}
+
+/// A fault of ours in one connection's work is not to end the work for all: the panic has been printed.
+fn contain(work: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(work));
 }
 
 fn carry_out(command: Command, timers: &mut Timers) {

@@ -6,9 +6,12 @@ use crate::websocket::{Deflate, OpCode, write_close, write_header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// Answers to the peer's pings, of either layer, wait up to this many bytes; then pings stay unanswered,
-/// which RFC 6455 (5.5.3) allows: a peer that pings and does not read must not fill the memory.
+/// Pongs for the peer's ping frames wait up to this many bytes; then pings stay unanswered, which RFC 6455
+/// (5.5.3) allows: a peer that pings and does not read must not fill the memory.
 const MAX_WAITING_PONGS: usize = 16 * 1024;
+
+/// The same for the answers to its packets: to probes, and to the pings of protocol 3.
+const MAX_WAITING_ANSWERS: usize = 256 * 1024;
 
 /// How far the end of a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -140,7 +143,7 @@ impl Outbox {
     pub fn packets(&mut self, packets: &[OutPacket], revision: Revision, base64: bool) {
         for OutPacket { kind, data } in packets {
             let digit = [kind.digit()];
-            if *kind == PacketType::Pong && !self.may_answer(10) {
+            if *kind == PacketType::Pong && !self.may_answer(10, MAX_WAITING_ANSWERS) {
                 continue;
             }
             match (data, revision, base64) {
@@ -165,7 +168,7 @@ impl Outbox {
 
     /// Answers a ping frame.
     pub fn pong(&mut self, payload: &[u8]) {
-        if self.phase == Phase::Open && self.may_answer(payload.len() + 2) {
+        if self.phase == Phase::Open && self.may_answer(payload.len() + 2, MAX_WAITING_PONGS) {
             let frames = self.frames();
             write_header(frames, OpCode::Pong, false, payload.len());
             frames.extend_from_slice(payload);
@@ -173,11 +176,11 @@ impl Outbox {
     }
 
     /// Whether one more answer of so many bytes may wait for a peer that does not read.
-    fn may_answer(&mut self, len: usize) -> bool {
+    fn may_answer(&mut self, len: usize, max: usize) -> bool {
         if self.is_clear() {
             self.waiting_pongs = 0;
         }
-        let may = self.waiting_pongs + len <= MAX_WAITING_PONGS;
+        let may = self.waiting_pongs + len <= max;
         if may {
             self.waiting_pongs += len;
         }

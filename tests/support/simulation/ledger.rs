@@ -102,7 +102,7 @@ impl Subject {
             assert_eq!(self.machine.next_deadline(), None, "a timer after the end");
             return;
         }
-        let (Beat::PingAt(beat) | Beat::PongBy { deadline: beat, .. } | Beat::ClientPingBy(beat)) = self.beat;
+        let (Beat::PingAt { at: beat, .. } | Beat::PongBy { deadline: beat, .. } | Beat::ClientPingBy(beat)) = self.beat;
         let probe = self.probe.as_ref();
         let all = [
             Some(beat),
@@ -126,12 +126,35 @@ impl Subject {
     pub(super) fn fresh_beat(&self, now: Millis) -> Beat {
         match self.revision {
             Revision::V3 => Beat::ClientPingBy(now + self.timing.ping_interval() + self.timing.ping_timeout()),
-            Revision::V4 => Beat::PingAt(now + self.timing.ping_interval()),
+            Revision::V4 => Beat::PingAt { at: now + self.timing.ping_interval(), excused: false },
         }
     }
 
+    /// The heartbeat after the peer's part of it. A pong that is late does not put the next ping off: the
+    /// peer counts from the last one.
+    pub(super) fn beaten(&self, now: Millis) -> Beat {
+        match self.beat {
+            Beat::PingAt { at, excused: true } => Beat::PingAt { at, excused: false },
+            Beat::PongBy { sent, deadline, .. } if now > deadline => {
+                Beat::PingAt { at: now.max(sent + self.timing.ping_interval()), excused: false }
+            }
+            _ => self.fresh_beat(now),
+        }
+    }
+
+    /// The peer gets another chance.
+    pub(super) fn excused(&mut self, now: Millis) {
+        self.beat = match self.beat {
+            Beat::PongBy { sent, .. } => {
+                Beat::PingAt { at: now.max(sent + self.timing.ping_interval()), excused: true }
+            }
+            Beat::ClientPingBy(deadline) => Beat::ClientPingBy(deadline.max(now + self.timing.ping_timeout())),
+            rest => rest,
+        };
+    }
+
     pub(super) fn extend(&mut self, now: Millis) {
-        if let Beat::PongBy { deadline, extended: extended @ false } = &mut self.beat {
+        if let Beat::PongBy { deadline, extended: extended @ false, .. } = &mut self.beat {
             *deadline = now + self.timing.ping_timeout();
             *extended = true;
         }
@@ -140,7 +163,7 @@ impl Subject {
     /// After an upgrade the peer has its full time again.
     pub(super) fn moved(&mut self, now: Millis) {
         match &mut self.beat {
-            Beat::PingAt(_) => {}
+            Beat::PingAt { .. } => {}
             Beat::PongBy { deadline, .. } => *deadline = now + self.timing.ping_timeout(),
             Beat::ClientPingBy(deadline) => {
                 *deadline = now + self.timing.ping_interval() + self.timing.ping_timeout();

@@ -96,6 +96,8 @@ pub struct Life {
     pub polls: Vec<(PollId, u32)>,
     /// POSTs whose body is still coming, oldest first.
     pub posts: Vec<(u32, Vec<Up>)>,
+    /// A POST that an I/O thread has read and not answered: the owner has not got round to it.
+    pub unsettled: Option<u32>,
     /// Connections that the client has cut and the server does not know of.
     pub cut: Vec<u32>,
     pub next_conn: u32,
@@ -122,6 +124,7 @@ impl Life {
             channels: Vec::new(),
             polls: Vec::new(),
             posts: Vec::new(),
+            unsettled: None,
             cut: Vec::new(),
             next_conn: 1,
             next_poll: 1,
@@ -237,6 +240,18 @@ impl Life {
         }
     }
 
+    /// A client cut the connection of a poll just when it was answered, and may have polled again.
+    pub fn late_abort(&mut self, rng: &mut Rng) -> bool {
+        let poll = rng.below(u64::from(self.next_poll)) as PollId;
+        if self.subject.poll == Some(poll) {
+            return false;
+        }
+        self.note(|_| format!("poll {poll}, which is not pending, is seen to be aborted"));
+        let actions = self.subject.poll_aborted(poll);
+        assert!(actions.is_empty());
+        true
+    }
+
     pub fn post_arrives(&mut self, conn: u32, body: Vec<Up>) {
         let (started, actions) = self.subject.post_started();
         self.note(|_| format!("POST {body:?} begins: {started}"));
@@ -250,16 +265,19 @@ impl Life {
 
     /// The body of the oldest POST is complete, or was too large.
     pub fn post_completes(&mut self, too_large: bool) {
-        if self.posts.is_empty() {
+        if self.posts.is_empty() || self.unsettled.is_some() {
             return;
         }
         let (conn, body) = self.posts.remove(0);
-        self.subject.post_finished();
         let thread = self.request_thread();
         if too_large {
+            self.subject.post_finished();
             self.note(|_| "the POST was too large".into());
             self.responses.push((conn, Answer::Refused));
             return;
+        }
+        if thread == Thread::Owner {
+            self.subject.post_finished();
         }
         for up in body {
             self.receive(None, up, thread);
@@ -267,7 +285,22 @@ impl Life {
                 break;
             }
         }
-        self.responses.push((conn, Answer::Done));
+        match thread {
+            Thread::Owner => self.responses.push((conn, Answer::Done)),
+            Thread::Io => self.unsettled = Some(conn),
+        }
+    }
+
+    /// The owner has got round to what came by POST: it is answered, if anybody waits for that.
+    pub fn post_settles(&mut self) -> bool {
+        let Some(conn) = self.unsettled.take() else { return false };
+        self.subject.post_finished();
+        if let Some(at) = self.cut.iter().position(|cut| *cut == conn) {
+            self.cut.remove(at);
+        } else {
+            self.responses.push((conn, Answer::Done));
+        }
+        true
     }
 
     pub fn receive(&mut self, channel: Option<ChannelId>, up: Up, thread: Thread) {
@@ -303,6 +336,19 @@ impl Life {
         let fault = fault.then(|| Fault::Frame("RangeError: bad frame".into()));
         let actions = self.subject.channel_closed(id, fault);
         self.carry_out(actions, Thread::Io);
+    }
+
+    /// A timer has fired, perhaps long after it was due.
+    pub fn timer_fires(&mut self, now: Millis) {
+        self.now = now;
+        let unheard = |life: &Self| life.channels.iter().any(|channel| !channel.told && !channel.up.is_empty());
+        if self.owner.answers_polls() {
+            self.subject.excuse_if_late(now);
+        } else if self.subject.is_overdue(now) && unheard(self) {
+            self.note(|_| "the client is excused: it may have spoken".into());
+            self.subject.excuse(now);
+        }
+        self.tick(now);
     }
 
     pub fn tick(&mut self, now: Millis) {
@@ -401,6 +447,7 @@ impl Life {
                 self.request_arrives(request);
             }
             self.post_completes(false);
+            self.post_settles();
             for conn in std::mem::take(&mut self.cut) {
                 self.notice_cut(conn);
             }

@@ -1,11 +1,13 @@
 //! The dice: numbers that look random and are the same for the same seed on every machine (SplitMix64), or
 //! numbers from a tape that a fuzzer writes.
 
+use std::collections::VecDeque;
+
 #[derive(Clone, Debug)]
 pub enum Rng {
     Seeded(u64),
     /// What is left of the tape.
-    Tape(std::vec::IntoIter<u8>),
+    Tape(VecDeque<u8>),
 }
 
 impl Rng {
@@ -14,12 +16,12 @@ impl Rng {
     }
 
     pub fn tape(bytes: &[u8]) -> Self {
-        Self::Tape(bytes.to_vec().into_iter())
+        Self::Tape(bytes.iter().copied().collect())
     }
 
     /// Whether a tape has been read to its end; zeros follow.
     pub fn has_ended(&self) -> bool {
-        matches!(self, Self::Tape(tape) if tape.as_slice().is_empty())
+        matches!(self, Self::Tape(tape) if tape.is_empty())
     }
 
     fn next(&mut self) -> u64 {
@@ -31,7 +33,7 @@ impl Rng {
                 z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
                 z ^ (z >> 31)
             }
-            Self::Tape(tape) => u64::from(tape.next().unwrap_or(0)),
+            Self::Tape(tape) => u64::from(tape.pop_front().unwrap_or(0)),
         }
     }
 

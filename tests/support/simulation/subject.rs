@@ -22,8 +22,9 @@ pub enum State {
 /// What the heartbeat of the protocol demands next.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Beat {
-    PingAt(Millis),
-    PongBy { deadline: Millis, extended: bool },
+    /// `excused`: the pong to the last ping may still come.
+    PingAt { at: Millis, excused: bool },
+    PongBy { sent: Millis, deadline: Millis, extended: bool },
     ClientPingBy(Millis),
 }
 
@@ -72,7 +73,7 @@ impl Subject {
             poll: None,
             posting: false,
             probe: None,
-            beat: Beat::PingAt(0),
+            beat: Beat::PingAt { at: 0, excused: false },
             close_at: None,
             owed: None,
             handed: VecDeque::new(),
@@ -225,9 +226,9 @@ impl Subject {
                 self.take_all(out, None);
                 return self.assert_ended(&[Reason::TransportError(Fault::HeartbeatDirection)]);
             }
-            (Some(PacketType::Pong), _) => self.beat = self.fresh_beat(now),
+            (Some(PacketType::Pong), _) => self.beat = self.beaten(now),
             (Some(PacketType::Ping), _) => {
-                self.beat = self.fresh_beat(now);
+                self.beat = self.beaten(now);
                 self.owed = Some(PacketType::Pong);
                 self.take_all(out, None);
                 let sent = self.owed.is_none();
@@ -376,6 +377,32 @@ impl Subject {
 
     // ---- time --------------------------------------------------------------------------------
 
+    /// The driver knows that the peer may have spoken without being heard.
+    pub fn excuse(&mut self, now: Millis) {
+        self.machine.excuse(now);
+        self.excused(now);
+        self.check_timer();
+    }
+
+    /// The driver comes late.
+    pub fn excuse_if_late(&mut self, now: Millis) {
+        let late = match self.beat {
+            Beat::PingAt { .. } => None,
+            Beat::PongBy { deadline, .. } | Beat::ClientPingBy(deadline) => now.checked_sub(deadline),
+        };
+        let late = late.filter(|_| self.state != State::Closed);
+        assert_eq!(self.machine.is_overdue(now), late.is_some());
+        self.machine.excuse_if_late(now);
+        if late.is_some_and(|late| late > self.timing.ping_timeout() / 4) {
+            self.excused(now);
+        }
+        self.check_timer();
+    }
+
+    pub fn is_overdue(&self, now: Millis) -> bool {
+        self.machine.is_overdue(now)
+    }
+
     pub fn tick(&mut self, now: Millis) -> Vec<Action> {
         let mut out = Vec::new();
         self.machine.tick(now, &mut out);
@@ -401,13 +428,13 @@ impl Subject {
         }
         let (mut pings, mut dies) = (false, false);
         match self.beat {
-            Beat::PingAt(at) if now >= at => {
-                self.beat = Beat::PongBy { deadline: now + self.timing.ping_timeout(), extended: false };
+            Beat::PingAt { at, .. } if now >= at => {
+                self.beat = Beat::PongBy { sent: now, deadline: now + self.timing.ping_timeout(), extended: false };
                 pings = self.state == State::Open;
                 must_answer = pings && polled;
             }
             Beat::PongBy { deadline, .. } | Beat::ClientPingBy(deadline) => dies = now >= deadline,
-            Beat::PingAt(_) => {}
+            Beat::PingAt { .. } => {}
         }
         let probe_before = self.probed_channel();
         let mut rest = &out[..];

@@ -120,11 +120,12 @@ impl World {
                 life.client_answered(conn, answer);
                 true
             }
-            58..64 => !life.posts.is_empty() && {
+            58..63 => !life.posts.is_empty() && {
                 life.post_completes(self.manners == Manners::Rude && rng.one_in(20));
                 true
             },
-            64..72 => !life.channels.is_empty() && {
+            63..65 => life.post_settles(),
+            65..72 => !life.channels.is_empty() && {
                 let at = rng.index(life.channels.len());
                 life.frame_arrives(at)
             },
@@ -173,6 +174,7 @@ impl World {
                 2 => life.client_falls_silent(),
                 3..7 => life.channel_breaks(rng),
                 7 => life.foreign_packet(rng),
+                8..10 => life.late_abort(rng),
                 _ => false,
             },
             99 if self.manners == Manners::Rude => life.client_misbehaves(rng),
@@ -194,8 +196,12 @@ impl World {
         for at in 0..self.lives.len() {
             self.current = at;
             let life = &mut self.lives[at];
+            if late && self.rng.one_in(2) {
+                // its thread is busy: what comes in now comes before the timer
+                continue;
+            }
             while let Some(deadline) = life.subject.next_deadline().filter(|deadline| *deadline <= end) {
-                life.tick(if late { end } else { deadline.max(self.now) });
+                life.timer_fires(if late { end } else { deadline.max(self.now) });
             }
             if self.rng.one_in(50) {
                 // a timer that had been set for what is no longer due
@@ -215,7 +221,7 @@ fn late_comers(life: &mut Life) -> u64 {
         life.request_arrives(request);
         steps += 1;
     }
-    while !life.posts.is_empty() {
+    while life.post_settles() || !life.posts.is_empty() {
         life.post_completes(false);
         steps += 1;
     }
