@@ -270,7 +270,7 @@ function summarise(o, row, runs) {
   }
   const mine = runs.native;
   for (const e of o.engines) {
-    // Issue 4 asks for less CPU than these in every row they share.
+    // The aim is less CPU than these in every row they share.
     if (!e.peer.rival || !mine || mine.error || runs[e.id].error) continue;
     const q = mine.samples.map((x, i) => x.total / runs[e.id].samples[i].total).filter(Number.isFinite);
     if (q.length) out[e.id].native = { ratio: median(q), low: Math.min(...q), high: Math.max(...q) };

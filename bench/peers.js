@@ -6,7 +6,7 @@
 // CPU is read from outside by the load generator, so a peer in any language needs nothing else.
 //
 // title; start; can (which rows); js (its main thread runs JavaScript); load (more options of the load generator);
-// prepare (install it, throw why not); rival (issue 4 asks for less CPU than it uses).
+// prepare (install it, throw why not); rival (less CPU than it uses is the aim).
 const path = require('path');
 const install = require('./install');
 

@@ -19,7 +19,7 @@ const withSpread = (s, m) => {
 
 const LOW = ['total', 'js', 'p50', 'memory'];
 
-/** met / missed against issue 4's targets; only the engine under test has targets. */
+/** met / missed against the targets; only the engine under test has targets. */
 function verdict(row, engine, s) {
   if (engine !== 'native' || s.error) return '';
   const missed = [];
@@ -62,7 +62,7 @@ function notes(result) {
   return n;
 }
 
-/** Issue 4: less CPU than uServer and eiows in every row they share; where not, by how much and why. */
+/** The aim: less CPU than uServer and eiows in every row they share; where not, by how much and why. */
 function rivals(result) {
   const out = [];
   const ids = [...new Set(result.rows.flatMap((row) => Object.entries(row.engines).filter(([, s]) => s.native).map(([e]) => e)))];

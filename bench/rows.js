@@ -1,5 +1,5 @@
 'use strict';
-// What is measured. scenario and load go to the load generator, server to the peer, target is issue 4's table
+// What is measured. scenario and load go to the load generator, server to the peer, target is what we aim at
 // (ratios to the original: total CPU, JS-thread CPU, rate; p50; memory).
 const row = (id, title, scenario, load, server, target = {}, more = {}) => ({
   id, title, scenario, load, server: { mode: 'attach', task: scenario, env: {}, ...server }, target, kind: 'message', unit: 'message', ...more,

@@ -170,7 +170,7 @@ test("a cookie option that is a string keeps the default name", async () => {
   assert.match((await openPolling(context)).peer.response.headers["set-cookie"][0], /^io=/);
 });
 
-improvement("issue 3: old ways", "each old way gets one warning that says what to write instead", async () => {
+improvement("old ways", "each old way gets one warning that says what to write instead", async () => {
   const { execFileSync } = require("node:child_process");
   const program = `
     process.on("warning", ({ code, message }) => console.log(code, message));

@@ -1,6 +1,6 @@
 "use strict";
 
-// Flow control (issue 5, point 5): what a peer that does not read, or feeds more than is taken, costs in memory.
+// Flow control: what a peer that does not read, or feeds more than is taken, costs in memory.
 
 const assert = require("node:assert/strict");
 const { test } = require("node:test");

@@ -1,6 +1,6 @@
 "use strict";
 
-// The server's JavaScript thread does nothing for three times pingTimeout (issue 5, point 6).
+// The server's JavaScript thread does nothing for three times pingTimeout.
 
 const assert = require("node:assert/strict");
 const https = require("node:https");

@@ -1,6 +1,6 @@
 "use strict";
 
-// Hostile peers (issue 5, point 4; rows G of the behaviour catalogue that need many of them): each attack with its
+// Hostile peers: each attack with its
 // bound on memory, beside a client that must not notice.
 
 const assert = require("node:assert/strict");

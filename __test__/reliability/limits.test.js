@@ -1,6 +1,6 @@
 "use strict";
 
-// The option `limits` (issue 5, point 10). Every one is off unless set.
+// The option `limits`. Every one is off unless set.
 
 const assert = require("node:assert/strict");
 const { test: register } = require("node:test");

@@ -5,7 +5,7 @@ const upstream = process.env.ENGINE === "upstream";
 
 if (upstream) {
   // The original waits up to 30 s, with a timer that keeps the process alive, for a peer that is gone
-  // (BEHAVIOUR D-4). Without this each file that closes a session abruptly would end 30 s late.
+  // (a known hole of it). Without this each file that closes a session abruptly would end 30 s late.
   const { setTimeout } = globalThis;
   const patched = (callback, ms, ...args) => {
     const timer = setTimeout(callback, ms, ...args);

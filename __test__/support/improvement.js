@@ -6,7 +6,7 @@ const { upstream } = require("./engine");
 /**
  * A test of something the package does better than the original on purpose.
  *
- * `row` names the row of the behaviour catalogue. On the original the test is registered as skipped;
+ * `row` names what is better. On the original the test is registered as skipped;
  * IMPROVEMENTS=run runs it there too, to see that it really fails.
  */
 function improvement(row, name, fn) {
