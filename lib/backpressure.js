@@ -9,7 +9,8 @@ const debug = require('debug')('engine:socket')
 /** What happens to a packet that would exceed `maxBackpressure`. */
 const POLICIES = ['close', 'drop-volatile', 'wait']
 
-const kCount = Symbol('count')
+/** What of a `writeBuffer` has been counted; does not outlive it. */
+const counts = new WeakMap()
 
 /**
  * @throws {TypeError} for a policy that does not exist
@@ -32,9 +33,10 @@ function bufferedAmount(socket) {
 function bytesWaiting(socket) {
   const { writeBuffer } = socket
   if (writeBuffer.length === 0) return 0
-  let count = socket[kCount]
-  if (count === undefined || count.buffer !== writeBuffer || count.length > writeBuffer.length) {
-    count = socket[kCount] = { buffer: writeBuffer, length: 0, bytes: 0 }
+  let count = counts.get(writeBuffer)
+  if (count === undefined || count.length > writeBuffer.length) {
+    count = { length: 0, bytes: 0 }
+    counts.set(writeBuffer, count)
   }
   while (count.length < writeBuffer.length) count.bytes += sizeOf(writeBuffer[count.length++].data)
   return count.bytes
