@@ -107,7 +107,22 @@ async function suite(folder, env = { ENGINE: 'native' }) {
   const lines = fs.existsSync(tap) ? fs.readFileSync(tap, 'utf8') : ''
   fs.rmSync(scratch, { recursive: true })
   const total = (word) => Number(new RegExp(`^# ${word} (\\d+)$`, 'm').exec(lines)?.[1] ?? 0)
-  return { code, passed: total('pass'), failed: total('fail') + total('cancelled'), skipped: total('skipped') + total('todo') }
+  return {
+    code,
+    passed: total('pass'),
+    failed: total('fail') + total('cancelled'),
+    skipped: total('skipped') + total('todo'),
+    failures: code === 0 ? [] : failures(lines),
+  }
+}
+
+/** What a TAP report says of each test that failed, as far as its location and its error. */
+function failures(tap) {
+  return tap.split(/^(?=\s*(?:not )?ok \d)/m).flatMap((test) => {
+    if (!/^\s*not ok/.test(test) || /# (?:TODO|SKIP)/i.test(test.split('\n', 1)[0])) return []
+    const lines = test.split('\n').map((line) => line.trimEnd())
+    return lines.slice(0, 30).filter((line) => line.trim() !== '' && !/^\s*(?:---|duration_ms:|type:)/.test(line)).join('\n')
+  })
 }
 
 /** Ends a file that hangs, such as one whose server keeps the process alive; Node.js knows how since 20.11. */
@@ -159,7 +174,10 @@ function report(results) {
   for (const { name, passed, failed, skipped, seconds, code } of results) {
     console.log(`${row(name, passed, failed, skipped, seconds.toFixed(1))}   ${code === 0 ? 'ok' : 'FAILED'}`)
   }
-  const failures = results.filter(({ code }) => code !== 0).map(({ name }) => name)
-  console.log(failures.length === 0 ? '\nall stages passed' : `\nFAILED: ${failures.join(', ')}`)
-  process.exitCode = failures.length === 0 ? 0 : 1
+  const failed = results.filter(({ code }) => code !== 0)
+  for (const { name, failures = [] } of failed) {
+    for (const failure of failures) console.log(`\n${name}: ${failure}`)
+  }
+  console.log(failed.length === 0 ? '\nall stages passed' : `\nFAILED: ${failed.map(({ name }) => name).join(', ')}`)
+  process.exitCode = failed.length === 0 ? 0 : 1
 }

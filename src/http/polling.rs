@@ -125,6 +125,7 @@ pub async fn post(session: Arc<SessionCell>, parts: Parts, incoming: Incoming, l
         Body::Complete(body) => {
             session.step_queued(|session, batch| {
                 session.receive_payload(&body, binary, batch);
+                session.cell.owe_post(batch);
             });
             // the next POST is not to come before the owner has got round to this one
             let _finish = FinishGuard(session.clone());

@@ -13,7 +13,7 @@ use slab::Slab;
 use super::values::{Raw, content_value, updates_value};
 use super::wake::{Waker, check};
 use crate::http::{Listener, Requests};
-use crate::server::{Batch, Connection, EventQueue, IoThread, Kind, SessionCell, Updates};
+use crate::server::{BY_POST, Batch, Connection, EventQueue, IoThread, Kind, SessionCell, Updates};
 use crate::session::{IdGenerator, Timing};
 
 /// See the module's documentation.
@@ -185,17 +185,20 @@ impl State {
                 // SAFETY: all three values belong to the running callback.
                 check(unsafe { sys::napi_set_element(env, contents, count, content) })?;
             }
-            match event.kind {
-                _ if event.charged > 0 => {
-                    if let Some(Some(connection)) = connections.get(event.charged as usize - 1) {
-                        connection.settle(batch.cost(event));
-                    }
-                }
-                Kind::Message | Kind::Packet => {
+            match event.charged {
+                0 => {}
+                BY_POST => {
                     if let Some(session) = sessions.get(event.target as usize) {
                         session.settle(batch.cost(event));
                     }
                 }
+                charged => {
+                    if let Some(Some(connection)) = connections.get(charged as usize - 1) {
+                        connection.settle(batch.cost(event));
+                    }
+                }
+            }
+            match event.kind {
                 Kind::SessionReleased | Kind::ConnectionEnded => released.push((event.kind, event.target)),
                 _ => {}
             }

@@ -110,10 +110,13 @@ pub struct Event {
     /// A session, a connection or a request, depending on `kind`.
     pub target: u32,
     pub arg: u32,
-    /// The connection that is charged for the event until it is taken, see [`Batch::charge`]; + 1, 0: none.
+    /// Who is charged for the event until it is taken: a connection's handle + 1, [`BY_POST`], or 0 for nobody.
     pub charged: u32,
     pub data: Data,
 }
+
+/// [`Event::charged`] of what came by POST: its session is charged.
+pub const BY_POST: u32 = u32::MAX;
 
 /// Events in order.
 #[derive(Debug, Default)]
@@ -139,6 +142,12 @@ impl Batch {
         let Some(event) = self.events.last_mut() else { return 0 };
         event.charged = connection + 1;
         self.events.last().map_or(0, |event| self.cost(event))
+    }
+
+    /// Has the session that a POST came for owe for all of its events so far. Returns by how many bytes.
+    pub fn charge_post(&mut self) -> usize {
+        self.events.iter_mut().for_each(|event| event.charged = BY_POST);
+        self.events.iter().map(|event| self.cost(event)).sum()
     }
 
     /// The bytes that an event occupies while it waits to be taken.

@@ -13,7 +13,7 @@ mod receive;
 mod session_cell;
 
 pub use connection::{Accepted, Binding, Compression, Connection, Stream, start_reading};
-pub use events::{Batch, Data, Event, EventQueue, Kind};
+pub use events::{BY_POST, Batch, Data, Event, EventQueue, Kind};
 pub use io::{Command, IoThread, flush_on};
 pub use outbox::{Outbox, Phase};
 pub use session_cell::{NewSession, PollAnswer, PollEncoding, Responder, SessionCell, Updates};

@@ -140,13 +140,10 @@ impl Locked<'_> {
         self.apply(batch);
     }
 
-    /// Whoever sent the packet of the last event owes for it until the owner has taken it.
+    /// Who sent the packet of the last event owes for it until the owner has taken it.
     fn charge(&self, connection: Option<&Connection>, batch: &mut Batch) {
-        match (connection, &self.cell.listed) {
-            (Some(connection), _) => connection.owe(batch.charge(connection.handle)),
-            (None, Some(listed)) => listed.owe(batch.events.last().map_or(0, |event| batch.cost(event))),
-            // behind Node's HTTP server the owner takes it at once
-            (None, None) => {}
+        if let Some(connection) = connection {
+            connection.owe(batch.charge(connection.handle));
         }
     }
 
@@ -155,6 +152,7 @@ impl Locked<'_> {
         let channel = connection.map(|connection| connection.handle);
         if self.cell.is_verbose() && self.inner.machine.listens_to(channel) {
             batch.push(Kind::Packet, self.cell.handle, PARSE_ERROR);
+            self.charge(connection, batch);
         }
         self.inner.machine.receive_garbage(channel, &mut self.actions);
         self.apply(batch);

@@ -94,10 +94,6 @@ impl Drop for Unread {
 }
 
 impl Listed {
-    pub(super) fn owe(&self, bytes: usize) {
-        self.owed.fetch_add(bytes, SeqCst);
-    }
-
     fn is_overfed(&self) -> bool {
         self.owed.load(SeqCst) > MAX_OWED
     }
@@ -258,6 +254,13 @@ impl SessionCell {
         })
     }
 
+    /// What a POST brought about waits for the owner, see [`SessionCell::settled`].
+    pub fn owe_post(&self, batch: &mut Batch) {
+        if let Some(listed) = &self.listed {
+            listed.owed.fetch_add(batch.charge_post(), SeqCst);
+        }
+    }
+
     /// Counts the bytes of an answer until they are with the kernel.
     pub fn count_answer(self: &Arc<Self>, body: Vec<u8>) -> Unread {
         if let Some(listed) = &self.listed {
@@ -274,7 +277,7 @@ impl SessionCell {
     /// The owner has taken messages of so many bytes that came by POST.
     pub fn settle(&self, bytes: usize) {
         if let Some(listed) = &self.listed {
-            if listed.owed.fetch_sub(bytes, SeqCst) - bytes <= MAX_OWED {
+            if listed.owed.fetch_sub(bytes, SeqCst).saturating_sub(bytes) <= MAX_OWED {
                 listed.settled.notify_waiters();
             }
         }
