@@ -12,7 +12,7 @@ const install = require('./install');
 
 // V8's young generation grows by up to 48 MB while connections are opened and is as large afterwards as before, however many
 // there are; in a slope over a few thousand connections it would count as theirs. Memory rows keep it small, on every engine.
-const YOUNG = ['--max-semi-space-size=1'];
+const YOUNG = process.env.YOUNG ? ['--max-semi-space-size=1'] : [];
 
 const node = (script, more) => ({ mode, task, env, socketIo, tls, memory }) => ({
   command: process.execPath,
@@ -28,11 +28,14 @@ const native = (program) => ({ task, env }) => ({
 const all = () => true;
 const polling = (row) => row.scenario.startsWith('poll');
 const bare = (row) => !polling(row) && !row.server.socketIo && row.id !== 'idle10k' && row.id !== 'memory-released' && row.server.task !== 'broadcast-pre';
+const unmasks = (row) => /^(echo|receive)/.test(row.id);
 const oxide = path.join(__dirname, 'engineioxide');
 
 module.exports = {
-  upstream: { title: 'engine.io 6.6.12 + ws', start: app('upstream'), can: all, js: true },
+  // As `npm install engine.io` leaves it: ws without its optional addon, which another package may have brought here.
+  upstream: { title: 'engine.io 6.6.12 + ws', start: app('upstream', { WS_NO_BUFFER_UTIL: '1' }), can: all, js: true },
   native: { title: 'engine.io-native', start: app('native'), can: all, js: true },
+  bufferutil: { title: 'engine.io 6.6.12 + ws + bufferutil', start: app('upstream'), can: unmasks, js: true },
   userver: {
     title: "engine.io's uServer on uWebSockets.js",
     start: app('userver'),
@@ -72,3 +75,6 @@ module.exports = {
     js: false,
   },
 };
+
+// Another build of ours, to compare two: --engines native,/path/of/its/checkout
+Object.defineProperty(module.exports, 'at', { value: (folder) => ({ title: folder, start: app(path.resolve(folder)), can: all, js: true }) });

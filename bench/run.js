@@ -46,13 +46,14 @@ function options(argv) {
   o.selected = o.rows && !o.growth
     ? o.rows.map((id) => rows.find((r) => r.id === id) || fail(`no row ${id}; there are: ${rows.map((r) => r.id).join(' ')}`))
     : rows.filter((r) => !o.quick || r.quick);
-  const unknown = o.engines.find((e) => !peers[e]);
+  const peerOf = (e) => (e.includes('/') ? peers.at(e) : peers[e]);
+  const unknown = o.engines.find((e) => !peerOf(e));
   if (unknown) fail(`no engine ${unknown}; there are: ${Object.keys(peers).join(' ')}`);
   // An engine named twice is measured against itself: the noise of this machine.
   const seen = {};
   o.engines = o.engines.map((e) => {
     seen[e] = (seen[e] || 0) + 1;
-    return { id: seen[e] > 1 ? `${e}#${seen[e]}` : e, peer: peers[e] };
+    return { id: seen[e] > 1 ? `${e}#${seen[e]}` : e, peer: peerOf(e) };
   });
   // The reference comes first in the table.
   o.engines.sort((a, b) => (b.id === o.reference) - (a.id === o.reference));

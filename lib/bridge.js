@@ -50,6 +50,9 @@ let dispatching = false
 
 /** Whether the rest waits for the event loop's next turn. */
 let deferred = false
+
+/** Whether a drain comes without a wake-up. */
+let draining = false
 let turnStart = 0
 
 /** The number of events of the current wake-up. */
@@ -128,6 +131,7 @@ function onWake() {
       deferred = true
       setImmediate(resume)
     }
+    flushScheduled = true
     settle()
     dispatched = 0
     lastEnd = performance.now()
@@ -182,6 +186,21 @@ function closeSession(session, reason, message) {
   session._onEvent(Kind.CLOSED, reason, message)
 }
 
+/** A session has had its last event: its number is free once what is queued has been taken. */
+function releaseSession(number) {
+  sessions[number] = undefined
+  engine.releaseSession(number)
+  release()
+  if (dispatching || deferred || draining) return
+  draining = true
+  setImmediate(drainLater)
+}
+
+function drainLater() {
+  draining = false
+  onWake()
+}
+
 /** Compresses a body away from this thread; `done` gets a Buffer, or undefined if zlib failed. */
 function compress(body, encoding, options, done) {
   lastBody = (lastBody + 1) >>> 0
@@ -203,6 +222,13 @@ function scheduleFlush() {
   }
 }
 
+/** The same for what need not go out before the event loop's next phase, for all of its connections at once. */
+function scheduleLateFlush() {
+  if (flushScheduled) return
+  flushScheduled = true
+  setImmediate(settle)
+}
+
 function settle() {
   if (!flushScheduled) return
   flushScheduled = false
@@ -218,7 +244,7 @@ function settle() {
       setImmediate(scheduleFlush)
     }
     // a lone answer on an idle engine is written here and now
-    engine.flush(dispatched === 1)
+    fast.flush(dispatched === 1)
     // written to again meanwhile: after I/O had its turn
     if (flushScheduled) {
       flushScheduled = false
@@ -243,6 +269,8 @@ module.exports = {
   drainNow,
   markWritten,
   scheduleFlush,
+  scheduleLateFlush,
+  releaseSession,
   compress,
   sessions,
   connections,

@@ -641,9 +641,7 @@ class Socket extends EventEmitter {
     const engine = bridge.getEngine()
     if (!this._over) this._apply(engine.fail(this._handle, reason, description && description.message))
     if (bridge.sessions[this._handle] === this) {
-      bridge.sessions[this._handle] = undefined
-      engine.releaseSession(this._handle)
-      bridge.release()
+      bridge.releaseSession(this._handle)
     }
     this.clearTransport()
     if (this._registered) this.server._unregister(this)

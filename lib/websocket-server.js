@@ -143,6 +143,7 @@ function takeOver(socket, head, response, terms) {
     // no descriptor to be had: bytes go through JavaScript
     return pump(socket, early, response, terms)
   }
+  bridge.scheduleLateFlush()
   socket._handle = null
   handle.close()
   const websocket = new NativeWebSocket(connection, new TakenOver(socket))

@@ -20,7 +20,7 @@ use super::body::{self, Body};
 use super::polling::{self, Reply};
 use super::request::{self, Asked, Requests, Verdict};
 use super::{CompressionOptions, Registry};
-use crate::server::{EventQueue, Kind};
+use crate::server::{Commands, EventQueue, Kind};
 
 /// What a listener is made of.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub struct ListenerOptions {
     /// Requests whose target starts with this belong to the engine.
     pub path: String,
     pub queue: Arc<EventQueue>,
+    /// The I/O thread that serves the listener.
+    pub commands: Commands,
     pub requests: Arc<Requests>,
 }
 
@@ -219,7 +221,8 @@ impl Listener {
     /// Asks the owner, and tells it when the client goes away before it has answered.
     async fn ask(&self, kind: Kind, head: String, body: Vec<u8>) -> Option<Verdict> {
         let (verdict, decided) = oneshot::channel();
-        let request = self.options.requests.add(Asked { verdict, body });
+        let commands = self.options.commands.clone();
+        let request = self.options.requests.add(Asked { verdict, body, commands });
         self.options.queue.with(|batch| batch.push_text(kind, request, self.options.id, head.as_bytes()));
         let mut guard = AskGuard { listener: self, request, waiting: true };
         let verdict = decided.await.ok();

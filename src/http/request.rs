@@ -9,7 +9,7 @@ use hyper::upgrade::OnUpgrade;
 use tokio::sync::oneshot;
 
 use super::listener::OpenConnection;
-use crate::server::Connection;
+use crate::server::{Command, Commands, Connection};
 
 /// A complete response, as the owner gives it.
 #[derive(Debug)]
@@ -70,6 +70,8 @@ impl Drop for Switching {
 pub struct Asked {
     pub verdict: oneshot::Sender<Verdict>,
     pub body: Vec<u8>,
+    /// The I/O thread that waits.
+    pub commands: Commands,
 }
 
 /// All requests that wait, across the listeners of one owner. Numbers are not used again soon: the news
@@ -103,8 +105,7 @@ impl Requests {
     pub fn decide(&self, request: u32, verdict: Verdict) {
         let asked = self.lock().asked.remove(&request);
         if let Some(asked) = asked {
-            // one that the client does not wait for any more comes back, and is dropped
-            let _ = asked.verdict.send(verdict);
+            asked.commands.send_by_owner(Command::Decide(asked.verdict, verdict));
         }
     }
 

@@ -60,7 +60,7 @@ impl Engine {
             _ => return Err(Error::new(Status::InvalidArg, "unknown encoding")),
         };
         let job = CompressionJob { id, body, encoding, options: options.into(), queue: self.queue.clone() };
-        let sent = self.next_commands()?.send(Command::Compress(job));
-        sent.map_err(|_| Error::new(Status::Closing, "the engine has been stopped"))
+        self.next_commands()?.send(Command::Compress(job));
+        Ok(())
     }
 }

@@ -13,7 +13,7 @@ use slab::Slab;
 use super::values::{Raw, content_value, updates_value};
 use super::wake::{Waker, check};
 use crate::http::{Listener, Requests};
-use crate::server::{BY_POST, Batch, Connection, EventQueue, IoThread, Kind, SessionCell, Updates};
+use crate::server::{BY_POST, Batch, Command, Commands, Connection, EventQueue, IoThread, Kind, SessionCell, Updates};
 use crate::session::{IdGenerator, Timing};
 
 /// See the module's documentation.
@@ -97,28 +97,6 @@ impl Engine {
         self.waker.hold(env.raw(), hold);
     }
 
-    /// Has everything written that was handed over since the last call. With `here`, a lone connection
-    /// is written to by this thread: that saves the message a change of thread on an idle engine.
-    #[napi]
-    pub fn flush(&self, here: bool) {
-        let mut dirty = self.dirty.borrow_mut();
-        if here && dirty.len() == 1 && !dirty[0].compresses() {
-            if let Some(connection) = dirty.pop() {
-                connection.flush();
-            }
-            return;
-        }
-        let dirty = std::mem::take(&mut *dirty);
-        let io = self.io.borrow();
-        if io.len() == 1 {
-            crate::server::flush_on(&io[0], dirty);
-            return;
-        }
-        for thread in io.iter() {
-            let mine = dirty.iter().filter(|connection| connection.runs_on(thread)).cloned().collect();
-            crate::server::flush_on(thread, mine);
-        }
-    }
 
     /// A session id: 20 characters of `[A-Za-z0-9_-]`.
     #[napi]
@@ -157,6 +135,35 @@ impl std::ops::Deref for Engine {
 }
 
 impl State {
+    /// Has everything written that was handed over since the last call, and everything done that was held
+    /// back. With `here`, a lone connection is written to by this thread: that saves the message a change of
+    /// thread on an idle engine.
+    pub(super) fn flush(&self, here: bool) {
+        let mut dirty = self.dirty.borrow_mut();
+        if here && dirty.len() == 1 && !dirty[0].compresses() {
+            if let Some(connection) = dirty.pop() {
+                connection.flush();
+            }
+        }
+        let mut dirty = std::mem::take(&mut *dirty);
+        let io = self.io.borrow();
+        for thread in io.iter() {
+            let mine: Vec<_> = match io.len() {
+                1 => std::mem::take(&mut dirty),
+                _ => dirty.iter().filter(|connection| connection.runs_on(thread)).cloned().collect(),
+            };
+            if !mine.is_empty() {
+                thread.commands().send_by_owner(Command::Flush(mine));
+            }
+            thread.commands().release();
+        }
+    }
+
+    /// From now until the next flush, which is sure to come, what the I/O threads are asked for can wait.
+    pub(super) fn hold_commands(&self) {
+        self.io.borrow().iter().for_each(|thread| thread.commands().hold());
+    }
+
     /// Takes events, at most as many as `meta` has room for (three numbers each: kind, target, arg).
     /// `contents[i]` is set for those that have a content. Returns how many there were.
     pub(super) fn drain(&self, env: sys::napi_env, meta: &mut [u32], contents: sys::napi_value) -> Result<u32> {
@@ -205,6 +212,9 @@ impl State {
             count += 1;
         }
         self.taken.set(position + count as usize);
+        if count > 0 {
+            self.hold_commands();
+        }
         Ok(count)
     }
 
@@ -217,7 +227,7 @@ impl State {
     }
 
     /// The I/O thread for the next connection or polling session.
-    pub(super) fn next_commands(&self) -> Result<tokio::sync::mpsc::UnboundedSender<crate::server::Command>> {
+    pub(super) fn next_commands(&self) -> Result<Commands> {
         let io = self.io.borrow();
         let index = self.next_io.get();
         self.next_io.set(index.wrapping_add(1));

@@ -31,6 +31,7 @@ type Args<const N: usize> = [sys::napi_value; N];
 /// An object with all of them.
 ///
 /// * `drain(meta: Uint32Array, contents: any[]): number` takes events, see `State::drain`.
+/// * `flush(here: boolean): number` has everything written that was handed over, see `State::flush`.
 /// * `send(connection, type, data, mode): number` sends one packet with the next flush. Returns 0, or 1
 ///   if the peer is slow, or 2 if the connection is closed.
 /// * `sendFrame(connection, bytes): number` the same with bytes that are frames already.
@@ -43,6 +44,7 @@ pub fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_valu
     // SAFETY: env belongs to the running callback.
     check(unsafe { sys::napi_create_object(env, &mut object) })?;
     add(env, object, state, "drain", callback::<2, Drain>)?;
+    add(env, object, state, "flush", callback::<1, Flush>)?;
     add(env, object, state, "send", callback::<4, Send>)?;
     add(env, object, state, "sendFrame", callback::<2, SendFrame>)?;
     add(env, object, state, "share", callback::<3, Share>)?;
@@ -135,6 +137,18 @@ impl Fast<2> for Drain {
             std::slice::from_raw_parts_mut(data.cast::<u32>(), len)
         };
         state.drain(env, meta, contents)
+    }
+}
+
+struct Flush;
+
+impl Fast<1> for Flush {
+    fn run(env: sys::napi_env, state: &State, [here]: Args<1>) -> Result<u32> {
+        let mut value = false;
+        // SAFETY: env and value belong to the running callback.
+        check(unsafe { sys::napi_get_value_bool(env, here, &mut value) })?;
+        state.flush(value);
+        Ok(0)
     }
 }
 

@@ -33,14 +33,15 @@ impl Engine {
         let mut listeners = self.listeners.borrow_mut();
         let entry = listeners.vacant_entry();
         let id = entry.key() as u32;
+        let commands = self.next_commands()?;
         let listener = Listener::new(ListenerOptions {
             id,
+            commands: commands.clone(),
             path,
             queue: self.queue.clone(),
             requests: self.requests.clone(),
         });
-        let command = Command::Listen(listener.clone(), socket);
-        self.next_commands()?.send(command).map_err(|_| Error::new(Status::Closing, "the engine has been stopped"))?;
+        commands.send(Command::Listen(listener.clone(), socket));
         entry.insert(listener);
         Ok(Listening {
             listener: id,

@@ -8,7 +8,7 @@ use super::engine::{Engine, null, raw, updates};
 use super::values::{Raw, to_content, with_content, Content};
 use super::wake::check;
 use crate::protocol::PacketType;
-use crate::server::{Binding, Kind, NewSession, PollEncoding, SessionCell, now};
+use crate::server::{Batch, Binding, Kind, NewSession, PollEncoding, SessionCell, now};
 use crate::session::{Fault, OutPacket, Reason, Revision, Session, Start};
 
 #[napi]
@@ -60,10 +60,13 @@ impl Engine {
         Ok(handle)
     }
 
-    /// JavaScript is done with a session; its number is free once all its events have been drained.
+    /// JavaScript is done with a session; its number is free once all its events have been drained, which is
+    /// to be done soon.
     #[napi]
     pub fn release_session(&self, session: u32) {
-        self.queue.push(Kind::SessionReleased, session, 0);
+        let mut batch = Batch::default();
+        batch.push(Kind::SessionReleased, session, 0);
+        self.queue.append_awake(&mut batch);
     }
 
     /// Whether every packet of the session is to be told, not only messages.

@@ -70,7 +70,7 @@ impl Engine {
 
     /// Takes over the TCP or UNIX connection behind a descriptor, of which the caller keeps its own
     /// copy, non-blocking as libuv made it: writes `response` and goes on with `early`, the bytes that Node has read already.
-    /// Returns the connection's number.
+    /// Returns the connection's number. The caller flushes in this turn of the event loop.
     #[napi]
     #[cfg(unix)]
     pub fn adopt(
@@ -94,15 +94,12 @@ impl Engine {
         if !unix {
             let _ = socket2::SockRef::from(&socket).set_tcp_nodelay(true);
         }
-        let written = write_now(&socket, response);
         let connection = self.new_connection(max_payload, deflate)?;
-        if written < response.len() {
-            connection.outbox().frame(&response[written..]);
-        }
-        let handle = connection.handle;
+        connection.outbox().frame(response);
+        self.hold_commands();
         let command = Command::Adopt { connection: connection.clone(), socket, unix, early: early.to_vec() };
-        connection.commands().send(command).map_err(|_| Error::new(Status::Closing, "the engine has been stopped"))?;
-        Ok(handle)
+        connection.commands().send_by_owner(command);
+        Ok(connection.handle)
     }
 
     /// Whether descriptors can be taken over on this platform.
@@ -244,25 +241,6 @@ fn refusal(error: HandshakeError) -> UpgradeCheck {
         message: Some(error.message().to_owned()),
         ..Default::default()
     }
-}
-
-/// Writes as much as goes at once; what fails here fails again where it is handled.
-#[cfg(unix)]
-fn write_now(socket: &std::os::fd::OwnedFd, bytes: &[u8]) -> usize {
-    use std::os::fd::AsRawFd;
-    // SAFETY: the descriptor is open and the slice valid; MSG_NOSIGNAL keeps a gone peer from raising a signal.
-    let sent = unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), send_flags()) };
-    usize::try_from(sent).unwrap_or(0)
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn send_flags() -> i32 {
-    libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT
-}
-
-#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
-fn send_flags() -> i32 {
-    libc::MSG_DONTWAIT
 }
 
 #[cfg(unix)]

@@ -14,7 +14,7 @@ use tokio::net::{TcpStream, tcp, unix};
 use tokio::time::Sleep;
 
 use super::events::{Batch, EventQueue, Kind};
-use super::io::Command;
+use super::commands::{Command, Commands};
 use super::outbox::{Outbox, Phase};
 use super::session_cell::SessionCell;
 use crate::http::OpenConnection;
@@ -57,7 +57,7 @@ pub enum Pipe {
 pub struct Connection {
     pub handle: ChannelId,
     pub queue: Arc<EventQueue>,
-    commands: tokio::sync::mpsc::UnboundedSender<Command>,
+    commands: Commands,
     pipe: OnceLock<Pipe>,
     outbox: Mutex<Outbox>,
     /// The compressor of a connection with permessage-deflate; used while `Outbox::writing` is set.
@@ -102,7 +102,7 @@ impl Connection {
     pub fn new(
         handle: ChannelId,
         queue: Arc<EventQueue>,
-        commands: tokio::sync::mpsc::UnboundedSender<Command>,
+        commands: Commands,
         decoder: Decoder,
         compression: Option<Compression>,
     ) -> Arc<Self> {
@@ -177,13 +177,13 @@ impl Connection {
     }
 
     /// Where the connection's I/O thread takes commands.
-    pub fn commands(&self) -> &tokio::sync::mpsc::UnboundedSender<Command> {
+    pub fn commands(&self) -> &Commands {
         &self.commands
     }
 
     /// Whether the connection lives on this I/O thread.
     pub fn runs_on(&self, thread: &super::IoThread) -> bool {
-        self.commands.same_channel(thread.commands())
+        self.commands.leads_to(thread.commands())
     }
 
     /// Lets the reading task notice that the end has begun.
@@ -253,7 +253,7 @@ impl Connection {
     pub fn write(self: &Arc<Self>, fill: impl FnOnce(&mut Outbox)) {
         let (_, dirty) = self.enqueue(fill);
         if dirty {
-            let _ = self.commands.send(Command::Flush(vec![self.clone()]));
+            self.commands.send(Command::FlushOne(self.clone()));
         }
     }
 

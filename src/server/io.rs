@@ -8,52 +8,18 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio_util::time::{DelayQueue, delay_queue::Key};
 
-use super::connection::{Connection, Stream, start_reading};
+use super::commands::{Command, Commands, SessionKey};
+use super::connection::{Stream, start_reading};
 use super::now;
-use super::session_cell::{PollAnswer, Responder, SessionCell};
-use crate::http::{CompressionJob, Listener};
+use super::session_cell::SessionCell;
 use crate::session::Millis;
-
-/// What an I/O thread can be asked to do.
-#[derive(Debug)]
-pub enum Command {
-    /// Write what waits in the outboxes.
-    Flush(Vec<Arc<Connection>>),
-    /// Wake the session's machine at a time.
-    Arm(Arc<SessionCell>, Millis),
-    /// The session needs no timer any more.
-    Disarm(SessionKey),
-    /// Take a connected socket over; the bytes have been read from it already.
-    Adopt { connection: Arc<Connection>, socket: OwnedFd, unix: bool, early: Vec<u8> },
-    /// Go on with a socket of the engine's own listener.
-    Start { connection: Arc<Connection>, stream: Stream, early: Vec<u8> },
-    /// Compress a body.
-    Compress(CompressionJob),
-    /// Answer a poll.
-    Answer(Responder, PollAnswer),
-    /// Accept connections.
-    Listen(Arc<Listener>, std::net::TcpListener),
-    /// End the thread and everything on it.
-    Stop,
-}
-
-/// Names a session that a timer holds: handles are unique in one engine only, and engines share threads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SessionKey(usize);
-
-impl SessionKey {
-    pub fn of(cell: &Arc<SessionCell>) -> Self {
-        Self(Arc::as_ptr(cell) as usize)
-    }
-}
 
 /// The handle of a running I/O thread.
 #[derive(Debug)]
 pub struct IoThread {
-    commands: UnboundedSender<Command>,
+    commands: Commands,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -64,7 +30,8 @@ impl IoThread {
     /// When the system gives no thread, no epoll or no eventfd.
     pub fn start(name: &str) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().max_blocking_threads(2).build()?;
-        let (commands, receiver) = mpsc::unbounded_channel();
+        let commands = Commands::default();
+        let receiver = commands.clone();
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || runtime.block_on(run(receiver)))?;
@@ -72,13 +39,13 @@ impl IoThread {
     }
 
     /// Where to send commands.
-    pub fn commands(&self) -> &UnboundedSender<Command> {
+    pub fn commands(&self) -> &Commands {
         &self.commands
     }
 
     /// Ends the thread: all its connections are cut off. Waits for the step it is in, not for I/O.
     pub fn stop(&mut self) {
-        let _ = self.commands.send(Command::Stop);
+        self.commands.send(Command::Stop);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -117,15 +84,25 @@ impl Timers {
     }
 }
 
-async fn run(mut commands: UnboundedReceiver<Command>) {
+async fn run(commands: Commands) {
     let mut timers = Timers::default();
+    let mut taken = Vec::new();
     loop {
         tokio::select! {
             biased;
-            command = commands.recv() => match command {
-                None | Some(Command::Stop) => return,
-                Some(command) => contain(|| carry_out(command, &mut timers)),
-            },
+            () = commands.ready() => {
+                commands.take(&mut taken);
+                for command in taken.drain(..) {
+                    if matches!(command, Command::Stop) {
+                        return commands.close();
+                    }
+                    contain(|| carry_out(command, &mut timers));
+                }
+                if commands.has_any() {
+                    // sockets have their turn, however much the owner asks for
+                    tokio::task::yield_now().await;
+                }
+            }
             Some(expired) = std::future::poll_fn(|cx| timers.queue.poll_expired(cx)), if !timers.queue.is_empty() => {
                 let cell = expired.into_inner();
                 timers.keys.remove(&SessionKey::of(&cell));
@@ -143,6 +120,7 @@ fn contain(work: impl FnOnce()) {
 fn carry_out(command: Command, timers: &mut Timers) {
     match command {
         Command::Flush(connections) => connections.iter().for_each(|connection| connection.flush()),
+        Command::FlushOne(connection) => connection.flush(),
         Command::Arm(cell, deadline) => timers.arm(cell, deadline),
         Command::Disarm(session) => timers.disarm(session),
         Command::Adopt { connection, socket, unix, early } => match open(socket, unix) {
@@ -152,6 +130,8 @@ fn carry_out(command: Command, timers: &mut Timers) {
         Command::Start { connection, stream, early } => start_reading(connection, stream, early),
         Command::Compress(job) => job.start(),
         Command::Answer(responder, answer) => drop(responder.send(answer)),
+        // one that the client does not wait for any more comes back, and is dropped
+        Command::Decide(asked, verdict) => drop(asked.send(verdict)),
         Command::Listen(listener, socket) => listener.start(socket),
         Command::Stop => {}
     }
@@ -162,12 +142,5 @@ fn open(socket: OwnedFd, unix: bool) -> io::Result<Stream> {
         tokio::net::UnixStream::from_std(socket.into()).map(Stream::Unix)
     } else {
         tokio::net::TcpStream::from_std(socket.into()).map(Stream::Tcp)
-    }
-}
-
-/// Has a thread write what waits in the outboxes of its connections.
-pub fn flush_on(thread: &IoThread, connections: Vec<Arc<Connection>>) {
-    if !connections.is_empty() {
-        let _ = thread.commands().send(Command::Flush(connections));
     }
 }

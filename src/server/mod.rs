@@ -5,6 +5,7 @@
 //! lock for a step of its state machine only, never across I/O. What the owner has to know goes
 //! through one [`EventQueue`].
 
+mod commands;
 mod connection;
 mod events;
 mod io;
@@ -12,9 +13,10 @@ mod outbox;
 mod receive;
 mod session_cell;
 
+pub use commands::{Command, Commands};
 pub use connection::{Accepted, Binding, Compression, Connection, Stream, start_reading};
 pub use events::{BY_POST, Batch, Data, Event, EventQueue, Kind};
-pub use io::{Command, IoThread, flush_on};
+pub use io::IoThread;
 pub use outbox::{Outbox, Phase};
 pub use session_cell::{NewSession, PollAnswer, PollEncoding, Responder, SessionCell, Updates};
 

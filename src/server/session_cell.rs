@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 
+use super::commands::{Command, Commands, SessionKey};
 use super::connection::Connection;
 use super::events::{Batch, EventQueue, Kind};
-use super::io::{Command, SessionKey};
 use super::{Binding, now};
 use crate::http::Registry;
 use crate::protocol::{jsonp, v3, v4};
@@ -48,7 +48,7 @@ pub struct SessionCell {
     /// The earliest time for which a timer is set; `u64::MAX`: none, [`TOLD`]: the owner ticks next.
     armed: AtomicU64,
     queue: Arc<EventQueue>,
-    commands: mpsc::UnboundedSender<Command>,
+    commands: Commands,
     inner: Mutex<Inner>,
     /// Where the engine's own listener finds the session.
     pub(super) listed: Option<Listed>,
@@ -132,7 +132,7 @@ pub struct NewSession {
 
 impl SessionCell {
     /// Makes the session known to its timer, its connection and the listener.
-    pub fn open(new: NewSession, queue: Arc<EventQueue>, commands: mpsc::UnboundedSender<Command>) -> Arc<Self> {
+    pub fn open(new: NewSession, queue: Arc<EventQueue>, commands: Commands) -> Arc<Self> {
         let NewSession { handle, machine, encoding, base64, transport, listed } = new;
         let connection = transport.clone();
         let cell = Arc::new(Self {
@@ -156,7 +156,9 @@ impl SessionCell {
             registry.insert(sid.clone(), cell.clone());
         }
         let mut batch = Batch::default();
-        cell.lock(now()).finish(&mut batch);
+        let mut locked = cell.lock(now());
+        locked.by_owner = true;
+        locked.finish(&mut batch);
         if let Some(connection) = connection {
             connection.bind(Binding::Session(cell.clone()));
         }
@@ -443,13 +445,22 @@ impl Locked<'_> {
         match self.inner.machine.next_deadline() {
             Some(deadline) if deadline < armed || (armed == TOLD && !self.is_carried_by_owner()) => {
                 self.cell.armed.store(deadline, SeqCst);
-                let _ = self.cell.commands.send(Command::Arm(self.cell.clone(), deadline));
+                self.ask(Command::Arm(self.cell.clone(), deadline));
             }
             None if armed != u64::MAX => {
                 self.cell.armed.store(u64::MAX, SeqCst);
-                let _ = self.cell.commands.send(Command::Disarm(SessionKey::of(self.cell)));
+                self.ask(Command::Disarm(SessionKey::of(self.cell)));
             }
             _ => {}
+        }
+    }
+
+    /// Asks the session's I/O thread for something.
+    fn ask(&self, command: Command) {
+        if self.by_owner {
+            self.cell.commands.send_by_owner(command);
+        } else {
+            self.cell.commands.send(command);
         }
     }
 
@@ -487,7 +498,7 @@ impl Locked<'_> {
             Some(responder) => {
                 let answer = PollAnswer::Payload { body, binary, compress };
                 if self.by_owner {
-                    let _ = self.cell.commands.send(Command::Answer(responder, answer));
+                    self.ask(Command::Answer(responder, answer));
                 } else {
                     let _ = responder.send(answer);
                 }
