@@ -8,6 +8,7 @@ const bridge = require('./bridge')
 const { applyMiddlewares, UpgradeResponse } = require('./middleware')
 const { Limits } = require('./limits')
 const { parseQuery } = require('./query')
+const { notice } = require('./replaced')
 const { abortRequest, abortUpgrade } = require('./refusal')
 const { Socket } = require('./socket')
 const { validate, warnOfOldWays } = require('./options')
@@ -68,6 +69,8 @@ class BaseServer extends EventEmitter {
     this._limits = Limits.of(this)
     this._periods = undefined
     this._listened = false
+    /** Whether the next look at the sessions is due, see lib/replaced.js. */
+    this._watching = false
     this.init()
   }
 
@@ -242,6 +245,7 @@ class BaseServer extends EventEmitter {
     socket._registered = true
     if (this._limits !== undefined) this._limits.opened(socket)
     this.emit('connection', socket)
+    notice(socket)
   }
 
   _unregister(socket) {

@@ -4,6 +4,7 @@ const { EventEmitter } = require('events')
 const { bufferedAmount, overflows } = require('./backpressure')
 const bridge = require('./bridge')
 const { MESSAGE, TYPES, receivedType } = require('./packets')
+const { keepOriginals, notice, seesPackets, watch } = require('./replaced')
 const { Transport, transportError, kOwner } = require('./transport')
 const { Polling } = require('./transports/polling')
 const { WebSocket } = require('./transports/websocket')
@@ -70,6 +71,8 @@ class Socket extends EventEmitter {
     this._probe = null
     this._registered = false
     this._verbose = false
+    /** Heartbeats are sent from here. */
+    this._relayed = false
     /** Whether `DEBUG` asks for every packet. */
     this._traced = debug.enabled
     /** The engine has ended the session. */
@@ -78,9 +81,9 @@ class Socket extends EventEmitter {
     this._handle = -1
     this.transport = transport
     this._handle = this._open(transport)
-    if (this.onPacket !== onPacket) this._showPackets()
     this.setTransport(transport)
     this.onOpen()
+    watch(server)
   }
 
   /** `opening`, `open`, `closing` or `closed`. */
@@ -112,8 +115,6 @@ class Socket extends EventEmitter {
     bridge.sessions[handle] = this
     bridge.hold()
     if (isNativeWebSocket(transport)) transport.socket._start()
-    // pings may have to go where another transport.send() sends them; polling makes requests for them anyway
-    else if (transport instanceof Polling) engine.setVerbose(handle, true)
     return handle
   }
 
@@ -171,7 +172,7 @@ class Socket extends EventEmitter {
         if (arg === 3 && content === 'probe' && this._probe !== null) {
           this._probe.send([{ type: 'pong', data: 'probe' }])
         } else {
-          this.sendPacket(TYPES[arg], content)
+          this._relay(TYPES[arg], content)
         }
         break
       case Kind.CLOSE_CHANNEL:
@@ -214,7 +215,7 @@ class Socket extends EventEmitter {
   _onMessage(data) {
     if (this._readyState !== 'open') return
     if (this._traced) debug('received packet message')
-    if (this._showsPackets) return this._handOn({ type: 'message', data })
+    if (seesPackets(this)) return this._handOn({ type: 'message', data })
     if (this._verbose) {
       const packet = data === undefined ? { type: 'message' } : { type: 'message', data }
       this.emit('packet', packet)
@@ -229,34 +230,41 @@ class Socket extends EventEmitter {
     const packet = { type: type === PARSE_ERROR ? 'error' : type === UNKNOWN_TYPE ? undefined : TYPES[type] }
     if (type === PARSE_ERROR) packet.data = 'parser error'
     else if (data !== undefined) packet.data = data
-    if (this._showsPackets) return this._handOn(packet)
+    if (seesPackets(this)) return this._handOn(packet)
     this._dispatch(packet)
-  }
-
-  /** `onPacket` is not ours: it is called with every packet. */
-  _showPackets() {
-    this._showsPackets = true
-    this._listenToAll()
   }
 
   /** Another `onPacket` wants to see packets; what the engine has done about them is not done again. */
   _handOn(packet) {
+    if (!this._verbose) this._listenToAll()
     this._handingOn = true
     try {
-      this.onPacket(packet)
+      this.transport.onPacket(packet)
     } finally {
       this._handingOn = false
     }
+    this._showFrame(packet)
   }
 
   _showOnTransport(packet) {
     if (isNative(this.transport)) this.transport._show('packet', packet)
+    this._showFrame(packet)
+  }
+
+  /** Shows a packet to those who listen to the messages of the connection below the session. */
+  _showFrame(packet) {
+    const { transport } = this
+    if (!isNativeWebSocket(transport) || transport.socket.listenerCount('message') === 0) return
+    // what is no packet the engine has kept for itself
+    if (packet.type !== 'error') transport.parser.encodePacket(packet, true, (frame) => transport.socket._show(frame))
   }
 
   _dispatch(packet) {
     this.emit('packet', packet)
-    this._showOnTransport(packet)
+    if (!this._handingOn) this._showOnTransport(packet)
     if (packet.type === 'ping' && this.protocol === 3) {
+      // the pong is sent from here, and the rest follows it
+      if (this._relayed) return
       this._announce({ type: 'pong', options: { compress: true } })
       this.emit('heartbeat')
     } else if (packet.type === 'pong' && this.protocol === 4) {
@@ -281,9 +289,19 @@ class Socket extends EventEmitter {
     if (type === 'message') {
       this.emit('data', data)
       this.emit('message', data)
-    } else if (type === (this.protocol === 3 ? 'ping' : 'pong')) {
+    } else if (type === 'pong' ? this.protocol === 4 : type === 'ping' && this.protocol === 3 && !this._relays()) {
       this.emit('heartbeat')
     }
+  }
+
+  /** Whether the answer to a ping is sent from here. */
+  _relays() {
+    return this._relayed || this._channel !== -1
+  }
+
+  /** Whether the requests of the session's polls come by this thread. */
+  _carriesPolls() {
+    return this.transport instanceof Polling && !(this.request && this.request._listener !== undefined)
   }
 
   /** The engine's number of what the session speaks by; null: polling. */
@@ -292,14 +310,24 @@ class Socket extends EventEmitter {
     return isNativeWebSocket(this.transport) ? this.transport.socket._handle : null
   }
 
-  /** The engine sent a ping. */
+  /** The engine has sent a ping by itself. */
   _onPinged() {
     debug('writing ping packet')
     // through sendPacket() already
-    if (this._channel !== -1) return
-    // somebody else serves the client's polls: the engine's ping waits for one in vain
-    if (this.transport.send !== send && this.transport instanceof Polling) this.sendPacket('ping')
-    else this._announce({ type: 'ping', options: { compress: true } })
+    if (this._channel === -1) this._announce({ type: 'ping', options: { compress: true } })
+  }
+
+  /** The engine wants a packet to be sent that nobody has called for: a heartbeat, or what ends a poll. */
+  _relay(type, data) {
+    if (type === 'noop') {
+      if (this.transport.writable && this.transport.name === 'polling') this.transport.send([{ type }])
+      return
+    }
+    if (this._readyState !== 'open') return
+    if (type === 'ping') debug('writing ping packet')
+    this.sendPacket(type, data)
+    // the answer to a client's ping, in protocol 3
+    if (type === 'pong') this.emit('heartbeat')
   }
 
   /** Shows a packet that the engine has sent by itself. */
@@ -361,9 +389,11 @@ class Socket extends EventEmitter {
 
   setTransport(transport) {
     this.transport = transport
+    notice(this)
     if (isNative(transport)) {
       transport[kOwner] = this
-      if (transport.listenerCount('packet') > 0) this._listenToAll()
+      const { socket } = transport
+      if (transport.listenerCount('packet') > 0 || (socket && socket.listenerCount('message') > 0)) this._listenToAll()
       if (transport.req) transport._takePoll()
       return
     }
@@ -464,10 +494,10 @@ class Socket extends EventEmitter {
     this.upgraded = true
     this.clearTransport()
     if (!isNative(transport)) this._channel = this._probeChannel
-    if (!this._verbose) bridge.getEngine().setVerbose(this._handle, false)
     transport.sid = this.id
     this.setTransport(transport)
     this.emit('upgrade', transport)
+    notice(this)
     this.flush()
     if (this.readyState === 'closing') this.closeTransport()
   }
@@ -649,32 +679,12 @@ class Socket extends EventEmitter {
   }
 }
 
-const { onPacket, flush } = Socket.prototype
+const { flush } = Socket.prototype
 const { send: sendByWebSocket } = WebSocket.prototype
 const { close } = Transport.prototype
-const { send } = Polling.prototype
 const DO_CLOSE = new Set([Polling.prototype.doClose, WebSocket.prototype.doClose])
 
-/** Whether `onPacket` has been replaced, see below. */
-Socket.prototype._showsPackets = false
-
-/** The one that sessions have which have none of their own. */
-let commonOnPacket = onPacket
-
-// the engine tells of heartbeats only where somebody wants to hear of them, so that this has to be noticed
-Object.defineProperty(Socket.prototype, 'onPacket', {
-  configurable: true,
-  get: () => commonOnPacket,
-  set(replacement) {
-    if (this === Socket.prototype) {
-      commonOnPacket = replacement
-      this._showsPackets = replacement !== onPacket
-    } else {
-      Object.defineProperty(this, 'onPacket', { value: replacement, configurable: true, enumerable: true, writable: true })
-      if (this instanceof Socket) this._showPackets()
-    }
-  },
-})
+keepOriginals(Socket.prototype)
 
 function isNativeWebSocket(transport) {
   return transport instanceof WebSocket && transport._isNative()

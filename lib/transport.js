@@ -106,9 +106,9 @@ class Transport extends LazyEmitter {
   }
 
   onPacket(packet) {
-    super.emit('packet', packet)
     const owner = this[kOwner]
     if (owner !== null) owner.onPacket(packet)
+    super.emit('packet', packet)
   }
 
   onData(data) {

@@ -3,6 +3,7 @@
 const bridge = require('./bridge')
 const { LazyEmitter } = require('./emitter')
 const { TakenOver } = require('./taken-over')
+const { kOwner } = require('./transport')
 
 const { Kind } = bridge
 const CONNECTING_STATES = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 }
@@ -11,8 +12,8 @@ const CONNECTING_STATES = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 }
  * A WebSocket connection whose I/O is the engine's. It looks like a server-side one of `ws`, as far as
  * applications look at `req.websocket` or `transport.socket`.
  *
- * Events: `message` (data, isBinary), `close` (code, reason), `error`; `message` only for connections
- * that belong to no session.
+ * Events: `message` (data, isBinary), `close` (code, reason), `error`; those of a session show as messages what
+ * the engine took for packets.
  */
 class NativeWebSocket extends LazyEmitter {
   /**
@@ -101,7 +102,11 @@ class NativeWebSocket extends LazyEmitter {
 
   on(event, listener) {
     super.on(event, listener)
-    if (event === 'message' && this._transport === null) this._own()
+    if (event !== 'message') return this
+    const transport = this._transport
+    const owner = transport === null ? null : transport[kOwner]
+    if (owner !== null) owner._listenToAll()
+    else if (transport === null) this._own()
     return this
   }
 
@@ -145,7 +150,11 @@ class NativeWebSocket extends LazyEmitter {
   /** A message of a connection that no session had when it came. */
   _onMessage(content = '') {
     if (this._transport !== null) this._transport.onData(content)
-    if (this.listenerCount('message') === 0) return
+    if (this.listenerCount('message') > 0) this._show(content)
+  }
+
+  /** Shows a message to those who listen. */
+  _show(content) {
     const isBinary = typeof content !== 'string'
     this.emit('message', isBinary ? content : Buffer.from(content), isBinary)
   }

@@ -497,3 +497,25 @@ fn a_session_that_has_ended_is_not_brought_back_by_an_excuse() {
     bench.session.excuse_if_late(now);
     assert_eq!(bench.timer(), None);
 }
+
+// ---- heartbeats that the owner sends ---------------------------------------------------------
+
+#[test]
+fn heartbeats_are_told_and_not_sent_where_the_owner_sends_them() {
+    let mut channel = Bench::channel();
+    channel.step(|session, _, _| session.set_relayed(true));
+    assert_eq!(channel.wait(PING_INTERVAL), [Action::Relay { kind: Ping }]);
+    for (mut bench, kind) in [(Bench::polling(), Ping), (Bench::polling_v3(), Pong)] {
+        bench.step(|session, _, _| session.set_relayed(true));
+        let told = if kind == Ping { bench.wait(PING_INTERVAL) } else { bench.post(Ping).1 };
+        assert_eq!(told.first(), Some(&Action::Relay { kind }));
+        assert_eq!(bench.poll(1), [], "nothing waits for a poll");
+    }
+}
+
+#[test]
+fn what_ends_a_poll_during_an_upgrade_is_told_where_the_owner_sends_it() {
+    let mut bench = Bench::probed();
+    bench.step(|session, _, _| session.set_relayed(true));
+    assert_eq!(bench.wait(100), [Action::Relay { kind: Noop }]);
+}

@@ -4,11 +4,9 @@
 
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
-const { upstream, once, times, record, eventually, deadline, request, RawWebSocket, PollingPeer, path, client } = require("../support");
+const { once, times, record, eventually, deadline, request, RawWebSocket, PollingPeer, path, client } = require("../support");
 const { ClusterServer } = require("../support/cluster");
 const { serve } = require("../support/subclass");
-
-const jsHeartbeats = upstream || !("PINGED" in require("../../lib/bridge").Kind);
 
 /** Two members, and a polling session that the first one has; `here` and `there` are its ends at both of them. */
 async function cluster(opts = {}) {
@@ -69,10 +67,7 @@ test("heartbeats of a session pass by the other member", async () => {
   assert.deepEqual(closed, []);
 });
 
-// until the engine leaves heartbeats of such sessions to JavaScript
-const todo = !upstream && !jsHeartbeats && "the ping waits in the engine, for a poll at home only";
-
-test("a ping that finds no poll waits for one at either member", { todo }, async () => {
+test("a ping that finds no poll waits for one at either member", async () => {
   for (const end of ["here", "there"]) {
     const all = await cluster({ pingInterval: 50, pingTimeout: 2000 });
     const created = once(all.socket, "packetCreate");

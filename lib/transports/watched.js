@@ -1,9 +1,10 @@
 'use strict'
 
+const { notice } = require('../replaced')
 const { kOwner } = require('../transport')
 
 /** What shows requests, or decides about their answers, when it is replaced on a transport. */
-const METHODS = ['onRequest', 'onPollRequest', 'onDataRequest', 'onData', 'headers', 'write', 'doWrite']
+const METHODS = ['send', 'onRequest', 'onPollRequest', 'onDataRequest', 'onData', 'headers', 'write', 'doWrite']
 
 const subclasses = new Map()
 
@@ -33,6 +34,7 @@ function subclass(Class) {
       set(value) {
         Object.defineProperty(this, name, { value, configurable: true, enumerable: true, writable: true })
         showRequests(this)
+        if (this[kOwner]) notice(this[kOwner])
       },
     })
   }

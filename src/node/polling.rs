@@ -77,6 +77,14 @@ impl Engine {
         }
     }
 
+    /// Whether the session's heartbeats are JavaScript's to send, which tells of them by `SendPacket`.
+    #[napi]
+    pub fn set_relayed(&self, session: u32, relayed: bool) {
+        if let Some(cell) = self.session(session) {
+            cell.set_relayed(relayed);
+        }
+    }
+
     /// Does what is due for a session after the event `Due`.
     #[napi]
     pub fn tick(&self, env: Env, session: u32) -> Result<Raw> {

@@ -35,7 +35,7 @@ pub enum Kind {
     SessionReleased = 11,
     /// Session: a poll waits in the engine's own listener.
     PollReady = 12,
-    /// Session on a channel that JavaScript drives: send this packet (`arg`: its type).
+    /// Session on a channel that JavaScript drives, or whose heartbeats it sends: send this packet (`arg`: its type).
     SendPacket = 13,
     /// Session on a channel that JavaScript drives: close the channel `arg`.
     CloseChannel = 14,

@@ -174,6 +174,14 @@ impl SessionCell {
         self.verbose.store(verbose, SeqCst);
     }
 
+    /// Whether heartbeats are the owner's to send.
+    pub fn set_relayed(self: &Arc<Self>, relayed: bool) {
+        let mut session = self.lock(now());
+        session.inner.machine.set_relayed(relayed);
+        // nothing is decided by this; the timer may have become the I/O thread's again
+        session.finish(&mut Batch::default());
+    }
+
     /// Whether frames must be text.
     pub fn wants_base64(&self) -> bool {
         self.base64
@@ -318,9 +326,10 @@ impl Locked<'_> {
         self.apply(batch);
     }
 
-    /// Whether the session's requests or bytes pass through the owner's thread.
+    /// Whether the session's requests, bytes or heartbeats pass through the owner's thread.
     fn is_carried_by_owner(&self) -> bool {
         match (&self.inner.transport, &self.cell.listed) {
+            _ if self.inner.machine.is_relayed() => true,
             (Some(connection), _) => connection.is_piped(),
             (None, Some(listed)) => !(listed.registry.is_direct() && self.inner.machine.polls()),
             (None, None) => true,
@@ -413,6 +422,7 @@ impl Locked<'_> {
                         batch.push(Kind::Pinged, session, 0);
                     }
                 }
+                Action::Relay { kind } => batch.push(Kind::SendPacket, session, kind as u32),
                 Action::Upgrading { channel } => {
                     batch.push(Kind::Upgrading, session, channel);
                     if let Some(connection) = self.connection(channel) {

@@ -23,6 +23,8 @@ pub enum Action {
     CloseChannel { channel: ChannelId },
     /// A ping went out: told to JavaScript only while somebody listens.
     Pinged,
+    /// A heartbeat, or the noop of an upgrade, is due and the owner's to send, see [`Session::set_relayed`].
+    Relay { kind: PacketType },
     /// The client probes a channel for an upgrade.
     Upgrading { channel: ChannelId },
     /// The session has moved to this channel.
@@ -91,6 +93,7 @@ pub struct Session {
     pub(super) transport: Transport,
     pub(super) upgrade: Option<Upgrade>,
     pub(super) heartbeat: Heartbeat,
+    pub(super) relayed: bool,
 }
 
 impl Session {
@@ -106,7 +109,19 @@ impl Session {
             upgrade: None,
             heartbeat: Heartbeat::start(now, revision, &timing),
             timing,
+            relayed: false,
         }
+    }
+
+    /// Whether packets that nobody called for (heartbeats, the noop of an upgrade) are the owner's to send: it
+    /// carries the session's polls, or something there has replaced what packets go through.
+    pub fn set_relayed(&mut self, relayed: bool) {
+        self.relayed = relayed;
+    }
+
+    /// See [`Session::set_relayed`].
+    pub fn is_relayed(&self) -> bool {
+        self.relayed
     }
 
     /// The protocol revision of the session.
@@ -286,6 +301,10 @@ impl Session {
     }
 
     pub(super) fn send_heartbeat(&mut self, kind: PacketType, out: &mut Vec<Action>) {
+        if self.relayed {
+            out.push(Action::Relay { kind });
+            return;
+        }
         match &mut self.transport {
             Transport::Channel(channel) => {
                 out.push(Action::Send { channel: *channel, packets: vec![OutPacket::bare(kind)] });
@@ -430,7 +449,9 @@ impl Session {
             // a closing session sends no more pings, its deadline stays armed
             Some(Beat::Ping) if self.state == State::Open => {
                 self.send_heartbeat(PacketType::Ping, out);
-                out.push(Action::Pinged);
+                if !self.relayed {
+                    out.push(Action::Pinged);
+                }
             }
             _ => {}
         }

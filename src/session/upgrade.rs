@@ -90,7 +90,9 @@ impl Session {
         }
         if upgrade.noop_at.is_some_and(|noop_at| now >= noop_at) {
             upgrade.noop_at = Some(now + NOOP_INTERVAL);
-            if let Transport::Polling(polling) = &mut self.transport {
+            if self.relayed {
+                out.push(Action::Relay { kind: PacketType::Noop });
+            } else if let Transport::Polling(polling) = &mut self.transport {
                 if polling.poll.is_some() {
                     polling.answer(vec![OutPacket::bare(PacketType::Noop)], false, out);
                 }

@@ -53,7 +53,7 @@ impl Subject {
                     self.channels.retain(|known| known != channel);
                     assert_eq!(told, self.channels.len() + 1, "channel {channel} is closed already");
                 }
-                Action::Pinged => {}
+                Action::Pinged | Action::Relay { .. } => {}
                 Action::Upgrading { channel } => assert_eq!(self.probed_channel(), Some(*channel)),
                 Action::Upgraded { channel } => {
                     let now = moves_at.expect("an upgrade out of nothing");

@@ -170,7 +170,7 @@ impl Life {
                 Action::Upgraded { channel } => self.tell(Event::Upgraded(channel), thread),
                 Action::UpgradeFailed { .. } => self.tell(Event::UpgradeFailed, thread),
                 Action::Closed(reason) => self.tell(Event::Closed(reason), thread),
-                Action::Pinged | Action::Upgrading { .. } => {}
+                Action::Pinged | Action::Relay { .. } | Action::Upgrading { .. } => {}
             }
         }
     }

@@ -1,0 +1,72 @@
+'use strict'
+
+// Applications, subclasses and tools replace methods of sessions and transports. Most of ours look for a replacement
+// when they are needed; what the engine does by itself (heartbeats, packets that nobody listens for) it leaves to
+// JavaScript only from when a replacement has been noticed. They are plain methods, so that assignment, `defineProperty`
+// and test runners' mocks all work: nothing tells of a replacement, it is looked for.
+
+const bridge = require('./bridge')
+const { Transport } = require('./transport')
+const { Polling } = require('./transports/polling')
+const { WebSocket } = require('./transports/websocket')
+
+const { onPacket: onTransportPacket } = Transport.prototype
+const { send: sendByPolling } = Polling.prototype
+const { send: sendByWebSocket } = WebSocket.prototype
+
+/** The longest time between two looks at a session that nothing happens to, in ms. */
+const MAX_PERIOD = 5000
+
+/** The methods of Socket, before anybody could replace them. */
+let ours
+
+/** To be called with Socket's prototype when that is complete. */
+function keepOriginals({ onPacket, sendPacket, flush }) {
+  ours = { onPacket, sendPacket, flush }
+}
+
+/** Whether the packets that come in are to be handed to an `onPacket` that is not ours. */
+function seesPackets(socket) {
+  return socket.onPacket !== ours.onPacket || socket.transport.onPacket !== onTransportPacket
+}
+
+/** Whether the packets that go out pass something that is not ours. */
+function seesSending(socket) {
+  const { send } = socket.transport
+  return (
+    (send !== sendByWebSocket && send !== sendByPolling) ||
+    socket.sendPacket !== ours.sendPacket ||
+    socket.flush !== ours.flush
+  )
+}
+
+/** Looks at what is replaced, and has the engine leave to JavaScript what that concerns. */
+function notice(socket) {
+  if (socket.readyState === 'closed') return
+  if (!socket._verbose && seesPackets(socket)) socket._listenToAll()
+  const relayed = socket._carriesPolls() || seesSending(socket)
+  if (relayed === socket._relayed) return
+  socket._relayed = relayed
+  bridge.getEngine().setRelayed(socket._handle, relayed)
+}
+
+/** From now on looks at the sessions of a server several times between two pings, while it has any. */
+function watch(server) {
+  if (server._watching) return
+  server._watching = true
+  const period = Math.max(5, Math.min(server.opts.pingInterval / 4 || 0, MAX_PERIOD))
+  setTimeout(look, period, server).unref()
+}
+
+function look(server) {
+  server._watching = false
+  let any = false
+  for (const socket of bridge.sessions) {
+    if (socket === undefined || socket.server !== server) continue
+    any = true
+    notice(socket)
+  }
+  if (any) watch(server)
+}
+
+module.exports = { keepOriginals, notice, seesPackets, watch }
