@@ -94,6 +94,24 @@ fn a_close_destroys_the_post_in_progress() {
 }
 
 #[test]
+fn a_close_without_a_poll_destroys_the_post_in_progress_and_ends_with_it() {
+    let mut bench = Bench::polling();
+    bench.begin_post();
+    assert_eq!(bench.close_transport(), [Action::AbortPost]);
+    let aborted = bench.step(|session, _, out| session.post_aborted(out));
+    assert_eq!(aborted, [Action::Closed(Reason::TransportError(Fault::DataAborted))]);
+}
+
+#[test]
+fn a_close_waits_as_long_as_it_is_told_to() {
+    let grace = CLOSE_GRACE + 10_000;
+    let mut bench = Bench::polling();
+    bench.step(|session, now, out| session.close_transport(now, Some(grace), out));
+    assert_eq!(bench.wait(grace - 1), []);
+    assert_eq!(bench.wait(1), [FORCED]);
+}
+
+#[test]
 fn the_client_may_leave_while_the_close_waits() {
     let mut bench = Bench::polling();
     bench.close_transport();

@@ -378,15 +378,8 @@ class Polling extends Transport {
     const owner = this[kOwner]
     if (owner === null) return this._closeUnbound(fn)
     debug(this.discarded ? 'transport discarded - closing right away' : 'closing')
-    owner._apply(bridge.getEngine().closeTransport(owner._handle, this.discarded))
-    // left alone, the engine waits as long as `closeTimeout` says by default
-    if (this.closeTimeout !== CLOSE_TIMEOUT && owner.readyState !== 'closed') this._closeWithin(owner)
-  }
-
-  _closeWithin(owner) {
-    const end = () => owner._apply(bridge.getEngine().closeTransport(owner._handle, true))
-    const timer = setTimeout(end, this.closeTimeout)
-    owner.once('close', () => clearTimeout(timer))
+    const grace = this.discarded ? undefined : Number(this.closeTimeout)
+    owner._apply(bridge.getEngine().closeTransport(owner._handle, grace))
   }
 
   // ---- without a session: a subclass of Server moves packets between transports itself -----------

@@ -1,6 +1,5 @@
 //! Accepts connections and routes their requests.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
@@ -17,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::body::{self, Body};
-use super::polling::{self, Reply};
+use super::polling::{self, Destroyed, Reply};
 use super::request::{self, Asked, Requests, Verdict};
 use super::{CompressionOptions, Registry};
 use crate::server::{Commands, EventQueue, Kind};
@@ -148,7 +147,7 @@ impl Listener {
         let mut drain = self.drain.subscribe();
         let service = service_fn(move |request| {
             let (listener, ends) = (self.clone(), ends.clone());
-            async move { Ok::<_, Infallible>(listener.answer(request, ends).await) }
+            async move { listener.answer(request, ends).await }
         });
         tokio::spawn(async move {
             let connection = http1::Builder::new()
@@ -169,12 +168,16 @@ impl Listener {
         });
     }
 
-    async fn answer(self: Arc<Self>, mut request: Request<Incoming>, ends: Arc<OpenConnection>) -> Reply {
+    async fn answer(
+        self: Arc<Self>,
+        mut request: Request<Incoming>,
+        ends: Arc<OpenConnection>,
+    ) -> Result<Reply, Destroyed> {
         let target = request.uri().path_and_query().map_or("", |target| target.as_str());
         if !target.starts_with(&self.options.path) {
             let mut response = Response::new(Full::from(Bytes::from_static(b"Not Implemented")));
             *response.status_mut() = StatusCode::NOT_IMPLEMENTED;
-            return response;
+            return Ok(response);
         }
         if is_upgrade(&request) {
             let upgrade = hyper::upgrade::on(&mut request);
@@ -184,10 +187,10 @@ impl Listener {
                 Some(Verdict::Accept(response, connection)) => {
                     connection.keep(ends);
                     tokio::spawn(request::switch(upgrade, connection));
-                    reply(response)
+                    Ok(reply(response))
                 }
-                Some(Verdict::Respond(response)) => reply(response),
-                Some(Verdict::Destroy) | None => closing(StatusCode::BAD_REQUEST),
+                Some(Verdict::Respond(response)) => Ok(reply(response)),
+                Some(Verdict::Destroy) | None => Err(Destroyed),
             };
         }
         let (parts, incoming) = request.into_parts();
@@ -197,7 +200,7 @@ impl Listener {
                 return match parts.method {
                     hyper::Method::GET => {
                         let compression = *self.compression.lock().unwrap_or_else(PoisonError::into_inner);
-                        polling::poll(session, parts, compression).await
+                        Ok(polling::poll(session, parts, compression).await)
                     }
                     _ => polling::post(session, parts, incoming, max_body).await,
                 };
@@ -208,13 +211,13 @@ impl Listener {
             hyper::Method::GET | hyper::Method::HEAD => Vec::new(),
             _ => match body::read(incoming, max_body).await {
                 Body::Complete(body) => body,
-                Body::TooLarge => return polling::bare(StatusCode::PAYLOAD_TOO_LARGE),
-                Body::Aborted => return polling::bare(StatusCode::BAD_REQUEST),
+                Body::TooLarge => return Ok(polling::bare(StatusCode::PAYLOAD_TOO_LARGE)),
+                Body::Aborted => return Ok(polling::bare(StatusCode::BAD_REQUEST)),
             },
         };
         match self.ask(Kind::Request, head, body).await {
-            Some(Verdict::Respond(response)) => reply(response),
-            _ => closing(StatusCode::BAD_REQUEST),
+            Some(Verdict::Respond(response)) => Ok(reply(response)),
+            _ => Err(Destroyed),
         }
     }
 
@@ -261,11 +264,5 @@ fn reply(response: super::OwnerResponse) -> Reply {
     for (name, value) in headers {
         reply.headers_mut().append(name, value);
     }
-    reply
-}
-
-fn closing(status: StatusCode) -> Reply {
-    let mut reply = polling::bare(status);
-    reply.headers_mut().insert(CONNECTION, hyper::header::HeaderValue::from_static("close"));
     reply
 }

@@ -1,5 +1,6 @@
 //! Polls and POSTs of living sessions, served without the owner.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use http_body_util::Full;
@@ -18,6 +19,18 @@ use crate::server::{PollAnswer, SessionCell};
 use crate::session::{PollId, Revision};
 
 pub type Reply = Response<Full<Bytes>>;
+
+/// The request gets no answer: its connection is cut off.
+#[derive(Debug)]
+pub struct Destroyed;
+
+impl std::fmt::Display for Destroyed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the request was destroyed")
+    }
+}
+
+impl std::error::Error for Destroyed {}
 
 /// The session that a request belongs to, if it is an ordinary poll or POST: anything that needs a
 /// decision, or an answer other than the usual, is left to the owner's checks.
@@ -100,7 +113,18 @@ impl Drop for PollGuard {
 }
 
 /// Serves a POST.
-pub async fn post(session: Arc<SessionCell>, parts: Parts, incoming: Incoming, limit: f64) -> Reply {
+///
+/// # Errors
+/// The session ended or moved meanwhile: the request is to be destroyed, as in the original.
+pub async fn post(
+    session: Arc<SessionCell>,
+    parts: Parts,
+    incoming: Incoming,
+    limit: f64,
+) -> Result<Reply, Destroyed> {
+    // listens before the POST counts as begun, so that nothing is missed in between
+    let mut aborted = pin!(session.post_aborted());
+    aborted.as_mut().enable();
     let binary = parts.headers.get(CONTENT_TYPE).is_some_and(|value| value == "application/octet-stream");
     let mut started = true;
     session.step_queued(|session, _| {
@@ -113,12 +137,15 @@ pub async fn post(session: Arc<SessionCell>, parts: Parts, incoming: Incoming, l
         }
     });
     if !started {
-        return bare(StatusCode::BAD_REQUEST);
+        return Ok(bare(StatusCode::BAD_REQUEST));
     }
     let mut guard = PostGuard { session: Some(session.clone()) };
-    let body = body::read(incoming, limit).await;
+    let body = tokio::select! {
+        body = body::read(incoming, limit) => body,
+        () = aborted => return Err(Destroyed),
+    };
     if matches!(body, Body::Aborted) {
-        return bare(StatusCode::BAD_REQUEST);
+        return Ok(bare(StatusCode::BAD_REQUEST));
     }
     guard.session = None;
     match body {
@@ -130,11 +157,11 @@ pub async fn post(session: Arc<SessionCell>, parts: Parts, incoming: Incoming, l
             // the next POST is not to come before the owner has got round to this one
             let _finish = FinishGuard(session.clone());
             session.settled().await;
-            ok(&parts.headers, "text/html", Bytes::from_static(b"ok"))
+            Ok(ok(&parts.headers, "text/html", Bytes::from_static(b"ok")))
         }
         Body::TooLarge | Body::Aborted => {
             session.step_queued(|session, _| session.inner.machine.post_finished());
-            bare(StatusCode::PAYLOAD_TOO_LARGE)
+            Ok(bare(StatusCode::PAYLOAD_TOO_LARGE))
         }
     }
 }

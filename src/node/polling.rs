@@ -4,7 +4,7 @@ use napi::bindgen_prelude::{Array, JsValue, Unknown};
 use napi::{Env, Error, Result, Status, sys};
 use napi_derive::napi;
 
-use super::engine::{Engine, null, raw, updates};
+use super::engine::{Engine, null, period, raw, updates};
 use super::values::{Raw, to_content, with_content, Content};
 use super::wake::check;
 use crate::protocol::PacketType;
@@ -175,9 +175,10 @@ impl Engine {
 
     /// Closes the session's transport, see `Session::close_transport`.
     #[napi]
-    pub fn close_transport(&self, env: Env, session: u32, discard: bool) -> Result<Raw> {
+    pub fn close_transport(&self, env: Env, session: u32, grace: Option<f64>) -> Result<Raw> {
+        let grace = grace.map(period);
         let done = self.session(session).map(|cell| {
-            cell.step(|session, _| session.inner.machine.close_transport(session.now, discard, &mut session.actions))
+            cell.step(|session, _| session.inner.machine.close_transport(session.now, grace, &mut session.actions))
         });
         updates(&env, done)
     }

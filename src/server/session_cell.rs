@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, oneshot};
 
 use super::commands::{Command, Commands, SessionKey};
@@ -50,6 +51,8 @@ pub struct SessionCell {
     queue: Arc<EventQueue>,
     commands: Commands,
     inner: Mutex<Inner>,
+    /// A POST that the engine's own listener reads is to be destroyed.
+    post_aborted: Notify,
     /// Where the engine's own listener finds the session.
     pub(super) listed: Option<Listed>,
 }
@@ -144,6 +147,7 @@ impl SessionCell {
             queue,
             commands,
             inner: Mutex::new(Inner { machine, transport, probe: None, responder: None, next_poll: 0 }),
+            post_aborted: Notify::new(),
             listed: listed.map(|(registry, sid)| Listed {
                 registry,
                 sid,
@@ -293,6 +297,11 @@ impl SessionCell {
         }
     }
 
+    /// Is notified when the POST in progress is to be destroyed.
+    pub fn post_aborted(&self) -> Notified<'_> {
+        self.post_aborted.notified()
+    }
+
     /// Waits while the owner has too much to take that came by POST.
     pub async fn settled(self: &Arc<Self>) {
         let Some(listed) = &self.listed else { return };
@@ -412,7 +421,10 @@ impl Locked<'_> {
                     Some(responder) => drop(responder.send(PollAnswer::Rejected)),
                     None => batch.push(Kind::RejectPoll, session, poll),
                 },
-                Action::AbortPost => batch.push(Kind::AbortPost, session, 0),
+                Action::AbortPost => {
+                    self.cell.post_aborted.notify_waiters();
+                    batch.push(Kind::AbortPost, session, 0);
+                }
                 Action::CloseChannel { channel } => match self.connection(channel) {
                     Some(connection) => connection.close(),
                     None => batch.push(Kind::CloseChannel, session, channel),

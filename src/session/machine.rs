@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::heartbeat::{Beat, Heartbeat};
-use super::timing::{CLOSE_GRACE, Timing};
+use super::timing::Timing;
 use super::upgrade::Upgrade;
 use super::{ChannelId, Fault, Millis, OutData, OutPacket, PollId, Reason, Revision};
 use crate::protocol::PacketType;
@@ -327,16 +327,21 @@ impl Session {
         }
     }
 
-    /// Closes the transport, and with it the session: at once if it can be told so, else (a polling
-    /// client between two polls) with its next poll, at the latest after 30 s. `discard` does not wait.
-    pub fn close_transport(&mut self, now: Millis, discard: bool, out: &mut Vec<Action>) {
+    /// Closes the transport, and with it the session: at once if it can be told so, else (a polling client
+    /// between two polls) with its next poll, at the latest after `grace`. `None` does not wait. A POST in
+    /// progress is destroyed; its end, when it comes first, is the session's.
+    pub fn close_transport(&mut self, now: Millis, grace: Option<Millis>, out: &mut Vec<Action>) {
         self.begin_close();
         if self.state == State::Closed {
             return;
         }
-        match &mut self.transport {
-            Transport::Polling(polling) if polling.poll.is_none() && !discard => {
-                polling.close_at.get_or_insert(now + CLOSE_GRACE);
+        match (&mut self.transport, grace) {
+            (Transport::Polling(polling), Some(grace)) if polling.poll.is_none() => {
+                polling.close_at.get_or_insert(now + grace);
+                if polling.posting {
+                    polling.posting = false;
+                    out.push(Action::AbortPost);
+                }
             }
             _ => self.close(Reason::ForcedClose, out),
         }

@@ -5,9 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// A point in time or a period, in milliseconds of a monotonic clock.
 pub type Millis = u64;
 
-/// How long a graceful close waits for the client's next poll, as in the original.
-pub const CLOSE_GRACE: Millis = 30_000;
-
 /// How often an upgrade in progress answers a pending poll with a `noop`, as in the original.
 pub const NOOP_INTERVAL: Millis = 100;
 

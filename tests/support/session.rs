@@ -168,11 +168,11 @@ impl Bench {
     }
 
     pub fn close_transport(&mut self) -> Vec<Action> {
-        self.step(|session, now, out| session.close_transport(now, false, out))
+        self.step(|session, now, out| session.close_transport(now, Some(CLOSE_GRACE), out))
     }
 
     pub fn discard(&mut self) -> Vec<Action> {
-        self.step(|session, now, out| session.close_transport(now, true, out))
+        self.step(|session, now, out| session.close_transport(now, None, out))
     }
 
     // ---- time --------------------------------------------------------------------------------

@@ -248,8 +248,8 @@ impl Life {
                 }
             }
             Event::AbortPost => {
-                // Node destroys the request, hyper reads it to its end
-                if self.owner.answers_polls() && !self.posts.is_empty() {
+                // whoever serves it destroys the request, unless it has just come to its end
+                if !self.posts.is_empty() {
                     let (conn, _) = self.posts.remove(0);
                     self.responses.push((conn, Answer::Destroyed));
                     let actions = self.subject.post_aborted();

@@ -341,13 +341,14 @@ impl Subject {
         let mut out = Vec::new();
         let waits = self.state != State::Closed && self.channel.is_none() && self.poll.is_none() && !discard;
         let was_closed = self.state == State::Closed;
-        self.machine.close_transport(now, discard, &mut out);
+        self.machine.close_transport(now, (!discard).then_some(CLOSE_GRACE), &mut out);
         if self.state == State::Open {
             self.state = State::Closing;
         }
         if waits {
             self.close_at.get_or_insert(now + CLOSE_GRACE);
-            assert_eq!(out, [], "a client between two polls is waited for");
+            let expected = if self.posting { vec![Action::AbortPost] } else { Vec::new() };
+            assert_eq!(out, expected, "a client between two polls is waited for");
         }
         let kept = self.handed.len();
         self.take_all(&out, None);
