@@ -233,6 +233,16 @@ test("closeTimeout is how long a graceful close waits for a poll", async () => {
   assert.deepEqual(await closed, ["forced close", undefined]);
 });
 
+test("shouldClose ends a graceful close that waits for a poll", async () => {
+  const { socket } = await openPolling(await listen());
+  assert.ok(!socket.transport.shouldClose);
+  const closed = once(socket, "close");
+  socket.close();
+  assert.equal(socket.readyState, "closing");
+  socket.transport.shouldClose();
+  assert.deepEqual(await closed, ["forced close", undefined]);
+});
+
 test("a poll within closeTimeout ends a graceful close", async () => {
   const { peer, socket } = await openPolling(await listen());
   socket.transport.closeTimeout = 2000;

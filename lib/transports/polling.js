@@ -335,6 +335,7 @@ class Polling extends Transport {
   }
 
   onClose() {
+    this.shouldClose = null
     // the client must not wait for the answer to its poll
     if (this.writable) this.send([{ type: 'noop' }])
     super.onClose()
@@ -378,8 +379,10 @@ class Polling extends Transport {
     const owner = this[kOwner]
     if (owner === null) return this._closeUnbound(fn)
     debug(this.discarded ? 'transport discarded - closing right away' : 'closing')
-    const grace = this.discarded ? undefined : Number(this.closeTimeout)
-    owner._apply(bridge.getEngine().closeTransport(owner._handle, grace))
+    const close = (grace) => owner._apply(bridge.getEngine().closeTransport(owner._handle, grace))
+    close(this.discarded ? undefined : Number(this.closeTimeout))
+    // the next poll is waited for; or somebody ends it now
+    if (owner.readyState !== 'closed') this.shouldClose = () => close(undefined)
   }
 
   // ---- without a session: a subclass of Server moves packets between transports itself -----------
@@ -388,13 +391,13 @@ class Polling extends Transport {
     this._setPoll(req, res)
     this.writable = true
     this.emit('ready')
-    if (this.writable && this._closing) this.send([{ type: 'noop' }])
+    if (this.writable && this.shouldClose) this.send([{ type: 'noop' }])
   }
 
   _sendUnbound(packets) {
-    if (this._closing) {
+    if (this.shouldClose) {
       packets = packets.concat({ type: 'close' })
-      this._closing()
+      this.shouldClose()
     }
     const compress = packets.some((packet) => packet.options && packet.options.compress)
     const answer = (payload) => this._answer(this._wrap(payload), compress)
@@ -446,7 +449,7 @@ class Polling extends Transport {
     if (this.dataReq) this.dataReq.destroy()
     const finish = once(() => {
       clearTimeout(timer)
-      this._closing = null
+      this.shouldClose = null
       fn()
       this.onClose()
     })
@@ -457,7 +460,7 @@ class Polling extends Transport {
     } else if (this.discarded) {
       finish()
     } else {
-      this._closing = finish
+      this.shouldClose = finish
       timer = setTimeout(finish, this.closeTimeout)
     }
   }
