@@ -167,8 +167,9 @@ interface ServerOptions {
    */
   allowEIO3?: boolean;
   /**
-   * How much may wait to be sent to one client, in bytes: an extra of this package. For {@link uServer} it is the
-   * limit of uWebSockets.js, to be given to `attach`.
+   * How much may wait to be sent to one client, in bytes: an extra of this package, see `backpressurePolicy`.
+   * Not for {@link uServer}, whose `attach` has an option of the same name that belongs to uWebSockets.js, see
+   * {@link uOptions}; given to the constructor there it has no effect.
    * @default no limit
    */
   maxBackpressure?: number;
@@ -292,7 +293,8 @@ interface uOptions {
    */
   idleTimeout?: number;
   /**
-   * How much may wait to be sent to one client, in bytes.
+   * How much uWebSockets.js buffers for one client, in bytes; beyond it the transport waits until the client has caught
+   * up. Not the option of the same name of {@link ServerOptions}, which closes sessions.
    * @default 1048576
    */
   maxBackpressure?: number;

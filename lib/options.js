@@ -62,9 +62,16 @@ function warnOfOldWays(opts) {
     if (opts[name] !== undefined) warn(`the option ${name}`, OLD_OPTIONS[name])
   }
   if (typeof opts.cookie === 'string') warn('the option cookie as a string', 'cookie: { name }')
-  if (typeof opts.wsEngine === 'string') {
-    throw new TypeError(`wsEngine is not a constructor: write require('${opts.wsEngine}').Server, or leave it out`)
-  }
+}
+
+/**
+ * The name of a package, as former majors took it, would do nothing but fail as what it is not.
+ *
+ * @throws {TypeError} that says what to write instead
+ */
+function checkWsEngine(wsEngine) {
+  if (typeof wsEngine !== 'string') return
+  throw new TypeError(`wsEngine is not a constructor: write require('${wsEngine}').Server, or leave it out`)
 }
 
 function warn(what, instead) {
@@ -73,4 +80,4 @@ function warn(what, instead) {
   process.emitWarning(`${what} has no effect; write ${instead}`, { type: 'EngineIoWarning', code: 'ENGINE_IO_OLD_WAY' })
 }
 
-module.exports = { validate, warnOfOldWays, compressionOf }
+module.exports = { validate, warnOfOldWays, checkWsEngine, compressionOf }

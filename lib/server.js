@@ -11,7 +11,7 @@ const { parseQuery } = require('./query')
 const { notice } = require('./replaced')
 const { abortRequest, abortUpgrade } = require('./refusal')
 const { Socket } = require('./socket')
-const { validate, warnOfOldWays } = require('./options')
+const { validate, warnOfOldWays, checkWsEngine } = require('./options')
 const transports = require('./transports')
 const { WebTransport } = require('./transports/webtransport')
 const { NativeWebSocket } = require('./websocket')
@@ -378,6 +378,7 @@ class Server extends BaseServer {
   /** Makes ready to answer WebSocket upgrades. Called when the HTTP server starts to listen, too. */
   init() {
     if (this.opts.transports.indexOf('websocket') === -1) return
+    checkWsEngine(this.opts.wsEngine)
     if (this.ws) this.ws.close()
     this.ws = new this.opts.wsEngine({
       noServer: true,
@@ -414,8 +415,13 @@ class Server extends BaseServer {
     return new transports[name](req)
   }
 
-  /** Serves an HTTP request. */
+  /** Serves an HTTP request. Returns the server, for chaining. */
   handleRequest(req, res) {
+    this._handleRequest(req, res)
+    return this
+  }
+
+  _handleRequest(req, res) {
     debug('handling "%s" http request "%s"', req.method, req.url)
     req.res = res
     const callback = (code, context) => {
@@ -443,8 +449,13 @@ class Server extends BaseServer {
     })
   }
 
-  /** Serves an upgrade request; `head` is what came after it. */
+  /** Serves an upgrade request; `head` is what came after it. Returns the server, for chaining. */
   handleUpgrade(req, socket, head) {
+    this._handleUpgrade(req, socket, head)
+    return this
+  }
+
+  _handleUpgrade(req, socket, head) {
     socket.on('error', onEarlyError)
     const refuse = (code, context) => abortUpgrade(socket, code, BaseServer.errorMessages, context)
     if (!this._prepared(req)) return refuse(BaseServer.errors.BAD_REQUEST)

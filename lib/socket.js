@@ -632,14 +632,17 @@ class Socket extends EventEmitter {
 
   /**
    * Closes the session: at once with `discard`, else when the waiting packets have been handed over.
+   * Returns the socket, for chaining.
    */
   close(discard) {
-    if (discard && (this.readyState === 'open' || this.readyState === 'closing')) {
-      return this.closeTransport(discard)
-    }
-    if (this.readyState !== 'open') return
+    if (discard && (this.readyState === 'open' || this.readyState === 'closing')) this.closeTransport(discard)
+    else if (this.readyState === 'open') this._closeInOrder()
+    return this
+  }
+
+  _closeInOrder() {
     this.readyState = 'closing'
-    if (this.writeBuffer.length === 0) return this.closeTransport(discard)
+    if (this.writeBuffer.length === 0) return this.closeTransport()
     bridge.getEngine().beginClose(this._handle)
     debug('there are %d remaining packets in the buffer, waiting for the "drain" event', this.writeBuffer.length)
     this.once('drain', () => {

@@ -115,11 +115,11 @@ test("close() on an upgraded session sends a close frame", async () => {
   assert.equal((await peer.closeFrame()).payload.length, 0);
 });
 
-test("close() returns undefined in every state", async () => {
+improvement("A-4: the README says that close() can be chained, and it returns undefined", "close() returns the socket in every state", async () => {
   const { socket } = await openWebSocket(await listen());
-  assert.equal(socket.close(), undefined);
-  assert.equal(socket.close(), undefined);
-  assert.equal(socket.close(true), undefined);
+  assert.equal(socket.close(), socket);
+  assert.equal(socket.close(), socket);
+  assert.equal(socket.close(true), socket);
 });
 
 test("close is emitted once, with two arguments, however often the session is closed", async () => {

@@ -187,4 +187,33 @@ improvement("old ways", "each old way gets one warning that says what to write i
 
 test("a wsEngine given as a string is a TypeError", () => {
   assert.throws(() => new engine.Server({ wsEngine: "ws" }), { name: "TypeError", message: /wsEngine is not a constructor/ });
+  assert.throws(() => engine.attach(http.createServer(), { wsEngine: "uws" }), { name: "TypeError", message: /wsEngine is not a constructor/ });
+});
+
+improvement("old ways", "the error for a wsEngine given as a string says what to write instead", () => {
+  assert.throws(() => new engine.Server({ wsEngine: "eiows" }), /write require\('eiows'\)\.Server, or leave it out/);
+});
+
+test("a wsEngine given as a string does no harm where there are no websockets", () => {
+  new engine.Server({ wsEngine: "ws", transports: ["polling"] }).close();
+});
+
+improvement("A-2: the README says that both can be chained, and they return undefined", "handleRequest and handleUpgrade return the server", async () => {
+  const context = await listen();
+  const returned = [];
+  const note = (name) => {
+    const original = context.engine[name];
+    context.engine[name] = function (...args) {
+      returned.push(original.apply(this, args) === this);
+    };
+  };
+  note("handleRequest");
+  note("handleUpgrade");
+  await openPolling(context);
+  await openWebSocket(context);
+  assert.deepEqual(returned, [true, true]);
+});
+
+test("calling the module is a TypeError", () => {
+  assert.throws(() => engine(http.createServer(), {}), { name: "TypeError", message: /is not a function/ });
 });

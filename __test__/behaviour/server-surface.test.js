@@ -157,7 +157,7 @@ test("upgrades() names the transports a session can move to", () => {
   assert.throws(() => make().upgrades("unknown"), TypeError);
 });
 
-test("use(), attach() and handleRequest() return undefined, close() returns the server", () => {
+test("use() and attach() return undefined, close() returns the server", () => {
   const server = make();
   assert.equal(
     server.use((req, res, next) => next()),
