@@ -10,6 +10,9 @@ const { NativeWebSocket } = require('./websocket')
 
 const EMPTY = Buffer.alloc(0)
 
+/** The streams of connections that have switched to WebSocket. */
+const switched = new WeakSet()
+
 /**
  * Answers WebSocket upgrade requests and hands their connections to the engine. Stands where a
  * `wsEngine` stands in the original, with the same interface.
@@ -48,6 +51,7 @@ class NativeWebSocketServer extends EventEmitter {
       return refuse(socket, checked.status, checked.message, extra)
     }
     if (this.closed) return refuse(socket, 503, STATUS_CODES[503])
+    if (switched.has(socket)) throw new Error('this connection has been upgraded already: do two engines serve one path?')
     if (!socket.readable || !socket.writable) return socket.destroy()
 
     // the bare value where nothing else was negotiated
@@ -104,6 +108,7 @@ function deflateOptions(options) {
 }
 
 function connect(socket, head, lines, terms) {
+  switched.add(socket)
   if (typeof socket._accept === 'function') return socket._accept(lines, terms)
   if (socket.timeout !== undefined && typeof socket.setTimeout === 'function') socket.setTimeout(0)
   const response = Buffer.from(lines.concat('\r\n').join('\r\n'), 'latin1')

@@ -237,6 +237,27 @@ test("handleRequest() and handleUpgrade() serve a server the engine is not attac
   assert.equal((await openWebSocket(context)).peer.status, 101);
 });
 
+test("an upgrade that reaches two engines is served by the first, and a clear error of the second", async () => {
+  const [first, second] = [new engine.Server(), new engine.Server()];
+  const server = http.createServer();
+  let error;
+  server.on("upgrade", (req, socket, head) => {
+    first.handleUpgrade(req, socket, head);
+    try {
+      second.handleUpgrade(req, socket, head);
+    } catch (thrown) {
+      error = thrown;
+    }
+  });
+  const context = { engine: first, server, port: await bind(server), path: "/engine.io/" };
+  defer(() => first.close());
+  const { peer, socket } = await openWebSocket(context);
+  assert.match(error.message, /more than once|already/);
+  socket.send("x");
+  assert.equal(await peer.packet(), "4x");
+  assert.equal(second.clientsCount, 0);
+});
+
 test("a closed http server can listen again, for both transports", async () => {
   const context = await attached();
   await new Promise((resolve) => context.server.close(resolve));

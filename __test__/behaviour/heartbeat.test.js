@@ -218,6 +218,14 @@ test("server.opts.pingInterval can be changed for the sessions to come", async (
   assert.equal(await peer.packet(), "2");
 });
 
+test("periods of 2^31 ms and more, of none and of no number are those of Node's timers: 1 ms", async () => {
+  for (const pingInterval of [2 ** 31, Infinity, 0, -5, NaN]) {
+    const { peer, socket } = await openWebSocket(await listen({ pingInterval, pingTimeout: 2000 }));
+    assert.equal(await peer.packet(), "2");
+    assert.equal(socket.readyState, "open");
+  }
+});
+
 test("sessions time out independently of each other", async () => {
   const context = await listen({ pingInterval: 60, pingTimeout: 100 });
   const { peer, socket } = await openWebSocket(context);
