@@ -2,7 +2,6 @@
 
 const { EventEmitter } = require('events')
 const cookie = require('cookie')
-const { createPacketDecoderStream } = require('engine.io-parser')
 const debug = require('debug')('engine')
 const bridge = require('./bridge')
 const { applyMiddlewares, UpgradeResponse } = require('./middleware')
@@ -13,7 +12,7 @@ const { abortRequest, abortUpgrade } = require('./refusal')
 const { Socket } = require('./socket')
 const { validate, warnOfOldWays, checkWsEngine } = require('./options')
 const transports = require('./transports')
-const { WebTransport } = require('./transports/webtransport')
+const { acceptWebTransport } = require('./webtransport-session')
 const { NativeWebSocket } = require('./websocket')
 const { NativeWebSocketServer, headerLines } = require('./websocket-server')
 
@@ -316,41 +315,7 @@ class BaseServer extends EventEmitter {
 
   /** Serves a WebTransport session that the application has accepted. */
   async onWebTransportSession(session) {
-    if (this.middlewares.length > 0) {
-      debug('closing session: middlewares need a request, which WebTransport does not have')
-      return session.close()
-    }
-    const timeout = setTimeout(() => {
-      debug('the client failed to establish a bidirectional stream in the given period')
-      session.close()
-    }, this.opts.upgradeTimeout)
-    const streams = session.incomingBidirectionalStreams.getReader()
-    const { value: stream, done: closed } = await streams.read()
-    if (closed) return clearTimeout(timeout)
-    const decoder = createPacketDecoderStream(this.opts.maxHttpBufferSize, 'nodebuffer')
-    const reader = stream.readable.pipeThrough(decoder).getReader()
-    const { value: packet, done: ended } = await reader.read()
-    clearTimeout(timeout)
-    if (ended) return reader.releaseLock()
-    const refuse = async () => {
-      debug('invalid WebTransport handshake')
-      await reader.cancel().catch((error) => debug('error while canceling the stream: %s', error.message))
-      reader.releaseLock()
-      session.close()
-    }
-    if (packet.type !== 'open') return refuse()
-    if (packet.data === undefined) {
-      if (this._limits !== undefined && this.clientsCount >= this._limits.options.maxConnections) return refuse()
-      const id = bridge.getEngine().generateId()
-      const transport = new WebTransport(session, stream, reader)
-      this._register(new Socket(id, this, transport, null, 4))
-      return
-    }
-    const sid = sessionIdOf(packet.data)
-    if (!sid || !hasOwn(this.clients, sid)) return refuse()
-    const client = this.clients[sid]
-    if (client.upgrading || client.upgraded) return refuse()
-    client._maybeUpgrade(new WebTransport(session, stream, reader))
+    await acceptWebTransport(this, session)
   }
 }
 
@@ -588,15 +553,6 @@ function onEarlyError() {
 
 function revisionOf(req) {
   return req._query.EIO === '4' ? 4 : 3
-}
-
-function sessionIdOf(data) {
-  try {
-    const { sid } = JSON.parse(data)
-    return typeof sid === 'string' ? sid : undefined
-  } catch (error) {
-    return undefined
-  }
 }
 
 module.exports = { BaseServer, Server }

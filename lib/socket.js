@@ -1,10 +1,9 @@
 'use strict'
 
-const { EventEmitter } = require('events')
-const { bufferedAmount, overflows } = require('./backpressure')
 const bridge = require('./bridge')
-const { MESSAGE, TYPES, receivedType } = require('./packets')
+const { TYPES, receivedType } = require('./packets')
 const { keepOriginals, notice, seesPackets, watch } = require('./replaced')
+const { SendingSocket, HEARS_DATA, HEARS_MESSAGE } = require('./socket-sending')
 const { Transport, transportError, kOwner } = require('./transport')
 const { Polling } = require('./transports/polling')
 const { WebSocket } = require('./transports/websocket')
@@ -19,26 +18,6 @@ const UNKNOWN_TYPE = 101
 /** The close reasons by their numbers in a CLOSED event; 1 is a transport error without a type. */
 const REASONS = ['transport error', 'transport error', 'transport close', 'parse error', 'ping timeout', 'forced close']
 
-const HEARS_PACKET_CREATE = 1
-const HEARS_FLUSH = 2
-const HEARS_DRAIN = 4
-const HEARS_DATA = 8
-const HEARS_MESSAGE = 16
-const HEARS_SENDING = HEARS_PACKET_CREATE | HEARS_FLUSH | HEARS_DRAIN
-const HEARS = {
-  __proto__: null,
-  packetCreate: HEARS_PACKET_CREATE,
-  flush: HEARS_FLUSH,
-  drain: HEARS_DRAIN,
-  data: HEARS_DATA,
-  message: HEARS_MESSAGE,
-}
-
-const { emit } = EventEmitter.prototype
-
-/** Who listens to one of these sees every packet. */
-const VERBOSE_EVENTS = new Set(['packet', 'packetCreate', 'heartbeat'])
-
 /**
  * A client's session. The engine keeps its state, heartbeat and transports; this is its public side:
  * what applications read synchronously, their listeners, and the packets that wait until the transport
@@ -48,18 +27,13 @@ const VERBOSE_EVENTS = new Set(['packet', 'packetCreate', 'heartbeat'])
  * `packet` (packet), `data` and `message` (string | Buffer), `heartbeat`, `upgrading` (transport),
  * `upgrade` (transport), `close` (reason, description), the last exactly once.
  */
-class Socket extends EventEmitter {
+class Socket extends SendingSocket {
   constructor(id, server, transport, req, protocol) {
     super()
-    this._readyState = 'opening'
-    this._listened = 0
     this.upgrading = false
     this.upgraded = false
-    /** Packets that wait for the transport: `{ type, options, data }`. */
-    this.writeBuffer = []
-    this.packetsFn = []
-    this.sentCallbackFn = []
     this.cleanupFn = []
+    // in name only: the engine has the timers
     this.pingTimeoutTimer = null
     this.pingIntervalTimer = null
     this.hasRefreshedPingTimeout = false
@@ -70,11 +44,8 @@ class Socket extends EventEmitter {
     if (req) this.remoteAddress = addressOf(req)
     this._probe = null
     this._registered = false
-    this._verbose = false
     /** Heartbeats are sent from here. */
     this._relayed = false
-    /** Whether `DEBUG` asks for every packet. */
-    this._traced = debug.enabled
     /** The engine has ended the session. */
     this._over = false
     this._channel = -1
@@ -355,36 +326,6 @@ class Socket extends EventEmitter {
     if (code === 0 && isNative(transport)) transport._show('error', description)
   }
 
-  // ---- listeners -----------------------------------------------------------------------------
-
-  on(event, listener) {
-    super.on(event, listener)
-    this._listened |= HEARS[event]
-    if (!this._verbose && VERBOSE_EVENTS.has(event)) this._listenToAll()
-    return this
-  }
-
-  addListener(event, listener) {
-    return this.on(event, listener)
-  }
-
-  prependListener(event, listener) {
-    super.prependListener(event, listener)
-    this._listened |= HEARS[event]
-    if (!this._verbose && VERBOSE_EVENTS.has(event)) this._listenToAll()
-    return this
-  }
-
-  /** Whether somebody may listen to an event of every message: spares the emitting where nobody does. */
-  _hears(bit) {
-    return (this._listened & bit) !== 0 || this.emit !== emit
-  }
-
-  _listenToAll() {
-    this._verbose = true
-    if (this.readyState !== 'closed') bridge.getEngine().setVerbose(this._handle, true)
-  }
-
   // ---- transports ----------------------------------------------------------------------------
 
   setTransport(transport) {
@@ -521,114 +462,12 @@ class Socket extends EventEmitter {
     return this.server.upgrades(this.transport.name).filter((name) => transports.indexOf(name) !== -1)
   }
 
-  // ---- sending -------------------------------------------------------------------------------
-
-  /**
-   * Sends a message.
-   *
-   * @param {string|Buffer|ArrayBuffer|ArrayBufferView} data anything else is converted to a string
-   * @param {{compress?: boolean}} [options]
-   * @param {(transport: Transport) => void} [callback] called when the message has been written
-   */
-  send(data, options, callback) {
-    this.sendPacket('message', data, options, callback)
-    return this
-  }
-
-  write(data, options, callback) {
-    this.sendPacket('message', data, options, callback)
-    return this
-  }
-
-  sendPacket(type, data, options = {}, callback) {
-    if (typeof options === 'function') {
-      callback = options
-      options = {}
-    }
-    if (this._readyState === 'closing' || this._readyState === 'closed') return
-    if (this._traced) debug('sending packet "%s" (%s)', type, data)
-    options.compress = options.compress !== false
-    if (this._isPlain(type, callback)) return this.transport._sendOne(MESSAGE, data, options)
-    const packet = { type, options }
-    if (data) packet.data = data
-    if (this._hears(HEARS_PACKET_CREATE)) this.emit('packetCreate', packet)
-    if (this.server.opts.maxBackpressure > 0 && overflows(this, packet)) return
-    this.writeBuffer.push(packet)
-    if (typeof callback === 'function') this.packetsFn.push(callback)
-    this.flush()
-  }
-
-  /** Whether a packet can go straight to the engine: nothing waits, and nobody wants to see it go. */
-  _isPlain(type, callback) {
-    const { transport } = this
-    return (
-      type === 'message' &&
-      callback === undefined &&
-      transport.writable &&
-      transport instanceof WebSocket &&
-      transport._isNative() &&
-      transport.send === sendByWebSocket &&
-      this.flush === flush &&
-      this.writeBuffer.length === 0 &&
-      this.sentCallbackFn.length === 0 &&
-      !this._hears(HEARS_SENDING) &&
-      !this.server._hearsFlushes()
-    )
-  }
-
-  /** Bytes that were sent and are not with the operating system yet. */
-  get bufferedAmount() {
-    return bufferedAmount(this)
-  }
+  // ---- closing -------------------------------------------------------------------------------
 
   /** Ends the session for a fault that only this side can see. */
   _fail(message) {
     if (this.readyState !== 'closed') this._apply(bridge.getEngine().fail(this._handle, 'transport error', message))
   }
-
-  /** Hands the waiting packets to the transport, if it can take them. */
-  flush() {
-    if (this._readyState === 'closed' || !this.transport.writable || this.writeBuffer.length === 0) return
-    const { server } = this
-    const serverHears = server._hearsFlushes()
-    if (this._hears(HEARS_FLUSH)) this.emit('flush', this.writeBuffer)
-    if (serverHears) server.emit('flush', this, this.writeBuffer)
-    const packets = this.writeBuffer
-    if (this._traced) debug('flushing %d packets to transport', packets.length)
-    this.writeBuffer = []
-    if (packets.length > 0 || this.packetsFn.length > 0) {
-      this.sentCallbackFn.push(this.packetsFn.length > 0 ? this.packetsFn.splice(0) : null)
-    }
-    // a listener may have emptied the buffer, or closed the transport
-    if (packets.length > 0) this.transport.send(packets)
-    else this.onDrain()
-    if (this._hears(HEARS_DRAIN)) this.emit('drain')
-    if (serverHears) server.emit('drain', this)
-  }
-
-  /** Whether callbacks wait for the current batch to be written. */
-  _awaitsDrain() {
-    const { sentCallbackFn } = this
-    return sentCallbackFn.length > 0 && sentCallbackFn[sentCallbackFn.length - 1] !== null
-  }
-
-  /** A batch has been written. */
-  onDrain() {
-    const callbacks = this.sentCallbackFn.shift()
-    if (!callbacks) return
-    let next = 0
-    try {
-      while (next < callbacks.length) callbacks[next++](this.transport)
-    } finally {
-      if (next < callbacks.length) {
-        // one threw: the others are owed their call all the same
-        this.sentCallbackFn.unshift(callbacks.slice(next))
-        setImmediate(() => this.onDrain())
-      }
-    }
-  }
-
-  // ---- closing -------------------------------------------------------------------------------
 
   /**
    * Closes the session: at once with `discard`, else when the waiting packets have been handed over.
@@ -682,8 +521,6 @@ class Socket extends EventEmitter {
   }
 }
 
-const { flush } = Socket.prototype
-const { send: sendByWebSocket } = WebSocket.prototype
 const { close } = Transport.prototype
 const DO_CLOSE = new Set([Polling.prototype.doClose, WebSocket.prototype.doClose])
 
