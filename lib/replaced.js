@@ -5,6 +5,7 @@
 // JavaScript only from when a replacement has been noticed. They are plain methods, so that assignment, `defineProperty`
 // and test runners' mocks all work: nothing tells of a replacement, it is looked for.
 
+const { setTimeout } = require('timers')
 const bridge = require('./bridge')
 const { Transport } = require('./transport')
 const { Polling } = require('./transports/polling')

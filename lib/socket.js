@@ -46,6 +46,8 @@ class Socket extends SendingSocket {
     this._registered = false
     /** Heartbeats are sent from here. */
     this._relayed = false
+    /** Polls come by the engine's own listener. */
+    this._listed = false
     /** The engine has ended the session. */
     this._over = false
     this._channel = -1
@@ -76,7 +78,10 @@ class Socket extends SendingSocket {
       connection = transport.socket._handle
     } else if (transport instanceof Polling) {
       jsonp = transport.jsonpIndex
-      if (this.request && this.request._listener !== undefined) listener = this.request._listener
+      if (this.request && this.request._listener !== undefined) {
+        listener = this.request._listener
+        this._listed = true
+      }
     } else {
       connection = this._channel = engine.openChannel()
     }
@@ -272,7 +277,7 @@ class Socket extends SendingSocket {
 
   /** Whether the requests of the session's polls come by this thread. */
   _carriesPolls() {
-    return this.transport instanceof Polling && !(this.request && this.request._listener !== undefined)
+    return this.transport instanceof Polling && !this._listed
   }
 
   /** The engine's number of what the session speaks by; null: polling. */

@@ -38,6 +38,9 @@ const MEANS = {
   },
 };
 
+/** Time enough between two pings to notice what was replaced, on a busy machine, too. */
+const UNHURRIED = { pingInterval: 300, pingTimeout: 2000 };
+
 /** The next packet that is not answered before the client asks for it. */
 async function next(peer) {
   return peer.packet ? peer.packet() : (await peer.poll()).body;
@@ -51,7 +54,7 @@ async function deliver(peer, packet) {
 for (const [name, open] of Object.entries(OPENERS)) {
   for (const [means, replace] of Object.entries(MEANS)) {
     test(`pings pass a sendPacket that was replaced by ${means}: ${name}`, async () => {
-      const { peer, socket } = await open(await listen({ pingInterval: 80, pingTimeout: 2000 }));
+      const { peer, socket } = await open(await listen(UNHURRIED));
       const calls = [];
       replace(socket, "sendPacket", calls);
       assert.equal(await next(peer), "2");
@@ -59,7 +62,7 @@ for (const [name, open] of Object.entries(OPENERS)) {
     });
 
     test(`pings pass a transport's send that was replaced by ${means}: ${name}`, async () => {
-      const { peer, socket } = await open(await listen({ pingInterval: 80, pingTimeout: 2000 }));
+      const { peer, socket } = await open(await listen(UNHURRIED));
       const calls = [];
       replace(socket.transport, "send", calls);
       for (let n = 1; n <= 2; n++) {
@@ -72,7 +75,7 @@ for (const [name, open] of Object.entries(OPENERS)) {
     });
 
     improvement(BOUND, `an onPacket that was replaced by ${means} sees messages and pongs: ${name}`, async () => {
-      const { peer, socket } = await open(await listen({ pingInterval: 80, pingTimeout: 2000 }));
+      const { peer, socket } = await open(await listen(UNHURRIED));
       const calls = [];
       replace(socket, "onPacket", calls);
       const message = once(socket, "message");
@@ -110,7 +113,7 @@ for (const [name, open] of Object.entries(OPENERS)) {
   });
 
   test(`pings wait where a patched flush holds everything back: ${name}`, async () => {
-    const { peer, socket } = await open(await listen({ pingInterval: 80, pingTimeout: 2000 }));
+    const { peer, socket } = await open(await listen(UNHURRIED));
     const { flush } = socket;
     let corked = true;
     socket.flush = function () {

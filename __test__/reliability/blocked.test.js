@@ -84,6 +84,25 @@ for (const [name, transports, opts] of ways) {
   });
 }
 
+test("websockets whose heartbeats pass a replaced method are pinged late, and not given up", options, async () => {
+  const server = await serve("blocked", [JSON.stringify({ ...SLOW, replaced: true })]);
+  const context = { port: server.port, path: "/engine.io/" };
+  const peers = await Promise.all(
+    Array.from({ length: 20 }, () => RawWebSocket.open(server.port, path(context, { transport: "websocket" }))),
+  );
+  await Promise.all(peers.map((peer) => peer.packet()));
+  for (let round = 0; round < 2; round++) {
+    await blocked(server, LONG_BLOCK);
+    await Promise.all(
+      peers.map(async (peer) => {
+        assert.equal(await peer.packet(), "2");
+        peer.sendText("3");
+      }),
+    );
+  }
+  assert.deepEqual(await state(server), { clients: 20, closes: [] });
+});
+
 /** A polling client that answers pings and polls on, each request on a connection of its own. */
 async function pollingClient(port, agent) {
   const context = { port, path: "/engine.io/" };
