@@ -3,7 +3,6 @@
 // What waits for a client that reads slowly or not at all, and what becomes of more: the options
 // `maxBackpressure` (bytes, off by default) and `backpressurePolicy`.
 
-const bridge = require('./bridge')
 const debug = require('debug')('engine:socket')
 
 /** What happens to a packet that would exceed `maxBackpressure`. */
@@ -77,7 +76,7 @@ function overflows(socket, packet) {
 /** The client is not heard until it has read what waits for it. */
 function stopReading(socket) {
   const { socket: websocket } = socket.transport
-  if (websocket && websocket._handle >= 0) bridge.getEngine().throttle(websocket._handle)
+  if (websocket && typeof websocket._throttle === 'function') websocket._throttle()
 }
 
 /** Reads a POST: at once, or when its client has read what waits for it (policy `wait`). */

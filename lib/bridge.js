@@ -51,6 +51,9 @@ let dispatching = false
 /** Whether the rest waits for the event loop's next turn. */
 let deferred = false
 
+/** Whether something was queued during a dispatch without a wake-up. */
+let again = false
+
 /** Whether a drain comes without a wake-up. */
 let draining = false
 let turnStart = 0
@@ -125,17 +128,22 @@ function onWake() {
       dispatch()
     } while (more && performance.now() - turnStart < MAX_TURN)
   } finally {
-    dispatching = false
-    // there may be more, or a listener threw: then the rest follows after what the exception sets off
-    if (more || cursor < count) {
-      deferred = true
-      setImmediate(resume)
-    }
-    flushScheduled = true
-    settle()
-    dispatched = 0
+    endTurn(more)
     lastEnd = performance.now()
   }
+}
+
+/** `more`: there may be more events. */
+function endTurn(more) {
+  dispatching = false
+  // or a listener threw: then the rest follows after what the exception sets off
+  if (more || cursor < count) {
+    deferred = true
+    setImmediate(resume)
+  }
+  flushScheduled = true
+  settle()
+  dispatched = 0
 }
 
 function resume() {
@@ -144,9 +152,23 @@ function resume() {
   onWake()
 }
 
-/** Takes what is queued now, if no dispatch is under way. */
+/** Takes what a call has just queued. What other threads queue meanwhile wakes us. */
 function drainNow() {
-  onWake()
+  again = true
+  if (dispatching || deferred) return
+  dispatched = 0
+  dispatching = true
+  try {
+    do {
+      again = false
+      count = fast.drain(meta, contents)
+      cursor = 0
+      dispatched += count
+      dispatch()
+    } while (count === BATCH || again)
+  } finally {
+    endTurn(cursor < count)
+  }
 }
 
 function dispatch() {
@@ -191,6 +213,7 @@ function releaseSession(number) {
   sessions[number] = undefined
   engine.releaseSession(number)
   release()
+  again = true
   if (dispatching || deferred || draining) return
   draining = true
   setImmediate(drainLater)

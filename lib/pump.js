@@ -5,9 +5,16 @@ const bridge = require('./bridge')
 /** A peer that does not end the connection after the closing handshake is cut off after so many ms. */
 const CLOSE_TIMEOUT = 30 * 1000
 
-/** What `Engine.pipeTake` answers when there are no bytes. */
-const END = 1
-const DESTROY = 2
+/** What `pipeTake` answers besides a number of bytes: see src/node/pipe.rs. */
+const END = 0xffffffff
+const DESTROY = 0xfffffffe
+const LARGE = 0xfffffffd
+
+/** Bytes that are to be written are copied here, as far as they fit: a Buffer of its own for each write costs more. */
+const SLAB = 64 * 1024
+const SLAB_END = 2 * 1024
+let slab = Buffer.alloc(0)
+let used = 0
 
 /**
  * Carries the bytes of a stream that only JavaScript can read (TLS, PassThrough, any Duplex) to and
@@ -19,13 +26,18 @@ class Pump {
     this.stream = stream
     this.handle = websocket._handle
     this.over = false
-    this.writing = false
+    /** Writes that the stream has not seen to yet. */
+    this.pending = 0
+    /** No more is written until they are through, of which the engine hears. */
+    this.blocked = false
+    /** Somebody wants to know when all is written. */
+    this.awaited = false
     this.timer = null
     this.onWritten = () => {
-      this.writing = false
-      if (this.over) return
-      bridge.getEngine().pipeWritten(this.handle)
-      this.write()
+      if (--this.pending > 0 || !this.blocked || this.over) return
+      this.blocked = false
+      if (bridge.getEngine().pipeWritten(this.handle)) this.awaited = false
+      else this.write()
     }
     stream.on('error', () => this.end())
     stream.on('close', () => this.end())
@@ -35,10 +47,9 @@ class Pump {
   start() {
     this.stream.on('data', (chunk) => {
       if (this.over) return
-      const engine = bridge.getEngine()
-      engine.pipeInput(this.handle, chunk)
+      const paused = bridge.fast.pipeInput(this.handle, chunk)
       bridge.drainNow()
-      if (!this.over && engine.isPaused(this.handle)) {
+      if (paused === 1 && !this.over && bridge.getEngine().isPaused(this.handle)) {
         this.stream.pause()
         bridge.pausedPipes.add(this)
       }
@@ -53,20 +64,44 @@ class Pump {
     }
   }
 
-  /** Writes what waits; the next part after this one has gone out. */
+  /** Writes what waits, unless the stream is full. */
   write() {
-    if (this.over || this.writing) return
-    const output = bridge.getEngine().pipeTake(this.handle)
-    if (typeof output === 'object') {
-      this.writing = true
-      this.stream.write(output, this.onWritten)
-    } else if (output === END) {
+    if (this.over || this.blocked) return
+    if (slab.length - used < SLAB_END) {
+      slab = Buffer.allocUnsafeSlow(SLAB)
+      used = 0
+    }
+    const length = bridge.fast.pipeTake(this.handle, slab, used)
+    if (length === 0) return
+    if (length === END) {
       this.stream.end()
       this.expectEnd()
-    } else if (output === DESTROY) {
+    } else if (length === DESTROY) {
       this.stream.destroy()
       this.end()
+    } else if (length === LARGE) {
+      this._writeOut(bridge.getEngine().pipeTakeLarge())
+    } else {
+      used += length
+      this._writeOut(slab.subarray(used - length, used))
     }
+  }
+
+  _writeOut(bytes) {
+    this.pending++
+    if (!this.stream.write(bytes, this.onWritten) || this.awaited) this.block()
+  }
+
+  /** Somebody waits for what has been handed over to be written. */
+  await() {
+    this.awaited = true
+    if (this.pending > 0) this.block()
+  }
+
+  block() {
+    if (this.blocked || this.over) return
+    this.blocked = true
+    bridge.getEngine().pipeBlock(this.handle)
   }
 
   expectEnd() {

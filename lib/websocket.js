@@ -46,6 +46,19 @@ class NativeWebSocket extends LazyEmitter {
     return bridge.getEngine().bufferedAmount(this._handle) + inStream
   }
 
+  /** `DRAINED` follows when all that was handed over is written. */
+  _reportDrain() {
+    if (this._pump !== null) this._pump.await()
+    bridge.getEngine().reportDrain(this._handle)
+  }
+
+  /** The peer is not heard until it has read what waits for it. */
+  _throttle() {
+    if (this._handle === -1) return
+    if (this._pump !== null) this._pump.await()
+    bridge.getEngine().throttle(this._handle)
+  }
+
   /** For frames that were encoded elsewhere. */
   get _sender() {
     return { sendFrame: (parts, done) => this._sendFrame(parts, done) }

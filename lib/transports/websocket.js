@@ -133,7 +133,7 @@ class WebSocket extends Transport {
     this._awaited = awaited
     if (this._congested || awaited) {
       bridge.scheduleFlush()
-      bridge.getEngine().reportDrain(this.socket._handle)
+      this.socket._reportDrain()
     } else {
       bridge.markWritten(this)
     }

@@ -44,6 +44,7 @@ pub struct State {
     ids: RefCell<IdGenerator>,
     /// The frame of a broadcast, for its further recipients.
     pub(super) shared: RefCell<Vec<u8>>,
+    pub(super) input: RefCell<super::pipe::Input>,
 }
 
 #[napi]
@@ -72,6 +73,7 @@ impl Engine {
             released: RefCell::default(),
             ids: RefCell::default(),
             shared: RefCell::default(),
+            input: RefCell::default(),
         });
         // the environment's end: no thread may use the waker after it. Hooks run in reverse order, so
         // this one before the waker's own; the first engine's ends the threads for all.

@@ -35,6 +35,8 @@ type Args<const N: usize> = [sys::napi_value; N];
 /// * `send(connection, type, data, mode): number` sends one packet with the next flush. Returns 0, or 1
 ///   if the peer is slow, or 2 if the connection is closed.
 /// * `sendFrame(connection, bytes): number` the same with bytes that are frames already.
+/// * `pipeInput(connection, bytes): number` bytes came in through a pipe; drain next. 1: pause the input.
+/// * `pipeTake(connection, into: Buffer, offset): number` takes what a pipe has to write, see `State::pipe_take`.
 /// * `share(type, data, mode): number` keeps one packet's frame for `sendShared`, until the next call.
 /// * `shareFrame(header, payload): number` keeps a frame that was encoded elsewhere.
 /// * `sendShared(connection): number` sends the frame that is kept: what a broadcast sends to each of its
@@ -47,6 +49,8 @@ pub fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_valu
     add(env, object, state, "flush", callback::<1, Flush>)?;
     add(env, object, state, "send", callback::<4, Send>)?;
     add(env, object, state, "sendFrame", callback::<2, SendFrame>)?;
+    add(env, object, state, "pipeInput", callback::<2, PipeInput>)?;
+    add(env, object, state, "pipeTake", callback::<3, PipeTake>)?;
     add(env, object, state, "share", callback::<3, Share>)?;
     add(env, object, state, "shareFrame", callback::<2, ShareFrame>)?;
     add(env, object, state, "sendShared", callback::<1, SendShared>)?;
@@ -187,6 +191,37 @@ impl Fast<2> for SendFrame {
                 Content::Text(bytes) | Content::Binary(bytes) => outbox.frame(bytes),
             })
         })
+    }
+}
+
+struct PipeInput;
+
+impl Fast<2> for PipeInput {
+    fn run(env: sys::napi_env, state: &State, [connection, bytes]: Args<2>) -> Result<u32> {
+        let connection = number(env, connection)?;
+        with_content(env, bytes, |content| match content {
+            Content::None => 0,
+            Content::Text(bytes) | Content::Binary(bytes) => state.pipe_input(connection, bytes).into(),
+        })
+    }
+}
+
+struct PipeTake;
+
+impl Fast<3> for PipeTake {
+    fn run(env: sys::napi_env, state: &State, [connection, into, offset]: Args<3>) -> Result<u32> {
+        let (mut data, mut len) = (ptr::null_mut(), 0);
+        let offset = number(env, offset)? as usize;
+        // SAFETY: out pointers are valid. JavaScript does not run during this call, and what it has written
+        // from before the offset is not touched.
+        let into = unsafe {
+            check(sys::napi_get_buffer_info(env, into, &mut data, &mut len))?;
+            match data.is_null() || offset > len {
+                true => &mut [],
+                false => std::slice::from_raw_parts_mut(data.cast::<u8>().add(offset), len - offset),
+            }
+        };
+        Ok(state.pipe_take(number(env, connection)?, into))
     }
 }
 

@@ -4,16 +4,28 @@ use napi::{Env, Result};
 use napi_derive::napi;
 
 use super::deflate::DeflateTerms;
-use super::engine::Engine;
-use super::values::{Raw, buffer_value, number_value};
-use crate::server::Phase;
+use super::engine::{Engine, State};
+use super::values::{Raw, buffer_value};
+use crate::server::{Batch, Phase};
 
-/// `pipe_take`: nothing to do.
-const NOTHING: u32 = 0;
-/// `pipe_take`: our side is to be ended.
-const END: u32 = 1;
-/// `pipe_take`: the connection is to be cut off.
-const DESTROY: u32 = 2;
+/// Where the bytes that come in are unmasked.
+#[derive(Debug, Default)]
+pub struct Input {
+    bytes: Vec<u8>,
+    batch: Batch,
+    /// What `pipeTake` has found no space for.
+    large: Vec<u8>,
+}
+
+/// A larger buffer is not kept.
+const MAX_KEPT: usize = 64 * 1024;
+
+/// `pipeTake`: our side is to be ended.
+const END: u32 = u32::MAX;
+/// `pipeTake`: the connection is to be cut off.
+const DESTROY: u32 = u32::MAX - 1;
+/// `pipeTake`: there is more than fits, `pipeTakeLarge` follows.
+const LARGE: u32 = u32::MAX - 2;
 
 #[napi]
 impl Engine {
@@ -25,44 +37,30 @@ impl Engine {
         Ok(connection.handle)
     }
 
-    /// Bytes came in. What they bring about is queued; drain next.
-    #[napi]
-    pub fn pipe_input(&self, connection: u32, bytes: &[u8]) {
-        if let Some(connection) = self.connection(connection) {
-            connection.input(&mut bytes.to_vec());
-        }
-    }
-
     /// Whether the input is to be paused.
     #[napi]
     pub fn is_paused(&self, connection: u32) -> bool {
         self.connection(connection).is_some_and(|connection| connection.is_paused())
     }
 
-    /// Takes what is to be written: a Buffer, or without bytes 0, 1 (our side is to be ended) or 2 (the
-    /// connection is to be cut off).
+    /// What `pipeTake` has just found no space for.
     #[napi]
-    pub fn pipe_take(&self, env: Env, connection: u32) -> Result<Raw> {
-        let (bytes, phase) = match self.connection(connection) {
-            Some(connection) => connection.take_output(),
-            None => (Vec::new(), Phase::Dead),
-        };
-        if bytes.is_empty() {
-            return number_value(env.raw(), match phase {
-                Phase::Ending => END,
-                Phase::Dead => DESTROY,
-                _ => NOTHING,
-            });
-        }
-        buffer_value(env.raw(), &bytes)
+    pub fn pipe_take_large(&self, env: Env) -> Result<Raw> {
+        buffer_value(env.raw(), &std::mem::take(&mut self.input.borrow_mut().large))
     }
 
-    /// What was taken has been written.
+    /// What was taken waits in the stream.
     #[napi]
-    pub fn pipe_written(&self, connection: u32) {
+    pub fn pipe_block(&self, connection: u32) {
         if let Some(connection) = self.connection(connection) {
-            connection.output_written();
+            connection.block_output();
         }
+    }
+
+    /// What was taken has been written. Whether that was all; else the rest is to be taken next.
+    #[napi]
+    pub fn pipe_written(&self, connection: u32) -> bool {
+        self.connection(connection).is_none_or(|connection| connection.output_written())
     }
 
     /// The stream is gone.
@@ -71,5 +69,38 @@ impl Engine {
         if let Some(connection) = self.connection(connection) {
             connection.ended();
         }
+    }
+}
+
+impl State {
+    /// Bytes came in; what they bring about is queued. Whether the input is to be paused, as it seems before
+    /// that has been taken.
+    pub(super) fn pipe_input(&self, connection: u32, bytes: &[u8]) -> bool {
+        let Some(connection) = self.connection(connection) else { return false };
+        let Input { bytes: copy, batch, .. } = &mut *self.input.borrow_mut();
+        copy.clear();
+        copy.extend_from_slice(bytes);
+        connection.input(copy, batch);
+        copy.shrink_to(MAX_KEPT);
+        connection.is_paused()
+    }
+
+    /// Copies what is to be written to `into`. Returns the number of bytes, or one of the constants above.
+    pub(super) fn pipe_take(&self, connection: u32, into: &mut [u8]) -> u32 {
+        let (bytes, phase) = match self.connection(connection) {
+            Some(connection) => connection.take_output(),
+            None => (Vec::new(), Phase::Dead),
+        };
+        if let Some(into) = into.get_mut(..bytes.len()) {
+            into.copy_from_slice(&bytes);
+            return match phase {
+                _ if !bytes.is_empty() => bytes.len() as u32,
+                Phase::Ending => END,
+                Phase::Dead => DESTROY,
+                _ => 0,
+            };
+        }
+        self.input.borrow_mut().large = bytes;
+        LARGE
     }
 }

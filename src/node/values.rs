@@ -140,14 +140,6 @@ pub fn buffer_value(env: sys::napi_env, bytes: &[u8]) -> Result<Raw> {
     Ok(Raw(value))
 }
 
-/// A number.
-pub fn number_value(env: sys::napi_env, number: u32) -> Result<Raw> {
-    let mut value = ptr::null_mut();
-    // SAFETY: env belongs to the running callback; the out pointer is valid.
-    check(unsafe { sys::napi_create_uint32(env, number, &mut value) })?;
-    Ok(Raw(value))
-}
-
 /// A raw value as the result of a method.
 pub struct Raw(pub sys::napi_value);
 

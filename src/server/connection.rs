@@ -281,7 +281,7 @@ impl Connection {
     /// Asks for [`Kind::Drained`] once everything handed over so far has been written.
     pub fn report_drain(&self) {
         let mut outbox = self.outbox();
-        if outbox.is_clear() || outbox.phase == Phase::Dead {
+        if (outbox.is_clear() && !outbox.blocked) || outbox.phase == Phase::Dead {
             drop(outbox);
             self.unthrottle();
             self.queue.push(Kind::Drained, self.handle, 0);
@@ -393,7 +393,8 @@ impl Connection {
 
     // ---- the owner's pipe --------------------------------------------------------------------
 
-    /// The bytes to write, and how far the connection's end has come.
+    /// The bytes to write, and how far the connection's end has come. They count as written, unless
+    /// [`Connection::block_output`] follows.
     pub fn take_output(&self) -> (Vec<u8>, Phase) {
         let mut outbox = self.compress(self.outbox());
         outbox.dirty = false;
@@ -404,29 +405,34 @@ impl Connection {
             }
             return (Vec::new(), phase);
         }
-        outbox.blocked = true;
         (std::mem::take(&mut outbox.bytes), phase)
     }
 
-    /// What [`Connection::take_output`] gave has been written.
-    pub fn output_written(&self) {
+    /// What [`Connection::take_output`] gave waits in the owner's stream: until
+    /// [`Connection::output_written`], the peer counts as slow and nothing as drained.
+    pub fn block_output(&self) {
+        self.outbox().blocked = true;
+    }
+
+    /// What was taken has been written. Whether that was all; else the owner takes the rest next.
+    pub fn output_written(&self) -> bool {
         let mut outbox = self.outbox();
         outbox.blocked = false;
-        if !outbox.bytes.is_empty() {
-            drop(outbox);
-            self.queue.push(Kind::PipeReady, self.handle, 0);
-        } else if std::mem::take(&mut outbox.report_drain) {
+        if !outbox.is_clear() || outbox.phase == Phase::Ending {
+            return false;
+        }
+        if std::mem::take(&mut outbox.report_drain) {
             drop(outbox);
             self.unthrottle();
             self.queue.push(Kind::Drained, self.handle, 0);
         }
+        true
     }
 
-    /// Bytes came in through the owner's pipe.
-    pub fn input(self: &Arc<Self>, bytes: &mut [u8]) {
-        let mut batch = Batch::default();
-        self.receive(bytes, &mut batch);
-        self.queue.append_awake(&mut batch);
+    /// Bytes came in through the owner's pipe, who drains next. `batch` is empty and stays so.
+    pub fn input(self: &Arc<Self>, bytes: &mut [u8], batch: &mut Batch) {
+        self.receive(bytes, batch);
+        self.queue.append_awake(batch);
     }
 
     /// The connection is gone: tells whoever it was bound to. Called once, when nothing more comes.
