@@ -23,6 +23,8 @@ const SINGLE = new Set(['age', 'authorization', 'content-length', 'content-type'
 SINGLE.add('if-modified-since').add('if-unmodified-since').add('last-modified').add('location').add('max-forwards')
 SINGLE.add('proxy-authorization').add('referer').add('retry-after').add('server').add('user-agent')
 
+const NO_HEADERS = Object.freeze({})
+
 /** Who listens to one of these wants the body. */
 const BODY_EVENTS = new Set(['data', 'end', 'readable'])
 
@@ -78,6 +80,13 @@ class ListenerRequest extends LazyReadable {
 
   set headers(headers) {
     this._headers = headers
+  }
+
+  /** The headers, for a look. If there is no `header` of that name among them, they are not worth one. */
+  _peek(header) {
+    if (this._headers !== undefined) return this._headers
+    if (header !== undefined && !this._head.includes(`\0${header}\0`)) return NO_HEADERS
+    return parseHeaders(this.rawHeaders)
   }
 
   get rawHeaders() {

@@ -4,6 +4,7 @@ const { EventEmitter } = require('events')
 const cookie = require('cookie')
 const debug = require('debug')('engine')
 const bridge = require('./bridge')
+const { header } = require('./headers')
 const { applyMiddlewares, UpgradeResponse } = require('./middleware')
 const { Limits } = require('./limits')
 const { parseQuery } = require('./query')
@@ -97,7 +98,7 @@ class BaseServer extends EventEmitter {
       debug('unknown transport "%s"', transport)
       return fn(errors.UNKNOWN_TRANSPORT, { transport })
     }
-    const { origin } = req.headers
+    const origin = header(req, 'origin')
     if (origin !== undefined && INVALID_FIELD.test(origin)) {
       debug('origin header invalid')
       req.headers.origin = null

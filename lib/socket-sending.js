@@ -3,6 +3,7 @@
 const { EventEmitter } = require('events')
 const { bufferedAmount, overflows } = require('./backpressure')
 const bridge = require('./bridge')
+const { CompactEmitter } = require('./emitter')
 const { MESSAGE } = require('./packets')
 const { WebSocket } = require('./transports/websocket')
 const debug = require('debug')('engine:socket')
@@ -31,7 +32,7 @@ const VERBOSE_EVENTS = new Set(['packet', 'packetCreate', 'heartbeat'])
  * The outgoing half of a Socket: the packets that wait for the transport, the callbacks that wait for them to be
  * written, and who hears of packets at all.
  */
-class SendingSocket extends EventEmitter {
+class SendingSocket extends CompactEmitter {
   constructor() {
     super()
     this._readyState = 'opening'

@@ -4,11 +4,15 @@ const { EventEmitter } = require('events')
 const net = require('net')
 const { STATUS_CODES, validateHeaderName, validateHeaderValue } = require('http')
 const bridge = require('./bridge')
+const { headersOf } = require('./headers')
 const { Pump } = require('./pump')
 const { TakenOver } = require('./taken-over')
 const { NativeWebSocket } = require('./websocket')
 
 const EMPTY = Buffer.alloc(0)
+
+/** The connection that a net.Socket has become. */
+const kWebSocket = Symbol('websocket')
 
 /** The streams of connections that have switched to WebSocket. */
 const switched = new WeakSet()
@@ -34,7 +38,7 @@ class NativeWebSocketServer extends EventEmitter {
 
   /** Calls `done` with the connection, or refuses the request as `ws` does. */
   handleUpgrade(req, socket, head, done) {
-    const { headers } = req
+    const headers = headersOf(req)
     const checked = bridge
       .getEngine()
       .checkUpgrade(
@@ -152,8 +156,14 @@ function takeOver(socket, head, response, terms) {
   socket._handle = null
   handle.close()
   const websocket = new NativeWebSocket(connection, new TakenOver(socket))
-  socket.once('close', () => websocket.terminate())
+  socket[kWebSocket] = websocket
+  socket.on('close', onTakenOverClose)
   return websocket
+}
+
+/** Whoever destroys the socket means the connection. */
+function onTakenOverClose() {
+  this[kWebSocket].terminate()
 }
 
 /** What came after the request: `head`, and what sits in the stream since. */

@@ -2,6 +2,7 @@
 
 const { whenHeard } = require('../backpressure')
 const bridge = require('../bridge')
+const { header } = require('../headers')
 const { compressionOf } = require('../options')
 const { BAD_REQUEST } = require('../limits')
 const { content, packetType } = require('../packets')
@@ -199,7 +200,7 @@ class Polling extends Transport {
   /** The `Content-Encoding` of a response of so many bytes; undefined: none. */
   _encodingFor(req, length) {
     const options = this.httpCompression
-    const accepted = req.headers['accept-encoding']
+    const accepted = header(req, 'accept-encoding')
     if (!options || !accepted || length < options.threshold) return undefined
     // clients of one kind send the same header
     if (accepted !== lastAccepted) {
@@ -235,7 +236,7 @@ class Polling extends Transport {
 
   /** The headers of a successful response. */
   headers(req, headers = {}) {
-    const agent = req.headers['user-agent']
+    const agent = header(req, 'user-agent')
     // old Internet Explorers take a payload for cross-site scripting
     if (agent && (agent.includes(';MSIE') || agent.includes('Trident/'))) headers['X-XSS-Protection'] = '0'
     headers['cache-control'] = 'no-store'
