@@ -48,7 +48,7 @@ impl Engine {
             NewSession {
                 handle,
                 machine: Session::new(now(), revision, timing, start),
-                encoding: PollEncoding { revision, binary: supports_binary, jsonp },
+                encoding: PollEncoding { revision, binary: supports_binary, jsonp: jsonp.map(String::into_boxed_str) },
                 base64: !supports_binary,
                 transport,
                 listed: listener.map(|listener| listener.registry.clone()).zip(sid),

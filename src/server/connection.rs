@@ -61,7 +61,7 @@ pub struct Connection {
     pipe: OnceLock<Pipe>,
     outbox: Mutex<Outbox>,
     /// The compressor of a connection with permessage-deflate; used while `Outbox::writing` is set.
-    deflate: Option<Mutex<Deflate>>,
+    deflate: Option<Box<Mutex<Deflate>>>,
     binding: Mutex<Binding>,
     decoder: Mutex<Decoder>,
     /// Wakes the task that reads the socket.
@@ -106,7 +106,7 @@ impl Connection {
         decoder: Decoder,
         compression: Option<Compression>,
     ) -> Arc<Self> {
-        let (deflate, deflate_from) = compression.map(|c| (Mutex::new(c.deflate), c.from)).unzip();
+        let (deflate, deflate_from) = compression.map(|c| (Box::new(Mutex::new(c.deflate)), c.from)).unzip();
         Arc::new(Self {
             handle,
             queue,
@@ -308,7 +308,7 @@ impl Connection {
         loop {
             outbox = self.compress(outbox);
             let (bytes, written_before) = match outbox.started.take() {
-                Some(started) => started,
+                Some(started) => *started,
                 None if outbox.bytes.is_empty() => break,
                 None => (std::mem::take(&mut outbox.bytes), 0),
             };
@@ -320,7 +320,7 @@ impl Connection {
             let written = written_before + written;
             if written < bytes.len() && outbox.phase != Phase::Dead {
                 // where it is: moving the rest of a large message at each write would cost more than the writes
-                outbox.started = Some((bytes, written));
+                outbox.started = Some(Box::new((bytes, written)));
             }
             match result {
                 Ok(()) => {}

@@ -40,7 +40,7 @@ enum Pending {
 #[derive(Debug)]
 pub struct Outbox {
     /// What the kernel has taken a part of, and how much; goes out before `bytes`.
-    pub(super) started: Option<(Vec<u8>, usize)>,
+    pub(super) started: Option<Box<(Vec<u8>, usize)>>,
     pub bytes: Vec<u8>,
     /// With permessage-deflate: what comes after `bytes`, not compressed yet.
     pending: Vec<Pending>,
@@ -85,7 +85,7 @@ impl Outbox {
         let pending = self.pending.iter().map(|pending| match pending {
             Pending::Message(_, bytes) | Pending::Frames(bytes) => bytes.len(),
         });
-        let started = self.started.as_ref().map_or(0, |(bytes, written)| bytes.len() - written);
+        let started = self.started.as_deref().map_or(0, |(bytes, written)| bytes.len() - written);
         started + self.bytes.len() + pending.sum::<usize>()
     }
 

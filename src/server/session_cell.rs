@@ -21,7 +21,7 @@ pub struct PollEncoding {
     /// Binary payloads are allowed (v3 only).
     pub binary: bool,
     /// JSONP: the index of the callback.
-    pub jsonp: Option<String>,
+    pub jsonp: Option<Box<str>>,
 }
 
 /// An answer to a poll that the engine's own listener is to send.
@@ -54,7 +54,7 @@ pub struct SessionCell {
     /// A POST that the engine's own listener reads is to be destroyed.
     post_aborted: Notify,
     /// Where the engine's own listener finds the session.
-    pub(super) listed: Option<Listed>,
+    pub(super) listed: Option<Box<Listed>>,
 }
 
 /// `SessionCell::armed`: the timer has run out and the owner has been told.
@@ -148,15 +148,15 @@ impl SessionCell {
             commands,
             inner: Mutex::new(Inner { machine, transport, probe: None, responder: None, next_poll: 0 }),
             post_aborted: Notify::new(),
-            listed: listed.map(|(registry, sid)| Listed {
+            listed: listed.map(|(registry, sid)| Box::new(Listed {
                 registry,
                 sid,
                 owed: AtomicUsize::new(0),
                 settled: Notify::new(),
                 unread: AtomicUsize::new(0),
-            }),
+            })),
         });
-        if let Some(Listed { registry, sid, .. }) = &cell.listed {
+        if let Some(Listed { registry, sid, .. }) = cell.listed.as_deref() {
             registry.insert(sid.clone(), cell.clone());
         }
         let mut batch = Batch::default();
@@ -450,7 +450,7 @@ impl Locked<'_> {
                     batch.push(Kind::UpgradeFailed, session, channel);
                 }
                 Action::Closed(reason) => {
-                    if let Some(Listed { registry, sid, settled, .. }) = &self.cell.listed {
+                    if let Some(Listed { registry, sid, settled, .. }) = self.cell.listed.as_deref() {
                         settled.notify_waiters();
                         registry.remove(sid);
                     }
