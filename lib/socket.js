@@ -90,6 +90,7 @@ class Socket extends SendingSocket {
     const handle = engine.openSession(this.server._timing(), protocol, connection, transport.supportsBinary, jsonp, listener, sid)
     bridge.sessions[handle] = this
     bridge.hold()
+    bridge.scheduleLateFlush()
     if (isNativeWebSocket(transport)) transport.socket._start()
     return handle
   }

@@ -13,7 +13,7 @@ use crate::session::{Fault, OutPacket, Reason, Revision, Session, Start};
 
 #[napi]
 impl Engine {
-    /// Opens a session. Its open packet is the caller's to send.
+    /// Opens a session. Its open packet is the caller's to send, who flushes in this turn of the event loop.
     ///
     /// `timing`: see `Engine.timing`; `connection`: that of a session that starts on a channel, else -1;
     /// `supports_binary`: the client takes binary frames and payloads; `jsonp`: the callback's index of a
@@ -41,6 +41,7 @@ impl Engine {
             Some(connection) => connection.commands().clone(),
             None => self.next_commands()?,
         };
+        self.hold_commands();
         let mut sessions = self.sessions.borrow_mut();
         let entry = sessions.vacant_entry();
         let handle = entry.key() as u32;
