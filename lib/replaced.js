@@ -18,6 +18,9 @@ const { send: sendByWebSocket } = WebSocket.prototype
 /** The longest time between two looks at a session that nothing happens to, in ms. */
 const MAX_PERIOD = 5000
 
+/** The least time per session, in ms: looking at very many does not take more of the thread. */
+const MIN_SHARE = 0.5
+
 /** The methods of Socket, before anybody could replace them. */
 let ours
 
@@ -55,7 +58,7 @@ function notice(socket) {
 function watch(server) {
   if (server._watching) return
   server._watching = true
-  const period = Math.max(5, Math.min(server.opts.pingInterval / 4 || 0, MAX_PERIOD))
+  const period = Math.max(5, Math.min(server.opts.pingInterval / 4 || 0, MAX_PERIOD), MIN_SHARE * server.clientsCount)
   setTimeout(look, period, server).unref()
 }
 

@@ -67,7 +67,7 @@ impl Engine {
     pub fn release_session(&self, session: u32) {
         let mut batch = Batch::default();
         batch.push(Kind::SessionReleased, session, 0);
-        self.queue.append_awake(&mut batch);
+        self.queue.append_silently(&mut batch);
     }
 
     /// Whether every packet of the session is to be told, not only messages.

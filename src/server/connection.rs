@@ -432,7 +432,7 @@ impl Connection {
     /// Bytes came in through the owner's pipe, who drains next. `batch` is empty and stays so.
     pub fn input(self: &Arc<Self>, bytes: &mut [u8], batch: &mut Batch) {
         self.receive(bytes, batch);
-        self.queue.append_awake(batch);
+        self.queue.append_silently(batch);
     }
 
     /// The connection is gone: tells whoever it was bound to. Called once, when nothing more comes.

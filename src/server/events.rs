@@ -246,30 +246,29 @@ impl EventQueue {
 
     /// Appends a batch and leaves it empty.
     pub fn append(&self, batch: &mut Batch) {
-        if batch.is_empty() {
-            return;
-        }
-        let mut queued = self.lock();
-        let was_empty = queued.is_empty();
-        if was_empty {
-            std::mem::swap(&mut *queued, batch);
-        } else {
-            queued.append(batch);
-        }
-        drop(queued);
-        if was_empty {
-            (self.wake)();
+        if self.append_silently(batch) {
+            self.wake();
         }
     }
 
-    /// Appends a batch without waking the owner, who is the caller and drains next.
-    pub fn append_awake(&self, batch: &mut Batch) {
+    /// Appends a batch without waking the owner: the caller is the owner and drains next, or holds a lock that
+    /// the owner is likely to want. Whether somebody has to [`EventQueue::wake`] the owner.
+    pub fn append_silently(&self, batch: &mut Batch) -> bool {
+        if batch.is_empty() {
+            return false;
+        }
         let mut queued = self.lock();
         if queued.is_empty() {
             std::mem::swap(&mut *queued, batch);
-        } else {
-            queued.append(batch);
+            return true;
         }
+        queued.append(batch);
+        false
+    }
+
+    /// Has the owner take what there is.
+    pub fn wake(&self) {
+        (self.wake)();
     }
 
     /// Appends one event.

@@ -234,8 +234,11 @@ impl SessionCell {
         steps(&mut locked, &mut batch);
         locked.apply(&mut batch);
         // under the lock, so that the order of events is the order of steps
-        self.queue.append(&mut batch);
+        let wake = self.queue.append_silently(&mut batch);
         locked.finish(&mut batch);
+        if wake {
+            self.queue.wake();
+        }
     }
 
     /// The timer has run out. Where the owner carries what goes to and fro, only the owner can tell silence
@@ -245,6 +248,7 @@ impl SessionCell {
         if locked.is_carried_by_owner() {
             self.armed.store(TOLD, SeqCst);
             let overdue = locked.inner.machine.is_overdue(locked.now);
+            drop(locked);
             self.queue.push(Kind::Due, self.handle, overdue.into());
             return;
         }
