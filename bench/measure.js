@@ -182,7 +182,7 @@ async function runMessages(o, row, engine) {
 }
 
 async function runMemory(o, row, engine) {
-  const server = await startServer(o, engine, { ...row.server, memory: true });
+  const server = await startServer(o, engine, { ...row.server, smallYoung: row.kind === 'memory' && !row.nodeDefaults });
   const steps = row.steps || (o.quick ? [500, 1500, 2500] : [1000, 2000, 3000, 4000, 5000]);
   const load = startLoad(o, row, engine, server, { steps: steps.join(',') });
   try {

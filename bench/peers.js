@@ -12,11 +12,11 @@ const install = require('./install');
 
 // V8's young generation grows by up to 48 MB while connections are opened and is as large afterwards as before, however many
 // there are; in a slope over a few thousand connections it would count as theirs. Memory rows keep it small, on every engine.
-const YOUNG = process.env.YOUNG ? ['--max-semi-space-size=1'] : [];
+const YOUNG = ['--max-semi-space-size=1'];
 
-const node = (script, more) => ({ mode, task, env, socketIo, tls, memory }) => ({
+const node = (script, more) => ({ mode, task, env, socketIo, tls, smallYoung }) => ({
   command: process.execPath,
-  args: ['--expose-gc', ...(memory ? YOUNG : []), path.join(__dirname, 'servers', script)],
+  args: ['--expose-gc', ...(smallYoung ? YOUNG : []), path.join(__dirname, 'servers', script)],
   env: { ...more, MODE: mode, TASK: task, ...(socketIo ? { SOCKETIO: '1' } : {}), ...(tls ? { TLS: '1' } : {}), ...env },
 });
 const app = (engine, more) => node('app.js', { ENGINE: engine, ...more });
@@ -27,7 +27,7 @@ const native = (program) => ({ task, env }) => ({
 });
 const all = () => true;
 const polling = (row) => row.scenario.startsWith('poll');
-const bare = (row) => !polling(row) && !row.server.socketIo && row.id !== 'idle10k' && row.id !== 'memory-released' && row.server.task !== 'broadcast-pre';
+const bare = (row) => !polling(row) && !row.server.socketIo && row.id !== 'idle10k' && row.id !== 'memory-released' && !row.nodeDefaults && row.server.task !== 'broadcast-pre';
 const unmasks = (row) => /^(echo|receive)/.test(row.id);
 const oxide = path.join(__dirname, 'engineioxide');
 
@@ -40,7 +40,7 @@ module.exports = {
     title: "engine.io's uServer on uWebSockets.js",
     start: app('userver'),
     // It keeps no request to release.
-    can: (row) => row.id !== 'memory-released',
+    can: (row) => row.id !== 'memory-released' && !row.nodeDefaults,
     js: true,
     rival: true,
   },
@@ -49,7 +49,7 @@ module.exports = {
     prepare: install.eiows,
     start: app('upstream', { WS_ENGINE: path.join(install.local, 'node_modules', 'eiows') }),
     // On polling it is the original.
-    can: (row) => !polling(row) && (!row.server.tls || install.eiows.hasTls()),
+    can: (row) => !polling(row) && !row.nodeDefaults && (!row.server.tls || install.eiows.hasTls()),
     js: true,
     rival: true,
   },
@@ -65,7 +65,7 @@ module.exports = {
     prepare: () => install.crate(oxide),
     start: native(path.join(oxide, 'target', 'release', 'engineioxide-bench')),
     // It is its own HTTP server: rows that are about Node's do not apply.
-    can: (row) => !row.server.socketIo && !row.server.tls && !row.load.deflate && row.server.task !== 'broadcast-pre' && (row.server.mode === 'listen' || !/^(connect|shake|poll|memory)/.test(row.id)),
+    can: (row) => !row.server.socketIo && !row.nodeDefaults && !row.server.tls && !row.load.deflate && row.server.task !== 'broadcast-pre' && (row.server.mode === 'listen' || !/^(connect|shake|poll|memory)/.test(row.id)),
     js: false,
   },
   floor: {

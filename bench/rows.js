@@ -38,6 +38,8 @@ module.exports = [
   row('idle10k', '10,000 idle connections, a heartbeat each second', 'hold', { conns: 10000 }, { env: opts({ pingInterval: 1000, pingTimeout: 20000 }) }, { js: 0.02 }, { unit: 'heartbeat', minWarmup: 2, minDuration: 3, long: true }),
   row('memory', 'memory per idle connection, attach', 'hold', {}, {}, { memory: 0.55 }, { kind: 'memory', quick: true }),
   row('memory-released', 'memory per idle connection, attach, request released', 'hold', {}, { env: { RELEASE_REQUEST: '1' } }, { memory: 0.4 }, { kind: 'memory' }),
+  row('memory-defaults', 'memory per idle connection, attach, V8 with its defaults', 'hold', {}, {}, {}, { kind: 'memory', nodeDefaults: true }),
+  row('memory-listen-defaults', 'memory per idle connection, listen, V8 with its defaults', 'hold', {}, { mode: 'listen' }, {}, { kind: 'memory', nodeDefaults: true }),
   row('memory-listen', 'memory per idle connection, listen', 'hold', {}, { mode: 'listen' }, { memory: 0.3 }, { kind: 'memory' }),
 ];
 
