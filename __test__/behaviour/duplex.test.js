@@ -96,7 +96,7 @@ test("the end of an injected websocket is a transport close", async () => {
 });
 
 test("an injected websocket that answers no ping times out", async () => {
-  const { peer, socket } = await openInjected(await listen({ pingInterval: 40, pingTimeout: 60 }));
+  const { peer, socket } = await openInjected(await listen({ pingInterval: 100, pingTimeout: 200 }));
   assert.equal(await peer.packet(), "2");
   assert.deepEqual(await once(socket, "close"), ["ping timeout", undefined]);
 });

@@ -27,7 +27,7 @@ async function gated() {
 /** The first two messages of the next session. */
 async function openedWith(context) {
   const [socket] = await once(context.engine, "connection");
-  return times(socket, "message", 2, 2000);
+  return times(socket, "message", 2);
 }
 
 test("a probe that comes with the upgrade request of a session is answered", async () => {

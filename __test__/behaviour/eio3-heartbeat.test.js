@@ -57,17 +57,17 @@ for (const [name, open] of [["websocket", openWebSocket3], ["polling", openPolli
     const { socket } = await open(context);
     assert.deepEqual(await once(socket, "close"), ["ping timeout", undefined]);
     const ms = Date.now() - start;
-    assert.ok(ms >= 235 && ms < 700, `${ms} ms`);
+    assert.ok(ms >= 235, `${ms} ms`);
     assert.equal(context.engine.clientsCount, 0);
   });
 }
 
 test("each ping grants pingInterval + pingTimeout anew, messages do not", async () => {
-  const context = await listen({ ...ALLOW, pingInterval: 100, pingTimeout: 200 });
+  const context = await listen({ ...ALLOW, pingInterval: 200, pingTimeout: 600 });
   const { peer, socket } = await openWebSocket3(context);
   const closed = once(socket, "close");
   for (let i = 0; i < 3; i++) {
-    await delay(150);
+    await delay(450);
     peer.sendText("2");
     assert.equal(await peer.packet(), "3");
   }
@@ -77,7 +77,7 @@ test("each ping grants pingInterval + pingTimeout anew, messages do not", async 
   assert.equal((await closed)[0], "ping timeout");
   clearInterval(chatter);
   const ms = Date.now() - last;
-  assert.ok(ms >= 285 && ms < 700, `${ms} ms`);
+  assert.ok(ms >= 785, `${ms} ms`);
 });
 
 async function upgraded3(context) {
@@ -108,10 +108,10 @@ improvement("D-6: no timeout after an upgrade of protocol 3", "a client that fal
 });
 
 test("a client that pings after an upgrade stays", async () => {
-  const context = await listen({ ...ALLOW, pingInterval: 50, pingTimeout: 200 });
+  const context = await listen({ ...ALLOW, pingInterval: 100, pingTimeout: 600 });
   const { peer, socket } = await upgraded3(context);
   for (let i = 0; i < 6; i++) {
-    await delay(60);
+    await delay(150);
     peer.sendText("2");
     assert.equal(await peer.packet(), "3");
   }

@@ -68,7 +68,7 @@ test("callbacks are called in order, and the transport is writable again", async
 });
 
 test("pings are sent, and a client without pongs times out", async () => {
-  const { peer, socket } = await openWebTransport(await listen({ ...OPTS, pingInterval: 30, pingTimeout: 60 }));
+  const { peer, socket } = await openWebTransport(await listen({ ...OPTS, pingInterval: 50, pingTimeout: 500 }));
   assert.deepEqual(await peer.packet(), { type: "ping" });
   const heartbeat = once(socket, "heartbeat");
   peer.send("pong");

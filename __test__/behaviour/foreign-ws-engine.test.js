@@ -132,7 +132,7 @@ test("an upgrade that goes wrong leaves the session on polling", async () => {
 });
 
 test("an upgrade that takes too long is given up", async () => {
-  const context = await listen({ wsEngine, upgradeTimeout: 50 });
+  const context = await listen({ wsEngine, upgradeTimeout: 200 });
   const { peer: polling, socket } = await openPolling(context);
   const peer = await upgradeTo(context, polling.sid);
   await peer.closeFrame();
@@ -149,7 +149,7 @@ test("pings are sent and pongs keep the session open", async () => {
 });
 
 test("a client that answers no ping times out, also where the connection closes at once", async () => {
-  const { peer, socket } = await openWebSocket(await listen({ wsEngine, pingInterval: 30, pingTimeout: 30 }));
+  const { peer, socket } = await openWebSocket(await listen({ wsEngine, pingInterval: 100, pingTimeout: 100 }));
   const { transport } = socket;
   const { close } = transport.socket;
   transport.socket.close = function () {

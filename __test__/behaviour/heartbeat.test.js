@@ -5,9 +5,12 @@ const { test } = require("node:test");
 const { client, delay, improvement, listen, never, once, openPolling, openUpgraded, openWebSocket, record, times, upgradeTo } =
   require("../support");
 
-/** Fails unless `ms` lies in the window; 15 ms of early firing are forgiven, a busy machine may be late. */
-function within(ms, from, to) {
-  assert.ok(ms >= from - 15 && ms <= to, `${ms} ms is not in ${from}..${to} ms`);
+/**
+ * Fails if something came before its time; 15 ms of early firing are forgiven. How late it may be is the machine's affair,
+ * up to the deadline of whoever waits for it.
+ */
+function notBefore(ms, from) {
+  assert.ok(ms >= from - 15, `${ms} ms is before ${from} ms`);
 }
 
 async function since(start, promise) {
@@ -20,7 +23,7 @@ test("the server sends the first ping after pingInterval", async () => {
   const { peer } = await openWebSocket(await listen({ pingInterval: 200 }));
   const [ms, packet] = await since(start, peer.packet());
   assert.equal(packet, "2");
-  within(ms, 190, 600);
+  notBefore(ms, 190);
 });
 
 test("the next ping comes pingInterval after the pong", async () => {
@@ -31,12 +34,12 @@ test("the next ping comes pingInterval after the pong", async () => {
   peer.sendText("3");
   const [ms, packet] = await since(start, peer.packet());
   assert.equal(packet, "2");
-  within(ms, 145, 500);
+  notBefore(ms, 145);
 });
 
 test("a client that pongs stays connected beyond pingInterval + pingTimeout", async () => {
-  const { peer, socket } = await openWebSocket(await listen({ pingInterval: 50, pingTimeout: 100 }));
-  for (let i = 0; i < 6; i++) {
+  const { peer, socket } = await openWebSocket(await listen({ pingInterval: 50, pingTimeout: 500 }));
+  for (let i = 0; i < 14; i++) {
     assert.equal(await peer.packet(), "2");
     peer.sendText("3");
   }
@@ -49,13 +52,13 @@ test("a websocket client that does not pong is closed with ping timeout", async 
   const { peer, socket } = await openWebSocket(context);
   const [ms, args] = await since(start, once(socket, "close"));
   assert.deepEqual(args, ["ping timeout", undefined]);
-  within(ms, 190, 600);
+  notBefore(ms, 190);
   assert.equal(context.engine.clientsCount, 0);
   assert.equal((await peer.closeFrame()).payload.length, 0);
 });
 
 test("a ping timeout answers the pending poll with a close packet", async () => {
-  const { peer, socket } = await openPolling(await listen({ pingInterval: 50, pingTimeout: 150 }));
+  const { peer, socket } = await openPolling(await listen({ pingInterval: 50, pingTimeout: 600 }));
   assert.equal((await peer.poll()).body, "2");
   const { response } = await peer.pendingPoll();
   const [reason] = await once(socket, "close");
@@ -69,7 +72,7 @@ test("a polling client that never polls is closed with ping timeout", async () =
   const { peer, socket } = await openPolling(context);
   const [ms, args] = await since(start, once(socket, "close"));
   assert.deepEqual(args, ["ping timeout", undefined]);
-  within(ms, 180, 600);
+  notBefore(ms, 180);
   assert.equal((await peer.poll()).status, 400);
 });
 
@@ -112,28 +115,28 @@ test("a ping is created, flushed and drained like any packet", async () => {
 });
 
 test("a pong nobody asked for is a heartbeat and postpones the next ping", async () => {
-  const { peer, socket } = await openWebSocket(await listen({ pingInterval: 200 }));
+  const { peer, socket } = await openWebSocket(await listen({ pingInterval: 1000 }));
   const created = record(socket, "packetCreate");
-  await delay(120);
+  await delay(600);
   const heartbeat = once(socket, "heartbeat");
   peer.sendText("3");
   await heartbeat;
-  await delay(120); // 240 ms after the opening, 120 ms after the pong
+  await delay(600); // 1200 ms after the opening, 600 ms after the pong
   assert.deepEqual(created, []);
   assert.equal(await peer.packet(), "2");
 });
 
 test("the first packet during the wait for a pong extends the deadline once", async () => {
-  const { peer, socket } = await openWebSocket(await listen({ pingInterval: 50, pingTimeout: 200 }));
+  const { peer, socket } = await openWebSocket(await listen({ pingInterval: 50, pingTimeout: 600 }));
   const closed = once(socket, "close");
   assert.equal(await peer.packet(), "2");
   const start = Date.now();
-  const chatter = setInterval(() => peer.sendText("4busy"), 40); // the first after 40 ms
+  const chatter = setInterval(() => peer.sendText("4busy"), 150); // the first after 150 ms
   await delay(1);
   const [ms, [reason]] = await since(start, closed);
   clearInterval(chatter);
   assert.equal(reason, "ping timeout");
-  within(ms, 225, 600);
+  notBefore(ms, 735);
 });
 
 test("ping frames of the websocket do not count as heartbeats", async () => {
@@ -143,11 +146,11 @@ test("ping frames of the websocket do not count as heartbeats", async () => {
   const [ms, [reason]] = await since(start, once(socket, "close"));
   clearInterval(chatter);
   assert.equal(reason, "ping timeout");
-  within(ms, 180, 600);
+  notBefore(ms, 180);
 });
 
 test("pings go on over the websocket after an upgrade", async () => {
-  const { peer, socket } = await openUpgraded(await listen({ pingInterval: 150, pingTimeout: 200 }));
+  const { peer, socket } = await openUpgraded(await listen({ pingInterval: 150, pingTimeout: 600 }));
   for (let i = 0; i < 2; i++) {
     assert.equal(await peer.packet(), "2");
     const heartbeat = once(socket, "heartbeat");
@@ -160,7 +163,7 @@ test("pings go on over the websocket after an upgrade", async () => {
 });
 
 test("a slow upgrade does not disturb the heartbeat", async () => {
-  const context = await listen({ pingInterval: 80, pingTimeout: 500 });
+  const context = await listen({ pingInterval: 80, pingTimeout: 2000 });
   const { peer: polling, socket } = await openPolling(context);
   const peer = await upgradeTo(context, polling.sid);
   peer.sendText("2probe");
@@ -177,7 +180,7 @@ test("a slow upgrade does not disturb the heartbeat", async () => {
 });
 
 test("a ping timeout while upgrading closes the new connection", async () => {
-  const context = await listen({ pingInterval: 50, pingTimeout: 100 });
+  const context = await listen({ pingInterval: 100, pingTimeout: 500 });
   const { peer: polling, socket } = await openPolling(context);
   const closed = once(socket, "close");
   const peer = await upgradeTo(context, polling.sid);
@@ -227,7 +230,7 @@ test("periods of 2^31 ms and more, of none and of no number are those of Node's 
 });
 
 test("sessions time out independently of each other", async () => {
-  const context = await listen({ pingInterval: 60, pingTimeout: 100 });
+  const context = await listen({ pingInterval: 60, pingTimeout: 500 });
   const { peer, socket } = await openWebSocket(context);
   peer.socket.on("data", () => peer.sendText("3"));
   const { socket: silent } = await openWebSocket(context);
@@ -236,7 +239,7 @@ test("sessions time out independently of each other", async () => {
 });
 
 improvement("D-6: heartbeat around upgrades", "a ping outstanding at the upgrade keeps its deadline", async () => {
-  const context = await listen({ pingInterval: 50, pingTimeout: 300 });
+  const context = await listen({ pingInterval: 50, pingTimeout: 800 });
   const { peer: polling, socket } = await openPolling(context);
   assert.equal((await polling.poll()).body, "2");
   const peer = await upgradeTo(context, polling.sid);
@@ -244,5 +247,5 @@ improvement("D-6: heartbeat around upgrades", "a ping outstanding at the upgrade
   await peer.packet();
   peer.sendText("5");
   await once(socket, "upgrade");
-  assert.equal((await once(socket, "close", 1500))[0], "ping timeout");
+  assert.equal((await once(socket, "close"))[0], "ping timeout");
 });

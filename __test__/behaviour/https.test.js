@@ -107,7 +107,7 @@ test("an invalid frame over TLS gets its close code", async () => {
 });
 
 test("heartbeats run over TLS", async () => {
-  const { peer, socket } = await openSecure(await secure({ pingInterval: 50, pingTimeout: 100 }));
+  const { peer, socket } = await openSecure(await secure({ pingInterval: 50, pingTimeout: 500 }));
   assert.equal(await peer.packet(), "2");
   peer.sendText("3");
   assert.equal(await peer.packet(), "2");

@@ -58,7 +58,7 @@ test("polls at both members in turn lose nothing and double nothing", async () =
 });
 
 test("heartbeats of a session pass by the other member", async () => {
-  const { there, socket } = await cluster({ pingInterval: 60, pingTimeout: 300 });
+  const { there, socket } = await cluster({ pingInterval: 60, pingTimeout: 1500 });
   const closed = record(socket, "close");
   for (let n = 0; n < 5; n++) {
     assert.equal((await there.poll()).body, "2");
@@ -77,7 +77,7 @@ test("a ping that finds no poll waits for one at either member", async () => {
 });
 
 test("a client that is gone from the other member times out at home", async () => {
-  const { a, socket } = await cluster({ pingInterval: 30, pingTimeout: 30 });
+  const { a, socket } = await cluster({ pingInterval: 100, pingTimeout: 100 });
   assert.deepEqual(await once(socket, "close"), ["ping timeout", undefined]);
   assert.equal(a.engine.clientsCount, 0);
 });
@@ -141,7 +141,7 @@ test("a websocket at the other member takes the session over, with what waits", 
 });
 
 test("a session that was taken over is supervised by its new home", async () => {
-  const { b, here } = await cluster({ pingInterval: 40, pingTimeout: 80 });
+  const { b, here } = await cluster({ pingInterval: 60, pingTimeout: 500 });
   const connected = once(b.engine, "connection");
   const peer = await upgradeThere(b, here.sid);
   const [other] = await connected;

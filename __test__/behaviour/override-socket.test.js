@@ -58,7 +58,7 @@ for (const [name, open] of Object.entries(OPENERS)) {
   });
 
   test(`a pong given to onPacket from outside counts: ${name}`, async () => {
-    const { peer, socket } = await open(await listen({ pingInterval: 60, pingTimeout: 250 }));
+    const { peer, socket } = await open(await listen({ pingInterval: 60, pingTimeout: 1500 }));
     const closed = record(socket, "close");
     for (let n = 0; n < 4; n++) {
       assert.equal(peer.packet ? await peer.packet() : (await peer.poll()).body, "2");

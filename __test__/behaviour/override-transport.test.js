@@ -80,7 +80,7 @@ for (const [name, open] of Object.entries({ polling: openPolling, websocket: ope
   });
 
   test(`a patched close is called when the session ends by itself: ${name}`, async () => {
-    const { socket } = await open(await listen({ pingInterval: 20, pingTimeout: 20 }));
+    const { socket } = await open(await listen({ pingInterval: 100, pingTimeout: 100 }));
     const calls = [];
     note(socket.transport, "close", calls);
     const [reason] = await once(socket, "close");
@@ -260,7 +260,7 @@ test("maxHttpBufferSize of a transport is what its POSTs may have", async () => 
 });
 
 test("pings go through a send that somebody has replaced on a polling transport", async () => {
-  const { socket } = await openPolling(await listen({ pingInterval: 40, pingTimeout: 60 }));
+  const { socket } = await openPolling(await listen({ pingInterval: 60, pingTimeout: 1000 }));
   const batches = [];
   const { transport } = socket;
   transport.req = true;

@@ -126,7 +126,7 @@ test("getConnections() counts websocket connections", async () => {
   assert.equal(await count(), 1);
   peer.socket.destroy();
   let left = await count();
-  for (let i = 0; i < 100 && left !== 0; i++) {
+  for (let i = 0; i < 1000 && left !== 0; i++) {
     await delay(5);
     left = await count();
   }

@@ -73,11 +73,11 @@ test("an invalid frame on the probing connection gets its close code and leaves 
 test("an upgrade that is not completed within upgradeTimeout is given up", async () => {
   const context = await listen({ upgradeTimeout: 150 });
   const { peer: polling, socket } = await openPolling(context);
-  const peer = await upgradeTo(context, polling.sid);
   const started = Date.now();
+  const peer = await upgradeTo(context, polling.sid);
   const { payload } = await peer.closeFrame();
   assert.equal(payload.length, 0);
-  assert.ok(Date.now() - started >= 100);
+  assert.ok(Date.now() - started >= 135);
   await eventually(() => socket.upgrading, false);
   assert.equal(socket.readyState, "open");
 });

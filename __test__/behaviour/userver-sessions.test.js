@@ -120,7 +120,7 @@ test("callbacks are called, and the transport is writable again", async () => {
 
 for (const [name, open] of Object.entries({ polling: openPolling, websocket: openWebSocket })) {
   test(`heartbeats keep the session open, and their absence ends it: ${name}`, async () => {
-    const { peer, socket } = await open(await listenOnUws({ pingInterval: 60, pingTimeout: 150 }));
+    const { peer, socket } = await open(await listenOnUws({ pingInterval: 60, pingTimeout: 600 }));
     const heartbeat = once(socket, "heartbeat");
     assert.equal(peer.packet ? await peer.packet() : (await peer.poll()).body, "2");
     if (peer.packet) peer.sendText("3");

@@ -10,7 +10,7 @@ const { deadline } = require("./events");
  *
  * Resolves with `{ code, signal, stdout, stderr, lines, ms }`; `lines` are the JSON values it printed, one a line.
  */
-function runFixture(name, args = [], { ms = 8000, env } = {}) {
+function runFixture(name, args = [], { ms = 20_000, env } = {}) {
   const file = path.join(__dirname, "..", "fixtures", `${name}.js`);
   const started = Date.now();
   const child = spawn(process.execPath, [file, ...args.map(String)], {

@@ -5,7 +5,7 @@ const { isDeepStrictEqual } = require("node:util");
 const { setTimeout: delay } = require("node:timers/promises");
 
 /** Rejects when `promise` has not settled after `ms` milliseconds. */
-function deadline(promise, what, ms = 5000) {
+function deadline(promise, what, ms = 10_000) {
   let timer;
   const expired = new Promise((_, reject) => {
     timer = setTimeout(() => reject(new Error(`timed out after ${ms} ms: ${what}`)), ms);
@@ -65,7 +65,7 @@ async function pending(promise, ms = 100) {
  * Waits until `read()` gives `expected`. For state that follows bytes already seen on the wire: an engine may
  * write from another thread before the JavaScript side has heard of it.
  */
-async function eventually(read, expected, ms = 2000) {
+async function eventually(read, expected, ms = 5000) {
   const end = Date.now() + ms;
   while (!isDeepStrictEqual(read(), expected) && Date.now() < end) {
     await delay(2);

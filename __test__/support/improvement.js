@@ -11,7 +11,7 @@ const { upstream } = require("./engine");
  */
 function improvement(row, name, fn) {
   const skip = upstream && process.env.IMPROVEMENTS !== "run" ? `the original differs: ${row}` : false;
-  test(name, { skip, timeout: 10000 }, fn);
+  test(name, { skip, timeout: 30_000 }, fn);
 }
 
 module.exports = { improvement };
