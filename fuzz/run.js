@@ -27,7 +27,7 @@ const COVERAGE = [
   '--cfg=fuzzing',
 ]
 /** Largest input per target, in bytes; sessions need long tapes. */
-const MAX_LENGTH = { session: 4096 }
+const MAX_LENGTH = { listener: 4096, session: 4096 }
 
 main()
 

@@ -6,11 +6,14 @@ pub mod frames;
 pub mod frames_tungstenite;
 pub mod handshake;
 pub mod jsonp;
+pub mod listener;
 pub mod packet;
 pub mod payload_v3;
 pub mod payload_v4;
 pub mod session;
 
+mod memory;
+mod owner;
 mod stream;
 
 /// The simulator of the package's own tests: the target `session` plays it from a tape.

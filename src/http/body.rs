@@ -1,7 +1,12 @@
-//! Reading request bodies up to a limit.
+//! Reading request bodies up to a limit, of size and of time.
+
+use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+
+/// A client that takes longer than this for a body is given up, as by the `requestTimeout` of Node's HTTP server.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What became of reading a body.
 #[derive(Debug)]
@@ -11,10 +16,16 @@ pub enum Body {
     TooLarge,
     /// The client went away or broke the framing.
     Aborted,
+    /// It did not come in time.
+    TooSlow,
 }
 
 /// Reads a body of at most `limit` bytes. The announced length is not trusted for allocation.
-pub async fn read(mut body: Incoming, limit: f64) -> Body {
+pub async fn read(body: Incoming, limit: f64) -> Body {
+    tokio::time::timeout(PATIENCE, read_all(body, limit)).await.unwrap_or(Body::TooSlow)
+}
+
+async fn read_all(mut body: Incoming, limit: f64) -> Body {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else { return Body::Aborted };

@@ -12,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -19,7 +20,7 @@ use super::body::{self, Body};
 use super::polling::{self, Destroyed, Reply};
 use super::request::{self, Asked, Requests, Verdict};
 use super::{CompressionOptions, Registry};
-use crate::server::{Commands, EventQueue, Kind};
+use crate::server::{Commands, EventQueue, Kind, Stream};
 
 /// What a listener is made of.
 #[derive(Debug)]
@@ -142,12 +143,20 @@ impl Listener {
     fn serve(self: Arc<Self>, stream: TcpStream, remote: SocketAddr) {
         let _ = stream.set_nodelay(true);
         let local = stream.local_addr().unwrap_or(remote);
+        self.serve_stream(stream, remote, local);
+    }
+
+    /// Serves one connection on the current runtime.
+    pub fn serve_stream<S>(self: Arc<Self>, stream: S, remote: SocketAddr, local: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Into<Stream> + Unpin + Send + 'static,
+    {
         self.open.fetch_add(1, SeqCst);
         let ends = Arc::new(OpenConnection { listener: self.clone(), remote, local });
         let mut drain = self.drain.subscribe();
         let service = service_fn(move |request| {
             let (listener, ends) = (self.clone(), ends.clone());
-            async move { listener.answer(request, ends).await }
+            async move { listener.answer::<S>(request, ends).await }
         });
         tokio::spawn(async move {
             let connection = http1::Builder::new()
@@ -168,11 +177,14 @@ impl Listener {
         });
     }
 
-    async fn answer(
+    async fn answer<S>(
         self: Arc<Self>,
         mut request: Request<Incoming>,
         ends: Arc<OpenConnection>,
-    ) -> Result<Reply, Destroyed> {
+    ) -> Result<Reply, Destroyed>
+    where
+        S: AsyncRead + AsyncWrite + Into<Stream> + Unpin + Send + 'static,
+    {
         let target = request.uri().path_and_query().map_or("", |target| target.as_str());
         if !target.starts_with(&self.options.path) {
             let mut response = Response::new(Full::from(Bytes::from_static(b"Not Implemented")));
@@ -186,7 +198,7 @@ impl Listener {
             return match verdict {
                 Some(Verdict::Accept(response, connection)) => {
                     connection.keep(ends);
-                    tokio::spawn(request::switch(upgrade, connection));
+                    tokio::spawn(request::switch::<S>(upgrade, connection));
                     Ok(reply(response))
                 }
                 Some(Verdict::Respond(response)) => Ok(reply(response)),
@@ -213,6 +225,7 @@ impl Listener {
                 Body::Complete(body) => body,
                 Body::TooLarge => return Ok(polling::bare(StatusCode::PAYLOAD_TOO_LARGE)),
                 Body::Aborted => return Ok(polling::bare(StatusCode::BAD_REQUEST)),
+                Body::TooSlow => return Ok(polling::closing(StatusCode::REQUEST_TIMEOUT)),
             },
         };
         match self.ask(Kind::Request, head, body).await {

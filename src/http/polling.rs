@@ -6,8 +6,8 @@ use std::sync::Arc;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT,
-    X_XSS_PROTECTION,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
+    USER_AGENT, X_XSS_PROTECTION,
 };
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
@@ -140,30 +140,29 @@ pub async fn post(
         return Ok(bare(StatusCode::BAD_REQUEST));
     }
     let mut guard = PostGuard { session: Some(session.clone()) };
-    let body = tokio::select! {
+    let read = tokio::select! {
         body = body::read(incoming, limit) => body,
         () = aborted => return Err(Destroyed),
     };
-    if matches!(body, Body::Aborted) {
-        return Ok(bare(StatusCode::BAD_REQUEST));
-    }
+    let body = match read {
+        Body::Complete(body) => Some(body),
+        Body::TooLarge => None,
+        Body::Aborted => return Ok(bare(StatusCode::BAD_REQUEST)),
+        Body::TooSlow => return Ok(closing(StatusCode::REQUEST_TIMEOUT)),
+    };
     guard.session = None;
-    match body {
-        Body::Complete(body) => {
-            session.step_queued(|session, batch| {
-                session.receive_payload(&body, binary, batch);
-                session.cell.owe_post(batch);
-            });
-            // the next POST is not to come before the owner has got round to this one
-            let _finish = FinishGuard(session.clone());
-            session.settled().await;
-            Ok(ok(&parts.headers, "text/html", Bytes::from_static(b"ok")))
-        }
-        Body::TooLarge | Body::Aborted => {
-            session.step_queued(|session, _| session.inner.machine.post_finished());
-            Ok(bare(StatusCode::PAYLOAD_TOO_LARGE))
-        }
-    }
+    let Some(body) = body else {
+        session.step_queued(|session, _| session.inner.machine.post_finished());
+        return Ok(bare(StatusCode::PAYLOAD_TOO_LARGE));
+    };
+    session.step_queued(|session, batch| {
+        session.receive_payload(&body, binary, batch);
+        session.cell.owe_post(batch);
+    });
+    // the next POST is not to come before the owner has got round to this one
+    let _finish = FinishGuard(session.clone());
+    session.settled().await;
+    Ok(ok(&parts.headers, "text/html", Bytes::from_static(b"ok")))
 }
 
 /// Dropped with the request when the client goes away.
@@ -213,6 +212,13 @@ pub fn bare(status: StatusCode) -> Reply {
     let mut response = Response::new(Full::default());
     *response.status_mut() = status;
     response
+}
+
+/// The same, as the connection's last answer.
+pub fn closing(status: StatusCode) -> Reply {
+    let mut reply = bare(status);
+    reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    reply
 }
 
 trait ExactSize {

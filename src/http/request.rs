@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 
 use super::listener::OpenConnection;
-use crate::server::{Command, Commands, Connection};
+use crate::server::{Command, Commands, Connection, Stream};
 
 /// A complete response, as the owner gives it.
 #[derive(Debug)]
@@ -143,15 +145,16 @@ pub fn head(parts: &Parts, ends: &OpenConnection) -> String {
 }
 
 /// Goes on with an accepted upgrade: takes the socket back from hyper.
-pub async fn switch(upgrade: OnUpgrade, mut switching: Switching) {
-    use hyper_util::rt::TokioIo;
+pub async fn switch<S>(upgrade: OnUpgrade, mut switching: Switching)
+where
+    S: AsyncRead + AsyncWrite + Into<Stream> + Unpin + Send + 'static,
+{
     let stream = match upgrade.await {
-        Ok(upgraded) => upgraded.downcast::<TokioIo<tokio::net::TcpStream>>().ok(),
+        Ok(upgraded) => upgraded.downcast::<TokioIo<S>>().ok(),
         Err(_) => None,
     };
     let Some(parts) = stream else { return };
     if let Some(connection) = switching.0.take() {
-        let stream = crate::server::Stream::Tcp(parts.io.into_inner());
-        crate::server::start_reading(connection, stream, parts.read_buf.to_vec());
+        crate::server::start_reading(connection, parts.io.into_inner().into(), parts.read_buf.to_vec());
     }
 }

@@ -523,6 +523,18 @@ pub enum Stream {
     Unix(tokio::net::UnixStream),
 }
 
+impl From<TcpStream> for Stream {
+    fn from(stream: TcpStream) -> Self {
+        Self::Tcp(stream)
+    }
+}
+
+impl From<tokio::net::UnixStream> for Stream {
+    fn from(stream: tokio::net::UnixStream) -> Self {
+        Self::Unix(stream)
+    }
+}
+
 fn start<R: AsyncRead + Unpin + Send + 'static>(connection: Arc<Connection>, socket: R, pipe: Pipe, early: Vec<u8>) {
     let _ = connection.pipe.set(pipe);
     tokio::spawn(Reader { connection: connection.clone(), socket, early, patience: None });

@@ -84,7 +84,8 @@ impl Timers {
     }
 }
 
-async fn run(commands: Commands) {
+/// What an I/O thread does until it is told to stop.
+pub async fn run(commands: Commands) {
     let mut timers = Timers::default();
     let mut taken = Vec::new();
     loop {

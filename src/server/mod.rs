@@ -16,16 +16,17 @@ mod session_cell;
 pub use commands::{Command, Commands};
 pub use connection::{Accepted, Binding, Compression, Connection, Stream, start_reading};
 pub use events::{BY_POST, Batch, Data, Event, EventQueue, Kind};
-pub use io::IoThread;
+pub use io::{IoThread, run};
 pub use outbox::{Outbox, Phase};
-pub use session_cell::{NewSession, PollAnswer, PollEncoding, Responder, SessionCell, Updates};
+pub use session_cell::{Locked, NewSession, PollAnswer, PollEncoding, Responder, SessionCell, Updates};
 
 use std::sync::OnceLock;
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use crate::session::Millis;
 
-/// Milliseconds of a monotonic clock that started with the process.
+/// Milliseconds of a monotonic clock that started with the process: the runtime's, so that tests can turn it.
 pub fn now() -> Millis {
     static START: OnceLock<Instant> = OnceLock::new();
     START.get_or_init(Instant::now).elapsed().as_millis() as Millis

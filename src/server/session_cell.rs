@@ -63,6 +63,10 @@ const TOLD: u64 = 0;
 /// While the owner has this many bytes of a polling session's messages still to take, its POSTs are not answered.
 const MAX_OWED: usize = 1 << 20;
 
+/// Numbers of polls that the engine's own listener serves; the owner's numbers stay below. Both may meet in one
+/// session: a request that is not plainly a poll is shown to the owner.
+const OWN_POLLS: PollId = 1 << 31;
+
 /// The place of a session among those of a listener.
 #[derive(Debug)]
 pub struct Listed {
@@ -146,7 +150,7 @@ impl SessionCell {
             armed: AtomicU64::new(u64::MAX),
             queue,
             commands,
-            inner: Mutex::new(Inner { machine, transport, probe: None, responder: None, next_poll: 0 }),
+            inner: Mutex::new(Inner { machine, transport, probe: None, responder: None, next_poll: OWN_POLLS }),
             post_aborted: Notify::new(),
             listed: listed.map(|(registry, sid)| Box::new(Listed {
                 registry,
@@ -352,7 +356,7 @@ impl Locked<'_> {
     /// A poll arrived at the engine's own listener.
     pub fn poll(&mut self, responder: Responder, batch: &mut Batch) -> PollId {
         let poll = self.inner.next_poll;
-        self.inner.next_poll = poll.wrapping_add(1);
+        self.inner.next_poll = poll.wrapping_add(1) | OWN_POLLS;
         // on an overlap the first poll is answered before the second is refused: both need a responder
         let first = self.inner.responder.replace((poll, responder));
         self.inner.machine.poll(poll, false, &mut self.actions);
