@@ -1,8 +1,8 @@
 'use strict'
 
 // Our decoders against those of the original, on random input: engine.io-parser (protocol 4), engine.io's own parser-v3
-// and its JSONP form, and the headers of an upgrade as `ws` reads them. Both must make the same of the same bytes, and
-// stop at the same place.
+// and its JSONP form; frames and the headers of an upgrade as `ws` reads them. Both must make the same of the same bytes,
+// and stop at the same place. (The fuzz target `frames_tungstenite` compares frames with tungstenite's.)
 //
 //   node fuzz/differential.js [--seconds 10] [--seed 1]
 
@@ -12,14 +12,18 @@ const path = require('node:path')
 const querystring = require('node:querystring')
 const readline = require('node:readline')
 const { isDeepStrictEqual } = require('node:util')
+const zlib = require('node:zlib')
 const v4 = require('engine.io-parser')
 // not exported
 const v3 = require('../node_modules/engine.io/build/parser-v3')
 const extension = require('../node_modules/ws/lib/extension')
 const PerMessageDeflate = require('../node_modules/ws/lib/permessage-deflate')
+const Receiver = require('../node_modules/ws/lib/receiver')
 const subprotocol = require('../node_modules/ws/lib/subprotocol')
 
 const BATCH = 1000
+/** The largest message that the receivers of frames take, in bytes. */
+const MAX_PAYLOAD = 1000
 /** A request that has no answer but makes the others' answers come. */
 const FLUSH = Buffer.alloc(5)
 
@@ -34,6 +38,8 @@ const DECODERS = {
   f: { name: 'JSONP form', decode: form, seeds: 'jsonp', isValue: true },
   e: { name: 'extensions', decode: extensions, input: extensionsInput, isValue: true },
   s: { name: 'subprotocols', decode: protocols, input: protocolsInput, isValue: true },
+  w: { name: 'frames', decode: (bytes) => frames(bytes, false), input: (random) => framesInput(random, false) },
+  z: { name: 'compressed frames', decode: (bytes) => frames(bytes, true), input: (random) => framesInput(random, true) },
 }
 
 const TOKENS = [
@@ -56,10 +62,12 @@ async function main() {
     for (const [letter, { name, decode, seeds, isValue, input: make = input }] of Object.entries(DECODERS)) {
       const inputs = Array.from({ length: BATCH }, () => make(random, seeds))
       const answers = await ours(letter, inputs)
+      const all = []
+      for (const bytes of inputs) all.push(await decode(bytes))
       inputs.forEach((bytes, i) => {
-        const expected = decode(bytes)
+        const expected = all[i]
         const theirs = isValue ? expected : expected.map(plain)
-        if (!isDeepStrictEqual(answers[i], theirs) && !(letter === 'f' && isKnown(bytes))) differ(name, bytes, answers[i], theirs)
+        if (!isDeepStrictEqual(answers[i], theirs) && !isKnown[letter]?.(bytes, answers[i], theirs)) differ(name, bytes, answers[i], theirs)
         counts[letter].inputs++
         if (isValue) {
           counts[letter].packets += theirs ? 1 : 0
@@ -119,11 +127,21 @@ function form(bytes) {
   return wellFormed(text)
 }
 
+/** Differences that are meant to be, by decoder. */
+const isKnown = { f: isCutEscape, w: isEarly, z: isEarly }
+
+/** Ours finds what is no UTF-8 in the fragment where it comes, `ws` at the end of the message, if that comes. */
+function isEarly(bytes, ours, theirs) {
+  const [type, message] = ours.at(-1) ?? []
+  const before = ours.slice(0, -1)
+  return type === 'error' && (message === undefined || message.endsWith('invalid UTF-8 sequence')) && isDeepStrictEqual(theirs.slice(0, before.length), before) && theirs.slice(before.length).every(([type]) => type !== 'text')
+}
+
 /**
  * Node's querystring takes `%4+1` for an escape cut in two by the plus: it then falls back to reading the low bytes of all
  * characters. Ours does not.
  */
-function isKnown(bytes) {
+function isCutEscape(bytes) {
   return /%[0-9a-f]?\+/i.test(bytes.toString('latin1'))
 }
 
@@ -157,9 +175,31 @@ function protocols(bytes) {
   }
 }
 
+/** What the receiver of `ws` makes of a stream of frames. */
+async function frames(bytes, compressed) {
+  const list = []
+  const extensions = {}
+  if (compressed) {
+    const deflate = new PerMessageDeflate({ isServer: true, maxPayload: MAX_PAYLOAD })
+    deflate.accept([{}])
+    extensions[PerMessageDeflate.extensionName] = deflate
+  }
+  const receiver = new Receiver({ isServer: true, maxPayload: MAX_PAYLOAD, extensions })
+  receiver.on('error', () => {})
+  receiver.on('message', (data, binary) => list.push({ type: binary ? 'binary' : 'text', data: binary ? data : data.toString() }))
+  receiver.on('ping', (data) => list.push({ type: 'ping', data }))
+  receiver.on('pong', (data) => list.push({ type: 'pong', data }))
+  receiver.on('conclude', (code, reason) => list.push({ type: `close ${code}`, data: reason }))
+  const error = await new Promise((resolve) => receiver.write(bytes, resolve))
+  // which of several faults of a compressed message is found first depends on how far it was inflated
+  if (error) list.push({ type: 'error', data: compressed ? undefined : `${error.name}: ${error.message}` })
+  if (compressed) extensions[PerMessageDeflate.extensionName].cleanup()
+  return list
+}
+
 /** A packet in the form in which ours is printed. */
 function plain({ type, data }) {
-  if (type === 'error') return ['error']
+  if (type === 'error') return data === undefined || data === 'parser error' ? ['error'] : ['error', data]
   if (data === undefined) return [type ?? null]
   return [type ?? null, typeof data === 'string' ? wellFormed(data) : [...data]]
 }
@@ -173,8 +213,10 @@ function wellFormed(text) {
 
 /** Builds and starts our decoders: `ours(letter, inputs)` resolves with what they make of the inputs. */
 function start() {
-  const build = ['build', '--quiet', '--release', '--example', 'decode', '--message-format=json']
-  const built = spawnSync('cargo', build, { cwd: __dirname, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 1 << 28 })
+  // unoptimised: overflow checks are on, and what it depends on has been built for the package's own tests
+  const build = ['build', '--quiet', '--example', 'decode', '--message-format=json']
+  const env = { ...process.env, CARGO_TARGET_DIR: process.env.CARGO_TARGET_DIR || path.join(__dirname, '../target') }
+  const built = spawnSync('cargo', build, { cwd: __dirname, env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 1 << 28 })
   if (built.status !== 0) throw new Error('the build failed')
   const messages = built.stdout.trim().split('\n').map((line) => JSON.parse(line))
   const { executable } = messages.find((message) => message.executable && message.target.name === 'decode')
@@ -261,6 +303,33 @@ const PROTOCOL_TOKENS = ['a', 'b', 'chat', 'super-chat', 'a', ',', ', ', ' ,', '
 
 function protocolsInput(random) {
   return Buffer.concat(Array.from({ length: random(8) }, () => PROTOCOL_TOKENS[random(PROTOCOL_TOKENS.length)]))
+}
+
+const OPCODES = [0, 1, 1, 1, 2, 2, 8, 9, 10]
+const CLOSES = [[], [3, 232], [3, 237], [3, 246], [3, 247], [11, 183], [15, 160], [19, 136], [3], [3, 232, 255], [3, 232, 111, 107]]
+
+/** Frames of a client; with a mask of zeros, so that mutations hit what they aim at. */
+function framesInput(random, compressed) {
+  const parts = []
+  for (let left = 1 + random(4); left > 0; left--) {
+    const opcode = random(20) === 0 ? random(16) : OPCODES[random(OPCODES.length)]
+    let payload = Buffer.concat(Array.from({ length: random(4) }, () => TOKENS[random(TOKENS.length)]))
+    if (opcode === 8) payload = Buffer.from(CLOSES[random(CLOSES.length)])
+    else if (random(12) === 0) payload = Buffer.alloc(random(3) === 0 ? 990 + random(20) : 120 + random(10), 'x')
+    let first = opcode | (random(5) === 0 ? 0 : 0x80) | (random(30) === 0 ? 0x10 << random(compressed ? 2 : 3) : 0)
+    if (compressed && opcode > 0 && opcode < 3 && random(4) > 0) {
+      first |= 0x40
+      payload = zlib.deflateRawSync(payload, { finishFlush: zlib.constants.Z_SYNC_FLUSH }).subarray(0, -4)
+    }
+    const masked = random(30) === 0 ? 0 : 0x80
+    const long = random(40) === 0 ? 127 : payload.length > 125 || random(40) === 0 ? 126 : payload.length
+    const length = long === 127 ? [random(9) === 0 ? 128 : 0, random(9) === 0 ? 32 : 0, 0, 0, 0, 0, payload.length >> 8, payload.length & 255] : long === 126 ? [payload.length >> 8, payload.length & 255] : []
+    parts.push(Buffer.from([first, masked | long, ...length, ...(masked ? [0, 0, 0, 0] : [])]), payload)
+  }
+  const bytes = Buffer.concat(parts)
+  if (random(2) === 0) return bytes
+  // what garbage inflates to is anybody's guess, and so is all that comes after it
+  return compressed ? bytes.subarray(0, random(bytes.length + 1)) : mutate(random, bytes)
 }
 
 function mutate(random, bytes) {

@@ -26,6 +26,8 @@ const COVERAGE = [
   '-Ccodegen-units=1',
   '--cfg=fuzzing',
 ]
+/** Shares of the time; targets that run thousands of steps per input need more of it. */
+const SHARE = { listener: 5, session: 3 }
 /** Largest input per target, in bytes; sessions need long tapes. */
 const MAX_LENGTH = { listener: 4096, session: 4096 }
 
@@ -33,10 +35,14 @@ main()
 
 function main() {
   const { seconds, asan, targets } = readArguments(process.argv.slice(2))
+  checkCompiler()
   const binaries = build(asan)
-  const rows = targets.map((target) => fuzz(target, path.join(binaries, target), seconds / targets.length, asan))
+  const share = (target) => SHARE[target] ?? 1
+  const unit = seconds / targets.reduce((sum, target) => sum + share(target), 0)
+  const rows = targets.map((target) => fuzz(target, path.join(binaries, target), unit * share(target), asan))
   report(rows)
-  if (rows.some((row) => row.failed)) process.exitCode = 1
+  const failed = rows.filter((row) => row.failed).map((row) => row.target)
+  if (failed.length > 0) fail(`FAILED: ${failed.join(', ')}. The inputs are in fuzz/artifacts/.`)
 }
 
 function readArguments(args) {
@@ -51,6 +57,13 @@ function readArguments(args) {
   if (!(options.seconds > 0)) fail('--seconds wants a number')
   if (options.targets.length === 0) options.targets = TARGETS
   return options
+}
+
+function checkCompiler() {
+  const compiler = process.env.CXX || 'c++'
+  const { error, status } = spawnSync(compiler, ['--version'], { stdio: 'ignore' })
+  if (!error && status === 0) return
+  fail(`A C++ compiler (${compiler}) is needed to build libFuzzer and is not on the PATH: install g++ (Debian: apt-get install g++).`)
 }
 
 /** Builds all targets; returns the directory of the binaries. */

@@ -4,7 +4,7 @@
 // against the original engine.io instead, without building anything. Names of stages select some of them:
 //
 //   node scripts/test.js [--upstream] [rust | behaviour | behaviour-upstream | types | socketio | e2e | packaging |
-//       conformance | conformance-upstream | reliability | bench]...
+//       conformance | conformance-upstream | fuzz | reliability | soak | bench]...
 
 const { spawn } = require('node:child_process')
 const fs = require('node:fs')
@@ -29,7 +29,10 @@ const stages = {
   packaging: () => suite('packaging'),
   conformance: () => suite('conformance'),
   'conformance-upstream': () => suite('conformance', UPSTREAM),
-  reliability: () => suite('reliability'),
+  fuzz,
+  // One file at a time: the tests measure memory and time.
+  reliability: () => suite('reliability', undefined, ['--test-concurrency=1', '--expose-gc']),
+  soak,
   // Last and alone: what else runs on the machine would blur it.
   bench: benchCheck,
 }
@@ -50,7 +53,7 @@ async function main() {
   if (!upstream) checkRust()
   installPackages()
   if (names.includes('e2e')) findChromium()
-  if (!upstream && names.some((name) => name !== 'rust' && !name.endsWith('-upstream'))) {
+  if (!upstream && names.some((name) => name !== 'rust' && name !== 'fuzz' && !name.endsWith('-upstream'))) {
     step('building the engine')
     build()
   }
@@ -73,6 +76,25 @@ async function benchCheck() {
   return { code, passed: count(/^ok - /gm), failed: count(/^not ok - /gm), skipped: 0 }
 }
 
+/** The committed seeds and a short random run of every target, then our decoders against the originals'. */
+async function fuzz() {
+  let output = ''
+  const targets = await exec(process.execPath, ['fuzz/run.js', '--seconds', '20'], {}, (text) => (output += text))
+  const decoders = await exec(process.execPath, ['fuzz/differential.js', '--seconds', '10'], {}, (text) => (output += text))
+  const count = (line) => (output.match(line) || []).length
+  const failed = count(/ FAILED$/gm) + (decoders === 0 ? 0 : 1)
+  return { code: targets || decoders, passed: count(/( ok|: no difference)$/gm), failed, skipped: 0 }
+}
+
+/** Clients of every kind come and go for two minutes, half of them by each way in: nothing grows. */
+async function soak() {
+  if (process.platform !== 'linux') return { code: 0, passed: 0, failed: 0, skipped: 2 }
+  const codes = []
+  for (const way of [[], ['--listen']]) codes.push(await exec(process.execPath, ['__test__/reliability/soak.js', '--seconds', '60', ...way], {}))
+  const failed = codes.filter((code) => code !== 0).length
+  return { code: failed, passed: codes.length - failed, failed, skipped: 0 }
+}
+
 async function cargo(...args) {
   let output = ''
   const code = await exec('cargo', args, {}, (text) => (output += text))
@@ -85,7 +107,7 @@ async function cargo(...args) {
   return { code, ...totals }
 }
 
-async function suite(folder, env = { ENGINE: 'native' }) {
+async function suite(folder, env = { ENGINE: 'native' }, flags = []) {
   const files = testFiles(path.join(root, '__test__', folder))
   if (files.length === 0) {
     console.error(`__test__/${folder} has no *.test.js`)
@@ -98,6 +120,7 @@ async function suite(folder, env = { ENGINE: 'native' }) {
     [
       '--test',
       ...fileLimit(),
+      ...flags,
       ...['--test-reporter', process.stdout.isTTY ? 'spec' : 'tap', '--test-reporter-destination', 'stdout'],
       ...['--test-reporter', 'tap', '--test-reporter-destination', tap],
       ...files,

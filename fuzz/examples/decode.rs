@@ -4,11 +4,12 @@
 //! input. Standard output: one line of JSON for each. The decoder 0 asks for what was printed.
 
 use std::io::{BufReader, BufWriter, Read, Write};
+use std::ops::ControlFlow;
 
 use engine_io_native::protocol::v3::{self, V3Packet};
 use engine_io_native::protocol::{Data, Packet, PacketType, ParseError, jsonp, v4};
-use engine_io_native::websocket::deflate::negotiate;
-use engine_io_native::websocket::{UpgradeRequest, check};
+use engine_io_native::websocket::deflate::{Inflate, Options, negotiate};
+use engine_io_native::websocket::{Decoder, FrameError, Limits, Message, UpgradeRequest, check};
 use engine_io_native_fuzz::handshake::server_options;
 use serde_json::{Value, json};
 
@@ -42,6 +43,8 @@ fn decode(decoder: u8, bytes: &[u8]) -> Value {
         b'f' => json!(jsonp::unwrap_form(&text)),
         b'e' => extensions(bytes),
         b's' => protocols(&text),
+        b'w' => frames(bytes, Decoder::new(LIMITS)),
+        b'z' => compressed_frames(bytes),
         other => panic!("unknown decoder {other}"),
     }
 }
@@ -65,6 +68,42 @@ fn protocols(header: &str) -> Value {
         protocol: Some(header),
     };
     check(&request).map_or(json!(false), |accepted| json!(accepted.protocol))
+}
+
+const LIMITS: Limits = Limits { max_payload: 1000, max_fragments: 0 };
+
+/// A stream of frames: its messages, and the error that ends it.
+fn frames(bytes: &[u8], decoder: Decoder) -> Value {
+    let (mut list, result) = received(bytes, decoder);
+    if let Err(error) = result {
+        list.push(json!(["error", format!("{}: {error}", error.name())]));
+    }
+    json!(list)
+}
+
+/// The same with permessage-deflate, as a client gets that offers it without parameters.
+fn compressed_frames(bytes: &[u8]) -> Value {
+    let agreement = negotiate("permessage-deflate", &Options::default()).expect("sound").expect("offered");
+    let (mut list, result) = received(bytes, Decoder::with_inflate(LIMITS, Inflate::new(&agreement)));
+    if result.is_err() {
+        list.push(json!(["error"]));
+    }
+    json!(list)
+}
+
+fn received(bytes: &[u8], mut decoder: Decoder) -> (Vec<Value>, Result<(), FrameError>) {
+    let mut list = Vec::new();
+    let result = decoder.feed(&mut bytes.to_vec(), |message| {
+        list.push(match message {
+            Message::Text(text) => json!(["text", String::from_utf8_lossy(&text)]),
+            Message::Binary(bytes) => json!(["binary", bytes.as_ref()]),
+            Message::Ping(bytes) => json!(["ping", bytes]),
+            Message::Pong(bytes) => json!(["pong", bytes]),
+            Message::Close { code, reason } => json!([format!("close {}", code.unwrap_or(1005)), reason]),
+        });
+        ControlFlow::Continue(())
+    });
+    (list, result)
 }
 
 fn list(packets: impl Iterator<Item = Result<Value, ParseError>>) -> Value {

@@ -162,11 +162,11 @@ impl World {
         }
     }
 
-    /// Time passes, in steps of the ping interval at most.
+    /// Time passes, in steps of the ping interval while there are sessions.
     async fn pass(&mut self, time: Duration) {
         let end = tokio::time::Instant::now() + time;
         while tokio::time::Instant::now() < end {
-            let step = Duration::from_millis(PING_INTERVAL_MS);
+            let step = Duration::from_millis(if self.owner.has_sessions() { PING_INTERVAL_MS } else { 60_000 });
             tokio::time::sleep_until(end.min(tokio::time::Instant::now() + step)).await;
             self.settle().await;
         }

@@ -120,6 +120,10 @@ impl Owner {
         worked
     }
 
+    pub fn has_sessions(&self) -> bool {
+        !self.sessions.is_empty()
+    }
+
     /// Does something of its own accord, to the youngest session.
     pub fn act(&mut self, argument: u8) {
         let youngest = self.sessions.keys().max().copied();
