@@ -1,0 +1,163 @@
+//! An I/O thread and its owner's thread at work on the same connections. Under a thread sanitizer this looks for data
+//! races in what only happens between threads: the event queue, outboxes, flow control and wake-ups.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use engine_io_native::protocol::PacketType;
+use engine_io_native::server::{
+    Batch, Binding, Command, Connection, EventQueue, IoThread, Kind, NewSession, PollEncoding, SessionCell, now,
+};
+use engine_io_native::session::{OutData, OutPacket, Revision, Session, Start, Timing};
+use engine_io_native::websocket::{Decoder, Limits, OpCode, write_masked};
+
+const CLIENTS: u32 = 4;
+const MESSAGES: usize = 300;
+/// More than a connection may owe its owner in all, so that reading stops and goes on.
+const LENGTH: usize = 10_000;
+
+#[test]
+fn messages_between_an_io_thread_and_its_owner_arrive_once_and_in_order() {
+    let (wake, woken) = mpsc::sync_channel(1);
+    let queue = Arc::new(EventQueue::new(move || drop(wake.try_send(()))));
+    let mut io = IoThread::start("io").unwrap();
+    let timing = Arc::new(Timing::new(50, 20_000, 10_000));
+    let mut peers = HashMap::new();
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|number| {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            peers.insert(number, open(number, ours, &io, &queue, &timing));
+            thread::spawn(move || talk(theirs))
+        })
+        .collect();
+
+    let mut counts = vec![0; CLIENTS as usize];
+    let (mut closed, mut ended) = (0, 0);
+    while closed < CLIENTS || ended < CLIENTS {
+        woken.recv_timeout(Duration::from_secs(20)).expect("something happens");
+        io.commands().hold();
+        loop {
+            let batch = queue.take(Batch::default());
+            if batch.is_empty() {
+                break;
+            }
+            let mut dirty = Vec::new();
+            for event in &batch.events {
+                let (_, connection) = &peers[&event.target];
+                if event.charged > 0 {
+                    connection.settle(batch.cost(event));
+                }
+                match event.kind {
+                    Kind::Message => {
+                        let count = &mut counts[event.target as usize];
+                        assert_eq!(batch.content(&event.data), message(*count));
+                        *count += 1;
+                        let data = OutData::Text(String::from_utf8(message(*count - 1)).unwrap());
+                        let packets = [OutPacket { kind: PacketType::Message, data }];
+                        let (_, flush) = connection.enqueue(|outbox| outbox.packets(&packets, Revision::V4, false));
+                        if flush {
+                            dirty.push(connection.clone());
+                        }
+                    }
+                    Kind::Closed => closed += 1,
+                    Kind::ConnectionEnded => ended += 1,
+                    _ => {}
+                }
+            }
+            match dirty.pop() {
+                // a lone one from here, as JavaScript does
+                Some(connection) if dirty.is_empty() => connection.flush(),
+                Some(connection) => {
+                    dirty.push(connection);
+                    io.commands().send_by_owner(Command::Flush(dirty));
+                }
+                None => {}
+            }
+            thread::sleep(Duration::from_micros(200));
+        }
+        io.commands().release();
+    }
+    for client in clients {
+        client.join().unwrap();
+    }
+    assert_eq!((closed, ended), (CLIENTS, CLIENTS));
+    assert_eq!(counts, vec![MESSAGES; CLIENTS as usize]);
+    io.stop();
+    for (cell, connection) in peers.into_values() {
+        assert_eq!(Arc::strong_count(&cell), 1, "somebody holds the session");
+        drop(cell);
+        assert_eq!(Arc::strong_count(&connection), 1, "somebody holds the connection");
+    }
+}
+
+fn message(number: usize) -> Vec<u8> {
+    format!("{number:LENGTH$}").into_bytes()
+}
+
+type Peer = (Arc<SessionCell>, Arc<Connection>);
+
+/// A session on a connection that the I/O thread reads.
+fn open(number: u32, socket: UnixStream, io: &IoThread, queue: &Arc<EventQueue>, timing: &Arc<Timing>) -> Peer {
+    socket.set_nonblocking(true).unwrap();
+    let commands = io.commands().clone();
+    let decoder = Decoder::new(Limits::default());
+    let connection = Connection::new(number, queue.clone(), commands.clone(), decoder, None);
+    let socket = OwnedFd::from(socket);
+    commands.send(Command::Adopt { connection: connection.clone(), socket, unix: true, early: Vec::new() });
+    let new = NewSession {
+        handle: number,
+        machine: Session::new(now(), Revision::V4, timing.clone(), Start::Channel(number)),
+        encoding: PollEncoding { revision: Revision::V4, binary: true, jsonp: None },
+        base64: false,
+        transport: Some(connection.clone()),
+        listed: None,
+    };
+    let cell = SessionCell::open(new, queue.clone(), commands);
+    assert!(matches!(connection.binding(), Binding::Session(_)));
+    (cell, connection)
+}
+
+/// A client that sends all it has, answers pings, wants everything back and goes.
+fn talk(mut socket: UnixStream) {
+    let mut writer = socket.try_clone().unwrap();
+    let sender = thread::spawn(move || {
+        for number in 0..MESSAGES {
+            let mut frame = Vec::new();
+            write_masked(&mut frame, OpCode::Text, &[b"4".to_vec(), message(number)].concat(), [1, 2, 3, 4]);
+            writer.write_all(&frame).unwrap();
+        }
+    });
+    let mut received = 0;
+    while received < MESSAGES {
+        let payload = read_frame(&mut socket);
+        match payload.first() {
+            Some(b'4') => {
+                assert!(payload[1..] == message(received), "message {received}");
+                received += 1;
+            }
+            Some(b'2') => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    sender.join().unwrap();
+}
+
+fn read_frame(socket: &mut UnixStream) -> Vec<u8> {
+    let mut head = [0; 2];
+    socket.read_exact(&mut head).unwrap();
+    let mut len = usize::from(head[1]);
+    if len == 126 {
+        let mut extended = [0; 2];
+        socket.read_exact(&mut extended).unwrap();
+        len = usize::from(u16::from_be_bytes(extended));
+    }
+    let mut payload = vec![0; len];
+    socket.read_exact(&mut payload).unwrap();
+    payload
+}
