@@ -213,6 +213,8 @@ class BaseServer extends EventEmitter {
       debug('error while generating an id')
       return refuse(errors.BAD_REQUEST, { name: 'ID_GENERATION_ERROR', error })
     }
+    // hooks may have taken their time
+    if (transportName === 'polling' && req.res && req.res.destroyed) return debug('the client is gone')
     debug('handshaking client "%s"', id)
     let transport
     try {
