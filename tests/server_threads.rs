@@ -27,7 +27,7 @@ fn messages_between_an_io_thread_and_its_owner_arrive_once_and_in_order() {
     let (wake, woken) = mpsc::sync_channel(1);
     let queue = Arc::new(EventQueue::new(move || drop(wake.try_send(()))));
     let mut io = IoThread::start("io").unwrap();
-    let timing = Arc::new(Timing::new(50, 20_000, 10_000));
+    let timing = Arc::new(Timing::new(50, 600_000, 10_000));
     let mut peers = HashMap::new();
     let clients: Vec<_> = (0..CLIENTS)
         .map(|number| {

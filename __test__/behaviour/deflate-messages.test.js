@@ -4,7 +4,7 @@ const assert = require("node:assert/strict");
 const { randomBytes } = require("node:crypto");
 const { test } = require("node:test");
 const zlib = require("node:zlib");
-const { client, eventually, improvement, listen, once, path, record, times, upgradeTo, openPolling, wsClient, RawWebSocket } =
+const { client, delay, eventually, improvement, listen, once, path, record, times, upgradeTo, openPolling, wsClient, RawWebSocket } =
   require("../support");
 
 const OFFER = { headers: { "Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits" } };
@@ -243,6 +243,27 @@ for (const [name, options] of [
     }
   });
 }
+
+test("a short message does not overtake one that is still being compressed, nor does the close frame", async () => {
+  const context = await listen({ perMessageDeflate: true });
+  const connected = once(context.engine, "connection");
+  const ws = await wsClient(context.port, path(context, { transport: "websocket" }));
+  const [socket] = await connected;
+  assert.match(await ws.next(), /^0\{/);
+  for (let i = 0; i < 3; i++) {
+    const large = randomBytes(3_000_000);
+    socket.send(large);
+    await delay(5);
+    socket.send("short");
+    assert.ok(large.equals(await ws.next()));
+    assert.equal(await ws.next(), "4short");
+  }
+  const last = randomBytes(3_000_000);
+  socket.send(last);
+  await delay(5);
+  socket.close();
+  assert.ok(last.equals(await ws.next()));
+});
 
 test("the real client exchanges compressed messages", async () => {
   const context = await listen({ perMessageDeflate: { threshold: 100 } });

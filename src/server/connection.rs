@@ -349,9 +349,7 @@ impl Connection {
                 let frames = pending.compress(&mut deflate.lock().unwrap_or_else(PoisonError::into_inner));
                 outbox = self.outbox();
                 outbox.writing = false;
-                if outbox.phase != Phase::Dead {
-                    outbox.bytes.extend_from_slice(&frames);
-                }
+                outbox.compressed(&frames);
             }
         }
         outbox

@@ -44,6 +44,8 @@ pub struct Outbox {
     pub bytes: Vec<u8>,
     /// With permessage-deflate: what comes after `bytes`, not compressed yet.
     pending: Vec<Pending>,
+    /// Somebody compresses what was in `pending`; until it is in `bytes`, nothing may overtake it.
+    compressing: bool,
     /// From how many bytes on messages are compressed; `None`: never.
     deflate_from: Option<usize>,
     pub phase: Phase,
@@ -65,6 +67,7 @@ impl Outbox {
             started: None,
             bytes: Vec::new(),
             pending: Vec::new(),
+            compressing: false,
             deflate_from,
             phase: Phase::Open,
             writing: false,
@@ -89,14 +92,25 @@ impl Outbox {
         started + self.bytes.len() + pending.sum::<usize>()
     }
 
-    /// What has to be compressed before it can be written.
+    /// What has to be compressed before it can be written; [`Outbox::compressed`] follows.
     pub fn take_pending(&mut self) -> Option<Uncompressed> {
-        (!self.pending.is_empty()).then(|| Uncompressed(std::mem::take(&mut self.pending)))
+        (!self.pending.is_empty()).then(|| {
+            self.compressing = true;
+            Uncompressed(std::mem::take(&mut self.pending))
+        })
+    }
+
+    /// What [`Outbox::take_pending`] gave, as frames.
+    pub fn compressed(&mut self, frames: &[u8]) {
+        self.compressing = false;
+        if self.phase != Phase::Dead {
+            self.bytes.extend_from_slice(frames);
+        }
     }
 
     /// Where complete frames go.
     fn frames(&mut self) -> &mut Vec<u8> {
-        if self.deflate_from.is_none() || self.pending.is_empty() {
+        if self.deflate_from.is_none() || (self.pending.is_empty() && !self.compressing) {
             return &mut self.bytes;
         }
         if !matches!(self.pending.last(), Some(Pending::Frames(_))) {
@@ -247,5 +261,28 @@ impl Uncompressed {
             }
         }
         frames
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::websocket::deflate::{Options, negotiate};
+
+    #[test]
+    fn nothing_overtakes_a_message_that_is_being_compressed() {
+        let agreement = negotiate("permessage-deflate", &Options::default()).unwrap().unwrap();
+        let mut deflate = Deflate::new(&agreement, 6);
+        let mut outbox = Outbox::new(Some(10));
+        outbox.message(OpCode::Text, b"4", b"a message to be compressed");
+        let taken = outbox.take_pending().unwrap();
+        // meanwhile, on another thread
+        outbox.message(OpCode::Text, b"4", b"short");
+        outbox.close(None, &[]);
+        let first = taken.compress(&mut deflate);
+        outbox.compressed(&first);
+        let then = outbox.take_pending().unwrap().compress(&mut deflate);
+        outbox.compressed(&then);
+        assert_eq!(outbox.bytes, [&first[..], b"\x81\x064short\x88\x00"].concat());
     }
 }
