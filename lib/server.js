@@ -528,9 +528,11 @@ class Server extends BaseServer {
     server.on('upgrade', (req, socket, head) => {
       if (isOurs(req)) {
         this.handleUpgrade(req, socket, head)
-      } else if (options.destroyUpgrade !== false) {
+      } else {
+        // whoever serves it, a client that resets is no reason for an uncaught exception
+        socket.on('error', (error) => debug('error on an upgrade for another path: %s', error.message))
+        if (options.destroyUpgrade === false) return
         // with an upgrade listener of ours Node leaves such sockets open; somebody has to end them
-        socket.on('error', (error) => debug('error while destroying upgrade: %s', error.message))
         setTimeout(() => {
           if (socket.writable && socket.bytesWritten <= 0) socket.end()
         }, destroyUpgradeTimeout)

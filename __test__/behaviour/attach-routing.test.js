@@ -3,7 +3,7 @@
 const assert = require("node:assert/strict");
 const http = require("node:http");
 const { test } = require("node:test");
-const { RawPeer, RawWebSocket, bind, defer, delay, engine, listen, never, once, openPolling, openWebSocket, path, pending, rebind, request, upgradeRequest } =
+const { RawPeer, RawWebSocket, bind, defer, delay, engine, improvement, listen, never, once, openPolling, openWebSocket, path, pending, rebind, request, upgradeRequest } =
   require("../support");
 
 /** A server whose application answers every request with its URL. */
@@ -209,6 +209,18 @@ test("a reset of an upgrade for another path does no harm", async () => {
   await seen;
   peer.reset();
   await delay(80);
+  assert.equal((await openPolling(context)).socket.readyState, "open");
+});
+
+improvement("G-67: uncaughtException", "a reset of an upgrade for another path does no harm with destroyUpgrade: false", async () => {
+  const context = await attached({ destroyUpgrade: false });
+  const peer = await RawPeer.connect(context.port);
+  const seen = once(context.server, "upgrade");
+  peer.write(upgradeRequest("/else"));
+  const [, socket] = await seen;
+  const closed = once(socket, "close");
+  peer.reset();
+  await closed;
   assert.equal((await openPolling(context)).socket.readyState, "open");
 });
 
