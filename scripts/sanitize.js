@@ -56,7 +56,7 @@ function valgrind() {
   const messages = built.stdout.trim().split('\n').map((line) => JSON.parse(line))
   const binaries = messages.filter((message) => message.executable && !SLOW.includes(message.target.name))
   for (const { executable } of binaries) {
-    run('valgrind', ['-q', '--error-exitcode=9', '--leak-check=full', '--errors-for-leak-kinds=definite', executable, '--test-threads=1'])
+    run('valgrind', ['-q', '--error-exitcode=9', '--leak-check=full', '--show-leak-kinds=definite', '--errors-for-leak-kinds=definite', executable, '--test-threads=1'])
   }
 }
 
