@@ -48,8 +48,6 @@ module.exports.reasons = {
   'connect/userver': "behind attach() Node's HTTP server parses the request and makes its objects, more than half of the cost; uWebSockets.js is its own HTTP server",
   'connect-listen/userver': 'a connection passes from the I/O thread to JavaScript and back twice (upgrade, end); uServer does all on one thread',
   'shake-listen/userver': 'as for connect-listen: a change of thread each way per handshake, and each wakes a sleeping core',
-  'shake/userver': "Node's HTTP server",
-  'poll/userver': "Node's HTTP server",
   'tls1k/userver': "Node's TLS on the JavaScript thread, half of the cost; uWebSockets.js has a TLS of its own below its sockets",
   'lone/userver': 'two changes of thread per message where uServer has none; nothing else shares them',
   'lone/eiows': 'two changes of thread per message where eiows has none; nothing else shares them',

@@ -7,23 +7,12 @@ const { EventEmitter } = require("node:events");
 const { test } = require("node:test");
 const { Sender, WebSocketServer } = require("ws");
 const {
-  engine, listen, defer, once, record, eventually, RawWebSocket, wsClient, client, path,
+  listen, listenDirectly, once, record, eventually, RawWebSocket, wsClient, client, path,
   openPolling, openWebSocket, openProbing, openUpgraded, upgradeTo,
 } = require("../support");
 const { client3 } = require("../support/eio3");
 
 const wsEngine = WebSocketServer;
-
-/** `listen()` of the package itself. */
-async function listenDirectly(opts) {
-  const attached = engine.listen(0, opts);
-  defer(() => {
-    attached.close();
-    attached.httpServer.close();
-  });
-  await once(attached.httpServer, "listening");
-  return { engine: attached, server: attached.httpServer, port: attached.httpServer.address().port, path: "/engine.io/" };
-}
 
 for (const [way, serve] of Object.entries({ attach: listen, listen: listenDirectly })) {
   test(`text and binary messages pass both ways, with ${way}()`, async () => {

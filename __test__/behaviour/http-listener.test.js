@@ -7,7 +7,7 @@ const assert = require("node:assert/strict");
 const { test } = require("node:test");
 const zlib = require("node:zlib");
 const WebSocket = require("ws");
-const { defer, engine, eventually, once, path, record, request, client, PollingPeer, RawPeer, openWebSocket, upgradeTo } =
+const { defer, engine, listenDirectly, eventually, once, path, record, request, client, PollingPeer, RawPeer, openWebSocket, upgradeTo } =
   require("../support");
 const { binaryPayload, client3 } = require("../support/eio3");
 
@@ -15,15 +15,9 @@ const next = (req, res, go) => go();
 
 /** `engine.listen(0, …)`, with a middleware or without. */
 async function listening(opts, middleware) {
-  const server = engine.listen(0, opts);
-  if (middleware) server.use(middleware);
-  defer(() => {
-    server.close();
-    server.httpServer.close();
-    server.httpServer.closeAllConnections?.();
-  });
-  await once(server.httpServer, "listening");
-  return { engine: server, server: server.httpServer, port: server.httpServer.address().port, path: "/engine.io/" };
+  const context = await listenDirectly(opts);
+  if (middleware) context.engine.use(middleware);
+  return context;
 }
 
 async function openPolling(context, query = {}) {

@@ -2,25 +2,12 @@
 
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
-const { bind, defer, engine, never, once, openPolling, openWebSocket, path, pending, request, client } =
+const { bind, defer, engine, listenDirectly, never, once, openPolling, openWebSocket, path, pending, request, client } =
   require("../support");
 const http = require("node:http");
 
-/** `engine.listen(0, …)`, closed after the test. */
-async function listening(opts = {}) {
-  const server = engine.listen(0, opts);
-  defer(() => {
-    server.close();
-    server.httpServer.close();
-    server.httpServer.closeAllConnections?.();
-  });
-  if (!server.httpServer.listening) await once(server.httpServer, "listening");
-  const { port } = server.httpServer.address();
-  return { engine: server, server: server.httpServer, port, path: "/engine.io/" };
-}
-
 test("listen() returns a Server with httpServer", async () => {
-  const context = await listening();
+  const context = await listenDirectly();
   assert.ok(context.engine instanceof engine.Server);
   assert.equal(context.server.listening, true);
   assert.equal(typeof context.server.address().port, "number");
@@ -42,14 +29,14 @@ test("listen(port, options, callback) uses the options and calls back", async ()
 });
 
 test("a request outside the path gets 501 Not Implemented", async () => {
-  const { port } = await listening();
+  const { port } = await listenDirectly();
   const response = await request({ port, path: "/" });
   assert.deepEqual([response.status, response.body], [501, "Not Implemented"]);
   assert.equal(response.headers["content-type"], undefined);
 });
 
 test("polling sessions work", async () => {
-  const { engine: server, port, path: prefix } = await listening();
+  const { engine: server, port, path: prefix } = await listenDirectly();
   const connected = once(server, "connection");
   const context = { port, path: prefix };
   const handshake = await request({ port, path: path(context) });
@@ -64,7 +51,7 @@ test("polling sessions work", async () => {
 });
 
 test("websocket sessions work", async () => {
-  const { peer, socket } = await openWebSocket(await listening());
+  const { peer, socket } = await openWebSocket(await listenDirectly());
   const message = once(socket, "message");
   peer.sendText("4up");
   assert.deepEqual(await message, ["up"]);
@@ -73,7 +60,7 @@ test("websocket sessions work", async () => {
 });
 
 test("the real client connects and upgrades", async () => {
-  const context = await listening();
+  const context = await listenDirectly();
   context.engine.on("connection", (socket) => socket.on("message", (data) => socket.send(data)));
   const peer = client(context);
   await once(peer, "upgrade");
@@ -83,13 +70,13 @@ test("the real client connects and upgrades", async () => {
 });
 
 test("the path option is used", async () => {
-  const context = await listening({ path: "/mine" });
+  const context = await listenDirectly({ path: "/mine" });
   await openPolling({ ...context, path: "/mine/" });
   assert.equal((await request({ port: context.port, path: path(context) })).status, 501);
 });
 
 test("errors are answered as on any http server", async () => {
-  const context = await listening();
+  const context = await listenDirectly();
   const error = once(context.engine, "connection_error");
   const response = await request({ port: context.port, path: path(context, { transport: "foo" }) });
   assert.equal(response.body, '{"code":0,"message":"Transport unknown"}');
@@ -99,7 +86,7 @@ test("errors are answered as on any http server", async () => {
 test("allowRequest, middlewares and header events see the requests", async () => {
   const seen = [];
   const allowRequest = (req, fn) => fn(null, seen.push(req.headers["x-test"]) > 0);
-  const context = await listening({ allowRequest });
+  const context = await listenDirectly({ allowRequest });
   context.engine.use((req, res, next) => {
     res.setHeader("X-Middleware", "1");
     next();
@@ -121,7 +108,7 @@ test("a port in use is an error event of the http server", async () => {
 });
 
 test("httpServer.close() stops listening and closes the sessions that have no connection", async () => {
-  const context = await listening();
+  const context = await listenDirectly();
   const { socket } = await openPolling(context);
   const closed = once(socket, "close");
   const serverClosed = once(context.server, "close");
@@ -133,7 +120,7 @@ test("httpServer.close() stops listening and closes the sessions that have no co
 });
 
 test("engine.close() keeps the http server listening", async () => {
-  const context = await listening();
+  const context = await listenDirectly();
   const { peer } = await openWebSocket(context);
   const silence = never(context.server, "close", 30);
   context.engine.close();
@@ -143,7 +130,7 @@ test("engine.close() keeps the http server listening", async () => {
 });
 
 test("close events wait for a pending poll", async () => {
-  const context = await listening();
+  const context = await listenDirectly();
   const { peer, socket } = await openPolling(context);
   const response = peer.poll();
   while (!socket.transport.writable) await new Promise(setImmediate);

@@ -4,21 +4,11 @@
 
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
-const { engine, defer, once, record, eventually, openPolling, openWebSocket, openUpgraded } = require("../support");
-
-async function serve(opts) {
-  const attached = engine.listen(0, opts);
-  defer(() => {
-    attached.close();
-    attached.httpServer.close();
-  });
-  await once(attached.httpServer, "listening");
-  return { engine: attached, server: attached.httpServer, port: attached.httpServer.address().port, path: "/engine.io/" };
-}
+const { listenDirectly, engine, once, record, eventually, openPolling, openWebSocket, openUpgraded } = require("../support");
 
 for (const name of ["prepare", "verify", "handleRequest"]) {
   test(`${name} patched while a session polls sees its next requests`, async () => {
-    const context = await serve();
+    const context = await listenDirectly();
     const { peer, socket } = await openPolling(context);
     await peer.post("4x");
     const calls = [];
@@ -35,7 +25,7 @@ for (const name of ["prepare", "verify", "handleRequest"]) {
 }
 
 test("verify patched on the class sees the requests of open sessions", async (t) => {
-  const context = await serve();
+  const context = await listenDirectly();
   const { verify } = engine.Server.prototype;
   t.after(() => (engine.Server.prototype.verify = verify));
   const calls = [];
@@ -49,7 +39,7 @@ test("verify patched on the class sees the requests of open sessions", async (t)
 });
 
 test("a middleware added while a session polls sees its next requests", async () => {
-  const context = await serve();
+  const context = await listenDirectly();
   const { peer } = await openPolling(context);
   context.engine.use((req, res, next) => {
     res.setHeader("x-middleware", "1");
@@ -60,7 +50,7 @@ test("a middleware added while a session polls sees its next requests", async ()
 
 for (const name of ["onRequest", "onPollRequest", "onDataRequest", "onData", "headers", "write", "doWrite"]) {
   test(`${name} patched on a transport is called for its next requests`, async () => {
-    const { peer, socket } = await openPolling(await serve());
+    const { peer, socket } = await openPolling(await listenDirectly());
     let calls = 0;
     const original = socket.transport[name];
     socket.transport[name] = function (...args) {
@@ -77,13 +67,13 @@ for (const name of ["onRequest", "onPollRequest", "onDataRequest", "onData", "he
 }
 
 test("listeners of a transport's headers add to its responses", async () => {
-  const { peer, socket } = await openPolling(await serve());
+  const { peer, socket } = await openPolling(await listenDirectly());
   socket.transport.on("headers", (headers) => (headers["x-own"] = "1"));
   assert.equal((await peer.post("4x")).headers["x-own"], "1");
 });
 
 test("a poll that waited before a method was patched is answered", async () => {
-  const { peer, socket } = await openPolling(await serve());
+  const { peer, socket } = await openPolling(await listenDirectly());
   const poll = peer.poll();
   await eventually(() => socket.transport.writable, true);
   const { headers } = socket.transport;
@@ -99,7 +89,7 @@ test("a poll that waited before a method was patched is answered", async () => {
 
 test("send patched on a transport gets the packets, flush the order, and heartbeats pass", async () => {
   for (const open of [openPolling, openWebSocket, openUpgraded]) {
-    const { peer, socket } = await open(await serve({ pingInterval: 100 }));
+    const { peer, socket } = await open(await listenDirectly({ pingInterval: 100 }));
     const { send } = socket.transport;
     const sent = [];
     socket.transport.send = function (packets) {

@@ -5,17 +5,7 @@
 
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
-const { defer, engine, listen, once, openPolling, upgradeTo, record } = require("../support");
-
-async function listenBySelf(opts) {
-  const server = engine.listen(0, opts);
-  defer(() => {
-    server.close();
-    server.httpServer.close();
-  });
-  await once(server.httpServer, "listening");
-  return { engine: server, server: server.httpServer, port: server.httpServer.address().port, path: "/engine.io/" };
-}
+const { listen, listenDirectly, once, openPolling, upgradeTo, record } = require("../support");
 
 /** Starts a POST and waits until its body is being read. */
 async function beginPost(peer) {
@@ -27,7 +17,7 @@ async function beginPost(peer) {
 
 const destroyed = { code: "ECONNRESET" };
 
-for (const [name, serve] of [["attach", listen], ["listen", listenBySelf]]) {
+for (const [name, serve] of [["attach", listen], ["listen", listenDirectly]]) {
   test(`close() without a poll destroys the POST, with which the session ends: ${name}`, async () => {
     const { peer, socket } = await openPolling(await serve());
     const { response } = await beginPost(peer);

@@ -52,6 +52,19 @@ async function listen(opts = {}, server = http.createServer()) {
   return context;
 }
 
+/** The same on the server that the package's own `listen()` makes. */
+async function listenDirectly(opts = {}) {
+  const server = engine.listen(0, opts);
+  const { httpServer } = server;
+  defer(() => {
+    server.close();
+    httpServer.close();
+    httpServer.closeAllConnections?.();
+  });
+  if (!httpServer.listening) await once(httpServer, "listening");
+  return { engine: server, server: httpServer, port: httpServer.address().port, path: "/engine.io/" };
+}
+
 /** Resolves when the HTTP server has handed a matching request to its listeners (the engine's came first). */
 function arrived(server, matches = () => true) {
   return new Promise((resolve) => {
@@ -64,4 +77,4 @@ function arrived(server, matches = () => true) {
   });
 }
 
-module.exports = { listen, bind, rebind, arrived };
+module.exports = { listen, listenDirectly, bind, rebind, arrived };
