@@ -14,7 +14,7 @@ async fn outcome(request: &[u8]) -> (String, Duration) {
     let listener = Listener::new(ListenerOptions {
         id: 0,
         path: "/engine.io/".to_owned(),
-        queue: Arc::new(EventQueue::new(|| {})),
+        queue: EventQueue::new(|| {}),
         requests: Arc::default(),
         commands: Commands::default(),
     });

@@ -25,7 +25,7 @@ const LENGTH: usize = 10_000;
 #[test]
 fn messages_between_an_io_thread_and_its_owner_arrive_once_and_in_order() {
     let (wake, woken) = mpsc::sync_channel(1);
-    let queue = Arc::new(EventQueue::new(move || drop(wake.try_send(()))));
+    let queue = EventQueue::new(move || drop(wake.try_send(())));
     let mut io = IoThread::start("io").unwrap();
     let timing = Arc::new(Timing::new(50, 600_000, 10_000));
     let mut peers = HashMap::new();
@@ -103,7 +103,7 @@ fn message(number: usize) -> Vec<u8> {
 type Peer = (Arc<SessionCell>, Arc<Connection>);
 
 /// A session on a connection that the I/O thread reads.
-fn open(number: u32, socket: UnixStream, io: &IoThread, queue: &Arc<EventQueue>, timing: &Arc<Timing>) -> Peer {
+fn open(number: u32, socket: UnixStream, io: &IoThread, queue: &EventQueue, timing: &Arc<Timing>) -> Peer {
     socket.set_nonblocking(true).unwrap();
     let commands = io.commands().clone();
     let decoder = Decoder::new(Limits::default());

@@ -1,6 +1,5 @@
 //! Bodies that the owner's responses carry, compressed off its thread.
 
-use std::sync::Arc;
 
 use super::{CompressionOptions, ContentEncoding};
 use crate::server::{EventQueue, Kind};
@@ -16,7 +15,7 @@ pub struct CompressionJob {
     pub body: Vec<u8>,
     pub encoding: ContentEncoding,
     pub options: CompressionOptions,
-    pub queue: Arc<EventQueue>,
+    pub queue: EventQueue,
 }
 
 impl CompressionJob {

@@ -29,7 +29,7 @@ pub struct ListenerOptions {
     pub id: u32,
     /// Requests whose target starts with this belong to the engine.
     pub path: String,
-    pub queue: Arc<EventQueue>,
+    pub queue: EventQueue,
     /// The I/O thread that serves the listener.
     pub commands: Commands,
     pub requests: Arc<Requests>,

@@ -25,7 +25,7 @@ pub struct Engine {
 /// What the engine's methods and its fast functions (see `super::fast`) share.
 pub struct State {
     pub(super) waker: Arc<Waker>,
-    pub(super) queue: Arc<EventQueue>,
+    pub(super) queue: EventQueue,
     io: IoThreads,
     next_io: Cell<usize>,
     pub(super) sessions: RefCell<Slab<Arc<SessionCell>>>,
@@ -54,7 +54,7 @@ impl Engine {
     pub fn new(env: Env, on_wake: Function<'_, (), ()>, io_threads: u32) -> Result<Self> {
         let waker = Arc::new(Waker::new(env.raw(), on_wake.raw())?);
         let wake = waker.clone();
-        let queue = Arc::new(EventQueue::new(move || wake.wake()));
+        let queue = EventQueue::new(move || wake.wake());
         let io = io_threads_of_environment(io_threads.clamp(1, 64))
             .map_err(|error| Error::new(Status::GenericFailure, format!("cannot start an I/O thread: {error}")))?;
         let state = Rc::new(State {

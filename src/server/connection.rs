@@ -56,7 +56,7 @@ pub enum Pipe {
 #[derive(Debug)]
 pub struct Connection {
     pub handle: ChannelId,
-    pub queue: Arc<EventQueue>,
+    pub queue: EventQueue,
     commands: Commands,
     pipe: OnceLock<Pipe>,
     outbox: Mutex<Outbox>,
@@ -101,7 +101,7 @@ pub enum Accepted {
 impl Connection {
     pub fn new(
         handle: ChannelId,
-        queue: Arc<EventQueue>,
+        queue: EventQueue,
         commands: Commands,
         decoder: Decoder,
         compression: Option<Compression>,

@@ -3,8 +3,9 @@
 //! Producers append, the owner takes everything at once; it is woken only when the queue turns from
 //! empty to non-empty. Small contents lie one after the other in one buffer per batch.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::turn;
 use crate::session::{ChannelId, Fault, Reason};
 
 /// What an event tells. The numbers are the binding's contract with `lib/bridge.js`.
@@ -233,15 +234,28 @@ impl Batch {
 }
 
 /// See the module's documentation.
-pub struct EventQueue {
-    batch: Mutex<Batch>,
+#[derive(Clone)]
+pub struct EventQueue(Arc<Shared>);
+
+struct Shared {
+    queued: Mutex<Queued>,
     wake: Box<dyn Fn() + Send + Sync>,
 }
+
+#[derive(Default)]
+struct Queued {
+    batch: Batch,
+    /// Whether the owner has been woken for it.
+    told: bool,
+}
+
+/// So many events are worth a wake-up, whatever may follow in the same turn.
+const ENOUGH: usize = 64;
 
 impl EventQueue {
     /// `wake` is called from any thread when there is something to take after there was nothing.
     pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
-        Self { batch: Mutex::default(), wake: Box::new(wake) }
+        Self(Arc::new(Shared { queued: Mutex::default(), wake: Box::new(wake) }))
     }
 
     /// Appends a batch and leaves it empty.
@@ -258,17 +272,32 @@ impl EventQueue {
             return false;
         }
         let mut queued = self.lock();
-        if queued.is_empty() {
-            std::mem::swap(&mut *queued, batch);
+        if queued.batch.is_empty() {
+            std::mem::swap(&mut queued.batch, batch);
             return true;
         }
-        queued.append(batch);
-        false
+        queued.batch.append(batch);
+        !queued.told && queued.batch.events.len() >= ENOUGH
     }
 
-    /// Has the owner take what there is.
+    /// Has the owner take what there is. An I/O thread puts that off to the end of its turn, so that all that its
+    /// sockets bring shares a wake-up, unless there is enough for one.
     pub fn wake(&self) {
-        (self.wake)();
+        let is_enough = self.lock().batch.events.len() >= ENOUGH;
+        if is_enough || !turn::put_off(self) {
+            self.wake_now();
+        }
+    }
+
+    /// Wakes the owner, unless that has been done.
+    pub(super) fn wake_now(&self) {
+        let mut queued = self.lock();
+        let wanted = !queued.told && !queued.batch.is_empty();
+        queued.told |= wanted;
+        drop(queued);
+        if wanted {
+            (self.0.wake)();
+        }
     }
 
     /// Appends one event.
@@ -293,11 +322,13 @@ impl EventQueue {
         if emptied.events.capacity() > 1 << 14 {
             emptied.events = Vec::new();
         }
-        std::mem::replace(&mut *self.lock(), emptied)
+        let mut queued = self.lock();
+        queued.told = false;
+        std::mem::replace(&mut queued.batch, emptied)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Batch> {
-        self.batch.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Queued> {
+        self.0.queued.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -14,6 +14,7 @@ use super::commands::{Command, Commands, SessionKey};
 use super::connection::{Stream, start_reading};
 use super::now;
 use super::session_cell::SessionCell;
+use super::turn;
 use crate::session::Millis;
 
 /// The handle of a running I/O thread.
@@ -34,7 +35,8 @@ impl IoThread {
         let receiver = commands.clone();
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || runtime.block_on(run(receiver)))?;
+            // as a task: to wake one from its own thread takes no system call
+            .spawn(move || runtime.block_on(async { drop(tokio::spawn(run(receiver)).await) }))?;
         Ok(Self { commands, thread: Some(thread) })
     }
 
@@ -86,6 +88,7 @@ impl Timers {
 
 /// What an I/O thread does until it is told to stop.
 pub async fn run(commands: Commands) {
+    tokio::spawn(turn::ends());
     let mut timers = Timers::default();
     let mut taken = Vec::new();
     loop {

@@ -12,6 +12,7 @@ mod io;
 mod outbox;
 mod receive;
 mod session_cell;
+mod turn;
 
 pub use commands::{Command, Commands};
 pub use connection::{Accepted, Binding, Compression, Connection, Stream, start_reading};

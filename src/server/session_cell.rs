@@ -48,7 +48,7 @@ pub struct SessionCell {
     verbose: AtomicBool,
     /// The earliest time for which a timer is set; `u64::MAX`: none, [`TOLD`]: the owner ticks next.
     armed: AtomicU64,
-    queue: Arc<EventQueue>,
+    queue: EventQueue,
     commands: Commands,
     inner: Mutex<Inner>,
     /// A POST that the engine's own listener reads is to be destroyed.
@@ -139,7 +139,7 @@ pub struct NewSession {
 
 impl SessionCell {
     /// Makes the session known to its timer, its connection and the listener.
-    pub fn open(new: NewSession, queue: Arc<EventQueue>, commands: Commands) -> Arc<Self> {
+    pub fn open(new: NewSession, queue: EventQueue, commands: Commands) -> Arc<Self> {
         let NewSession { handle, machine, encoding, base64, transport, listed } = new;
         let connection = transport.clone();
         let cell = Arc::new(Self {
