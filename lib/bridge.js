@@ -33,6 +33,7 @@ const Kind = {
   REQUEST_ABORTED: 31,
   UPGRADE_REQUEST: 32,
   LISTENER_CLOSED: 33,
+  OPENED: 34,
   COMPRESSED: 40,
 }
 
@@ -75,6 +76,11 @@ let lastBody = 0
 /** Transports that were written to and have not been told that they may go on. */
 let written = []
 let flushScheduled = false
+
+const NONE = Object.freeze([])
+
+/** Sessions whose events wait, see `holdBack`. */
+let heldBack = []
 
 const pausedPipes = new Set()
 
@@ -184,14 +190,16 @@ function deliver(kind, target, arg, content) {
   if (kind <= Kind.DUE) {
     const session = sessions[target]
     if (session === undefined) return
-    // packets before the end are seen to first, by listeners that put them off to the next tick, too
-    if (kind === Kind.CLOSED) process.nextTick(closeSession, session, arg, content)
-    else session._onEvent(kind, arg, content)
+    if (session._held === undefined) return tell(session, kind, arg, content)
+    if (session._held === NONE) session._held = []
+    session._held.push(kind, arg, content)
   } else if (kind <= Kind.PIPE_READY) {
     const connection = connections[target]
     if (connection !== undefined) connection._onEvent(kind, arg, content)
   } else if (kind === Kind.LISTENER_CLOSED) {
     listeners[target]._onClosed()
+  } else if (kind === Kind.OPENED) {
+    listeners[arg]._onOpened(target, content)
   } else if (kind === Kind.REQUEST_ABORTED) {
     const request = requests.get(target)
     if (request !== undefined) request._onAborted()
@@ -201,6 +209,53 @@ function deliver(kind, target, arg, content) {
     done(content)
   } else {
     listeners[arg]._onRequest(target, content, kind === Kind.UPGRADE_REQUEST)
+  }
+}
+
+function tell(session, kind, arg, content) {
+  // packets before the end are seen to first, by listeners that put them off to the next tick, too
+  if (kind === Kind.CLOSED) process.nextTick(closeSession, session, arg, content)
+  else session._onEvent(kind, arg, content)
+}
+
+/**
+ * A session's first events may come with the session itself. They wait for the event loop's next phase, so that who
+ * listens for sessions can take its time until then, as where events come one by one.
+ */
+function holdBack(session) {
+  session._held = NONE
+  if (heldBack.push(session) === 1) setImmediate(letGo)
+}
+
+function letGo() {
+  const list = heldBack
+  heldBack = []
+  let next = 0
+  try {
+    while (next < list.length) letGoOne(list[next++])
+  } finally {
+    // a listener threw
+    heldBack = list.slice(next).concat(heldBack)
+    if (heldBack.length > 0) setImmediate(letGo)
+  }
+}
+
+function letGoOne(session) {
+  const { _held: events } = session
+  let next = 0
+  try {
+    while (next < events.length) {
+      const at = next
+      next += 3
+      tell(session, events[at], events[at + 1], events[at + 2])
+    }
+  } finally {
+    if (next < events.length) {
+      session._held = events.slice(next)
+      heldBack.push(session)
+    } else {
+      session._held = undefined
+    }
   }
 }
 
@@ -294,6 +349,7 @@ module.exports = {
   scheduleFlush,
   scheduleLateFlush,
   releaseSession,
+  holdBack,
   compress,
   sessions,
   connections,

@@ -7,12 +7,30 @@ const { ListenerRequest, ListenerSocket } = require('./listener-request')
 const { ListenerResponse } = require('./listener-response')
 const { compressionOf } = require('./options')
 const { Server } = require('./server')
+const { Socket } = require('./socket')
+const { NativeWebSocketServer } = require('./websocket-server')
 
 const EMPTY = Buffer.alloc(0)
 
 /** What shows requests to JavaScript when it is replaced. */
 const HOOKS = ['prepare', 'verify', '_applyMiddlewares', 'handleRequest']
-const OURS = Object.fromEntries(HOOKS.map((name) => [name, Server.prototype[name]]))
+
+/** The same for handshakes alone. */
+const HANDSHAKE_HOOKS = ['generateId', 'handshake', 'createTransport', 'upgrades', 'handleUpgrade', 'onWebSocket']
+const SOCKET_HOOKS = ['onOpen', 'sendPacket', 'flush', 'setTransport', 'getAvailableUpgrades']
+
+/** Whoever hears one of these sees handshakes. */
+const HANDSHAKE_EVENTS = new Set(['initial_headers', 'headers', 'flush', 'drain'])
+
+/** Options that are looked at when they are set: the engine goes by them without asking. */
+const OPTIONS = ['pingTimeout', 'pingInterval', 'upgradeTimeout', 'maxHttpBufferSize', 'transports', 'allowUpgrades']
+OPTIONS.push('allowRequest', 'httpCompression', 'perMessageDeflate', 'cookie', 'initialPacket', 'wsEngine')
+
+const originals = ({ prototype }, names) => Object.fromEntries(names.map((name) => [name, prototype[name]]))
+const OURS = originals(Server, HOOKS.concat(HANDSHAKE_HOOKS))
+const OUR_SOCKETS = originals(Socket, SOCKET_HOOKS)
+const { emit } = EventEmitter.prototype
+const { handleUpgrade } = NativeWebSocketServer.prototype
 
 /**
  * Starts a server of its own for the engine's requests; all others get `501 Not Implemented`. The
@@ -55,13 +73,16 @@ class EngineHttpServer extends EventEmitter {
     this._configured = undefined
     /** A transport wants to see its requests. */
     this._showing = false
+    /** Handshakes come here, whatever else is the case: the application is not ready yet. */
+    this._waiting = true
     /** Whether the server accepts connections. */
     this.listening = false
     const configure = () => this._configure()
     engine._configureListener = configure
     watchHooks(engine, configure)
+    watchOptions(engine, configure)
     engine.on('newListener', (event) => {
-      if (event === 'headers') process.nextTick(configure)
+      if (HANDSHAKE_EVENTS.has(event)) this._holdHandshakes()
     })
     engine.on('removeListener', configure)
     this.on('close', engine.close.bind(engine))
@@ -88,9 +109,28 @@ class EngineHttpServer extends EventEmitter {
     bridge.hold()
     this._configure()
     process.nextTick(() => {
-      if (this.listening) this.emit('listening')
+      if (!this.listening) return
+      try {
+        this.emit('listening')
+      } finally {
+        // from now on, whoever has something to say about handshakes has said it
+        this._waiting = false
+        this._configure()
+      }
     })
     return this
+  }
+
+  /** Until the next tick handshakes come here. */
+  _holdHandshakes() {
+    if (!this._waiting) {
+      this._waiting = true
+      process.nextTick(() => {
+        this._waiting = false
+        this._configure()
+      })
+    }
+    this._configure()
   }
 
   /** `{ address, family, port }`, or null while it does not listen. */
@@ -140,10 +180,16 @@ class EngineHttpServer extends EventEmitter {
       HOOKS.every((name) => engine[name] === OURS[name])
     const limit = engine.opts.maxHttpBufferSize
     const compression = compressionOf(engine.opts.httpCompression)
-    const configured = `${direct} ${limit} ${JSON.stringify(compression)}`
+    const handshakes = direct && !this._waiting ? handshakesOf(engine) : undefined
+    const configured = JSON.stringify([direct, String(limit), compression, handshakes])
     if (configured === this._configured) return
     this._configured = configured
-    bridge.getEngine().configureListener(this._number, Number(limit), direct, compression)
+    bridge.getEngine().configureListener(this._number, Number(limit), direct, compression, handshakes)
+  }
+
+  /** The engine has opened a session by itself. */
+  _onOpened(session, head) {
+    this._engine._onOpened(session, new ListenerRequest(0, this._number, head))
   }
 
   _onRequest(number, head, isUpgrade) {
@@ -162,9 +208,76 @@ class EngineHttpServer extends EventEmitter {
   }
 }
 
+/** Which handshakes the engine may do by itself, and how; undefined: none. */
+function handshakesOf(engine) {
+  const { opts } = engine
+  const isPlain =
+    !(opts.allowRequest || opts.cookie || opts.initialPacket) &&
+    Array.isArray(opts.transports) &&
+    engine._limits === undefined &&
+    engine.emit === emit &&
+    !engine._hearsFlushes() &&
+    engine.listenerCount('initial_headers') === 0 &&
+    HANDSHAKE_HOOKS.every((name) => engine[name] === OURS[name]) &&
+    SOCKET_HOOKS.every((name) => Socket.prototype[name] === OUR_SOCKETS[name])
+  if (!isPlain) return undefined
+  return {
+    timing: engine._timing(),
+    polling: restOfOpenPacket(engine, 'polling'),
+    websocket: acceptsWebSockets(engine) ? restOfOpenPacket(engine, 'websocket') : undefined,
+    maxPayload: Number(opts.maxHttpBufferSize),
+  }
+}
+
+/** What an open packet says after the id; undefined: there is no such transport. */
+function restOfOpenPacket(engine, transport) {
+  if (engine.opts.transports.indexOf(transport) === -1) return undefined
+  return JSON.stringify(engine._openPacket('', engine._availableUpgrades(transport))).slice('{"sid":"'.length)
+}
+
+function acceptsWebSockets({ ws, opts }) {
+  return (
+    ws instanceof NativeWebSocketServer &&
+    !ws.closed &&
+    !opts.perMessageDeflate &&
+    ws.handleUpgrade === handleUpgrade &&
+    ws.listenerCount('headers') === 1
+  )
+}
+
+/** Calls back when an option of this very server is set. */
+function watchOptions(engine, changed) {
+  let options = watchEach(engine.opts, changed)
+  Object.defineProperty(engine, 'opts', {
+    configurable: true,
+    enumerable: true,
+    get: () => options,
+    set(value) {
+      options = watchEach(value, changed)
+      changed()
+    },
+  })
+}
+
+function watchEach(options, changed) {
+  for (const name of OPTIONS) {
+    let value = options[name]
+    Object.defineProperty(options, name, {
+      configurable: true,
+      enumerable: name in options,
+      get: () => value,
+      set(changedValue) {
+        value = changedValue
+        changed()
+      },
+    })
+  }
+  return options
+}
+
 /** Calls back when a hook of this very server is replaced. */
 function watchHooks(engine, changed) {
-  for (const name of HOOKS) {
+  for (const name of HOOKS.concat(HANDSHAKE_HOOKS)) {
     let own
     Object.defineProperty(engine, name, {
       configurable: true,

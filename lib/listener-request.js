@@ -7,16 +7,19 @@ const { EventEmitter } = require('events')
 const { Readable } = require('stream')
 const bridge = require('./bridge')
 const { LazyEmitter } = require('./emitter')
+const { NativeWebSocket } = require('./websocket')
 
 /** Where the fields of a request's head are, see `head` in src/http/request.rs. */
-const METHOD = 0
-const TARGET = 1
-const VERSION = 2
-const REMOTE_ADDRESS = 3
-const REMOTE_PORT = 4
-const LOCAL_ADDRESS = 5
-const LOCAL_PORT = 6
-const HEADERS = 7
+const SID = 0
+const CONNECTION = 1
+const METHOD = 2
+const TARGET = 3
+const VERSION = 4
+const REMOTE_ADDRESS = 5
+const REMOTE_PORT = 6
+const LOCAL_ADDRESS = 7
+const LOCAL_PORT = 8
+const HEADERS = 9
 
 /** Headers of which a second one does not count. */
 const SINGLE = new Set(['age', 'authorization', 'content-length', 'content-type', 'etag', 'expires', 'from', 'host'])
@@ -37,7 +40,7 @@ LazyReadable.prototype = Object.create(Readable.prototype, {
 
 class ListenerRequest extends LazyReadable {
   /**
-   * @param {number} number the request's number
+   * @param {number} number the request's number; 0: it has been answered
    * @param {number} listener the number of the listener
    * @param {string} head its fields, each followed by NUL
    */
@@ -54,11 +57,29 @@ class ListenerRequest extends LazyReadable {
     this.res = null
   }
 
+  /** The id of the session that the engine has opened for it, or nothing. */
+  get _sid() {
+    return this._field(SID)
+  }
+
+  /** The number of that session's connection; -1: there is none. */
+  get _connection() {
+    const number = this._field(CONNECTION)
+    return number === '' ? -1 : Number(number)
+  }
+
   _field(index) {
     const head = this._head
     let from = 0
     for (let i = 0; i < index; i++) from = head.indexOf('\0', from) + 1
     return head.slice(from, head.indexOf('\0', from))
+  }
+
+  /** The WebSocket that the engine has made of the request's connection. */
+  _accepted() {
+    const stream = new ListenerSocket(0, this)
+    stream._websocket = new NativeWebSocket(this._connection, stream)
+    return stream._websocket
   }
 
   get httpVersion() {
@@ -303,7 +324,6 @@ class ListenerSocket extends ListenerEnd {
   }
 
   _accept(lines, { maxPayload, deflate }) {
-    const { NativeWebSocket } = require('./websocket')
     bridge.requests.delete(this._number)
     const connection = bridge.getEngine().accept(this._number, fieldsOf(lines.slice(1)), maxPayload, deflate)
     this._websocket = new NativeWebSocket(connection, this)

@@ -218,13 +218,7 @@ class BaseServer extends EventEmitter {
     debug('handshaking client "%s"', id)
     let transport
     try {
-      transport = this.createTransport(transportName, req)
-      if (transportName === 'polling') {
-        transport.maxHttpBufferSize = this.opts.maxHttpBufferSize
-        transport.httpCompression = this.opts.httpCompression
-      } else if (transportName === 'websocket') {
-        transport.perMessageDeflate = this.opts.perMessageDeflate
-      }
+      transport = this._makeTransport(transportName, req)
     } catch (error) {
       debug('error handshaking to transport "%s"', transportName)
       return refuse(errors.BAD_REQUEST, { name: 'TRANSPORT_HANDSHAKE_ERROR', error })
@@ -239,6 +233,35 @@ class BaseServer extends EventEmitter {
     }
     this._register(socket)
     return transport
+  }
+
+  _makeTransport(name, req) {
+    const transport = this.createTransport(name, req)
+    if (name === 'polling') {
+      transport.maxHttpBufferSize = this.opts.maxHttpBufferSize
+      transport.httpCompression = this.opts.httpCompression
+    } else if (name === 'websocket') {
+      transport.perMessageDeflate = this.opts.perMessageDeflate
+    }
+    return transport
+  }
+
+  /** What the first packet of a session says. Values are whatever the application set. */
+  _openPacket(sid, upgrades) {
+    const { opts } = this
+    return {
+      sid,
+      upgrades,
+      pingInterval: opts.pingInterval,
+      pingTimeout: opts.pingTimeout,
+      maxPayload: opts.maxHttpBufferSize,
+    }
+  }
+
+  /** The names of the transports that clients of this server may upgrade to from this one. */
+  _availableUpgrades(transportName) {
+    const { transports } = this.opts
+    return this.upgrades(transportName).filter((name) => transports.indexOf(name) !== -1)
   }
 
   _register(socket) {
@@ -371,6 +394,7 @@ class Server extends BaseServer {
     if (this.ws) {
       debug('closing webSocketServer')
       this.ws.close()
+      this._configureListener()
     }
   }
 
@@ -499,6 +523,26 @@ class Server extends BaseServer {
     // the response is out: what goes wrong from here on can only be told by the end of the connection
     this.handshake(req._query.transport, req, () => refuseLate(websocket, socket))
     if (foreign) websocket.removeListener('error', onUpgradeError)
+  }
+
+  /** The engine's own listener has opened a session for a request by itself, and answered that. */
+  _onOpened(handle, req) {
+    const { _sid: id, _connection: connection } = req
+    debug('handshaking client "%s"', id)
+    const name = connection === -1 ? 'polling' : 'websocket'
+    this.prepare(req)
+    req.res = null
+    if (connection !== -1) req.websocket = req._accepted()
+    const socket = new Socket(id, this, this._makeTransport(name, req), req, 4, handle)
+    // closed meanwhile, which ends the taking of connections
+    if (connection !== -1 && this.ws.closed) return socket.close(true)
+    try {
+      this._register(socket)
+    } catch (error) {
+      // as where requests come here: a handshake may take its time
+      Promise.reject(error)
+    }
+    bridge.holdBack(socket)
   }
 
   /**

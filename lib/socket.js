@@ -28,7 +28,8 @@ const REASONS = ['transport error', 'transport error', 'transport close', 'parse
  * `upgrade` (transport), `close` (reason, description), the last exactly once.
  */
 class Socket extends SendingSocket {
-  constructor(id, server, transport, req, protocol) {
+  /** @param {number} [opened] the engine's number of the session, if that has been opened there */
+  constructor(id, server, transport, req, protocol, opened) {
     super()
     this.upgrading = false
     this.upgraded = false
@@ -50,12 +51,20 @@ class Socket extends SendingSocket {
     this._listed = false
     /** The engine has ended the session. */
     this._over = false
+    /** Events that wait, see `holdBack` in lib/bridge.js. */
+    this._held = undefined
     this._channel = -1
     this._handle = -1
     this.transport = transport
-    this._handle = this._open(transport)
-    this.setTransport(transport)
-    this.onOpen()
+    if (opened === undefined) {
+      this._handle = this._open(transport)
+      this.setTransport(transport)
+      this.onOpen()
+    } else {
+      this._takeOpened(opened, transport)
+      this.setTransport(transport)
+      this.emit('open')
+    }
     watch(server)
   }
 
@@ -95,21 +104,21 @@ class Socket extends SendingSocket {
     return handle
   }
 
+  /** The session is open already, and its client has been told. */
+  _takeOpened(handle, transport) {
+    this._handle = handle
+    this._listed = transport instanceof Polling
+    bridge.sessions[handle] = this
+    bridge.hold()
+    this.readyState = 'open'
+    transport.sid = this.id
+  }
+
   onOpen() {
     this.readyState = 'open'
     this.transport.sid = this.id
     const { opts } = this.server
-    // option values are whatever the application set: only JSON.stringify writes them as the original does
-    this.sendPacket(
-      'open',
-      JSON.stringify({
-        sid: this.id,
-        upgrades: this.getAvailableUpgrades(),
-        pingInterval: opts.pingInterval,
-        pingTimeout: opts.pingTimeout,
-        maxPayload: opts.maxHttpBufferSize,
-      })
-    )
+    this.sendPacket('open', JSON.stringify(this.server._openPacket(this.id, this.getAvailableUpgrades())))
     if (opts.initialPacket) this.sendPacket('message', opts.initialPacket)
     this.emit('open')
   }
@@ -122,10 +131,10 @@ class Socket extends SendingSocket {
         this._onMessage(content)
         break
       case Kind.PACKET:
-        this._onOtherPacket(arg, content)
+        if (this._hearsPackets()) this._onOtherPacket(arg, content)
         break
       case Kind.PINGED:
-        this._onPinged()
+        if (this._hearsPackets()) this._onPinged()
         break
       case Kind.POLL_READY:
         if (this.transport instanceof Polling) this.transport._onNativePoll()
@@ -187,6 +196,13 @@ class Socket extends SendingSocket {
   /** Does what is due, where the engine leaves it to this thread. */
   _tick() {
     if (!this._over && this._readyState !== 'closed') this._apply(bridge.getEngine().tick(this._handle))
+  }
+
+  /** Whether somebody wants to see packets. A session that the engine has opened shows them until it is told. */
+  _hearsPackets() {
+    if (this._verbose || seesPackets(this)) return true
+    bridge.getEngine().setVerbose(this._handle, false)
+    return false
   }
 
   _onMessage(data) {
@@ -464,8 +480,7 @@ class Socket extends SendingSocket {
 
   /** The names of the transports a client of this session may upgrade to. */
   getAvailableUpgrades() {
-    const { transports } = this.server.opts
-    return this.server.upgrades(this.transport.name).filter((name) => transports.indexOf(name) !== -1)
+    return this.server._availableUpgrades(this.transport.name)
   }
 
   // ---- closing -------------------------------------------------------------------------------

@@ -17,6 +17,8 @@ async fn outcome(request: &[u8]) -> (String, Duration) {
         queue: EventQueue::new(|| {}),
         requests: Arc::default(),
         commands: Commands::default(),
+        sessions: Default::default(),
+        connections: Default::default(),
     });
     let (mut client, server) = UnixStream::pair().unwrap();
     let address = ([127, 0, 0, 1], 80).into();

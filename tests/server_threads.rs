@@ -117,8 +117,10 @@ fn open(number: u32, socket: UnixStream, io: &IoThread, queue: &EventQueue, timi
         base64: false,
         transport: Some(connection.clone()),
         listed: None,
+        verbose: false,
     };
-    let cell = SessionCell::open(new, queue.clone(), commands);
+    let cell = SessionCell::new(new, queue.clone(), commands);
+    cell.open(false);
     assert!(matches!(connection.binding(), Binding::Session(_)));
     (cell, connection)
 }

@@ -12,11 +12,12 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine_io_native::http::{CompressionOptions, Listener, ListenerOptions, Requests};
-use engine_io_native::server::{Command, Commands, EventQueue};
+use engine_io_native::http::{CompressionOptions, Handshakes, Listener, ListenerOptions, Requests};
+use engine_io_native::server::{Command, Commands, EventQueue, Numbers};
+use engine_io_native::session::Timing;
 
 use crate::memory;
-use crate::owner::{Owner, PING_INTERVAL_MS, PING_TIMEOUT_MS, Setup};
+use crate::owner::{Owner, PING_INTERVAL_MS, PING_TIMEOUT_MS, Setup, UPGRADE_TIMEOUT_MS};
 
 /// After so long without a byte from any client every connection must have ended: the slowest, that of a client that
 /// owes the rest of a body, after 300 s, and then what it had begun.
@@ -52,23 +53,38 @@ pub fn run(data: &[u8]) {
 }
 
 async fn play(setup: Setup, script: &[u8]) {
-    let queue = Arc::new(EventQueue::new(|| {}));
+    let queue = EventQueue::new(|| {});
     let requests = Arc::new(Requests::default());
     let commands = Commands::default();
+    let timing = Arc::new(Timing::new(PING_INTERVAL_MS, PING_TIMEOUT_MS, UPGRADE_TIMEOUT_MS));
+    let numbers = Numbers::default();
+    // ids of polling sessions are s1, s2, …
+    numbers.take();
     let options = ListenerOptions {
         id: 0,
         path: "/engine.io/".to_owned(),
         queue: queue.clone(),
         requests: requests.clone(),
         commands: commands.clone(),
+        sessions: numbers.clone(),
+        connections: numbers.clone(),
     };
     let listener = Listener::new(options);
     let compression = CompressionOptions { threshold: 10.0, level: 6, window_bits: 15 };
-    listener.configure(setup.max_message as f64, setup.direct, setup.compress.then_some(compression));
+    // polling sessions keep ids that a script can name
+    let open = || "\",\"upgrades\":[]}".to_owned();
+    let handshakes = Handshakes {
+        timing: timing.clone(),
+        polling: None,
+        websocket: (!setup.deflate).then(open),
+        max_payload: setup.max_message,
+    };
+    let handshakes = setup.direct.then_some(handshakes);
+    listener.configure(setup.max_message as f64, setup.direct, setup.compress.then_some(compression), handshakes);
     let io = tokio::spawn(engine_io_native::server::run(commands.clone()));
 
     let mut world = World {
-        owner: Owner::new(setup, queue, requests, listener.clone(), commands.clone()),
+        owner: Owner::new(setup, queue, requests, listener.clone(), commands.clone(), numbers, timing),
         listener: listener.clone(),
         clients: Default::default(),
     };

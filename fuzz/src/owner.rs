@@ -8,7 +8,7 @@ use engine_io_native::http::{Listener, OwnerResponse, Requests, Switching, Verdi
 use engine_io_native::protocol::PacketType;
 use engine_io_native::server::{
     BY_POST, Batch, Binding, Commands, Compression, Connection, Data, Event, EventQueue, Kind, Locked, NewSession,
-    PollEncoding, SessionCell, now,
+    Numbers, Opened, PollEncoding, SessionCell, now,
 };
 use engine_io_native::session::{OutData, OutPacket, PollId, Reason, Revision, Session, Start, Timing};
 use engine_io_native::websocket::deflate::{Options, negotiate};
@@ -16,7 +16,7 @@ use engine_io_native::websocket::{Decoder, Deflate, Inflate, Limits, UpgradeRequ
 
 pub const PING_INTERVAL_MS: u64 = 5_000;
 pub const PING_TIMEOUT_MS: u64 = 4_000;
-const UPGRADE_TIMEOUT_MS: u64 = 3_000;
+pub const UPGRADE_TIMEOUT_MS: u64 = 3_000;
 
 /// Options of the server.
 #[derive(Clone, Copy)]
@@ -24,7 +24,7 @@ pub struct Setup {
     /// Polls and POSTs are served without the owner where possible.
     pub direct: bool,
     pub compress: bool,
-    deflate: bool,
+    pub deflate: bool,
     v3: bool,
     /// Messages are sent back.
     echo: bool,
@@ -54,7 +54,7 @@ impl Setup {
 
 pub struct Owner {
     setup: Setup,
-    queue: Arc<EventQueue>,
+    queue: EventQueue,
     requests: Arc<Requests>,
     listener: Arc<Listener>,
     commands: Commands,
@@ -63,7 +63,8 @@ pub struct Owner {
     pub blocked: bool,
     sessions: HashMap<u32, Known>,
     connections: HashMap<u32, Arc<Connection>>,
-    last: u32,
+    /// Of sessions and connections; none is used twice.
+    numbers: Numbers,
     all_sessions: Vec<Weak<SessionCell>>,
     all_connections: Vec<Weak<Connection>>,
     sids: Vec<String>,
@@ -79,15 +80,19 @@ struct Known {
     /// Packets that wait for a poll.
     buffer: Vec<OutPacket>,
     closed: bool,
+    /// The listener opened it, and did not know who listens.
+    was_opened: bool,
 }
 
 impl Owner {
     pub fn new(
         setup: Setup,
-        queue: Arc<EventQueue>,
+        queue: EventQueue,
         requests: Arc<Requests>,
         listener: Arc<Listener>,
         commands: Commands,
+        numbers: Numbers,
+        timing: Arc<Timing>,
     ) -> Self {
         Self {
             setup,
@@ -95,11 +100,11 @@ impl Owner {
             requests,
             listener,
             commands,
-            timing: Arc::new(Timing::new(PING_INTERVAL_MS, PING_TIMEOUT_MS, UPGRADE_TIMEOUT_MS)),
+            timing,
             blocked: false,
             sessions: HashMap::new(),
             connections: HashMap::new(),
-            last: 0,
+            numbers,
             all_sessions: Vec::new(),
             all_connections: Vec::new(),
             sids: Vec::new(),
@@ -192,6 +197,10 @@ impl Owner {
                 return;
             }
             Kind::ListenerClosed | Kind::Compressed => return,
+            Kind::Opened => {
+                let Data::Opened(opened) = &event.data else { panic!("nothing was opened") };
+                return self.on_opened(target, opened);
+            }
             Kind::SessionReleased => {
                 let known = self.sessions.remove(&target).expect("released once");
                 assert!(known.closed, "released before its end");
@@ -221,7 +230,7 @@ impl Owner {
                     self.send(target, OutPacket { kind: PacketType::Message, data });
                 }
             }
-            Kind::Packet | Kind::Pinged => assert!(self.setup.verbose, "told though nobody listens"),
+            Kind::Packet | Kind::Pinged => assert!(self.setup.verbose || known.was_opened, "told though nobody listens"),
             Kind::AnswerPoll | Kind::AnswerPollPlain => {
                 let (poll, request) = known.poll.take().expect("a poll waits");
                 assert_eq!(poll, event.arg, "an answer for another poll");
@@ -346,8 +355,7 @@ impl Owner {
             }
             None => (Decoder::new(limits), None),
         };
-        self.last += 1;
-        let handle = self.last;
+        let handle = self.numbers.take();
         let connection = Connection::new(handle, self.queue.clone(), self.commands.clone(), decoder, compression);
         self.connections.insert(handle, connection.clone());
         self.all_connections.push(Arc::downgrade(&connection));
@@ -392,8 +400,7 @@ impl Owner {
     // ---- sessions ----------------------------------------------------------------------------
 
     fn open(&mut self, head: &Head<'_>, connection: Option<Arc<Connection>>) -> u32 {
-        self.last += 1;
-        let handle = self.last;
+        let handle = self.numbers.take();
         let revision = head.revision();
         let sid = format!("s{handle}");
         let start = connection.as_ref().map_or(Start::Polling, |connection| Start::Channel(connection.handle));
@@ -405,14 +412,30 @@ impl Owner {
             base64: !binary,
             transport: connection.clone(),
             listed: Some((self.listener.registry.clone(), sid.clone())),
+            verbose: self.setup.verbose,
         };
-        let cell = SessionCell::open(new, self.queue.clone(), self.commands.clone());
-        cell.set_verbose(self.setup.verbose);
+        let cell = SessionCell::new(new, self.queue.clone(), self.commands.clone());
+        cell.open(true);
         self.all_sessions.push(Arc::downgrade(&cell));
         self.sids.push(sid);
-        let known = Known { cell, connection, poll: None, last_poll: 0, buffer: Vec::new(), closed: false };
-        self.sessions.insert(handle, known);
+        self.know(handle, cell, connection, false);
         handle
+    }
+
+    /// The listener has opened a session.
+    fn on_opened(&mut self, session: u32, opened: &Opened) {
+        opened.session.set_verbose(self.setup.verbose);
+        self.all_sessions.push(Arc::downgrade(&opened.session));
+        if let Some(connection) = &opened.connection {
+            self.connections.insert(connection.handle, connection.clone());
+            self.all_connections.push(Arc::downgrade(connection));
+        }
+        self.know(session, opened.session.clone(), opened.connection.clone(), true);
+    }
+
+    fn know(&mut self, session: u32, cell: Arc<SessionCell>, connection: Option<Arc<Connection>>, was_opened: bool) {
+        let known = Known { cell, connection, poll: None, last_poll: 0, buffer: Vec::new(), closed: false, was_opened };
+        self.sessions.insert(session, known);
     }
 
     fn send(&mut self, session: u32, packet: OutPacket) {
@@ -469,7 +492,7 @@ struct Head<'a> {
 impl<'a> Head<'a> {
     fn parse(head: &'a [u8]) -> Self {
         let head = std::str::from_utf8(head).expect("a head is text");
-        let mut fields = head.split('\0');
+        let mut fields = head.split('\0').skip(2);
         let method = fields.next().unwrap_or("");
         let target = fields.next().unwrap_or("");
         let mut fields = fields.skip(5);

@@ -19,8 +19,9 @@ use tokio::sync::{Notify, oneshot, watch};
 use super::body::{self, Body};
 use super::polling::{self, Destroyed, Reply};
 use super::request::{self, Asked, Requests, Verdict};
-use super::{CompressionOptions, Registry};
-use crate::server::{Commands, EventQueue, Kind, Stream};
+use super::{CompressionOptions, Handshakes, Registry};
+use crate::server::{Commands, EventQueue, Kind, Numbers, Stream};
+use crate::session::IdGenerator;
 
 /// What a listener is made of.
 #[derive(Debug)]
@@ -33,16 +34,24 @@ pub struct ListenerOptions {
     /// The I/O thread that serves the listener.
     pub commands: Commands,
     pub requests: Arc<Requests>,
+    /// For sessions that are opened here.
+    pub sessions: Numbers,
+    /// For their connections.
+    pub connections: Numbers,
 }
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Listener {
-    options: ListenerOptions,
+    pub(super) options: ListenerOptions,
     pub registry: Arc<Registry>,
     /// The option `maxHttpBufferSize`, as the bits of a floating point number.
     max_body: AtomicU64,
     compression: Mutex<Option<CompressionOptions>>,
+    handshakes: Mutex<Option<Arc<Handshakes>>>,
+    ids: Mutex<IdGenerator>,
+    /// Sessions that were opened here and that the owner has not heard of yet.
+    pub(super) untaken: Arc<AtomicUsize>,
     /// Connections that are open, plus one while the listener itself is.
     open: AtomicUsize,
     stop: Notify,
@@ -96,17 +105,36 @@ impl Listener {
             registry: Arc::default(),
             max_body: AtomicU64::new(1e6f64.to_bits()),
             compression: Mutex::default(),
+            handshakes: Mutex::default(),
+            ids: Mutex::default(),
+            untaken: Arc::default(),
             open: AtomicUsize::new(1),
             stop: Notify::new(),
             drain: watch::Sender::new(false),
         })
     }
 
-    /// What the owner's options and hooks ask for.
-    pub fn configure(&self, max_body: f64, direct: bool, compression: Option<CompressionOptions>) {
+    /// What the owner's options and hooks ask for. Without `handshakes` the owner sees all of them.
+    pub fn configure(
+        &self,
+        max_body: f64,
+        direct: bool,
+        compression: Option<CompressionOptions>,
+        handshakes: Option<Handshakes>,
+    ) {
+        *self.handshakes.lock().unwrap_or_else(PoisonError::into_inner) = handshakes.map(Arc::new);
         *self.compression.lock().unwrap_or_else(PoisonError::into_inner) = compression;
         self.max_body.store(max_body.to_bits(), SeqCst);
         self.registry.set_direct(direct);
+    }
+
+    pub(super) fn handshakes(&self) -> Option<Arc<Handshakes>> {
+        self.handshakes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// An id for a new session; none if the system has no randomness to give, which the owner reports.
+    pub(super) fn next_id(&self) -> Option<String> {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner).next_id().ok()
     }
 
     /// Stops accepting, ends idle connections and lets the others finish.
@@ -194,7 +222,10 @@ impl Listener {
         if is_upgrade(&request) {
             let upgrade = hyper::upgrade::on(&mut request);
             let (parts, _) = request.into_parts();
-            let verdict = self.ask(Kind::UpgradeRequest, request::head(&parts, &ends), Vec::new()).await;
+            let verdict = match self.open_websocket(&parts, &ends) {
+                Some((response, connection)) => Some(Verdict::Accept(response, connection)),
+                None => self.ask(Kind::UpgradeRequest, request::head(&parts, &ends, "", None), Vec::new()).await,
+            };
             return match verdict {
                 Some(Verdict::Accept(response, connection)) => {
                     connection.keep(ends);
@@ -210,15 +241,15 @@ impl Listener {
         if self.registry.is_direct() {
             if let Some(session) = polling::session_of(&parts, |sid| self.registry.get(sid)) {
                 return match parts.method {
-                    hyper::Method::GET => {
-                        let compression = *self.compression.lock().unwrap_or_else(PoisonError::into_inner);
-                        Ok(polling::poll(session, parts, compression).await)
-                    }
+                    hyper::Method::GET => Ok(polling::poll(session, parts, self.compression()).await),
                     _ => polling::post(session, parts, incoming, max_body).await,
                 };
             }
         }
-        let head = request::head(&parts, &ends);
+        if let Some(session) = self.open_polling(&parts, &ends) {
+            return Ok(polling::poll(session, parts, self.compression()).await);
+        }
+        let head = request::head(&parts, &ends, "", None);
         let body = match parts.method {
             hyper::Method::GET | hyper::Method::HEAD => Vec::new(),
             _ => match body::read(incoming, max_body).await {
@@ -232,6 +263,10 @@ impl Listener {
             Some(Verdict::Respond(response)) => Ok(reply(response)),
             _ => Err(Destroyed),
         }
+    }
+
+    fn compression(&self) -> Option<CompressionOptions> {
+        *self.compression.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks the owner, and tells it when the client goes away before it has answered.

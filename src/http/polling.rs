@@ -14,6 +14,7 @@ use hyper::{Method, Response, StatusCode};
 use tokio::sync::oneshot;
 
 use super::body::{self, Body};
+use super::query::Query;
 use super::{CompressionOptions, ContentEncoding, compressor};
 use crate::server::{PollAnswer, SessionCell};
 use crate::session::{PollId, Revision};
@@ -38,22 +39,10 @@ pub fn session_of(parts: &Parts, find: impl Fn(&str) -> Option<Arc<SessionCell>>
     if parts.method != Method::GET && parts.method != Method::POST {
         return None;
     }
-    let (mut sid, mut transport, mut eio) = (None, None, None);
-    for pair in parts.uri.query()?.split('&') {
-        let (name, value) = pair.split_once('=')?;
-        if pair.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
-            return None;
-        }
-        match name {
-            "sid" => sid = Some(value),
-            "transport" => transport = Some(value),
-            "EIO" => eio = Some(value),
-            _ => {}
-        }
-    }
-    let session = find(sid?)?;
-    let revision = if eio == Some("4") { Revision::V4 } else { Revision::V3 };
-    (transport == Some("polling") && session.encoding().revision == revision && session.is_polling()).then_some(session)
+    let query = Query::of(&parts.uri)?;
+    let session = find(query.sid?)?;
+    let revision = if query.eio == Some("4") { Revision::V4 } else { Revision::V3 };
+    (query.transport == Some("polling") && session.encoding().revision == revision && session.is_polling()).then_some(session)
 }
 
 /// Serves a GET: the response comes when there are packets.

@@ -122,10 +122,17 @@ impl Requests {
     }
 }
 
-/// The head of a request as one string: fields separated by NUL, which no header can contain. Method,
-/// target, version, remote address and port, local address and port, then names and values in turn.
-pub fn head(parts: &Parts, ends: &OpenConnection) -> String {
+/// The head of a request as one string: fields separated by NUL, which no header can contain. The id of the session
+/// that was opened for it and the number of its connection, or nothing; method, target, version, remote address and
+/// port, local address and port, then names and values in turn.
+pub fn head(parts: &Parts, ends: &OpenConnection, sid: &str, connection: Option<u32>) -> String {
     let mut head = String::with_capacity(512);
+    head.push_str(sid);
+    head.push('\0');
+    if let Some(connection) = connection {
+        head.push_str(&connection.to_string());
+    }
+    head.push('\0');
     let version = if parts.version == hyper::Version::HTTP_10 { "1.0" } else { "1.1" };
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     for field in [parts.method.as_str(), target, version] {

@@ -13,7 +13,9 @@ use slab::Slab;
 use super::values::{Raw, content_value, updates_value};
 use super::wake::{Waker, check};
 use crate::http::{Listener, Requests};
-use crate::server::{BY_POST, Batch, Command, Commands, Connection, EventQueue, IoThread, Kind, SessionCell, Updates};
+use crate::server::{
+    BY_POST, Batch, Command, Commands, Connection, Data, EventQueue, IoThread, Kind, SessionCell, Table, Updates,
+};
 use crate::session::{IdGenerator, Timing};
 
 /// See the module's documentation.
@@ -28,9 +30,9 @@ pub struct State {
     pub(super) queue: EventQueue,
     io: IoThreads,
     next_io: Cell<usize>,
-    pub(super) sessions: RefCell<Slab<Arc<SessionCell>>>,
-    /// `None`: a channel that JavaScript drives.
-    pub(super) connections: RefCell<Slab<Option<Arc<Connection>>>>,
+    pub(super) sessions: RefCell<Table<Arc<SessionCell>>>,
+    /// A channel that JavaScript drives has a number only.
+    pub(super) connections: RefCell<Table<Arc<Connection>>>,
     pub(super) timings: RefCell<Slab<Arc<Timing>>>,
     pub(super) listeners: RefCell<Slab<Arc<Listener>>>,
     pub(super) requests: Arc<Requests>,
@@ -80,8 +82,13 @@ impl Engine {
         env.add_env_cleanup_hook(state.clone(), |state| {
             state.waker.close();
             state.io.borrow_mut().clear();
-            state.sessions.borrow_mut().clear();
-            state.connections.borrow_mut().drain().flatten().for_each(|connection| connection.abandon());
+            drop(state.sessions.borrow_mut().drain());
+            state.connections.borrow_mut().drain().for_each(|connection| connection.abandon());
+            for event in state.queue.take(Batch::default()).events {
+                if let Data::Opened(opened) = event.data {
+                    opened.connection.iter().for_each(|connection| connection.abandon());
+                }
+            }
             state.listeners.borrow_mut().drain().for_each(|listener| listener.registry.clear());
         })?;
         Ok(Self { state })
@@ -172,9 +179,9 @@ impl State {
         // JavaScript has dispatched what it took before: numbers whose last event was there are free
         for (kind, target) in self.released.borrow_mut().drain(..) {
             if kind == Kind::SessionReleased {
-                self.sessions.borrow_mut().try_remove(target as usize);
+                self.sessions.borrow_mut().release(target);
             } else {
-                self.connections.borrow_mut().try_remove(target as usize);
+                self.connections.borrow_mut().release(target);
             }
         }
         let mut batch = self.taking.borrow_mut();
@@ -184,8 +191,8 @@ impl State {
             *batch = self.queue.take(emptied);
             position = 0;
         }
-        let connections = self.connections.borrow();
-        let sessions = self.sessions.borrow();
+        let mut connections = self.connections.borrow_mut();
+        let mut sessions = self.sessions.borrow_mut();
         let mut count = 0u32;
         let mut released = self.released.borrow_mut();
         for (event, meta) in batch.events[position..].iter().zip(meta.chunks_exact_mut(3)) {
@@ -194,15 +201,21 @@ impl State {
                 // SAFETY: all three values belong to the running callback.
                 check(unsafe { sys::napi_set_element(env, contents, count, content) })?;
             }
+            if let Data::Opened(opened) = &event.data {
+                sessions.put(event.target, opened.session.clone());
+                if let Some(connection) = &opened.connection {
+                    connections.put(connection.handle, connection.clone());
+                }
+            }
             match event.charged {
                 0 => {}
                 BY_POST => {
-                    if let Some(session) = sessions.get(event.target as usize) {
+                    if let Some(session) = sessions.get(event.target) {
                         session.settle(batch.cost(event));
                     }
                 }
                 charged => {
-                    if let Some(Some(connection)) = connections.get(charged as usize - 1) {
+                    if let Some(connection) = connections.get(charged - 1) {
                         connection.settle(batch.cost(event));
                     }
                 }
@@ -221,11 +234,11 @@ impl State {
     }
 
     pub(super) fn session(&self, session: u32) -> Option<Arc<SessionCell>> {
-        self.sessions.borrow().get(session as usize).cloned()
+        self.sessions.borrow().get(session).cloned()
     }
 
     pub(super) fn connection(&self, connection: u32) -> Option<Arc<Connection>> {
-        self.connections.borrow().get(connection as usize).cloned().flatten()
+        self.connections.borrow().get(connection).cloned()
     }
 
     /// The I/O thread for the next connection or polling session.

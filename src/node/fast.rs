@@ -164,7 +164,7 @@ impl Fast<4> for Send {
         let kind = kind.ok_or_else(|| Error::new(Status::InvalidArg, "unknown packet type"))?;
         let mode = number(env, mode)?;
         let connections = state.connections.borrow();
-        let Some(Some(connection)) = connections.get(number(env, connection)? as usize) else { return Ok(CLOSED) };
+        let Some(connection) = connections.get(number(env, connection)?) else { return Ok(CLOSED) };
         let revision = if mode & MODE_V3 != 0 { Revision::V3 } else { Revision::V4 };
         with_content(env, data, |content| {
             state.enqueue(connection, |outbox| match content {
@@ -184,7 +184,7 @@ struct SendFrame;
 impl Fast<2> for SendFrame {
     fn run(env: sys::napi_env, state: &State, [connection, frame]: Args<2>) -> Result<u32> {
         let connections = state.connections.borrow();
-        let Some(Some(connection)) = connections.get(number(env, connection)? as usize) else { return Ok(CLOSED) };
+        let Some(connection) = connections.get(number(env, connection)?) else { return Ok(CLOSED) };
         with_content(env, frame, |content| {
             state.enqueue(connection, |outbox| match content {
                 Content::None => {}
@@ -265,7 +265,7 @@ struct SendShared;
 impl Fast<1> for SendShared {
     fn run(env: sys::napi_env, state: &State, [connection]: Args<1>) -> Result<u32> {
         let connections = state.connections.borrow();
-        let Some(Some(connection)) = connections.get(number(env, connection)? as usize) else { return Ok(CLOSED) };
+        let Some(connection) = connections.get(number(env, connection)?) else { return Ok(CLOSED) };
         Ok(state.enqueue(connection, |outbox| outbox.frame(&state.shared.borrow())))
     }
 }

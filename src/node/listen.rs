@@ -8,7 +8,8 @@ use super::compress::HttpCompression;
 use super::deflate::DeflateTerms;
 use super::engine::{Engine, raw};
 use super::values::{Content, with_content};
-use crate::http::{Listener, ListenerOptions, OwnerResponse, Switching, Verdict, bind};
+use super::websocket::max_payload_of;
+use crate::http::{Handshakes, Listener, ListenerOptions, OwnerResponse, Switching, Verdict, bind};
 use crate::server::Command;
 
 /// A bound listener.
@@ -19,6 +20,16 @@ pub struct Listening {
     pub address: String,
     pub family: String,
     pub port: u32,
+}
+
+/// Handshakes that JavaScript need not see, see [`Handshakes`].
+#[napi(object)]
+pub struct DirectHandshakes {
+    /// See `Engine.timing`.
+    pub timing: u32,
+    pub polling: Option<String>,
+    pub websocket: Option<String>,
+    pub max_payload: f64,
 }
 
 #[napi]
@@ -40,6 +51,8 @@ impl Engine {
             path,
             queue: self.queue.clone(),
             requests: self.requests.clone(),
+            sessions: self.sessions.borrow().numbers().clone(),
+            connections: self.connections.borrow().numbers().clone(),
         });
         commands.send(Command::Listen(listener.clone(), socket));
         entry.insert(listener);
@@ -52,11 +65,24 @@ impl Engine {
     }
 
     /// The limit of request bodies in bytes, whether polls and POSTs of living sessions are served
-    /// without asking JavaScript, and how those are compressed.
+    /// without asking JavaScript, how those are compressed, and which handshakes JavaScript need not see.
     #[napi]
-    pub fn configure_listener(&self, listener: u32, max_body: f64, direct: bool, compression: Option<HttpCompression>) {
+    pub fn configure_listener(
+        &self,
+        listener: u32,
+        max_body: f64,
+        direct: bool,
+        compression: Option<HttpCompression>,
+        handshakes: Option<DirectHandshakes>,
+    ) {
+        let timings = self.timings.borrow();
+        let handshakes = handshakes.and_then(|direct| {
+            let timing = timings.get(direct.timing as usize)?.clone();
+            let max_payload = max_payload_of(direct.max_payload);
+            Some(Handshakes { timing, polling: direct.polling, websocket: direct.websocket, max_payload })
+        });
         if let Some(listener) = self.listeners.borrow().get(listener as usize) {
-            listener.configure(max_body, direct, compression.map(Into::into));
+            listener.configure(max_body, direct, compression.map(Into::into), handshakes);
         }
     }
 

@@ -43,9 +43,8 @@ impl Engine {
         };
         self.hold_commands();
         let mut sessions = self.sessions.borrow_mut();
-        let entry = sessions.vacant_entry();
-        let handle = entry.key() as u32;
-        let cell = SessionCell::open(
+        let handle = sessions.numbers().take();
+        let cell = SessionCell::new(
             NewSession {
                 handle,
                 machine: Session::new(now(), revision, timing, start),
@@ -53,11 +52,13 @@ impl Engine {
                 base64: !supports_binary,
                 transport,
                 listed: listener.map(|listener| listener.registry.clone()).zip(sid),
+                verbose: false,
             },
             self.queue.clone(),
             commands,
         );
-        entry.insert(cell);
+        cell.open(true);
+        sessions.put(handle, cell);
         Ok(handle)
     }
 

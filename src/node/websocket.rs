@@ -120,7 +120,7 @@ impl Engine {
     /// A number for a channel that JavaScript drives.
     #[napi]
     pub fn open_channel(&self) -> u32 {
-        self.connections.borrow_mut().insert(None) as u32
+        self.connections.borrow().numbers().take()
     }
 
     /// A channel that JavaScript drives is gone.
@@ -133,7 +133,7 @@ impl Engine {
     #[napi]
     pub fn connection_send_message(&self, env: Env, connection: u32, data: Unknown<'_>) -> Result<u32> {
         let connections = self.connections.borrow();
-        let Some(Some(connection)) = connections.get(connection as usize) else { return Ok(2) };
+        let Some(connection) = connections.get(connection) else { return Ok(2) };
         with_content(env.raw(), raw(&data), |content| {
             self.enqueue(connection, |outbox| match content {
                 Content::None => outbox.message(OpCode::Text, &[], &[]),
@@ -205,14 +205,14 @@ impl State {
     ) -> Result<std::sync::Arc<Connection>> {
         let commands = self.next_commands()?;
         let mut connections = self.connections.borrow_mut();
-        let entry = connections.vacant_entry();
+        let number = connections.numbers().take();
         let limits = Limits { max_payload: max_payload_of(max_payload), ..Limits::default() };
         let (decoder, compression) = match deflate {
             Some(terms) => terms.ends(limits),
             None => (Decoder::new(limits), None),
         };
-        let connection = Connection::new(entry.key() as u32, self.queue.clone(), commands, decoder, compression);
-        entry.insert(Some(connection.clone()));
+        let connection = Connection::new(number, self.queue.clone(), commands, decoder, compression);
+        connections.put(number, connection.clone());
         Ok(connection)
     }
 
@@ -231,7 +231,7 @@ impl State {
 
 /// The limit of a message in bytes; 0 is none. Infinity and what is no number of bytes set no limit;
 /// zero and less do not either, as in the original.
-fn max_payload_of(limit: f64) -> u64 {
+pub(super) fn max_payload_of(limit: f64) -> u64 {
     if limit.is_finite() && limit > 0.0 { limit as u64 } else { 0 }
 }
 

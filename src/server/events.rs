@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::opened::Opened;
 use super::turn;
 use crate::session::{ChannelId, Fault, Reason};
 
@@ -65,6 +66,8 @@ pub enum Kind {
     UpgradeRequest = 32,
     /// Listener: closed, and all its connections gone.
     ListenerClosed = 33,
+    /// Listener `arg`: the session was opened without asking. Data: see [`Opened`].
+    Opened = 34,
 
     /// The body `target` in compressed form; data: none if zlib failed.
     Compressed = 40,
@@ -102,6 +105,8 @@ pub enum Data {
     OwnedText(Vec<u8>),
     /// Bytes too large to be copied around.
     OwnedBytes(Vec<u8>),
+    /// A new session; its content is the head of the request.
+    Opened(Box<Opened>),
 }
 
 /// One thing the owner has to know.
@@ -189,6 +194,12 @@ impl Batch {
         }
     }
 
+    /// Appends a [`Kind::Opened`] event.
+    pub fn push_opened(&mut self, session: u32, listener: u32, opened: Opened) {
+        let data = Data::Opened(Box::new(opened));
+        self.events.push(Event { kind: Kind::Opened, target: session, arg: listener, charged: 0, data });
+    }
+
     /// The detail of a fault that goes into the error's `description`.
     pub fn fault_detail(fault: &Fault) -> Option<&str> {
         match fault {
@@ -206,6 +217,7 @@ impl Batch {
                 self.bytes.get(start..start + *len as usize).unwrap_or(&[])
             }
             Data::OwnedText(bytes) | Data::OwnedBytes(bytes) => bytes,
+            Data::Opened(opened) => opened.head.as_bytes(),
         }
     }
 

@@ -14,7 +14,7 @@ use super::commands::{Command, Commands, SessionKey};
 use super::connection::{Stream, start_reading};
 use super::now;
 use super::session_cell::SessionCell;
-use super::turn;
+use super::turn::Turns;
 use crate::session::Millis;
 
 /// The handle of a running I/O thread.
@@ -88,7 +88,8 @@ impl Timers {
 
 /// What an I/O thread does until it is told to stop.
 pub async fn run(commands: Commands) {
-    tokio::spawn(turn::ends());
+    let turns = Turns::begin();
+    let mut untold = Vec::new();
     let mut timers = Timers::default();
     let mut taken = Vec::new();
     loop {
@@ -107,6 +108,7 @@ pub async fn run(commands: Commands) {
                     tokio::task::yield_now().await;
                 }
             }
+            () = turns.end() => turns.catch_up(&mut untold),
             Some(expired) = std::future::poll_fn(|cx| timers.queue.poll_expired(cx)), if !timers.queue.is_empty() => {
                 let cell = expired.into_inner();
                 timers.keys.remove(&SessionKey::of(&cell));

@@ -9,6 +9,8 @@ mod commands;
 mod connection;
 mod events;
 mod io;
+mod numbers;
+mod opened;
 mod outbox;
 mod receive;
 mod session_cell;
@@ -18,6 +20,8 @@ pub use commands::{Command, Commands};
 pub use connection::{Accepted, Binding, Compression, Connection, Stream, start_reading};
 pub use events::{BY_POST, Batch, Data, Event, EventQueue, Kind};
 pub use io::{IoThread, run};
+pub use numbers::{Numbers, Table};
+pub use opened::{Opened, Untaken};
 pub use outbox::{Outbox, Phase};
 pub use session_cell::{Locked, NewSession, PollAnswer, PollEncoding, Responder, SessionCell, Updates};
 

@@ -135,18 +135,19 @@ pub struct NewSession {
     pub base64: bool,
     pub transport: Option<Arc<Connection>>,
     pub listed: Option<(Arc<Registry>, String)>,
+    /// Whether the owner sees every packet, until it says otherwise.
+    pub verbose: bool,
 }
 
 impl SessionCell {
-    /// Makes the session known to its timer, its connection and the listener.
-    pub fn open(new: NewSession, queue: EventQueue, commands: Commands) -> Arc<Self> {
-        let NewSession { handle, machine, encoding, base64, transport, listed } = new;
-        let connection = transport.clone();
-        let cell = Arc::new(Self {
+    /// A session that is to be opened next.
+    pub fn new(new: NewSession, queue: EventQueue, commands: Commands) -> Arc<Self> {
+        let NewSession { handle, machine, encoding, base64, transport, listed, verbose } = new;
+        Arc::new(Self {
             handle,
             encoding,
             base64,
-            verbose: AtomicBool::new(false),
+            verbose: AtomicBool::new(verbose),
             armed: AtomicU64::new(u64::MAX),
             queue,
             commands,
@@ -159,18 +160,22 @@ impl SessionCell {
                 settled: Notify::new(),
                 unread: AtomicUsize::new(0),
             })),
-        });
-        if let Some(Listed { registry, sid, .. }) = cell.listed.as_deref() {
-            registry.insert(sid.clone(), cell.clone());
+        })
+    }
+
+    /// Makes the session known to its timer, its connection and the listener; `by_owner`: on the owner's thread.
+    pub fn open(self: &Arc<Self>, by_owner: bool) {
+        if let Some(Listed { registry, sid, .. }) = self.listed.as_deref() {
+            registry.insert(sid.clone(), self.clone());
         }
         let mut batch = Batch::default();
-        let mut locked = cell.lock(now());
-        locked.by_owner = true;
+        let mut locked = self.lock(now());
+        locked.by_owner = by_owner;
+        let connection = locked.inner.transport.clone();
         locked.finish(&mut batch);
         if let Some(connection) = connection {
-            connection.bind(Binding::Session(cell.clone()));
+            connection.bind(Binding::Session(self.clone()));
         }
-        cell
     }
 
     /// Whether JavaScript wants to see every packet.

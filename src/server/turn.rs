@@ -8,7 +8,13 @@ use tokio::sync::Notify;
 
 use super::events::EventQueue;
 
+/// The turns of this thread, as long as it is there.
+pub(super) struct Turns {
+    end: Arc<Notify>,
+}
+
 struct Turn {
+    /// Owners that are to be woken.
     untold: Vec<EventQueue>,
     end: Arc<Notify>,
 }
@@ -30,26 +36,30 @@ pub(super) fn put_off(queue: &EventQueue) -> bool {
     })
 }
 
-/// The task that runs at the end of each turn in which something was put off.
-pub(super) async fn ends() {
-    let end = Arc::new(Notify::new());
-    TURN.set(Some(Turn { untold: Vec::new(), end: end.clone() }));
-    let _last = Last;
-    let mut untold: Vec<EventQueue> = Vec::new();
-    loop {
-        end.notified().await;
-        TURN.with_borrow_mut(|turn| turn.iter_mut().for_each(|turn| std::mem::swap(&mut turn.untold, &mut untold)));
+impl Turns {
+    pub(super) fn begin() -> Self {
+        let end = Arc::new(Notify::new());
+        TURN.set(Some(Turn { untold: Vec::new(), end: end.clone() }));
+        Self { end }
+    }
+
+    /// Waits for the end of a turn in which something was put off.
+    pub(super) async fn end(&self) {
+        self.end.notified().await;
+    }
+
+    /// Does what was put off; `untold` is empty and stays so.
+    pub(super) fn catch_up(&self, untold: &mut Vec<EventQueue>) {
+        TURN.with_borrow_mut(|turn| turn.iter_mut().for_each(|turn| std::mem::swap(&mut turn.untold, untold)));
         untold.drain(..).for_each(|queue| queue.wake_now());
     }
 }
 
-/// There are no more turns: whoever is to be woken is woken at once.
-struct Last;
-
-impl Drop for Last {
+impl Drop for Turns {
+    /// There are no more turns: whoever is to be woken is woken at once.
     fn drop(&mut self) {
-        let left = TURN.take();
-        left.into_iter().flat_map(|turn| turn.untold).for_each(|queue| queue.wake_now());
+        self.catch_up(&mut Vec::new());
+        TURN.set(None);
     }
 }
 
@@ -66,9 +76,16 @@ mod tests {
         (EventQueue::new(move || drop(count.fetch_add(1, SeqCst))), wakes)
     }
 
-    async fn io_thread() {
-        tokio::spawn(ends());
+    async fn io_thread() -> tokio::task::JoinHandle<()> {
+        let thread = tokio::spawn(async {
+            let turns = Turns::begin();
+            loop {
+                turns.end().await;
+                turns.catch_up(&mut Vec::new());
+            }
+        });
         tokio::task::yield_now().await;
+        thread
     }
 
     #[tokio::test]
@@ -113,12 +130,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_thread_that_ends_wakes_whoever_it_still_owes_that() {
-        let ends = tokio::spawn(ends());
-        tokio::task::yield_now().await;
+        let thread = io_thread().await;
         let (queue, wakes) = queue();
         queue.push(Kind::Pinged, 1, 0);
-        ends.abort();
-        let _ = ends.await;
+        thread.abort();
+        let _ = thread.await;
         assert_eq!(wakes.load(SeqCst), 1);
     }
 }

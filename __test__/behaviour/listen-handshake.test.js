@@ -1,0 +1,277 @@
+"use strict";
+
+// Behind listen() the engine opens sessions by itself while nobody in JavaScript has a say in handshakes. Whoever wants
+// one gets it, from the very next handshake on, and nobody can tell from outside who opened a session.
+
+const assert = require("node:assert/strict");
+const { test } = require("node:test");
+const { frame, listenDirectly, eventually, once, path, record, request, client, defer, RawWebSocket } = require("../support");
+
+const websocket = { transport: "websocket" };
+
+/** A handshake of either transport: its status, headers and what the open packet says. */
+const ways = {
+  async polling(context) {
+    const { status, headers, body } = await request({ port: context.port, path: path(context) });
+    return { status, headers, open: status === 200 ? JSON.parse(body.slice(1)) : undefined };
+  },
+  async websocket(context) {
+    const peer = await RawWebSocket.open(context.port, path(context, websocket));
+    const { status, headers } = peer;
+    return { status, headers, open: status === 101 ? JSON.parse((await peer.packet()).slice(1)) : undefined, peer };
+  },
+};
+
+for (const [transport, handshake] of Object.entries(ways)) {
+  const test_ = (name, fn) => test(`${transport} behind listen(): ${name}`, fn);
+
+  test_("a session opens with what the options say", async () => {
+    const context = await listenDirectly({ pingInterval: 12345, pingTimeout: 2345, maxHttpBufferSize: 4321 });
+    const connected = once(context.engine, "connection");
+    const { open } = await handshake(context);
+    const [socket] = await connected;
+    const upgrades = transport === "polling" ? ["websocket"] : [];
+    assert.deepEqual(open, { sid: socket.id, upgrades, pingInterval: 12345, pingTimeout: 2345, maxPayload: 4321 });
+    assert.match(socket.id, /^[\w-]{20}$/);
+    assert.equal(context.engine.clients[socket.id], socket);
+    assert.equal(context.engine.clientsCount, 1);
+    const { readyState, protocol, transport: own, upgraded } = socket;
+    assert.deepEqual([readyState, protocol, own.name, own.sid, upgraded], ["open", 4, transport, socket.id, false]);
+  });
+
+  test_("the session shows the request that opened it", async () => {
+    const context = await listenDirectly();
+    const connected = once(context.engine, "connection");
+    await handshake(context);
+    const [{ request: req, remoteAddress }] = await connected;
+    assert.equal(req.method, "GET");
+    assert.equal(req.url, path(context, { transport }));
+    assert.deepEqual({ ...req._query }, { EIO: "4", transport });
+    assert.match(req.headers.host, /127\.0\.0\.1/);
+    assert.equal(req.socket.remotePort > 0, true);
+    assert.match(remoteAddress, /127\.0\.0\.1$/);
+    assert.equal(req.connection.remoteAddress, remoteAddress);
+  });
+
+  test_("options that are changed count from the next handshake on", async () => {
+    const context = await listenDirectly();
+    await handshake(context);
+    Object.assign(context.engine.opts, { pingInterval: 54321, maxHttpBufferSize: 99 });
+    const { open } = await handshake(context);
+    assert.deepEqual([open.pingInterval, open.maxPayload], [54321, 99]);
+    context.engine.opts = { ...context.engine.opts, pingTimeout: 777 };
+    assert.equal((await handshake(context)).open.pingTimeout, 777);
+  });
+
+  test_("a transport that is taken out of the options is refused", async () => {
+    const context = await listenDirectly();
+    await handshake(context);
+    context.engine.opts.transports = transport === "polling" ? ["websocket"] : ["polling"];
+    const { status } = await handshake(context);
+    assert.equal(status, 400);
+  });
+
+  test_("an allowRequest that comes later is asked", async () => {
+    const context = await listenDirectly();
+    assert.notEqual((await handshake(context)).open, undefined);
+    context.engine.opts.allowRequest = (req, decide) => decide("no", false);
+    assert.equal((await handshake(context)).open, undefined);
+    context.engine.opts.allowRequest = undefined;
+    assert.notEqual((await handshake(context)).open, undefined);
+  });
+
+  test_("a middleware that comes later sees the next handshake", async () => {
+    const context = await listenDirectly();
+    await handshake(context);
+    const seen = [];
+    context.engine.use((req, res, next) => {
+      seen.push(req._query.transport);
+      next();
+    });
+    await handshake(context);
+    assert.deepEqual(seen, [transport]);
+  });
+
+  test_("listeners of initial_headers and headers add to the next response", async () => {
+    const context = await listenDirectly();
+    await handshake(context);
+    context.engine.on("initial_headers", (headers) => (headers["x-initial"] = "1"));
+    context.engine.on("headers", (headers) => (headers["x-each"] = "2"));
+    const { headers } = await handshake(context);
+    assert.deepEqual([headers["x-initial"], headers["x-each"]], ["1", "2"]);
+  });
+
+  test_("a replaced generateId makes the next id", async () => {
+    const context = await listenDirectly();
+    await handshake(context);
+    context.engine.generateId = () => "mine";
+    assert.equal((await handshake(context)).open.sid, "mine");
+  });
+
+  test_("a listener of flush sees the open packet of the next session", async () => {
+    const context = await listenDirectly();
+    await handshake(context);
+    const flushed = [];
+    context.engine.on("flush", (socket, packets) => flushed.push(packets.map(({ type }) => type)));
+    await handshake(context);
+    assert.deepEqual(flushed, [["open"]]);
+  });
+
+  test_("the option cookie sets the header, the option initialPacket sends a packet", async () => {
+    const context = await listenDirectly({ cookie: true });
+    const { headers, open } = await handshake(context);
+    if (transport === "polling") assert.match(String(headers["set-cookie"]), new RegExp(`^io=${open.sid};`));
+    context.engine.opts.initialPacket = "hello";
+    const real = client(context, { transports: [transport] });
+    assert.deepEqual(await once(real, "message"), ["hello"]);
+    real.close();
+  });
+
+  test_("a session that its connection listener closes is closed for the client, too", async () => {
+    const context = await listenDirectly();
+    const closes = [];
+    context.engine.on("connection", (socket) => {
+      socket.on("close", (reason) => closes.push(reason));
+      socket.close(true);
+    });
+    const real = client(context, { transports: [transport] });
+    await once(real, "close");
+    assert.deepEqual(closes, ["forced close"]);
+    assert.equal(context.engine.clientsCount, 0);
+  });
+
+  test_("a listener of packet sees the pongs from the first one on", async () => {
+    const context = await listenDirectly({ pingInterval: 30 });
+    const seen = new Promise((resolve) => {
+      context.engine.on("connection", (socket) => {
+        const types = [];
+        socket.on("packet", ({ type }) => {
+          types.push(type);
+          if (types.length === 2) resolve(types);
+        });
+      });
+    });
+    const real = client(context, { transports: [transport] });
+    assert.deepEqual(await seen, ["pong", "pong"]);
+    real.close();
+  });
+
+  test_("a listener that is added to a session later sees the next heartbeat", async () => {
+    const context = await listenDirectly({ pingInterval: 30 });
+    const connected = once(context.engine, "connection");
+    const real = client(context, { transports: [transport] });
+    const [socket] = await connected;
+    await once(real, "ping");
+    await once(real, "ping");
+    await once(socket, "heartbeat");
+    real.close();
+  });
+
+  test_("messages wait for listeners that are added some ticks after the session came", async () => {
+    const context = await listenDirectly();
+    const messages = [];
+    const heard = new Promise((resolve) => {
+      context.engine.on("connection", async (socket) => {
+        await null;
+        await new Promise(process.nextTick);
+        socket.on("message", (data) => messages.push(data) === 3 && resolve());
+      });
+    });
+    const real = client(context, { transports: [transport] });
+    real.on("open", () => ["a", "b", "c"].forEach((message) => real.send(message)));
+    await heard;
+    assert.deepEqual(messages, ["a", "b", "c"]);
+    real.close();
+  });
+
+  test_("clients with text only, JSONP, escapes or revision 3 are served as ever", async () => {
+    const context = await listenDirectly({ allowEIO3: true });
+    const opened = record(context.engine, "connection", (_, { protocol, transport: own }) => [protocol, own.supportsBinary]);
+    for (const [more, expected] of [
+      [{ b64: "1" }, [4, false]],
+      [{ EIO: "3" }, [3, true]],
+      [{ x: "%41" }, [4, true]],
+    ]) {
+      const target = path(context, { transport, ...more });
+      if (transport === "polling") await request({ port: context.port, path: target });
+      else await RawWebSocket.open(context.port, target);
+      assert.deepEqual(opened.pop(), expected);
+    }
+  });
+
+  test_("many sessions at once all come to the connection listener", async () => {
+    const context = await listenDirectly();
+    const ids = [];
+    context.engine.on("connection", (socket) => ids.push(socket.id));
+    const shakes = await Promise.all(Array.from({ length: 200 }, () => handshake(context)));
+    await eventually(() => ids.length, 200);
+    assert.deepEqual(ids.sort(), shakes.map(({ open }) => open.sid).sort());
+  });
+}
+
+test("websocket behind listen(): the response is that of an attached engine", async () => {
+  const context = await listenDirectly();
+  const peer = await RawWebSocket.open(context.port, path(context, websocket), { headers: { "Sec-WebSocket-Protocol": "a, b" } });
+  const { upgrade, connection, ...headers } = peer.headers;
+  assert.deepEqual([peer.status, upgrade, connection], [101, "websocket", "Upgrade"]);
+  assert.equal(headers["sec-websocket-accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+  assert.equal(headers["sec-websocket-protocol"], "a");
+});
+
+test("websocket behind listen(): requests that are no WebSocket's are refused as ever", async () => {
+  const context = await listenDirectly();
+  for (const [headers, status] of [
+    [{ "Sec-WebSocket-Version": "12" }, 400],
+    [{ "Sec-WebSocket-Key": "short" }, 400],
+    [{ "Sec-WebSocket-Key": undefined }, 400],
+    [{ "Sec-WebSocket-Protocol": "a,,b" }, 400],
+  ]) {
+    const peer = await RawWebSocket.open(context.port, path(context, websocket), { headers });
+    assert.equal(peer.status, status);
+  }
+  assert.equal(context.engine.clientsCount, 0);
+});
+
+test("websocket behind listen(): after close() upgrades get 503", async () => {
+  const context = await listenDirectly();
+  await ways.websocket(context);
+  context.engine.close();
+  assert.equal((await ways.websocket(context)).status, 503);
+});
+
+test("websocket behind listen(): maxHttpBufferSize is the limit of a message", async () => {
+  const context = await listenDirectly({ maxHttpBufferSize: 10 });
+  const connected = once(context.engine, "connection");
+  const { peer } = await ways.websocket(context);
+  const closed = once((await connected)[0], "close");
+  peer.write(frame({ payload: `4${"x".repeat(10)}` }));
+  assert.equal((await closed)[0], "transport error");
+});
+
+test("polling behind listen(): the answer to a handshake is compressed where the threshold says so", async () => {
+  const context = await listenDirectly({ httpCompression: { threshold: 0 } });
+  const headers = { "Accept-Encoding": "gzip" };
+  const response = await request({ port: context.port, path: path(context), headers });
+  assert.equal(response.headers["content-encoding"], "gzip");
+});
+
+test("a connection listener that throws costs no other client its session", async () => {
+  const context = await listenDirectly();
+  const failures = [];
+  const keep = (error) => failures.push(error.message);
+  const others = process.listeners("unhandledRejection");
+  process.removeAllListeners("unhandledRejection");
+  process.on("unhandledRejection", keep);
+  defer(() => {
+    process.removeListener("unhandledRejection", keep);
+    for (const listener of others) process.on("unhandledRejection", listener);
+  });
+  const opened = [];
+  context.engine.on("connection", (socket) => {
+    opened.push(socket.id);
+    if (opened.length % 2 === 1) throw new Error("no");
+  });
+  for (let i = 0; i < 4; i++) await ways.polling(context);
+  await eventually(() => [opened.length, failures.length], [4, 2]);
+  assert.equal(context.engine.clientsCount, 4);
+});
