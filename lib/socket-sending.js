@@ -40,11 +40,37 @@ class SendingSocket extends CompactEmitter {
     this._listened = 0
     /** Packets that wait for the transport: `{ type, options, data }`. */
     this.writeBuffer = []
-    this.packetsFn = []
-    this.sentCallbackFn = []
+    // those that few sessions ever need are made when they are looked at
+    this._packetsFn = undefined
+    this._sentCallbackFn = undefined
     this._verbose = false
     /** Whether `DEBUG` asks for every packet. */
     this._traced = debug.enabled
+  }
+
+  /** The callbacks of the packets that wait. */
+  get packetsFn() {
+    if (this._packetsFn === undefined) this._packetsFn = []
+    return this._packetsFn
+  }
+
+  set packetsFn(callbacks) {
+    this._packetsFn = callbacks
+  }
+
+  /** The callbacks of each batch that is being written, or null. */
+  get sentCallbackFn() {
+    if (this._sentCallbackFn === undefined) this._sentCallbackFn = []
+    return this._sentCallbackFn
+  }
+
+  set sentCallbackFn(batches) {
+    this._sentCallbackFn = batches
+  }
+
+  /** Whether batches are being written. */
+  _awaitsBatches() {
+    return this._sentCallbackFn !== undefined && this._sentCallbackFn.length > 0
   }
 
   on(event, listener) {
@@ -124,7 +150,7 @@ class SendingSocket extends CompactEmitter {
       transport.send === sendByWebSocket &&
       this.flush === flush &&
       this.writeBuffer.length === 0 &&
-      this.sentCallbackFn.length === 0 &&
+      !this._awaitsBatches() &&
       !this._hears(HEARS_SENDING) &&
       !this.server._hearsFlushes()
     )
@@ -145,9 +171,8 @@ class SendingSocket extends CompactEmitter {
     const packets = this.writeBuffer
     if (this._traced) debug('flushing %d packets to transport', packets.length)
     this.writeBuffer = []
-    if (packets.length > 0 || this.packetsFn.length > 0) {
-      this.sentCallbackFn.push(this.packetsFn.length > 0 ? this.packetsFn.splice(0) : null)
-    }
+    const callbacks = this._packetsFn === undefined || this._packetsFn.length === 0 ? null : this._packetsFn.splice(0)
+    if (packets.length > 0 || callbacks !== null) this.sentCallbackFn.push(callbacks)
     // a listener may have emptied the buffer, or closed the transport
     if (packets.length > 0) this.transport.send(packets)
     else this.onDrain()
@@ -157,13 +182,15 @@ class SendingSocket extends CompactEmitter {
 
   /** Whether callbacks wait for the current batch to be written. */
   _awaitsDrain() {
-    const { sentCallbackFn } = this
-    return sentCallbackFn.length > 0 && sentCallbackFn[sentCallbackFn.length - 1] !== null
+    return this._awaitsBatches() && this._sentCallbackFn[this._sentCallbackFn.length - 1] !== null
   }
 
   /** A batch has been written. */
   onDrain() {
-    const callbacks = this.sentCallbackFn.shift()
+    if (!this._awaitsBatches()) return
+    const callbacks = this._sentCallbackFn.shift()
+    // an array that was ever used is larger than all the rest of a session's
+    if (this._sentCallbackFn.length === 0) this._sentCallbackFn = undefined
     if (!callbacks) return
     let next = 0
     try {

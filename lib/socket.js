@@ -33,7 +33,7 @@ class Socket extends SendingSocket {
     super()
     this.upgrading = false
     this.upgraded = false
-    this.cleanupFn = []
+    this._cleanupFn = undefined
     // in name only: the engine has the timers
     this.pingTimeoutTimer = null
     this.pingIntervalTimer = null
@@ -66,6 +66,16 @@ class Socket extends SendingSocket {
       this.emit('open')
     }
     watch(server)
+  }
+
+  /** What lets a transport of JavaScript's go. */
+  get cleanupFn() {
+    if (this._cleanupFn === undefined) this._cleanupFn = []
+    return this._cleanupFn
+  }
+
+  set cleanupFn(functions) {
+    this._cleanupFn = functions
   }
 
   /** `opening`, `open`, `closing` or `closed`. */
@@ -375,7 +385,7 @@ class Socket extends SendingSocket {
 
   /** Lets the current transport go. */
   clearTransport() {
-    for (const cleanup of this.cleanupFn.splice(0)) cleanup()
+    if (this._cleanupFn !== undefined) for (const cleanup of this._cleanupFn.splice(0)) cleanup()
     const { transport } = this
     if (isNative(transport)) {
       // the engine has closed it, or does so at its own time
@@ -529,8 +539,7 @@ class Socket extends SendingSocket {
     process.nextTick(() => {
       this.writeBuffer = []
     })
-    this.packetsFn = []
-    this.sentCallbackFn = []
+    this._packetsFn = this._sentCallbackFn = undefined
     const engine = bridge.getEngine()
     if (!this._over) this._apply(engine.fail(this._handle, reason, description && description.message))
     if (bridge.sessions[this._handle] === this) {

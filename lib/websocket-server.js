@@ -145,6 +145,7 @@ function takeOver(socket, head, response, terms) {
   // read once, the addresses are remembered
   void socket.remoteAddress
   void socket.localAddress
+  shareLocalEnd(socket)
   let connection
   try {
     connection = bridge.getEngine().adopt(handle.fd, isPipe(handle), response, early, terms.maxPayload, terms.deflate)
@@ -159,6 +160,20 @@ function takeOver(socket, head, response, terms) {
   socket[kWebSocket] = websocket
   socket.on('close', onTakenOverClose)
   return websocket
+}
+
+/** The last local end of a connection: most connections of a server have the same. */
+let localEnd = {}
+
+/** Has connections with the same local end keep one object for it. */
+function shareLocalEnd(socket) {
+  const { _sockname: own } = socket
+  if (!own) return
+  if (own.address === localEnd.address && own.port === localEnd.port && own.family === localEnd.family) {
+    socket._sockname = localEnd
+  } else {
+    localEnd = own
+  }
 }
 
 /** Whoever destroys the socket means the connection. */

@@ -112,7 +112,8 @@ pub async fn post(
     limit: f64,
 ) -> Result<Reply, Destroyed> {
     // listens before the POST counts as begun, so that nothing is missed in between
-    let mut aborted = pin!(session.post_aborted());
+    let Some(aborted) = session.post_aborted() else { return Ok(bare(StatusCode::BAD_REQUEST)) };
+    let mut aborted = pin!(aborted);
     aborted.as_mut().enable();
     let binary = parts.headers.get(CONTENT_TYPE).is_some_and(|value| value == "application/octet-stream");
     let mut started = true;

@@ -494,6 +494,12 @@ impl Pipe {
 pub(super) struct Reader<R> {
     connection: Arc<Connection>,
     socket: R,
+    /// What most connections have for a moment only, if ever: there is a reader for each.
+    rare: Option<Box<Rare>>,
+}
+
+#[derive(Default)]
+struct Rare {
     /// Bytes that came with the upgrade request.
     early: Vec<u8>,
     /// Runs once the end has begun.
@@ -535,7 +541,8 @@ impl From<tokio::net::UnixStream> for Stream {
 
 fn start<R: AsyncRead + Unpin + Send + 'static>(connection: Arc<Connection>, socket: R, pipe: Pipe, early: Vec<u8>) {
     let _ = connection.pipe.set(pipe);
-    tokio::spawn(Reader { connection: connection.clone(), socket, early, patience: None });
+    let rare = (!early.is_empty()).then(|| Box::new(Rare { early, patience: None }));
+    tokio::spawn(Reader { connection: connection.clone(), socket, rare });
     connection.flush();
 }
 
@@ -555,10 +562,12 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                 if self.connection.is_paused() {
                     break Poll::Pending;
                 }
-                if !self.early.is_empty() {
-                    let mut early = std::mem::take(&mut self.early);
-                    self.connection.receive(&mut early, batch);
-                    continue;
+                if let Some(mut rare) = self.rare.take() {
+                    if !rare.early.is_empty() {
+                        self.connection.receive(&mut std::mem::take(&mut rare.early), batch);
+                        continue;
+                    }
+                    self.rare = Some(rare);
                 }
                 let mut into = ReadBuf::new(buffer);
                 match Pin::new(&mut self.socket).poll_read(cx, &mut into) {
@@ -612,7 +621,7 @@ impl<R: AsyncRead + Unpin> Future for Reader<R> {
             if connection.paused.swap(false, SeqCst) | connection.throttled.swap(false, SeqCst) {
                 cx.waker().wake_by_ref();
             }
-            let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(CLOSE_TIMEOUT)));
+            let patience = self.rare.get_or_insert_default().patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(CLOSE_TIMEOUT)));
             ready!(patience.as_mut().poll(cx));
             connection.ended();
             return Poll::Ready(());

@@ -36,18 +36,25 @@ enum Pending {
     Frames(Vec<u8>),
 }
 
+/// What a connection with permessage-deflate has still to compress.
+#[derive(Debug)]
+struct Deflating {
+    /// What comes after the outbox's bytes.
+    pending: Vec<Pending>,
+    /// Somebody compresses what was in `pending`; until it is among the bytes, nothing may overtake it.
+    compressing: bool,
+    /// Messages of so many bytes are compressed.
+    from: usize,
+}
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Outbox {
     /// What the kernel has taken a part of, and how much; goes out before `bytes`.
     pub(super) started: Option<Box<(Vec<u8>, usize)>>,
     pub bytes: Vec<u8>,
-    /// With permessage-deflate: what comes after `bytes`, not compressed yet.
-    pending: Vec<Pending>,
-    /// Somebody compresses what was in `pending`; until it is in `bytes`, nothing may overtake it.
-    compressing: bool,
-    /// From how many bytes on messages are compressed; `None`: never.
-    deflate_from: Option<usize>,
+    /// With permessage-deflate.
+    deflating: Option<Box<Deflating>>,
     pub phase: Phase,
     /// A write is under way on some thread, with the bytes taken out.
     pub writing: bool,
@@ -66,9 +73,7 @@ impl Outbox {
         Self {
             started: None,
             bytes: Vec::new(),
-            pending: Vec::new(),
-            compressing: false,
-            deflate_from,
+            deflating: deflate_from.map(|from| Box::new(Deflating { pending: Vec::new(), compressing: false, from })),
             phase: Phase::Open,
             writing: false,
             blocked: false,
@@ -80,29 +85,34 @@ impl Outbox {
 
     /// Whether everything handed over is with the kernel.
     pub fn is_clear(&self) -> bool {
-        self.started.is_none() && self.bytes.is_empty() && self.pending.is_empty() && !self.writing
+        self.started.is_none() && self.bytes.is_empty() && self.pending().is_empty() && !self.writing
     }
 
     /// Bytes that have not been written; of messages to be compressed their plain length.
     pub fn len(&self) -> usize {
-        let pending = self.pending.iter().map(|pending| match pending {
+        let pending = self.pending().iter().map(|pending| match pending {
             Pending::Message(_, bytes) | Pending::Frames(bytes) => bytes.len(),
         });
         let started = self.started.as_deref().map_or(0, |(bytes, written)| bytes.len() - written);
         started + self.bytes.len() + pending.sum::<usize>()
     }
 
+    fn pending(&self) -> &[Pending] {
+        self.deflating.as_ref().map_or(&[], |deflating| &deflating.pending)
+    }
+
     /// What has to be compressed before it can be written; [`Outbox::compressed`] follows.
     pub fn take_pending(&mut self) -> Option<Uncompressed> {
-        (!self.pending.is_empty()).then(|| {
-            self.compressing = true;
-            Uncompressed(std::mem::take(&mut self.pending))
-        })
+        let deflating = self.deflating.as_mut().filter(|deflating| !deflating.pending.is_empty())?;
+        deflating.compressing = true;
+        Some(Uncompressed(std::mem::take(&mut deflating.pending)))
     }
 
     /// What [`Outbox::take_pending`] gave, as frames.
     pub fn compressed(&mut self, frames: &[u8]) {
-        self.compressing = false;
+        if let Some(deflating) = &mut self.deflating {
+            deflating.compressing = false;
+        }
         if self.phase != Phase::Dead {
             self.bytes.extend_from_slice(frames);
         }
@@ -110,13 +120,13 @@ impl Outbox {
 
     /// Where complete frames go.
     fn frames(&mut self) -> &mut Vec<u8> {
-        if self.deflate_from.is_none() || (self.pending.is_empty() && !self.compressing) {
+        let Some(deflating) = self.deflating.as_mut().filter(|it| it.compressing || !it.pending.is_empty()) else {
             return &mut self.bytes;
+        };
+        if !matches!(deflating.pending.last(), Some(Pending::Frames(_))) {
+            deflating.pending.push(Pending::Frames(Vec::new()));
         }
-        if !matches!(self.pending.last(), Some(Pending::Frames(_))) {
-            self.pending.push(Pending::Frames(Vec::new()));
-        }
-        match self.pending.last_mut() {
+        match deflating.pending.last_mut() {
             Some(Pending::Frames(frames)) => frames,
             _ => &mut self.bytes,
         }
@@ -128,8 +138,8 @@ impl Outbox {
         if self.phase != Phase::Open {
             return;
         }
-        if self.deflate_from.is_some_and(|from| len >= from) {
-            return self.pending.push(Pending::Message(opcode, [prefix, payload].concat()));
+        if let Some(deflating) = self.deflating.as_mut().filter(|deflating| len >= deflating.from) {
+            return deflating.pending.push(Pending::Message(opcode, [prefix, payload].concat()));
         }
         self.plain_message(opcode, prefix, payload);
     }
@@ -235,7 +245,9 @@ impl Outbox {
         self.phase = Phase::Dead;
         self.started = None;
         self.bytes = Vec::new();
-        self.pending = Vec::new();
+        if let Some(deflating) = &mut self.deflating {
+            deflating.pending = Vec::new();
+        }
     }
 }
 

@@ -51,8 +51,6 @@ pub struct SessionCell {
     queue: EventQueue,
     commands: Commands,
     inner: Mutex<Inner>,
-    /// A POST that the engine's own listener reads is to be destroyed.
-    post_aborted: Notify,
     /// Where the engine's own listener finds the session.
     pub(super) listed: Option<Box<Listed>>,
 }
@@ -77,6 +75,8 @@ pub struct Listed {
     settled: Notify,
     /// Bytes of answers that clients have not been sent yet.
     unread: AtomicUsize,
+    /// A POST that the listener reads is to be destroyed.
+    post_aborted: Notify,
 }
 
 /// The body of an answer that is on its way; counted while it lives.
@@ -152,13 +152,13 @@ impl SessionCell {
             queue,
             commands,
             inner: Mutex::new(Inner { machine, transport, probe: None, responder: None, next_poll: OWN_POLLS }),
-            post_aborted: Notify::new(),
             listed: listed.map(|(registry, sid)| Box::new(Listed {
                 registry,
                 sid,
                 owed: AtomicUsize::new(0),
                 settled: Notify::new(),
                 unread: AtomicUsize::new(0),
+                post_aborted: Notify::new(),
             })),
         })
     }
@@ -310,9 +310,9 @@ impl SessionCell {
         }
     }
 
-    /// Is notified when the POST in progress is to be destroyed.
-    pub fn post_aborted(&self) -> Notified<'_> {
-        self.post_aborted.notified()
+    /// Is notified when the POST in progress is to be destroyed; none: the session has no listener to read it.
+    pub fn post_aborted(&self) -> Option<Notified<'_>> {
+        self.listed.as_ref().map(|listed| listed.post_aborted.notified())
     }
 
     /// Waits while the owner has too much to take that came by POST.
@@ -435,7 +435,9 @@ impl Locked<'_> {
                     None => batch.push(Kind::RejectPoll, session, poll),
                 },
                 Action::AbortPost => {
-                    self.cell.post_aborted.notify_waiters();
+                    if let Some(listed) = &self.cell.listed {
+                        listed.post_aborted.notify_waiters();
+                    }
                     batch.push(Kind::AbortPost, session, 0);
                 }
                 Action::CloseChannel { channel } => match self.connection(channel) {

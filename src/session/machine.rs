@@ -65,7 +65,7 @@ enum State {
 
 #[derive(Debug)]
 pub(super) enum Transport {
-    Polling(Polling),
+    Polling(Box<Polling>),
     Channel(ChannelId),
 }
 
@@ -91,7 +91,7 @@ pub struct Session {
     pub(super) timing: Arc<Timing>,
     state: State,
     pub(super) transport: Transport,
-    pub(super) upgrade: Option<Upgrade>,
+    pub(super) upgrade: Option<Box<Upgrade>>,
     pub(super) heartbeat: Heartbeat,
     pub(super) relayed: bool,
 }
@@ -103,7 +103,7 @@ impl Session {
             revision,
             state: State::Open,
             transport: match start {
-                Start::Polling => Transport::Polling(Polling::default()),
+                Start::Polling => Transport::Polling(Box::default()),
                 Start::Channel(channel) => Transport::Channel(channel),
             },
             upgrade: None,
@@ -395,7 +395,7 @@ impl Session {
                     let packets = vec![OutPacket::bare(PacketType::Close)];
                     out.push(Action::AnswerPoll { poll, packets, compress: false });
                 }
-                *polling = Polling::default();
+                **polling = Polling::default();
             }
         }
     }
@@ -411,10 +411,17 @@ impl Session {
         if let Some(upgrade) = &self.upgrade {
             deadline = deadline.min(upgrade.next_deadline());
         }
-        if let Transport::Polling(Polling { close_at: Some(close_at), .. }) = self.transport {
+        if let Some(close_at) = self.close_at() {
             deadline = deadline.min(close_at);
         }
         Some(deadline)
+    }
+
+    fn close_at(&self) -> Option<Millis> {
+        match &self.transport {
+            Transport::Polling(polling) => polling.close_at,
+            Transport::Channel(_) => None,
+        }
     }
 
     /// Whether [`Session::tick`] would now find that the peer is gone. A driver that may hold unread input
@@ -443,10 +450,8 @@ impl Session {
         if self.state == State::Closed {
             return;
         }
-        if let Transport::Polling(Polling { close_at: Some(close_at), .. }) = self.transport {
-            if now >= close_at {
-                return self.close(Reason::ForcedClose, out);
-            }
+        if self.close_at().is_some_and(|close_at| now >= close_at) {
+            return self.close(Reason::ForcedClose, out);
         }
         self.tick_upgrade(now, out);
         match self.heartbeat.due(now, &self.timing) {

@@ -30,7 +30,7 @@ impl Session {
             return false;
         }
         let deadline = now + self.timing.upgrade_timeout();
-        self.upgrade = Some(Upgrade { channel, deadline, noop_at: None });
+        self.upgrade = Some(Box::new(Upgrade { channel, deadline, noop_at: None }));
         true
     }
 
@@ -76,7 +76,7 @@ impl Session {
 
     /// Gives the upgrade up; `close` tells whether the channel still has to be closed.
     pub(super) fn abandon_upgrade(&mut self, close: bool, out: &mut Vec<Action>) {
-        let Some(Upgrade { channel, .. }) = self.upgrade.take() else { return };
+        let Some(Upgrade { channel, .. }) = self.upgrade.take().map(|upgrade| *upgrade) else { return };
         if close {
             out.push(Action::CloseChannel { channel });
         }
