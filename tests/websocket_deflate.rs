@@ -439,6 +439,32 @@ fn a_context_makes_repeated_messages_small() {
 }
 
 #[test]
+fn repeats_are_looked_for_in_the_last_8_kib_unless_another_window_was_agreed_on() {
+    let noise = |mut state: u32, len: u32| -> Vec<u8> {
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            state as u8
+        };
+        (0..len).map(|_| next()).collect()
+    };
+    let again = |server_max_window_bits, between| {
+        let options = Options { server_max_window_bits, ..Options::default() };
+        let agreed = negotiate("permessage-deflate", &options).expect("acceptable").expect("offered");
+        let mut deflate = Deflate::new(&agreed, 6);
+        let message = noise(7, 1000);
+        compress(&mut deflate, &message);
+        compress(&mut deflate, &noise(12345, between));
+        compress(&mut deflate, &message).len() < 100
+    };
+    let usual = WindowBits::default();
+    assert_eq!((again(usual, 5_000), again(usual, 10_000)), (true, false));
+    let full = WindowBits::Bits(15);
+    assert_eq!((again(full, 10_000), again(full, 25_000)), (true, true));
+}
+
+#[test]
 fn compressed_payloads_are_appended() {
     let mut deflate = Deflate::new(&agreement("permessage-deflate"), 6);
     let mut out = b"head".to_vec();

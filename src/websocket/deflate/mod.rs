@@ -22,8 +22,6 @@ const MAX_WINDOW_BITS: u8 = 15;
 const MIN_WINDOW_BITS: u8 = 9;
 
 /// The window zlib is to use for what was agreed.
-fn zlib_window_bits(agreed: Option<u8>) -> u8 {
-    agreed
-        .unwrap_or(MAX_WINDOW_BITS)
-        .clamp(MIN_WINDOW_BITS, MAX_WINDOW_BITS)
+fn zlib_window_bits(agreed: u8) -> u8 {
+    agreed.clamp(MIN_WINDOW_BITS, MAX_WINDOW_BITS)
 }
