@@ -84,7 +84,7 @@ class Socket extends SendingSocket {
   }
 
   set readyState(state) {
-    debug('readyState updated from %s to %s', this._readyState, state)
+    if (this._traced) debug('readyState updated from %s to %s', this._readyState, state)
     this._readyState = state
   }
 
@@ -536,9 +536,11 @@ class Socket extends SendingSocket {
     if (this.readyState === 'closed') return
     this.readyState = 'closed'
     // listeners of `close` may still look at what was not sent
-    process.nextTick(() => {
-      this.writeBuffer = []
-    })
+    if (this.writeBuffer.length > 0) {
+      process.nextTick(() => {
+        this.writeBuffer = []
+      })
+    }
     this._packetsFn = this._sentCallbackFn = undefined
     const engine = bridge.getEngine()
     if (!this._over) this._apply(engine.fail(this._handle, reason, description && description.message))

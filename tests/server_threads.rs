@@ -117,7 +117,7 @@ fn open(number: u32, socket: UnixStream, io: &IoThread, queue: &EventQueue, timi
         base64: false,
         transport: Some(connection.clone()),
         listed: None,
-        verbose: false,
+        verbose: Some(false),
     };
     let cell = SessionCell::new(new, queue.clone(), commands);
     cell.open(false);

@@ -412,7 +412,7 @@ impl Owner {
             base64: !binary,
             transport: connection.clone(),
             listed: Some((self.listener.registry.clone(), sid.clone())),
-            verbose: self.setup.verbose,
+            verbose: Some(self.setup.verbose),
         };
         let cell = SessionCell::new(new, self.queue.clone(), self.commands.clone());
         cell.open(true);

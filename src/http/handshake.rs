@@ -113,8 +113,7 @@ impl Listener {
                 base64: false,
                 transport: connection.cloned(),
                 listed: connection.is_none().then(|| (self.registry.clone(), sid)),
-                // who listens to what, the owner can say only when it has heard of the session
-                verbose: true,
+                verbose: None,
             },
             options.queue.clone(),
             options.commands.clone(),

@@ -52,7 +52,7 @@ impl Engine {
                 base64: !supports_binary,
                 transport,
                 listed: listener.map(|listener| listener.registry.clone()).zip(sid),
-                verbose: false,
+                verbose: Some(false),
             },
             self.queue.clone(),
             commands,

@@ -123,7 +123,7 @@ impl Locked<'_> {
     ) {
         let channel = connection.map(|connection| connection.handle);
         let session = self.cell.handle;
-        if kind != Some(PacketType::Message) && self.cell.is_verbose() && self.inner.machine.listens_to(channel) {
+        if kind != Some(PacketType::Message) && self.cell.shows_packets() && self.inner.machine.listens_to(channel) {
             // a close packet by POST is the transport's affair
             if channel.is_some() || kind != Some(PacketType::Close) {
                 let arg = kind.map_or(UNKNOWN_TYPE, |kind| kind as u32);
@@ -150,7 +150,7 @@ impl Locked<'_> {
     /// Something that is no packet.
     pub(super) fn receive_garbage(&mut self, connection: Option<&Connection>, batch: &mut Batch) {
         let channel = connection.map(|connection| connection.handle);
-        if self.cell.is_verbose() && self.inner.machine.listens_to(channel) {
+        if self.cell.shows_packets() && self.inner.machine.listens_to(channel) {
             batch.push(Kind::Packet, self.cell.handle, PARSE_ERROR);
             self.charge(connection, batch);
         }

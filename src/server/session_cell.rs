@@ -1,6 +1,6 @@
 //! A session with its connections, shared between the owner's thread and the I/O threads.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::futures::Notified;
@@ -44,8 +44,8 @@ pub struct SessionCell {
     encoding: PollEncoding,
     /// The client takes no binary frames (`b64`).
     base64: bool,
-    /// Whether JavaScript wants to see every packet.
-    verbose: AtomicBool,
+    /// Whether the owner wants to see every packet: [`NO`], [`YES`], or [`UNSAID`].
+    verbose: AtomicU8,
     /// The earliest time for which a timer is set; `u64::MAX`: none, [`TOLD`]: the owner ticks next.
     armed: AtomicU64,
     queue: EventQueue,
@@ -54,6 +54,12 @@ pub struct SessionCell {
     /// Where the engine's own listener finds the session.
     pub(super) listed: Option<Box<Listed>>,
 }
+
+const NO: u8 = 0;
+const YES: u8 = 1;
+
+/// The owner has not said anything: it sees the packets that come in, which it may be about to listen for.
+const UNSAID: u8 = 2;
 
 /// `SessionCell::armed`: the timer has run out and the owner has been told.
 const TOLD: u64 = 0;
@@ -135,8 +141,8 @@ pub struct NewSession {
     pub base64: bool,
     pub transport: Option<Arc<Connection>>,
     pub listed: Option<(Arc<Registry>, String)>,
-    /// Whether the owner sees every packet, until it says otherwise.
-    pub verbose: bool,
+    /// Whether the owner wants to see every packet; none: it has not heard of the session yet.
+    pub verbose: Option<bool>,
 }
 
 impl SessionCell {
@@ -147,7 +153,7 @@ impl SessionCell {
             handle,
             encoding,
             base64,
-            verbose: AtomicBool::new(verbose),
+            verbose: AtomicU8::new(verbose.map_or(UNSAID, u8::from)),
             armed: AtomicU64::new(u64::MAX),
             queue,
             commands,
@@ -178,13 +184,13 @@ impl SessionCell {
         }
     }
 
-    /// Whether JavaScript wants to see every packet.
-    pub fn is_verbose(&self) -> bool {
-        self.verbose.load(SeqCst)
+    /// Whether packets that come in are shown to the owner.
+    pub fn shows_packets(&self) -> bool {
+        self.verbose.load(SeqCst) != NO
     }
 
     pub fn set_verbose(&self, verbose: bool) {
-        self.verbose.store(verbose, SeqCst);
+        self.verbose.store(u8::from(verbose), SeqCst);
     }
 
     /// Whether heartbeats are the owner's to send.
@@ -445,7 +451,7 @@ impl Locked<'_> {
                     None => batch.push(Kind::CloseChannel, session, channel),
                 },
                 Action::Pinged => {
-                    if self.cell.is_verbose() {
+                    if self.cell.verbose.load(SeqCst) == YES {
                         batch.push(Kind::Pinged, session, 0);
                     }
                 }
