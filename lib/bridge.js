@@ -79,6 +79,9 @@ let flushScheduled = false
 
 const NONE = Object.freeze([])
 
+/** Sessions that have ended, with reasons and messages, and do not know yet. */
+let closing = []
+
 /** Sessions whose events wait, see `holdBack`. */
 let heldBack = []
 
@@ -147,6 +150,7 @@ function endTurn(more) {
     deferred = true
     setImmediate(resume)
   }
+  if (closing.length > 0) process.nextTick(closeSessions)
   flushScheduled = true
   settle()
   dispatched = 0
@@ -213,9 +217,27 @@ function deliver(kind, target, arg, content) {
 }
 
 function tell(session, kind, arg, content) {
+  if (kind !== Kind.CLOSED) return session._onEvent(kind, arg, content)
   // packets before the end are seen to first, by listeners that put them off to the next tick, too
-  if (kind === Kind.CLOSED) process.nextTick(closeSession, session, arg, content)
-  else session._onEvent(kind, arg, content)
+  if (closing.push(session, arg, content) === 3 && !dispatching) process.nextTick(closeSessions)
+}
+
+/** Sessions that have ended, in one tick: to put each off by itself takes longer than most of what its end means. */
+function closeSessions() {
+  const list = closing
+  closing = []
+  let next = 0
+  try {
+    while (next < list.length) {
+      const at = next
+      next += 3
+      list[at]._onEvent(Kind.CLOSED, list[at + 1], list[at + 2])
+    }
+  } finally {
+    // a listener threw
+    closing = list.slice(next).concat(closing)
+    if (closing.length > 0) setImmediate(closeSessions)
+  }
 }
 
 /**
@@ -257,10 +279,6 @@ function letGoOne(session) {
       session._held = undefined
     }
   }
-}
-
-function closeSession(session, reason, message) {
-  session._onEvent(Kind.CLOSED, reason, message)
 }
 
 /** A session has had its last event: its number is free once what is queued has been taken. */
