@@ -25,7 +25,7 @@ const LENGTH: usize = 10_000;
 #[test]
 fn messages_between_an_io_thread_and_its_owner_arrive_once_and_in_order() {
     let (wake, woken) = mpsc::sync_channel(1);
-    let queue = EventQueue::new(move || drop(wake.try_send(())));
+    let queue = EventQueue::new(move || { let _ = wake.try_send(()); });
     let mut io = IoThread::start("io").unwrap();
     let timing = Arc::new(Timing::new(50, 600_000, 10_000));
     let mut peers = HashMap::new();

@@ -90,17 +90,6 @@ fn a_v3_client_is_excused_too() {
 }
 
 #[test]
-fn a_session_is_overdue_from_its_deadline_on_and_not_while_a_ping_is_due() {
-    let mut bench = Bench::channel();
-    assert!(!bench.session.is_overdue(2 * PING_INTERVAL));
-    bench.wait(PING_INTERVAL);
-    assert!(!bench.session.is_overdue(bench.now + PING_TIMEOUT - 1));
-    assert!(bench.session.is_overdue(bench.now + PING_TIMEOUT));
-    bench.discard();
-    assert!(!bench.session.is_overdue(bench.now + PING_TIMEOUT));
-}
-
-#[test]
 fn a_pong_that_is_read_before_the_clock_is_looked_at_does_not_put_the_next_ping_off() {
     let mut bench = pinged();
     bench.timing.set(2 * PING_INTERVAL, PING_TIMEOUT, UPGRADE_TIMEOUT);

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
 
-use super::connection::{Connection, Stream};
+use super::connection::Connection;
+use super::reader::Stream;
 use super::session_cell::{PollAnswer, Responder, SessionCell};
 use crate::http::{CompressionJob, Listener, Verdict};
 use crate::session::Millis;

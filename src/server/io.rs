@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio_util::time::{DelayQueue, delay_queue::Key};
 
 use super::commands::{Command, Commands, SessionKey};
-use super::connection::{Stream, start_reading};
+use super::reader::{Stream, start_reading};
 use super::now;
 use super::session_cell::SessionCell;
 use super::turn::Turns;

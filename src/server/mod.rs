@@ -12,17 +12,19 @@ mod io;
 mod numbers;
 mod opened;
 mod outbox;
+mod reader;
 mod receive;
 mod session_cell;
 mod turn;
 
 pub use commands::{Command, Commands};
-pub use connection::{Accepted, Binding, Compression, Connection, Stream, start_reading};
+pub use connection::{Accepted, Binding, Compression, Connection};
 pub use events::{BY_POST, Batch, Data, Event, EventQueue, Kind};
 pub use io::{IoThread, run};
 pub use numbers::{Numbers, Table};
 pub use opened::{Opened, Untaken};
 pub use outbox::{Outbox, Phase};
+pub use reader::{Stream, start_reading};
 pub use session_cell::{Locked, NewSession, PollAnswer, PollEncoding, Responder, SessionCell, Updates};
 
 use std::sync::OnceLock;
