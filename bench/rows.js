@@ -46,12 +46,12 @@ module.exports = [
 // Why native needs more CPU than a rival, where somebody found out: { 'row/engine': 'reason' }.
 module.exports.reasons = {
   'connect/userver': "behind attach() Node's HTTP server parses the request and makes its objects, more than half of the cost; uWebSockets.js is its own HTTP server",
-  'connect-listen/userver': 'a connection passes from the I/O thread to JavaScript and back twice (upgrade, end); uServer does all on one thread',
-  'shake-listen/userver': 'as for connect-listen: a change of thread each way per handshake, and each wakes a sleeping core',
+  'connect-listen/userver': 'accepting, hyper and the hand-over to WebSocket take 50 us of the I/O thread, as in engineioxide, which is built of the same parts; uWebSockets.js does it in 36',
+  'shake-listen/userver': 'within the noise where it is the case at all',
   'tls1k/userver': "Node's TLS on the JavaScript thread, half of the cost; uWebSockets.js has a TLS of its own below its sockets",
   'lone/userver': 'two changes of thread per message where uServer has none; nothing else shares them',
   'lone/eiows': 'two changes of thread per message where eiows has none; nothing else shares them',
-  'deflate1k/userver': 'both keep a window per connection; of ours, zlib-rs takes most of the time on the I/O thread. Not profiled further',
+  'deflate1k/userver': 'both keep a window per connection; zlib-rs takes nearly all of ours',
   'deflate1k/eiows': 'each connection keeps its window (context takeover), as the original does; eiows negotiates it away and compresses each message by itself',
   'echo16k/userver': 'messages are copied across threads: out of the read buffer, into a Buffer, into the frame; uWebSockets.js shows its read buffer itself',
   'echo16k/eiows': 'messages are copied across threads: out of the read buffer, into a Buffer, into the frame',

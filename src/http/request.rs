@@ -1,6 +1,7 @@
 //! Requests that the owner answers.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::header::{HeaderName, HeaderValue};
@@ -140,12 +141,16 @@ pub fn head(parts: &Parts, ends: &OpenConnection, sid: &str, connection: Option<
         head.push('\0');
     }
     for end in [ends.remote, ends.local] {
-        head.push_str(&format!("{}\0{}\0", end.ip(), end.port()));
+        // writing to a string does not fail
+        let _ = write!(head, "{}\0{}\0", end.ip(), end.port());
     }
     for (name, value) in &parts.headers {
         head.push_str(name.as_str());
         head.push('\0');
-        head.extend(value.as_bytes().iter().map(|&byte| char::from(byte)));
+        match value.to_str() {
+            Ok(value) => head.push_str(value),
+            Err(_) => head.extend(value.as_bytes().iter().map(|&byte| char::from(byte))),
+        }
         head.push('\0');
     }
     head
