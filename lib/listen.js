@@ -171,6 +171,7 @@ class EngineHttpServer extends EventEmitter {
   _configure() {
     if (this._number === -1) return
     const engine = this._engine
+    watchEach(engine.opts, this._engine._configureListener)
     const direct =
       engine.middlewares.length === 0 &&
       engine.listenerCount('headers') === 0 &&
@@ -247,32 +248,39 @@ function acceptsWebSockets({ ws, opts }) {
 
 /** Calls back when an option of this very server is set. */
 function watchOptions(engine, changed) {
-  let options = watchEach(engine.opts, changed)
+  let options = engine.opts
+  watchEach(options, changed)
   Object.defineProperty(engine, 'opts', {
     configurable: true,
     enumerable: true,
     get: () => options,
     set(value) {
-      options = watchEach(value, changed)
+      options = value
       changed()
     },
   })
 }
 
+/** Watches those of the options that are not watched: all of them, or what was deleted or defined anew. */
 function watchEach(options, changed) {
   for (const name of OPTIONS) {
-    let value = options[name]
-    Object.defineProperty(options, name, {
-      configurable: true,
-      enumerable: name in options,
-      get: () => value,
-      set(changedValue) {
-        value = changedValue
-        changed()
-      },
-    })
+    const property = Object.getOwnPropertyDescriptor(options, name)
+    if (property === undefined || property.get === undefined) watchOption(options, name, property, changed)
   }
-  return options
+}
+
+function watchOption(options, name, property, changed) {
+  let value = options[name]
+  Object.defineProperty(options, name, {
+    configurable: true,
+    enumerable: property !== undefined && property.enumerable,
+    get: () => value,
+    set(changedValue) {
+      value = changedValue
+      Object.defineProperty(options, name, { enumerable: true })
+      changed()
+    },
+  })
 }
 
 /** Calls back when a hook of this very server is replaced. */

@@ -80,6 +80,23 @@ for (const [transport, handshake] of Object.entries(ways)) {
     assert.notEqual((await handshake(context)).open, undefined);
   });
 
+  test_("an allowRequest that is deleted and set again is asked, and stands among the options", async () => {
+    const context = await listenDirectly();
+    const refuse = (req, decide) => decide("no", false);
+    const { opts } = context.engine;
+    opts.allowRequest = refuse;
+    assert.equal({ ...opts }.allowRequest, refuse);
+    delete opts.allowRequest;
+    assert.notEqual((await handshake(context)).open, undefined);
+    assert.notEqual((await handshake(context)).open, undefined);
+    opts.allowRequest = refuse;
+    assert.equal((await handshake(context)).open, undefined);
+    Object.defineProperty(opts, "allowRequest", { value: undefined, writable: true, configurable: true });
+    assert.notEqual((await handshake(context)).open, undefined);
+    opts.allowRequest = refuse;
+    assert.equal((await handshake(context)).open, undefined);
+  });
+
   test_("a middleware that comes later sees the next handshake", async () => {
     const context = await listenDirectly();
     await handshake(context);
