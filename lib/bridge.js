@@ -77,6 +77,7 @@ let lastBody = 0
 let written = []
 let flushScheduled = false
 
+/** The events of a session that is held back, while there are none. */
 const NONE = Object.freeze([])
 
 /** Sessions that have ended, with reasons and messages, and do not know yet. */
@@ -196,7 +197,7 @@ function deliver(kind, target, arg, content) {
     if (session === undefined) return
     if (session._held === undefined) return tell(session, kind, arg, content)
     if (session._held === NONE) session._held = []
-    session._held.push(kind, arg, content)
+    session._held.push([kind, arg, content])
   } else if (kind <= Kind.PIPE_READY) {
     const connection = connections[target]
     if (connection !== undefined) connection._onEvent(kind, arg, content)
@@ -249,35 +250,17 @@ function holdBack(session) {
   if (heldBack.push(session) === 1) setImmediate(letGo)
 }
 
+/** What came for them meanwhile follows, in order. Behind a listener that throws, in the loop's next turn. */
 function letGo() {
-  const list = heldBack
-  heldBack = []
-  let next = 0
   try {
-    while (next < list.length) letGoOne(list[next++])
-  } finally {
-    // a listener threw
-    heldBack = list.slice(next).concat(heldBack)
-    if (heldBack.length > 0) setImmediate(letGo)
-  }
-}
-
-function letGoOne(session) {
-  const { _held: events } = session
-  let next = 0
-  try {
-    while (next < events.length) {
-      const at = next
-      next += 3
-      tell(session, events[at], events[at + 1], events[at + 2])
-    }
-  } finally {
-    if (next < events.length) {
-      session._held = events.slice(next)
-      heldBack.push(session)
-    } else {
+    for (let left = heldBack.length; left > 0; left--) {
+      const [session] = heldBack
+      while (session._held.length > 0) tell(session, ...session._held.shift())
       session._held = undefined
+      heldBack.shift()
     }
+  } finally {
+    if (heldBack.length > 0) setImmediate(letGo)
   }
 }
 

@@ -171,7 +171,6 @@ class EngineHttpServer extends EventEmitter {
   _configure() {
     if (this._number === -1) return
     const engine = this._engine
-    watchEach(engine.opts, this._engine._configureListener)
     const direct =
       engine.middlewares.length === 0 &&
       engine.listenerCount('headers') === 0 &&
@@ -222,6 +221,7 @@ function handshakesOf(engine) {
     HANDSHAKE_HOOKS.every((name) => engine[name] === OURS[name]) &&
     SOCKET_HOOKS.every((name) => Socket.prototype[name] === OUR_SOCKETS[name])
   if (!isPlain) return undefined
+  watchEach(opts, engine._configureListener)
   return {
     timing: engine._timing(),
     polling: restOfOpenPacket(engine, 'polling'),
@@ -246,10 +246,9 @@ function acceptsWebSockets({ ws, opts }) {
   )
 }
 
-/** Calls back when an option of this very server is set. */
+/** Calls back when this very server gets other options; single ones are watched while the engine goes by them. */
 function watchOptions(engine, changed) {
   let options = engine.opts
-  watchEach(options, changed)
   Object.defineProperty(engine, 'opts', {
     configurable: true,
     enumerable: true,

@@ -7,7 +7,6 @@ const { EventEmitter } = require('events')
 const { Readable } = require('stream')
 const bridge = require('./bridge')
 const { LazyEmitter } = require('./emitter')
-const { parseQuery } = require('./query')
 const { NativeWebSocket } = require('./websocket')
 
 /** Where the fields of a request's head are, see `head` in src/http/request.rs. */
@@ -51,26 +50,11 @@ class ListenerRequest extends LazyReadable {
     this._listener = listener
     this._head = head
     this._headers = undefined
-    this._parsedQuery = undefined
     this._end = undefined
     this.method = this._field(METHOD)
     this.url = this._field(TARGET)
     this.aborted = false
     this.res = null
-  }
-
-  get _query() {
-    if (this._parsedQuery === undefined) this._parsedQuery = parseQuery(this.url)
-    return this._parsedQuery
-  }
-
-  set _query(query) {
-    this._parsedQuery = query
-  }
-
-  /** Whether the engine has opened a session for it, which it does for plain queries of revision 4 only. */
-  get _isPlain() {
-    return this._number === 0
   }
 
   /** The id of the session that the engine has opened for it, or nothing. */

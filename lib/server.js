@@ -530,6 +530,7 @@ class Server extends BaseServer {
     const { _sid: id, _connection: connection } = req
     debug('handshaking client "%s"', id)
     const name = connection === -1 ? 'polling' : 'websocket'
+    this.prepare(req)
     if (connection !== -1) req.websocket = req._accepted()
     const socket = new Socket(id, this, this._makeTransport(name, req), req, 4, handle)
     // closed meanwhile, which ends the taking of connections

@@ -48,7 +48,7 @@ class Socket extends SendingSocket {
     /** Heartbeats are sent from here. */
     this._relayed = false
     /** Polls come by the engine's own listener. */
-    this._listed = false
+    this._listed = transport instanceof Polling && Boolean(req) && req._listener !== undefined
     /** The engine has ended the session. */
     this._over = false
     /** Events that wait, see `holdBack` in lib/bridge.js. */
@@ -57,11 +57,13 @@ class Socket extends SendingSocket {
     this._handle = -1
     this.transport = transport
     if (opened === undefined) {
-      this._handle = this._open(transport)
+      this._open(transport)
       this.setTransport(transport)
       this.onOpen()
     } else {
-      this._takeOpened(opened, transport)
+      // its client has been told
+      this._enter(opened)
+      this._markOpen()
       this.setTransport(transport)
       this.emit('open')
     }
@@ -84,7 +86,7 @@ class Socket extends SendingSocket {
   }
 
   set readyState(state) {
-    if (this._traced) debug('readyState updated from %s to %s', this._readyState, state)
+    debug('readyState updated from %s to %s', this._readyState, state)
     this._readyState = state
   }
 
@@ -92,41 +94,36 @@ class Socket extends SendingSocket {
     const engine = bridge.getEngine()
     let connection = -1
     let jsonp
-    let listener = -1
     if (isNativeWebSocket(transport)) {
       connection = transport.socket._handle
     } else if (transport instanceof Polling) {
       jsonp = transport.jsonpIndex
-      if (this.request && this.request._listener !== undefined) {
-        listener = this.request._listener
-        this._listed = true
-      }
     } else {
       connection = this._channel = engine.openChannel()
     }
-    const sid = listener === -1 ? undefined : String(this.id)
+    const listener = this._listed ? this.request._listener : -1
+    const sid = this._listed ? String(this.id) : undefined
     const { protocol } = this
     const handle = engine.openSession(this.server._timing(), protocol, connection, transport.supportsBinary, jsonp, listener, sid)
-    bridge.sessions[handle] = this
-    bridge.hold()
+    this._enter(handle)
     bridge.scheduleLateFlush()
     if (isNativeWebSocket(transport)) transport.socket._start()
-    return handle
   }
 
-  /** The session is open already, and its client has been told. */
-  _takeOpened(handle, transport) {
+  /** From now on events of the engine's session come here. */
+  _enter(handle) {
     this._handle = handle
-    this._listed = transport instanceof Polling
     bridge.sessions[handle] = this
     bridge.hold()
+  }
+
+  _markOpen() {
     this.readyState = 'open'
-    transport.sid = this.id
+    this.transport.sid = this.id
   }
 
   onOpen() {
-    this.readyState = 'open'
-    this.transport.sid = this.id
+    this._markOpen()
     const { opts } = this.server
     this.sendPacket('open', JSON.stringify(this.server._openPacket(this.id, this.getAvailableUpgrades())))
     if (opts.initialPacket) this.sendPacket('message', opts.initialPacket)
@@ -144,7 +141,7 @@ class Socket extends SendingSocket {
         if (this._hearsPackets()) this._onOtherPacket(arg, content)
         break
       case Kind.PINGED:
-        if (this._hearsPackets()) this._onPinged()
+        this._onPinged()
         break
       case Kind.POLL_READY:
         if (this.transport instanceof Polling) this.transport._onNativePoll()
@@ -211,7 +208,7 @@ class Socket extends SendingSocket {
   /** Whether somebody wants to see packets. A session that the engine has opened shows them until it is told. */
   _hearsPackets() {
     if (this._verbose || seesPackets(this)) return true
-    bridge.getEngine().setVerbose(this._handle, false)
+    if (this._readyState !== 'closed') bridge.getEngine().setVerbose(this._handle, false)
     return false
   }
 

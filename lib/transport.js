@@ -23,9 +23,9 @@ class Transport extends LazyEmitter {
     this._readyState = 'open'
     this.discarded = false
     /** The protocol revision: 3 or 4. */
-    this.protocol = req._isPlain || req._query.EIO === '4' ? 4 : 3
+    this.protocol = req._query.EIO === '4' ? 4 : 3
     /** Whether the client takes binary data (no `b64` in its query). */
-    this.supportsBinary = req._isPlain || !(req._query && req._query.b64)
+    this.supportsBinary = !(req._query && req._query.b64)
     this[kOwner] = null
     /** Whether anybody has ever listened. */
     this._listened = false

@@ -40,22 +40,21 @@ fn connect(listener: &Arc<Listener>) -> UnixStream {
     client
 }
 
-/// What comes back until it ends with `end`.
-async fn answer(client: &mut UnixStream, end: &[u8]) -> Vec<u8> {
+/// Makes a request: what comes back, to the end of an open packet.
+async fn answer(client: &mut UnixStream, request: &str) -> String {
+    client.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
-    while !answer.ends_with(end) {
+    while !answer.ends_with(b"]}") {
         assert_ne!(client.read_buf(&mut answer).await.unwrap(), 0, "{}", String::from_utf8_lossy(&answer));
     }
-    answer
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 #[tokio::test]
 async fn a_polling_session_is_opened_before_its_owner_hears_of_it() {
     let queue = EventQueue::new(|| {});
     let listener = listener(&queue);
-    let mut client = connect(&listener);
-    client.write_all(POLLING.as_bytes()).await.unwrap();
-    let answer = String::from_utf8(answer(&mut client, b"]}").await).unwrap();
+    let answer = answer(&mut connect(&listener), POLLING).await;
     let sid = answer.split("0{\"sid\":\"").nth(1).unwrap().split('"').next().unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=UTF-8\r\n"), "{answer}");
     assert!(listener.registry.get(sid).is_some());
@@ -73,9 +72,7 @@ async fn a_websocket_session_says_open_right_behind_the_response() {
     let queue = EventQueue::new(|| {});
     let listener = listener(&queue);
     let mut client = connect(&listener);
-    client.write_all(WEBSOCKET.as_bytes()).await.unwrap();
-    let answer = answer(&mut client, b"]}").await;
-    let text = String::from_utf8_lossy(&answer);
+    let text = answer(&mut client, WEBSOCKET).await;
     assert!(text.starts_with("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"), "{text}");
     assert!(text.contains("\r\nSec-Websocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{text}");
     assert!(text.contains("0{\"sid\":\""), "{text}");
@@ -93,8 +90,7 @@ async fn an_owner_that_hears_of_nothing_is_asked_after_so_many_sessions() {
     let listener = listener(&queue);
     let mut client = connect(&listener);
     for _ in 0..1024 {
-        client.write_all(POLLING.as_bytes()).await.unwrap();
-        answer(&mut client, b"]}").await;
+        answer(&mut client, POLLING).await;
     }
     client.write_all(POLLING.as_bytes()).await.unwrap();
     tokio::time::timeout(std::time::Duration::from_millis(50), client.readable()).await.expect_err("an answer");
@@ -104,9 +100,7 @@ async fn an_owner_that_hears_of_nothing_is_asked_after_so_many_sessions() {
     assert_eq!(kinds.last(), Some(&Kind::Request));
     // it has heard of them all: the next one needs no asking
     drop(batch);
-    let mut next = connect(&listener);
-    next.write_all(POLLING.as_bytes()).await.unwrap();
-    answer(&mut next, b"]}").await;
+    answer(&mut connect(&listener), POLLING).await;
     listener.registry.clear();
 }
 

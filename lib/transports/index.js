@@ -8,7 +8,7 @@ const { WebTransport } = require('./webtransport')
 
 /** HTTP long-polling: by script tags where the client asks for it (`j`), by XHR otherwise. */
 function polling(req) {
-  const Class = !req._isPlain && typeof req._query.j === 'string' ? JSONP : Polling
+  const Class = typeof req._query.j === 'string' ? JSONP : Polling
   return req._listener === undefined ? new Class(req) : new (watched(Class))(req)
 }
 

@@ -1,6 +1,5 @@
 //! Bodies that the owner's responses carry, compressed off its thread.
 
-
 use super::{CompressionOptions, ContentEncoding};
 use crate::server::{EventQueue, Kind};
 

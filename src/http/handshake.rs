@@ -35,23 +35,19 @@ const MAX_UNTAKEN: usize = 1024;
 
 impl Listener {
     /// Opens a polling session, whose open packet waits for the poll that this request is.
-    pub(super) fn open_polling(self: &Arc<Self>, parts: &Parts, ends: &OpenConnection) -> Option<Arc<SessionCell>> {
-        if parts.method != Method::GET || !self.registry.is_direct() {
+    pub(super) fn open_polling(&self, parts: &Parts, ends: &OpenConnection) -> Option<Arc<SessionCell>> {
+        if parts.method != Method::GET {
             return None;
         }
         let handshakes = self.handshakes()?;
         let packet = handshakes.polling.as_deref()?;
         self.opens(parts, "polling")?;
         let sid = self.next_id()?;
-        self.open(&handshakes, sid, packet, None, parts, ends)
+        Some(self.open(&handshakes, sid, packet, None, parts, ends))
     }
 
     /// Opens a session on the WebSocket that this request becomes, with its open packet in the outbox.
-    pub(super) fn open_websocket(
-        self: &Arc<Self>,
-        parts: &Parts,
-        ends: &OpenConnection,
-    ) -> Option<(OwnerResponse, Switching)> {
+    pub(super) fn open_websocket(&self, parts: &Parts, ends: &OpenConnection) -> Option<(OwnerResponse, Switching)> {
         let handshakes = self.handshakes()?;
         let packet = handshakes.websocket.as_deref()?;
         self.opens(parts, "websocket")?;
@@ -68,7 +64,7 @@ impl Listener {
         let decoder = Decoder::new(Limits { max_payload: handshakes.max_payload, ..Limits::default() });
         let (queue, commands) = (options.queue.clone(), options.commands.clone());
         let connection = Connection::new(options.connections.take(), queue, commands, decoder, None);
-        self.open(&handshakes, sid, packet, Some(&connection), parts, ends)?;
+        self.open(&handshakes, sid, packet, Some(&connection), parts, ends);
         let mut headers = vec![
             ("upgrade".to_owned(), "websocket".to_owned()),
             ("connection".to_owned(), "Upgrade".to_owned()),
@@ -86,14 +82,14 @@ impl Listener {
     }
 
     fn open(
-        self: &Arc<Self>,
+        &self,
         handshakes: &Handshakes,
         sid: String,
         packet: &str,
         connection: Option<&Arc<Connection>>,
         parts: &Parts,
         ends: &OpenConnection,
-    ) -> Option<Arc<SessionCell>> {
+    ) -> Arc<SessionCell> {
         let options = &self.options;
         let start = connection.map_or(Start::Polling, |connection| Start::Channel(connection.handle));
         let mut machine = Session::new(now(), Revision::V4, handshakes.timing.clone(), start);
@@ -122,7 +118,7 @@ impl Listener {
         options.queue.with(|batch| batch.push_opened(handle, options.id, opened));
         // what comes of it follows that
         session.open(false);
-        Some(session)
+        session
     }
 }
 

@@ -84,7 +84,8 @@ impl Engine {
             state.io.borrow_mut().clear();
             drop(state.sessions.borrow_mut().drain());
             state.connections.borrow_mut().drain().for_each(|connection| connection.abandon());
-            for event in state.queue.take(Batch::default()).events {
+            let untaken = [state.taking.take(), state.queue.take(Batch::default())];
+            for event in untaken.into_iter().flat_map(|batch| batch.events) {
                 if let Data::Opened(opened) = event.data {
                     opened.connection.iter().for_each(|connection| connection.abandon());
                 }

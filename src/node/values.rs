@@ -95,9 +95,10 @@ pub fn content_value(env: sys::napi_env, batch: &Batch, event: &Event) -> Result
     unsafe {
         check(match &event.data {
             Data::None => return Ok(None),
-            Data::Opened(opened) if opened.head.is_ascii() => sys::napi_create_string_latin1(env, data, len, &mut value),
             Data::Ascii { .. } => sys::napi_create_string_latin1(env, data, len, &mut value),
-            Data::Utf8 { .. } | Data::OwnedText(_) | Data::Opened(_) => sys::napi_create_string_utf8(env, data, len, &mut value),
+            Data::Utf8 { .. } | Data::OwnedText(_) | Data::Opened(_) => {
+                sys::napi_create_string_utf8(env, data, len, &mut value)
+            }
             Data::Bytes { .. } | Data::OwnedBytes(_) => {
                 let mut copy = ptr::null_mut();
                 sys::napi_create_buffer_copy(env, bytes.len(), bytes.as_ptr().cast(), &mut copy, &mut value)

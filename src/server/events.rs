@@ -1,7 +1,7 @@
 //! The queue from the I/O threads to the owner's thread.
 //!
-//! Producers append, the owner takes everything at once; it is woken only when the queue turns from
-//! empty to non-empty. Small contents lie one after the other in one buffer per batch.
+//! Producers append, the owner takes everything at once; it is woken once for all that it then finds: by an I/O
+//! thread at the end of its turn (see `super::turn`). Small contents lie one after the other in one buffer per batch.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -265,7 +265,7 @@ struct Queued {
 const ENOUGH: usize = 64;
 
 impl EventQueue {
-    /// `wake` is called from any thread when there is something to take after there was nothing.
+    /// `wake` is called from any thread when there is something to take of which the owner has not been told.
     pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
         Self(Arc::new(Shared { queued: Mutex::default(), wake: Box::new(wake) }))
     }

@@ -89,7 +89,6 @@ impl Timers {
 /// What an I/O thread does until it is told to stop.
 pub async fn run(commands: Commands) {
     let turns = Turns::begin();
-    let mut untold = Vec::new();
     let mut timers = Timers::default();
     let mut taken = Vec::new();
     loop {
@@ -108,7 +107,7 @@ pub async fn run(commands: Commands) {
                     tokio::task::yield_now().await;
                 }
             }
-            () = turns.end() => turns.catch_up(&mut untold),
+            () = turns.end() => turns.catch_up(),
             Some(expired) = std::future::poll_fn(|cx| timers.queue.poll_expired(cx)), if !timers.queue.is_empty() => {
                 let cell = expired.into_inner();
                 timers.keys.remove(&SessionKey::of(&cell));

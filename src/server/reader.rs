@@ -151,7 +151,8 @@ impl<R: AsyncRead + Unpin> Future for Reader<R> {
             if connection.paused.swap(false, SeqCst) | connection.throttled.swap(false, SeqCst) {
                 cx.waker().wake_by_ref();
             }
-            let patience = self.rare.get_or_insert_default().patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(CLOSE_TIMEOUT)));
+            let rare = self.rare.get_or_insert_default();
+            let patience = rare.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(CLOSE_TIMEOUT)));
             ready!(patience.as_mut().poll(cx));
             connection.ended();
             return Poll::Ready(());

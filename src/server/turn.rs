@@ -48,17 +48,17 @@ impl Turns {
         self.end.notified().await;
     }
 
-    /// Does what was put off; `untold` is empty and stays so.
-    pub(super) fn catch_up(&self, untold: &mut Vec<EventQueue>) {
-        TURN.with_borrow_mut(|turn| turn.iter_mut().for_each(|turn| std::mem::swap(&mut turn.untold, untold)));
-        untold.drain(..).for_each(|queue| queue.wake_now());
+    /// Does what was put off.
+    pub(super) fn catch_up(&self) {
+        let untold = TURN.with_borrow_mut(|turn| turn.as_mut().map(|turn| std::mem::take(&mut turn.untold)));
+        untold.into_iter().flatten().for_each(|queue| queue.wake_now());
     }
 }
 
 impl Drop for Turns {
     /// There are no more turns: whoever is to be woken is woken at once.
     fn drop(&mut self) {
-        self.catch_up(&mut Vec::new());
+        self.catch_up();
         TURN.set(None);
     }
 }
@@ -81,7 +81,7 @@ mod tests {
             let turns = Turns::begin();
             loop {
                 turns.end().await;
-                turns.catch_up(&mut Vec::new());
+                turns.catch_up();
             }
         });
         tokio::task::yield_now().await;
