@@ -29,6 +29,7 @@ const Kind = {
   CONNECTION_MESSAGE: 22,
   CONNECTION_CLOSED: 23,
   PIPE_READY: 24,
+  LONE: 25,
   REQUEST: 30,
   REQUEST_ABORTED: 31,
   UPGRADE_REQUEST: 32,
@@ -97,6 +98,8 @@ function getEngine() {
   if (engine === undefined) {
     engine = new Engine(onWake, ioThreads())
     fast = engine.fast()
+    // elsewhere addons have no event loop that could watch sockets for them
+    if (process.release.name === 'node' && !process.versions.bun) engine.offerReading(onWake)
     module.exports.fast = fast
   }
   return engine
@@ -201,6 +204,8 @@ function deliver(kind, target, arg, content) {
   } else if (kind <= Kind.PIPE_READY) {
     const connection = connections[target]
     if (connection !== undefined) connection._onEvent(kind, arg, content)
+  } else if (kind === Kind.LONE) {
+    engine.watch(target)
   } else if (kind === Kind.LISTENER_CLOSED) {
     listeners[target]._onClosed()
   } else if (kind === Kind.OPENED) {

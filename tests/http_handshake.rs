@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine_io_native::http::{Handshakes, Listener, ListenerOptions};
-use engine_io_native::server::{Batch, Commands, Data, EventQueue, Kind};
+use engine_io_native::server::{Batch, Command, Commands, Data, EventQueue, Kind, run};
 use engine_io_native::session::Timing;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -12,13 +12,13 @@ const POLLING: &str = "GET /engine.io/?EIO=4&transport=polling HTTP/1.1\r\nHost:
 const WEBSOCKET: &str = "GET /engine.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
-fn listener(queue: &EventQueue) -> Arc<Listener> {
+fn listener(queue: &EventQueue, commands: &Commands) -> Arc<Listener> {
     let listener = Listener::new(ListenerOptions {
         id: 7,
         path: "/engine.io/".to_owned(),
         queue: queue.clone(),
         requests: Arc::default(),
-        commands: Commands::default(),
+        commands: commands.clone(),
         sessions: Default::default(),
         connections: Default::default(),
     });
@@ -50,10 +50,22 @@ async fn answer(client: &mut UnixStream, request: &str) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
+/// What knows each other is parted, which is the owner's and its I/O thread's to do.
+async fn part(listener: &Listener, queue: &EventQueue, commands: &Commands) {
+    commands.send(Command::Stop);
+    run(commands.clone()).await;
+    for event in queue.take(Batch::default()).events {
+        if let Data::Opened(opened) = event.data {
+            opened.connection.iter().for_each(|connection| connection.abandon());
+        }
+    }
+    listener.registry.clear();
+}
+
 #[tokio::test]
 async fn a_polling_session_is_opened_before_its_owner_hears_of_it() {
-    let queue = EventQueue::new(|| {});
-    let listener = listener(&queue);
+    let (queue, commands) = (EventQueue::new(|| {}), Commands::default());
+    let listener = listener(&queue, &commands);
     let answer = answer(&mut connect(&listener), POLLING).await;
     let sid = answer.split("0{\"sid\":\"").nth(1).unwrap().split('"').next().unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=UTF-8\r\n"), "{answer}");
@@ -65,12 +77,13 @@ async fn a_polling_session_is_opened_before_its_owner_hears_of_it() {
     assert!(opened.connection.is_none());
     let fields: Vec<_> = opened.head.split('\0').collect();
     assert_eq!(&fields[..4], [sid, "", "GET", "/engine.io/?EIO=4&transport=polling"]);
+    part(&listener, &queue, &commands).await;
 }
 
 #[tokio::test]
 async fn a_websocket_session_says_open_right_behind_the_response() {
-    let queue = EventQueue::new(|| {});
-    let listener = listener(&queue);
+    let (queue, commands) = (EventQueue::new(|| {}), Commands::default());
+    let listener = listener(&queue, &commands);
     let mut client = connect(&listener);
     let text = answer(&mut client, WEBSOCKET).await;
     assert!(text.starts_with("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"), "{text}");
@@ -80,14 +93,14 @@ async fn a_websocket_session_says_open_right_behind_the_response() {
     let Data::Opened(opened) = &batch.events[0].data else { panic!("{:?}", batch.events) };
     let connection = opened.connection.as_ref().unwrap();
     assert!(opened.head.contains(&format!("\0{}\0GET\0", connection.handle)));
-    // a session and its connection know each other: the owner is who parts them
     connection.abandon();
+    part(&listener, &queue, &commands).await;
 }
 
 #[tokio::test]
 async fn an_owner_that_hears_of_nothing_is_asked_after_so_many_sessions() {
-    let queue = EventQueue::new(|| {});
-    let listener = listener(&queue);
+    let (queue, commands) = (EventQueue::new(|| {}), Commands::default());
+    let listener = listener(&queue, &commands);
     let mut client = connect(&listener);
     for _ in 0..1024 {
         answer(&mut client, POLLING).await;
@@ -101,13 +114,13 @@ async fn an_owner_that_hears_of_nothing_is_asked_after_so_many_sessions() {
     // it has heard of them all: the next one needs no asking
     drop(batch);
     answer(&mut connect(&listener), POLLING).await;
-    listener.registry.clear();
+    part(&listener, &queue, &commands).await;
 }
 
 #[tokio::test]
 async fn what_is_not_plainly_a_handshake_is_shown_to_the_owner() {
-    let queue = EventQueue::new(|| {});
-    let listener = listener(&queue);
+    let (queue, commands) = (EventQueue::new(|| {}), Commands::default());
+    let listener = listener(&queue, &commands);
     let other = |from: &str, to: &str| POLLING.replace(from, to);
     let requests = [
         other("EIO=4", "EIO=3"),

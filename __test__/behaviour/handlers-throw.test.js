@@ -25,6 +25,7 @@ const has = (lines, expected) =>
 
 for (const [scenario, name, expected] of [
   ["message-websocket", "a message handler on a websocket", uncaught],
+  ["message-lone", "a message handler of a connection that alone is talking", uncaught],
   ["message-polling", "a message handler on polling", uncaught],
   ["packet-websocket", "a packet handler", uncaught],
   ["connection", "a connection handler", rejection],
@@ -98,6 +99,11 @@ test("an error thrown by a packetCreate listener comes out of send() on polling"
 improvement("G-105", "a websocket whose message handler has thrown goes on or is closed", async () => {
   const lines = await run("message-websocket");
   assert.ok(lines.some(({ message, close }) => message === "good" || close !== undefined), JSON.stringify(lines));
+});
+
+improvement("G-105", "a connection that alone is talking is heard after its message handler has thrown", async () => {
+  const lines = await run("message-lone");
+  assert.ok(lines.some(({ message }) => message === "4good"), JSON.stringify(lines));
 });
 
 improvement("G-106", "a POST whose message handler has thrown is answered", async () => {

@@ -166,7 +166,7 @@ test("events of one engine do not reach another", async () => {
   assert.deepEqual(events, []);
 });
 
-for (const scenario of ["idle", "polling", "pending-poll", "websocket", "upgraded", "upgrading", "server-only"]) {
+for (const scenario of ["idle", "polling", "pending-poll", "websocket", "chat", "upgraded", "upgrading", "server-only"]) {
   test(`the process exits by itself after everything is closed: ${scenario}`, async () => {
     const { code, signal, stderr, stdout } = await runFixture("exit", [scenario]);
     assert.equal(stderr, "");

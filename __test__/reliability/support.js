@@ -30,6 +30,8 @@ const skip = process.platform === "linux" ? false : "counts in /proc";
 function traffic(port, { websockets = 5, pollings = 5, upgrading = 5, host = "127.0.0.1" } = {}) {
   const clients = [];
   const all = { opened: 0, closed: 0, messages: 0, clients, stop: () => clients.forEach((one) => one.close()) };
+  /** Whether one has paused polling for its upgrade: the client hears of no end that comes between. */
+  all.upgrading = () => clients.some((one) => one.upgrading);
   const waiters = [];
   const changed = () => {
     for (const waiter of [...waiters]) {

@@ -21,7 +21,7 @@ use crate::session::{IdGenerator, Timing};
 /// See the module's documentation.
 #[napi]
 pub struct Engine {
-    state: Rc<State>,
+    pub(super) state: Rc<State>,
 }
 
 /// What the engine's methods and its fast functions (see `super::fast`) share.
@@ -47,6 +47,7 @@ pub struct State {
     /// The frame of a broadcast, for its further recipients.
     pub(super) shared: RefCell<Vec<u8>>,
     pub(super) input: RefCell<super::pipe::Input>,
+    pub(super) watching: super::watch::Watching,
 }
 
 #[napi]
@@ -76,6 +77,7 @@ impl Engine {
             ids: RefCell::default(),
             shared: RefCell::default(),
             input: RefCell::default(),
+            watching: super::watch::Watching::default(),
         });
         // the environment's end: no thread may use the waker after it. Hooks run in reverse order, so
         // this one before the waker's own; the first engine's ends the threads for all.
@@ -106,7 +108,6 @@ impl Engine {
     pub fn hold(&self, env: Env, hold: bool) {
         self.waker.hold(env.raw(), hold);
     }
-
 
     /// A session id: 20 characters of `[A-Za-z0-9_-]`.
     #[napi]

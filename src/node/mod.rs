@@ -13,6 +13,7 @@ mod pipe;
 mod polling;
 mod values;
 mod wake;
+mod watch;
 mod websocket;
 
 pub use engine::Engine;

@@ -90,13 +90,41 @@ unsafe extern "C" fn call(env: sys::napi_env, callback: sys::napi_value, _contex
     }
     let mut this = ptr::null_mut();
     let mut result = ptr::null_mut();
-    // SAFETY: Node calls this on the JavaScript thread with a valid environment and callback. An
-    // exception is taken out and handed on as an uncaught one, as if a native stream had met it.
+    // SAFETY: Node calls this on the JavaScript thread with a valid environment and callback.
     unsafe {
         sys::napi_get_undefined(env, &mut this);
-        let status = sys::napi_call_function(env, this, callback, 0, ptr::null(), &mut result);
-        if status == sys::Status::napi_pending_exception {
-            let mut exception = ptr::null_mut();
+        hand_on(env, sys::napi_call_function(env, this, callback, 0, ptr::null(), &mut result));
+    }
+}
+
+/// Calls a function from the event loop, where no JavaScript is running: ticks and microtasks follow.
+pub fn call_back(env: sys::napi_env, callback: sys::napi_ref) {
+    let mut scope = ptr::null_mut();
+    let mut function = ptr::null_mut();
+    let mut this = ptr::null_mut();
+    let mut result = ptr::null_mut();
+    // SAFETY: on the JavaScript thread, with its environment and a reference of it that is never deleted.
+    unsafe {
+        if sys::napi_open_handle_scope(env, &mut scope) != sys::Status::napi_ok {
+            return;
+        }
+        sys::napi_get_reference_value(env, callback, &mut function);
+        sys::napi_get_global(env, &mut this);
+        let none = ptr::null_mut();
+        hand_on(env, sys::napi_make_callback(env, none, this, function, 0, ptr::null(), &mut result));
+        sys::napi_close_handle_scope(env, scope);
+    }
+}
+
+/// Hands an exception on as an uncaught one, as if a native stream had met it.
+///
+/// # Safety
+/// On the JavaScript thread, with its environment.
+unsafe fn hand_on(env: sys::napi_env, status: sys::napi_status) {
+    if status == sys::Status::napi_pending_exception {
+        let mut exception = ptr::null_mut();
+        // SAFETY: as the caller promises.
+        unsafe {
             if sys::napi_get_and_clear_last_exception(env, &mut exception) == sys::Status::napi_ok {
                 sys::napi_fatal_exception(env, exception);
             }

@@ -10,6 +10,7 @@ use tokio::net::{TcpStream, tcp, unix};
 
 use super::events::{Batch, EventQueue, Kind};
 use super::commands::{Command, Commands};
+use super::lone::WhoReads;
 use super::outbox::{Outbox, Phase};
 use super::session_cell::SessionCell;
 use crate::http::OpenConnection;
@@ -57,6 +58,7 @@ pub struct Connection {
     decoder: Mutex<Decoder>,
     /// Wakes the task that reads the socket.
     pub(super) task: OnceLock<Waker>,
+    pub(super) who_reads: WhoReads,
     /// Bytes of messages that the owner has not taken yet.
     owed: AtomicUsize,
     pub(super) paused: AtomicBool,
@@ -108,6 +110,7 @@ impl Connection {
             binding: Mutex::new(Binding::Unbound),
             decoder: Mutex::new(decoder),
             task: OnceLock::new(),
+            who_reads: WhoReads::default(),
             owed: AtomicUsize::new(0),
             paused: AtomicBool::new(true),
             fell_behind: AtomicBool::new(false),
@@ -182,7 +185,7 @@ impl Connection {
         self.wake();
     }
 
-    fn wake(&self) {
+    pub(super) fn wake(&self) {
         if let Some(task) = self.task.get() {
             task.wake_by_ref();
         }

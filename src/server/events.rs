@@ -3,6 +3,7 @@
 //! Producers append, the owner takes everything at once; it is woken once for all that it then finds: by an I/O
 //! thread at the end of its turn (see `super::turn`). Small contents lie one after the other in one buffer per batch.
 
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::opened::Opened;
@@ -57,6 +58,9 @@ pub enum Kind {
     ConnectionClosed = 23,
     /// Piped connection: there are bytes to take, or the end is to be told.
     PipeReady = 24,
+
+    /// Connection: alone in talking. It is left to the owner's thread to read, which declines or does so.
+    Lone = 25,
 
     /// Listener: a request for JavaScript. `arg`: the listener; data: the head.
     Request = 30,
@@ -252,6 +256,8 @@ pub struct EventQueue(Arc<Shared>);
 struct Shared {
     queued: Mutex<Queued>,
     wake: Box<dyn Fn() + Send + Sync>,
+    /// Whether the owner's thread can read connections itself.
+    owner_reads: AtomicBool,
 }
 
 #[derive(Default)]
@@ -267,7 +273,16 @@ const ENOUGH: usize = 64;
 impl EventQueue {
     /// `wake` is called from any thread when there is something to take of which the owner has not been told.
     pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
-        Self(Arc::new(Shared { queued: Mutex::default(), wake: Box::new(wake) }))
+        Self(Arc::new(Shared { queued: Mutex::default(), wake: Box::new(wake), owner_reads: AtomicBool::new(false) }))
+    }
+
+    /// The owner's thread can read connections itself, see [`Kind::Lone`].
+    pub fn offer_reading(&self) {
+        self.0.owner_reads.store(true, SeqCst);
+    }
+
+    pub(super) fn owner_reads(&self) -> bool {
+        self.0.owner_reads.load(SeqCst)
     }
 
     /// Appends a batch and leaves it empty.

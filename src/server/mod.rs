@@ -9,6 +9,7 @@ mod commands;
 mod connection;
 mod events;
 mod io;
+mod lone;
 mod numbers;
 mod opened;
 mod outbox;

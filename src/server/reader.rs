@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use super::connection::{Connection, Pipe};
-use super::events::Batch;
+use super::events::{Batch, Kind};
+use super::lone::{self, LOOK, SILENT_LOOKS};
 use super::outbox::Phase;
 
 /// A peer that does not end the connection after the closing handshake is cut off after this time,
@@ -34,6 +35,15 @@ struct Rare {
     early: Vec<u8>,
     /// Runs once the end has begun.
     patience: Option<Pin<Box<Sleep>>>,
+    /// While the owner's thread reads.
+    look: Option<Look>,
+}
+
+/// The next look at a connection that the owner's thread reads, and what the last one has found.
+struct Look {
+    next: Pin<Box<Sleep>>,
+    owner_reads: u8,
+    silent: u8,
 }
 
 /// Starts reading a socket that now belongs to `connection`; ends with the connection.
@@ -71,7 +81,7 @@ impl From<tokio::net::UnixStream> for Stream {
 
 fn start<R: AsyncRead + Unpin + Send + 'static>(connection: Arc<Connection>, socket: R, pipe: Pipe, early: Vec<u8>) {
     let _ = connection.pipe.set(pipe);
-    let rare = (!early.is_empty()).then(|| Box::new(Rare { early, patience: None }));
+    let rare = (!early.is_empty()).then(|| Box::new(Rare { early, ..Rare::default() }));
     tokio::spawn(Reader { connection: connection.clone(), socket, rare });
     connection.flush();
 }
@@ -85,9 +95,10 @@ thread_local! {
 }
 
 impl<R: AsyncRead + Unpin> Reader<R> {
-    /// Reads until nothing is there. Ready when the connection is over.
-    fn read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Reads until nothing is there, and tells how often it has. Ready when the connection is over.
+    fn read(&mut self, cx: &mut Context<'_>) -> (Poll<()>, usize) {
         SCRATCH.with_borrow_mut(|(buffer, batch)| {
+            let mut reads = 0;
             let result = loop {
                 if self.connection.is_paused() {
                     break Poll::Pending;
@@ -106,10 +117,82 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                     Poll::Ready(Ok(())) if into.filled().is_empty() => break Poll::Ready(()),
                     Poll::Ready(Ok(())) => self.connection.receive(into.filled_mut(), batch),
                 }
+                reads += 1;
             };
+            if reads > 0 && !self.connection.is_read_by_owner() {
+                let is_single = reads == 1 && batch.events.len() == 1 && result.is_pending();
+                if lone::talks(&self.connection, is_single) {
+                    self.leave_to_owner(batch);
+                }
+            }
             self.connection.queue.append(batch);
-            result
+            (result, reads)
         })
+    }
+
+    /// Has the owner's thread read from now on, if it can.
+    fn leave_to_owner(&mut self, batch: &mut Batch) {
+        let connection = &self.connection;
+        if !connection.queue.owner_reads() || connection.is_paused() || connection.outbox().phase != Phase::Open {
+            return;
+        }
+        let owner_reads = connection.who_reads.owner_reads.load(SeqCst);
+        let look = Look { next: Box::pin(tokio::time::sleep(LOOK)), owner_reads, silent: 0 };
+        self.rare.get_or_insert_default().look = Some(look);
+        connection.leave_to_owner();
+        batch.push(Kind::Lone, connection.handle, 0);
+    }
+
+    /// Reads, or sees to it that what is left to the owner's thread is read. Ready when the connection is over.
+    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let Some(look) = self.rare.as_mut().and_then(|rare| rare.look.as_mut()) else {
+                let (result, _) = self.read(cx);
+                if result.is_pending() && self.connection.is_read_by_owner() {
+                    continue;
+                }
+                return result;
+            };
+            let connection = &self.connection;
+            if !connection.is_read_by_owner() {
+                self.end_looks();
+                continue;
+            }
+            let is_open = connection.outbox().phase == Phase::Open;
+            if look.next.as_mut().poll(cx).is_pending() && is_open {
+                return Poll::Pending;
+            }
+            look.next.as_mut().reset(Instant::now() + LOOK);
+            let owner_reads = connection.who_reads.owner_reads.load(SeqCst);
+            let has_read = std::mem::replace(&mut look.owner_reads, owner_reads) != owner_reads;
+            let is_alone = is_open && lone::talked_last(connection);
+            if is_alone && has_read {
+                look.silent = 0;
+                continue;
+            }
+            if !connection.take_for_a_look() {
+                // the owner's thread is just reading
+                ready!(look.next.as_mut().poll(cx));
+                continue;
+            }
+            look.silent += 1;
+            let goes_on = is_alone && look.silent < SILENT_LOOKS;
+            let (result, reads) = self.read(cx);
+            if goes_on && reads == 0 && result.is_pending() {
+                self.connection.leave_to_owner();
+                continue;
+            }
+            self.connection.keep_reading();
+            self.end_looks();
+            return result;
+        }
+    }
+
+    fn end_looks(&mut self) {
+        lone::begin_again();
+        if let Some(rare) = &mut self.rare {
+            rare.look = None;
+        }
     }
 }
 
@@ -129,7 +212,7 @@ impl<R: AsyncRead + Unpin> Future for Reader<R> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let connection = self.connection.clone();
         connection.task.get_or_init(|| cx.waker().clone());
-        let over = self.read(cx).is_ready();
+        let over = self.advance(cx).is_ready();
         if connection.outbox().blocked {
             if let Some(pipe) = connection.pipe.get() {
                 while connection.outbox().blocked {
@@ -140,6 +223,10 @@ impl<R: AsyncRead + Unpin> Future for Reader<R> {
                     connection.flush();
                 }
             }
+        }
+        if !over && connection.is_read_by_owner() {
+            // nothing ends under the owner's hands
+            return Poll::Pending;
         }
         let phase = connection.outbox().phase;
         if over || phase == Phase::Dead {

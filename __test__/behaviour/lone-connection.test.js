@@ -1,0 +1,138 @@
+"use strict";
+
+// One connection is talking, a message at a time, and nobody else.
+
+const assert = require("node:assert/strict");
+const { test } = require("node:test");
+const { delay, listen, once, openWebSocket, record } = require("../support");
+
+/** One connection, behind a number of messages that were answered one by one. */
+async function openChatting(options) {
+  const opened = await openWebSocket(await listen({ pingInterval: 60000, ...options }));
+  opened.socket.on("message", (data) => opened.socket.send(data));
+  await chat(opened.peer, 30);
+  return opened;
+}
+
+async function chat(peer, count) {
+  for (let i = 0; i < count; i++) {
+    peer.sendText(`4message ${i}`);
+    assert.equal(await peer.packet(), `4message ${i}`);
+  }
+}
+
+function block(ms) {
+  const end = Date.now() + ms;
+  while (Date.now() < end);
+}
+
+test("a lone connection's messages are answered one by one", async () => {
+  const { peer } = await openChatting();
+  await chat(peer, 500);
+});
+
+test("binary messages of a lone connection come back as they were", async () => {
+  const { peer } = await openChatting();
+  for (let i = 0; i < 50; i++) {
+    const bytes = Buffer.alloc(i * 700, i);
+    peer.sendBinary(bytes);
+    const { opcode, payload } = await peer.frame();
+    assert.equal(opcode, 2);
+    assert.deepEqual(payload, bytes);
+  }
+});
+
+test("messages larger than a read buffer arrive whole from a lone connection", async () => {
+  const { peer } = await openChatting();
+  const text = "x".repeat(300_000);
+  for (let i = 0; i < 10; i++) {
+    peer.sendText(`4${text}${i}`);
+    assert.equal(await peer.packet(), `4${text}${i}`);
+    await chat(peer, 10);
+  }
+});
+
+test("messages at once from a connection that was lone keep their order", async () => {
+  const { peer, socket } = await openChatting();
+  const seen = record(socket, "message");
+  for (let round = 0; round < 20; round++) {
+    for (let i = 0; i < 20; i++) peer.sendText(`4${round} ${i}`);
+    for (let i = 0; i < 20; i++) assert.equal(await peer.packet(), `4${round} ${i}`);
+    await chat(peer, 10);
+  }
+  assert.equal(seen.length, 20 * 30);
+});
+
+test("a lone connection and another one that joins in are both heard", async () => {
+  const context = await listen({ pingInterval: 60000 });
+  context.engine.on("connection", (socket) => socket.on("message", (data) => socket.send(data)));
+  const { peer: first } = await openWebSocket(context);
+  await chat(first, 30);
+  const { peer: second } = await openWebSocket(context);
+  await Promise.all([chat(first, 200), chat(second, 200)]);
+  await chat(first, 30);
+  await chat(second, 30);
+});
+
+test("what a lone connection sends while the thread is blocked is there afterwards", async () => {
+  const { peer, socket } = await openChatting();
+  const seen = record(socket, "message");
+  for (let i = 0; i < 10; i++) {
+    peer.sendText(`4before ${i}`);
+    block(20);
+    assert.equal(await peer.packet(), `4before ${i}`);
+  }
+  assert.equal(seen.length, 10);
+});
+
+test("a lone connection gets its pings and is heard when it answers them", async () => {
+  const { peer, socket } = await openWebSocket(await listen({ pingInterval: 40, pingTimeout: 2000 }));
+  socket.on("message", (data) => socket.send(data));
+  for (let pings = 0; pings < 5; ) {
+    peer.sendText("4x");
+    for (let packet; (packet = await peer.packet()) !== "4x"; ) {
+      assert.equal(packet, "2");
+      peer.sendText("3");
+      pings++;
+    }
+  }
+  assert.equal(socket.readyState, "open");
+});
+
+test("a lone connection that says nothing for a while is heard again", async () => {
+  const { peer } = await openChatting();
+  for (let i = 0; i < 5; i++) {
+    await delay(10 * i);
+    await chat(peer, 12);
+  }
+});
+
+test("a lone connection that leaves ends its session with transport close", async () => {
+  const { peer, socket } = await openChatting();
+  const closed = once(socket, "close");
+  peer.socket.end();
+  assert.equal((await closed)[0], "transport close");
+});
+
+test("a lone connection that is reset ends its session", async () => {
+  const { peer, socket } = await openChatting();
+  const closed = once(socket, "close");
+  peer.socket.resetAndDestroy();
+  assert.match((await closed)[0], /^transport (close|error)$/);
+});
+
+test("closing a lone connection from a listener of its messages closes it", async () => {
+  const { peer, socket } = await openChatting();
+  const closed = once(socket, "close");
+  socket.once("message", () => socket.close());
+  peer.sendText("4x");
+  assert.equal((await closed)[0], "forced close");
+});
+
+test("a malformed frame of a lone connection is an error of that connection", async () => {
+  const { peer, socket } = await openChatting();
+  const closed = once(socket, "close");
+  // a reserved opcode
+  peer.socket.write(Buffer.from([0x83, 0x80, 0, 0, 0, 0]));
+  assert.equal((await closed)[0], "transport error");
+});

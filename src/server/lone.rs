@@ -1,0 +1,165 @@
+//! A connection that alone is talking, one message at a time, is read by its owner's thread: that saves each message
+//! a change of thread, which is most of what a lone message waits for. The I/O thread looks after such a connection
+//! and reads it again when others talk too, when more comes at once, or when the owner's thread has no time.
+
+use std::cell::Cell;
+use std::io::{self, Read};
+use std::ops::Deref;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+use std::time::Duration;
+
+use super::connection::{Connection, Pipe};
+use super::events::Batch;
+use super::outbox::Phase;
+
+/// After so many single messages in a row, none of another connection among them.
+const ALONE_FROM: u8 = 8;
+
+/// How often the I/O thread looks whether the owner's thread reads.
+pub(super) const LOOK: Duration = Duration::from_millis(2);
+
+/// So many looks that find nothing new end it: looking costs more than the next message would save.
+pub(super) const SILENT_LOOKS: u8 = 10;
+
+thread_local! {
+    /// The connection of this thread that talked last, and how many single messages it has sent in a row.
+    static LAST: Cell<(*const Connection, u8)> = const { Cell::new((std::ptr::null(), 0)) };
+}
+
+/// Notes that a connection has sent a single message, or several. Whether it is alone.
+pub(super) fn talks(connection: &Arc<Connection>, single: bool) -> bool {
+    let this = Arc::as_ptr(connection);
+    let (last, row) = LAST.get();
+    let row = if single && last == this { row.saturating_add(1) } else { u8::from(single) };
+    LAST.set((this, row));
+    row >= ALONE_FROM
+}
+
+/// Whether no other connection of this thread has talked since.
+pub(super) fn talked_last(connection: &Arc<Connection>) -> bool {
+    LAST.get().0 == Arc::as_ptr(connection)
+}
+
+/// Others may be lone now; this one has to show it again.
+pub(super) fn begin_again() {
+    LAST.set((std::ptr::null(), 0));
+}
+
+/// Who reads a connection.
+#[derive(Debug, Default)]
+pub(super) struct WhoReads {
+    state: AtomicU8,
+    /// How often the owner's thread has read; wraps around.
+    pub(super) owner_reads: AtomicU8,
+}
+
+const IO_THREAD: u8 = 0;
+const OWNER: u8 = 1;
+/// One of them does so now, while it is the owner's.
+const BUSY: u8 = 2;
+
+/// The right to read a connection that is the owner's to read; given back when it is dropped.
+struct Turn<'a> {
+    connection: &'a Connection,
+    next: u8,
+}
+
+impl Connection {
+    /// Whether the owner's thread reads it.
+    pub fn is_read_by_owner(&self) -> bool {
+        self.who_reads.state.load(SeqCst) != IO_THREAD
+    }
+
+    /// From now on the owner's thread reads it.
+    pub(super) fn leave_to_owner(&self) {
+        self.who_reads.state.store(OWNER, SeqCst);
+    }
+
+    /// The I/O thread reads it again. False if the owner's thread is just reading, who is asked later.
+    pub(super) fn take_back(&self) -> bool {
+        self.who_reads.state.compare_exchange(OWNER, IO_THREAD, SeqCst, SeqCst).is_ok()
+    }
+
+    /// The same for a look at what the owner may have missed: [`Connection::leave_to_owner`] follows, or
+    /// [`Connection::keep_reading`].
+    pub(super) fn take_for_a_look(&self) -> bool {
+        self.who_reads.state.compare_exchange(OWNER, BUSY, SeqCst, SeqCst).is_ok()
+    }
+
+    /// What was taken for a look stays with the I/O thread.
+    pub(super) fn keep_reading(&self) {
+        self.who_reads.state.store(IO_THREAD, SeqCst);
+    }
+
+    /// The owner's thread does not read it.
+    pub fn decline_reading(&self) {
+        if self.take_back() {
+            self.wake();
+        }
+    }
+
+    /// The descriptor to watch for that.
+    pub fn fd(&self) -> Option<RawFd> {
+        match self.pipe.get()? {
+            Pipe::Tcp(half) => Some(half.as_ref().as_raw_fd()),
+            Pipe::Unix(half) => Some(half.as_ref().as_raw_fd()),
+            Pipe::Owner => None,
+        }
+    }
+
+    /// Reads what is there, on the owner's thread. Whether the owner is to drain. `batch` is empty and stays so. Ends
+    /// [`Connection::is_read_by_owner`] when it is time to.
+    pub fn read_by_owner(self: &Arc<Self>, buffer: &mut [u8], batch: &mut Batch) -> bool {
+        if !self.take_for_a_look() {
+            return false;
+        }
+        let mut turn = Turn { connection: self, next: IO_THREAD };
+        self.who_reads.owner_reads.fetch_add(1, SeqCst);
+        if self.is_paused() {
+            return false;
+        }
+        match self.pipe.get().map(|pipe| pipe.read(buffer)) {
+            Some(Ok(length)) if length > 0 => {
+                self.receive(&mut buffer[..length], batch);
+                let has_events = !batch.is_empty();
+                let is_single = batch.events.len() <= 1 && length < buffer.len();
+                self.queue.append_silently(batch);
+                if is_single && self.outbox().phase == Phase::Open {
+                    turn.next = OWNER;
+                }
+                has_events
+            }
+            Some(Err(error)) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                turn.next = OWNER;
+                false
+            }
+            // the end: the I/O thread meets it, too
+            _ => false,
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.connection.outbox().kill();
+        }
+        self.connection.who_reads.state.store(self.next, SeqCst);
+        if self.next == IO_THREAD {
+            self.connection.wake();
+        }
+    }
+}
+
+impl Pipe {
+    /// Reads past the reactor, which knows what its own thread has seen only.
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Pipe::Tcp(half) => socket2::SockRef::from(half.as_ref()).deref().read(buffer),
+            Pipe::Unix(half) => socket2::SockRef::from(half.as_ref()).deref().read(buffer),
+            Pipe::Owner => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}

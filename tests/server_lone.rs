@@ -1,0 +1,238 @@
+//! A connection that alone is talking is left to its owner's thread to read, and taken back when that does not pay.
+
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::{Duration, Instant};
+
+use engine_io_native::server::{Batch, Binding, Command, Connection, EventQueue, IoThread, Kind};
+use engine_io_native::websocket::{Decoder, Limits, OpCode, write_masked};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+struct Owner {
+    queue: EventQueue,
+    woken: Receiver<()>,
+    io: IoThread,
+    seen: Vec<(Kind, u32)>,
+}
+
+impl Owner {
+    fn new() -> Self {
+        let (wake, woken) = sync_channel(1);
+        let queue = EventQueue::new(move || { let _ = wake.try_send(()); });
+        Self { queue, woken, io: IoThread::start("io").unwrap(), seen: Vec::new() }
+    }
+
+    fn that_reads() -> Self {
+        let owner = Self::new();
+        owner.queue.offer_reading();
+        owner
+    }
+
+    /// A connection whose messages come as events, and its peer.
+    fn connect(&self, handle: u32) -> (Arc<Connection>, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let commands = self.io.commands().clone();
+        let decoder = Decoder::new(Limits::default());
+        let connection = Connection::new(handle, self.queue.clone(), commands.clone(), decoder, None);
+        let socket = OwnedFd::from(ours);
+        commands.send(Command::Adopt { connection: connection.clone(), socket, unix: true, early: Vec::new() });
+        connection.bind(Binding::Owner);
+        (connection, theirs)
+    }
+
+    fn take(&mut self) {
+        self.seen.extend(self.queue.take(Batch::default()).events.iter().map(|event| (event.kind, event.target)));
+    }
+
+    /// Waits until an event has come, and forgets what has come until then.
+    fn wait(&mut self, kind: Kind, target: u32) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            self.take();
+            if let Some(position) = self.seen.iter().position(|event| *event == (kind, target)) {
+                self.seen.drain(..=position);
+                return;
+            }
+            let rest = end.checked_duration_since(Instant::now()).expect("an event in time");
+            let _ = self.woken.recv_timeout(rest);
+        }
+    }
+
+    /// Waits until the I/O thread reads the connection.
+    fn wait_until_taken_back(&mut self, connection: &Connection) {
+        let end = Instant::now() + PATIENCE;
+        while connection.is_read_by_owner() {
+            assert!(Instant::now() < end, "never taken back");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// A connection that has been left to the owner; by now it may have been taken back.
+    fn lone(&mut self) -> (Arc<Connection>, UnixStream) {
+        let (connection, mut peer) = self.connect(1);
+        self.show_alone(&mut peer);
+        (connection, peer)
+    }
+
+    fn show_alone(&mut self, peer: &mut UnixStream) {
+        for _ in 0..8 {
+            say(peer, 1);
+            self.wait(Kind::ConnectionMessage, 1);
+        }
+        self.wait(Kind::Lone, 1);
+    }
+}
+
+/// Sends messages in one write.
+fn say(peer: &mut UnixStream, count: usize) {
+    let mut frames = Vec::new();
+    for _ in 0..count {
+        write_masked(&mut frames, OpCode::Text, b"a message", [1, 2, 3, 4]);
+    }
+    peer.write_all(&frames).unwrap();
+}
+
+fn read(connection: &Arc<Connection>) -> bool {
+    connection.read_by_owner(&mut [0; 1024], &mut Batch::default())
+}
+
+#[test]
+fn the_owner_reads_a_connection_that_alone_sends_single_messages() {
+    let mut owner = Owner::that_reads();
+    let (connection, mut peer) = owner.lone();
+    for _ in 0..100 {
+        say(&mut peer, 1);
+        if read(&connection) {
+            owner.take();
+            assert!(owner.seen.contains(&(Kind::ConnectionMessage, 1)));
+            assert!(connection.is_read_by_owner());
+            return;
+        }
+        // the I/O thread was quicker
+        owner.wait(Kind::ConnectionMessage, 1);
+        owner.wait_until_taken_back(&connection);
+        owner.show_alone(&mut peer);
+    }
+    panic!("the I/O thread is always quicker");
+}
+
+#[test]
+fn nothing_is_left_to_an_owner_that_does_not_read() {
+    let mut owner = Owner::new();
+    let (connection, mut peer) = owner.connect(1);
+    for _ in 0..20 {
+        say(&mut peer, 1);
+        owner.wait(Kind::ConnectionMessage, 1);
+        assert!(!connection.is_read_by_owner());
+    }
+}
+
+#[test]
+fn nothing_is_left_to_the_owner_while_two_connections_talk() {
+    let mut owner = Owner::that_reads();
+    let ((one, mut first), (other, mut second)) = (owner.connect(1), owner.connect(2));
+    for _ in 0..20 {
+        say(&mut first, 1);
+        owner.wait(Kind::ConnectionMessage, 1);
+        say(&mut second, 1);
+        owner.wait(Kind::ConnectionMessage, 2);
+        assert!(!one.is_read_by_owner() && !other.is_read_by_owner());
+    }
+}
+
+#[test]
+fn a_message_that_the_owner_has_no_time_to_read_comes_from_the_io_thread() {
+    let mut owner = Owner::that_reads();
+    let (connection, mut peer) = owner.lone();
+    say(&mut peer, 1);
+    owner.wait(Kind::ConnectionMessage, 1);
+    owner.wait_until_taken_back(&connection);
+    assert!(!read(&connection), "it is the I/O thread's");
+}
+
+#[test]
+fn a_connection_that_falls_silent_is_taken_back() {
+    let mut owner = Owner::that_reads();
+    let (connection, mut peer) = owner.lone();
+    owner.wait_until_taken_back(&connection);
+    say(&mut peer, 1);
+    owner.wait(Kind::ConnectionMessage, 1);
+}
+
+#[test]
+fn a_connection_is_taken_back_when_another_one_talks() {
+    let mut owner = Owner::that_reads();
+    let (connection, mut peer) = owner.lone();
+    let (_other, mut second) = owner.connect(2);
+    say(&mut second, 1);
+    owner.wait(Kind::ConnectionMessage, 2);
+    let end = Instant::now() + PATIENCE;
+    while connection.is_read_by_owner() {
+        assert!(Instant::now() < end, "never taken back");
+        say(&mut peer, 1);
+        read(&connection);
+        owner.take();
+        std::thread::sleep(Duration::from_micros(500));
+    }
+}
+
+#[test]
+fn the_owner_gives_a_connection_back_that_sends_more_at_once() {
+    let mut owner = Owner::that_reads();
+    let (connection, mut peer) = owner.lone();
+    say(&mut peer, 3);
+    read(&connection);
+    owner.wait_until_taken_back(&connection);
+    for _ in 0..3 {
+        owner.wait(Kind::ConnectionMessage, 1);
+    }
+    say(&mut peer, 1);
+    owner.wait(Kind::ConnectionMessage, 1);
+}
+
+#[test]
+fn an_owner_that_cannot_watch_it_declines() {
+    let mut owner = Owner::that_reads();
+    let (connection, mut peer) = owner.lone();
+    connection.decline_reading();
+    assert!(!connection.is_read_by_owner());
+    say(&mut peer, 1);
+    owner.wait(Kind::ConnectionMessage, 1);
+}
+
+#[test]
+fn the_end_of_the_stream_ends_the_connection_whoever_meets_it() {
+    for reads in [true, false] {
+        let mut owner = Owner::that_reads();
+        let (connection, peer) = owner.lone();
+        drop(peer);
+        if reads {
+            read(&connection);
+        }
+        owner.wait(Kind::ConnectionEnded, 1);
+        assert!(!connection.is_read_by_owner());
+    }
+}
+
+#[test]
+fn a_connection_that_is_cut_off_ends_while_the_owner_has_it() {
+    let mut owner = Owner::that_reads();
+    let (connection, _peer) = owner.lone();
+    connection.terminate();
+    owner.wait(Kind::ConnectionEnded, 1);
+    assert!(!connection.is_read_by_owner());
+    assert!(!read(&connection));
+}
+
+#[test]
+fn the_io_thread_ends_while_the_owner_has_a_connection() {
+    let mut owner = Owner::that_reads();
+    let (_connection, _peer) = owner.lone();
+    owner.io.stop();
+    owner.wait(Kind::ConnectionEnded, 1);
+}
