@@ -45,7 +45,7 @@ const BATCH = 1024
 const MAX_TURN = 5
 
 const meta = new Uint32Array(BATCH * 3)
-const contents = new Array(BATCH)
+let contents
 let count = 0
 let cursor = 0
 let dispatching = false
@@ -134,7 +134,7 @@ function onWake() {
   try {
     dispatch()
     do {
-      count = fast.drain(meta, contents)
+      count = fast.drain(meta, take)
       cursor = 0
       more = count > 0
       dispatched += count
@@ -174,15 +174,20 @@ function drainNow() {
   dispatching = true
   try {
     do {
+      count = fast.drain(meta, take)
       again = false
-      count = fast.drain(meta, contents)
       cursor = 0
       dispatched += count
       dispatch()
     } while (count === BATCH || again)
   } finally {
-    endTurn(cursor < count)
+    endTurn(again || cursor < count)
   }
+}
+
+/** Gets the contents of a batch's events. */
+function take(...all) {
+  contents = all
 }
 
 function dispatch() {

@@ -14,7 +14,7 @@ use super::values::{Raw, content_value, updates_value};
 use super::wake::{Waker, check};
 use crate::http::{Listener, Requests};
 use crate::server::{
-    BY_POST, Batch, Command, Commands, Connection, Data, EventQueue, IoThread, Kind, SessionCell, Table, Updates,
+    BY_POST, Batch, Command, Commands, Connection, Data, Event, EventQueue, IoThread, Kind, SessionCell, Table, Updates,
 };
 use crate::session::{IdGenerator, Timing};
 
@@ -41,6 +41,8 @@ pub struct State {
     /// The batch that JavaScript is taking, and how far it has come.
     taking: RefCell<Batch>,
     taken: Cell<usize>,
+    /// The contents on their way, of the running callback only.
+    contents: RefCell<Vec<sys::napi_value>>,
     /// Numbers whose last event has been taken.
     released: RefCell<Vec<(Kind, u32)>>,
     ids: RefCell<IdGenerator>,
@@ -73,6 +75,7 @@ impl Engine {
             dirty: RefCell::default(),
             taking: RefCell::default(),
             taken: Cell::new(0),
+            contents: RefCell::default(),
             released: RefCell::default(),
             ids: RefCell::default(),
             shared: RefCell::default(),
@@ -175,9 +178,9 @@ impl State {
         self.io.borrow().iter().for_each(|thread| thread.commands().hold());
     }
 
-    /// Takes events, at most as many as `meta` has room for (three numbers each: kind, target, arg).
-    /// `contents[i]` is set for those that have a content. Returns how many there were.
-    pub(super) fn drain(&self, env: sys::napi_env, meta: &mut [u32], contents: sys::napi_value) -> Result<u32> {
+    /// Takes events, at most as many as `meta` has room for (three numbers each: kind, target, arg), and calls
+    /// `take` with their contents: one call costs less than as many elements of an array. Returns how many there were.
+    pub(super) fn drain(&self, env: sys::napi_env, meta: &mut [u32], take: sys::napi_value) -> Result<u32> {
         // JavaScript has dispatched what it took before: numbers whose last event was there are free
         for (kind, target) in self.released.borrow_mut().drain(..) {
             if kind == Kind::SessionReleased {
@@ -193,46 +196,56 @@ impl State {
             *batch = self.queue.take(emptied);
             position = 0;
         }
+        let mut contents = self.contents.borrow_mut();
+        contents.clear();
+        let events = &batch.events[position..];
+        for (event, meta) in events.iter().zip(meta.chunks_exact_mut(3)) {
+            meta.copy_from_slice(&[event.kind as u32, event.target, event.arg]);
+            contents.push(content_value(env, &batch, event)?);
+        }
+        let count = contents.len();
+        if count == 0 {
+            return Ok(0);
+        }
+        // it may fail for want of stack: then nothing has been taken
+        hand_over(env, take, &contents)?;
+        self.note_taken(&batch, &events[..count]);
+        self.taken.set(position + count);
+        self.hold_commands();
+        Ok(count as u32)
+    }
+
+    /// Notes what comes of events that JavaScript has taken.
+    fn note_taken(&self, batch: &Batch, events: &[Event]) {
         let mut connections = self.connections.borrow_mut();
         let mut sessions = self.sessions.borrow_mut();
-        let mut count = 0u32;
         let mut released = self.released.borrow_mut();
-        for (event, meta) in batch.events[position..].iter().zip(meta.chunks_exact_mut(3)) {
-            meta.copy_from_slice(&[event.kind as u32, event.target, event.arg]);
-            if let Some(content) = content_value(env, &batch, event)? {
-                // SAFETY: all three values belong to the running callback.
-                check(unsafe { sys::napi_set_element(env, contents, count, content) })?;
-            }
+        // what the connection of the last event owes no more
+        let (mut debtor, mut paid) = (0, 0);
+        for event in events {
             if let Data::Opened(opened) = &event.data {
                 sessions.put(event.target, opened.session.clone());
                 if let Some(connection) = &opened.connection {
                     connections.put(connection.handle, connection.clone());
                 }
             }
-            match event.charged {
-                0 => {}
-                BY_POST => {
-                    if let Some(session) = sessions.get(event.target) {
-                        session.settle(batch.cost(event));
-                    }
+            if event.charged == BY_POST {
+                if let Some(session) = sessions.get(event.target) {
+                    session.settle(batch.cost(event));
                 }
-                charged => {
-                    if let Some(connection) = connections.get(charged - 1) {
-                        connection.settle(batch.cost(event));
-                    }
+            } else if event.charged > 0 {
+                if event.charged != debtor {
+                    settle(&connections, debtor, paid);
+                    (debtor, paid) = (event.charged, 0);
                 }
+                paid += batch.cost(event);
             }
             match event.kind {
                 Kind::SessionReleased | Kind::ConnectionEnded => released.push((event.kind, event.target)),
                 _ => {}
             }
-            count += 1;
         }
-        self.taken.set(position + count as usize);
-        if count > 0 {
-            self.hold_commands();
-        }
-        Ok(count)
+        settle(&connections, debtor, paid);
     }
 
     pub(super) fn session(&self, session: u32) -> Option<Arc<SessionCell>> {
@@ -252,6 +265,23 @@ impl State {
             Some(thread) => Ok(thread.commands().clone()),
             None => Err(Error::new(Status::Closing, "the engine has been stopped")),
         }
+    }
+}
+
+/// The owner has taken what a connection was charged for, by its number plus 1.
+fn settle(connections: &Table<Arc<Connection>>, charged: u32, bytes: usize) {
+    if let Some(connection) = charged.checked_sub(1).and_then(|number| connections.get(number)) {
+        connection.settle(bytes);
+    }
+}
+
+/// Calls a function of ours, which does nothing but keep its arguments.
+fn hand_over(env: sys::napi_env, take: sys::napi_value, contents: &[sys::napi_value]) -> Result<()> {
+    let (mut this, mut result) = (ptr::null_mut(), ptr::null_mut());
+    // SAFETY: env, the function and the contents belong to the running callback.
+    unsafe {
+        check(sys::napi_get_undefined(env, &mut this))?;
+        check(sys::napi_call_function(env, this, take, contents.len(), contents.as_ptr(), &mut result))
     }
 }
 

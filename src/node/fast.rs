@@ -30,7 +30,7 @@ type Args<const N: usize> = [sys::napi_value; N];
 
 /// An object with all of them.
 ///
-/// * `drain(meta: Uint32Array, contents: any[]): number` takes events, see `State::drain`.
+/// * `drain(meta: Uint32Array, take: (...contents) => void): number` takes events, see `State::drain`.
 /// * `flush(here: boolean): number` has everything written that was handed over, see `State::flush`.
 /// * `send(connection, type, data, mode): number` sends one packet with the next flush. Returns 0, or 1
 ///   if the peer is slow, or 2 if the connection is closed.
@@ -128,11 +128,11 @@ unsafe extern "C" fn callback<const N: usize, F: Fast<N>>(
 struct Drain;
 
 impl Fast<2> for Drain {
-    fn run(env: sys::napi_env, state: &State, [meta, contents]: Args<2>) -> Result<u32> {
+    fn run(env: sys::napi_env, state: &State, [meta, take]: Args<2>) -> Result<u32> {
         let (mut kind, mut len, mut data) = (0, 0, ptr::null_mut());
         let (mut buffer, mut offset) = (ptr::null_mut(), 0);
-        // SAFETY: out pointers are valid. JavaScript does not run during this call, so nothing else
-        // touches the array; an array of another kind is refused.
+        // SAFETY: out pointers are valid. Nothing else touches the array during this call: the only JavaScript that
+        // runs in it keeps its arguments. An array of another kind is refused.
         let meta = unsafe {
             check(sys::napi_get_typedarray_info(env, meta, &mut kind, &mut len, &mut data, &mut buffer, &mut offset))?;
             if kind != sys::TypedarrayType::uint32_array || data.is_null() {
@@ -140,7 +140,7 @@ impl Fast<2> for Drain {
             }
             std::slice::from_raw_parts_mut(data.cast::<u32>(), len)
         };
-        state.drain(env, meta, contents)
+        state.drain(env, meta, take)
     }
 }
 

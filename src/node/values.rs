@@ -85,8 +85,8 @@ pub fn to_content(env: sys::napi_env, value: sys::napi_value) -> Result<OutData>
     })
 }
 
-/// A string or Buffer with the content of an event; `None` if it has none.
-pub fn content_value(env: sys::napi_env, batch: &Batch, event: &Event) -> Result<Option<sys::napi_value>> {
+/// A string or Buffer with the content of an event; `undefined` if it has none.
+pub fn content_value(env: sys::napi_env, batch: &Batch, event: &Event) -> Result<sys::napi_value> {
     let bytes = batch.content(&event.data);
     let mut value = ptr::null_mut();
     let (data, len) = (bytes.as_ptr().cast(), bytes.len() as isize);
@@ -94,7 +94,7 @@ pub fn content_value(env: sys::napi_env, batch: &Batch, event: &Event) -> Result
     // they say by construction of the batch.
     unsafe {
         check(match &event.data {
-            Data::None => return Ok(None),
+            Data::None => sys::napi_get_undefined(env, &mut value),
             Data::Ascii { .. } => sys::napi_create_string_latin1(env, data, len, &mut value),
             Data::Utf8 { .. } | Data::OwnedText(_) | Data::Opened(_) => {
                 sys::napi_create_string_utf8(env, data, len, &mut value)
@@ -105,7 +105,7 @@ pub fn content_value(env: sys::napi_env, batch: &Batch, event: &Event) -> Result
             }
         })?;
     }
-    Ok(Some(value))
+    Ok(value)
 }
 
 /// The events of a step as a flat array `[kind, arg, content, …]`; `undefined` if there are none.
@@ -118,8 +118,6 @@ pub fn updates_value(env: sys::napi_env, updates: &Batch) -> Result<sys::napi_va
             return Ok(array);
         }
         check(sys::napi_create_array_with_length(env, updates.events.len() * 3, &mut array))?;
-        let mut undefined = ptr::null_mut();
-        check(sys::napi_get_undefined(env, &mut undefined))?;
         for (index, event) in updates.events.iter().enumerate() {
             let mut number = ptr::null_mut();
             let index = index as u32 * 3;
@@ -127,7 +125,7 @@ pub fn updates_value(env: sys::napi_env, updates: &Batch) -> Result<sys::napi_va
             check(sys::napi_set_element(env, array, index, number))?;
             check(sys::napi_create_uint32(env, event.arg, &mut number))?;
             check(sys::napi_set_element(env, array, index + 1, number))?;
-            let content = content_value(env, updates, event)?.unwrap_or(undefined);
+            let content = content_value(env, updates, event)?;
             check(sys::napi_set_element(env, array, index + 2, content))?;
         }
     }

@@ -13,6 +13,9 @@ const MAX_WAITING_PONGS: usize = 16 * 1024;
 /// The same for the answers to its packets: to probes, and to the pings of protocol 3.
 const MAX_WAITING_ANSWERS: usize = 256 * 1024;
 
+/// Room for several small frames, in bytes: growing step by step would copy them each time.
+const SEVERAL: usize = 448;
+
 /// How far the end of a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
@@ -149,7 +152,8 @@ impl Outbox {
         if self.phase == Phase::Open {
             let len = prefix.len() + payload.len();
             let frames = self.frames();
-            frames.reserve(10 + len);
+            // where there is a second one there are more
+            frames.reserve(if frames.is_empty() { 10 + len } else { (10 + len).max(SEVERAL) });
             write_header(frames, opcode, false, len);
             frames.extend_from_slice(prefix);
             frames.extend_from_slice(payload);
