@@ -57,29 +57,8 @@ class ListenerRequest extends LazyReadable {
     this.res = null
   }
 
-  /** The id of the session that the engine has opened for it, or nothing. */
-  get _sid() {
-    return this._field(SID)
-  }
-
-  /** The number of that session's connection; -1: there is none. */
-  get _connection() {
-    const number = this._field(CONNECTION)
-    return number === '' ? -1 : Number(number)
-  }
-
   _field(index) {
-    const head = this._head
-    let from = 0
-    for (let i = 0; i < index; i++) from = head.indexOf('\0', from) + 1
-    return head.slice(from, head.indexOf('\0', from))
-  }
-
-  /** The WebSocket that the engine has made of the request's connection. */
-  _accepted() {
-    const stream = new ListenerSocket(0, this)
-    stream._websocket = new NativeWebSocket(this._connection, stream)
-    return stream._websocket
+    return fieldOf(this._head, index)
   }
 
   get httpVersion() {
@@ -347,6 +326,13 @@ function fieldsOf(lines) {
   return fields
 }
 
+/** A field of a request's head. */
+function fieldOf(head, index) {
+  let from = 0
+  for (let i = 0; i < index; i++) from = head.indexOf('\0', from) + 1
+  return head.slice(from, head.indexOf('\0', from))
+}
+
 /** Headers as Node joins them. */
 function parseHeaders(raw) {
   const headers = {}
@@ -360,4 +346,4 @@ function parseHeaders(raw) {
   return headers
 }
 
-module.exports = { ListenerRequest, ListenerSocket }
+module.exports = { ListenerRequest, ListenerSocket, fieldOf, SID, CONNECTION, REMOTE_ADDRESS }

@@ -7,6 +7,7 @@ const bridge = require('./bridge')
 const { header } = require('./headers')
 const { applyMiddlewares, UpgradeResponse } = require('./middleware')
 const { Limits } = require('./limits')
+const { Opening } = require('./opening')
 const { parseQuery } = require('./query')
 const { notice } = require('./replaced')
 const { abortRequest, abortUpgrade } = require('./refusal')
@@ -29,6 +30,9 @@ const kResponseHeaders = Symbol('responseHeaders')
 
 /** Characters that no HTTP field value may have (RFC 9110, 5.5). */
 const INVALID_FIELD = /[^\t\x20-\x7e\x80-\xff]/
+
+/** The query of a request by which the engine opens sessions by itself, as far as it concerns transports. */
+const PLAIN_QUERY = Object.freeze({ EIO: '4' })
 
 const DEFAULTS = {
   wsEngine: NativeWebSocketServer,
@@ -526,15 +530,16 @@ class Server extends BaseServer {
   }
 
   /** The engine's own listener has opened a session for a request by itself, and answered that. */
-  _onOpened(handle, req) {
-    const { _sid: id, _connection: connection } = req
+  _onOpened(handle, listener, head) {
+    const opening = new Opening(head)
+    const id = opening.sid
     debug('handshaking client "%s"', id)
-    const name = connection === -1 ? 'polling' : 'websocket'
-    this.prepare(req)
-    if (connection !== -1) req.websocket = req._accepted()
-    const socket = new Socket(id, this, this._makeTransport(name, req), req, 4, handle)
+    const websocket = opening.accept()
+    const name = websocket === undefined ? 'polling' : 'websocket'
+    const transport = this._makeTransport(name, { _query: PLAIN_QUERY, _listener: listener, websocket })
+    const socket = new Socket(id, this, transport, opening, 4, handle)
     // closed meanwhile, which ends the taking of connections
-    if (connection !== -1 && this.ws.closed) return socket.close(true)
+    if (websocket !== undefined && this.ws.closed) return socket.close(true)
     try {
       this._register(socket)
     } catch (error) {

@@ -1,6 +1,7 @@
 'use strict'
 
 const bridge = require('./bridge')
+const { Opening } = require('./opening')
 const { TYPES, receivedType } = require('./packets')
 const { keepOriginals, notice, seesPackets, watch } = require('./replaced')
 const { SendingSocket, HEARS_DATA, HEARS_MESSAGE } = require('./socket-sending')
@@ -28,7 +29,7 @@ const REASONS = ['transport error', 'transport error', 'transport close', 'parse
  * `upgrade` (transport), `close` (reason, description), the last exactly once.
  */
 class Socket extends SendingSocket {
-  /** @param {number} [opened] the engine's number of the session, if that has been opened there */
+  /** @param {number} [opened] the engine's number of the session, if that has been opened there by `req`, an `Opening` */
   constructor(id, server, transport, req, protocol, opened) {
     super()
     this.upgrading = false
@@ -40,15 +41,15 @@ class Socket extends SendingSocket {
     this.hasRefreshedPingTimeout = false
     this.id = id
     this.server = server
-    this.request = req
+    this._request = req
     this.protocol = protocol
-    if (req) this.remoteAddress = addressOf(req)
+    this._remoteAddress = req && opened === undefined ? addressOf(req) : undefined
     this._probe = null
     this._registered = false
     /** Heartbeats are sent from here. */
     this._relayed = false
     /** Polls come by the engine's own listener. */
-    this._listed = transport instanceof Polling && Boolean(req) && req._listener !== undefined
+    this._listed = transport instanceof Polling && (opened !== undefined || Boolean(req && req._listener !== undefined))
     /** The engine has ended the session. */
     this._over = false
     /** Events that wait, see `holdBack` in lib/bridge.js. */
@@ -68,6 +69,29 @@ class Socket extends SendingSocket {
       this.emit('open')
     }
     watch(server)
+  }
+
+  /** The request that opened the session; set it to null to let go of its memory. */
+  get request() {
+    return this._request instanceof Opening ? this._request.request() : this._request
+  }
+
+  set request(req) {
+    if (this._request instanceof Opening) {
+      this._request.release()
+      this._remoteAddress = this._request.remoteAddress
+    }
+    this._request = req
+  }
+
+  /** The address of the client, if it is known. */
+  get remoteAddress() {
+    const isAsked = this._remoteAddress === undefined && this._request instanceof Opening
+    return isAsked ? this._request.remoteAddress : this._remoteAddress
+  }
+
+  set remoteAddress(address) {
+    this._remoteAddress = address
   }
 
   /** What lets a transport of JavaScript's go. */

@@ -17,7 +17,7 @@ class TakenOver {
   }
 
   /** The net.Socket, or what is known of it. */
-  socket() {
+  below() {
     return this._socket.deref() || { remoteAddress: this._address }
   }
 

@@ -2,7 +2,6 @@
 
 const bridge = require('./bridge')
 const { LazyEmitter } = require('./emitter')
-const { TakenOver } = require('./taken-over')
 const { kOwner } = require('./transport')
 
 const { Kind } = bridge
@@ -18,7 +17,7 @@ const CONNECTING_STATES = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 }
 class NativeWebSocket extends LazyEmitter {
   /**
    * @param {number} handle the connection's number
-   * @param {object} socket what is known of the stream: `remoteAddress`, …
+   * @param {object} socket the stream below, or what stands for it: see lib/taken-over.js and lib/opening.js
    */
   constructor(handle, socket) {
     super()
@@ -36,7 +35,7 @@ class NativeWebSocket extends LazyEmitter {
   /** The stream below, as far as it is still there. */
   get _socket() {
     const stream = this._stream
-    return stream instanceof TakenOver ? stream.socket() : stream
+    return typeof stream.below === 'function' ? stream.below() : stream
   }
 
   /** Bytes handed over and not yet written. */

@@ -292,3 +292,41 @@ test("a connection listener that throws costs no other client its session", asyn
   await eventually(() => [opened.length, failures.length], [4, 2]);
   assert.equal(context.engine.clientsCount, 4);
 });
+
+for (const [name, open] of Object.entries(ways)) {
+  test(`${name} behind listen(): the request of a session is the same object each time`, async () => {
+    const context = await listenDirectly();
+    const connected = once(context.engine, "connection");
+    await open(context);
+    const [socket] = await connected;
+    const { request: req } = socket;
+    assert.equal(socket.request, req);
+    req.mark = 1;
+    assert.equal(socket.request.mark, 1);
+  });
+
+  test(`${name} behind listen(): a session that lets go of its request keeps the client's address`, async () => {
+    const context = await listenDirectly();
+    const connected = once(context.engine, "connection");
+    await open(context);
+    const [socket] = await connected;
+    socket.request = null;
+    assert.equal(socket.request, null);
+    assert.match(socket.remoteAddress, /127\.0\.0\.1$/);
+    if (name === "websocket") assert.match(socket.transport.socket._socket.remoteAddress, /127\.0\.0\.1$/);
+    socket.request = { mine: true };
+    assert.deepEqual(socket.request, { mine: true });
+  });
+}
+
+test("websocket behind listen(): the socket of the request emits close when the connection has ended", async () => {
+  const context = await listenDirectly();
+  const connected = once(context.engine, "connection");
+  const { peer } = await ways.websocket(context);
+  const [socket] = await connected;
+  assert.equal(socket.transport.socket._socket, socket.request.socket);
+  const closed = once(socket.request.socket, "close");
+  peer.socket.destroy();
+  await closed;
+  assert.equal(socket.request.socket.destroyed, true);
+});

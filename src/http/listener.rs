@@ -58,17 +58,28 @@ pub struct Listener {
     drain: watch::Sender<bool>,
 }
 
-/// Both ends of a connection; while it lives, the listener is not fully closed.
+/// Both ends of a connection that speaks HTTP.
 #[derive(Debug)]
 pub struct OpenConnection {
-    listener: Arc<Listener>,
+    _open: Open,
     pub remote: SocketAddr,
     pub local: SocketAddr,
 }
 
-impl Drop for OpenConnection {
+/// While it lives, the listener is not fully closed.
+#[derive(Debug)]
+pub struct Open(Arc<Listener>);
+
+impl Open {
+    fn new(listener: &Arc<Listener>) -> Self {
+        listener.open.fetch_add(1, SeqCst);
+        Self(listener.clone())
+    }
+}
+
+impl Drop for Open {
     fn drop(&mut self) {
-        self.listener.release();
+        self.0.release();
     }
 }
 
@@ -179,8 +190,7 @@ impl Listener {
     where
         S: AsyncRead + AsyncWrite + Into<Stream> + Unpin + Send + 'static,
     {
-        self.open.fetch_add(1, SeqCst);
-        let ends = Arc::new(OpenConnection { listener: self.clone(), remote, local });
+        let ends = Arc::new(OpenConnection { _open: Open::new(&self), remote, local });
         let mut drain = self.drain.subscribe();
         let service = service_fn(move |request| {
             let (listener, ends) = (self.clone(), ends.clone());
@@ -228,7 +238,7 @@ impl Listener {
             };
             return match verdict {
                 Some(Verdict::Accept(response, connection)) => {
-                    connection.keep(ends);
+                    connection.keep(Open::new(&self));
                     tokio::spawn(request::switch::<S>(upgrade, connection));
                     Ok(reply(response))
                 }

@@ -15,6 +15,6 @@ mod request;
 pub use compressor::CompressionJob;
 pub use encoding::{CompressionOptions, ContentEncoding};
 pub use handshake::Handshakes;
-pub use listener::{Listener, ListenerOptions, OpenConnection, bind};
+pub use listener::{Listener, ListenerOptions, Open, OpenConnection, bind};
 pub use registry::Registry;
 pub use request::{OwnerResponse, Requests, Switching, Verdict};

@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 
-use super::listener::OpenConnection;
+use super::listener::{Open, OpenConnection};
 use crate::server::{Command, Commands, Connection, Stream};
 
 /// A complete response, as the owner gives it.
@@ -53,7 +53,7 @@ impl Switching {
     }
 
     /// Has the listener count the connection while it is open.
-    pub fn keep(&self, counted: Arc<OpenConnection>) {
+    pub fn keep(&self, counted: Open) {
         if let Some(connection) = &self.0 {
             connection.keep(counted);
         }

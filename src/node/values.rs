@@ -80,7 +80,10 @@ fn long_text(env: sys::napi_env, value: sys::napi_value) -> Result<Vec<u8>> {
 pub fn to_content(env: sys::napi_env, value: sys::napi_value) -> Result<OutData> {
     with_content(env, value, |content| match content {
         Content::None => OutData::None,
-        Content::Text(text) => OutData::Text(String::from_utf8_lossy(text).into_owned()),
+        Content::Text(text) => OutData::Text(match simdutf8::basic::from_utf8(text) {
+            Ok(text) => text.to_owned(),
+            Err(_) => String::from_utf8_lossy(text).into_owned(),
+        }),
         Content::Binary(bytes) => OutData::Binary(bytes.to_vec()),
     })
 }

@@ -13,7 +13,7 @@ use super::commands::{Command, Commands};
 use super::lone::WhoReads;
 use super::outbox::{Outbox, Phase};
 use super::session_cell::SessionCell;
-use crate::http::OpenConnection;
+use crate::http::Open;
 use crate::session::ChannelId;
 use crate::websocket::{Decoder, Deflate};
 
@@ -69,7 +69,7 @@ pub struct Connection {
     /// Whether the connection has ended.
     pub(super) over: AtomicBool,
     /// The listener that counts the connection.
-    counted: Mutex<Option<Arc<OpenConnection>>>,
+    counted: Mutex<Option<Open>>,
 }
 
 /// The sending side of permessage-deflate.
@@ -121,7 +121,7 @@ impl Connection {
     }
 
     /// Keeps the listener from being fully closed while the connection is open.
-    pub fn keep(&self, counted: Arc<OpenConnection>) {
+    pub fn keep(&self, counted: Open) {
         *self.counted.lock().unwrap_or_else(PoisonError::into_inner) = Some(counted);
     }
 

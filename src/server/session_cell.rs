@@ -310,7 +310,8 @@ impl SessionCell {
     /// The owner has taken messages of so many bytes that came by POST.
     pub fn settle(&self, bytes: usize) {
         if let Some(listed) = &self.listed {
-            if listed.owed.fetch_sub(bytes, SeqCst).saturating_sub(bytes) <= MAX_OWED {
+            let before = listed.owed.fetch_sub(bytes, SeqCst);
+            if before > MAX_OWED && before.saturating_sub(bytes) <= MAX_OWED {
                 listed.settled.notify_waiters();
             }
         }
