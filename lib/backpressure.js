@@ -30,8 +30,8 @@ function bufferedAmount(socket) {
 
 /** Bytes of `writeBuffer`; packets that were counted before are not looked at again. */
 function bytesWaiting(socket) {
+  if (!socket._hasWaiting()) return 0
   const { writeBuffer } = socket
-  if (writeBuffer.length === 0) return 0
   let count = counts.get(writeBuffer)
   if (count === undefined || count.length > writeBuffer.length) {
     count = { length: 0, bytes: 0 }

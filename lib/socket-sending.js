@@ -38,14 +38,28 @@ class SendingSocket extends CompactEmitter {
     this._readyState = 'opening'
     /** Of which events somebody has ever heard. */
     this._listened = 0
-    /** Packets that wait for the transport: `{ type, options, data }`. */
-    this.writeBuffer = []
-    // those that few sessions ever need are made when they are looked at
+    // arrays that few sessions need, or not for long, are made when they are looked at
+    this._writeBuffer = undefined
     this._packetsFn = undefined
     this._sentCallbackFn = undefined
     this._verbose = false
     /** Whether `DEBUG` asks for every packet. */
     this._traced = debug.enabled
+  }
+
+  /** Packets that wait for the transport: `{ type, options, data }`. */
+  get writeBuffer() {
+    if (this._writeBuffer === undefined) this._writeBuffer = []
+    return this._writeBuffer
+  }
+
+  set writeBuffer(packets) {
+    this._writeBuffer = packets
+  }
+
+  /** Whether packets wait for the transport. */
+  _hasWaiting() {
+    return this._writeBuffer !== undefined && this._writeBuffer.length > 0
   }
 
   /** The callbacks of the packets that wait. */
@@ -149,7 +163,7 @@ class SendingSocket extends CompactEmitter {
       transport._isNative() &&
       transport.send === sendByWebSocket &&
       this.flush === flush &&
-      this.writeBuffer.length === 0 &&
+      !this._hasWaiting() &&
       !this._awaitsBatches() &&
       !this._hears(HEARS_SENDING) &&
       !this.server._hearsFlushes()
@@ -163,14 +177,14 @@ class SendingSocket extends CompactEmitter {
 
   /** Hands the waiting packets to the transport, if it can take them. */
   flush() {
-    if (this._readyState === 'closed' || !this.transport.writable || this.writeBuffer.length === 0) return
+    if (this._readyState === 'closed' || !this.transport.writable || !this._hasWaiting()) return
     const { server } = this
     const serverHears = server._hearsFlushes()
     if (this._hears(HEARS_FLUSH)) this.emit('flush', this.writeBuffer)
     if (serverHears) server.emit('flush', this, this.writeBuffer)
     const packets = this.writeBuffer
     if (this._traced) debug('flushing %d packets to transport', packets.length)
-    this.writeBuffer = []
+    this._writeBuffer = undefined
     const callbacks = this._packetsFn === undefined || this._packetsFn.length === 0 ? null : this._packetsFn.splice(0)
     if (packets.length > 0 || callbacks !== null) this.sentCallbackFn.push(callbacks)
     // a listener may have emptied the buffer, or closed the transport

@@ -34,11 +34,6 @@ class Socket extends SendingSocket {
     super()
     this.upgrading = false
     this.upgraded = false
-    this._cleanupFn = undefined
-    // in name only: the engine has the timers
-    this.pingTimeoutTimer = null
-    this.pingIntervalTimer = null
-    this.hasRefreshedPingTimeout = false
     this.id = id
     this.server = server
     this._request = req
@@ -46,15 +41,12 @@ class Socket extends SendingSocket {
     this._remoteAddress = req && opened === undefined ? addressOf(req) : undefined
     this._probe = null
     this._registered = false
-    /** Heartbeats are sent from here. */
-    this._relayed = false
     /** Polls come by the engine's own listener. */
     this._listed = transport instanceof Polling && (opened !== undefined || Boolean(req && req._listener !== undefined))
     /** The engine has ended the session. */
     this._over = false
     /** Events that wait, see `holdBack` in lib/bridge.js. */
     this._held = undefined
-    this._channel = -1
     this._handle = -1
     this.transport = transport
     if (opened === undefined) {
@@ -533,7 +525,7 @@ class Socket extends SendingSocket {
 
   _closeInOrder() {
     this.readyState = 'closing'
-    if (this.writeBuffer.length === 0) return this.closeTransport()
+    if (!this._hasWaiting()) return this.closeTransport()
     bridge.getEngine().beginClose(this._handle)
     debug('there are %d remaining packets in the buffer, waiting for the "drain" event', this.writeBuffer.length)
     this.once('drain', () => {
@@ -557,7 +549,7 @@ class Socket extends SendingSocket {
     if (this.readyState === 'closed') return
     this.readyState = 'closed'
     // listeners of `close` may still look at what was not sent
-    if (this.writeBuffer.length > 0) {
+    if (this._hasWaiting()) {
       process.nextTick(() => {
         this.writeBuffer = []
       })
@@ -576,6 +568,19 @@ class Socket extends SendingSocket {
 
 const { close } = Transport.prototype
 const DO_CLOSE = new Set([Polling.prototype.doClose, WebSocket.prototype.doClose])
+
+/** What few sessions ever set: a field of their own takes memory of every one. */
+Object.assign(Socket.prototype, {
+  // in name only: the engine has the timers
+  pingTimeoutTimer: null,
+  pingIntervalTimer: null,
+  hasRefreshedPingTimeout: false,
+  _cleanupFn: undefined,
+  /** Heartbeats are sent from here. */
+  _relayed: false,
+  /** The number of a channel that JavaScript drives. */
+  _channel: -1,
+})
 
 keepOriginals(Socket.prototype)
 

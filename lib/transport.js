@@ -21,14 +21,11 @@ class Transport extends LazyEmitter {
     /** Whether `send()` may be called now. */
     this.writable = false
     this._readyState = 'open'
-    this.discarded = false
     /** The protocol revision: 3 or 4. */
     this.protocol = req._query.EIO === '4' ? 4 : 3
     /** Whether the client takes binary data (no `b64` in its query). */
     this.supportsBinary = !(req._query && req._query.b64)
     this[kOwner] = null
-    /** Whether anybody has ever listened. */
-    this._listened = false
   }
 
   /** `open`, `closing` or `closed`. */
@@ -125,6 +122,13 @@ class Transport extends LazyEmitter {
 
 /** The transports this one can be upgraded to. */
 Transport.upgradesTo = []
+
+/** What few transports ever set: a field of their own takes memory of every one. */
+Object.assign(Transport.prototype, {
+  discarded: false,
+  /** Whether anybody has ever listened. */
+  _listened: false,
+})
 
 function transportError(message, description) {
   const error = new Error(message)

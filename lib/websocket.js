@@ -24,9 +24,6 @@ class NativeWebSocket extends LazyEmitter {
     this._handle = handle
     this._stream = socket
     this._transport = null
-    this._pump = null
-    /** Messages come here, and not to a session. */
-    this._owned = false
     this.readyState = CONNECTING_STATES.OPEN
     bridge.connections[handle] = this
     bridge.hold()
@@ -187,7 +184,12 @@ class NativeWebSocket extends LazyEmitter {
   }
 }
 
-Object.assign(NativeWebSocket.prototype, CONNECTING_STATES)
+Object.assign(NativeWebSocket.prototype, CONNECTING_STATES, {
+  // what few ever set: a field of their own takes memory of every connection
+  _pump: null,
+  /** Messages come here, and not to a session. */
+  _owned: false,
+})
 
 function notOpen(state) {
   const name = Object.keys(CONNECTING_STATES)[state]

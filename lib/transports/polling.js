@@ -73,7 +73,7 @@ class Polling extends Transport {
     const poll = (this._poll + 1) >>> 0
     this._setPoll(req, res)
     this._poll = poll
-    const more = owner.writeBuffer.length > 0
+    const more = owner._hasWaiting()
     this._rejected = res
     owner._apply(bridge.getEngine().poll(owner._handle, poll, more))
     this._rejected = undefined

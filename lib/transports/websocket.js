@@ -151,7 +151,7 @@ class WebSocket extends Transport {
     const pump = this.socket._pump
     if (pump !== null) pump.write()
     const owner = this[kOwner]
-    if (owner !== null && owner.writeBuffer.length === 0 && !owner._awaitsBatches() && !this._listened) {
+    if (owner !== null && !owner._hasWaiting() && !owner._awaitsBatches() && !this._listened) {
       this.writable = true
     } else {
       this._onWritten()
