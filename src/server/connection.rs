@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use tokio::net::{TcpStream, tcp, unix};
+use socket2::SockRef;
 
 use super::events::{Batch, EventQueue, Kind};
 use super::commands::{Command, Commands};
 use super::lone::WhoReads;
 use super::outbox::{Outbox, Phase};
+use super::reader::Stream;
 use super::session_cell::SessionCell;
 use crate::http::Open;
 use crate::session::ChannelId;
@@ -38,8 +39,7 @@ pub enum Binding {
 /// The way bytes leave and enter.
 #[derive(Debug)]
 pub enum Pipe {
-    Tcp(tcp::OwnedWriteHalf),
-    Unix(unix::OwnedWriteHalf),
+    Socket(Stream),
     /// The owner carries the bytes (TLS sockets and other streams that only JavaScript can read).
     Owner,
 }
@@ -452,8 +452,8 @@ impl Pipe {
         while written < bytes.len() {
             let rest = &bytes[written..];
             let result = match self {
-                Pipe::Tcp(half) => half.try_write(rest),
-                Pipe::Unix(half) => half.try_write(rest),
+                Pipe::Socket(Stream::Tcp(stream)) => stream.try_write(rest),
+                Pipe::Socket(Stream::Unix(stream)) => stream.try_write(rest),
                 Pipe::Owner => return (written, Ok(())),
             };
             match result {
@@ -466,18 +466,23 @@ impl Pipe {
         (written, Ok(()))
     }
 
+    /// The socket itself.
+    pub(super) fn socket(&self) -> Option<SockRef<'_>> {
+        match self {
+            Pipe::Socket(Stream::Tcp(stream)) => Some(SockRef::from(stream)),
+            Pipe::Socket(Stream::Unix(stream)) => Some(SockRef::from(stream)),
+            Pipe::Owner => None,
+        }
+    }
+
     fn shutdown(&self, how: Shutdown) {
-        let _ = match self {
-            Pipe::Tcp(half) => socket2::SockRef::from(AsRef::<TcpStream>::as_ref(half)).shutdown(how),
-            Pipe::Unix(half) => socket2::SockRef::from(AsRef::<tokio::net::UnixStream>::as_ref(half)).shutdown(how),
-            Pipe::Owner => Ok(()),
-        };
+        let _ = self.socket().map(|socket| socket.shutdown(how));
     }
 
     pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         let ready = match self {
-            Pipe::Tcp(half) => AsRef::<TcpStream>::as_ref(half).poll_write_ready(cx),
-            Pipe::Unix(half) => AsRef::<tokio::net::UnixStream>::as_ref(half).poll_write_ready(cx),
+            Pipe::Socket(Stream::Tcp(stream)) => stream.poll_write_ready(cx),
+            Pipe::Socket(Stream::Unix(stream)) => stream.poll_write_ready(cx),
             Pipe::Owner => return Poll::Pending,
         };
         ready.map(drop)

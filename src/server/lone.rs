@@ -4,7 +4,6 @@
 
 use std::cell::Cell;
 use std::io::{self, Read};
-use std::ops::Deref;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
@@ -102,11 +101,7 @@ impl Connection {
 
     /// The descriptor to watch for that.
     pub fn fd(&self) -> Option<RawFd> {
-        match self.pipe.get()? {
-            Pipe::Tcp(half) => Some(half.as_ref().as_raw_fd()),
-            Pipe::Unix(half) => Some(half.as_ref().as_raw_fd()),
-            Pipe::Owner => None,
-        }
+        self.pipe.get()?.socket().map(|socket| socket.as_raw_fd())
     }
 
     /// Reads what is there, on the owner's thread. Whether the owner is to drain. `batch` is empty and stays so. Ends
@@ -120,7 +115,8 @@ impl Connection {
         if self.is_paused() {
             return false;
         }
-        match self.pipe.get().map(|pipe| pipe.read(buffer)) {
+        // past the reactor, which knows what its own thread has seen only
+        match self.pipe.get().and_then(Pipe::socket).map(|socket| (&*socket).read(buffer)) {
             Some(Ok(length)) if length > 0 => {
                 self.receive(&mut buffer[..length], batch);
                 let has_events = !batch.is_empty();
@@ -149,17 +145,6 @@ impl Drop for Turn<'_> {
         self.connection.who_reads.state.store(self.next, SeqCst);
         if self.next == IO_THREAD {
             self.connection.wake();
-        }
-    }
-}
-
-impl Pipe {
-    /// Reads past the reactor, which knows what its own thread has seen only.
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Pipe::Tcp(half) => socket2::SockRef::from(half.as_ref()).deref().read(buffer),
-            Pipe::Unix(half) => socket2::SockRef::from(half.as_ref()).deref().read(buffer),
-            Pipe::Owner => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }

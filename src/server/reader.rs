@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
@@ -22,9 +23,8 @@ use super::outbox::Phase;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The task that reads a socket.
-struct Reader<R> {
+struct Reader {
     connection: Arc<Connection>,
-    socket: R,
     /// What most connections have for a moment only, if ever: there is a reader for each.
     rare: Option<Box<Rare>>,
 }
@@ -48,16 +48,10 @@ struct Look {
 
 /// Starts reading a socket that now belongs to `connection`; ends with the connection.
 pub fn start_reading(connection: Arc<Connection>, stream: Stream, early: Vec<u8>) {
-    match stream {
-        Stream::Tcp(stream) => {
-            let (read, write) = stream.into_split();
-            start(connection, read, Pipe::Tcp(write), early);
-        }
-        Stream::Unix(stream) => {
-            let (read, write) = stream.into_split();
-            start(connection, read, Pipe::Unix(write), early);
-        }
-    }
+    let _ = connection.pipe.set(Pipe::Socket(stream));
+    let rare = (!early.is_empty()).then(|| Box::new(Rare { early, ..Rare::default() }));
+    tokio::spawn(Reader { connection: connection.clone(), rare });
+    connection.flush();
 }
 
 /// A stream socket of either family.
@@ -79,11 +73,33 @@ impl From<tokio::net::UnixStream> for Stream {
     }
 }
 
-fn start<R: AsyncRead + Unpin + Send + 'static>(connection: Arc<Connection>, socket: R, pipe: Pipe, early: Vec<u8>) {
-    let _ = connection.pipe.set(pipe);
-    let rare = (!early.is_empty()).then(|| Box::new(Rare { early, ..Rare::default() }));
-    tokio::spawn(Reader { connection: connection.clone(), socket, rare });
-    connection.flush();
+impl Stream {
+    /// Reads what is there. A buffer that it does not fill has drained the socket: then the next call waits for the
+    /// reactor, without asking the kernel again.
+    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(match self {
+                Self::Tcp(stream) => stream.poll_read_ready(cx),
+                Self::Unix(stream) => stream.poll_read_ready(cx),
+            })?;
+            let result = match self {
+                Self::Tcp(stream) => stream.try_read(buffer),
+                Self::Unix(stream) => stream.try_read(buffer),
+            };
+            match result {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(length) if length > 0 && length < buffer.len() => {
+                    let drained = || Err(io::ErrorKind::WouldBlock.into());
+                    let _: io::Result<()> = match self {
+                        Self::Tcp(stream) => stream.try_io(Interest::READABLE, drained),
+                        Self::Unix(stream) => stream.try_io(Interest::READABLE, drained),
+                    };
+                    return Poll::Ready(Ok(length));
+                }
+                result => return Poll::Ready(result),
+            }
+        }
+    }
 }
 
 /// The size of the buffer that all connections of an I/O thread read into.
@@ -94,7 +110,7 @@ thread_local! {
         RefCell::new((vec![0; READ_BUFFER].into_boxed_slice(), Batch::default()));
 }
 
-impl<R: AsyncRead + Unpin> Reader<R> {
+impl Reader {
     /// Reads until nothing is there, and tells how often it has. Ready when the connection is over.
     fn read(&mut self, cx: &mut Context<'_>) -> (Poll<()>, usize) {
         SCRATCH.with_borrow_mut(|(buffer, batch)| {
@@ -110,12 +126,11 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                     }
                     self.rare = Some(rare);
                 }
-                let mut into = ReadBuf::new(buffer);
-                match Pin::new(&mut self.socket).poll_read(cx, &mut into) {
+                let Some(Pipe::Socket(stream)) = self.connection.pipe.get() else { break Poll::Ready(()) };
+                match stream.poll_read(cx, buffer) {
                     Poll::Pending => break Poll::Pending,
-                    Poll::Ready(Err(_)) => break Poll::Ready(()),
-                    Poll::Ready(Ok(())) if into.filled().is_empty() => break Poll::Ready(()),
-                    Poll::Ready(Ok(())) => self.connection.receive(into.filled_mut(), batch),
+                    Poll::Ready(Ok(length)) if length > 0 => self.connection.receive(&mut buffer[..length], batch),
+                    Poll::Ready(_) => break Poll::Ready(()),
                 }
                 reads += 1;
             };
@@ -196,7 +211,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     }
 }
 
-impl<R> Drop for Reader<R> {
+impl Drop for Reader {
     /// The thread ends with connections open, or the task has panicked: the peer is told by the end of the
     /// stream, the owner by the usual event.
     fn drop(&mut self) {
@@ -206,7 +221,7 @@ impl<R> Drop for Reader<R> {
     }
 }
 
-impl<R: AsyncRead + Unpin> Future for Reader<R> {
+impl Future for Reader {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
