@@ -11,6 +11,7 @@ const { Transport, kOwner } = require('../transport')
 const debug = require('debug')('engine:polling')
 
 const { Kind } = bridge
+const wantsCompression = ({ options }) => Boolean(options && options.compress)
 const kTransport = Symbol('transport')
 const CLOSE_TIMEOUT = 30 * 1000
 
@@ -75,7 +76,7 @@ class Polling extends Transport {
     this._poll = poll
     const more = owner._hasWaiting()
     this._rejected = res
-    owner._apply(bridge.getEngine().poll(owner._handle, poll, more))
+    owner._apply(bridge.fast.poll(owner._handle, poll, more))
     this._rejected = undefined
     if (this.req !== req) return
     this.writable = true
@@ -89,7 +90,7 @@ class Polling extends Transport {
   /** The session that the transport has got takes over the poll that waits here. */
   _takePoll() {
     const owner = this[kOwner]
-    if (this.writable && this.res) owner._apply(bridge.getEngine().poll(owner._handle, this._poll, false))
+    if (this.writable && this.res) owner._apply(bridge.fast.poll(owner._handle, this._poll, false))
   }
 
   _setPoll(req, res) {
@@ -117,14 +118,14 @@ class Polling extends Transport {
     this.writable = false
     const owner = this[kOwner]
     if (owner === null) return this._sendUnbound(packets)
-    const list = []
-    let compress = false
-    for (let i = 0; i < packets.length; i++) {
-      const packet = packets[i]
-      list.push(packetType(packet), content(packet.data))
-      compress = compress || Boolean(packet.options && packet.options.compress)
+    if (packets.length === 1) {
+      const [packet] = packets
+      owner._apply(bridge.fast.sendPacket(owner._handle, packetType(packet), content(packet.data), wantsCompression(packet)))
+    } else {
+      const list = []
+      for (const packet of packets) list.push(packetType(packet), content(packet.data))
+      owner._apply(bridge.getEngine().sendPackets(owner._handle, list, packets.some(wantsCompression)))
     }
-    owner._apply(bridge.getEngine().sendPackets(owner._handle, list, compress))
     if (this._polledNatively) {
       this._polledNatively = false
       this._written()
@@ -253,8 +254,7 @@ class Polling extends Transport {
     const owner = this[kOwner]
     if (owner === null) return this._onPostUnbound(req, res)
     if (owner._idle) owner.server._limits.heard(owner)
-    const engine = bridge.getEngine()
-    const refused = engine.postStarted(owner._handle)
+    const refused = bridge.fast.postStarted(owner._handle)
     if (refused !== null) {
       owner._apply(refused)
       res.writeHead(400).end()
@@ -262,7 +262,7 @@ class Polling extends Transport {
     }
     const isBinary = req.headers['content-type'] === 'application/octet-stream'
     if (isBinary && this.protocol === 4) {
-      owner._apply(engine.postFinished(owner._handle, undefined, false))
+      owner._apply(bridge.fast.postFinished(owner._handle, undefined, false))
       this._fail(owner, 'invalid content')
       res.writeHead(400).end()
       return
@@ -273,14 +273,13 @@ class Polling extends Transport {
   }
 
   _readPost(owner, req, res, isBinary) {
-    const engine = bridge.getEngine()
     this._readBody(req, {
       onEnd: (body) => {
         this.dataReq = this.dataRes = null
         if (this._refusesPayload(owner, req, res, body, isBinary)) return
         try {
           const isOurs = this.onData === onData
-          owner._apply(engine.postFinished(owner._handle, isOurs ? body : undefined, isBinary))
+          owner._apply(bridge.fast.postFinished(owner._handle, isOurs ? body : undefined, isBinary))
           if (!isOurs) this._handOver(body, isBinary)
         } finally {
           // text/html keeps old mobile browsers from offering a download of form posts
@@ -292,11 +291,11 @@ class Polling extends Transport {
       onTooLarge: () => {
         this.dataReq = this.dataRes = null
         res.writeHead(413).end()
-        owner._apply(engine.postFinished(owner._handle, undefined, false))
+        owner._apply(bridge.fast.postFinished(owner._handle, undefined, false))
       },
       onAborted: () => {
         this.dataReq = this.dataRes = null
-        owner._apply(engine.postAborted(owner._handle))
+        owner._apply(bridge.getEngine().postAborted(owner._handle))
       },
     })
   }
@@ -308,7 +307,7 @@ class Polling extends Transport {
     const engine = bridge.getEngine()
     const objection = server._limits.checkPayload((limit) => engine.hasMorePackets(owner._handle, body, isBinary, limit))
     if (objection === undefined) return false
-    owner._apply(engine.postFinished(owner._handle, undefined, false))
+    owner._apply(bridge.fast.postFinished(owner._handle, undefined, false))
     try {
       server._emitError(req, BAD_REQUEST, objection)
     } finally {
@@ -341,37 +340,32 @@ class Polling extends Transport {
     if (this.writable) this.send([{ type: 'noop' }])
     super.onClose()
   }
+
   /** Reads a body of at most `maxHttpBufferSize` bytes; the rest of a larger one is let go by. */
   _readBody(req, { onEnd, onTooLarge, onAborted }) {
     const chunks = []
     let length = 0
-    const onData = (chunk) => {
+    let left = false
+    req.on('close', () => {
+      if (!left) onAborted()
+      left = true
+    })
+    req.on('data', (chunk) => {
+      if (left) return
       length += chunk.length
-      if (length > this.maxHttpBufferSize) {
-        cleanup()
-        // flowing on without a listener: the connection can be used for the next request
-        req.resume()
-        onTooLarge()
-      } else {
-        chunks.push(chunk)
-      }
-    }
-    const onFinished = () => {
-      cleanup()
+      chunks.push(chunk)
+      // a limit that is no number is none
+      if (!(length > this.maxHttpBufferSize)) return
+      // it flows on: the connection can be used for the next request
+      left = true
+      chunks.length = 0
+      onTooLarge()
+    })
+    req.on('end', () => {
+      if (left) return
+      left = true
       onEnd(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, length))
-    }
-    const onClose = () => {
-      cleanup()
-      onAborted()
-    }
-    const cleanup = () => {
-      req.removeListener('data', onData)
-      req.removeListener('end', onFinished)
-      req.removeListener('close', onClose)
-    }
-    req.on('close', onClose)
-    req.on('data', onData)
-    req.on('end', onFinished)
+    })
   }
 
   // ---- the end -------------------------------------------------------------------------------

@@ -114,14 +114,14 @@ class WebSocket extends Transport {
     if (!this.perMessageDeflate && typeof data === 'string' && data.length <= MAX_SHARED) {
       // the same text as the last recipient got: a broadcast, of which one frame crosses for all
       if (data === shared.text && mode === shared.mode && type === shared.type) {
-        if (shared.count++ === 0) bridge.fast.share(type, data, mode)
+        if (shared.count++ === 0) bridge.fast.share(data, type | (mode << 3))
         return bridge.fast.sendShared(handle)
       }
       keep(data, mode, type)
-      return bridge.fast.send(handle, type, data, mode)
+      return bridge.fast.send(handle, data, type | (mode << 3))
     }
     const plain = options !== undefined && options.compress === false ? MODE_PLAIN : 0
-    return bridge.fast.send(handle, type, data, mode | plain)
+    return bridge.fast.send(handle, data, type | ((mode | plain) << 3))
   }
 
   _sent(status, awaited) {

@@ -296,10 +296,10 @@ pub(super) fn raw(value: &Unknown<'_>) -> sys::napi_value {
 }
 
 /// `null`.
-pub(super) fn null(env: &Env) -> Result<Raw> {
+pub(super) fn null(env: sys::napi_env) -> Result<Raw> {
     let mut value = ptr::null_mut();
     // SAFETY: env belongs to the running callback.
-    check(unsafe { sys::napi_get_null(env.raw(), &mut value) })?;
+    check(unsafe { sys::napi_get_null(env, &mut value) })?;
     Ok(Raw(value))
 }
 

@@ -9,11 +9,12 @@ use std::rc::Rc;
 use napi::{Error, Result, Status, sys};
 
 use super::engine::State;
-use super::values::{Content, with_content};
+use super::polling::packet_type;
+use super::values::{Content, Raw, to_content, with_content};
 use super::wake::check;
 use crate::protocol::PacketType;
 use crate::server::Outbox;
-use crate::session::Revision;
+use crate::session::{OutPacket, Revision};
 use crate::websocket::OpCode;
 
 /// `mode` of `send`: protocol 3.
@@ -32,13 +33,15 @@ type Args<const N: usize> = [sys::napi_value; N];
 ///
 /// * `drain(meta: Uint32Array, take: (...contents) => void): number` takes events, see `State::drain`.
 /// * `flush(here: boolean): number` has everything written that was handed over, see `State::flush`.
-/// * `send(connection, type, data, mode): number` sends one packet with the next flush. Returns 0, or 1
-///   if the peer is slow, or 2 if the connection is closed.
+/// * `send(connection, data, how): number` sends one packet with the next flush; `how` is its type, plus 8 times its
+///   mode. Returns 0, or 1 if the peer is slow, or 2 if the connection is closed.
 /// * `sendFrame(connection, bytes): number` the same with bytes that are frames already.
 /// * `pipeInput(connection, bytes): number` bytes came in through a pipe; drain next. 1: pause the input.
 /// * `pipeTake(connection, into: Buffer, offset): number` takes what a pipe has to write, see `State::pipe_take`.
-/// * `share(type, data, mode): number` keeps one packet's frame for `sendShared`, until the next call.
+/// * `share(data, how): number` keeps one packet's frame for `sendShared`, until the next call.
 /// * `shareFrame(header, payload): number` keeps a frame that was encoded elsewhere.
+/// * `poll(session, poll, more)`, `postStarted(session)`, `postFinished(session, body, binary)` and
+///   `sendPacket(session, type, data, compress)` see `super::polling`.
 /// * `sendShared(connection): number` sends the frame that is kept: what a broadcast sends to each of its
 ///   recipients crosses once.
 pub fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_value> {
@@ -47,13 +50,17 @@ pub fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_valu
     check(unsafe { sys::napi_create_object(env, &mut object) })?;
     add(env, object, state, "drain", callback::<2, Drain>)?;
     add(env, object, state, "flush", callback::<1, Flush>)?;
-    add(env, object, state, "send", callback::<4, Send>)?;
+    add(env, object, state, "send", callback::<3, Send>)?;
     add(env, object, state, "sendFrame", callback::<2, SendFrame>)?;
     add(env, object, state, "pipeInput", callback::<2, PipeInput>)?;
     add(env, object, state, "pipeTake", callback::<3, PipeTake>)?;
-    add(env, object, state, "share", callback::<3, Share>)?;
+    add(env, object, state, "share", callback::<2, Share>)?;
     add(env, object, state, "shareFrame", callback::<2, ShareFrame>)?;
     add(env, object, state, "sendShared", callback::<1, SendShared>)?;
+    add(env, object, state, "poll", callback::<3, Poll>)?;
+    add(env, object, state, "postStarted", callback::<1, PostStarted>)?;
+    add(env, object, state, "postFinished", callback::<3, PostFinished>)?;
+    add(env, object, state, "sendPacket", callback::<4, SendPacket>)?;
     Ok(object)
 }
 
@@ -87,7 +94,29 @@ unsafe extern "C" fn forget(_env: sys::napi_env, data: *mut c_void, _hint: *mut 
 
 /// One of the functions.
 trait Fast<const N: usize> {
-    fn run(env: sys::napi_env, state: &State, args: Args<N>) -> Result<u32>;
+    type Output: Output;
+
+    fn run(env: sys::napi_env, state: &State, args: Args<N>) -> Result<Self::Output>;
+}
+
+/// What a function returns.
+trait Output {
+    fn value(self, env: sys::napi_env) -> Result<sys::napi_value>;
+}
+
+impl Output for u32 {
+    fn value(self, env: sys::napi_env) -> Result<sys::napi_value> {
+        let mut value = ptr::null_mut();
+        // SAFETY: env belongs to the running callback.
+        check(unsafe { sys::napi_create_uint32(env, self, &mut value) })?;
+        Ok(value)
+    }
+}
+
+impl Output for Raw {
+    fn value(self, _env: sys::napi_env) -> Result<sys::napi_value> {
+        Ok(self.0)
+    }
 }
 
 unsafe extern "C" fn callback<const N: usize, F: Fast<N>>(
@@ -105,13 +134,11 @@ unsafe extern "C" fn callback<const N: usize, F: Fast<N>>(
             sys::napi_get_cb_info(env, info, &mut count, args.as_mut_ptr(), ptr::null_mut(), &mut data);
         let done = check(status).and_then(|()| {
             let state = &*data.cast::<State>();
-            catch_unwind(AssertUnwindSafe(|| F::run(env, state, args)))
+            catch_unwind(AssertUnwindSafe(|| F::run(env, state, args)?.value(env)))
                 .unwrap_or_else(|_| Err(Error::new(Status::GenericFailure, "the engine failed")))
         });
         match done {
-            Ok(number) => {
-                sys::napi_create_uint32(env, number, &mut result);
-            }
+            Ok(value) => result = value,
             Err(error) => {
                 let mut pending = false;
                 sys::napi_is_exception_pending(env, &mut pending);
@@ -128,6 +155,8 @@ unsafe extern "C" fn callback<const N: usize, F: Fast<N>>(
 struct Drain;
 
 impl Fast<2> for Drain {
+    type Output = u32;
+
     fn run(env: sys::napi_env, state: &State, [meta, take]: Args<2>) -> Result<u32> {
         let (mut kind, mut len, mut data) = (0, 0, ptr::null_mut());
         let (mut buffer, mut offset) = (ptr::null_mut(), 0);
@@ -147,22 +176,21 @@ impl Fast<2> for Drain {
 struct Flush;
 
 impl Fast<1> for Flush {
+    type Output = u32;
+
     fn run(env: sys::napi_env, state: &State, [here]: Args<1>) -> Result<u32> {
-        let mut value = false;
-        // SAFETY: env and value belong to the running callback.
-        check(unsafe { sys::napi_get_value_bool(env, here, &mut value) })?;
-        state.flush(value);
+        state.flush(flag(env, here)?);
         Ok(0)
     }
 }
 
 struct Send;
 
-impl Fast<4> for Send {
-    fn run(env: sys::napi_env, state: &State, [connection, kind, data, mode]: Args<4>) -> Result<u32> {
-        let kind = u8::try_from(number(env, kind)?).ok().and_then(PacketType::from_number);
-        let kind = kind.ok_or_else(|| Error::new(Status::InvalidArg, "unknown packet type"))?;
-        let mode = number(env, mode)?;
+impl Fast<3> for Send {
+    type Output = u32;
+
+    fn run(env: sys::napi_env, state: &State, [connection, data, how]: Args<3>) -> Result<u32> {
+        let (kind, mode) = kind_and_mode(env, how)?;
         let connections = state.connections.borrow();
         let Some(connection) = connections.get(number(env, connection)?) else { return Ok(CLOSED) };
         let revision = if mode & MODE_V3 != 0 { Revision::V3 } else { Revision::V4 };
@@ -182,6 +210,8 @@ impl Fast<4> for Send {
 struct SendFrame;
 
 impl Fast<2> for SendFrame {
+    type Output = u32;
+
     fn run(env: sys::napi_env, state: &State, [connection, frame]: Args<2>) -> Result<u32> {
         let connections = state.connections.borrow();
         let Some(connection) = connections.get(number(env, connection)?) else { return Ok(CLOSED) };
@@ -197,6 +227,8 @@ impl Fast<2> for SendFrame {
 struct PipeInput;
 
 impl Fast<2> for PipeInput {
+    type Output = u32;
+
     fn run(env: sys::napi_env, state: &State, [connection, bytes]: Args<2>) -> Result<u32> {
         let connection = number(env, connection)?;
         with_content(env, bytes, |content| match content {
@@ -209,6 +241,8 @@ impl Fast<2> for PipeInput {
 struct PipeTake;
 
 impl Fast<3> for PipeTake {
+    type Output = u32;
+
     fn run(env: sys::napi_env, state: &State, [connection, into, offset]: Args<3>) -> Result<u32> {
         let (mut data, mut len) = (ptr::null_mut(), 0);
         let offset = number(env, offset)? as usize;
@@ -227,11 +261,11 @@ impl Fast<3> for PipeTake {
 
 struct Share;
 
-impl Fast<3> for Share {
-    fn run(env: sys::napi_env, state: &State, [kind, data, mode]: Args<3>) -> Result<u32> {
-        let kind = u8::try_from(number(env, kind)?).ok().and_then(PacketType::from_number);
-        let kind = kind.ok_or_else(|| Error::new(Status::InvalidArg, "unknown packet type"))?;
-        let mode = number(env, mode)?;
+impl Fast<2> for Share {
+    type Output = u32;
+
+    fn run(env: sys::napi_env, state: &State, [data, how]: Args<2>) -> Result<u32> {
+        let (kind, mode) = kind_and_mode(env, how)?;
         let revision = if mode & MODE_V3 != 0 { Revision::V3 } else { Revision::V4 };
         let mut outbox = Outbox::new(None);
         with_content(env, data, |content| match content {
@@ -247,6 +281,8 @@ impl Fast<3> for Share {
 struct ShareFrame;
 
 impl Fast<2> for ShareFrame {
+    type Output = u32;
+
     fn run(env: sys::napi_env, state: &State, parts: Args<2>) -> Result<u32> {
         let mut shared = state.shared.borrow_mut();
         shared.clear();
@@ -263,11 +299,67 @@ impl Fast<2> for ShareFrame {
 struct SendShared;
 
 impl Fast<1> for SendShared {
+    type Output = u32;
+
     fn run(env: sys::napi_env, state: &State, [connection]: Args<1>) -> Result<u32> {
         let connections = state.connections.borrow();
         let Some(connection) = connections.get(number(env, connection)?) else { return Ok(CLOSED) };
         Ok(state.enqueue(connection, |outbox| outbox.frame(&state.shared.borrow())))
     }
+}
+
+struct Poll;
+
+impl Fast<3> for Poll {
+    type Output = Raw;
+
+    fn run(env: sys::napi_env, state: &State, [session, poll, more]: Args<3>) -> Result<Raw> {
+        state.poll(env, number(env, session)?, number(env, poll)?, flag(env, more)?)
+    }
+}
+
+struct PostStarted;
+
+impl Fast<1> for PostStarted {
+    type Output = Raw;
+
+    fn run(env: sys::napi_env, state: &State, [session]: Args<1>) -> Result<Raw> {
+        state.post_started(env, number(env, session)?)
+    }
+}
+
+struct PostFinished;
+
+impl Fast<3> for PostFinished {
+    type Output = Raw;
+
+    fn run(env: sys::napi_env, state: &State, [session, body, binary]: Args<3>) -> Result<Raw> {
+        state.post_finished(env, number(env, session)?, body, flag(env, binary)?)
+    }
+}
+
+struct SendPacket;
+
+impl Fast<4> for SendPacket {
+    type Output = Raw;
+
+    fn run(env: sys::napi_env, state: &State, [session, kind, data, compress]: Args<4>) -> Result<Raw> {
+        let packet = OutPacket { kind: packet_type(number(env, kind)?)?, data: to_content(env, data)? };
+        state.send_packets(env, number(env, session)?, vec![packet], flag(env, compress)?)
+    }
+}
+
+/// `how` of `send`.
+fn kind_and_mode(env: sys::napi_env, how: sys::napi_value) -> Result<(PacketType, u32)> {
+    let how = number(env, how)?;
+    Ok((packet_type(how % 8)?, how / 8))
+}
+
+fn flag(env: sys::napi_env, value: sys::napi_value) -> Result<bool> {
+    let mut flag = false;
+    // SAFETY: env and value belong to the running callback.
+    check(unsafe { sys::napi_get_value_bool(env, value, &mut flag) })?;
+    Ok(flag)
 }
 
 fn number(env: sys::napi_env, value: sys::napi_value) -> Result<u32> {

@@ -1,14 +1,14 @@
 //! Sessions, and their polls and POSTs that come through Node's HTTP server.
 
-use napi::bindgen_prelude::{Array, JsValue, Unknown};
+use napi::bindgen_prelude::{Array, JsValue};
 use napi::{Env, Error, Result, Status, sys};
 use napi_derive::napi;
 
-use super::engine::{Engine, null, period, raw, updates};
-use super::values::{Raw, to_content, with_content, Content};
+use super::engine::{Engine, State, null, period, updates};
+use super::values::{Content, Raw, to_content, updates_value, with_content};
 use super::wake::check;
 use crate::protocol::PacketType;
-use crate::server::{Batch, Binding, Kind, NewSession, PollEncoding, SessionCell, now};
+use crate::server::{Batch, Binding, Kind, Locked, NewSession, PollEncoding, SessionCell, now};
 use crate::session::{Fault, OutPacket, Reason, Revision, Session, Start};
 
 #[napi]
@@ -105,15 +105,6 @@ impl Engine {
         self.session(session).is_some_and(|cell| cell.has_more_packets(body, binary, limit as usize))
     }
 
-    /// A poll arrived; `more`: packets follow at once.
-    #[napi]
-    pub fn poll(&self, env: Env, session: u32, poll: u32, more: bool) -> Result<Raw> {
-        let done = self.session(session).map(|cell| {
-            cell.step(|session, _| session.inner.machine.poll(poll, more, &mut session.actions))
-        });
-        updates(&env, done)
-    }
-
     /// The client of a pending poll went away.
     #[napi]
     pub fn poll_aborted(&self, env: Env, session: u32, poll: u32) -> Result<Raw> {
@@ -121,32 +112,6 @@ impl Engine {
             cell.step(|session, _| session.inner.machine.poll_aborted(poll, &mut session.actions))
         });
         updates(&env, done)
-    }
-
-    /// A POST begins: `null` if it may go on, else what the refusal brought about.
-    #[napi]
-    pub fn post_started(&self, env: Env, session: u32) -> Result<Raw> {
-        let mut started = false;
-        let done = self.session(session).map(|cell| {
-            cell.step(|session, _| started = session.inner.machine.post_started(&mut session.actions))
-        });
-        if started { null(&env) } else { updates(&env, done) }
-    }
-
-    /// A POST has been read: acts on its packets. Without a body it was answered otherwise.
-    #[napi]
-    pub fn post_finished(&self, env: Env, session: u32, body: Unknown<'_>, binary: bool) -> Result<Raw> {
-        let Some(cell) = self.session(session) else { return updates(&env, None) };
-        let done = with_content(env.raw(), raw(&body), |body| {
-            cell.step(|session, batch| {
-                session.inner.machine.post_finished();
-                match body {
-                    Content::None => {}
-                    Content::Text(body) | Content::Binary(body) => session.receive_payload(body, binary, batch),
-                }
-            })
-        })?;
-        updates(&env, Some(done))
     }
 
     /// The client of a POST went away.
@@ -161,10 +126,7 @@ impl Engine {
     /// Sends packets, `[type, content, …]`, by the session's current transport.
     #[napi]
     pub fn send_packets(&self, env: Env, session: u32, packets: Array<'_>, compress: bool) -> Result<Raw> {
-        let Some(cell) = self.session(session) else { return updates(&env, None) };
-        let packets = read_packets(&env, &packets)?;
-        let done = cell.step(|session, _| session.inner.machine.send(packets, compress, &mut session.actions));
-        updates(&env, Some(done))
+        self.state.send_packets(env.raw(), session, read_packets(&env, &packets)?, compress)
     }
 
     /// From now on nothing comes in.
@@ -249,6 +211,53 @@ impl Engine {
     }
 }
 
+/// What `super::fast` has functions for: each request that Node's HTTP server gets comes here.
+impl State {
+    /// A poll arrived; `more`: packets follow at once.
+    pub(super) fn poll(&self, env: sys::napi_env, session: u32, poll: u32, more: bool) -> Result<Raw> {
+        self.step(env, session, |session, _| session.inner.machine.poll(poll, more, &mut session.actions))
+    }
+
+    /// A POST begins: `null` if it may go on, else what the refusal brought about.
+    pub(super) fn post_started(&self, env: sys::napi_env, session: u32) -> Result<Raw> {
+        let mut started = false;
+        let done = self.step(env, session, |session, _| {
+            started = session.inner.machine.post_started(&mut session.actions);
+        })?;
+        if started { null(env) } else { Ok(done) }
+    }
+
+    /// A POST has been read: acts on its packets. Without a body it was answered otherwise.
+    pub(super) fn post_finished(&self, env: sys::napi_env, session: u32, body: sys::napi_value, binary: bool) -> Result<Raw> {
+        with_content(env, body, |body| {
+            self.step(env, session, |session, batch| {
+                session.inner.machine.post_finished();
+                match body {
+                    Content::None => {}
+                    Content::Text(body) | Content::Binary(body) => session.receive_payload(body, binary, batch),
+                }
+            })
+        })?
+    }
+
+    /// Sends packets by the session's current transport.
+    pub(super) fn send_packets(&self, env: sys::napi_env, session: u32, packets: Vec<OutPacket>, compress: bool) -> Result<Raw> {
+        self.step(env, session, |session, _| session.inner.machine.send(packets, compress, &mut session.actions))
+    }
+
+    /// What a step of a session brings about.
+    fn step(&self, env: sys::napi_env, session: u32, step: impl FnOnce(&mut Locked<'_>, &mut Batch)) -> Result<Raw> {
+        let updates = self.session(session).map(|cell| cell.step(step));
+        updates_value(env, &updates.unwrap_or_default()).map(Raw)
+    }
+}
+
+/// A packet's type by its number.
+pub(super) fn packet_type(number: u32) -> Result<PacketType> {
+    let kind = u8::try_from(number).ok().and_then(PacketType::from_number);
+    kind.ok_or_else(|| Error::new(Status::InvalidArg, "unknown packet type"))
+}
+
 /// Reads `[type, content, …]`.
 fn read_packets(env: &Env, packets: &Array<'_>) -> Result<Vec<OutPacket>> {
     let env = env.raw();
@@ -264,9 +273,7 @@ fn read_packets(env: &Env, packets: &Array<'_>) -> Result<Vec<OutPacket>> {
             check(sys::napi_get_element(env, array, index + 1, &mut value))?;
             to_content(env, value)?
         };
-        let kind = u8::try_from(kind).ok().and_then(PacketType::from_number);
-        let kind = kind.ok_or_else(|| Error::new(Status::InvalidArg, "unknown packet type"))?;
-        list.push(OutPacket { kind, data });
+        list.push(OutPacket { kind: packet_type(kind)?, data });
     }
     Ok(list)
 }

@@ -29,39 +29,45 @@ pub fn with_content<T>(
     value: sys::napi_value,
     use_it: impl FnOnce(Content<'_>) -> T,
 ) -> Result<T> {
+    TEXT.with_borrow_mut(|scratch| {
+        let mut len = 0;
+        // SAFETY: env and value belong to the running callback. The buffer has `scratch.len()` writable bytes, Node
+        // writes at most that many including a terminating NUL, and nothing if the value is no string.
+        let status = unsafe {
+            sys::napi_get_value_string_utf8(env, value, scratch.as_mut_ptr().cast(), scratch.len(), &mut len)
+        };
+        if status == sys::Status::napi_string_expected {
+            return with_bytes(env, value, use_it);
+        }
+        check(status)?;
+        // a character takes up to 3 more bytes than are left: the text may have been cut off
+        if len + 4 < scratch.len() {
+            return Ok(use_it(Content::Text(&scratch[..len])));
+        }
+        let text = long_text(env, value)?;
+        Ok(use_it(Content::Text(&text)))
+    })
+}
+
+/// The same for what is no string.
+fn with_bytes<T>(env: sys::napi_env, value: sys::napi_value, use_it: impl FnOnce(Content<'_>) -> T) -> Result<T> {
     let mut kind = 0;
     // SAFETY: env and value belong to the running callback; the out pointer is valid.
     check(unsafe { sys::napi_typeof(env, value, &mut kind) })?;
-    match kind {
-        sys::ValueType::napi_string => TEXT.with_borrow_mut(|scratch| {
-            let mut len = 0;
-            // SAFETY: the buffer has `scratch.len()` writable bytes, Node writes at most that many
-            // including a terminating NUL.
-            check(unsafe {
-                sys::napi_get_value_string_utf8(env, value, scratch.as_mut_ptr().cast(), scratch.len(), &mut len)
-            })?;
-            // a character takes up to 3 more bytes than are left: the text may have been cut off
-            if len + 4 < scratch.len() {
-                return Ok(use_it(Content::Text(&scratch[..len])));
-            }
-            let text = long_text(env, value)?;
-            Ok(use_it(Content::Text(&text)))
-        }),
-        sys::ValueType::napi_undefined | sys::ValueType::napi_null => Ok(use_it(Content::None)),
-        _ => {
-            let mut data = ptr::null_mut();
-            let mut len = 0;
-            // SAFETY: a value that is no buffer makes the call fail; the memory is only read before
-            // control goes back to JavaScript.
-            let bytes = unsafe {
-                if sys::napi_get_buffer_info(env, value, &mut data, &mut len) != sys::Status::napi_ok {
-                    return Err(Error::new(Status::InvalidArg, "expected a string or a Uint8Array"));
-                }
-                if len == 0 { &[][..] } else { std::slice::from_raw_parts(data.cast::<u8>(), len) }
-            };
-            Ok(use_it(Content::Binary(bytes)))
-        }
+    if matches!(kind, sys::ValueType::napi_undefined | sys::ValueType::napi_null) {
+        return Ok(use_it(Content::None));
     }
+    let mut data = ptr::null_mut();
+    let mut len = 0;
+    // SAFETY: a value that is no buffer makes the call fail; the memory is only read before control goes back to
+    // JavaScript.
+    let bytes = unsafe {
+        if sys::napi_get_buffer_info(env, value, &mut data, &mut len) != sys::Status::napi_ok {
+            return Err(Error::new(Status::InvalidArg, "expected a string or a Uint8Array"));
+        }
+        if len == 0 { &[][..] } else { std::slice::from_raw_parts(data.cast::<u8>(), len) }
+    };
+    Ok(use_it(Content::Binary(bytes)))
 }
 
 fn long_text(env: sys::napi_env, value: sys::napi_value) -> Result<Vec<u8>> {
