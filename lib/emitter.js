@@ -23,7 +23,6 @@ LazyEmitter.prototype.removeListener = function (event, listener) {
 function CompactEmitter() {
   this._events = new Listeners()
   this._eventsCount = 0
-  this._maxListeners = undefined
 }
 
 CompactEmitter.prototype = derived(CompactEmitter)

@@ -21,6 +21,11 @@ const LOCAL_ADDRESS = 7
 const LOCAL_PORT = 8
 const HEADERS = 9
 
+/** Header names that are one character each in a head, see `COMMON` in src/http/request.rs. */
+const COMMON = ['host', 'connection', 'upgrade', 'user-agent', 'accept-encoding']
+COMMON.push('sec-websocket-key', 'sec-websocket-version', 'sec-websocket-extensions')
+const LAST_COMMON = String.fromCharCode(COMMON.length)
+
 /** Headers of which a second one does not count. */
 const SINGLE = new Set(['age', 'authorization', 'content-length', 'content-type', 'etag', 'expires', 'from', 'host'])
 SINGLE.add('if-modified-since').add('if-unmodified-since').add('last-modified').add('location').add('max-forwards')
@@ -85,12 +90,16 @@ class ListenerRequest extends LazyReadable {
   /** The headers, for a look. If there is no `header` of that name among them, they are not worth one. */
   _peek(header) {
     if (this._headers !== undefined) return this._headers
-    if (header !== undefined && !this._head.includes(`\0${header}\0`)) return NO_HEADERS
+    if (header !== undefined && !this._head.includes(`\0${nameInHead(header)}\0`)) return NO_HEADERS
     return parseHeaders(this.rawHeaders)
   }
 
   get rawHeaders() {
-    return this._head.split('\0').slice(HEADERS, -1)
+    const fields = this._head.split('\0').slice(HEADERS, -1)
+    for (let i = 0; i < fields.length; i += 2) {
+      if (fields[i] <= LAST_COMMON) fields[i] = COMMON[fields[i].charCodeAt(0) - 1]
+    }
+    return fields
   }
 
   get complete() {
@@ -324,6 +333,11 @@ function fieldsOf(lines) {
     fields += `${line.slice(0, colon)}\0${line.slice(colon + 1).trim()}\0`
   }
   return fields
+}
+
+function nameInHead(header) {
+  const place = COMMON.indexOf(header)
+  return place === -1 ? header : String.fromCharCode(place + 1)
 }
 
 /** A field of a request's head. */

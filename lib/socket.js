@@ -71,7 +71,7 @@ class Socket extends SendingSocket {
   set request(req) {
     if (this._request instanceof Opening) {
       this._request.release()
-      this._remoteAddress = this._request.remoteAddress
+      this._remoteAddress = this.remoteAddress
     }
     this._request = req
   }

@@ -24,7 +24,6 @@ class NativeWebSocket extends LazyEmitter {
     this._handle = handle
     this._stream = socket
     this._transport = null
-    this.readyState = CONNECTING_STATES.OPEN
     bridge.connections[handle] = this
     bridge.hold()
   }
@@ -185,7 +184,8 @@ class NativeWebSocket extends LazyEmitter {
 }
 
 Object.assign(NativeWebSocket.prototype, CONNECTING_STATES, {
-  // what few ever set: a field of their own takes memory of every connection
+  // what few set, or at the end only: a field of their own takes memory of every connection
+  readyState: CONNECTING_STATES.OPEN,
   _pump: null,
   /** Messages come here, and not to a session. */
   _owned: false,

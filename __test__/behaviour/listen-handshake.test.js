@@ -314,7 +314,9 @@ for (const [name, open] of Object.entries(ways)) {
     assert.equal(socket.request, null);
     assert.match(socket.remoteAddress, /127\.0\.0\.1$/);
     if (name === "websocket") assert.match(socket.transport.socket._socket.remoteAddress, /127\.0\.0\.1$/);
+    socket.remoteAddress = "elsewhere";
     socket.request = { mine: true };
+    assert.equal(socket.remoteAddress, "elsewhere");
     assert.deepEqual(socket.request, { mine: true });
   });
 }

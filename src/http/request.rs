@@ -123,9 +123,22 @@ impl Requests {
     }
 }
 
+/// Names of headers that nearly every request has. In a head each is one character, its place here plus 1: JavaScript
+/// keeps the head as long as the session.
+const COMMON: [&str; 8] = [
+    "host",
+    "connection",
+    "upgrade",
+    "user-agent",
+    "accept-encoding",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "sec-websocket-extensions",
+];
+
 /// The head of a request as one string: fields separated by NUL, which no header can contain. The id of the session
 /// that was opened for it and the number of its connection, or nothing; method, target, version, remote address and
-/// port, local address and port, then names and values in turn.
+/// port, local address and port, then names (see [`COMMON`]) and values in turn.
 pub fn head(parts: &Parts, ends: &OpenConnection, sid: &str, connection: Option<u32>) -> String {
     let mut head = String::with_capacity(512);
     head.push_str(sid);
@@ -145,7 +158,10 @@ pub fn head(parts: &Parts, ends: &OpenConnection, sid: &str, connection: Option<
         let _ = write!(head, "{}\0{}\0", end.ip(), end.port());
     }
     for (name, value) in &parts.headers {
-        head.push_str(name.as_str());
+        match COMMON.iter().position(|common| name == common) {
+            Some(place) => head.push(char::from(place as u8 + 1)),
+            None => head.push_str(name.as_str()),
+        }
         head.push('\0');
         match value.to_str() {
             Ok(value) => head.push_str(value),

@@ -10,11 +10,11 @@ use napi::{Env, Error, Result, Status, sys};
 use napi_derive::napi;
 use slab::Slab;
 
-use super::values::{Raw, content_value, updates_value};
+use super::values::{Raw, content_value};
 use super::wake::{Waker, check};
 use crate::http::{Listener, Requests};
 use crate::server::{
-    BY_POST, Batch, Command, Commands, Connection, Data, Event, EventQueue, IoThread, Kind, SessionCell, Table, Updates,
+    BY_POST, Batch, Command, Commands, Connection, Data, Event, EventQueue, IoThread, Kind, SessionCell, Table,
 };
 use crate::session::{IdGenerator, Timing};
 
@@ -283,11 +283,6 @@ fn hand_over(env: sys::napi_env, take: sys::napi_value, contents: &[sys::napi_va
         check(sys::napi_get_undefined(env, &mut this))?;
         check(sys::napi_call_function(env, this, take, contents.len(), contents.as_ptr(), &mut result))
     }
-}
-
-/// The result of a step: what it brought about, in the form of [`updates_value`].
-pub(super) fn updates(env: &Env, updates: Option<Updates>) -> Result<Raw> {
-    updates_value(env.raw(), &updates.unwrap_or_default()).map(Raw)
 }
 
 /// The raw value of an argument.

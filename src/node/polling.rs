@@ -4,7 +4,7 @@ use napi::bindgen_prelude::{Array, JsValue};
 use napi::{Env, Error, Result, Status, sys};
 use napi_derive::napi;
 
-use super::engine::{Engine, State, null, period, updates};
+use super::engine::{Engine, State, null, period};
 use super::values::{Content, Raw, to_content, updates_value, with_content};
 use super::wake::check;
 use crate::protocol::PacketType;
@@ -90,7 +90,8 @@ impl Engine {
     /// Does what is due for a session after the event `Due`.
     #[napi]
     pub fn tick(&self, env: Env, session: u32) -> Result<Raw> {
-        updates(&env, self.session(session).map(|cell| cell.tick_by_owner()))
+        let updates = self.session(session).map(|cell| cell.tick_by_owner());
+        updates_value(env.raw(), &updates.unwrap_or_default()).map(Raw)
     }
 
     /// Bytes of answers to polls that the engine's own listener has not handed to the kernel yet.
@@ -108,19 +109,13 @@ impl Engine {
     /// The client of a pending poll went away.
     #[napi]
     pub fn poll_aborted(&self, env: Env, session: u32, poll: u32) -> Result<Raw> {
-        let done = self.session(session).map(|cell| {
-            cell.step(|session, _| session.inner.machine.poll_aborted(poll, &mut session.actions))
-        });
-        updates(&env, done)
+        self.step(env.raw(), session, |session, _| session.inner.machine.poll_aborted(poll, &mut session.actions))
     }
 
     /// The client of a POST went away.
     #[napi]
     pub fn post_aborted(&self, env: Env, session: u32) -> Result<Raw> {
-        let done = self.session(session).map(|cell| {
-            cell.step(|session, _| session.inner.machine.post_aborted(&mut session.actions))
-        });
-        updates(&env, done)
+        self.step(env.raw(), session, |session, _| session.inner.machine.post_aborted(&mut session.actions))
     }
 
     /// Sends packets, `[type, content, …]`, by the session's current transport.
@@ -141,10 +136,9 @@ impl Engine {
     #[napi]
     pub fn close_transport(&self, env: Env, session: u32, grace: Option<f64>) -> Result<Raw> {
         let grace = grace.map(period);
-        let done = self.session(session).map(|cell| {
-            cell.step(|session, _| session.inner.machine.close_transport(session.now, grace, &mut session.actions))
-        });
-        updates(&env, done)
+        self.step(env.raw(), session, |session, _| {
+            session.inner.machine.close_transport(session.now, grace, &mut session.actions);
+        })
     }
 
     /// Ends the session for a reason that JavaScript found: the text of the `close` event's first
@@ -162,10 +156,7 @@ impl Engine {
             "ping timeout" => Reason::PingTimeout,
             _ => Reason::ForcedClose,
         };
-        let done = self
-            .session(session)
-            .map(|cell| cell.step(|session, _| session.inner.machine.close(reason, &mut session.actions)));
-        updates(&env, done)
+        self.step(env.raw(), session, |session, _| session.inner.machine.close(reason, &mut session.actions))
     }
 
     /// A connection tries to take the session over. False if it must be closed.
@@ -190,24 +181,18 @@ impl Engine {
     /// `kind` is the packet's type, 7 for something that is no packet.
     #[napi]
     pub fn receive(&self, env: Env, session: u32, channel: Option<u32>, kind: u32, probe: bool) -> Result<Raw> {
-        let done = self.session(session).map(|cell| {
-            cell.step(|session, _| match u8::try_from(kind).ok().and_then(PacketType::from_number) {
-                Some(kind) => {
-                    session.inner.machine.receive(session.now, channel, Some(kind), probe, &mut session.actions);
-                }
-                None => session.inner.machine.receive_garbage(channel, &mut session.actions),
-            })
-        });
-        updates(&env, done)
+        self.step(env.raw(), session, |session, _| match packet_type(kind) {
+            Ok(kind) => {
+                session.inner.machine.receive(session.now, channel, Some(kind), probe, &mut session.actions);
+            }
+            Err(_) => session.inner.machine.receive_garbage(channel, &mut session.actions),
+        })
     }
 
     /// A channel that JavaScript drives is closed, with a fault or without.
     #[napi]
     pub fn channel_closed(&self, env: Env, session: u32, channel: u32, fault: Option<String>) -> Result<Raw> {
-        let done = self.session(session).map(|cell| {
-            cell.step(|session, batch| session.channel_closed(channel, fault.map(Fault::Frame), batch))
-        });
-        updates(&env, done)
+        self.step(env.raw(), session, |session, batch| session.channel_closed(channel, fault.map(Fault::Frame), batch))
     }
 }
 

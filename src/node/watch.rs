@@ -2,7 +2,6 @@
 //!
 //! This takes libuv, which Node exports; what else runs addons may not. It is looked up when an engine starts.
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_int, c_void};
 use std::mem::transmute;
@@ -148,12 +147,9 @@ impl State {
             if sys::napi_get_uv_event_loop(env, &mut event_loop) != sys::Status::napi_ok {
                 return false;
             }
-            let handle: Handle = alloc(uv.layout()).cast();
-            if handle.is_null() {
-                handle_alloc_error(uv.layout());
-            }
+            let handle = uv.new_handle();
             if (uv.poll_init)(event_loop, handle, fd) != 0 {
-                dealloc(handle.cast(), uv.layout());
+                uv.free_handle(handle);
                 return false;
             }
             (uv.set_data)(handle, Box::into_raw(Box::new(watched)).cast());
@@ -202,10 +198,21 @@ impl Watched {
 }
 
 impl Uv {
-    fn layout(&self) -> Layout {
+    /// Memory for a handle, in units that are aligned for anything.
+    fn new_handle(&self) -> Handle {
+        Box::into_raw(vec![0u128; self.units()].into_boxed_slice()).cast()
+    }
+
+    /// # Safety
+    /// The handle is of [`Uv::new_handle`], and nobody uses it any more.
+    unsafe fn free_handle(&self, handle: Handle) {
+        // SAFETY: as the caller promises; the length is the same each time.
+        drop(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(handle.cast::<u128>(), self.units())) });
+    }
+
+    fn units(&self) -> usize {
         // SAFETY: takes no pointers.
-        let size = unsafe { (self.handle_size)(POLL) };
-        Layout::from_size_align(size.max(1), align_of::<u128>()).unwrap_or(Layout::new::<[u128; 64]>())
+        unsafe { (self.handle_size)(POLL) }.div_ceil(size_of::<u128>())
     }
 }
 
@@ -226,7 +233,7 @@ unsafe extern "C" fn closed(handle: Handle) {
     // SAFETY: as in `readable`; called once per handle, after which nothing has it.
     let watched = unsafe {
         let watched = Box::from_raw((uv.get_data)(handle).cast::<Watched>());
-        dealloc(handle.cast(), uv.layout());
+        uv.free_handle(handle);
         watched
     };
     let watching = &watched.state.watching;

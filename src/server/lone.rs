@@ -59,7 +59,7 @@ const OWNER: u8 = 1;
 /// One of them does so now, while it is the owner's.
 const BUSY: u8 = 2;
 
-/// The right to read a connection that is the owner's to read; given back when it is dropped.
+/// The owner's turn, which ends when it is dropped.
 struct Turn<'a> {
     connection: &'a Connection,
     next: u8,
@@ -76,25 +76,21 @@ impl Connection {
         self.who_reads.state.store(OWNER, SeqCst);
     }
 
-    /// The I/O thread reads it again. False if the owner's thread is just reading, who is asked later.
-    pub(super) fn take_back(&self) -> bool {
-        self.who_reads.state.compare_exchange(OWNER, IO_THREAD, SeqCst, SeqCst).is_ok()
-    }
-
-    /// The same for a look at what the owner may have missed: [`Connection::leave_to_owner`] follows, or
-    /// [`Connection::keep_reading`].
-    pub(super) fn take_for_a_look(&self) -> bool {
+    /// Takes the right to read what is left to the owner's thread. False if the other side is just reading, or has
+    /// taken the connection back.
+    pub(super) fn take_turn(&self) -> bool {
         self.who_reads.state.compare_exchange(OWNER, BUSY, SeqCst, SeqCst).is_ok()
     }
 
-    /// What was taken for a look stays with the I/O thread.
-    pub(super) fn keep_reading(&self) {
+    /// From now on the I/O thread reads it, whose turn it is.
+    pub(super) fn take_back(&self) {
         self.who_reads.state.store(IO_THREAD, SeqCst);
     }
 
     /// The owner's thread does not read it.
     pub fn decline_reading(&self) {
-        if self.take_back() {
+        if self.take_turn() {
+            self.take_back();
             self.wake();
         }
     }
@@ -107,7 +103,7 @@ impl Connection {
     /// Reads what is there, on the owner's thread. Whether the owner is to drain. `batch` is empty and stays so. Ends
     /// [`Connection::is_read_by_owner`] when it is time to.
     pub fn read_by_owner(self: &Arc<Self>, buffer: &mut [u8], batch: &mut Batch) -> bool {
-        if !self.take_for_a_look() {
+        if !self.take_turn() {
             return false;
         }
         let mut turn = Turn { connection: self, next: IO_THREAD };

@@ -145,10 +145,13 @@ impl Reader {
         })
     }
 
-    /// Has the owner's thread read from now on, if it can.
+    /// Has the owner's thread read from now on, if it can. To decompress is not its work.
     fn leave_to_owner(&mut self, batch: &mut Batch) {
         let connection = &self.connection;
-        if !connection.queue.owner_reads() || connection.is_paused() || connection.outbox().phase != Phase::Open {
+        if !connection.queue.owner_reads() || connection.is_paused() || connection.compresses() {
+            return;
+        }
+        if connection.outbox().phase != Phase::Open {
             return;
         }
         let owner_reads = connection.who_reads.owner_reads.load(SeqCst);
@@ -164,6 +167,7 @@ impl Reader {
             let Some(look) = self.rare.as_mut().and_then(|rare| rare.look.as_mut()) else {
                 let (result, _) = self.read(cx);
                 if result.is_pending() && self.connection.is_read_by_owner() {
+                    // left to the owner just now: the first look is to be waited for
                     continue;
                 }
                 return result;
@@ -185,7 +189,7 @@ impl Reader {
                 look.silent = 0;
                 continue;
             }
-            if !connection.take_for_a_look() {
+            if !connection.take_turn() {
                 // the owner's thread is just reading
                 ready!(look.next.as_mut().poll(cx));
                 continue;
@@ -197,7 +201,7 @@ impl Reader {
                 self.connection.leave_to_owner();
                 continue;
             }
-            self.connection.keep_reading();
+            self.connection.take_back();
             self.end_looks();
             return result;
         }
