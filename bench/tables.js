@@ -1,13 +1,15 @@
 'use strict';
-// node bench/tables.js [RESULT.json]: writes the figures of one run (bench/results/readme.json) into README.md and
-// docs/PERFORMANCE.md, between <!-- table --> and <!-- /table -->, so that no figure is copied by hand.
+// node bench/tables.js: writes the figures of one run (bench/results/readme.json), and of one with all engines
+// (readme-peers.json), into README.md and docs/PERFORMANCE.md, between <!-- table --> and <!-- /table -->, so that no
+// figure is copied by hand.
 const fs = require('fs');
 const path = require('path');
 const rows = require('./rows');
 
 const root = path.join(__dirname, '..');
-const file = process.argv[2] || path.join(__dirname, 'results', 'readme.json');
-const result = JSON.parse(fs.readFileSync(file, 'utf8'));
+const read = (name) => JSON.parse(fs.readFileSync(path.join(__dirname, 'results', name), 'utf8'));
+const result = read('readme.json');
+const peers = read('readme-peers.json');
 
 /** What README shows; PERFORMANCE.md shows all. */
 const MAIN = ['echo64', 'echo64x8', 'echo16k', 'receive64', 'broadcast64', 'connect', 'connect-listen', 'poll', 'poll-listen', 'tls1k', 'deflate1k', 'sio-echo100', 'sio-room1000', 'lone'];
@@ -36,13 +38,12 @@ function verdict(row) {
 
 const line = (...cells) => `| ${cells.join(' | ')} |`;
 
-function setting() {
-  const { machine, pairs, duration, date } = result;
+function setting({ machine, pairs, duration, date }) {
   return `${machine.cores} cores (${machine.cpu}), Linux ${machine.kernel.split('-')[0]}, Node ${machine.node}, ${date.slice(0, 10)}; medians of ${pairs} interleaved rounds of ${duration} s`;
 }
 
 function performance() {
-  const out = [`${setting()}.`, ''];
+  const out = [`${setting(result)}.`, ''];
   out.push(line('work', 'total CPU', 'CPU of the JS thread', 'rate', 'p50', 'target', ''));
   out.push(line('---', '---:', '---:', '---:', '---:', '---', '---'));
   for (const row of speed) {
@@ -56,20 +57,18 @@ function performance() {
       out.push(line(row.title, digits(upstream.median.memory), digits(native.median.memory), digits(native.ratio.memory), target(row), verdict(row)));
     }
   }
-  const others = Object.keys(result.engines).filter((e) => e !== 'native' && e !== 'upstream' && speed.some((row) => row.engines[e] && row.engines[e].ratio));
-  if (others.length) {
-    out.push('', 'Total CPU per message beside everybody else, in us:', '');
-    out.push(line('work', 'original', 'native', ...others), line('---', '---:', '---:', ...others.map(() => '---:')));
-    for (const row of speed) {
-      const us = (e) => (row.engines[e] && row.engines[e].median ? digits(row.engines[e].median.total) : '');
-      if (others.some((e) => us(e))) out.push(line(row.title, us('upstream'), us('native'), ...others.map(us)));
-    }
+  const others = Object.keys(peers.engines).filter((e) => e !== 'native' && e !== 'upstream' && peers.rows.some((row) => row.engines[e] && row.engines[e].ratio));
+  out.push('', `Total CPU per message beside everybody else, in us, of a run with all of them: ${setting(peers)}.`, '');
+  out.push(line('work', 'original', 'native', ...others), line('---', '---:', '---:', ...others.map(() => '---:')));
+  for (const row of peers.rows.filter((r) => r.kind !== 'memory')) {
+    const us = (e) => (row.engines[e] && row.engines[e].median ? digits(row.engines[e].median.total) : '');
+    if (others.some((e) => us(e))) out.push(line(row.title, us('upstream'), us('native'), ...others.map(us)));
   }
   return out.join('\n');
 }
 
 function readme() {
-  const out = [`${setting()}.`, '', line('work', 'total CPU', 'CPU of the JS thread', 'rate'), line('---', '---:', '---:', '---:')];
+  const out = [`${setting(result)}.`, '', line('work', 'total CPU', 'CPU of the JS thread', 'rate'), line('---', '---:', '---:', '---:')];
   for (const row of speed.filter((r) => MAIN.includes(r.id))) {
     const { ratio } = row.engines.native;
     out.push(line(row.title, digits(ratio.total), digits(ratio.js), digits(ratio.rate)));
