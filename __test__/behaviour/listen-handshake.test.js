@@ -332,3 +332,23 @@ test("websocket behind listen(): the socket of the request emits close when the 
   await closed;
   assert.equal(socket.request.socket.destroyed, true);
 });
+
+test("websocket behind listen(): the request shows every header that was sent", async () => {
+  const context = await listenDirectly();
+  const connected = once(context.engine, "connection");
+  const headers = {
+    "User-Agent": "somebody",
+    "Accept-Encoding": "gzip, br",
+    "Sec-WebSocket-Extensions": "none-that-is-known",
+    Cookie: "a=b",
+    "X-Own": "c",
+  };
+  await RawWebSocket.open(context.port, path(context, websocket), { headers });
+  const [{ request: req }] = await connected;
+  for (const [name, value] of Object.entries(headers)) assert.equal(req.headers[name.toLowerCase()], value);
+  const { host, upgrade, connection } = req.headers;
+  assert.deepEqual([host, upgrade, connection].map((value) => value.toLowerCase()), ["127.0.0.1", "websocket", "upgrade"]);
+  assert.equal(req.headers["sec-websocket-version"], "13");
+  assert.equal(Buffer.from(req.headers["sec-websocket-key"], "base64").length, 16);
+  assert.equal(req.rawHeaders.length, 2 * Object.keys(req.headers).length);
+});

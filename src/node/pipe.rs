@@ -11,8 +11,8 @@ use crate::server::{Batch, Phase};
 /// Where the bytes that come in are unmasked.
 #[derive(Debug, Default)]
 pub struct Input {
-    bytes: Vec<u8>,
-    batch: Batch,
+    pub(super) bytes: Vec<u8>,
+    pub(super) batch: Batch,
     /// What `pipeTake` has found no space for.
     large: Vec<u8>,
 }

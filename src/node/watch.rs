@@ -15,8 +15,9 @@ use napi::{Env, Result, sys};
 use napi_derive::napi;
 
 use super::engine::{Engine, State};
+use super::pipe::Input;
 use super::wake::{call_back, check};
-use crate::server::{Batch, Connection};
+use crate::server::Connection;
 
 /// A `uv_handle_t`, whose size libuv tells.
 type Handle = *mut c_void;
@@ -77,8 +78,6 @@ pub struct Watching {
     /// Called after something was read.
     callback: Cell<sys::napi_ref>,
     current: RefCell<Option<Current>>,
-    /// Where it is read into.
-    input: RefCell<(Vec<u8>, Batch)>,
     /// Handles that libuv has not let go of yet.
     closing: Cell<u32>,
     /// Set when the environment ends, which waits for that.
@@ -187,9 +186,9 @@ impl State {
 impl Watched {
     /// Reads once, and has JavaScript take what came of it.
     fn read(&self) -> bool {
-        let (buffer, batch) = &mut *self.state.watching.input.borrow_mut();
-        buffer.resize(BUFFER, 0);
-        let has_read = self.connection.read_by_owner(buffer, batch);
+        let Input { bytes, batch, .. } = &mut *self.state.input.borrow_mut();
+        bytes.resize(BUFFER, 0);
+        let has_read = self.connection.read_by_owner(bytes, batch);
         if !self.connection.is_read_by_owner() {
             self.state.unwatch();
         }
