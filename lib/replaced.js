@@ -34,11 +34,20 @@ function seesPackets(socket) {
   return socket.onPacket !== ours.onPacket || socket.transport.onPacket !== onTransportPacket
 }
 
+/** Which heartbeats are to be sent from here: none, those to a client that polls by this thread, all. */
+const NOTHING = 0
+const POLLS = 1
+const EVERYTHING = 2
+
+function sendsDifferently({ send }) {
+  return send !== sendByWebSocket && send !== sendByPolling
+}
+
 /** Whether the packets that go out pass something that is not ours. */
 function seesSending(socket) {
-  const { send } = socket.transport
   return (
-    (send !== sendByWebSocket && send !== sendByPolling) ||
+    sendsDifferently(socket.transport) ||
+    (socket._probe !== null && sendsDifferently(socket._probe)) ||
     socket.sendPacket !== ours.sendPacket ||
     socket.flush !== ours.flush
   )
@@ -48,7 +57,7 @@ function seesSending(socket) {
 function notice(socket) {
   if (socket.readyState === 'closed') return
   if (!socket._verbose && seesPackets(socket)) socket._listenToAll()
-  const relayed = socket._carriesPolls() || seesSending(socket)
+  const relayed = seesSending(socket) ? EVERYTHING : socket._carriesPolls() ? POLLS : NOTHING
   if (relayed === socket._relayed) return
   socket._relayed = relayed
   bridge.getEngine().setRelayed(socket._handle, relayed)

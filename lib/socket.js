@@ -169,7 +169,9 @@ class Socket extends SendingSocket {
         if (this.transport instanceof Polling) this.transport._onEvent(kind, arg, content)
         break
       case Kind.UPGRADING:
-        if (this._probe !== null) this.emit('upgrading', this._probe)
+        if (this._probe === null) break
+        this.emit('upgrading', this._probe)
+        notice(this)
         break
       case Kind.UPGRADED:
         this._onUpgraded()
@@ -280,7 +282,7 @@ class Socket extends SendingSocket {
     if (!this._handingOn) this._showOnTransport(packet)
     if (packet.type === 'ping' && this.protocol === 3) {
       // the pong is sent from here, and the rest follows it
-      if (this._relayed) return
+      if (this._relayed !== 0) return
       this._announce({ type: 'pong', options: { compress: true } })
       this.emit('heartbeat')
     } else if (packet.type === 'pong' && this.protocol === 4) {
@@ -312,7 +314,7 @@ class Socket extends SendingSocket {
 
   /** Whether the answer to a ping is sent from here. */
   _relays() {
-    return this._relayed || this._channel !== -1
+    return this._relayed !== 0 || this._channel !== -1
   }
 
   /** Whether the requests of the session's polls come by this thread. */
@@ -577,7 +579,7 @@ Object.assign(Socket.prototype, {
   hasRefreshedPingTimeout: false,
   _cleanupFn: undefined,
   /** Heartbeats are sent from here. */
-  _relayed: false,
+  _relayed: 0,
   /** The number of a channel that JavaScript drives. */
   _channel: -1,
 })

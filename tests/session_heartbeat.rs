@@ -2,8 +2,8 @@
 
 mod support;
 
-use engine_io_native::protocol::PacketType::{self, Message, Noop, Ping, Pong};
-use engine_io_native::session::{Action, Delivery, Fault, Reason, Revision};
+use engine_io_native::protocol::PacketType::{self, Message, Noop, Ping, Pong, Upgrade};
+use engine_io_native::session::{Action, Delivery, Fault, OutPacket, Reason, Relayed, Revision};
 use support::session::*;
 
 const PINGED: [Action; 1] = [Action::Pinged];
@@ -503,10 +503,10 @@ fn a_session_that_has_ended_is_not_brought_back_by_an_excuse() {
 #[test]
 fn heartbeats_are_told_and_not_sent_where_the_owner_sends_them() {
     let mut channel = Bench::channel();
-    channel.step(|session, _, _| session.set_relayed(true));
+    channel.step(|session, _, _| session.set_relayed(Relayed::Everything));
     assert_eq!(channel.wait(PING_INTERVAL), [Action::Relay { kind: Ping }]);
     for (mut bench, kind) in [(Bench::polling(), Ping), (Bench::polling_v3(), Pong)] {
-        bench.step(|session, _, _| session.set_relayed(true));
+        bench.step(|session, _, _| session.set_relayed(Relayed::Everything));
         let told = if kind == Ping { bench.wait(PING_INTERVAL) } else { bench.post(Ping).1 };
         assert_eq!(told.first(), Some(&Action::Relay { kind }));
         assert_eq!(bench.poll(1), [], "nothing waits for a poll");
@@ -514,8 +514,20 @@ fn heartbeats_are_told_and_not_sent_where_the_owner_sends_them() {
 }
 
 #[test]
+fn from_the_upgrade_on_heartbeats_are_sent_where_the_owner_sends_only_those_to_polling_clients() {
+    let mut bench = Bench::probed();
+    bench.step(|session, _, _| session.set_relayed(Relayed::Polls));
+    bench.packet_on(SECOND, Upgrade);
+    assert_eq!(bench.wait(PING_INTERVAL), [send(SECOND, [OutPacket::bare(Ping)]), Action::Pinged]);
+    let mut bench = Bench::probed();
+    bench.step(|session, _, _| session.set_relayed(Relayed::Everything));
+    bench.packet_on(SECOND, Upgrade);
+    assert_eq!(bench.wait(PING_INTERVAL), [Action::Relay { kind: Ping }]);
+}
+
+#[test]
 fn what_ends_a_poll_during_an_upgrade_is_told_where_the_owner_sends_it() {
     let mut bench = Bench::probed();
-    bench.step(|session, _, _| session.set_relayed(true));
+    bench.step(|session, _, _| session.set_relayed(Relayed::Everything));
     assert_eq!(bench.wait(100), [Action::Relay { kind: Noop }]);
 }

@@ -84,6 +84,27 @@ for (const [name, transports, opts] of ways) {
   });
 }
 
+if (!upstream) {
+  test("a session whose upgrade is completed while the thread is blocked is pinged from then on", options, async () => {
+    const server = await serve("blocked", [JSON.stringify(PERIODS)]);
+    const context = { port: server.port, path: "/engine.io/" };
+    const peer = new PollingPeer(context, {}, await request({ port: server.port, path: path(context) }));
+    const ws = await RawWebSocket.open(server.port, path(context, { transport: "websocket", sid: peer.sid }));
+    ws.sendText("2probe");
+    assert.equal(await ws.packet(), "3probe");
+    await blocked(server, BLOCK, async () => {
+      const start = Date.now();
+      ws.sendText("5");
+      for (let i = 0; i < 2; i++) {
+        assert.equal(await ws.packet(), "2");
+        ws.sendText("3");
+      }
+      assert.ok(Date.now() - start < BLOCK, "the pings came when the thread was free again");
+    });
+    assert.deepEqual(await state(server), { clients: 1, closes: [] });
+  });
+}
+
 test("websockets whose heartbeats pass a replaced method are pinged late, and not given up", options, async () => {
   const server = await serve("blocked", [JSON.stringify({ ...SLOW, replaced: true })]);
   const context = { port: server.port, path: "/engine.io/" };

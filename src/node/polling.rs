@@ -9,7 +9,7 @@ use super::values::{Content, Raw, to_content, updates_value, with_content};
 use super::wake::check;
 use crate::protocol::PacketType;
 use crate::server::{Batch, Binding, Kind, Locked, NewSession, PollEncoding, SessionCell, now};
-use crate::session::{Fault, OutPacket, Reason, Revision, Session, Start};
+use crate::session::{Fault, OutPacket, Reason, Relayed, Revision, Session, Start};
 
 #[napi]
 impl Engine {
@@ -79,11 +79,16 @@ impl Engine {
         }
     }
 
-    /// Whether the session's heartbeats are JavaScript's to send, which tells of them by `SendPacket`.
+    /// Which of the session's heartbeats are JavaScript's to send, which tells of them by `SendPacket`: none (0), those
+    /// to a client that polls (1), all (2).
     #[napi]
-    pub fn set_relayed(&self, session: u32, relayed: bool) {
+    pub fn set_relayed(&self, session: u32, relayed: u32) {
         if let Some(cell) = self.session(session) {
-            cell.set_relayed(relayed);
+            cell.set_relayed(match relayed {
+                0 => Relayed::Nothing,
+                1 => Relayed::Polls,
+                _ => Relayed::Everything,
+            });
         }
     }
 

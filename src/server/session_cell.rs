@@ -12,7 +12,7 @@ use super::events::{Batch, EventQueue, Kind};
 use super::{Binding, now};
 use crate::http::Registry;
 use crate::protocol::{jsonp, v3, v4};
-use crate::session::{Action, ChannelId, Millis, OutData, OutPacket, PollId, Revision, Session};
+use crate::session::{Action, ChannelId, Millis, OutData, OutPacket, PollId, Relayed, Revision, Session};
 
 /// How the payload of a poll's answer is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -193,8 +193,8 @@ impl SessionCell {
         self.verbose.store(u8::from(verbose), SeqCst);
     }
 
-    /// Whether heartbeats are the owner's to send.
-    pub fn set_relayed(self: &Arc<Self>, relayed: bool) {
+    /// Which heartbeats are the owner's to send.
+    pub fn set_relayed(self: &Arc<Self>, relayed: Relayed) {
         let mut session = self.lock(now());
         session.inner.machine.set_relayed(relayed);
         // nothing is decided by this; the timer may have become the I/O thread's again

@@ -84,6 +84,18 @@ pub(super) struct Polling {
     close_at: Option<Millis>,
 }
 
+/// Which packets that nobody called for (heartbeats, the noop of an upgrade) the owner sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relayed {
+    /// None: the engine carries the session alone.
+    Nothing,
+    /// Those to a client that polls, whose requests it carries. From the upgrade on they are the engine's, whether the
+    /// owner has heard of it or not.
+    Polls,
+    /// All: what packets go through was replaced there.
+    Everything,
+}
+
 /// One session. See the module's documentation.
 #[derive(Debug)]
 pub struct Session {
@@ -93,7 +105,7 @@ pub struct Session {
     pub(super) transport: Transport,
     pub(super) upgrade: Option<Box<Upgrade>>,
     pub(super) heartbeat: Heartbeat,
-    pub(super) relayed: bool,
+    pub(super) relayed: Relayed,
 }
 
 impl Session {
@@ -109,19 +121,22 @@ impl Session {
             upgrade: None,
             heartbeat: Heartbeat::start(now, revision, &timing),
             timing,
-            relayed: false,
+            relayed: Relayed::Nothing,
         }
     }
 
-    /// Whether packets that nobody called for (heartbeats, the noop of an upgrade) are the owner's to send: it
-    /// carries the session's polls, or something there has replaced what packets go through.
-    pub fn set_relayed(&mut self, relayed: bool) {
+    /// Which packets that nobody called for are the owner's to send.
+    pub fn set_relayed(&mut self, relayed: Relayed) {
         self.relayed = relayed;
     }
 
-    /// See [`Session::set_relayed`].
+    /// Whether such packets are the owner's to send as things are.
     pub fn is_relayed(&self) -> bool {
-        self.relayed
+        match self.relayed {
+            Relayed::Nothing => false,
+            Relayed::Polls => matches!(self.transport, Transport::Polling(_)),
+            Relayed::Everything => true,
+        }
     }
 
     /// The protocol revision of the session.
@@ -301,7 +316,7 @@ impl Session {
     }
 
     pub(super) fn send_heartbeat(&mut self, kind: PacketType, out: &mut Vec<Action>) {
-        if self.relayed {
+        if self.is_relayed() {
             out.push(Action::Relay { kind });
             return;
         }
@@ -459,7 +474,7 @@ impl Session {
             // a closing session sends no more pings, its deadline stays armed
             Some(Beat::Ping) if self.state == State::Open => {
                 self.send_heartbeat(PacketType::Ping, out);
-                if !self.relayed {
+                if !self.is_relayed() {
                     out.push(Action::Pinged);
                 }
             }

@@ -13,7 +13,7 @@ mod upgrade;
 
 pub use close::{Fault, Reason};
 pub use id::IdGenerator;
-pub use machine::{Action, Delivery, Session, Start};
+pub use machine::{Action, Delivery, Relayed, Session, Start};
 pub use timing::{Millis, Timing};
 
 /// The Engine.IO protocol revision (`EIO` query parameter) a session speaks.

@@ -84,13 +84,14 @@ impl Session {
     }
 
     pub(super) fn tick_upgrade(&mut self, now: Millis, out: &mut Vec<Action>) {
+        let relayed = self.is_relayed();
         let Some(upgrade) = &mut self.upgrade else { return };
         if now >= upgrade.deadline {
             return self.abandon_upgrade(true, out);
         }
         if upgrade.noop_at.is_some_and(|noop_at| now >= noop_at) {
             upgrade.noop_at = Some(now + NOOP_INTERVAL);
-            if self.relayed {
+            if relayed {
                 out.push(Action::Relay { kind: PacketType::Noop });
             } else if let Transport::Polling(polling) = &mut self.transport {
                 if polling.poll.is_some() {
