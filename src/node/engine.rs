@@ -47,7 +47,7 @@ pub struct State {
     released: RefCell<Vec<(Kind, u32)>>,
     ids: RefCell<IdGenerator>,
     /// The frame of a broadcast, for its further recipients.
-    pub(super) shared: RefCell<Vec<u8>>,
+    pub(super) shared: RefCell<Arc<[u8]>>,
     pub(super) input: RefCell<super::pipe::Input>,
     pub(super) watching: super::watch::Watching,
 }

@@ -273,7 +273,7 @@ impl Fast<2> for Share {
             Content::Text(text) => outbox.message(OpCode::Text, &[kind.digit()], text),
             Content::Binary(bytes) => outbox.binary(kind, bytes, revision, mode & MODE_TEXT_ONLY != 0),
         })?;
-        *state.shared.borrow_mut() = outbox.bytes;
+        *state.shared.borrow_mut() = (*outbox.bytes).into();
         Ok(0)
     }
 }
@@ -284,14 +284,14 @@ impl Fast<2> for ShareFrame {
     type Output = u32;
 
     fn run(env: sys::napi_env, state: &State, parts: Args<2>) -> Result<u32> {
-        let mut shared = state.shared.borrow_mut();
-        shared.clear();
+        let mut shared = Vec::new();
         for part in parts {
             with_content(env, part, |content| match content {
                 Content::None => {}
                 Content::Text(bytes) | Content::Binary(bytes) => shared.extend_from_slice(bytes),
             })?;
         }
+        *state.shared.borrow_mut() = shared.into();
         Ok(0)
     }
 }
@@ -304,7 +304,7 @@ impl Fast<1> for SendShared {
     fn run(env: sys::napi_env, state: &State, [connection]: Args<1>) -> Result<u32> {
         let connections = state.connections.borrow();
         let Some(connection) = connections.get(number(env, connection)?) else { return Ok(CLOSED) };
-        Ok(state.enqueue(connection, |outbox| outbox.frame(&state.shared.borrow())))
+        Ok(state.enqueue(connection, |outbox| outbox.shared_frame(&state.shared.borrow())))
     }
 }
 

@@ -397,7 +397,7 @@ impl Connection {
             }
             return (Vec::new(), phase);
         }
-        (std::mem::take(&mut outbox.bytes), phase)
+        (std::mem::take(&mut outbox.bytes).into_vec(), phase)
     }
 
     /// What [`Connection::take_output`] gave waits in the owner's stream: until

@@ -1,5 +1,8 @@
 //! Bytes on their way to one peer, and how far the connection's end has come.
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use crate::session::{OutData, OutPacket, Revision};
 use crate::protocol::PacketType;
 use crate::websocket::{Deflate, OpCode, write_close, write_header};
@@ -30,6 +33,51 @@ pub enum Phase {
     Dead,
 }
 
+/// Frames that wait to be written.
+#[derive(Debug)]
+pub enum Frames {
+    Own(Vec<u8>),
+    /// Those of a broadcast, which wait on other connections, too.
+    Shared(Arc<[u8]>),
+}
+
+impl Frames {
+    /// The bytes, to append to.
+    fn own(&mut self) -> &mut Vec<u8> {
+        if let Self::Shared(bytes) = self {
+            *self = Self::Own(bytes.to_vec());
+        }
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared(_) => unreachable!("made our own above"),
+        }
+    }
+
+    pub fn into_vec(self) -> Vec<u8> {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared(bytes) => bytes.to_vec(),
+        }
+    }
+}
+
+impl Default for Frames {
+    fn default() -> Self {
+        Self::Own(Vec::new())
+    }
+}
+
+impl Deref for Frames {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
 /// Something to send on a connection with permessage-deflate, in order.
 #[derive(Debug)]
 enum Pending {
@@ -54,8 +102,8 @@ struct Deflating {
 #[derive(Debug)]
 pub struct Outbox {
     /// What the kernel has taken a part of, and how much; goes out before `bytes`.
-    pub(super) started: Option<Box<(Vec<u8>, usize)>>,
-    pub bytes: Vec<u8>,
+    pub(super) started: Option<Box<(Frames, usize)>>,
+    pub bytes: Frames,
     /// With permessage-deflate.
     deflating: Option<Box<Deflating>>,
     pub phase: Phase,
@@ -75,7 +123,7 @@ impl Outbox {
     pub fn new(deflate_from: Option<usize>) -> Self {
         Self {
             started: None,
-            bytes: Vec::new(),
+            bytes: Frames::default(),
             deflating: deflate_from.map(|from| Box::new(Deflating { pending: Vec::new(), compressing: false, from })),
             phase: Phase::Open,
             writing: false,
@@ -117,21 +165,21 @@ impl Outbox {
             deflating.compressing = false;
         }
         if self.phase != Phase::Dead {
-            self.bytes.extend_from_slice(frames);
+            self.bytes.own().extend_from_slice(frames);
         }
     }
 
     /// Where complete frames go.
     fn frames(&mut self) -> &mut Vec<u8> {
         let Some(deflating) = self.deflating.as_mut().filter(|it| it.compressing || !it.pending.is_empty()) else {
-            return &mut self.bytes;
+            return self.bytes.own();
         };
         if !matches!(deflating.pending.last(), Some(Pending::Frames(_))) {
             deflating.pending.push(Pending::Frames(Vec::new()));
         }
         match deflating.pending.last_mut() {
             Some(Pending::Frames(frames)) => frames,
-            _ => &mut self.bytes,
+            _ => self.bytes.own(),
         }
     }
 
@@ -164,6 +212,15 @@ impl Outbox {
     pub fn frame(&mut self, frame: &[u8]) {
         if self.phase == Phase::Open {
             self.frames().extend_from_slice(frame);
+        }
+    }
+
+    /// The same for a frame that many connections send: where nothing else waits it is not copied.
+    pub fn shared_frame(&mut self, frame: &Arc<[u8]>) {
+        if self.phase == Phase::Open && self.bytes.is_empty() && self.deflating.is_none() {
+            self.bytes = Frames::Shared(frame.clone());
+        } else {
+            self.frame(frame);
         }
     }
 
@@ -248,7 +305,7 @@ impl Outbox {
     pub fn kill(&mut self) {
         self.phase = Phase::Dead;
         self.started = None;
-        self.bytes = Vec::new();
+        self.bytes = Frames::default();
         if let Some(deflating) = &mut self.deflating {
             deflating.pending = Vec::new();
         }
@@ -299,6 +356,6 @@ mod tests {
         outbox.compressed(&first);
         let then = outbox.take_pending().unwrap().compress(&mut deflate);
         outbox.compressed(&then);
-        assert_eq!(outbox.bytes, [&first[..], b"\x81\x064short\x88\x00"].concat());
+        assert_eq!(*outbox.bytes, [&first[..], b"\x81\x064short\x88\x00"].concat());
     }
 }
