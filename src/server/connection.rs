@@ -44,16 +44,18 @@ pub enum Pipe {
     Owner,
 }
 
-/// See the module's documentation.
+/// See the module's documentation. In this order: what a message on its way out touches lies close to the counts of the
+/// `Arc`, and is fetched together from the other thread's cache.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Connection {
+    outbox: Mutex<Outbox>,
+    pub(super) pipe: OnceLock<Pipe>,
+    /// The compressor of a connection with permessage-deflate; used while `Outbox::writing` is set.
+    deflate: Option<Box<Mutex<Deflate>>>,
     pub handle: ChannelId,
     pub queue: EventQueue,
     commands: Commands,
-    pub(super) pipe: OnceLock<Pipe>,
-    outbox: Mutex<Outbox>,
-    /// The compressor of a connection with permessage-deflate; used while `Outbox::writing` is set.
-    deflate: Option<Box<Mutex<Deflate>>>,
     binding: Mutex<Binding>,
     decoder: Mutex<Decoder>,
     /// Wakes the task that reads the socket.

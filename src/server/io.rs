@@ -124,7 +124,7 @@ fn contain(work: impl FnOnce()) {
 
 fn carry_out(command: Command, timers: &mut Timers) {
     match command {
-        Command::Flush(connections) => connections.iter().for_each(|connection| connection.flush()),
+        Command::Flush(connections) => connections.into_iter().for_each(|connection| connection.flush()),
         Command::FlushOne(connection) => connection.flush(),
         Command::Arm(cell, deadline) => timers.arm(cell, deadline),
         Command::Disarm(session) => timers.disarm(session),
