@@ -62,6 +62,17 @@ test("messages keep their order over a mix of text and binary", async () => {
   }
 });
 
+test("a long row of texts arrives in order, empty, long and wide ones among them", async () => {
+  const { peer, socket } = await openWebSocket(await listen());
+  const texts = Array.from({ length: 50 }, (_, i) => ["", `text ${i}`, "é".repeat(i), "x".repeat(20000)][i % 4]);
+  socket.send(Buffer.from("first"));
+  for (const text of texts) socket.send(text);
+  socket.send(Buffer.from("last"));
+  assert.deepEqual((await peer.frame()).payload, Buffer.from("first"));
+  for (const text of texts) assert.equal((await peer.frame()).text, `4${text}`);
+  assert.deepEqual((await peer.frame()).payload, Buffer.from("last"));
+});
+
 test("a message of several megabytes arrives unfragmented", async () => {
   const { peer, socket } = await openWebSocket(await listen());
   socket.send("x".repeat(3_000_000));

@@ -24,6 +24,9 @@ const MODE_TEXT_ONLY: u32 = 2;
 /// `mode` of `send`: not to be compressed.
 const MODE_PLAIN: u32 = 4;
 
+/// So many packets cross in one call.
+const MANY: usize = 16;
+
 /// What `send` and `sendFrame` answer for a connection that is gone.
 const CLOSED: u32 = 2;
 
@@ -35,6 +38,7 @@ type Args<const N: usize> = [sys::napi_value; N];
 /// * `flush(here: boolean): number` has everything written that was handed over, see `State::flush`.
 /// * `send(connection, data, how): number` sends one packet with the next flush; `how` is its type, plus 8 times its
 ///   mode. Returns 0, or 1 if the peer is slow, or 2 if the connection is closed.
+/// * `sendMany(connection, how, count, ...data): number` the same for up to [`MANY`] packets of one type in a row.
 /// * `sendFrame(connection, bytes): number` the same with bytes that are frames already.
 /// * `pipeInput(connection, bytes): number` bytes came in through a pipe; drain next. 1: pause the input.
 /// * `pipeTake(connection, into: Buffer, offset): number` takes what a pipe has to write, see `State::pipe_take`.
@@ -51,6 +55,7 @@ pub fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_valu
     add(env, object, state, "drain", callback::<2, Drain>)?;
     add(env, object, state, "flush", callback::<1, Flush>)?;
     add(env, object, state, "send", callback::<3, Send>)?;
+    add(env, object, state, "sendMany", callback::<{ 3 + MANY }, SendMany>)?;
     add(env, object, state, "sendFrame", callback::<2, SendFrame>)?;
     add(env, object, state, "pipeInput", callback::<2, PipeInput>)?;
     add(env, object, state, "pipeTake", callback::<3, PipeTake>)?;
@@ -193,17 +198,41 @@ impl Fast<3> for Send {
         let (kind, mode) = kind_and_mode(env, how)?;
         let connections = state.connections.borrow();
         let Some(connection) = connections.get(number(env, connection)?) else { return Ok(CLOSED) };
-        let revision = if mode & MODE_V3 != 0 { Revision::V3 } else { Revision::V4 };
         with_content(env, data, |content| {
-            state.enqueue(connection, |outbox| match content {
-                Content::None => outbox.message(OpCode::Text, &[kind.digit()], &[]),
-                Content::Text(text) if mode & MODE_PLAIN != 0 => {
-                    outbox.plain_message(OpCode::Text, &[kind.digit()], text);
-                }
-                Content::Text(text) => outbox.message(OpCode::Text, &[kind.digit()], text),
-                Content::Binary(bytes) => outbox.binary(kind, bytes, revision, mode & MODE_TEXT_ONLY != 0),
-            })
+            state.enqueue(connection, |outbox| append(outbox, kind, mode, content))
         })
+    }
+}
+
+/// Appends a packet to an outbox.
+fn append(outbox: &mut Outbox, kind: PacketType, mode: u32, content: Content<'_>) {
+    let revision = if mode & MODE_V3 != 0 { Revision::V3 } else { Revision::V4 };
+    match content {
+        Content::None => outbox.message(OpCode::Text, &[kind.digit()], &[]),
+        Content::Text(text) if mode & MODE_PLAIN != 0 => outbox.plain_message(OpCode::Text, &[kind.digit()], text),
+        Content::Text(text) => outbox.message(OpCode::Text, &[kind.digit()], text),
+        Content::Binary(bytes) => outbox.binary(kind, bytes, revision, mode & MODE_TEXT_ONLY != 0),
+    }
+}
+
+struct SendMany;
+
+impl Fast<{ 3 + MANY }> for SendMany {
+    type Output = u32;
+
+    fn run(env: sys::napi_env, state: &State, args: Args<{ 3 + MANY }>) -> Result<u32> {
+        let [connection, how, count, data @ ..] = args;
+        let (kind, mode) = kind_and_mode(env, how)?;
+        let count = (number(env, count)? as usize).min(MANY);
+        let connections = state.connections.borrow();
+        let Some(connection) = connections.get(number(env, connection)?) else { return Ok(CLOSED) };
+        let mut done = Ok(());
+        let status = state.enqueue(connection, |outbox| {
+            done = data[..count].iter().try_for_each(|&data| {
+                with_content(env, data, |content| append(outbox, kind, mode, content))
+            });
+        });
+        done.map(|()| status)
     }
 }
 
@@ -266,13 +295,8 @@ impl Fast<2> for Share {
 
     fn run(env: sys::napi_env, state: &State, [data, how]: Args<2>) -> Result<u32> {
         let (kind, mode) = kind_and_mode(env, how)?;
-        let revision = if mode & MODE_V3 != 0 { Revision::V3 } else { Revision::V4 };
         let mut outbox = Outbox::new(None);
-        with_content(env, data, |content| match content {
-            Content::None => outbox.message(OpCode::Text, &[kind.digit()], &[]),
-            Content::Text(text) => outbox.message(OpCode::Text, &[kind.digit()], text),
-            Content::Binary(bytes) => outbox.binary(kind, bytes, revision, mode & MODE_TEXT_ONLY != 0),
-        })?;
+        with_content(env, data, |content| append(&mut outbox, kind, mode, content))?;
         *state.shared.borrow_mut() = (*outbox.bytes).into();
         Ok(0)
     }

@@ -306,7 +306,7 @@ impl Connection {
             let (bytes, written_before) = match outbox.started.take() {
                 Some(started) => *started,
                 None if outbox.bytes.is_empty() => break,
-                None => (std::mem::take(&mut outbox.bytes), 0),
+                None => (outbox.take_frames(), 0),
             };
             outbox.writing = true;
             drop(outbox);
@@ -399,7 +399,7 @@ impl Connection {
             }
             return (Vec::new(), phase);
         }
-        (std::mem::take(&mut outbox.bytes).into_vec(), phase)
+        (outbox.take_frames().into_vec(), phase)
     }
 
     /// What [`Connection::take_output`] gave waits in the owner's stream: until

@@ -19,6 +19,9 @@ const MAX_WAITING_ANSWERS: usize = 256 * 1024;
 /// Room for several small frames, in bytes: growing step by step would copy them each time.
 const SEVERAL: usize = 448;
 
+/// At most so much room is made at once for what is expected, in bytes.
+const MAX_EXPECTED: usize = 4096;
+
 /// How far the end of a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
@@ -115,7 +118,9 @@ pub struct Outbox {
     pub dirty: bool,
     /// The owner wants [`super::Kind::Drained`] once all is written.
     pub report_drain: bool,
-    waiting_pongs: usize,
+    waiting_pongs: u32,
+    /// How many bytes were written last, up to [`MAX_EXPECTED`]: as many are expected next.
+    expected: u16,
 }
 
 impl Outbox {
@@ -131,6 +136,7 @@ impl Outbox {
             dirty: false,
             report_drain: false,
             waiting_pongs: 0,
+            expected: 0,
         }
     }
 
@@ -150,6 +156,12 @@ impl Outbox {
 
     fn pending(&self) -> &[Pending] {
         self.deflating.as_ref().map_or(&[], |deflating| &deflating.pending)
+    }
+
+    /// What is to be written next, in place of which nothing waits.
+    pub fn take_frames(&mut self) -> Frames {
+        self.expected = self.bytes.len().min(MAX_EXPECTED) as u16;
+        std::mem::take(&mut self.bytes)
     }
 
     /// What has to be compressed before it can be written; [`Outbox::compressed`] follows.
@@ -199,9 +211,10 @@ impl Outbox {
     pub fn plain_message(&mut self, opcode: OpCode, prefix: &[u8], payload: &[u8]) {
         if self.phase == Phase::Open {
             let len = prefix.len() + payload.len();
+            let expected = self.expected.into();
             let frames = self.frames();
             // where there is a second one there are more
-            frames.reserve(if frames.is_empty() { 10 + len } else { (10 + len).max(SEVERAL) });
+            frames.reserve((10 + len).max(if frames.is_empty() { expected } else { SEVERAL }));
             write_header(frames, opcode, false, len);
             frames.extend_from_slice(prefix);
             frames.extend_from_slice(payload);
@@ -265,9 +278,10 @@ impl Outbox {
         if self.is_clear() {
             self.waiting_pongs = 0;
         }
-        let may = self.waiting_pongs + len <= max;
+        let waiting = self.waiting_pongs as usize + len;
+        let may = waiting <= max;
         if may {
-            self.waiting_pongs += len;
+            self.waiting_pongs = waiting as u32;
         }
         may
     }
