@@ -13,6 +13,7 @@ use tokio_util::time::{DelayQueue, delay_queue::Key};
 use super::commands::{Command, Commands, SessionKey};
 use super::reader::{Stream, start_reading};
 use super::now;
+use super::readers;
 use super::session_cell::SessionCell;
 use super::turn::Turns;
 use crate::session::Millis;
@@ -89,6 +90,7 @@ impl Timers {
 /// What an I/O thread does until it is told to stop.
 pub async fn run(commands: Commands) {
     let turns = Turns::begin();
+    readers::begin();
     let mut timers = Timers::default();
     let mut taken = Vec::new();
     loop {

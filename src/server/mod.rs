@@ -14,6 +14,7 @@ mod numbers;
 mod opened;
 mod outbox;
 mod reader;
+mod readers;
 mod receive;
 mod session_cell;
 mod turn;

@@ -17,13 +17,14 @@ use super::connection::{Connection, Pipe};
 use super::events::{Batch, Kind};
 use super::lone::{self, LOOK, SILENT_LOOKS};
 use super::outbox::Phase;
+use super::readers;
 
 /// A peer that does not end the connection after the closing handshake is cut off after this time,
 /// as `ws` does.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The task that reads a socket.
-struct Reader {
+pub(super) struct Reader {
     connection: Arc<Connection>,
     /// What most connections have for a moment only, if ever: there is a reader for each.
     rare: Option<Box<Rare>>,
@@ -50,7 +51,7 @@ struct Look {
 pub fn start_reading(connection: Arc<Connection>, stream: Stream, early: Vec<u8>) {
     let _ = connection.pipe.set(Pipe::Socket(stream));
     let rare = (!early.is_empty()).then(|| Box::new(Rare { early, ..Rare::default() }));
-    tokio::spawn(Reader { connection: connection.clone(), rare });
+    readers::start(Reader { connection: connection.clone(), rare });
     connection.flush();
 }
 
