@@ -277,7 +277,7 @@ function letGo() {
 /** A session has had its last event: its number is free once what is queued has been taken. */
 function releaseSession(number) {
   sessions[number] = undefined
-  engine.releaseSession(number)
+  fast.releaseSession(number)
   release()
   again = true
   if (dispatching || deferred || draining) return

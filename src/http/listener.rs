@@ -62,8 +62,8 @@ pub struct Listener {
 #[derive(Debug)]
 pub struct OpenConnection {
     _open: Open,
-    pub remote: SocketAddr,
-    pub local: SocketAddr,
+    /// Address and port of the client's end, then of ours, each followed by NUL: as a head has them.
+    pub text: Box<str>,
 }
 
 /// While it lives, the listener is not fully closed.
@@ -190,7 +190,8 @@ impl Listener {
     where
         S: AsyncRead + AsyncWrite + Into<Stream> + Unpin + Send + 'static,
     {
-        let ends = Arc::new(OpenConnection { _open: Open::new(&self), remote, local });
+        let text = [remote, local].map(|end| format!("{}\0{}\0", end.ip(), end.port())).concat().into();
+        let ends = Arc::new(OpenConnection { _open: Open::new(&self), text });
         let mut drain = self.drain.subscribe();
         let service = service_fn(move |request| {
             let (listener, ends) = (self.clone(), ends.clone());

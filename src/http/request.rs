@@ -1,7 +1,6 @@
 //! Requests that the owner answers.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::header::{HeaderName, HeaderValue};
@@ -153,10 +152,7 @@ pub fn head(parts: &Parts, ends: &OpenConnection, sid: &str, connection: Option<
         head.push_str(field);
         head.push('\0');
     }
-    for end in [ends.remote, ends.local] {
-        // writing to a string does not fail
-        let _ = write!(head, "{}\0{}\0", end.ip(), end.port());
-    }
+    head.push_str(&ends.text);
     for (name, value) in &parts.headers {
         match COMMON.iter().position(|common| name == common) {
             Some(place) => head.push(char::from(place as u8 + 1)),

@@ -13,7 +13,7 @@ use super::polling::packet_type;
 use super::values::{Content, Raw, to_content, with_content};
 use super::wake::check;
 use crate::protocol::PacketType;
-use crate::server::Outbox;
+use crate::server::{Kind, Outbox};
 use crate::session::{OutPacket, Revision};
 use crate::websocket::OpCode;
 
@@ -46,6 +46,8 @@ type Args<const N: usize> = [sys::napi_value; N];
 /// * `shareFrame(header, payload): number` keeps a frame that was encoded elsewhere.
 /// * `poll(session, poll, more)`, `postStarted(session)`, `postFinished(session, body, binary)` and
 ///   `sendPacket(session, type, data, compress)` see `super::polling`.
+/// * `releaseSession(session): number` JavaScript is done with a session; its number is free once all its events have
+///   been drained, which is to be done soon.
 /// * `sendShared(connection): number` sends the frame that is kept: what a broadcast sends to each of its
 ///   recipients crosses once.
 pub fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_value> {
@@ -66,6 +68,7 @@ pub fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_valu
     add(env, object, state, "postStarted", callback::<1, PostStarted>)?;
     add(env, object, state, "postFinished", callback::<3, PostFinished>)?;
     add(env, object, state, "sendPacket", callback::<4, SendPacket>)?;
+    add(env, object, state, "releaseSession", callback::<1, ReleaseSession>)?;
     Ok(object)
 }
 
@@ -370,6 +373,18 @@ impl Fast<4> for SendPacket {
     fn run(env: sys::napi_env, state: &State, [session, kind, data, compress]: Args<4>) -> Result<Raw> {
         let packet = OutPacket { kind: packet_type(number(env, kind)?)?, data: to_content(env, data)? };
         state.send_packets(env, number(env, session)?, vec![packet], flag(env, compress)?)
+    }
+}
+
+struct ReleaseSession;
+
+impl Fast<1> for ReleaseSession {
+    type Output = u32;
+
+    fn run(env: sys::napi_env, state: &State, [session]: Args<1>) -> Result<u32> {
+        let session = number(env, session)?;
+        state.queue.with_silently(|batch| batch.push(Kind::SessionReleased, session, 0));
+        Ok(0)
     }
 }
 

@@ -8,7 +8,7 @@ use super::engine::{Engine, State, null, period};
 use super::values::{Content, Raw, to_content, updates_value, with_content};
 use super::wake::check;
 use crate::protocol::PacketType;
-use crate::server::{Batch, Binding, Kind, Locked, NewSession, PollEncoding, SessionCell, now};
+use crate::server::{Batch, Binding, Locked, NewSession, PollEncoding, SessionCell, now};
 use crate::session::{Fault, OutPacket, Reason, Relayed, Revision, Session, Start};
 
 #[napi]
@@ -60,15 +60,6 @@ impl Engine {
         cell.open(true);
         sessions.put(handle, cell);
         Ok(handle)
-    }
-
-    /// JavaScript is done with a session; its number is free once all its events have been drained, which is
-    /// to be done soon.
-    #[napi]
-    pub fn release_session(&self, session: u32) {
-        let mut batch = Batch::default();
-        batch.push(Kind::SessionReleased, session, 0);
-        self.queue.append_silently(&mut batch);
     }
 
     /// Whether every packet of the session is to be told, not only messages.

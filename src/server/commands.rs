@@ -22,7 +22,7 @@ pub enum Command {
     /// Wake the session's machine at a time.
     Arm(Arc<SessionCell>, Millis),
     /// The session needs no timer any more.
-    Disarm(SessionKey),
+    Disarm(Arc<SessionCell>),
     /// Take a connected socket over; the bytes have been read from it already.
     Adopt { connection: Arc<Connection>, socket: OwnedFd, unix: bool, early: Vec<u8> },
     /// Go on with a socket of the engine's own listener.
@@ -37,16 +37,6 @@ pub enum Command {
     Listen(Arc<Listener>, std::net::TcpListener),
     /// End the thread and everything on it.
     Stop,
-}
-
-/// Names a session that a timer holds: handles are unique in one engine only, and engines share threads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SessionKey(usize);
-
-impl SessionKey {
-    pub fn of(cell: &Arc<SessionCell>) -> Self {
-        Self(Arc::as_ptr(cell) as usize)
-    }
 }
 
 /// The way to an I/O thread. Waking it costs a system call, and the owner often has many things to ask for

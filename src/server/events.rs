@@ -267,6 +267,12 @@ struct Queued {
     told: bool,
 }
 
+impl Queued {
+    fn is_enough(&self) -> bool {
+        !self.told && self.batch.events.len() >= ENOUGH
+    }
+}
+
 /// So many events are worth a wake-up, whatever may follow in the same turn.
 const ENOUGH: usize = 64;
 
@@ -299,12 +305,13 @@ impl EventQueue {
             return false;
         }
         let mut queued = self.lock();
-        if queued.batch.is_empty() {
+        let was_empty = queued.batch.is_empty();
+        if was_empty && batch.events.len() > queued.batch.events.capacity() {
             std::mem::swap(&mut queued.batch, batch);
-            return true;
+        } else {
+            queued.batch.append(batch);
         }
-        queued.batch.append(batch);
-        !queued.told && queued.batch.events.len() >= ENOUGH
+        was_empty || queued.is_enough()
     }
 
     /// Has the owner take what there is. An I/O thread puts that off to the end of its turn, so that all that its
@@ -332,11 +339,19 @@ impl EventQueue {
         self.with(|batch| batch.push(kind, target, arg));
     }
 
-    /// Appends what `fill` appends.
+    /// Appends what `fill` appends. That is done under the queue's lock.
     pub fn with(&self, fill: impl FnOnce(&mut Batch)) {
-        let mut batch = Batch::default();
-        fill(&mut batch);
-        self.append(&mut batch);
+        if self.with_silently(fill) {
+            self.wake();
+        }
+    }
+
+    /// The same without waking the owner, see [`EventQueue::append_silently`].
+    pub fn with_silently(&self, fill: impl FnOnce(&mut Batch)) -> bool {
+        let mut queued = self.lock();
+        let was_empty = queued.batch.is_empty();
+        fill(&mut queued.batch);
+        was_empty && !queued.batch.is_empty() || queued.is_enough()
     }
 
     /// Takes all events; `emptied` gives its allocation back to the queue.

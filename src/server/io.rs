@@ -1,16 +1,15 @@
 //! An I/O thread: one single-threaded runtime that reads sockets, flushes outboxes and keeps time.
 
-use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio_util::time::{DelayQueue, delay_queue::Key};
 
-use super::commands::{Command, Commands, SessionKey};
+use super::commands::{Command, Commands};
 use super::reader::{Stream, start_reading};
 use super::now;
 use super::readers;
@@ -61,30 +60,29 @@ impl Drop for IoThread {
     }
 }
 
-/// The timers of the sessions, at most one per session.
+/// The timers of the sessions, at most one per session, which keeps its key.
 #[derive(Default)]
-struct Timers {
-    queue: DelayQueue<Arc<SessionCell>>,
-    keys: HashMap<SessionKey, Key>,
-}
+struct Timers(DelayQueue<Arc<SessionCell>>);
 
 impl Timers {
     fn arm(&mut self, cell: Arc<SessionCell>, deadline: Millis) {
         let delay = Duration::from_millis(deadline.saturating_sub(now()));
-        match self.keys.get(&SessionKey::of(&cell)) {
-            Some(key) => self.queue.reset(key, delay),
-            None => {
-                let session = SessionKey::of(&cell);
-                self.keys.insert(session, self.queue.insert(cell, delay));
-            }
+        let mut key = timer_of(&cell);
+        match *key {
+            Some(key) => self.0.reset(&key, delay),
+            None => *key = Some(self.0.insert(cell.clone(), delay)),
         }
     }
 
-    fn disarm(&mut self, session: SessionKey) {
-        if let Some(key) = self.keys.remove(&session) {
-            self.queue.try_remove(&key);
+    fn disarm(&mut self, cell: &SessionCell) {
+        if let Some(key) = timer_of(cell).take() {
+            self.0.try_remove(&key);
         }
     }
+}
+
+fn timer_of(cell: &SessionCell) -> MutexGuard<'_, Option<Key>> {
+    cell.timer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What an I/O thread does until it is told to stop.
@@ -110,9 +108,9 @@ pub async fn run(commands: Commands) {
                 }
             }
             () = turns.end() => turns.catch_up(),
-            Some(expired) = std::future::poll_fn(|cx| timers.queue.poll_expired(cx)), if !timers.queue.is_empty() => {
+            Some(expired) = std::future::poll_fn(|cx| timers.0.poll_expired(cx)), if !timers.0.is_empty() => {
                 let cell = expired.into_inner();
-                timers.keys.remove(&SessionKey::of(&cell));
+                *timer_of(&cell) = None;
                 contain(|| cell.timer_fired());
             }
         }
@@ -129,7 +127,7 @@ fn carry_out(command: Command, timers: &mut Timers) {
         Command::Flush(connections) => connections.into_iter().for_each(|connection| connection.flush()),
         Command::FlushOne(connection) => connection.flush(),
         Command::Arm(cell, deadline) => timers.arm(cell, deadline),
-        Command::Disarm(session) => timers.disarm(session),
+        Command::Disarm(cell) => timers.disarm(&cell),
         Command::Adopt { connection, socket, unix, early } => match open(socket, unix) {
             Ok(stream) => start_reading(connection, stream, early),
             Err(_) => connection.ended(),

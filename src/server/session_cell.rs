@@ -1,12 +1,14 @@
 //! A session with its connections, shared between the owner's thread and the I/O threads.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, oneshot};
+use tokio_util::time::delay_queue::Key;
 
-use super::commands::{Command, Commands, SessionKey};
+use super::commands::{Command, Commands};
 use super::connection::Connection;
 use super::events::{Batch, EventQueue, Kind};
 use super::{Binding, now};
@@ -48,6 +50,8 @@ pub struct SessionCell {
     verbose: AtomicU8,
     /// The earliest time for which a timer is set; `u64::MAX`: none, [`TOLD`]: the owner ticks next.
     armed: AtomicU64,
+    /// The timer itself, which is its I/O thread's.
+    pub(super) timer: Mutex<Option<Key>>,
     queue: EventQueue,
     commands: Commands,
     inner: Mutex<Inner>,
@@ -63,6 +67,11 @@ const UNSAID: u8 = 2;
 
 /// `SessionCell::armed`: the timer has run out and the owner has been told.
 const TOLD: u64 = 0;
+
+thread_local! {
+    /// An empty batch with room, for steps to fill.
+    static SPARE: Cell<Batch> = Cell::default();
+}
 
 /// While the owner has this many bytes of a polling session's messages still to take, its POSTs are not answered.
 const MAX_OWED: usize = 1 << 20;
@@ -155,6 +164,7 @@ impl SessionCell {
             base64,
             verbose: AtomicU8::new(verbose.map_or(UNSAID, u8::from)),
             armed: AtomicU64::new(u64::MAX),
+            timer: Mutex::default(),
             queue,
             commands,
             inner: Mutex::new(Inner { machine, transport, probe: None, responder: None, next_poll: OWN_POLLS }),
@@ -244,13 +254,14 @@ impl SessionCell {
 
     /// The same from an I/O thread: what the steps bring about is queued for the owner.
     pub fn step_queued(self: &Arc<Self>, steps: impl FnOnce(&mut Locked<'_>, &mut Batch)) {
-        let mut batch = Batch::default();
+        let mut batch = SPARE.take();
         let mut locked = self.lock(now());
         steps(&mut locked, &mut batch);
         locked.apply(&mut batch);
         // under the lock, so that the order of events is the order of steps
         let wake = self.queue.append_silently(&mut batch);
         locked.finish(&mut batch);
+        SPARE.set(batch);
         if wake {
             self.queue.wake();
         }
@@ -493,7 +504,7 @@ impl Locked<'_> {
             }
             None if armed != u64::MAX => {
                 self.cell.armed.store(u64::MAX, SeqCst);
-                self.ask(Command::Disarm(SessionKey::of(self.cell)));
+                self.ask(Command::Disarm(self.cell.clone()));
             }
             _ => {}
         }
