@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Bytes, Incoming};
 
 /// A client that takes longer than this for a body is given up, as by the `requestTimeout` of Node's HTTP server.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -11,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// What became of reading a body.
 #[derive(Debug)]
 pub enum Body {
-    Complete(Vec<u8>),
+    Complete(Bytes),
     /// More bytes than allowed came; the rest is not read.
     TooLarge,
     /// The client went away or broke the framing.
@@ -20,21 +20,34 @@ pub enum Body {
     TooSlow,
 }
 
-/// Reads a body of at most `limit` bytes. The announced length is not trusted for allocation.
+/// Reads a body of at most `limit` bytes in time.
 pub async fn read(body: Incoming, limit: f64) -> Body {
-    tokio::time::timeout(PATIENCE, read_all(body, limit)).await.unwrap_or(Body::TooSlow)
+    in_time(read_all(body, limit)).await
 }
 
-async fn read_all(mut body: Incoming, limit: f64) -> Body {
+/// Gives the reading of a body so much time.
+pub async fn in_time(reading: impl Future<Output = Body>) -> Body {
+    tokio::time::timeout(PATIENCE, reading).await.unwrap_or(Body::TooSlow)
+}
+
+/// Reads a body of at most `limit` bytes. The announced length is not trusted for allocation.
+pub async fn read_all(mut body: Incoming, limit: f64) -> Body {
+    let mut first = Bytes::new();
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else { return Body::Aborted };
         let Ok(data) = frame.into_data() else { continue };
         // compared as the original does, in floating point: Infinity is no limit, NaN neither
-        if (bytes.len() + data.len()) as f64 > limit {
+        if (first.len() + bytes.len() + data.len()) as f64 > limit {
             return Body::TooLarge;
         }
-        bytes.extend_from_slice(&data);
+        if first.is_empty() && bytes.is_empty() {
+            // most bodies are no more than that, and not copied
+            first = data;
+        } else {
+            bytes.extend_from_slice(&std::mem::take(&mut first));
+            bytes.extend_from_slice(&data);
+        }
     }
-    Body::Complete(bytes)
+    Body::Complete(if bytes.is_empty() { first } else { bytes.into() })
 }

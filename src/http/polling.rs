@@ -1,7 +1,9 @@
 //! Polls and POSTs of living sessions, served without the owner.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -16,7 +18,7 @@ use tokio::sync::oneshot;
 use super::body::{self, Body};
 use super::query::Query;
 use super::{CompressionOptions, ContentEncoding, compressor};
-use crate::server::{PollAnswer, SessionCell};
+use crate::server::{Locked, PollAnswer, SessionCell};
 use crate::session::{PollId, Revision};
 
 pub type Reply = Response<Full<Bytes>>;
@@ -111,48 +113,96 @@ pub async fn post(
     incoming: Incoming,
     limit: f64,
 ) -> Result<Reply, Destroyed> {
-    // listens before the POST counts as begun, so that nothing is missed in between
-    let Some(aborted) = session.post_aborted() else { return Ok(bare(StatusCode::BAD_REQUEST)) };
-    let mut aborted = pin!(aborted);
-    aborted.as_mut().enable();
     let binary = parts.headers.get(CONTENT_TYPE).is_some_and(|value| value == "application/octet-stream");
-    let mut started = true;
-    session.step_queued(|session, _| {
-        started = session.inner.machine.post_started(&mut session.actions);
-        if started && binary && session.inner.machine.revision() == Revision::V4 {
-            let reason = crate::session::Reason::TransportError(crate::session::Fault::InvalidContent);
-            session.inner.machine.post_finished();
-            session.inner.machine.close(reason, &mut session.actions);
-            started = false;
+    let mut reading = pin!(body::read_all(incoming, limit));
+    let settled = match poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await {
+        Poll::Ready(Body::Complete(body)) => receive_at_once(&session, &body, binary),
+        read => receive_later(&session, read, reading, binary).await,
+    };
+    let settled = match settled {
+        Ok(settled) => settled,
+        Err(answer) => return answer,
+    };
+    if !settled {
+        // the next POST is not to come before the owner has got round to this one
+        let _finish = FinishGuard(session.clone());
+        session.settled().await;
+    }
+    Ok(ok(&parts.headers, "text/html", Bytes::from_static(b"ok")))
+}
+
+/// Takes a body that came with its request, in one step: nothing can come in between. Whether that was all, or the
+/// owner is to be waited for; else the answer.
+fn receive_at_once(session: &Arc<SessionCell>, body: &[u8], binary: bool) -> Result<bool, Result<Reply, Destroyed>> {
+    let (mut began, mut settled) = (false, false);
+    session.step_queued(|session, batch| {
+        began = begin(session, binary);
+        if began {
+            session.receive_payload(body, binary, batch);
+            session.cell.owe_post(batch);
+            settled = !session.cell.is_overfed();
+            if settled {
+                session.inner.machine.post_finished();
+            }
         }
     });
-    if !started {
-        return Ok(bare(StatusCode::BAD_REQUEST));
+    if began { Ok(settled) } else { Err(Ok(bare(StatusCode::BAD_REQUEST))) }
+}
+
+/// The same for a body that is still to come, or that is none.
+async fn receive_later(
+    session: &Arc<SessionCell>,
+    read: Poll<Body>,
+    reading: impl Future<Output = Body>,
+    binary: bool,
+) -> Result<bool, Result<Reply, Destroyed>> {
+    // listens before the POST counts as begun, so that nothing is missed in between
+    let Some(aborted) = session.post_aborted() else { return Err(Ok(bare(StatusCode::BAD_REQUEST))) };
+    let mut aborted = pin!(aborted);
+    aborted.as_mut().enable();
+    let mut began = false;
+    session.step_queued(|session, _| began = begin(session, binary));
+    if !began {
+        return Err(Ok(bare(StatusCode::BAD_REQUEST)));
     }
     let mut guard = PostGuard { session: Some(session.clone()) };
-    let read = tokio::select! {
-        body = body::read(incoming, limit) => body,
-        () = aborted => return Err(Destroyed),
+    let read = match read {
+        Poll::Ready(read) => read,
+        Poll::Pending => tokio::select! {
+            read = body::in_time(reading) => read,
+            () = aborted => return Err(Err(Destroyed)),
+        },
     };
     let body = match read {
         Body::Complete(body) => Some(body),
         Body::TooLarge => None,
-        Body::Aborted => return Ok(bare(StatusCode::BAD_REQUEST)),
-        Body::TooSlow => return Ok(closing(StatusCode::REQUEST_TIMEOUT)),
+        Body::Aborted => return Err(Ok(bare(StatusCode::BAD_REQUEST))),
+        Body::TooSlow => return Err(Ok(closing(StatusCode::REQUEST_TIMEOUT))),
     };
     guard.session = None;
     let Some(body) = body else {
         session.step_queued(|session, _| session.inner.machine.post_finished());
-        return Ok(bare(StatusCode::PAYLOAD_TOO_LARGE));
+        return Err(Ok(bare(StatusCode::PAYLOAD_TOO_LARGE)));
     };
     session.step_queued(|session, batch| {
         session.receive_payload(&body, binary, batch);
         session.cell.owe_post(batch);
     });
-    // the next POST is not to come before the owner has got round to this one
-    let _finish = FinishGuard(session.clone());
-    session.settled().await;
-    Ok(ok(&parts.headers, "text/html", Bytes::from_static(b"ok")))
+    Ok(false)
+}
+
+/// Begins a POST. False if it is refused, which has ended the session.
+fn begin(session: &mut Locked<'_>, binary: bool) -> bool {
+    if !session.inner.machine.post_started(&mut session.actions) {
+        return false;
+    }
+    let is_refused = binary && session.inner.machine.revision() == Revision::V4;
+    if is_refused {
+        let reason = crate::session::Reason::TransportError(crate::session::Fault::InvalidContent);
+        session.inner.machine.post_finished();
+        session.inner.machine.close(reason, &mut session.actions);
+    }
+    !is_refused
 }
 
 /// Dropped with the request when the client goes away.

@@ -115,12 +115,6 @@ impl Drop for Unread {
     }
 }
 
-impl Listed {
-    fn is_overfed(&self) -> bool {
-        self.owed.load(SeqCst) > MAX_OWED
-    }
-}
-
 #[derive(Debug)]
 pub struct Inner {
     pub machine: Session,
@@ -254,14 +248,16 @@ impl SessionCell {
 
     /// The same from an I/O thread: what the steps bring about is queued for the owner.
     pub fn step_queued(self: &Arc<Self>, steps: impl FnOnce(&mut Locked<'_>, &mut Batch)) {
-        let mut batch = SPARE.take();
+        // a thread that ends may have none any more
+        let mut batch = SPARE.try_with(Cell::take).unwrap_or_default();
         let mut locked = self.lock(now());
         steps(&mut locked, &mut batch);
         locked.apply(&mut batch);
         // under the lock, so that the order of events is the order of steps
         let wake = self.queue.append_silently(&mut batch);
         locked.finish(&mut batch);
-        SPARE.set(batch);
+        debug_assert!(batch.is_empty(), "what was left out of the queue would be another session's");
+        let _ = SPARE.try_with(|spare| spare.set(batch));
         if wake {
             self.queue.wake();
         }
@@ -333,12 +329,17 @@ impl SessionCell {
         self.listed.as_ref().map(|listed| listed.post_aborted.notified())
     }
 
-    /// Waits while the owner has too much to take that came by POST.
+    /// Whether the owner has too much to take that came by POST.
+    pub fn is_overfed(&self) -> bool {
+        self.listed.as_ref().is_some_and(|listed| listed.owed.load(SeqCst) > MAX_OWED)
+    }
+
+    /// Waits while it has.
     pub async fn settled(self: &Arc<Self>) {
         let Some(listed) = &self.listed else { return };
         loop {
             let settled = listed.settled.notified();
-            if !listed.is_overfed() || self.lock(0).inner.machine.is_closed() {
+            if !self.is_overfed() || self.lock(0).inner.machine.is_closed() {
                 return;
             }
             settled.await;
