@@ -58,7 +58,10 @@ pub async fn poll(session: Arc<SessionCell>, parts: Parts, compression: Option<C
     match answer {
         Ok(PollAnswer::Payload { body, binary, compress }) => {
             let content_type = if binary { "application/octet-stream" } else { "text/plain; charset=UTF-8" };
-            let wanted = compression.filter(|options| compress && !((body.len() as f64) < options.threshold));
+            let wanted = compression.filter(|options| {
+                let is_small = (body.len() as f64) < options.threshold;
+                compress && !is_small
+            });
             match wanted.and_then(|options| accepted_encoding(&parts.headers).map(|encoding| (encoding, options))) {
                 Some((encoding, options)) => {
                     let body = compressor::compress(body, encoding, options).await.unwrap_or_default();
@@ -119,21 +122,29 @@ pub async fn post(
         Poll::Ready(Body::Complete(body)) => receive_at_once(&session, &body, binary),
         read => receive_later(&session, read, reading, binary).await,
     };
-    let settled = match settled {
-        Ok(settled) => settled,
-        Err(answer) => return answer,
-    };
-    if !settled {
-        // the next POST is not to come before the owner has got round to this one
-        let _finish = FinishGuard(session.clone());
-        session.settled().await;
+    match settled {
+        Ok(true) => {}
+        Ok(false) => {
+            // the next POST is not to come before the owner has got round to this one
+            let _finish = FinishGuard(session.clone());
+            session.settled().await;
+        }
+        Err(Refused::With(StatusCode::REQUEST_TIMEOUT)) => return Ok(closing(StatusCode::REQUEST_TIMEOUT)),
+        Err(Refused::With(status)) => return Ok(bare(status)),
+        Err(Refused::Destroyed) => return Err(Destroyed),
     }
     Ok(ok(&parts.headers, "text/html", Bytes::from_static(b"ok")))
 }
 
+/// What becomes of a POST that is not taken.
+enum Refused {
+    With(StatusCode),
+    Destroyed,
+}
+
 /// Takes a body that came with its request, in one step: nothing can come in between. Whether that was all, or the
-/// owner is to be waited for; else the answer.
-fn receive_at_once(session: &Arc<SessionCell>, body: &[u8], binary: bool) -> Result<bool, Result<Reply, Destroyed>> {
+/// owner is to be waited for.
+fn receive_at_once(session: &Arc<SessionCell>, body: &[u8], binary: bool) -> Result<bool, Refused> {
     let (mut began, mut settled) = (false, false);
     session.step_queued(|session, batch| {
         began = begin(session, binary);
@@ -146,7 +157,7 @@ fn receive_at_once(session: &Arc<SessionCell>, body: &[u8], binary: bool) -> Res
             }
         }
     });
-    if began { Ok(settled) } else { Err(Ok(bare(StatusCode::BAD_REQUEST))) }
+    if began { Ok(settled) } else { Err(Refused::With(StatusCode::BAD_REQUEST)) }
 }
 
 /// The same for a body that is still to come, or that is none.
@@ -155,34 +166,34 @@ async fn receive_later(
     read: Poll<Body>,
     reading: impl Future<Output = Body>,
     binary: bool,
-) -> Result<bool, Result<Reply, Destroyed>> {
+) -> Result<bool, Refused> {
     // listens before the POST counts as begun, so that nothing is missed in between
-    let Some(aborted) = session.post_aborted() else { return Err(Ok(bare(StatusCode::BAD_REQUEST))) };
+    let Some(aborted) = session.post_aborted() else { return Err(Refused::With(StatusCode::BAD_REQUEST)) };
     let mut aborted = pin!(aborted);
     aborted.as_mut().enable();
     let mut began = false;
     session.step_queued(|session, _| began = begin(session, binary));
     if !began {
-        return Err(Ok(bare(StatusCode::BAD_REQUEST)));
+        return Err(Refused::With(StatusCode::BAD_REQUEST));
     }
     let mut guard = PostGuard { session: Some(session.clone()) };
     let read = match read {
         Poll::Ready(read) => read,
         Poll::Pending => tokio::select! {
             read = body::in_time(reading) => read,
-            () = aborted => return Err(Err(Destroyed)),
+            () = aborted => return Err(Refused::Destroyed),
         },
     };
     let body = match read {
         Body::Complete(body) => Some(body),
         Body::TooLarge => None,
-        Body::Aborted => return Err(Ok(bare(StatusCode::BAD_REQUEST))),
-        Body::TooSlow => return Err(Ok(closing(StatusCode::REQUEST_TIMEOUT))),
+        Body::Aborted => return Err(Refused::With(StatusCode::BAD_REQUEST)),
+        Body::TooSlow => return Err(Refused::With(StatusCode::REQUEST_TIMEOUT)),
     };
     guard.session = None;
     let Some(body) = body else {
         session.step_queued(|session, _| session.inner.machine.post_finished());
-        return Err(Ok(bare(StatusCode::PAYLOAD_TOO_LARGE)));
+        return Err(Refused::With(StatusCode::PAYLOAD_TOO_LARGE));
     };
     session.step_queued(|session, batch| {
         session.receive_payload(&body, binary, batch);

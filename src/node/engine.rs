@@ -320,5 +320,5 @@ fn io_threads_of_environment(count: u32) -> std::io::Result<IoThreads> {
 
 /// A period as Node's timers take it: below 1 ms, above 2^31-1 ms or not a number means 1 ms.
 pub(super) fn period(ms: f64) -> u64 {
-    if ms >= 1.0 && ms <= 2_147_483_647.0 { ms as u64 } else { 1 }
+    if (1.0..=2_147_483_647.0).contains(&ms) { ms as u64 } else { 1 }
 }

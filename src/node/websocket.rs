@@ -154,7 +154,7 @@ impl Engine {
     /// Bytes handed over and not yet written.
     #[napi]
     pub fn buffered_amount(&self, connection: u32) -> f64 {
-        self.connection(connection).map_or(0.0, |connection| connection.outbox().len() as f64)
+        self.connection(connection).map_or(0.0, |connection| connection.outbox().unwritten() as f64)
     }
 
     /// Has the connection not read until its peer has read what waits for it.

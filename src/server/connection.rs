@@ -265,7 +265,7 @@ impl Connection {
             _ => Accepted::Closed,
         };
         fill(&mut outbox);
-        let congested = outbox.blocked || outbox.len() > CONGESTED;
+        let congested = outbox.blocked || outbox.unwritten() > CONGESTED;
         let must_flush = !outbox.dirty && !outbox.blocked;
         outbox.dirty = true;
         match accepted {

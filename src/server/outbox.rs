@@ -146,7 +146,7 @@ impl Outbox {
     }
 
     /// Bytes that have not been written; of messages to be compressed their plain length.
-    pub fn len(&self) -> usize {
+    pub fn unwritten(&self) -> usize {
         let pending = self.pending().iter().map(|pending| match pending {
             Pending::Message(_, bytes) | Pending::Frames(bytes) => bytes.len(),
         });
