@@ -357,6 +357,21 @@ mod tests {
     use crate::websocket::deflate::{Options, negotiate};
 
     #[test]
+    fn the_frame_of_a_broadcast_is_shared_where_nothing_waits_and_keeps_its_place_where_something_does() {
+        let frame: Arc<[u8]> = (*b"\x81\x024a").into();
+        let mut outbox = Outbox::new(None);
+        outbox.shared_frame(&frame);
+        assert_eq!(Arc::strong_count(&frame), 2);
+        outbox.message(OpCode::Text, b"4", b"b");
+        outbox.shared_frame(&frame);
+        assert_eq!(Arc::strong_count(&frame), 1, "both are copies now");
+        assert_eq!(*outbox.take_frames(), *b"\x81\x024a\x81\x024b\x81\x024a");
+        outbox.close(None, &[]);
+        outbox.shared_frame(&frame);
+        assert_eq!(*outbox.take_frames(), *b"\x88\x00", "nothing follows a close frame");
+    }
+
+    #[test]
     fn nothing_overtakes_a_message_that_is_being_compressed() {
         let agreement = negotiate("permessage-deflate", &Options::default()).unwrap().unwrap();
         let mut deflate = Deflate::new(&agreement, 6);
