@@ -98,11 +98,15 @@ function getEngine() {
   if (engine === undefined) {
     engine = new Engine(onWake, ioThreads())
     fast = engine.fast()
-    // elsewhere addons have no event loop that could watch sockets for them
-    if (process.release.name === 'node' && !process.versions.bun) engine.offerReading(onWake)
+    if (canWatch()) engine.offerReading(onWake)
     module.exports.fast = fast
   }
   return engine
+}
+
+/** Whether addons have an event loop that can watch sockets for them. */
+function canWatch() {
+  return process.release.name === 'node' && !process.versions.bun && process.platform !== 'win32'
 }
 
 /** One I/O thread serves two or three cores best; more from four cores on. */

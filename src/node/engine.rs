@@ -49,6 +49,7 @@ pub struct State {
     /// The frame of a broadcast, for its further recipients.
     pub(super) shared: RefCell<Arc<[u8]>>,
     pub(super) input: RefCell<super::pipe::Input>,
+    #[cfg(unix)]
     pub(super) watching: super::watch::Watching,
 }
 
@@ -80,6 +81,7 @@ impl Engine {
             ids: RefCell::default(),
             shared: RefCell::default(),
             input: RefCell::default(),
+            #[cfg(unix)]
             watching: super::watch::Watching::default(),
         });
         // the environment's end: no thread may use the waker after it. Hooks run in reverse order, so

@@ -13,6 +13,7 @@ mod pipe;
 mod polling;
 mod values;
 mod wake;
+#[cfg(unix)]
 mod watch;
 mod websocket;
 

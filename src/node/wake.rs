@@ -98,6 +98,7 @@ unsafe extern "C" fn call(env: sys::napi_env, callback: sys::napi_value, _contex
 }
 
 /// Calls a function from the event loop, where no JavaScript is running: ticks and microtasks follow.
+#[cfg(unix)]
 pub fn call_back(env: sys::napi_env, callback: sys::napi_ref) {
     let mut scope = ptr::null_mut();
     let mut function = ptr::null_mut();

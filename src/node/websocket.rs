@@ -6,7 +6,7 @@ use napi_derive::napi;
 
 use super::engine::{Engine, State, raw};
 use super::values::{Content, with_content};
-use crate::server::{Accepted, Binding, Command, Connection, Outbox};
+use crate::server::{Accepted, Binding, Connection, Outbox};
 use super::deflate::{DeflateOptions, DeflateTerms};
 use crate::websocket::{Decoder, HandshakeError, Limits, OpCode, UpgradeRequest, check as check_upgrade};
 
@@ -97,7 +97,7 @@ impl Engine {
         let connection = self.new_connection(max_payload, deflate)?;
         connection.outbox().frame(response);
         self.hold_commands();
-        let command = Command::Adopt { connection: connection.clone(), socket, unix, early: early.to_vec() };
+        let command = crate::server::Command::Adopt { connection: connection.clone(), socket, unix, early: early.to_vec() };
         connection.commands().send_by_owner(command);
         Ok(connection.handle)
     }

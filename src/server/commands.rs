@@ -1,13 +1,12 @@
 //! What the I/O threads are asked to do, and how it gets to them.
 
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
 
 use super::connection::Connection;
-use super::reader::Stream;
+use super::stream::Stream;
 use super::session_cell::{PollAnswer, Responder, SessionCell};
 use crate::http::{CompressionJob, Listener, Verdict};
 use crate::session::Millis;
@@ -24,7 +23,8 @@ pub enum Command {
     /// The session needs no timer any more.
     Disarm(Arc<SessionCell>),
     /// Take a connected socket over; the bytes have been read from it already.
-    Adopt { connection: Arc<Connection>, socket: OwnedFd, unix: bool, early: Vec<u8> },
+    #[cfg(unix)]
+    Adopt { connection: Arc<Connection>, socket: std::os::fd::OwnedFd, unix: bool, early: Vec<u8> },
     /// Go on with a socket of the engine's own listener.
     Start { connection: Arc<Connection>, stream: Stream, early: Vec<u8> },
     /// Compress a body.

@@ -12,7 +12,7 @@ use super::events::{Batch, EventQueue, Kind};
 use super::commands::{Command, Commands};
 use super::lone::WhoReads;
 use super::outbox::{Outbox, Phase};
-use super::reader::Stream;
+use super::stream::Stream;
 use super::session_cell::SessionCell;
 use crate::http::Open;
 use crate::session::ChannelId;
@@ -453,12 +453,8 @@ impl Pipe {
         let mut written = 0;
         while written < bytes.len() {
             let rest = &bytes[written..];
-            let result = match self {
-                Pipe::Socket(Stream::Tcp(stream)) => stream.try_write(rest),
-                Pipe::Socket(Stream::Unix(stream)) => stream.try_write(rest),
-                Pipe::Owner => return (written, Ok(())),
-            };
-            match result {
+            let Pipe::Socket(stream) = self else { return (written, Ok(())) };
+            match stream.try_write(rest) {
                 Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
                 Ok(n) => written += n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -471,8 +467,7 @@ impl Pipe {
     /// The socket itself.
     pub(super) fn socket(&self) -> Option<SockRef<'_>> {
         match self {
-            Pipe::Socket(Stream::Tcp(stream)) => Some(SockRef::from(stream)),
-            Pipe::Socket(Stream::Unix(stream)) => Some(SockRef::from(stream)),
+            Pipe::Socket(stream) => Some(stream.socket()),
             Pipe::Owner => None,
         }
     }
@@ -482,11 +477,9 @@ impl Pipe {
     }
 
     pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let ready = match self {
-            Pipe::Socket(Stream::Tcp(stream)) => stream.poll_write_ready(cx),
-            Pipe::Socket(Stream::Unix(stream)) => stream.poll_write_ready(cx),
-            Pipe::Owner => return Poll::Pending,
-        };
-        ready.map(drop)
+        match self {
+            Pipe::Socket(stream) => stream.poll_write_ready(cx),
+            Pipe::Owner => Poll::Pending,
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! An I/O thread: one single-threaded runtime that reads sockets, flushes outboxes and keeps time.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -10,10 +9,12 @@ use std::time::Duration;
 use tokio_util::time::{DelayQueue, delay_queue::Key};
 
 use super::commands::{Command, Commands};
-use super::reader::{Stream, start_reading};
+use super::reader::start_reading;
 use super::now;
 use super::readers;
 use super::session_cell::SessionCell;
+#[cfg(unix)]
+use super::stream::Stream;
 use super::turn::Turns;
 use crate::session::Millis;
 
@@ -128,7 +129,8 @@ fn carry_out(command: Command, timers: &mut Timers) {
         Command::FlushOne(connection) => connection.flush(),
         Command::Arm(cell, deadline) => timers.arm(cell, deadline),
         Command::Disarm(cell) => timers.disarm(&cell),
-        Command::Adopt { connection, socket, unix, early } => match open(socket, unix) {
+        #[cfg(unix)]
+        Command::Adopt { connection, socket, unix, early } => match Stream::open(socket, unix) {
             Ok(stream) => start_reading(connection, stream, early),
             Err(_) => connection.ended(),
         },
@@ -139,13 +141,5 @@ fn carry_out(command: Command, timers: &mut Timers) {
         Command::Decide(asked, verdict) => drop(asked.send(verdict)),
         Command::Listen(listener, socket) => listener.start(socket),
         Command::Stop => {}
-    }
-}
-
-fn open(socket: OwnedFd, unix: bool) -> io::Result<Stream> {
-    if unix {
-        tokio::net::UnixStream::from_std(socket.into()).map(Stream::Unix)
-    } else {
-        tokio::net::TcpStream::from_std(socket.into()).map(Stream::Tcp)
     }
 }

@@ -4,7 +4,6 @@
 
 use std::cell::Cell;
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 use std::time::Duration;
@@ -96,7 +95,9 @@ impl Connection {
     }
 
     /// The descriptor to watch for that.
-    pub fn fd(&self) -> Option<RawFd> {
+    #[cfg(unix)]
+    pub fn fd(&self) -> Option<std::os::fd::RawFd> {
+        use std::os::fd::AsRawFd;
         self.pipe.get()?.socket().map(|socket| socket.as_raw_fd())
     }
 

@@ -17,6 +17,7 @@ mod reader;
 mod readers;
 mod receive;
 mod session_cell;
+mod stream;
 mod turn;
 
 pub use commands::{Command, Commands};
@@ -26,8 +27,9 @@ pub use io::{IoThread, run};
 pub use numbers::{Numbers, Table};
 pub use opened::{Opened, Untaken};
 pub use outbox::{Outbox, Phase};
-pub use reader::{Stream, start_reading};
+pub use reader::start_reading;
 pub use session_cell::{Locked, NewSession, PollAnswer, PollEncoding, Responder, SessionCell, Updates};
+pub use stream::Stream;
 
 use std::sync::OnceLock;
 

@@ -2,15 +2,12 @@
 
 use std::cell::RefCell;
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::connection::{Connection, Pipe};
@@ -18,6 +15,7 @@ use super::events::{Batch, Kind};
 use super::lone::{self, LOOK, SILENT_LOOKS};
 use super::outbox::Phase;
 use super::readers;
+use super::stream::Stream;
 
 /// A peer that does not end the connection after the closing handshake is cut off after this time,
 /// as `ws` does.
@@ -53,54 +51,6 @@ pub fn start_reading(connection: Arc<Connection>, stream: Stream, early: Vec<u8>
     let rare = (!early.is_empty()).then(|| Box::new(Rare { early, ..Rare::default() }));
     readers::start(Reader { connection: connection.clone(), rare });
     connection.flush();
-}
-
-/// A stream socket of either family.
-#[derive(Debug)]
-pub enum Stream {
-    Tcp(TcpStream),
-    Unix(tokio::net::UnixStream),
-}
-
-impl From<TcpStream> for Stream {
-    fn from(stream: TcpStream) -> Self {
-        Self::Tcp(stream)
-    }
-}
-
-impl From<tokio::net::UnixStream> for Stream {
-    fn from(stream: tokio::net::UnixStream) -> Self {
-        Self::Unix(stream)
-    }
-}
-
-impl Stream {
-    /// Reads what is there. A buffer that it does not fill has drained the socket: then the next call waits for the
-    /// reactor, without asking the kernel again.
-    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(match self {
-                Self::Tcp(stream) => stream.poll_read_ready(cx),
-                Self::Unix(stream) => stream.poll_read_ready(cx),
-            })?;
-            let result = match self {
-                Self::Tcp(stream) => stream.try_read(buffer),
-                Self::Unix(stream) => stream.try_read(buffer),
-            };
-            match result {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Ok(length) if length > 0 && length < buffer.len() => {
-                    let drained = || Err(io::ErrorKind::WouldBlock.into());
-                    let _: io::Result<()> = match self {
-                        Self::Tcp(stream) => stream.try_io(Interest::READABLE, drained),
-                        Self::Unix(stream) => stream.try_io(Interest::READABLE, drained),
-                    };
-                    return Poll::Ready(Ok(length));
-                }
-                result => return Poll::Ready(result),
-            }
-        }
-    }
 }
 
 /// The size of the buffer that all connections of an I/O thread read into.
