@@ -107,6 +107,8 @@ async fn play(setup: Setup, script: &[u8]) {
     assert_eq!(Arc::strong_count(&listener), 1, "a connection is left");
     commands.send(Command::Stop);
     io.await.expect("the I/O task has not panicked");
+    // what it has ended ends
+    tokio::task::yield_now().await;
 }
 
 struct World {

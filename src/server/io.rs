@@ -11,7 +11,7 @@ use tokio_util::time::{DelayQueue, delay_queue::Key};
 use super::commands::{Command, Commands};
 use super::reader::start_reading;
 use super::now;
-use super::readers;
+use super::readers::Readers;
 use super::session_cell::SessionCell;
 #[cfg(unix)]
 use super::stream::Stream;
@@ -89,7 +89,7 @@ fn timer_of(cell: &SessionCell) -> MutexGuard<'_, Option<Key>> {
 /// What an I/O thread does until it is told to stop.
 pub async fn run(commands: Commands) {
     let turns = Turns::begin();
-    readers::begin();
+    let _readers = Readers::begin();
     let mut timers = Timers::default();
     let mut taken = Vec::new();
     loop {

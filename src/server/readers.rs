@@ -1,12 +1,14 @@
 //! The readers of an I/O thread, in one task: a task of its own for each takes three times the memory.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::AbortHandle;
 
 use super::reader::Reader;
 
@@ -23,12 +25,24 @@ pub(super) fn start(reader: Reader) {
     });
 }
 
-/// From now on this thread runs readers.
-pub(super) fn begin() {
-    let (sender, mut arrivals) = unbounded_channel();
-    ARRIVALS.set(Some(sender));
-    let mut readers = FuturesUnordered::new();
-    tokio::spawn(std::future::poll_fn(move |cx| advance(&mut arrivals, &mut readers, cx)));
+/// The readers of this thread, as long as it is there.
+pub(super) struct Readers(AbortHandle);
+
+impl Readers {
+    pub(super) fn begin() -> Self {
+        let (sender, mut arrivals) = unbounded_channel();
+        ARRIVALS.set(Some(sender));
+        let mut readers = FuturesUnordered::new();
+        Self(tokio::spawn(poll_fn(move |cx| advance(&mut arrivals, &mut readers, cx))).abort_handle())
+    }
+}
+
+impl Drop for Readers {
+    /// Connections that are still read end.
+    fn drop(&mut self) {
+        ARRIVALS.set(None);
+        self.0.abort();
+    }
 }
 
 fn advance(
