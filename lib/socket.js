@@ -578,7 +578,7 @@ Object.assign(Socket.prototype, {
   pingIntervalTimer: null,
   hasRefreshedPingTimeout: false,
   _cleanupFn: undefined,
-  /** Heartbeats are sent from here. */
+  /** Which heartbeats are sent from here, see lib/replaced.js. */
   _relayed: 0,
   /** The number of a channel that JavaScript drives. */
   _channel: -1,

@@ -265,9 +265,7 @@ impl Listener {
             hyper::Method::GET | hyper::Method::HEAD => Vec::new(),
             _ => match body::read(incoming, max_body).await {
                 Body::Complete(body) => body.into(),
-                Body::TooLarge => return Ok(polling::bare(StatusCode::PAYLOAD_TOO_LARGE)),
-                Body::Aborted => return Ok(polling::bare(StatusCode::BAD_REQUEST)),
-                Body::TooSlow => return Ok(polling::closing(StatusCode::REQUEST_TIMEOUT)),
+                refused => return Ok(polling::refusal(&refused)),
             },
         };
         match self.ask(Kind::Request, head, body).await {

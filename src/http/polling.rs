@@ -129,16 +129,20 @@ pub async fn post(
             let _finish = FinishGuard(session.clone());
             session.settled().await;
         }
-        Err(Refused::With(StatusCode::REQUEST_TIMEOUT)) => return Ok(closing(StatusCode::REQUEST_TIMEOUT)),
-        Err(Refused::With(status)) => return Ok(bare(status)),
+        Err(Refused::AtOnce) => return Ok(bare(StatusCode::BAD_REQUEST)),
+        Err(Refused::Body(body)) => return Ok(refusal(&body)),
         Err(Refused::Destroyed) => return Err(Destroyed),
     }
     Ok(ok(&parts.headers, "text/html", Bytes::from_static(b"ok")))
 }
 
-/// What becomes of a POST that is not taken.
+/// Why a POST is not taken.
 enum Refused {
-    With(StatusCode),
+    /// It may not begin.
+    AtOnce,
+    /// What came is no body to take.
+    Body(Body),
+    /// The session ended or moved meanwhile.
     Destroyed,
 }
 
@@ -157,7 +161,7 @@ fn receive_at_once(session: &Arc<SessionCell>, body: &[u8], binary: bool) -> Res
             }
         }
     });
-    if began { Ok(settled) } else { Err(Refused::With(StatusCode::BAD_REQUEST)) }
+    if began { Ok(settled) } else { Err(Refused::AtOnce) }
 }
 
 /// The same for a body that is still to come, or that is none.
@@ -168,13 +172,13 @@ async fn receive_later(
     binary: bool,
 ) -> Result<bool, Refused> {
     // listens before the POST counts as begun, so that nothing is missed in between
-    let Some(aborted) = session.post_aborted() else { return Err(Refused::With(StatusCode::BAD_REQUEST)) };
+    let Some(aborted) = session.post_aborted() else { return Err(Refused::AtOnce) };
     let mut aborted = pin!(aborted);
     aborted.as_mut().enable();
     let mut began = false;
     session.step_queued(|session, _| began = begin(session, binary));
     if !began {
-        return Err(Refused::With(StatusCode::BAD_REQUEST));
+        return Err(Refused::AtOnce);
     }
     let mut guard = PostGuard { session: Some(session.clone()) };
     let read = match read {
@@ -184,22 +188,23 @@ async fn receive_later(
             () = aborted => return Err(Refused::Destroyed),
         },
     };
-    let body = match read {
-        Body::Complete(body) => Some(body),
-        Body::TooLarge => None,
-        Body::Aborted => return Err(Refused::With(StatusCode::BAD_REQUEST)),
-        Body::TooSlow => return Err(Refused::With(StatusCode::REQUEST_TIMEOUT)),
-    };
-    guard.session = None;
-    let Some(body) = body else {
-        session.step_queued(|session, _| session.inner.machine.post_finished());
-        return Err(Refused::With(StatusCode::PAYLOAD_TOO_LARGE));
-    };
-    session.step_queued(|session, batch| {
-        session.receive_payload(&body, binary, batch);
-        session.cell.owe_post(batch);
-    });
-    Ok(false)
+    match read {
+        Body::Complete(body) => {
+            guard.session = None;
+            session.step_queued(|session, batch| {
+                session.receive_payload(&body, binary, batch);
+                session.cell.owe_post(batch);
+            });
+            return Ok(false);
+        }
+        Body::TooLarge => {
+            guard.session = None;
+            session.step_queued(|session, _| session.inner.machine.post_finished());
+        }
+        // the guard ends the session
+        Body::Aborted | Body::TooSlow => {}
+    }
+    Err(Refused::Body(read))
 }
 
 /// Begins a POST. False if it is refused, which has ended the session.
@@ -257,6 +262,15 @@ fn is_old_ie(request: &HeaderMap) -> bool {
         let agent = agent.as_bytes();
         memchr::memmem::find(agent, b";MSIE").is_some() || memchr::memmem::find(agent, b"Trident/").is_some()
     })
+}
+
+/// The answer to a request whose body was not read.
+pub fn refusal(body: &Body) -> Reply {
+    match body {
+        Body::TooLarge => bare(StatusCode::PAYLOAD_TOO_LARGE),
+        Body::TooSlow => closing(StatusCode::REQUEST_TIMEOUT),
+        Body::Aborted | Body::Complete(_) => bare(StatusCode::BAD_REQUEST),
+    }
 }
 
 pub fn bare(status: StatusCode) -> Reply {

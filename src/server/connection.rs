@@ -450,11 +450,10 @@ impl Connection {
 impl Pipe {
     /// Writes until all is written or the kernel refuses; tells how far it came.
     fn write(&self, bytes: &[u8]) -> (usize, io::Result<()>) {
+        let Pipe::Socket(stream) = self else { return (0, Ok(())) };
         let mut written = 0;
         while written < bytes.len() {
-            let rest = &bytes[written..];
-            let Pipe::Socket(stream) = self else { return (written, Ok(())) };
-            match stream.try_write(rest) {
+            match stream.try_write(&bytes[written..]) {
                 Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
                 Ok(n) => written += n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

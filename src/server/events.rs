@@ -233,6 +233,9 @@ impl Batch {
     }
 
     fn append(&mut self, other: &mut Batch) {
+        if self.is_empty() && other.events.len() > self.events.capacity() {
+            return std::mem::swap(self, other);
+        }
         let offset = self.bytes.len() as u32;
         self.bytes.append(&mut other.bytes);
         self.events.extend(other.events.drain(..).map(|mut event| {
@@ -267,12 +270,6 @@ struct Queued {
     told: bool,
 }
 
-impl Queued {
-    fn is_enough(&self) -> bool {
-        !self.told && self.batch.events.len() >= ENOUGH
-    }
-}
-
 /// So many events are worth a wake-up, whatever may follow in the same turn.
 const ENOUGH: usize = 64;
 
@@ -304,14 +301,7 @@ impl EventQueue {
         if batch.is_empty() {
             return false;
         }
-        let mut queued = self.lock();
-        let was_empty = queued.batch.is_empty();
-        if was_empty && batch.events.len() > queued.batch.events.capacity() {
-            std::mem::swap(&mut queued.batch, batch);
-        } else {
-            queued.batch.append(batch);
-        }
-        was_empty || queued.is_enough()
+        self.with_silently(|queued| queued.append(batch))
     }
 
     /// Has the owner take what there is. An I/O thread puts that off to the end of its turn, so that all that its
@@ -351,7 +341,7 @@ impl EventQueue {
         let mut queued = self.lock();
         let was_empty = queued.batch.is_empty();
         fill(&mut queued.batch);
-        was_empty && !queued.batch.is_empty() || queued.is_enough()
+        was_empty && !queued.batch.is_empty() || !queued.told && queued.batch.events.len() >= ENOUGH
     }
 
     /// Takes all events; `emptied` gives its allocation back to the queue.

@@ -158,7 +158,7 @@ impl Outbox {
         self.deflating.as_ref().map_or(&[], |deflating| &deflating.pending)
     }
 
-    /// What is to be written next, in place of which nothing waits.
+    /// Takes what is to be written next.
     pub fn take_frames(&mut self) -> Frames {
         self.expected = self.bytes.len().min(MAX_EXPECTED) as u16;
         std::mem::take(&mut self.bytes)

@@ -1,4 +1,4 @@
-//! The tasks that read sockets.
+//! Reading a socket, from when it belongs to a connection until that is over.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -21,7 +21,7 @@ use super::stream::Stream;
 /// as `ws` does.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The task that reads a socket.
+/// Reads a socket; see `super::readers` for who polls it.
 pub(super) struct Reader {
     connection: Arc<Connection>,
     /// What most connections have for a moment only, if ever: there is a reader for each.
