@@ -22,12 +22,21 @@ function parseQuery(target) {
       if (equals === -1 || equals > to) equals = to
       const key = target.slice(from, equals)
       const value = target.slice(equals + 1, to)
-      if (key === '__proto__') Object.defineProperty(query, key, { value, enumerable: true, configurable: true, writable: true })
-      else query[key] = value
+      set(query, key, value)
     }
     from = to + 1
   }
   return query
+}
+
+/** Sets a parameter; those of every request by their names, which need not be looked up. */
+function set(query, key, value) {
+  if (key === 'EIO') query.EIO = value
+  else if (key === 'transport') query.transport = value
+  else if (key === 'sid') query.sid = value
+  else if (key === 't') query.t = value
+  else if (key !== '__proto__') query[key] = value
+  else Object.defineProperty(query, key, { value, enumerable: true, configurable: true, writable: true })
 }
 
 module.exports = { parseQuery }

@@ -98,6 +98,25 @@ test("the response of an upgrade emits close when the connection is gone", async
   await closed;
 });
 
+test("a middleware that replaces end of the response sees the bodies of polls and POSTs", async () => {
+  const context = await listen();
+  const seen = [];
+  context.engine.use((req, res, next) => {
+    const { end } = res;
+    res.end = function (body) {
+      seen.push(body);
+      return end.call(this, body);
+    };
+    next();
+  });
+  const { peer, socket } = await openPolling(context);
+  seen.length = 0;
+  assert.equal((await peer.post("4a")).body, "ok");
+  socket.send("b");
+  assert.equal((await peer.poll()).body, "4b");
+  assert.deepEqual(seen, ["ok", "4b"]);
+});
+
 test("what a middleware puts on the request is found on socket.request", async () => {
   const context = await listen();
   context.engine.use((req, res, next) => {

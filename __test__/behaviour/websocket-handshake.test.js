@@ -220,7 +220,7 @@ test("an upgrade with an unknown sid gets a raw 400", async () => {
   assert.equal(answer.errors[0][1].code, 1);
 });
 
-test("an Upgrade header hidden behind 2000 others is missed, and the server lives on", async () => {
+test("an Upgrade header hidden behind 2000 others is missed or refused, and the server lives on", async () => {
   const context = await listen();
   const peer = await RawPeer.connect(context.port);
   peer.write(
@@ -228,7 +228,8 @@ test("an Upgrade header hidden behind 2000 others is missed, and the server live
       `Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${KEY}\r\n\r\n`,
   );
   await peer.end();
-  assert.match(peer.text, /^HTTP\/1\.1 400 Bad Request\r\n[^]*\r\n\r\nInvalid Upgrade header$/);
+  // Node counts headers since 22.23
+  assert.match(peer.text, /^HTTP\/1\.1 (400 Bad Request\r\n[^]*\r\n\r\nInvalid Upgrade header$|431 )/);
   const { peer: next } = await openWebSocket(context);
   assert.equal(next.status, 101);
 });

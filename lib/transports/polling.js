@@ -7,6 +7,7 @@ const { compressionOf } = require('../options')
 const { BAD_REQUEST } = require('../limits')
 const { content, packetType } = require('../packets')
 const { abortRequest } = require('../refusal')
+const { endWith } = require('../response')
 const { Transport, kOwner } = require('../transport')
 const debug = require('debug')('engine:polling')
 
@@ -186,7 +187,7 @@ class Polling extends Transport {
       throw error
     }
     if (!encoding) {
-      res.end(data)
+      endWith(res, data, length)
       callback()
       // what the kernel has not taken yet may never arrive
       if (res.socket && res.socket.writableLength > 0) this._whenWritten(res, length)
@@ -285,7 +286,7 @@ class Polling extends Transport {
           // text/html keeps old mobile browsers from offering a download of form posts
           const headers = { 'Content-Type': 'text/html', 'Content-Length': '2' }
           res.writeHead(200, this.headers(req, headers))
-          res.end('ok')
+          endWith(res, 'ok', 2)
         }
       },
       onTooLarge: () => {
