@@ -294,6 +294,12 @@ function drainLater() {
   onWake()
 }
 
+/** The id of a new session: 20 characters of `[A-Za-z0-9_-]`. */
+function generateId() {
+  getEngine()
+  return fast.generateId()
+}
+
 /** Compresses a body away from this thread; `done` gets a Buffer, or undefined if zlib failed. */
 function compress(body, encoding, options, done) {
   lastBody = (lastBody + 1) >>> 0
@@ -365,6 +371,7 @@ module.exports = {
   scheduleLateFlush,
   releaseSession,
   holdBack,
+  generateId,
   compress,
   sessions,
   connections,

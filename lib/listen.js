@@ -233,7 +233,7 @@ function handshakesOf(engine) {
 /** What an open packet says after the id; undefined: there is no such transport. */
 function restOfOpenPacket(engine, transport) {
   if (engine.opts.transports.indexOf(transport) === -1) return undefined
-  return JSON.stringify(engine._openPacket('', engine._availableUpgrades(transport))).slice('{"sid":"'.length)
+  return engine._openPacket.text('', engine._availableUpgrades(transport), engine.opts).slice('{"sid":"'.length)
 }
 
 function acceptsWebSockets({ ws, opts }) {

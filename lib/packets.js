@@ -3,6 +3,7 @@
 /** The packet types by their digits; 7 stands for what could not be decoded. */
 const TYPES = ['open', 'close', 'ping', 'pong', 'message', 'upgrade', 'noop']
 const NUMBERS = new Map(TYPES.map((type, number) => [type, number]))
+const OPEN = 0
 const MESSAGE = 4
 const NOT_A_PACKET = 7
 
@@ -31,4 +32,4 @@ function content(data) {
   return data ? '' + data : undefined
 }
 
-module.exports = { MESSAGE, TYPES, packetType, receivedType, content }
+module.exports = { OPEN, MESSAGE, TYPES, packetType, receivedType, content }

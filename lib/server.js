@@ -7,6 +7,7 @@ const bridge = require('./bridge')
 const { header } = require('./headers')
 const { applyMiddlewares, UpgradeResponse } = require('./middleware')
 const { Limits } = require('./limits')
+const { OpenPacket } = require('./open-packet')
 const { Opening } = require('./opening')
 const { parseQuery } = require('./query')
 const { notice } = require('./replaced')
@@ -72,6 +73,7 @@ class BaseServer extends EventEmitter {
     }
     this._limits = Limits.of(this)
     this._periods = undefined
+    this._openPacket = new OpenPacket()
     this._listened = false
     /** Whether the next look at the sessions is due, see lib/replaced.js. */
     this._watching = false
@@ -187,7 +189,7 @@ class BaseServer extends EventEmitter {
 
   /** Makes the id of a new session: 20 characters of `[A-Za-z0-9_-]`. May be replaced; may be async. */
   generateId(req) {
-    return bridge.getEngine().generateId()
+    return bridge.generateId()
   }
 
   /** Opens a session for a request that has passed `verify`. */
@@ -248,18 +250,6 @@ class BaseServer extends EventEmitter {
       transport.perMessageDeflate = this.opts.perMessageDeflate
     }
     return transport
-  }
-
-  /** What the first packet of a session says. Values are whatever the application set. */
-  _openPacket(sid, upgrades) {
-    const { opts } = this
-    return {
-      sid,
-      upgrades,
-      pingInterval: opts.pingInterval,
-      pingTimeout: opts.pingTimeout,
-      maxPayload: opts.maxHttpBufferSize,
-    }
   }
 
   /** The names of the transports that clients of this server may upgrade to from this one. */
@@ -382,6 +372,7 @@ class Server extends BaseServer {
       maxPayload: this.opts.maxHttpBufferSize,
     })
     if (typeof this.ws.on !== 'function') return
+    if (this.ws instanceof NativeWebSocketServer) this.ws._addsHeaders = (req) => this._addsHeaders(req)
     this.ws.on('headers', (lines, req) => {
       // middlewares' headers first, then the application's, each on lines of its own
       const headers = {}
@@ -392,6 +383,17 @@ class Server extends BaseServer {
       this.emit('headers', headers, req)
       lines.push(...headerLines(Object.assign({}, extra, headers)))
     })
+  }
+
+  /** Whether somebody may have headers for the response to an upgrade request. */
+  _addsHeaders(req) {
+    return (
+      req[kResponseHeaders] !== undefined ||
+      this.listenerCount('headers') > 0 ||
+      this.listenerCount('initial_headers') > 0 ||
+      this.ws.listenerCount('headers') > 1 ||
+      this.emit !== emit
+    )
   }
 
   cleanup() {

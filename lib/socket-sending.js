@@ -4,7 +4,7 @@ const { EventEmitter } = require('events')
 const { bufferedAmount, overflows } = require('./backpressure')
 const bridge = require('./bridge')
 const { CompactEmitter } = require('./emitter')
-const { MESSAGE } = require('./packets')
+const { OPEN, MESSAGE } = require('./packets')
 const { WebSocket } = require('./transports/websocket')
 const debug = require('debug')('engine:socket')
 
@@ -142,7 +142,9 @@ class SendingSocket extends CompactEmitter {
     if (this._readyState === 'closing' || this._readyState === 'closed') return
     if (this._traced) debug('sending packet "%s" (%s)', type, data)
     options.compress = options.compress !== false
-    if (this._isPlain(type, callback)) return this.transport._sendOne(MESSAGE, data, options)
+    if (this._isPlain(type, callback)) {
+      return this.transport._sendOne(type === 'message' ? MESSAGE : OPEN, data, options)
+    }
     const packet = { type, options }
     if (data) packet.data = data
     if (this._hears(HEARS_PACKET_CREATE)) this.emit('packetCreate', packet)
@@ -156,7 +158,7 @@ class SendingSocket extends CompactEmitter {
   _isPlain(type, callback) {
     const { transport } = this
     return (
-      type === 'message' &&
+      (type === 'message' || type === 'open') &&
       callback === undefined &&
       transport.writable &&
       transport instanceof WebSocket &&

@@ -120,7 +120,8 @@ class Socket extends SendingSocket {
     const listener = this._listed ? this.request._listener : -1
     const sid = this._listed ? String(this.id) : undefined
     const { protocol } = this
-    const handle = engine.openSession(this.server._timing(), protocol, connection, transport.supportsBinary, jsonp, listener, sid)
+    const timing = this.server._timing()
+    const handle = bridge.fast.openSession(timing, protocol, connection, transport.supportsBinary, jsonp, listener, sid)
     this._enter(handle)
     bridge.scheduleLateFlush()
     if (isNativeWebSocket(transport)) transport.socket._start()
@@ -141,7 +142,7 @@ class Socket extends SendingSocket {
   onOpen() {
     this._markOpen()
     const { opts } = this.server
-    this.sendPacket('open', JSON.stringify(this.server._openPacket(this.id, this.getAvailableUpgrades())))
+    this.sendPacket('open', this.server._openPacket.text(this.id, this.getAvailableUpgrades(), opts))
     if (opts.initialPacket) this.sendPacket('message', opts.initialPacket)
     this.emit('open')
   }

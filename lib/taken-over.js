@@ -7,8 +7,12 @@
  * held or not.
  */
 class TakenOver {
-  /** @param {import('net').Socket} socket without a handle, its addresses read */
-  constructor(socket) {
+  /**
+   * @param {import('net').Socket} socket without a handle, its remote address read
+   * @param {import('net').AddressInfo} localEnd
+   */
+  constructor(socket, localEnd) {
+    this.localEnd = localEnd
     this._address = socket.remoteAddress
     this._server = socket._server
     this._socket = new WeakRef(socket)

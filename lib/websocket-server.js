@@ -11,11 +11,10 @@ const { NativeWebSocket } = require('./websocket')
 
 const EMPTY = Buffer.alloc(0)
 
-/** The connection that a net.Socket has become. */
+/** The connection that a stream has become. */
 const kWebSocket = Symbol('websocket')
 
-/** The streams of connections that have switched to WebSocket. */
-const switched = new WeakSet()
+const KEY = /^[+/0-9A-Za-z]{22}==$/
 
 /**
  * Answers WebSocket upgrade requests and hands their connections to the engine. Stands where a
@@ -30,6 +29,8 @@ class NativeWebSocketServer extends EventEmitter {
     this.options = options
     this.closed = false
     this._deflate = deflateOptions(options.perMessageDeflate)
+    /** Whether listeners of `headers` may have something to say to a request. */
+    this._addsHeaders = () => this.listenerCount('headers') > 0
   }
 
   close() {
@@ -39,6 +40,14 @@ class NativeWebSocketServer extends EventEmitter {
   /** Calls `done` with the connection, or refuses the request as `ws` does. */
   handleUpgrade(req, socket, head, done) {
     const headers = headersOf(req)
+    if (this._isPlain(req, headers, socket)) {
+      const early = readEarly(socket, head)
+      const key = headers['sec-websocket-key']
+      const maxPayload = Number(this.options.maxPayload)
+      const websocket = takeOver(socket, (fd, isUnix) => bridge.fast.upgrade(fd, isUnix, key, early, maxPayload))
+      if (websocket !== undefined) return done(websocket, req)
+      head = early
+    }
     const checked = bridge
       .getEngine()
       .checkUpgrade(
@@ -55,7 +64,7 @@ class NativeWebSocketServer extends EventEmitter {
       return refuse(socket, checked.status, checked.message, extra)
     }
     if (this.closed) return refuse(socket, 503, STATUS_CODES[503])
-    if (switched.has(socket)) throw new Error('this connection has been upgraded already: do two engines serve one path?')
+    if (socket[kWebSocket] !== undefined) throw new Error('this connection has been upgraded already: do two engines serve one path?')
     if (!socket.readable || !socket.writable) return socket.destroy()
 
     // the bare value where nothing else was negotiated
@@ -77,6 +86,24 @@ class NativeWebSocketServer extends EventEmitter {
       throw error
     }
     done(connect(socket, head, lines, { maxPayload: Number(this.options.maxPayload), deflate }), req)
+  }
+
+  /** Whether there is nothing to be said to a request but that it is accepted, which the engine does by itself. */
+  _isPlain(req, headers, socket) {
+    return (
+      req.method === 'GET' &&
+      headers.upgrade === 'websocket' &&
+      headers['sec-websocket-version'] === '13' &&
+      headers['sec-websocket-protocol'] === undefined &&
+      KEY.test(headers['sec-websocket-key']) &&
+      this._deflate === undefined &&
+      !this.closed &&
+      !this._addsHeaders(req) &&
+      socket[kWebSocket] === undefined &&
+      socket.readable &&
+      socket.writable &&
+      canTakeOver(socket)
+    )
   }
 }
 
@@ -112,11 +139,13 @@ function deflateOptions(options) {
 }
 
 function connect(socket, head, lines, terms) {
-  switched.add(socket)
-  if (typeof socket._accept === 'function') return socket._accept(lines, terms)
-  if (socket.timeout !== undefined && typeof socket.setTimeout === 'function') socket.setTimeout(0)
+  if (typeof socket._accept === 'function') return (socket[kWebSocket] = socket._accept(lines, terms))
+  const { maxPayload, deflate } = terms
   const response = Buffer.from(lines.concat('\r\n').join('\r\n'), 'latin1')
-  return canTakeOver(socket) ? takeOver(socket, head, response, terms) : pump(socket, head, response, terms)
+  if (!canTakeOver(socket)) return pump(socket, head, response, terms)
+  const early = readEarly(socket, head)
+  const adopt = (fd, isUnix) => bridge.getEngine().adopt(fd, isUnix, response, early, maxPayload, deflate)
+  return takeOver(socket, adopt) || pump(socket, early, response, terms)
 }
 
 /** A plain TCP or UNIX connection that libuv reads by a descriptor, and nothing stands in between. */
@@ -135,45 +164,46 @@ function canTakeOver(socket) {
 }
 
 /**
- * Moves a connection from libuv to the engine. What the application holds of the net.Socket goes on as
- * `TakenOver` says.
+ * Moves a connection from libuv to the engine, by `adopt(fd, isUnix)`. What the application holds of the net.Socket
+ * goes on as `TakenOver` says. Gives undefined if no descriptor is to be had: then bytes go through JavaScript.
  */
-function takeOver(socket, head, response, terms) {
+function takeOver(socket, adopt) {
   const handle = socket._handle
-  handle.readStop()
-  const early = readEarly(socket, head)
-  // read once, the addresses are remembered
-  void socket.remoteAddress
-  void socket.localAddress
-  shareLocalEnd(socket)
-  let connection
+  let adopted
   try {
-    connection = bridge.getEngine().adopt(handle.fd, isPipe(handle), response, early, terms.maxPayload, terms.deflate)
+    adopted = adopt(handle.fd, isPipe(handle))
   } catch (error) {
-    // no descriptor to be had: bytes go through JavaScript
-    return pump(socket, early, response, terms)
+    return undefined
   }
+  handle.readStop()
+  if (socket.timeout !== undefined) socket.setTimeout(0)
+  // read once, the address is remembered
+  void socket.remoteAddress
+  // most connections of a server have the same local end
+  if (adopted % 2 === 0) localEnd = readLocalEnd(handle)
   bridge.scheduleLateFlush()
   socket._handle = null
+  socket._getsockname = localEndOf
   handle.close()
-  const websocket = new NativeWebSocket(connection, new TakenOver(socket))
+  const websocket = new NativeWebSocket(adopted >>> 1, new TakenOver(socket, localEnd))
   socket[kWebSocket] = websocket
   socket.on('close', onTakenOverClose)
   return websocket
 }
 
-/** The last local end of a connection: most connections of a server have the same. */
+/** The local end of the connection that was taken over last. */
 let localEnd = {}
 
-/** Has connections with the same local end keep one object for it. */
-function shareLocalEnd(socket) {
-  const { _sockname: own } = socket
-  if (!own) return
-  if (own.address === localEnd.address && own.port === localEnd.port && own.family === localEnd.family) {
-    socket._sockname = localEnd
-  } else {
-    localEnd = own
-  }
+function readLocalEnd(handle) {
+  const end = {}
+  // UNIX sockets have none
+  if (typeof handle.getsockname === 'function') handle.getsockname(end)
+  return end
+}
+
+/** A net.Socket without a handle does not know its own. */
+function localEndOf() {
+  return this[kWebSocket]._stream.localEnd
 }
 
 /** Whoever destroys the socket means the connection. */
@@ -194,10 +224,12 @@ function isPipe(handle) {
 }
 
 function pump(socket, head, response, terms) {
+  if (socket.timeout !== undefined && typeof socket.setTimeout === 'function') socket.setTimeout(0)
   if (typeof socket.setNoDelay === 'function') socket.setNoDelay()
   socket.write(response)
   const websocket = new NativeWebSocket(bridge.getEngine().openPipe(terms.maxPayload, terms.deflate), socket)
   websocket._pump = new Pump(websocket, socket)
+  socket[kWebSocket] = websocket
   if (head && head.length > 0) socket.unshift(head)
   return websocket
 }

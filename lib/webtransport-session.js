@@ -33,7 +33,7 @@ async function acceptWebTransport(server, session) {
   if (packet.type !== 'open') return refuse()
   if (packet.data === undefined) {
     if (server._limits !== undefined && server.clientsCount >= server._limits.options.maxConnections) return refuse()
-    const id = bridge.getEngine().generateId()
+    const id = bridge.generateId()
     const transport = new WebTransport(session, stream, reader)
     server._register(new Socket(id, server, transport, null, 4))
     return

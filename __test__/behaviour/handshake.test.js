@@ -30,6 +30,30 @@ test("the defaults are advertised", async () => {
   assert.deepEqual(rest, { upgrades: ["websocket"], pingInterval: 25000, pingTimeout: 20000, maxPayload: 1000000 });
 });
 
+test("each open packet says what the options say then", async () => {
+  const context = await listen();
+  const { opts } = context.engine;
+  const told = async () => {
+    const { sid, ...rest } = (await openPolling(context)).peer.open;
+    return rest;
+  };
+  const first = await told();
+  assert.deepEqual(await told(), first);
+  opts.pingTimeout = 12345;
+  assert.deepEqual(await told(), { ...first, pingTimeout: 12345 });
+  opts.maxHttpBufferSize = 77;
+  assert.deepEqual(await told(), { ...first, pingTimeout: 12345, maxPayload: 77 });
+  opts.allowUpgrades = false;
+  assert.deepEqual(await told(), { ...first, upgrades: [], pingTimeout: 12345, maxPayload: 77 });
+});
+
+test("an id may need quoting in the open packet", async () => {
+  const context = await listen();
+  let number = 0;
+  context.engine.generateId = () => `"\\${number++}`;
+  for (const sid of ['"\\0', '"\\1']) assert.equal((await openPolling(context)).peer.open.sid, sid);
+});
+
 test("upgrades are limited to the transports of the options", async () => {
   const { peer } = await openPolling(await listen({ transports: ["polling"] }));
   assert.deepEqual(peer.open.upgrades, []);

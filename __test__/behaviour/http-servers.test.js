@@ -70,6 +70,36 @@ test("a websocket works over a UNIX socket", async () => {
   assert.deepEqual(await closed, ["transport close", undefined]);
 });
 
+// ---- addresses -----------------------------------------------------------------------------------
+
+/** Connects a WebSocket; resolves to both ends of its connection. */
+async function connect(context) {
+  const connected = once(context.engine, "connection");
+  const ws = new WebSocket(`ws://127.0.0.1:${context.port}${path(context, { transport: "websocket" })}`);
+  defer(() => ws.terminate());
+  const opened = once(ws, "open");
+  const [{ request: req }] = await connected;
+  const early = req.socket.localPort;
+  await opened;
+  return { stream: req.socket, client: ws._socket, early };
+}
+
+test("both ends of a websocket session's connection can be read", async () => {
+  const context = await listen();
+  const { stream, client, early } = await connect(context);
+  assert.deepEqual([early, stream.localPort, stream.remotePort], [context.port, context.port, client.localPort]);
+  assert.match(stream.localAddress, /127\.0\.0\.1$/);
+  assert.match(stream.remoteAddress, /127\.0\.0\.1$/);
+  assert.deepEqual([stream.address().address, stream.address().port], [stream.localAddress, context.port]);
+});
+
+test("connections of several servers know by which one they came", async () => {
+  const [first, second] = [await listen(), await listen()];
+  for (const context of [first, first, second, first, second, second]) {
+    assert.equal((await connect(context)).stream.localPort, context.port);
+  }
+});
+
 // ---- HTTP/2 --------------------------------------------------------------------------------------
 
 const tls = (name) => readFileSync(nodePath.join(__dirname, "..", "fixtures", "tls", name));

@@ -49,6 +49,9 @@ pub struct State {
     /// The frame of a broadcast, for its further recipients.
     pub(super) shared: RefCell<Arc<[u8]>>,
     pub(super) input: RefCell<super::pipe::Input>,
+    /// The local end of the last connection that was taken over.
+    #[cfg(unix)]
+    pub(super) local: RefCell<Option<socket2::SockAddr>>,
     #[cfg(unix)]
     pub(super) watching: super::watch::Watching,
 }
@@ -82,6 +85,8 @@ impl Engine {
             shared: RefCell::default(),
             input: RefCell::default(),
             #[cfg(unix)]
+            local: RefCell::default(),
+            #[cfg(unix)]
             watching: super::watch::Watching::default(),
         });
         // the environment's end: no thread may use the waker after it. Hooks run in reverse order, so
@@ -112,12 +117,6 @@ impl Engine {
     #[napi]
     pub fn hold(&self, env: Env, hold: bool) {
         self.waker.hold(env.raw(), hold);
-    }
-
-    /// A session id: 20 characters of `[A-Za-z0-9_-]`.
-    #[napi]
-    pub fn generate_id(&self) -> Result<String> {
-        self.ids.borrow_mut().next_id().map_err(|error| Error::new(Status::GenericFailure, format!("no random bytes: {error}")))
     }
 
     /// The periods of a server, in ms. Returns the number to name them by.
@@ -151,6 +150,11 @@ impl std::ops::Deref for Engine {
 }
 
 impl State {
+    /// A session id: 20 characters of `[A-Za-z0-9_-]`.
+    pub(super) fn generate_id(&self) -> Result<String> {
+        self.ids.borrow_mut().next_id().map_err(|error| Error::new(Status::GenericFailure, format!("no random bytes: {error}")))
+    }
+
     /// Has everything written that was handed over since the last call, and everything done that was held
     /// back. With `here`, a lone connection is written to by this thread: that saves the message a change of
     /// thread on an idle engine.

@@ -14,8 +14,8 @@ use super::values::{Content, Raw, to_content, with_content};
 use super::wake::check;
 use crate::protocol::PacketType;
 use crate::server::{Kind, Outbox};
-use crate::session::{OutPacket, Revision};
-use crate::websocket::OpCode;
+use crate::session::{OutData, OutPacket, Revision};
+use crate::websocket::{OpCode, accept_key};
 
 /// `mode` of `send`: protocol 3.
 const MODE_V3: u32 = 1;
@@ -44,10 +44,14 @@ type Args<const N: usize> = [sys::napi_value; N];
 /// * `pipeTake(connection, into: Buffer, offset): number` takes what a pipe has to write, see `State::pipe_take`.
 /// * `share(data, how): number` keeps one packet's frame for `sendShared`, until the next call.
 /// * `shareFrame(header, payload): number` keeps a frame that was encoded elsewhere.
+/// * `generateId(): string` makes the id of a session.
+/// * `openSession(timing, protocol, connection, supportsBinary, jsonp, listener, sid): number` see `State::open_session`.
 /// * `poll(session, poll, more)`, `postStarted(session)`, `postFinished(session, body, binary)` and
 ///   `sendPacket(session, type, data, compress)` see `super::polling`.
 /// * `releaseSession(session): number` JavaScript is done with a session; its number is free once all its events have
 ///   been drained, which is to be done soon.
+/// * `upgrade(fd, unix, key, early: Uint8Array, maxPayload): number` takes a connection over whose client has sent an upgrade request
+///   with this key, and accepts that, see `State::adopt`.
 /// * `sendShared(connection): number` sends the frame that is kept: what a broadcast sends to each of its
 ///   recipients crosses once.
 pub fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_value> {
@@ -64,11 +68,14 @@ pub fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_valu
     add(env, object, state, "share", callback::<2, Share>)?;
     add(env, object, state, "shareFrame", callback::<2, ShareFrame>)?;
     add(env, object, state, "sendShared", callback::<1, SendShared>)?;
+    add(env, object, state, "generateId", callback::<0, GenerateId>)?;
+    add(env, object, state, "openSession", callback::<7, OpenSession>)?;
     add(env, object, state, "poll", callback::<3, Poll>)?;
     add(env, object, state, "postStarted", callback::<1, PostStarted>)?;
     add(env, object, state, "postFinished", callback::<3, PostFinished>)?;
     add(env, object, state, "sendPacket", callback::<4, SendPacket>)?;
     add(env, object, state, "releaseSession", callback::<1, ReleaseSession>)?;
+    add(env, object, state, "upgrade", callback::<5, Upgrade>)?;
     Ok(object)
 }
 
@@ -335,6 +342,39 @@ impl Fast<1> for SendShared {
     }
 }
 
+struct GenerateId;
+
+impl Fast<0> for GenerateId {
+    type Output = Raw;
+
+    fn run(env: sys::napi_env, state: &State, _: Args<0>) -> Result<Raw> {
+        let id = state.generate_id()?;
+        let mut value = ptr::null_mut();
+        // SAFETY: env belongs to the running callback; the id is ASCII, and copied.
+        check(unsafe { sys::napi_create_string_latin1(env, id.as_ptr().cast(), id.len() as isize, &mut value) })?;
+        Ok(Raw(value))
+    }
+}
+
+struct OpenSession;
+
+impl Fast<7> for OpenSession {
+    type Output = u32;
+
+    fn run(env: sys::napi_env, state: &State, args: Args<7>) -> Result<u32> {
+        let [timing, protocol, connection, supports_binary, jsonp, listener, sid] = args;
+        state.open_session(
+            number(env, timing)?,
+            number(env, protocol)?,
+            int(env, connection)?,
+            flag(env, supports_binary)?,
+            text(env, jsonp)?,
+            int(env, listener)?,
+            text(env, sid)?,
+        )
+    }
+}
+
 struct Poll;
 
 impl Fast<3> for Poll {
@@ -388,6 +428,30 @@ impl Fast<1> for ReleaseSession {
     }
 }
 
+struct Upgrade;
+
+impl Fast<5> for Upgrade {
+    type Output = u32;
+
+    fn run(env: sys::napi_env, state: &State, [fd, unix, key, early, max_payload]: Args<5>) -> Result<u32> {
+        let mut limit = 0.0;
+        // SAFETY: env and the value belong to the running callback.
+        check(unsafe { sys::napi_get_value_double(env, max_payload, &mut limit) })?;
+        let (fd, unix) = (int(env, fd)?, flag(env, unix)?);
+        let accept = with_content(env, key, |content| match content {
+            Content::Text(key) => accept_key(key),
+            _ => String::new(),
+        })?;
+        let response = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+        );
+        with_content(env, early, |content| match content {
+            Content::Binary(early) => state.adopt(fd, unix, response.as_bytes(), early, limit, None),
+            _ => state.adopt(fd, unix, response.as_bytes(), &[], limit, None),
+        })?
+    }
+}
+
 /// `how` of `send`.
 fn kind_and_mode(env: sys::napi_env, how: sys::napi_value) -> Result<(PacketType, u32)> {
     let how = number(env, how)?;
@@ -406,4 +470,19 @@ fn number(env: sys::napi_env, value: sys::napi_value) -> Result<u32> {
     // SAFETY: env and value belong to the running callback.
     check(unsafe { sys::napi_get_value_uint32(env, value, &mut number) })?;
     Ok(number)
+}
+
+fn int(env: sys::napi_env, value: sys::napi_value) -> Result<i32> {
+    let mut number = 0;
+    // SAFETY: env and value belong to the running callback.
+    check(unsafe { sys::napi_get_value_int32(env, value, &mut number) })?;
+    Ok(number)
+}
+
+/// A string, or none for `undefined`.
+fn text(env: sys::napi_env, value: sys::napi_value) -> Result<Option<String>> {
+    Ok(match to_content(env, value)? {
+        OutData::Text(text) => Some(text),
+        _ => None,
+    })
 }

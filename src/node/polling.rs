@@ -13,55 +13,6 @@ use crate::session::{Fault, OutPacket, Reason, Relayed, Revision, Session, Start
 
 #[napi]
 impl Engine {
-    /// Opens a session. Its open packet is the caller's to send, who flushes in this turn of the event loop.
-    ///
-    /// `timing`: see `Engine.timing`; `connection`: that of a session that starts on a channel, else -1;
-    /// `supports_binary`: the client takes binary frames and payloads; `jsonp`: the callback's index of a
-    /// JSONP session; `listener`: the one that serves the session's polls, which finds it by `sid`, else -1.
-    #[napi]
-    #[allow(clippy::too_many_arguments)]
-    pub fn open_session(
-        &self,
-        timing: u32,
-        protocol: u32,
-        connection: i32,
-        supports_binary: bool,
-        jsonp: Option<String>,
-        listener: i32,
-        sid: Option<String>,
-    ) -> Result<u32> {
-        let revision = if protocol == 3 { Revision::V3 } else { Revision::V4 };
-        let timing = self.timings.borrow().get(timing as usize).cloned();
-        let timing = timing.ok_or_else(|| Error::new(Status::InvalidArg, "unknown timing"))?;
-        let connection = u32::try_from(connection).ok();
-        let start = connection.map_or(Start::Polling, Start::Channel);
-        let transport = connection.and_then(|connection| self.connection(connection));
-        let listener = usize::try_from(listener).ok().and_then(|id| self.listeners.borrow().get(id).cloned());
-        let commands = match &transport {
-            Some(connection) => connection.commands().clone(),
-            None => self.next_commands()?,
-        };
-        self.hold_commands();
-        let mut sessions = self.sessions.borrow_mut();
-        let handle = sessions.numbers().take();
-        let cell = SessionCell::new(
-            NewSession {
-                handle,
-                machine: Session::new(now(), revision, timing, start),
-                encoding: PollEncoding { revision, binary: supports_binary, jsonp: jsonp.map(String::into_boxed_str) },
-                base64: !supports_binary,
-                transport,
-                listed: listener.map(|listener| listener.registry.clone()).zip(sid),
-                verbose: Some(false),
-            },
-            self.queue.clone(),
-            commands,
-        );
-        cell.open(true);
-        sessions.put(handle, cell);
-        Ok(handle)
-    }
-
     /// Whether every packet of the session is to be told, not only messages.
     #[napi]
     pub fn set_verbose(&self, session: u32, verbose: bool) {
@@ -194,6 +145,54 @@ impl Engine {
 
 /// What `super::fast` has functions for: each request that Node's HTTP server gets comes here.
 impl State {
+    /// Opens a session. Its open packet is the caller's to send, who flushes in this turn of the event loop.
+    ///
+    /// `timing`: see `Engine::timing`; `connection`: that of a session that starts on a channel, else -1;
+    /// `supports_binary`: the client takes binary frames and payloads; `jsonp`: the callback's index of a
+    /// JSONP session; `listener`: the one that serves the session's polls, which finds it by `sid`, else -1.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn open_session(
+        &self,
+        timing: u32,
+        protocol: u32,
+        connection: i32,
+        supports_binary: bool,
+        jsonp: Option<String>,
+        listener: i32,
+        sid: Option<String>,
+    ) -> Result<u32> {
+        let revision = if protocol == 3 { Revision::V3 } else { Revision::V4 };
+        let timing = self.timings.borrow().get(timing as usize).cloned();
+        let timing = timing.ok_or_else(|| Error::new(Status::InvalidArg, "unknown timing"))?;
+        let connection = u32::try_from(connection).ok();
+        let start = connection.map_or(Start::Polling, Start::Channel);
+        let transport = connection.and_then(|connection| self.connection(connection));
+        let listener = usize::try_from(listener).ok().and_then(|id| self.listeners.borrow().get(id).cloned());
+        let commands = match &transport {
+            Some(connection) => connection.commands().clone(),
+            None => self.next_commands()?,
+        };
+        self.hold_commands();
+        let mut sessions = self.sessions.borrow_mut();
+        let handle = sessions.numbers().take();
+        let cell = SessionCell::new(
+            NewSession {
+                handle,
+                machine: Session::new(now(), revision, timing, start),
+                encoding: PollEncoding { revision, binary: supports_binary, jsonp: jsonp.map(String::into_boxed_str) },
+                base64: !supports_binary,
+                transport,
+                listed: listener.map(|listener| listener.registry.clone()).zip(sid),
+                verbose: Some(false),
+            },
+            self.queue.clone(),
+            commands,
+        );
+        cell.open(true);
+        sessions.put(handle, cell);
+        Ok(handle)
+    }
+
     /// A poll arrived; `more`: packets follow at once.
     pub(super) fn poll(&self, env: sys::napi_env, session: u32, poll: u32, more: bool) -> Result<Raw> {
         self.step(env, session, |session, _| session.inner.machine.poll(poll, more, &mut session.actions))

@@ -68,11 +68,8 @@ impl Engine {
         })
     }
 
-    /// Takes over the TCP or UNIX connection behind a descriptor, of which the caller keeps its own
-    /// copy, non-blocking as libuv made it: writes `response` and goes on with `early`, the bytes that Node has read already.
-    /// Returns the connection's number. The caller flushes in this turn of the event loop.
+    /// Takes a connection over, see [`State::adopt`].
     #[napi]
-    #[cfg(unix)]
     pub fn adopt(
         &self,
         fd: i32,
@@ -82,39 +79,7 @@ impl Engine {
         max_payload: f64,
         deflate: Option<DeflateTerms>,
     ) -> Result<u32> {
-        use std::os::fd::{FromRawFd, OwnedFd};
-        // SAFETY: fcntl on any number is harmless; a descriptor it returns is new and ours alone.
-        let socket = unsafe {
-            let fd = libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3);
-            if fd < 0 {
-                return Err(os_error("cannot take the connection over"));
-            }
-            OwnedFd::from_raw_fd(fd)
-        };
-        if !unix {
-            let _ = socket2::SockRef::from(&socket).set_tcp_nodelay(true);
-        }
-        let connection = self.new_connection(max_payload, deflate)?;
-        connection.outbox().frame(response);
-        self.hold_commands();
-        let command = crate::server::Command::Adopt { connection: connection.clone(), socket, unix, early: early.to_vec() };
-        connection.commands().send_by_owner(command);
-        Ok(connection.handle)
-    }
-
-    /// Whether descriptors can be taken over on this platform.
-    #[napi]
-    #[cfg(not(unix))]
-    pub fn adopt(
-        &self,
-        _fd: i32,
-        _unix: bool,
-        _response: &[u8],
-        _early: &[u8],
-        _max_payload: f64,
-        _deflate: Option<DeflateTerms>,
-    ) -> Result<u32> {
-        Err(Error::new(Status::GenericFailure, "descriptors cannot be taken over on this platform"))
+        self.state.adopt(fd, unix, response, early, max_payload, deflate)
     }
 
     /// A number for a channel that JavaScript drives.
@@ -198,6 +163,53 @@ impl Engine {
 }
 
 impl State {
+    /// Takes over the TCP or UNIX connection behind a descriptor, of which the caller keeps its own
+    /// copy, non-blocking as libuv made it: writes `response` and goes on with `early`, the bytes that Node has read already.
+    /// Returns the connection's number, doubled, and plus 1 if its local end is that of the last one. The caller flushes in
+    /// this turn of the event loop.
+    #[cfg(unix)]
+    pub(super) fn adopt(
+        &self,
+        fd: i32,
+        unix: bool,
+        response: &[u8],
+        early: &[u8],
+        max_payload: f64,
+        deflate: Option<DeflateTerms>,
+    ) -> Result<u32> {
+        use std::os::fd::{FromRawFd, OwnedFd};
+        // SAFETY: fcntl on any number is harmless; a descriptor it returns is new and ours alone.
+        let socket = unsafe {
+            let fd = libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3);
+            if fd < 0 {
+                return Err(os_error("cannot take the connection over"));
+            }
+            OwnedFd::from_raw_fd(fd)
+        };
+        let local = socket2::SockRef::from(&socket).local_addr().ok();
+        let is_same = local == self.local.replace(local.clone());
+        let connection = self.new_connection(max_payload, deflate)?;
+        connection.outbox().frame(response);
+        self.hold_commands();
+        let command = crate::server::Command::Adopt { connection: connection.clone(), socket, unix, early: early.to_vec() };
+        connection.commands().send_by_owner(command);
+        Ok(connection.handle * 2 + u32::from(is_same))
+    }
+
+    /// Whether descriptors can be taken over on this platform.
+    #[cfg(not(unix))]
+    pub(super) fn adopt(
+        &self,
+        _fd: i32,
+        _unix: bool,
+        _response: &[u8],
+        _early: &[u8],
+        _max_payload: f64,
+        _deflate: Option<DeflateTerms>,
+    ) -> Result<u32> {
+        Err(Error::new(Status::GenericFailure, "descriptors cannot be taken over on this platform"))
+    }
+
     pub(super) fn new_connection(
         &self,
         max_payload: f64,

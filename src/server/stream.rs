@@ -42,10 +42,15 @@ impl From<UnixStream> for Stream {
 }
 
 impl Stream {
-    /// A connected, non-blocking socket of the family `AF_UNIX` or of TCP's.
+    /// A connected, non-blocking socket of the family `AF_UNIX` or of TCP's, whose small segments are not to wait.
     #[cfg(unix)]
     pub(super) fn open(socket: std::os::fd::OwnedFd, unix: bool) -> io::Result<Self> {
-        if unix { UnixStream::from_std(socket.into()).map(Self::Unix) } else { TcpStream::from_std(socket.into()).map(Self::Tcp) }
+        if unix {
+            return UnixStream::from_std(socket.into()).map(Self::Unix);
+        }
+        let stream = TcpStream::from_std(socket.into())?;
+        let _ = stream.set_nodelay(true);
+        Ok(Self::Tcp(stream))
     }
 
     /// Reads what is there. A buffer that it does not fill has drained the socket: then the next call waits for the
