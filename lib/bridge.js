@@ -87,6 +87,9 @@ let closing = []
 /** Sessions whose events wait, see `holdBack`. */
 let heldBack = []
 
+/** Sessions of which the client may be gone, see `tickLater`. */
+let overdue = []
+
 const pausedPipes = new Set()
 
 let engine
@@ -256,6 +259,29 @@ function closeSessions() {
 }
 
 /**
+ * Has a session's time looked at when what waits has been read: new connections take a turn of the loop to be accepted
+ * and another one to be read, and nobody is gone before.
+ */
+function tickLater(session) {
+  if (overdue.push(session) === 1) setImmediate(putOffOnce)
+}
+
+function putOffOnce() {
+  const sessions = overdue
+  overdue = []
+  setImmediate(tickAll, sessions, 0)
+}
+
+function tickAll(sessions, next) {
+  try {
+    while (next < sessions.length) sessions[next++]._tick()
+  } finally {
+    // a listener threw
+    if (next < sessions.length) setImmediate(tickAll, sessions, next)
+  }
+}
+
+/**
  * A session's first events may come with the session itself. They wait for the event loop's next phase, so that who
  * listens for sessions can take its time until then, as where events come one by one.
  */
@@ -370,6 +396,7 @@ module.exports = {
   scheduleFlush,
   scheduleLateFlush,
   releaseSession,
+  tickLater,
   holdBack,
   generateId,
   compress,

@@ -191,9 +191,7 @@ class Socket extends SendingSocket {
         // the event that follows says what became of the session, and closes the transport
         break
       case Kind.DUE:
-        // nobody is gone before what waits has been read: new connections take a turn of the loop to be
-        // accepted and another one to be read
-        if (arg === 1) setImmediate(setImmediate, () => this._tick())
+        if (arg === 1) bridge.tickLater(this)
         else this._tick()
         break
       case Kind.CLOSED:
@@ -221,7 +219,7 @@ class Socket extends SendingSocket {
 
   /** Does what is due, where the engine leaves it to this thread. */
   _tick() {
-    if (!this._over && this._readyState !== 'closed') this._apply(bridge.getEngine().tick(this._handle))
+    if (!this._over && this._readyState !== 'closed') this._apply(bridge.fast.tick(this._handle))
   }
 
   /** Whether somebody wants to see packets. A session that the engine has opened shows them until it is told. */

@@ -46,7 +46,7 @@ type Args<const N: usize> = [sys::napi_value; N];
 /// * `shareFrame(header, payload): number` keeps a frame that was encoded elsewhere.
 /// * `generateId(): string` makes the id of a session.
 /// * `openSession(timing, protocol, connection, supportsBinary, jsonp, listener, sid): number` see `State::open_session`.
-/// * `poll(session, poll, more)`, `postStarted(session)`, `postFinished(session, body, binary)` and
+/// * `tick(session)`, `poll(session, poll, more)`, `postStarted(session)`, `postFinished(session, body, binary)` and
 ///   `sendPacket(session, type, data, compress)` see `super::polling`.
 /// * `releaseSession(session): number` JavaScript is done with a session; its number is free once all its events have
 ///   been drained, which is to be done soon.
@@ -70,6 +70,7 @@ pub fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_valu
     add(env, object, state, "sendShared", callback::<1, SendShared>)?;
     add(env, object, state, "generateId", callback::<0, GenerateId>)?;
     add(env, object, state, "openSession", callback::<7, OpenSession>)?;
+    add(env, object, state, "tick", callback::<1, Tick>)?;
     add(env, object, state, "poll", callback::<3, Poll>)?;
     add(env, object, state, "postStarted", callback::<1, PostStarted>)?;
     add(env, object, state, "postFinished", callback::<3, PostFinished>)?;
@@ -372,6 +373,16 @@ impl Fast<7> for OpenSession {
             int(env, listener)?,
             text(env, sid)?,
         )
+    }
+}
+
+struct Tick;
+
+impl Fast<1> for Tick {
+    type Output = Raw;
+
+    fn run(env: sys::napi_env, state: &State, [session]: Args<1>) -> Result<Raw> {
+        state.tick(env, number(env, session)?)
     }
 }
 

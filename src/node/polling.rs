@@ -34,13 +34,6 @@ impl Engine {
         }
     }
 
-    /// Does what is due for a session after the event `Due`.
-    #[napi]
-    pub fn tick(&self, env: Env, session: u32) -> Result<Raw> {
-        let updates = self.session(session).map(|cell| cell.tick_by_owner());
-        updates_value(env.raw(), &updates.unwrap_or_default()).map(Raw)
-    }
-
     /// Bytes of answers to polls that the engine's own listener has not handed to the kernel yet.
     #[napi]
     pub fn unread_answers(&self, session: u32) -> f64 {
@@ -145,6 +138,12 @@ impl Engine {
 
 /// What `super::fast` has functions for: each request that Node's HTTP server gets comes here.
 impl State {
+    /// Does what is due for a session after the event `Due`.
+    pub(super) fn tick(&self, env: sys::napi_env, session: u32) -> Result<Raw> {
+        let updates = self.session(session).map(|cell| cell.tick_by_owner());
+        updates_value(env, &updates.unwrap_or_default()).map(Raw)
+    }
+
     /// Opens a session. Its open packet is the caller's to send, who flushes in this turn of the event loop.
     ///
     /// `timing`: see `Engine::timing`; `connection`: that of a session that starts on a channel, else -1;
