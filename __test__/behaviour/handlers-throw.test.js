@@ -68,6 +68,10 @@ for (const scenario of ["allow-request-throws", "allow-request-rejects"]) {
   });
 }
 
+test("sessions whose clients have fallen silent together all end, though a close handler of one throws", async () => {
+  has(await run("close-silent"), { closed: ["ping timeout", "ping timeout", "ping timeout"] });
+});
+
 test("without a handler a throwing message handler ends the process with code 1 and shows the error", async () => {
   const { code, signal, stderr } = await runFixture("faults", ["fatal"]);
   assert.deepEqual([code, signal], [1, null]);
