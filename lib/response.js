@@ -17,8 +17,8 @@ function endWith(res, text, length) {
 /** A header is written as Latin-1, and whoever has replaced a method wants to see what is written. */
 function canJoin(res, text, length) {
   return (
-    text.length === length &&
     typeof text === 'string' &&
+    text.length === length &&
     typeof res._header === 'string' &&
     res._headerSent === false &&
     res.chunkedEncoding === false &&

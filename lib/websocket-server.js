@@ -14,8 +14,6 @@ const EMPTY = Buffer.alloc(0)
 /** The connection that a stream has become. */
 const kWebSocket = Symbol('websocket')
 
-const KEY = /^[+/0-9A-Za-z]{22}==$/
-
 /**
  * Answers WebSocket upgrade requests and hands their connections to the engine. Stands where a
  * `wsEngine` stands in the original, with the same interface.
@@ -45,7 +43,10 @@ class NativeWebSocketServer extends EventEmitter {
       const key = headers['sec-websocket-key']
       const maxPayload = Number(this.options.maxPayload)
       const websocket = takeOver(socket, (fd, isUnix) => bridge.fast.upgrade(fd, isUnix, key, early, maxPayload))
-      if (websocket !== undefined) return done(websocket, req)
+      if (websocket !== undefined) {
+        switchOver(socket, websocket)
+        return done(websocket, req)
+      }
       head = early
     }
     const checked = bridge
@@ -85,17 +86,21 @@ class NativeWebSocketServer extends EventEmitter {
       refuse(socket, 500, STATUS_CODES[500])
       throw error
     }
-    done(connect(socket, head, lines, { maxPayload: Number(this.options.maxPayload), deflate }), req)
+    const websocket = connect(socket, head, lines, { maxPayload: Number(this.options.maxPayload), deflate })
+    switchOver(socket, websocket)
+    done(websocket, req)
   }
 
-  /** Whether there is nothing to be said to a request but that it is accepted, which the engine does by itself. */
+  /**
+   * Whether nothing is to be said to a request but that it is accepted, if its key is one: the engine judges that, answers
+   * and takes the connection over in one call.
+   */
   _isPlain(req, headers, socket) {
     return (
       req.method === 'GET' &&
       headers.upgrade === 'websocket' &&
       headers['sec-websocket-version'] === '13' &&
       headers['sec-websocket-protocol'] === undefined &&
-      KEY.test(headers['sec-websocket-key']) &&
       this._deflate === undefined &&
       !this.closed &&
       !this._addsHeaders(req) &&
@@ -139,13 +144,19 @@ function deflateOptions(options) {
 }
 
 function connect(socket, head, lines, terms) {
-  if (typeof socket._accept === 'function') return (socket[kWebSocket] = socket._accept(lines, terms))
+  if (typeof socket._accept === 'function') return socket._accept(lines, terms)
   const { maxPayload, deflate } = terms
   const response = Buffer.from(lines.concat('\r\n').join('\r\n'), 'latin1')
   if (!canTakeOver(socket)) return pump(socket, head, response, terms)
   const early = readEarly(socket, head)
   const adopt = (fd, isUnix) => bridge.getEngine().adopt(fd, isUnix, response, early, maxPayload, deflate)
   return takeOver(socket, adopt) || pump(socket, early, response, terms)
+}
+
+/** The stream is a WebSocket's from now on, and quiet as long as that likes. */
+function switchOver(socket, websocket) {
+  socket[kWebSocket] = websocket
+  if (socket.timeout !== undefined && typeof socket.setTimeout === 'function') socket.setTimeout(0)
 }
 
 /** A plain TCP or UNIX connection that libuv reads by a descriptor, and nothing stands in between. */
@@ -165,7 +176,7 @@ function canTakeOver(socket) {
 
 /**
  * Moves a connection from libuv to the engine, by `adopt(fd, isUnix)`. What the application holds of the net.Socket
- * goes on as `TakenOver` says. Gives undefined if no descriptor is to be had: then bytes go through JavaScript.
+ * goes on as `TakenOver` says. Gives undefined if that fails, for want of a descriptor mostly.
  */
 function takeOver(socket, adopt) {
   const handle = socket._handle
@@ -176,7 +187,6 @@ function takeOver(socket, adopt) {
     return undefined
   }
   handle.readStop()
-  if (socket.timeout !== undefined) socket.setTimeout(0)
   // read once, the address is remembered
   void socket.remoteAddress
   // most connections of a server have the same local end
@@ -186,7 +196,6 @@ function takeOver(socket, adopt) {
   socket._getsockname = localEndOf
   handle.close()
   const websocket = new NativeWebSocket(adopted >>> 1, new TakenOver(socket, localEnd))
-  socket[kWebSocket] = websocket
   socket.on('close', onTakenOverClose)
   return websocket
 }
@@ -224,12 +233,10 @@ function isPipe(handle) {
 }
 
 function pump(socket, head, response, terms) {
-  if (socket.timeout !== undefined && typeof socket.setTimeout === 'function') socket.setTimeout(0)
   if (typeof socket.setNoDelay === 'function') socket.setNoDelay()
   socket.write(response)
   const websocket = new NativeWebSocket(bridge.getEngine().openPipe(terms.maxPayload, terms.deflate), socket)
   websocket._pump = new Pump(websocket, socket)
-  socket[kWebSocket] = websocket
   if (head && head.length > 0) socket.unshift(head)
   return websocket
 }

@@ -283,10 +283,7 @@ class Polling extends Transport {
           owner._apply(bridge.fast.postFinished(owner._handle, isOurs ? body : undefined, isBinary))
           if (!isOurs) this._handOver(body, isBinary)
         } finally {
-          // text/html keeps old mobile browsers from offering a download of form posts
-          const headers = { 'Content-Type': 'text/html', 'Content-Length': '2' }
-          res.writeHead(200, this.headers(req, headers))
-          endWith(res, 'ok', 2)
+          this._confirmPost(req, res)
         }
       },
       onTooLarge: () => {
@@ -299,6 +296,13 @@ class Polling extends Transport {
         owner._apply(bridge.getEngine().postAborted(owner._handle))
       },
     })
+  }
+
+  _confirmPost(req, res) {
+    // text/html keeps old mobile browsers from offering a download of form posts
+    const headers = { 'Content-Type': 'text/html', 'Content-Length': '2' }
+    res.writeHead(200, this.headers(req, headers))
+    endWith(res, 'ok', 2)
   }
 
   /** Refuses a POST with more packets than `limits` allow. */
@@ -425,9 +429,7 @@ class Polling extends Transport {
     this._readBody(req, {
       onEnd: (body) => {
         this._handOver(body, false)
-        const headers = { 'Content-Type': 'text/html', 'Content-Length': '2' }
-        res.writeHead(200, this.headers(req, headers))
-        res.end('ok')
+        this._confirmPost(req, res)
         done()
       },
       onTooLarge: () => {

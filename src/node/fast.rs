@@ -12,10 +12,11 @@ use super::engine::State;
 use super::polling::packet_type;
 use super::values::{Content, Raw, to_content, with_content};
 use super::wake::check;
+use super::websocket::ends;
 use crate::protocol::PacketType;
 use crate::server::{Kind, Outbox};
 use crate::session::{OutData, OutPacket, Revision};
-use crate::websocket::{OpCode, accept_key};
+use crate::websocket::{OpCode, UpgradeRequest, check as judge};
 
 /// `mode` of `send`: protocol 3.
 const MODE_V3: u32 = 1;
@@ -50,8 +51,8 @@ type Args<const N: usize> = [sys::napi_value; N];
 ///   `sendPacket(session, type, data, compress)` see `super::polling`.
 /// * `releaseSession(session): number` JavaScript is done with a session; its number is free once all its events have
 ///   been drained, which is to be done soon.
-/// * `upgrade(fd, unix, key, early: Uint8Array, maxPayload): number` takes a connection over whose client has sent an upgrade request
-///   with this key, and accepts that, see `State::adopt`.
+/// * `upgrade(fd, unix, key, early: Uint8Array, maxPayload): number` takes a connection over whose client has sent the usual
+///   upgrade request with this key, and accepts that, see `State::adopt`. Throws if the key is none.
 /// * `sendShared(connection): number` sends the frame that is kept: what a broadcast sends to each of its
 ///   recipients crosses once.
 pub fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_value> {
@@ -449,16 +450,16 @@ impl Fast<5> for Upgrade {
         // SAFETY: env and the value belong to the running callback.
         check(unsafe { sys::napi_get_value_double(env, max_payload, &mut limit) })?;
         let (fd, unix) = (int(env, fd)?, flag(env, unix)?);
-        let accept = with_content(env, key, |content| match content {
-            Content::Text(key) => accept_key(key),
-            _ => String::new(),
-        })?;
+        let key = text(env, key)?;
+        let request = UpgradeRequest { method: "GET", upgrade: Some("websocket"), key: key.as_deref(), version: Some("13"), protocol: None };
+        let accepted = judge(&request).map_err(|error| Error::new(Status::InvalidArg, error.message()))?;
         let response = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n\r\n",
+            accepted.accept
         );
         with_content(env, early, |content| match content {
-            Content::Binary(early) => state.adopt(fd, unix, response.as_bytes(), early, limit, None),
-            _ => state.adopt(fd, unix, response.as_bytes(), &[], limit, None),
+            Content::Binary(early) => state.adopt(fd, unix, response.as_bytes(), early, ends(limit, None)),
+            _ => Err(Error::new(Status::InvalidArg, "expected a Uint8Array")),
         })?
     }
 }

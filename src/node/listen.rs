@@ -8,7 +8,7 @@ use super::compress::HttpCompression;
 use super::deflate::DeflateTerms;
 use super::engine::{Engine, raw};
 use super::values::{Content, with_content};
-use super::websocket::max_payload_of;
+use super::websocket::{ends, max_payload_of};
 use crate::http::{Handshakes, Listener, ListenerOptions, OwnerResponse, Switching, Verdict, bind};
 use crate::server::Command;
 
@@ -126,7 +126,7 @@ impl Engine {
         max_payload: f64,
         deflate: Option<DeflateTerms>,
     ) -> Result<u32> {
-        let connection = self.new_connection(max_payload, deflate)?;
+        let connection = self.new_connection(ends(max_payload, deflate))?;
         let handle = connection.handle;
         self.requests.decide(request, Verdict::Accept(response(101, &headers, Vec::new()), Switching::new(connection)));
         Ok(handle)

@@ -6,6 +6,7 @@ use napi_derive::napi;
 use super::deflate::DeflateTerms;
 use super::engine::{Engine, State};
 use super::values::{Raw, buffer_value};
+use super::websocket::ends;
 use crate::server::{Batch, Phase};
 
 /// Where the bytes that come in are unmasked.
@@ -32,7 +33,7 @@ impl Engine {
     /// Opens a connection that JavaScript carries bytes for. Returns its number.
     #[napi]
     pub fn open_pipe(&self, max_payload: f64, deflate: Option<DeflateTerms>) -> Result<u32> {
-        let connection = self.new_connection(max_payload, deflate)?;
+        let connection = self.new_connection(ends(max_payload, deflate))?;
         connection.use_owner_pipe();
         Ok(connection.handle)
     }

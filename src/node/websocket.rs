@@ -6,7 +6,7 @@ use napi_derive::napi;
 
 use super::engine::{Engine, State, raw};
 use super::values::{Content, with_content};
-use crate::server::{Accepted, Binding, Connection, Outbox};
+use crate::server::{Accepted, Binding, Compression, Connection, Outbox};
 use super::deflate::{DeflateOptions, DeflateTerms};
 use crate::websocket::{Decoder, HandshakeError, Limits, OpCode, UpgradeRequest, check as check_upgrade};
 
@@ -79,7 +79,7 @@ impl Engine {
         max_payload: f64,
         deflate: Option<DeflateTerms>,
     ) -> Result<u32> {
-        self.state.adopt(fd, unix, response, early, max_payload, deflate)
+        self.state.adopt(fd, unix, response, early, ends(max_payload, deflate))
     }
 
     /// A number for a channel that JavaScript drives.
@@ -167,62 +167,37 @@ impl State {
     /// copy, non-blocking as libuv made it: writes `response` and goes on with `early`, the bytes that Node has read already.
     /// Returns the connection's number, doubled, and plus 1 if its local end is that of the last one. The caller flushes in
     /// this turn of the event loop.
-    #[cfg(unix)]
-    pub(super) fn adopt(
-        &self,
-        fd: i32,
-        unix: bool,
-        response: &[u8],
-        early: &[u8],
-        max_payload: f64,
-        deflate: Option<DeflateTerms>,
-    ) -> Result<u32> {
-        use std::os::fd::{FromRawFd, OwnedFd};
-        // SAFETY: fcntl on any number is harmless; a descriptor it returns is new and ours alone.
-        let socket = unsafe {
-            let fd = libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3);
-            if fd < 0 {
-                return Err(os_error("cannot take the connection over"));
-            }
-            OwnedFd::from_raw_fd(fd)
-        };
-        let local = socket2::SockRef::from(&socket).local_addr().ok();
-        let is_same = local == self.local.replace(local.clone());
-        let connection = self.new_connection(max_payload, deflate)?;
-        connection.outbox().frame(response);
-        self.hold_commands();
-        let command = crate::server::Command::Adopt { connection: connection.clone(), socket, unix, early: early.to_vec() };
-        connection.commands().send_by_owner(command);
-        Ok(connection.handle * 2 + u32::from(is_same))
+    #[cfg_attr(not(unix), allow(unused_variables))]
+    pub(super) fn adopt(&self, fd: i32, unix: bool, response: &[u8], early: &[u8], ends: Ends) -> Result<u32> {
+        #[cfg(not(unix))]
+        return Err(Error::new(Status::GenericFailure, "descriptors cannot be taken over on this platform"));
+        #[cfg(unix)]
+        {
+            use std::os::fd::{FromRawFd, OwnedFd};
+            // SAFETY: fcntl on any number is harmless; a descriptor it returns is new and ours alone.
+            let socket = unsafe {
+                let fd = libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3);
+                if fd < 0 {
+                    return Err(os_error("cannot take the connection over"));
+                }
+                OwnedFd::from_raw_fd(fd)
+            };
+            let local = socket2::SockRef::from(&socket).local_addr().ok();
+            let is_same = local == self.local.replace(local.clone());
+            let connection = self.new_connection(ends)?;
+            connection.outbox().frame(response);
+            self.hold_commands();
+            let early = early.to_vec();
+            let command = crate::server::Command::Adopt { connection: connection.clone(), socket, unix, early };
+            connection.commands().send_by_owner(command);
+            Ok(connection.handle * 2 + u32::from(is_same))
+        }
     }
 
-    /// Whether descriptors can be taken over on this platform.
-    #[cfg(not(unix))]
-    pub(super) fn adopt(
-        &self,
-        _fd: i32,
-        _unix: bool,
-        _response: &[u8],
-        _early: &[u8],
-        _max_payload: f64,
-        _deflate: Option<DeflateTerms>,
-    ) -> Result<u32> {
-        Err(Error::new(Status::GenericFailure, "descriptors cannot be taken over on this platform"))
-    }
-
-    pub(super) fn new_connection(
-        &self,
-        max_payload: f64,
-        deflate: Option<DeflateTerms>,
-    ) -> Result<std::sync::Arc<Connection>> {
+    pub(super) fn new_connection(&self, (decoder, compression): Ends) -> Result<std::sync::Arc<Connection>> {
         let commands = self.next_commands()?;
         let mut connections = self.connections.borrow_mut();
         let number = connections.numbers().take();
-        let limits = Limits { max_payload: max_payload_of(max_payload), ..Limits::default() };
-        let (decoder, compression) = match deflate {
-            Some(terms) => terms.ends(limits),
-            None => (Decoder::new(limits), None),
-        };
         let connection = Connection::new(number, self.queue.clone(), commands, decoder, compression);
         connections.put(number, connection.clone());
         Ok(connection)
@@ -238,6 +213,18 @@ impl State {
             Accepted::Congested => 1,
             Accepted::Closed => 2,
         }
+    }
+}
+
+/// The receiving and the sending side of a connection.
+pub(super) type Ends = (Decoder, Option<Compression>);
+
+/// Those of a connection with a limit of a message in bytes, and with what was agreed on compression.
+pub(super) fn ends(max_payload: f64, deflate: Option<DeflateTerms>) -> Ends {
+    let limits = Limits { max_payload: max_payload_of(max_payload), ..Limits::default() };
+    match deflate {
+        Some(terms) => terms.ends(limits),
+        None => (Decoder::new(limits), None),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::protocol::number::js_number;
 const KEY_SUFFIX: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// The value of `Sec-WebSocket-Accept` for a value of `Sec-WebSocket-Key`.
-pub fn accept_key(key: impl AsRef<[u8]>) -> String {
+pub fn accept_key(key: &str) -> String {
     let digest = Sha1::new()
         .chain_update(key)
         .chain_update(KEY_SUFFIX)
