@@ -93,7 +93,7 @@ impl Listener {
         let options = &self.options;
         let start = connection.map_or(Start::Polling, |connection| Start::Channel(connection.handle));
         let mut machine = Session::new(now(), Revision::V4, handshakes.timing.clone(), start);
-        let open = OutPacket { kind: PacketType::Open, data: OutData::Text(format!("{{\"sid\":\"{sid}{packet}")) };
+        let open = OutPacket { kind: PacketType::Open, data: OutData::Text(["{\"sid\":\"", &sid, packet].concat()) };
         match connection {
             // to be written when the socket has been taken back from hyper
             Some(connection) => drop(connection.enqueue(|outbox| outbox.packets(&[open], Revision::V4, false))),

@@ -1,26 +1,31 @@
 //! Accepts connections and routes their requests.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONNECTION, UPGRADE};
+use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, oneshot};
 
 use super::body::{self, Body};
-use super::polling::{self, Destroyed, Reply};
+use super::head_timer::HeadTimer;
+use super::polling::{self, Answerer, Destroyed, Post, Reply};
 use super::request::{self, Asked, Requests, Verdict};
 use super::{CompressionOptions, Handshakes, Registry};
-use crate::server::{Commands, EventQueue, Kind, Numbers, Stream};
+use crate::server::{Commands, EventQueue, Kind, Numbers, SessionCell, Stream};
 use crate::session::IdGenerator;
 
 /// What a listener is made of.
@@ -55,13 +60,14 @@ pub struct Listener {
     /// Connections that are open, plus one while the listener itself is.
     open: AtomicUsize,
     stop: Notify,
-    drain: watch::Sender<bool>,
+    is_closed: AtomicBool,
+    closed: Notify,
 }
 
 /// Both ends of a connection that speaks HTTP.
 #[derive(Debug)]
 pub struct OpenConnection {
-    _open: Open,
+    open: Open,
     /// Address and port of the client's end, then of ours, each followed by NUL: as a head has them.
     pub text: Box<str>,
 }
@@ -121,7 +127,8 @@ impl Listener {
             untaken: Arc::default(),
             open: AtomicUsize::new(1),
             stop: Notify::new(),
-            drain: watch::Sender::new(false),
+            is_closed: AtomicBool::new(false),
+            closed: Notify::new(),
         })
     }
 
@@ -151,7 +158,8 @@ impl Listener {
     /// Stops accepting, ends idle connections and lets the others finish.
     pub fn close(&self) {
         self.stop.notify_one();
-        self.drain.send_replace(true);
+        self.is_closed.store(true, SeqCst);
+        self.closed.notify_waiters();
     }
 
     fn release(&self) {
@@ -191,91 +199,38 @@ impl Listener {
         S: AsyncRead + AsyncWrite + Into<Stream> + Unpin + Send + 'static,
     {
         let text = [remote, local].map(|end| format!("{}\0{}\0", end.ip(), end.port())).concat().into();
-        let ends = Arc::new(OpenConnection { _open: Open::new(&self), text });
-        let mut drain = self.drain.subscribe();
-        let service = service_fn(move |request| {
-            let (listener, ends) = (self.clone(), ends.clone());
-            async move { listener.answer::<S>(request, ends).await }
-        });
+        let ends = Arc::new(OpenConnection { open: Open::new(&self), text });
+        let service = service_fn(move |request| answer::<S>(ends.clone(), request));
         tokio::spawn(async move {
             let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
+                .timer(HeadTimer::default())
                 .header_read_timeout(std::time::Duration::from_secs(60))
                 .title_case_headers(true)
                 .max_buf_size(16 * 1024)
                 .serve_connection(TokioIo::new(stream), service)
                 .with_upgrades();
-            let mut connection = std::pin::pin!(connection);
-            tokio::select! {
-                // how a connection ends concerns its requests, which have been told
-                _ = connection.as_mut() => return,
-                _ = drain.wait_for(|drain| *drain) => {}
-            }
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
-        });
-    }
-
-    async fn answer<S>(
-        self: Arc<Self>,
-        mut request: Request<Incoming>,
-        ends: Arc<OpenConnection>,
-    ) -> Result<Reply, Destroyed>
-    where
-        S: AsyncRead + AsyncWrite + Into<Stream> + Unpin + Send + 'static,
-    {
-        let target = request.uri().path_and_query().map_or("", |target| target.as_str());
-        if !target.starts_with(&self.options.path) {
-            let mut response = Response::new(Full::from(Bytes::from_static(b"Not Implemented")));
-            *response.status_mut() = StatusCode::NOT_IMPLEMENTED;
-            return Ok(response);
-        }
-        if is_upgrade(&request) {
-            let upgrade = hyper::upgrade::on(&mut request);
-            let (parts, _) = request.into_parts();
-            let verdict = match self.open_websocket(&parts, &ends) {
-                Some((response, connection)) => Some(Verdict::Accept(response, connection)),
-                None => self.ask(Kind::UpgradeRequest, request::head(&parts, &ends, "", None), Vec::new()).await,
-            };
-            return match verdict {
-                Some(Verdict::Accept(response, connection)) => {
-                    connection.keep(Open::new(&self));
-                    tokio::spawn(request::switch::<S>(upgrade, connection));
-                    Ok(reply(response))
+            let (mut connection, mut closed) = (pin!(connection), pin!(self.closed.notified()));
+            // has this task woken; whether it has come to pass is asked of the flag, which costs less
+            poll_fn(|cx| Poll::Ready(closed.as_mut().poll(cx).is_ready())).await;
+            let mut is_draining = false;
+            // how a connection ends concerns its requests, which have been told
+            let _ = poll_fn(|cx| {
+                if !is_draining && self.is_closed.load(SeqCst) {
+                    is_draining = true;
+                    connection.as_mut().graceful_shutdown();
                 }
-                Some(Verdict::Respond(response)) => Ok(reply(response)),
-                Some(Verdict::Destroy) | None => Err(Destroyed),
-            };
-        }
-        let (parts, incoming) = request.into_parts();
-        let max_body = f64::from_bits(self.max_body.load(SeqCst));
-        if self.registry.is_direct() {
-            if let Some(session) = polling::session_of(&parts, |sid| self.registry.get(sid)) {
-                return match parts.method {
-                    hyper::Method::GET => Ok(polling::poll(session, parts, self.compression()).await),
-                    _ => polling::post(session, parts, incoming, max_body).await,
-                };
-            }
-        }
-        if let Some(session) = self.open_polling(&parts, &ends) {
-            return Ok(polling::poll(session, parts, self.compression()).await);
-        }
-        let head = request::head(&parts, &ends, "", None);
-        let body = match parts.method {
-            hyper::Method::GET | hyper::Method::HEAD => Vec::new(),
-            _ => match body::read(incoming, max_body).await {
-                Body::Complete(body) => body.into(),
-                refused => return Ok(polling::refusal(&refused)),
-            },
-        };
-        match self.ask(Kind::Request, head, body).await {
-            Some(Verdict::Respond(response)) => Ok(reply(response)),
-            _ => Err(Destroyed),
-        }
+                connection.as_mut().poll(cx)
+            })
+            .await;
+        });
     }
 
     fn compression(&self) -> Option<CompressionOptions> {
         *self.compression.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn max_body(&self) -> f64 {
+        f64::from_bits(self.max_body.load(SeqCst))
     }
 
     /// Asks the owner, and tells it when the client goes away before it has answered.
@@ -288,6 +243,100 @@ impl Listener {
         let verdict = decided.await.ok();
         guard.waiting = false;
         verdict
+    }
+}
+
+/// What a request is taken for.
+enum Asks {
+    Poll(Arc<SessionCell>, Answerer),
+    Post(Arc<SessionCell>, Post, f64),
+    /// Rare, and therefore in a box: hyper moves what it gets for every request.
+    Other(Pin<Box<dyn Future<Output = Result<Reply, Destroyed>> + Send>>),
+}
+
+/// Answers a request.
+fn answer<S>(ends: Arc<OpenConnection>, request: Request<Incoming>) -> impl Future<Output = Result<Reply, Destroyed>>
+where
+    S: AsyncRead + AsyncWrite + Into<Stream> + Unpin + Send + 'static,
+{
+    let asks = Asks::of::<S>(ends, request);
+    async {
+        match asks {
+            Asks::Poll(session, answerer) => Ok(polling::poll(session, answerer).await),
+            Asks::Post(session, post, limit) => polling::post(session, post, limit).await,
+            Asks::Other(answer) => answer.await,
+        }
+    }
+}
+
+impl Asks {
+    fn of<S>(ends: Arc<OpenConnection>, request: Request<Incoming>) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Into<Stream> + Unpin + Send + 'static,
+    {
+        let Open(listener) = &ends.open;
+        let target = request.uri().path_and_query().map_or("", |target| target.as_str());
+        if !target.starts_with(&listener.options.path) {
+            return Self::Other(Box::pin(async {
+                let mut response = Response::new(Full::from(Bytes::from_static(b"Not Implemented")));
+                *response.status_mut() = StatusCode::NOT_IMPLEMENTED;
+                Ok(response)
+            }));
+        }
+        if is_upgrade(&request) {
+            return Self::Other(Box::pin(upgrade::<S>(ends, request)));
+        }
+        let (parts, incoming) = request.into_parts();
+        let session = match listener.registry.is_direct() {
+            true => polling::session_of(&parts, |sid| listener.registry.get(sid)),
+            false => None,
+        };
+        match session.or_else(|| listener.open_polling(&parts, &ends)) {
+            Some(session) if parts.method == Method::GET => {
+                Self::Poll(session, Answerer::of(parts, listener.compression()))
+            }
+            Some(session) => Self::Post(session, Post::of(parts, incoming), listener.max_body()),
+            None => Self::Other(Box::pin(ask_for_answer(ends, parts, incoming))),
+        }
+    }
+}
+
+/// Has the owner answer.
+async fn ask_for_answer(ends: Arc<OpenConnection>, parts: Parts, body: Incoming) -> Result<Reply, Destroyed> {
+    let Open(listener) = &ends.open;
+    let head = request::head(&parts, &ends, "", None);
+    let body = match parts.method {
+        Method::GET | Method::HEAD => Vec::new(),
+        _ => match body::read(body, listener.max_body()).await {
+            Body::Complete(body) => body.into(),
+            refused => return Ok(polling::refusal(&refused)),
+        },
+    };
+    match listener.ask(Kind::Request, head, body).await {
+        Some(Verdict::Respond(response)) => Ok(reply(response)),
+        _ => Err(Destroyed),
+    }
+}
+
+async fn upgrade<S>(ends: Arc<OpenConnection>, mut request: Request<Incoming>) -> Result<Reply, Destroyed>
+where
+    S: AsyncRead + AsyncWrite + Into<Stream> + Unpin + Send + 'static,
+{
+    let Open(listener) = &ends.open;
+    let upgrade = hyper::upgrade::on(&mut request);
+    let (parts, _) = request.into_parts();
+    let verdict = match listener.open_websocket(&parts, &ends) {
+        Some((response, connection)) => Some(Verdict::Accept(response, connection)),
+        None => listener.ask(Kind::UpgradeRequest, request::head(&parts, &ends, "", None), Vec::new()).await,
+    };
+    match verdict {
+        Some(Verdict::Accept(response, connection)) => {
+            connection.keep(Open::new(listener));
+            tokio::spawn(request::switch::<S>(upgrade, connection));
+            Ok(reply(response))
+        }
+        Some(Verdict::Respond(response)) => Ok(reply(response)),
+        Some(Verdict::Destroy) | None => Err(Destroyed),
     }
 }
 

@@ -6,6 +6,7 @@ mod body;
 mod compressor;
 mod encoding;
 mod handshake;
+mod head_timer;
 mod listener;
 mod polling;
 mod query;

@@ -8,7 +8,7 @@ use std::task::Poll;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue,
     USER_AGENT, X_XSS_PROTECTION,
 };
 use hyper::http::request::Parts;
@@ -47,8 +47,40 @@ pub fn session_of(parts: &Parts, find: impl Fn(&str) -> Option<Arc<SessionCell>>
     (query.transport == Some("polling") && session.encoding().revision == revision && session.is_polling()).then_some(session)
 }
 
+/// What the answer to a request needs to know of it: nothing of its bytes, for they lie in the connection's read
+/// buffer, of which hyper makes another for what comes next while somebody holds a part of it.
+pub struct Answerer {
+    old_ie: bool,
+    compression: Option<(ContentEncoding, CompressionOptions)>,
+    /// Those of the request, emptied: room for those of the response, which hyper gives to the next request.
+    headers: HeaderMap,
+}
+
+impl Answerer {
+    pub fn of(parts: Parts, compression: Option<CompressionOptions>) -> Self {
+        let mut headers = parts.headers;
+        let old_ie = is_old_ie(&headers);
+        let compression = compression.and_then(|options| accepted_encoding(&headers).map(|encoding| (encoding, options)));
+        headers.clear();
+        Self { old_ie, compression, headers }
+    }
+
+    /// The length is hyper's to add.
+    fn ok(self, content_type: HeaderValue, body: Bytes) -> Reply {
+        let mut response = Response::new(Full::new(body));
+        let headers = response.headers_mut();
+        *headers = self.headers;
+        headers.insert(CONTENT_TYPE, content_type);
+        if self.old_ie {
+            headers.insert(X_XSS_PROTECTION, const { HeaderValue::from_static("0") });
+        }
+        headers.insert(CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
+        response
+    }
+}
+
 /// Serves a GET: the response comes when there are packets.
-pub async fn poll(session: Arc<SessionCell>, parts: Parts, compression: Option<CompressionOptions>) -> Reply {
+pub async fn poll(session: Arc<SessionCell>, answerer: Answerer) -> Reply {
     let (responder, answer) = oneshot::channel();
     let mut poll = 0;
     session.step_queued(|session, batch| poll = session.poll(responder, batch));
@@ -57,19 +89,22 @@ pub async fn poll(session: Arc<SessionCell>, parts: Parts, compression: Option<C
     let Some(session) = guard.session.take() else { return bare(StatusCode::BAD_REQUEST) };
     match answer {
         Ok(PollAnswer::Payload { body, binary, compress }) => {
-            let content_type = if binary { "application/octet-stream" } else { "text/plain; charset=UTF-8" };
-            let wanted = compression.filter(|options| {
+            let content_type = match binary {
+                true => const { HeaderValue::from_static("application/octet-stream") },
+                false => const { HeaderValue::from_static("text/plain; charset=UTF-8") },
+            };
+            let wanted = answerer.compression.filter(|(_, options)| {
                 let is_small = (body.len() as f64) < options.threshold;
                 compress && !is_small
             });
-            match wanted.and_then(|options| accepted_encoding(&parts.headers).map(|encoding| (encoding, options))) {
+            match wanted {
                 Some((encoding, options)) => {
-                    let body = compressor::compress(body, encoding, options).await.unwrap_or_default();
-                    let mut response = ok(&parts.headers, content_type, counted(&session, body));
+                    let body = Box::pin(compressor::compress(body, encoding, options)).await.unwrap_or_default();
+                    let mut response = answerer.ok(content_type, counted(&session, body));
                     response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
                     response
                 }
-                None => ok(&parts.headers, content_type, counted(&session, body)),
+                None => answerer.ok(content_type, counted(&session, body)),
             }
         }
         Ok(PollAnswer::Rejected) | Err(_) => bare(StatusCode::BAD_REQUEST),
@@ -106,21 +141,30 @@ impl Drop for PollGuard {
     }
 }
 
+/// A POST whose body is still to be read.
+pub struct Post {
+    body: Incoming,
+    binary: bool,
+    answerer: Answerer,
+}
+
+impl Post {
+    pub fn of(parts: Parts, body: Incoming) -> Self {
+        let binary = parts.headers.get(CONTENT_TYPE).is_some_and(|value| value == "application/octet-stream");
+        Self { body, binary, answerer: Answerer::of(parts, None) }
+    }
+}
+
 /// Serves a POST.
 ///
 /// # Errors
 /// The session ended or moved meanwhile: the request is to be destroyed, as in the original.
-pub async fn post(
-    session: Arc<SessionCell>,
-    parts: Parts,
-    incoming: Incoming,
-    limit: f64,
-) -> Result<Reply, Destroyed> {
-    let binary = parts.headers.get(CONTENT_TYPE).is_some_and(|value| value == "application/octet-stream");
-    let mut reading = pin!(body::read_all(incoming, limit));
+pub async fn post(session: Arc<SessionCell>, post: Post, limit: f64) -> Result<Reply, Destroyed> {
+    let Post { body, binary, answerer } = post;
+    let mut reading = pin!(body::read_all(body, limit));
     let settled = match poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await {
         Poll::Ready(Body::Complete(body)) => receive_at_once(&session, &body, binary),
-        read => receive_later(&session, read, reading, binary).await,
+        read => Box::pin(receive_later(&session, read, reading, binary)).await,
     };
     match settled {
         Ok(true) => {}
@@ -133,7 +177,7 @@ pub async fn post(
         Err(Refused::Body(body)) => return Ok(refusal(&body)),
         Err(Refused::Destroyed) => return Err(Destroyed),
     }
-    Ok(ok(&parts.headers, "text/html", Bytes::from_static(b"ok")))
+    Ok(answerer.ok(const { HeaderValue::from_static("text/html") }, Bytes::from_static(b"ok")))
 }
 
 /// Why a POST is not taken.
@@ -243,19 +287,6 @@ impl Drop for FinishGuard {
     }
 }
 
-fn ok(request: &HeaderMap, content_type: &'static str, body: Bytes) -> Reply {
-    let mut response = Response::new(Full::new(body));
-    let length = response.body().size_hint_exact();
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-    if is_old_ie(request) {
-        headers.insert(X_XSS_PROTECTION, HeaderValue::from_static("0"));
-    }
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
 /// Old Internet Explorers take a payload for cross-site scripting.
 fn is_old_ie(request: &HeaderMap) -> bool {
     request.get(USER_AGENT).is_some_and(|agent| {
@@ -284,14 +315,4 @@ pub fn closing(status: StatusCode) -> Reply {
     let mut reply = bare(status);
     reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     reply
-}
-
-trait ExactSize {
-    fn size_hint_exact(&self) -> u64;
-}
-
-impl ExactSize for Full<Bytes> {
-    fn size_hint_exact(&self) -> u64 {
-        hyper::body::Body::size_hint(self).lower()
-    }
 }

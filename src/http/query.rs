@@ -15,12 +15,15 @@ pub struct Query<'a> {
 impl<'a> Query<'a> {
     /// None where there are escapes, or parameters without a value.
     pub fn of(uri: &'a Uri) -> Option<Self> {
+        let text = uri.query()?;
+        if memchr::memchr2(b'%', b'+', text.as_bytes()).is_some() {
+            return None;
+        }
         let mut query = Self::default();
-        for pair in uri.query()?.split('&') {
-            let (name, value) = pair.split_once('=')?;
-            if pair.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
-                return None;
-            }
+        let mut rest = Some(text);
+        while let Some(pairs) = rest {
+            let (pair, others) = split_at_byte(pairs, b'&').map_or((pairs, None), |(pair, others)| (pair, Some(others)));
+            let (name, value) = split_at_byte(pair, b'=')?;
             match name {
                 "sid" => query.sid = Some(value),
                 "transport" => query.transport = Some(value),
@@ -28,17 +31,34 @@ impl<'a> Query<'a> {
                 "j" | "b64" => query.special = true,
                 _ => {}
             }
+            rest = others;
         }
         Some(query)
     }
 
     /// None where the target has anything that a URL parser would change or refuse: the owner has one.
     pub fn of_handshake(uri: &'a Uri) -> Option<Self> {
-        let usual = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./~&=!*:@".contains(&byte);
         let target = uri.path_and_query()?.as_str();
-        let is_plain = target.bytes().filter(|&byte| byte != b'?').all(usual) && !target.starts_with("//");
+        let is_plain = target.bytes().all(|byte| PLAIN[usize::from(byte)]) && !target.starts_with("//");
         if is_plain { Self::of(uri) } else { None }
     }
+}
+
+/// What no URL parser changes.
+const PLAIN: [bool; 256] = {
+    let (mut plain, mut byte) = ([false; 256], 0);
+    while byte < 256 {
+        plain[byte] = matches!(byte as u8, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9')
+            || matches!(byte as u8, b'_' | b'-' | b'.' | b'/' | b'~' | b'&' | b'=' | b'!' | b'*' | b':' | b'@' | b'?');
+        byte += 1;
+    }
+    plain
+};
+
+/// As `str::split_once`, which takes its time for an ASCII character.
+fn split_at_byte(text: &str, byte: u8) -> Option<(&str, &str)> {
+    let at = text.as_bytes().iter().position(|&other| other == byte)?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::ptr;
 use napi::{Error, Result, Status, sys};
 
 use super::wake::check;
+use crate::protocol::text_of;
 use crate::server::{Batch, Data, Event};
 use crate::session::OutData;
 
@@ -86,10 +87,7 @@ fn long_text(env: sys::napi_env, value: sys::napi_value) -> Result<Vec<u8>> {
 pub fn to_content(env: sys::napi_env, value: sys::napi_value) -> Result<OutData> {
     with_content(env, value, |content| match content {
         Content::None => OutData::None,
-        Content::Text(text) => OutData::Text(match simdutf8::basic::from_utf8(text) {
-            Ok(text) => text.to_owned(),
-            Err(_) => String::from_utf8_lossy(text).into_owned(),
-        }),
+        Content::Text(text) => OutData::Text(text_of(text).into_owned()),
         Content::Binary(bytes) => OutData::Binary(bytes.to_vec()),
     })
 }

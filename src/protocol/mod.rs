@@ -17,4 +17,11 @@ pub mod v4;
 pub(crate) mod base64;
 pub(crate) mod number;
 
+use std::borrow::Cow;
+
 pub use packet::{Data, Packet, PacketType, ParseError};
+
+/// Bytes as text: U+FFFD for what is no UTF-8.
+pub(crate) fn text_of(bytes: &[u8]) -> Cow<'_, str> {
+    simdutf8::basic::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+}

@@ -4,13 +4,12 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use tokio_util::time::{DelayQueue, delay_queue::Key};
 
 use super::commands::{Command, Commands};
 use super::reader::start_reading;
-use super::now;
+use super::instant_of;
 use super::readers::Readers;
 use super::session_cell::SessionCell;
 #[cfg(unix)]
@@ -67,11 +66,11 @@ struct Timers(DelayQueue<Arc<SessionCell>>);
 
 impl Timers {
     fn arm(&mut self, cell: Arc<SessionCell>, deadline: Millis) {
-        let delay = Duration::from_millis(deadline.saturating_sub(now()));
+        let deadline = instant_of(deadline);
         let mut key = timer_of(&cell);
         match *key {
-            Some(key) => self.0.reset(&key, delay),
-            None => *key = Some(self.0.insert(cell.clone(), delay)),
+            Some(key) => self.0.reset_at(&key, deadline),
+            None => *key = Some(self.0.insert_at(cell.clone(), deadline)),
         }
     }
 

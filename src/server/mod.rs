@@ -32,6 +32,7 @@ pub use session_cell::{Locked, NewSession, PollAnswer, PollEncoding, Responder, 
 pub use stream::Stream;
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -39,6 +40,15 @@ use crate::session::Millis;
 
 /// Milliseconds of a monotonic clock that started with the process: the runtime's, so that tests can turn it.
 pub fn now() -> Millis {
+    start().elapsed().as_millis() as Millis
+}
+
+/// When [`now`] will be so much.
+pub(crate) fn instant_of(time: Millis) -> Instant {
+    start() + Duration::from_millis(time)
+}
+
+fn start() -> Instant {
     static START: OnceLock<Instant> = OnceLock::new();
-    START.get_or_init(Instant::now).elapsed().as_millis() as Millis
+    *START.get_or_init(Instant::now)
 }

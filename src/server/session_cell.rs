@@ -13,7 +13,7 @@ use super::connection::Connection;
 use super::events::{Batch, EventQueue, Kind};
 use super::{Binding, now};
 use crate::http::Registry;
-use crate::protocol::{jsonp, v3, v4};
+use crate::protocol::{jsonp, text_of, v3, v4};
 use crate::session::{Action, ChannelId, Millis, OutData, OutPacket, PollId, Relayed, Revision, Session};
 
 /// How the payload of a poll's answer is written.
@@ -175,8 +175,8 @@ impl SessionCell {
 
     /// Makes the session known to its timer, its connection and the listener; `by_owner`: on the owner's thread.
     pub fn open(self: &Arc<Self>, by_owner: bool) {
-        if let Some(Listed { registry, sid, .. }) = self.listed.as_deref() {
-            registry.insert(sid.clone(), self.clone());
+        if let Some(listed) = &self.listed {
+            listed.registry.insert(listed.sid.clone(), self.clone());
         }
         let mut batch = Batch::default();
         let mut locked = self.lock(now());
@@ -212,14 +212,19 @@ impl SessionCell {
 
     /// Whether a POST's body has more than `limit` packets.
     pub fn has_more_packets(&self, body: &[u8], binary: bool, limit: usize) -> bool {
-        let form = self.encoding.jsonp.as_ref().map(|_| jsonp::unwrap_form(&String::from_utf8_lossy(body)));
+        let form = self.encoding.jsonp.as_ref().map(|_| jsonp::unwrap_form(&text_of(body)));
         let form = form.map(Option::unwrap_or_default);
         let body = form.as_ref().map_or(body, |form| form.as_bytes());
         match self.encoding.revision {
             Revision::V4 => memchr::memchr_iter(v4::SEPARATOR, body).nth(limit.saturating_sub(1)).is_some(),
             Revision::V3 if binary => v3::decode_payload_binary(body).nth(limit).is_some(),
-            Revision::V3 => v3::decode_payload_text(&String::from_utf8_lossy(body)).nth(limit).is_some(),
+            Revision::V3 => v3::decode_payload_text(&text_of(body)).nth(limit).is_some(),
         }
+    }
+
+    /// The id by which a listener finds the session; empty if none does.
+    pub fn sid(&self) -> &str {
+        self.listed.as_ref().map_or("", |listed| &listed.sid)
     }
 
     pub fn encoding(&self) -> &PollEncoding {
@@ -266,18 +271,13 @@ impl SessionCell {
     /// The timer has run out. Where the owner carries what goes to and fro, only the owner can tell silence
     /// from what it has not got round to: it is told, and ticks.
     pub fn timer_fired(self: &Arc<Self>) {
-        let locked = self.lock(now());
-        if locked.is_carried_by_owner() {
-            self.armed.store(TOLD, SeqCst);
-            let overdue = locked.inner.machine.is_overdue(locked.now);
-            drop(locked);
-            self.queue.push(Kind::Due, self.handle, overdue.into());
-            return;
-        }
-        drop(locked);
-        self.armed.store(u64::MAX, SeqCst);
-        self.step_queued(|session, _| {
+        self.step_queued(|session, batch| {
             let overdue = session.inner.machine.is_overdue(session.now);
+            if session.is_carried_by_owner() {
+                self.armed.store(TOLD, SeqCst);
+                return batch.push(Kind::Due, self.handle, overdue.into());
+            }
+            self.armed.store(u64::MAX, SeqCst);
             if overdue && session.inner.transport.as_ref().is_some_and(|connection| connection.take_unheard()) {
                 session.inner.machine.excuse(session.now);
             }
@@ -406,7 +406,7 @@ impl Locked<'_> {
             return self.receive_packets(body, binary, batch);
         }
         // a body without a payload is passed over
-        let form = if binary { None } else { jsonp::unwrap_form(&String::from_utf8_lossy(body)) };
+        let form = if binary { None } else { jsonp::unwrap_form(&text_of(body)) };
         if let Some(payload) = form {
             self.receive_packets(payload.as_bytes(), false, batch);
         }
@@ -415,7 +415,7 @@ impl Locked<'_> {
     fn receive_packets(&mut self, body: &[u8], binary: bool, batch: &mut Batch) {
         match self.inner.machine.revision() {
             Revision::V4 => {
-                for packet in v4::decode_payload(&String::from_utf8_lossy(body)) {
+                for packet in v4::decode_payload(&text_of(body)) {
                     match packet {
                         Ok(packet) => self.receive_packet(None, Some(packet.kind), packet.data, batch),
                         Err(_) => self.receive_garbage(None, batch),
@@ -428,7 +428,7 @@ impl Locked<'_> {
                 }
             }
             Revision::V3 => {
-                for packet in v3::decode_payload_text(&String::from_utf8_lossy(body)) {
+                for packet in v3::decode_payload_text(&text_of(body)) {
                     self.receive_v3(packet, batch);
                 }
             }
@@ -601,7 +601,7 @@ impl PollEncoding {
             }
         };
         match &self.jsonp {
-            Some(index) => (jsonp::wrap(index, &String::from_utf8_lossy(&body)).into_bytes(), false),
+            Some(index) => (jsonp::wrap(index, &text_of(&body)).into_bytes(), false),
             None => (body, binary),
         }
     }
