@@ -80,7 +80,7 @@ class EngineHttpServer extends EventEmitter {
     const configure = () => this._configure()
     engine._configureListener = configure
     watchHooks(engine, configure)
-    watchOptions(engine, configure)
+    engine.opts = watchedOptions(engine.opts, configure)
     engine.on('newListener', (event) => {
       if (HANDSHAKE_EVENTS.has(event)) this._holdHandshakes()
     })
@@ -246,18 +246,15 @@ function acceptsWebSockets({ ws, opts }) {
   )
 }
 
-/** Calls back when this very server gets other options; single ones are watched while the engine goes by them. */
-function watchOptions(engine, changed) {
-  let options = engine.opts
-  Object.defineProperty(engine, 'opts', {
-    configurable: true,
-    enumerable: true,
-    get: () => options,
-    set(value) {
-      options = value
-      changed()
-    },
-  })
+/** The same options, watched from the start: an object whose properties become accessors later is slow for good. */
+function watchedOptions(options, changed) {
+  const watched = {}
+  for (const name in options) {
+    if (OPTIONS.includes(name)) watchOption(watched, name, Object.getOwnPropertyDescriptor(options, name), changed)
+    else watched[name] = options[name]
+  }
+  watchEach(watched, changed)
+  return watched
 }
 
 /** Watches those of the options that are not watched: all of them, or what was deleted or defined anew. */
@@ -269,7 +266,7 @@ function watchEach(options, changed) {
 }
 
 function watchOption(options, name, property, changed) {
-  let value = options[name]
+  let value = property && property.value
   Object.defineProperty(options, name, {
     configurable: true,
     enumerable: property !== undefined && property.enumerable,

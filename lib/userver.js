@@ -3,7 +3,7 @@
 const debug = require('debug')('engine:uws')
 const { parseQuery } = require('./query')
 const { abortRequest } = require('./refusal')
-const { BaseServer } = require('./server')
+const { BaseServer } = require('./base-server')
 const { polling } = require('./transports')
 const { Request, Response } = require('./userver-http')
 const { WebSocket } = require('./userver-websocket')
@@ -62,7 +62,7 @@ class uServer extends BaseServer {
       const { sid, transport } = req._query
       if (sid) {
         debug('setting new request for existing client')
-        this.clients[sid].transport.onRequest(req)
+        this._client(sid).transport.onRequest(req)
       } else {
         this.handshake(transport, req, (code, context) => this.abortRequest(res, code, context))
       }
@@ -106,7 +106,7 @@ class uServer extends BaseServer {
     const { sid, transport: name } = req._query
     let transport
     if (sid) {
-      const client = this.clients[sid]
+      const client = this._client(sid)
       if (!transports[name].prototype.handlesUpgrades || client.upgrading || client.upgraded) {
         debug('upgrade attempt for a client that is upgrading or upgraded')
         return res.destroy()

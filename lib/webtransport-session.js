@@ -39,9 +39,8 @@ async function acceptWebTransport(server, session) {
     return
   }
   const sid = sessionIdOf(packet.data)
-  if (!sid || !Object.hasOwn(server.clients, sid)) return refuse()
-  const client = server.clients[sid]
-  if (client.upgrading || client.upgraded) return refuse()
+  const client = sid ? server._client(sid) : undefined
+  if (client === undefined || client.upgrading || client.upgraded) return refuse()
   client._maybeUpgrade(new WebTransport(session, stream, reader))
 }
 

@@ -39,6 +39,47 @@ for (const [transport, handshake] of Object.entries(ways)) {
     assert.deepEqual([readyState, protocol, own.name, own.sid, upgraded], ["open", 4, transport, socket.id, false]);
   });
 
+  test_("sessions are in clients, whether they came before somebody looked at it or after", async () => {
+    const context = await listenDirectly();
+    const ids = [];
+    context.engine.on("connection", ({ id }) => ids.push(id));
+    for (let opened = 0; opened < 2; opened++) {
+      const connected = once(context.engine, "connection");
+      await handshake(context);
+      await connected;
+      assert.deepEqual(Object.keys(context.engine.clients).sort(), [...ids].sort());
+    }
+    const [first, second] = ids;
+    context.engine.clients[first].close(true);
+    assert.deepEqual(Object.keys(context.engine.clients), [second]);
+    assert.equal(context.engine.clients[second].id, second);
+  });
+
+  test_("a request that names another session's transport is judged by that session, and one of a closed session is unknown", async () => {
+    const context = await listenDirectly();
+    const connected = once(context.engine, "connection");
+    const { open } = await handshake(context);
+    const [socket] = await connected;
+    const query = { sid: open.sid, transport: transport === "polling" ? "websocket" : "polling" };
+    const { body } = await request({ port: context.port, path: path(context, query) });
+    assert.equal(JSON.parse(body).code, 3);
+    socket.close(true);
+    const later = await request({ port: context.port, path: path(context, { sid: open.sid }) });
+    assert.deepEqual([later.status, JSON.parse(later.body).code], [400, 1]);
+  });
+
+  test_("closing the server closes sessions that nobody has looked for", async () => {
+    const context = await listenDirectly();
+    const connected = once(context.engine, "connection");
+    await handshake(context);
+    const [socket] = await connected;
+    const closed = once(socket, "close");
+    context.engine.close();
+    assert.equal((await closed)[0], "forced close");
+    assert.equal(context.engine.clientsCount, 0);
+    assert.deepEqual(context.engine.clients, {});
+  });
+
   test_("the session shows the request that opened it", async () => {
     const context = await listenDirectly();
     const connected = once(context.engine, "connection");

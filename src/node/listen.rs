@@ -100,6 +100,13 @@ impl Engine {
         self.listeners.borrow_mut().try_remove(listener as usize);
     }
 
+    /// The number of the session that a listener knows by this id.
+    #[napi]
+    pub fn find_session(&self, sid: String) -> Option<u32> {
+        let listeners = self.listeners.borrow();
+        listeners.iter().find_map(|(_, listener)| listener.registry.get(&sid)).map(|session| session.handle)
+    }
+
     /// The body of a request.
     #[napi]
     pub fn request_body(&self, request: u32) -> Buffer {

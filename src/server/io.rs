@@ -134,6 +134,7 @@ fn carry_out(command: Command, timers: &mut Timers) {
             Err(_) => connection.ended(),
         },
         Command::Start { connection, stream, early } => start_reading(connection, stream, early),
+        Command::Free(sessions) => drop(sessions),
         Command::Compress(job) => job.start(),
         Command::Answer(responder, answer) => drop(responder.send(answer)),
         // one that the client does not wait for any more comes back, and is dropped

@@ -54,6 +54,8 @@ pub struct SessionCell {
     pub(super) timer: Mutex<Option<Key>>,
     queue: EventQueue,
     commands: Commands,
+    /// Whether its I/O thread has opened it.
+    by_io: bool,
     inner: Mutex<Inner>,
     /// Where the engine's own listener finds the session.
     pub(super) listed: Option<Box<Listed>>,
@@ -161,6 +163,7 @@ impl SessionCell {
             timer: Mutex::default(),
             queue,
             commands,
+            by_io: verbose.is_none(),
             inner: Mutex::new(Inner { machine, transport, probe: None, responder: None, next_poll: OWN_POLLS }),
             listed: listed.map(|(registry, sid)| Box::new(Listed {
                 registry,
@@ -229,6 +232,11 @@ impl SessionCell {
 
     pub fn encoding(&self) -> &PollEncoding {
         &self.encoding
+    }
+
+    /// Where a session that has ended can be freed later: the I/O thread that has made it. A connection would stay open so long.
+    pub fn freed_by(self: &Arc<Self>) -> Option<&Commands> {
+        (self.by_io && self.lock(0).inner.transport.is_none()).then_some(&self.commands)
     }
 
     /// Whether the session still speaks HTTP long-polling.
