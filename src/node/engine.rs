@@ -188,7 +188,13 @@ impl State {
     /// `take` with their contents: one call costs less than as many elements of an array. Returns how many there were.
     pub(super) fn drain(&self, env: sys::napi_env, meta: &mut [u32], take: sys::napi_value) -> Result<u32> {
         // JavaScript has dispatched what it took before: numbers whose last event was there are free
-        self.release_all();
+        for (kind, target) in self.released.borrow_mut().drain(..) {
+            if kind == Kind::SessionReleased {
+                self.sessions.borrow_mut().release(target);
+            } else {
+                self.connections.borrow_mut().release(target);
+            }
+        }
         let mut batch = self.taking.borrow_mut();
         let mut position = self.taken.get();
         if position >= batch.events.len() {
@@ -213,24 +219,6 @@ impl State {
         self.taken.set(position + count);
         self.hold_commands();
         Ok(count as u32)
-    }
-
-    fn release_all(&self) {
-        let (mut freed_by, mut freed) = (None, Vec::new());
-        for (kind, target) in self.released.borrow_mut().drain(..) {
-            if kind == Kind::SessionReleased {
-                let Some(session) = self.sessions.borrow_mut().release(target) else { continue };
-                if let Some(commands) = session.freed_by() {
-                    freed_by.get_or_insert_with(|| commands.clone());
-                    freed.push(session);
-                }
-            } else {
-                self.connections.borrow_mut().release(target);
-            }
-        }
-        if let Some(commands) = freed_by {
-            commands.send_in_passing(freed);
-        }
     }
 
     /// Notes what comes of events that JavaScript has taken.

@@ -27,8 +27,6 @@ pub enum Command {
     Adopt { connection: Arc<Connection>, socket: std::os::fd::OwnedFd, unix: bool, early: Vec<u8> },
     /// Go on with a socket of the engine's own listener.
     Start { connection: Arc<Connection>, stream: Stream, early: Vec<u8> },
-    /// Free sessions that nobody knows any more: their memory is the thread's.
-    Free(Vec<Arc<SessionCell>>),
     /// Compress a body.
     Compress(CompressionJob),
     /// Answer a poll.
@@ -40,9 +38,6 @@ pub enum Command {
     /// End the thread and everything on it.
     Stop,
 }
-
-/// So many sessions, or commands, are worth waking a thread for.
-const MUCH: usize = 64;
 
 /// The way to an I/O thread. Waking it costs a system call, and the owner often has many things to ask for
 /// in one turn of its loop: between [`Commands::hold`] and [`Commands::release`] what it asks for waits.
@@ -73,14 +68,6 @@ impl Commands {
     /// The same from the owner's thread.
     pub fn send_by_owner(&self, command: Command) {
         if self.push(command) && !self.0.held.load(SeqCst) {
-            self.0.wake.notify_one();
-        }
-    }
-
-    /// Asks for what can wait until the thread is awake anyway, unless that is much.
-    pub fn send_in_passing(&self, sessions: Vec<Arc<SessionCell>>) {
-        let is_much = sessions.len() >= MUCH;
-        if self.push(Command::Free(sessions)) && (is_much || self.lock().commands.len() >= MUCH) {
             self.0.wake.notify_one();
         }
     }

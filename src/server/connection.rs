@@ -10,6 +10,7 @@ use socket2::SockRef;
 
 use super::events::{Batch, EventQueue, Kind};
 use super::commands::{Command, Commands};
+use super::leftovers::{Leftover, free_later};
 use super::lone::WhoReads;
 use super::outbox::{Outbox, Phase};
 use super::stream::Stream;
@@ -444,6 +445,7 @@ impl Connection {
         batch.push(Kind::ConnectionEnded, self.handle, 0);
         self.queue.append(&mut batch);
         self.counted.lock().unwrap_or_else(PoisonError::into_inner).take();
+        free_later(|| Leftover::Connection(self.clone()));
     }
 }
 

@@ -10,6 +10,7 @@ use tokio_util::time::{DelayQueue, delay_queue::Key};
 use super::commands::{Command, Commands};
 use super::reader::start_reading;
 use super::instant_of;
+use super::leftovers::Leftovers;
 use super::readers::Readers;
 use super::session_cell::SessionCell;
 #[cfg(unix)]
@@ -89,6 +90,7 @@ fn timer_of(cell: &SessionCell) -> MutexGuard<'_, Option<Key>> {
 pub async fn run(commands: Commands) {
     let turns = Turns::begin();
     let _readers = Readers::begin();
+    let _leftovers = Leftovers::begin();
     let mut timers = Timers::default();
     let mut taken = Vec::new();
     loop {
@@ -134,7 +136,6 @@ fn carry_out(command: Command, timers: &mut Timers) {
             Err(_) => connection.ended(),
         },
         Command::Start { connection, stream, early } => start_reading(connection, stream, early),
-        Command::Free(sessions) => drop(sessions),
         Command::Compress(job) => job.start(),
         Command::Answer(responder, answer) => drop(responder.send(answer)),
         // one that the client does not wait for any more comes back, and is dropped

@@ -9,6 +9,7 @@ mod commands;
 mod connection;
 mod events;
 mod io;
+mod leftovers;
 mod lone;
 mod numbers;
 mod opened;

@@ -65,11 +65,12 @@ impl<T> Table<T> {
         self.slots.get(number as usize)?.as_ref()
     }
 
-    /// Forgets a number, which may be used again. Returns what it stood for.
-    pub fn release(&mut self, number: u32) -> Option<T> {
-        let value = self.slots.get_mut(number as usize).and_then(Option::take);
+    /// Forgets a number, which may be used again.
+    pub fn release(&mut self, number: u32) {
+        if let Some(slot) = self.slots.get_mut(number as usize) {
+            *slot = None;
+        }
         self.numbers.give_back(number);
-        value
     }
 
     /// Takes everything out.

@@ -11,6 +11,7 @@ use tokio_util::time::delay_queue::Key;
 use super::commands::{Command, Commands};
 use super::connection::Connection;
 use super::events::{Batch, EventQueue, Kind};
+use super::leftovers::{Leftover, free_later};
 use super::{Binding, now};
 use crate::http::Registry;
 use crate::protocol::{jsonp, text_of, v3, v4};
@@ -54,8 +55,6 @@ pub struct SessionCell {
     pub(super) timer: Mutex<Option<Key>>,
     queue: EventQueue,
     commands: Commands,
-    /// Whether its I/O thread has opened it.
-    by_io: bool,
     inner: Mutex<Inner>,
     /// Where the engine's own listener finds the session.
     pub(super) listed: Option<Box<Listed>>,
@@ -163,7 +162,6 @@ impl SessionCell {
             timer: Mutex::default(),
             queue,
             commands,
-            by_io: verbose.is_none(),
             inner: Mutex::new(Inner { machine, transport, probe: None, responder: None, next_poll: OWN_POLLS }),
             listed: listed.map(|(registry, sid)| Box::new(Listed {
                 registry,
@@ -232,11 +230,6 @@ impl SessionCell {
 
     pub fn encoding(&self) -> &PollEncoding {
         &self.encoding
-    }
-
-    /// Where a session that has ended can be freed later: the I/O thread that has made it. A connection would stay open so long.
-    pub fn freed_by(self: &Arc<Self>) -> Option<&Commands> {
-        (self.by_io && self.lock(0).inner.transport.is_none()).then_some(&self.commands)
     }
 
     /// Whether the session still speaks HTTP long-polling.
@@ -497,6 +490,7 @@ impl Locked<'_> {
                         registry.remove(sid);
                     }
                     batch.push_closed(session, &reason);
+                    free_later(|| Leftover::Session(self.cell.clone()));
                 }
             }
         }
