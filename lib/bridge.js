@@ -44,6 +44,13 @@ const BATCH = 1024
 /** After so many ms of dispatching, timers and other I/O get their turn. */
 const MAX_TURN = 5
 
+/**
+ * What the last call into the engine has brought about, see `Outcome` in src/node/outcome.rs: kind and argument of its one
+ * event, whose content the call returns; 0 of none; `SEVERAL` if it returns `[kind, arg, content, …]`.
+ */
+const outcome = new Uint32Array(2)
+const SEVERAL = 255
+
 const meta = new Uint32Array(BATCH * 3)
 let contents
 let count = 0
@@ -100,7 +107,7 @@ let holds = 0
 function getEngine() {
   if (engine === undefined) {
     engine = new Engine(onWake, ioThreads())
-    fast = engine.fast()
+    fast = engine.fast(outcome)
     if (canWatch()) engine.offerReading(onWake)
     module.exports.fast = fast
   }
@@ -386,6 +393,8 @@ function settleAgain() {
 
 module.exports = {
   Kind,
+  outcome,
+  SEVERAL,
   getEngine,
   /** The functions that run for every message, see src/node/fast.rs; set with the engine. */
   fast,

@@ -10,7 +10,7 @@ const { Polling } = require('./transports/polling')
 const { WebSocket } = require('./transports/websocket')
 const debug = require('debug')('engine:socket')
 
-const { Kind } = bridge
+const { Kind, SEVERAL, outcome } = bridge
 
 /** `arg` of a PACKET event for what is no packet, and for a v3 packet of an unknown type. */
 const PARSE_ERROR = 100
@@ -199,12 +199,15 @@ class Socket extends SendingSocket {
     }
   }
 
-  /**
-   * Acts on what a call into the engine brought about, `[kind, arg, content, …]`. A listener that
-   * throws does not keep the rest from being seen to.
-   */
-  _apply(updates, from = 0) {
-    if (updates === undefined || updates === null) return
+  /** Acts on what a call into the engine has just brought about; `content` is what that returned. */
+  _apply(content) {
+    const kind = outcome[0]
+    if (kind === SEVERAL) this._applyAll(content, 0)
+    else if (kind !== 0) this._onEvent(kind, outcome[1], content)
+  }
+
+  /** The same for several events. A listener that throws does not keep the rest from being seen to. */
+  _applyAll(updates, from) {
     let next = from
     try {
       while (next < updates.length) {
@@ -213,7 +216,7 @@ class Socket extends SendingSocket {
         this._onEvent(updates[at], updates[at + 1], updates[at + 2])
       }
     } finally {
-      if (next < updates.length) setImmediate(() => this._apply(updates, next))
+      if (next < updates.length) setImmediate(() => this._applyAll(updates, next))
     }
   }
 

@@ -10,6 +10,7 @@ use napi::{Env, Error, Result, Status, sys};
 use napi_derive::napi;
 use slab::Slab;
 
+use super::outcome::Outcome;
 use super::values::{Raw, content_value};
 use super::wake::{Waker, check};
 use crate::http::{Listener, Requests};
@@ -48,6 +49,7 @@ pub struct State {
     ids: RefCell<IdGenerator>,
     /// The frame of a broadcast, for its further recipients.
     pub(super) shared: RefCell<Arc<[u8]>>,
+    pub(super) outcome: Outcome,
     pub(super) input: RefCell<super::pipe::Input>,
     /// The local end of the last connection that was taken over.
     #[cfg(unix)]
@@ -83,6 +85,7 @@ impl Engine {
             released: RefCell::default(),
             ids: RefCell::default(),
             shared: RefCell::default(),
+            outcome: Outcome::default(),
             input: RefCell::default(),
             #[cfg(unix)]
             local: RefCell::default(),
@@ -107,9 +110,11 @@ impl Engine {
         Ok(Self { state })
     }
 
-    /// The functions that are called for every message, without the cost of methods.
+    /// The functions that are called for every message, without the cost of methods. What calls bring about is said in
+    /// `outcome`, a `Uint32Array` of two elements, and by what they return, see `Outcome`.
     #[napi]
-    pub fn fast(&self, env: Env) -> Result<Raw> {
+    pub fn fast(&self, env: Env, outcome: Unknown<'_>) -> Result<Raw> {
+        self.state.outcome.lies_in(env.raw(), raw(&outcome))?;
         super::fast::functions(env.raw(), &self.state).map(Raw)
     }
 

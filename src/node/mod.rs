@@ -9,6 +9,7 @@ mod deflate;
 mod engine;
 mod fast;
 mod listen;
+mod outcome;
 mod pipe;
 mod polling;
 mod values;

@@ -5,7 +5,7 @@ use napi::{Env, Error, Result, Status, sys};
 use napi_derive::napi;
 
 use super::engine::{Engine, State, null, period};
-use super::values::{Content, Raw, to_content, updates_value, with_content};
+use super::values::{Content, Raw, to_content, with_content};
 use super::wake::check;
 use crate::protocol::PacketType;
 use crate::server::{Batch, Binding, Locked, NewSession, PollEncoding, SessionCell, now};
@@ -141,7 +141,7 @@ impl State {
     /// Does what is due for a session after the event `Due`.
     pub(super) fn tick(&self, env: sys::napi_env, session: u32) -> Result<Raw> {
         let updates = self.session(session).map(|cell| cell.tick_by_owner());
-        updates_value(env, &updates.unwrap_or_default()).map(Raw)
+        self.outcome.give(env, &updates.unwrap_or_default())
     }
 
     /// Opens a session. Its open packet is the caller's to send, who flushes in this turn of the event loop.
@@ -227,7 +227,7 @@ impl State {
     /// What a step of a session brings about.
     fn step(&self, env: sys::napi_env, session: u32, step: impl FnOnce(&mut Locked<'_>, &mut Batch)) -> Result<Raw> {
         let updates = self.session(session).map(|cell| cell.step(step));
-        updates_value(env, &updates.unwrap_or_default()).map(Raw)
+        self.outcome.give(env, &updates.unwrap_or_default())
     }
 }
 

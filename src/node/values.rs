@@ -116,30 +116,6 @@ pub fn content_value(env: sys::napi_env, batch: &Batch, event: &Event) -> Result
     Ok(value)
 }
 
-/// The events of a step as a flat array `[kind, arg, content, …]`; `undefined` if there are none.
-pub fn updates_value(env: sys::napi_env, updates: &Batch) -> Result<sys::napi_value> {
-    let mut array = ptr::null_mut();
-    // SAFETY: env belongs to the running callback; out pointers are valid.
-    unsafe {
-        if updates.is_empty() {
-            check(sys::napi_get_undefined(env, &mut array))?;
-            return Ok(array);
-        }
-        check(sys::napi_create_array_with_length(env, updates.events.len() * 3, &mut array))?;
-        for (index, event) in updates.events.iter().enumerate() {
-            let mut number = ptr::null_mut();
-            let index = index as u32 * 3;
-            check(sys::napi_create_uint32(env, event.kind as u32, &mut number))?;
-            check(sys::napi_set_element(env, array, index, number))?;
-            check(sys::napi_create_uint32(env, event.arg, &mut number))?;
-            check(sys::napi_set_element(env, array, index + 1, number))?;
-            let content = content_value(env, updates, event)?;
-            check(sys::napi_set_element(env, array, index + 2, content))?;
-        }
-    }
-    Ok(array)
-}
-
 /// A Buffer with a copy of the bytes.
 pub fn buffer_value(env: sys::napi_env, bytes: &[u8]) -> Result<Raw> {
     let (mut copy, mut value) = (ptr::null_mut(), ptr::null_mut());
