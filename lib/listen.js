@@ -189,7 +189,7 @@ class EngineHttpServer extends EventEmitter {
 
   /** The engine has opened a session by itself. */
   _onOpened(session, head) {
-    this._engine._onOpened(session, this._number, head)
+    this._engine._onOpened(session, head)
   }
 
   _onRequest(number, head, isUpgrade) {

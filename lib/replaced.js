@@ -29,9 +29,14 @@ function keepOriginals({ onPacket, sendPacket, flush }) {
   ours = { onPacket, sendPacket, flush }
 }
 
+/** A session's transport, or what it will be made of: to look for replacements is no reason to make it. */
+function transportOf(socket) {
+  return socket._transport === undefined ? Polling.prototype : socket._transport
+}
+
 /** Whether the packets that come in are to be handed to an `onPacket` that is not ours. */
 function seesPackets(socket) {
-  return socket.onPacket !== ours.onPacket || socket.transport.onPacket !== onTransportPacket
+  return socket.onPacket !== ours.onPacket || transportOf(socket).onPacket !== onTransportPacket
 }
 
 /** Which heartbeats are to be sent from here: none, those to a client that polls by this thread, all. */
@@ -46,7 +51,7 @@ function sendsDifferently({ send }) {
 /** Whether the packets that go out pass something that is not ours. */
 function seesSending(socket) {
   return (
-    sendsDifferently(socket.transport) ||
+    sendsDifferently(transportOf(socket)) ||
     (socket._probe !== null && sendsDifferently(socket._probe)) ||
     socket.sendPacket !== ours.sendPacket ||
     socket.flush !== ours.flush

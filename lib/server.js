@@ -21,6 +21,7 @@ const kResponseHeaders = Symbol('responseHeaders')
 
 /** The query of a request by which the engine opens sessions by itself, as far as it concerns transports. */
 const PLAIN_QUERY = Object.freeze({ EIO: '4' })
+const PLAIN_REQUEST = Object.freeze({ _query: PLAIN_QUERY, _listener: 0 })
 
 /** A server behind Node's HTTP servers, or behind the engine's own listener. */
 class Server extends BaseServer {
@@ -196,13 +197,12 @@ class Server extends BaseServer {
   }
 
   /** The engine's own listener has opened a session for a request by itself, and answered that. */
-  _onOpened(handle, listener, head) {
+  _onOpened(handle, head) {
     const opening = new Opening(head)
     const id = opening.sid
     debug('handshaking client "%s"', id)
     const websocket = opening.accept()
-    const name = websocket === undefined ? 'polling' : 'websocket'
-    const transport = this._makeTransport(name, { _query: PLAIN_QUERY, _listener: listener, websocket })
+    const transport = websocket && this._makeTransport('websocket', { _query: PLAIN_QUERY, websocket })
     const socket = new Socket(id, this, transport, opening, 4, handle)
     // closed meanwhile, which ends the taking of connections
     if (websocket !== undefined && this.ws.closed) return socket.close(true)
@@ -213,6 +213,14 @@ class Server extends BaseServer {
       Promise.reject(error)
     }
     bridge.holdBack(socket)
+  }
+
+  /** The transport of a session that the engine has opened, for who looks at it; nobody had a say in it then. */
+  _pollingTransport() {
+    const transport = transports.polling(PLAIN_REQUEST)
+    transport.maxHttpBufferSize = this.opts.maxHttpBufferSize
+    transport.httpCompression = this.opts.httpCompression
+    return transport
   }
 
   /**

@@ -42,13 +42,13 @@ class Socket extends SendingSocket {
     this._probe = null
     this._registered = false
     /** Polls come by the engine's own listener. */
-    this._listed = transport instanceof Polling && (opened !== undefined || Boolean(req && req._listener !== undefined))
+    this._listed = transport === undefined || (transport instanceof Polling && Boolean(req && req._listener !== undefined))
     /** The engine has ended the session. */
     this._over = false
     /** Events that wait, see `holdBack` in lib/bridge.js. */
     this._held = undefined
     this._handle = -1
-    this.transport = transport
+    this._transport = transport
     if (opened === undefined) {
       this._open(transport)
       this.setTransport(transport)
@@ -56,11 +56,29 @@ class Socket extends SendingSocket {
     } else {
       // its client has been told
       this._enter(opened)
-      this._markOpen()
-      this.setTransport(transport)
+      this.readyState = 'open'
+      if (transport !== undefined) this._bindTransport(transport)
       this.emit('open')
     }
     watch(server)
+  }
+
+  /** What carries the session's packets. The engine may have opened it, and polls pass this thread by until they have something to tell. */
+  get transport() {
+    if (this._transport === undefined) {
+      this._bindTransport(this.server._pollingTransport())
+      if (this._readyState === 'closed') markClosed(this._transport)
+    }
+    return this._transport
+  }
+
+  set transport(transport) {
+    this._transport = transport
+  }
+
+  _bindTransport(transport) {
+    transport.sid = this.id
+    this.setTransport(transport)
   }
 
   /** The request that opened the session; set it to null to let go of its memory. */
@@ -134,13 +152,9 @@ class Socket extends SendingSocket {
     bridge.hold()
   }
 
-  _markOpen() {
+  onOpen() {
     this.readyState = 'open'
     this.transport.sid = this.id
-  }
-
-  onOpen() {
-    this._markOpen()
     const { opts } = this.server
     this.sendPacket('open', this.server._openPacket.text(this.id, this.getAvailableUpgrades(), opts))
     if (opts.initialPacket) this.sendPacket('message', opts.initialPacket)
@@ -321,7 +335,7 @@ class Socket extends SendingSocket {
 
   /** Whether the requests of the session's polls come by this thread. */
   _carriesPolls() {
-    return this.transport instanceof Polling && !this._listed
+    return !this._listed && this.transport instanceof Polling
   }
 
   /** The engine's number of what the session speaks by; null: polling. */
@@ -369,7 +383,7 @@ class Socket extends SendingSocket {
     let description
     if (code === 0) description = transportError(message)
     else if (code === 1) description = new Error(message)
-    const { transport } = this
+    const transport = this._transport
     this._over = true
     this.onClose(REASONS[code], description)
     if (code === 0 && isNative(transport)) transport._show('error', description)
@@ -403,13 +417,14 @@ class Socket extends SendingSocket {
   /** Lets the current transport go. */
   clearTransport() {
     if (this._cleanupFn !== undefined) for (const cleanup of this._cleanupFn.splice(0)) cleanup()
+    // nobody has ever looked at it
+    if (this._transport === undefined && closesPlainly(Polling.prototype)) return
     const { transport } = this
     if (isNative(transport)) {
       // the engine has closed it, or does so at its own time
-      if (transport.close !== close || !DO_CLOSE.has(transport.doClose)) transport.close()
+      if (!closesPlainly(transport)) transport.close()
       if (transport instanceof WebSocket) transport.socket._closing(this._over)
-      transport.writable = false
-      transport.readyState = 'closed'
+      markClosed(transport)
       transport._show('close')
       return
     }
@@ -572,6 +587,16 @@ class Socket extends SendingSocket {
 
 const { close } = Transport.prototype
 const DO_CLOSE = new Set([Polling.prototype.doClose, WebSocket.prototype.doClose])
+
+/** Whether a transport ends as ours do, of which the engine sees to all. */
+function closesPlainly(transport) {
+  return transport.close === close && DO_CLOSE.has(transport.doClose)
+}
+
+function markClosed(transport) {
+  transport.writable = false
+  transport.readyState = 'closed'
+}
 
 /** What few sessions ever set: a field of their own takes memory of every one. */
 Object.assign(Socket.prototype, {

@@ -68,6 +68,19 @@ for (const [transport, handshake] of Object.entries(ways)) {
     assert.deepEqual([later.status, JSON.parse(later.body).code], [400, 1]);
   });
 
+  test_("the transport of a session that has ended can still be looked at", async () => {
+    const context = await listenDirectly({ pingInterval: 20, pingTimeout: 20 });
+    const connected = once(context.engine, "connection");
+    const { peer } = await handshake(context);
+    const [socket] = await connected;
+    await once(socket, "close");
+    const { transport: own } = socket;
+    assert.deepEqual([own.name, own.sid], [transport, socket.id]);
+    assert.notEqual(own.readyState, "open");
+    assert.equal(socket.transport, own);
+    if (peer) peer.socket.destroy();
+  });
+
   test_("closing the server closes sessions that nobody has looked for", async () => {
     const context = await listenDirectly();
     const connected = once(context.engine, "connection");

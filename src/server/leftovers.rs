@@ -38,11 +38,13 @@ impl Leftover {
 
 /// Frees something on this thread, once nobody else has it; where this is no I/O thread, its last holder does.
 pub(super) fn free_later(leftover: impl FnOnce() -> Leftover) {
-    LEFTOVERS.with_borrow_mut(|leftovers| {
-        let Some(leftovers) = leftovers else { return };
-        leftovers.push(leftover());
-        if leftovers.len() == 1 {
-            tokio::spawn(look_after());
+    // a thread that ends may have none any more
+    let _ = LEFTOVERS.try_with(|leftovers| {
+        if let Some(leftovers) = &mut *leftovers.borrow_mut() {
+            leftovers.push(leftover());
+            if leftovers.len() == 1 {
+                tokio::spawn(look_after());
+            }
         }
     });
 }
