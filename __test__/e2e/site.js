@@ -15,7 +15,8 @@ const BUNDLES = {
 
 /** A site on localhost with one empty page that loads both browser clients. */
 async function serveSite() {
-  const server = http.createServer((req, res) => {
+  // Chromium connects ahead of need, and a connection that it never uses would keep a server from closing for minutes
+  const server = http.createServer({ headersTimeout: 2000, connectionsCheckingInterval: 500 }, (req, res) => {
     const file = BUNDLES[req.url]
     if (file) {
       res.setHeader('content-type', 'text/javascript')
