@@ -47,7 +47,7 @@ class BaseServer extends EventEmitter {
   constructor(opts = {}) {
     super()
     this.middlewares = []
-    this._clients = new Clients()
+    this._clients = new Clients(this)
     this.clientsCount = 0
     this.opts = Object.assign({}, DEFAULTS, opts)
     if (opts.cookie) {
@@ -84,16 +84,16 @@ class BaseServer extends EventEmitter {
 
   /** The open sessions by their ids. */
   get clients() {
-    return this._clients.object(this)
+    return this._clients.object
   }
 
   set clients(clients) {
-    this._clients.replace(clients)
+    this._clients.object = clients
   }
 
   /** The open session with this id, if there is one. */
   _client(sid) {
-    return this._clients.get(this, sid)
+    return this._clients.get(sid)
   }
 
   /** The path that the requests of this server start with. */
@@ -192,7 +192,7 @@ class BaseServer extends EventEmitter {
   /** Closes all sessions. */
   close() {
     debug('closing all open clients')
-    for (const client of this._clients.all(this)) client.close(true)
+    for (const client of this._clients.all()) client.close(true)
     this.cleanup()
     return this
   }
@@ -252,7 +252,10 @@ class BaseServer extends EventEmitter {
   }
 
   _makeTransport(name, req) {
-    const transport = this.createTransport(name, req)
+    return this._withOptions(name, this.createTransport(name, req))
+  }
+
+  _withOptions(name, transport) {
     if (name === 'polling') {
       transport.maxHttpBufferSize = this.opts.maxHttpBufferSize
       transport.httpCompression = this.opts.httpCompression

@@ -8,31 +8,32 @@ const bridge = require('./bridge')
  * somebody looks at it. From then on that is the table, because others may write to it.
  */
 class Clients {
-  constructor() {
-    /** Those that the engine does not find. */
-    this._others = new Map()
-    /** Whether there may be others. */
+  constructor(server) {
+    this._server = server
+    /** Whether the engine finds some. */
     this._inEngine = false
+    /** Those that it does not find; none once there is the public table. */
+    this._others = new Map()
     this._object = undefined
   }
 
   /** What `server.clients` is. */
-  object(server) {
-    if (this._object === undefined) this.replace(Object.fromEntries(this.all(server).map((client) => [client.id, client])))
+  get object() {
+    if (this._object === undefined) this.object = Object.fromEntries(this.all().map((client) => [client.id, client]))
     return this._object
   }
 
-  replace(object) {
+  set object(object) {
     this._object = object
     this._others = undefined
   }
 
-  get(server, id) {
+  get(id) {
     if (this._object !== undefined) return Object.hasOwn(this._object, id) ? this._object[id] : undefined
     const other = this._others.get(String(id))
     if (other !== undefined || !this._inEngine) return other
     const session = bridge.sessions[bridge.getEngine().findSession(String(id))]
-    return session !== undefined && session.server === server && session._registered ? session : undefined
+    return this._isOpen(session) ? session : undefined
   }
 
   add(client) {
@@ -50,15 +51,15 @@ class Clients {
   }
 
   /** Those that are there now. */
-  all(server) {
+  all() {
     if (this._object !== undefined) return Object.values(this._object)
-    const all = [...this._others.values()]
-    if (this._inEngine) {
-      for (const session of bridge.sessions) {
-        if (session !== undefined && session._listed && session.server === server && session._registered) all.push(session)
-      }
-    }
-    return all
+    const others = [...this._others.values()]
+    if (!this._inEngine) return others
+    return others.concat(bridge.sessions.filter((session) => this._isOpen(session) && session._listed))
+  }
+
+  _isOpen(session) {
+    return session !== undefined && session.server === this._server && session._registered
   }
 }
 

@@ -186,9 +186,7 @@ class Server extends BaseServer {
         return
       }
       if (foreign) websocket.removeListener('error', onUpgradeError)
-      const transport = this.createTransport(req._query.transport, req)
-      transport.perMessageDeflate = this.opts.perMessageDeflate
-      client._maybeUpgrade(transport)
+      client._maybeUpgrade(this._makeTransport(req._query.transport, req))
       return
     }
     // the response is out: what goes wrong from here on can only be told by the end of the connection
@@ -217,10 +215,7 @@ class Server extends BaseServer {
 
   /** The transport of a session that the engine has opened, for who looks at it; nobody had a say in it then. */
   _pollingTransport() {
-    const transport = transports.polling(PLAIN_REQUEST)
-    transport.maxHttpBufferSize = this.opts.maxHttpBufferSize
-    transport.httpCompression = this.opts.httpCompression
-    return transport
+    return this._withOptions('polling', transports.polling(PLAIN_REQUEST))
   }
 
   /**

@@ -499,8 +499,7 @@ class Socket extends SendingSocket {
     this.upgraded = true
     this.clearTransport()
     if (!isNative(transport)) this._channel = this._probeChannel
-    transport.sid = this.id
-    this.setTransport(transport)
+    this._bindTransport(transport)
     this.emit('upgrade', transport)
     notice(this)
     this.flush()

@@ -111,8 +111,7 @@ class uServer extends BaseServer {
         debug('upgrade attempt for a client that is upgrading or upgraded')
         return res.destroy()
       }
-      transport = this.createTransport(name, req)
-      transport.perMessageDeflate = this.opts.perMessageDeflate
+      transport = this._makeTransport(name, req)
       client._maybeUpgrade(transport)
     } else {
       transport = await this.handshake(name, req, (code, context) => this.abortRequest(res, code, context))

@@ -11,7 +11,7 @@ use napi_derive::napi;
 use slab::Slab;
 
 use super::outcome::Outcome;
-use super::values::{Raw, content_value};
+use super::values::{Raw, content_value, undefined};
 use super::wake::{Waker, check};
 use crate::http::{Listener, Requests};
 use crate::server::{
@@ -288,12 +288,9 @@ fn settle(connections: &Table<Arc<Connection>>, charged: u32, bytes: usize) {
 
 /// Calls a function of ours, which does nothing but keep its arguments.
 fn hand_over(env: sys::napi_env, take: sys::napi_value, contents: &[sys::napi_value]) -> Result<()> {
-    let (mut this, mut result) = (ptr::null_mut(), ptr::null_mut());
+    let (this, mut result) = (undefined(env)?, ptr::null_mut());
     // SAFETY: env, the function and the contents belong to the running callback.
-    unsafe {
-        check(sys::napi_get_undefined(env, &mut this))?;
-        check(sys::napi_call_function(env, this, take, contents.len(), contents.as_ptr(), &mut result))
-    }
+    check(unsafe { sys::napi_call_function(env, this, take, contents.len(), contents.as_ptr(), &mut result) })
 }
 
 /// The raw value of an argument.

@@ -10,7 +10,7 @@ use napi::{Error, Result, Status, sys};
 
 use super::engine::State;
 use super::polling::packet_type;
-use super::values::{Content, Raw, to_content, with_content};
+use super::values::{Content, Raw, to_content, uint32s, with_content};
 use super::wake::check;
 use super::websocket::ends;
 use crate::protocol::PacketType;
@@ -175,17 +175,10 @@ impl Fast<2> for Drain {
     type Output = u32;
 
     fn run(env: sys::napi_env, state: &State, [meta, take]: Args<2>) -> Result<u32> {
-        let (mut kind, mut len, mut data) = (0, 0, ptr::null_mut());
-        let (mut buffer, mut offset) = (ptr::null_mut(), 0);
-        // SAFETY: out pointers are valid. Nothing else touches the array during this call: the only JavaScript that
-        // runs in it keeps its arguments. An array of another kind is refused.
-        let meta = unsafe {
-            check(sys::napi_get_typedarray_info(env, meta, &mut kind, &mut len, &mut data, &mut buffer, &mut offset))?;
-            if kind != sys::TypedarrayType::uint32_array || data.is_null() {
-                return Err(Error::new(Status::InvalidArg, "expected a Uint32Array"));
-            }
-            std::slice::from_raw_parts_mut(data.cast::<u32>(), len)
-        };
+        let (data, len) = uint32s(env, meta)?;
+        // SAFETY: so many numbers are there. Nothing else touches the array during this call: the only JavaScript that
+        // runs in it keeps its arguments.
+        let meta = unsafe { std::slice::from_raw_parts_mut(data.as_ptr(), len) };
         state.drain(env, meta, take)
     }
 }

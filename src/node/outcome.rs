@@ -1,11 +1,11 @@
 //! What a call has brought about, on its way to JavaScript.
 
 use std::cell::Cell;
-use std::ptr;
+use std::ptr::{self, NonNull};
 
 use napi::{Error, Result, Status, sys};
 
-use super::values::{Raw, content_value};
+use super::values::{Raw, content_value, uint32s, undefined};
 use super::wake::check;
 use crate::server::Batch;
 
@@ -14,30 +14,21 @@ const SEVERAL: u32 = 255;
 
 /// Where JavaScript finds what a call has brought about, beside what the call returns: elements of an array take many times
 /// as long as this, and one event is the rule.
-#[derive(Debug)]
-pub struct Outcome(Cell<*mut u32>);
-
-impl Default for Outcome {
-    fn default() -> Self {
-        Self(Cell::new(ptr::null_mut()))
-    }
-}
+#[derive(Debug, Default)]
+pub struct Outcome(Cell<Option<NonNull<u32>>>);
 
 impl Outcome {
     /// From now on it is found in this `Uint32Array` of two elements.
     pub fn lies_in(&self, env: sys::napi_env, array: sys::napi_value) -> Result<()> {
-        let (mut kind, mut len, mut data) = (0, 0, ptr::null_mut());
-        let (mut buffer, mut offset, mut reference) = (ptr::null_mut(), 0, ptr::null_mut());
-        // SAFETY: env and the array belong to the running callback; out pointers are valid. The reference is for the
-        // environment's life, in which nobody detaches the array's buffer: so long its memory stays where it is.
-        unsafe {
-            check(sys::napi_get_typedarray_info(env, array, &mut kind, &mut len, &mut data, &mut buffer, &mut offset))?;
-            if kind != sys::TypedarrayType::uint32_array || data.is_null() || len < 2 {
-                return Err(Error::new(Status::InvalidArg, "expected a Uint32Array"));
-            }
-            check(sys::napi_create_reference(env, array, 1, &mut reference))?;
+        let (place, len) = uint32s(env, array)?;
+        if len < 2 {
+            return Err(Error::new(Status::InvalidArg, "expected two elements"));
         }
-        self.0.set(data.cast());
+        let mut reference = ptr::null_mut();
+        // SAFETY: env and the array belong to the running callback; the out pointer is valid. The reference is for the
+        // environment's life, in which nobody detaches the array's buffer: so long its memory stays where it is.
+        check(unsafe { sys::napi_create_reference(env, array, 1, &mut reference) })?;
+        self.0.set(Some(place));
         Ok(())
     }
 
@@ -49,10 +40,9 @@ impl Outcome {
             [event] => (event.kind as u32, event.arg),
             _ => (SEVERAL, 0),
         };
-        let place = self.0.get();
-        if place.is_null() {
+        let Some(place) = self.0.get() else {
             return Err(Error::new(Status::GenericFailure, "there is no place for what calls bring about"));
-        }
+        };
         // SAFETY: two elements are there, see `lies_in`; JavaScript does not run meanwhile.
         unsafe {
             place.write(kind);
@@ -65,13 +55,6 @@ impl Outcome {
         }
         .map(Raw)
     }
-}
-
-fn undefined(env: sys::napi_env) -> Result<sys::napi_value> {
-    let mut value = ptr::null_mut();
-    // SAFETY: env belongs to the running callback; the out pointer is valid.
-    check(unsafe { sys::napi_get_undefined(env, &mut value) })?;
-    Ok(value)
 }
 
 fn array_value(env: sys::napi_env, updates: &Batch) -> Result<sys::napi_value> {

@@ -101,7 +101,7 @@ pub fn content_value(env: sys::napi_env, batch: &Batch, event: &Event) -> Result
     // they say by construction of the batch.
     unsafe {
         check(match &event.data {
-            Data::None => sys::napi_get_undefined(env, &mut value),
+            Data::None => return undefined(env),
             Data::Ascii { .. } => sys::napi_create_string_latin1(env, data, len, &mut value),
             Data::Opened(_) if bytes.is_ascii() => sys::napi_create_string_latin1(env, data, len, &mut value),
             Data::Utf8 { .. } | Data::OwnedText(_) | Data::Opened(_) => {
@@ -114,6 +114,27 @@ pub fn content_value(env: sys::napi_env, batch: &Batch, event: &Event) -> Result
         })?;
     }
     Ok(value)
+}
+
+pub fn undefined(env: sys::napi_env) -> Result<sys::napi_value> {
+    let mut value = ptr::null_mut();
+    // SAFETY: env belongs to the running callback; the out pointer is valid.
+    check(unsafe { sys::napi_get_undefined(env, &mut value) })?;
+    Ok(value)
+}
+
+/// Where the numbers of a `Uint32Array` lie, and how many there are.
+pub fn uint32s(env: sys::napi_env, array: sys::napi_value) -> Result<(ptr::NonNull<u32>, usize)> {
+    let (mut kind, mut len, mut data) = (0, 0, ptr::null_mut());
+    let (mut buffer, mut offset) = (ptr::null_mut(), 0);
+    // SAFETY: env and the array belong to the running callback; out pointers are valid.
+    check(unsafe {
+        sys::napi_get_typedarray_info(env, array, &mut kind, &mut len, &mut data, &mut buffer, &mut offset)
+    })?;
+    match ptr::NonNull::new(data.cast()) {
+        Some(data) if kind == sys::TypedarrayType::uint32_array => Ok((data, len)),
+        _ => Err(Error::new(Status::InvalidArg, "expected a Uint32Array")),
+    }
 }
 
 /// A Buffer with a copy of the bytes.

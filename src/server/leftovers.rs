@@ -53,24 +53,23 @@ async fn look_after() {
     let mut period = PERIOD;
     loop {
         tokio::time::sleep(period).await;
-        let before = LEFTOVERS.with_borrow(|leftovers| leftovers.as_ref().map_or(0, Vec::len));
-        let left = free();
+        let (left, freed) = free();
         if left == 0 {
             return;
         }
-        period = if left * 2 > before { MAX_PERIOD.min(period * 2) } else { PERIOD };
+        period = if left > freed { MAX_PERIOD.min(period * 2) } else { PERIOD };
     }
 }
 
-/// Frees what nobody else has. Returns how much is left.
-fn free() -> usize {
+/// Frees what nobody else has. Returns how much is left, and how much was freed.
+fn free() -> (usize, usize) {
     let (kept, freed): (Vec<_>, Vec<_>) =
         LEFTOVERS.take().unwrap_or_default().into_iter().partition(Leftover::is_shared);
     // not while the table is borrowed: what is freed here may have more to be freed later
-    let left = kept.len();
+    let counts = (kept.len(), freed.len());
     LEFTOVERS.set(Some(kept));
     drop(freed);
-    left
+    counts
 }
 
 /// The leftovers of this thread, as long as it is there.
