@@ -1,0 +1,250 @@
+'use strict'
+
+const bridge = require('./bridge')
+const { TYPES, receivedType } = require('./packets')
+const { notice, seesPackets } = require('./replaced')
+const { SendingSocket, HEARS_DATA, HEARS_MESSAGE } = require('./socket-sending')
+const { transportError } = require('./transport')
+const { isNative, isNativeWebSocket } = require('./transports/native')
+const { Polling } = require('./transports/polling')
+const debug = require('debug')('engine:socket')
+
+const { Kind, SEVERAL, outcome } = bridge
+
+/** `arg` of a PACKET event for what is no packet, and for a v3 packet of an unknown type. */
+const PARSE_ERROR = 100
+const UNKNOWN_TYPE = 101
+
+/** The close reasons by their numbers in a CLOSED event; 1 is a transport error without a type. */
+const REASONS = ['transport error', 'transport error', 'transport close', 'parse error', 'ping timeout', 'forced close']
+
+/** The incoming half of a Socket: what the engine tells of the session, and the packets that come in. */
+class ReceivingSocket extends SendingSocket {
+  _onEvent(kind, arg, content) {
+    switch (kind) {
+      case Kind.MESSAGE:
+        this._onMessage(content)
+        break
+      case Kind.PACKET:
+        if (this._hearsPackets()) this._onOtherPacket(arg, content)
+        break
+      case Kind.PINGED:
+        this._onPinged()
+        break
+      case Kind.POLL_READY:
+        if (this.transport instanceof Polling) this.transport._onNativePoll()
+        break
+      case Kind.ANSWER_POLL:
+      case Kind.ANSWER_POLL_PLAIN:
+      case Kind.REJECT_POLL:
+      case Kind.ABORT_POST:
+        if (this.transport instanceof Polling) this.transport._onEvent(kind, arg, content)
+        break
+      case Kind.UPGRADING:
+        if (this._probe === null) break
+        this.emit('upgrading', this._probe)
+        notice(this)
+        break
+      case Kind.UPGRADED:
+        this._onUpgraded()
+        break
+      case Kind.UPGRADE_FAILED:
+        this._onUpgradeFailed()
+        break
+      case Kind.SEND_PACKET:
+        if (arg === 3 && content === 'probe' && this._probe !== null) {
+          this._probe.send([{ type: 'pong', data: 'probe' }])
+        } else {
+          this._relay(TYPES[arg], content)
+        }
+        break
+      case Kind.CLOSE_CHANNEL:
+        // the event that follows says what became of the session, and closes the transport
+        break
+      case Kind.DUE:
+        if (arg === 1) bridge.tickLater(this)
+        else this._tick()
+        break
+      case Kind.CLOSED:
+        this._onClosed(arg, content)
+    }
+  }
+
+  /** Acts on what a call into the engine has just brought about; `content` is what that returned. */
+  _apply(content) {
+    const kind = outcome[0]
+    if (kind === SEVERAL) this._applyAll(content, 0)
+    else if (kind !== 0) this._onEvent(kind, outcome[1], content)
+  }
+
+  /** The same for several events. A listener that throws does not keep the rest from being seen to. */
+  _applyAll(updates, from) {
+    let next = from
+    try {
+      while (next < updates.length) {
+        const at = next
+        next += 3
+        this._onEvent(updates[at], updates[at + 1], updates[at + 2])
+      }
+    } finally {
+      if (next < updates.length) setImmediate(() => this._applyAll(updates, next))
+    }
+  }
+
+  /** Does what is due, where the engine leaves it to this thread. */
+  _tick() {
+    if (!this._over && this._readyState !== 'closed') this._apply(bridge.fast.tick(this._handle))
+  }
+
+  /** Whether somebody wants to see packets. A session that the engine has opened shows them until it is told. */
+  _hearsPackets() {
+    if (this._verbose || seesPackets(this)) return true
+    if (this._readyState !== 'closed') bridge.getEngine().setVerbose(this._handle, false)
+    return false
+  }
+
+  _onMessage(data) {
+    if (this._readyState !== 'open') return
+    if (this._traced) debug('received packet message')
+    if (seesPackets(this)) return this._handOn({ type: 'message', data })
+    if (this._verbose) {
+      const packet = data === undefined ? { type: 'message' } : { type: 'message', data }
+      this.emit('packet', packet)
+      this._showOnTransport(packet)
+    }
+    if (this._hears(HEARS_DATA)) this.emit('data', data)
+    if (this._hears(HEARS_MESSAGE)) this.emit('message', data)
+  }
+
+  _onOtherPacket(type, data) {
+    if (this._readyState !== 'open') return
+    const packet = { type: type === PARSE_ERROR ? 'error' : type === UNKNOWN_TYPE ? undefined : TYPES[type] }
+    if (type === PARSE_ERROR) packet.data = 'parser error'
+    else if (data !== undefined) packet.data = data
+    if (seesPackets(this)) return this._handOn(packet)
+    this._dispatch(packet)
+  }
+
+  /** Another `onPacket` wants to see packets; what the engine has done about them is not done again. */
+  _handOn(packet) {
+    if (!this._verbose) this._listenToAll()
+    this._handingOn = true
+    try {
+      this.transport.onPacket(packet)
+    } finally {
+      this._handingOn = false
+    }
+    this._showFrame(packet)
+  }
+
+  _showOnTransport(packet) {
+    if (isNative(this.transport)) this.transport._show('packet', packet)
+    this._showFrame(packet)
+  }
+
+  /** Shows a packet to those who listen to the messages of the connection below the session. */
+  _showFrame(packet) {
+    const { transport } = this
+    if (!isNativeWebSocket(transport) || transport.socket.listenerCount('message') === 0) return
+    // what is no packet the engine has kept for itself
+    if (packet.type !== 'error') transport.parser.encodePacket(packet, true, (frame) => transport.socket._show(frame))
+  }
+
+  _dispatch(packet) {
+    this.emit('packet', packet)
+    if (!this._handingOn) this._showOnTransport(packet)
+    if (packet.type === 'ping' && this.protocol === 3) {
+      // the pong is sent from here, and the rest follows it
+      if (this._relayed !== 0) return
+      this._announce({ type: 'pong', options: { compress: true } })
+      this.emit('heartbeat')
+    } else if (packet.type === 'pong' && this.protocol === 4) {
+      this.emit('heartbeat')
+    } else if (packet.type === 'message') {
+      this.emit('data', packet.data)
+      this.emit('message', packet.data)
+    }
+  }
+
+  /** A packet came in by other ways than the engine: from a transport that JavaScript drives. */
+  onPacket(packet) {
+    if (this.readyState !== 'open') return debug('packet received with closed socket')
+    debug('received packet %s', packet.type)
+    if (this._handingOn) return this._dispatch(packet)
+    this.emit('packet', packet)
+    const { type, data } = packet
+    // an orderly close is the transport's to tell
+    if (type !== 'close') {
+      this._apply(bridge.getEngine().receive(this._handle, this._channelNumber(), receivedType(packet), data === 'probe'))
+    }
+    if (type === 'message') {
+      this.emit('data', data)
+      this.emit('message', data)
+    } else if (type === 'pong' ? this.protocol === 4 : type === 'ping' && this.protocol === 3 && !this._relays()) {
+      this.emit('heartbeat')
+    }
+  }
+
+  /** Whether the answer to a ping is sent from here. */
+  _relays() {
+    return this._relayed !== 0 || this._channel !== -1
+  }
+
+  /** Whether the requests of the session's polls come by this thread. */
+  _carriesPolls() {
+    return !this._listed && this.transport instanceof Polling
+  }
+
+  /** The engine's number of what the session speaks by; null: polling. */
+  _channelNumber() {
+    if (this._channel !== -1) return this._channel
+    return isNativeWebSocket(this.transport) ? this.transport.socket._handle : null
+  }
+
+  /** The engine has sent a ping by itself. */
+  _onPinged() {
+    debug('writing ping packet')
+    // through sendPacket() already
+    if (this._channel === -1) this._announce({ type: 'ping', options: { compress: true } })
+  }
+
+  /** The engine wants a packet to be sent that nobody has called for: a heartbeat, or what ends a poll. */
+  _relay(type, data) {
+    if (type === 'noop') {
+      if (this.transport.writable && this.transport.name === 'polling') this.transport.send([{ type }])
+      return
+    }
+    if (this._readyState !== 'open') return
+    if (type === 'ping') debug('writing ping packet')
+    this.sendPacket(type, data)
+    // the answer to a client's ping, in protocol 3
+    if (type === 'pong') this.emit('heartbeat')
+  }
+
+  /** Shows a packet that the engine has sent by itself. */
+  _announce(packet) {
+    const buffer = [packet]
+    this.emit('packetCreate', packet)
+    this.emit('flush', buffer)
+    this.server.emit('flush', this, buffer)
+    this.emit('drain')
+    this.server.emit('drain', this)
+  }
+
+  onError(error) {
+    debug('transport error')
+    this.onClose('transport error', error)
+  }
+
+  _onClosed(code, message) {
+    let description
+    if (code === 0) description = transportError(message)
+    else if (code === 1) description = new Error(message)
+    const transport = this._transport
+    this._over = true
+    this.onClose(REASONS[code], description)
+    if (code === 0 && isNative(transport)) transport._show('error', description)
+  }
+}
+
+module.exports = { ReceivingSocket }

@@ -1,0 +1,16 @@
+'use strict'
+
+// Which transports the engine drives itself: the rest is JavaScript's (WebTransport, a foreign WebSocket engine).
+
+const { Polling } = require('./polling')
+const { WebSocket } = require('./websocket')
+
+function isNativeWebSocket(transport) {
+  return transport instanceof WebSocket && transport._isNative()
+}
+
+function isNative(transport) {
+  return transport instanceof Polling || isNativeWebSocket(transport)
+}
+
+module.exports = { isNative, isNativeWebSocket }
