@@ -22,6 +22,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::body::{self, Body};
 use super::head_timer::HeadTimer;
+use super::joined::Joined;
 use super::polling::{self, Answerer, Destroyed, Post, Reply};
 use super::request::{self, Asked, Requests, Verdict};
 use super::{CompressionOptions, Handshakes, Registry};
@@ -207,7 +208,7 @@ impl Listener {
                 .header_read_timeout(std::time::Duration::from_secs(60))
                 .title_case_headers(true)
                 .max_buf_size(16 * 1024)
-                .serve_connection(TokioIo::new(stream), service)
+                .serve_connection(TokioIo::new(Joined(stream)), service)
                 .with_upgrades();
             let (mut connection, mut closed) = (pin!(connection), pin!(self.closed.notified()));
             // has this task woken; whether it has come to pass is asked of the flag, which costs less

@@ -7,6 +7,7 @@ mod compressor;
 mod encoding;
 mod handshake;
 mod head_timer;
+mod joined;
 mod listener;
 mod polling;
 mod query;

@@ -10,6 +10,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 
+use super::joined::Joined;
 use super::listener::{Open, OpenConnection};
 use crate::server::{Command, Commands, Connection, Stream};
 
@@ -174,11 +175,11 @@ where
     S: AsyncRead + AsyncWrite + Into<Stream> + Unpin + Send + 'static,
 {
     let stream = match upgrade.await {
-        Ok(upgraded) => upgraded.downcast::<TokioIo<S>>().ok(),
+        Ok(upgraded) => upgraded.downcast::<TokioIo<Joined<S>>>().ok(),
         Err(_) => None,
     };
     let Some(parts) = stream else { return };
     if let Some(connection) = switching.0.take() {
-        crate::server::start_reading(connection, parts.io.into_inner().into(), parts.read_buf.to_vec());
+        crate::server::start_reading(connection, parts.io.into_inner().0.into(), parts.read_buf.to_vec());
     }
 }
