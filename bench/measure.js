@@ -258,7 +258,7 @@ function summarise(o, row, runs) {
     }
     s.notes = [];
     if (s.median.loadBusy > 0.95) s.notes.push('load generator saturated: the rate is its limit');
-    if (s.median.foreign > QUIET) s.notes.push(`other processes used ${s.median.foreign.toFixed(2)} cores`);
+    if (s.median.foreign > QUIET) s.notes.push(`other processes, or other guests of the host, took ${s.median.foreign.toFixed(2)} cores`);
     // Orders reach the server through its event loop: an interval much shorter than ours means it read them late.
     const late = median(mine.samples.map((x) => Math.abs(x.seconds - x.serverSeconds)));
     if (late > 0.1) s.notes.push(`the server's event loop read a line on stdin ${late.toFixed(2)} s late: is other I/O starved under this load?`);

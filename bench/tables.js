@@ -38,8 +38,9 @@ function verdict(row) {
 
 const line = (...cells) => `| ${cells.join(' | ')} |`;
 
-function setting({ machine, pairs, duration, date }) {
-  return `${machine.cores} cores (${machine.cpu}), Linux ${machine.kernel.split('-')[0]}, Node ${machine.node}, ${date.slice(0, 10)}; medians of ${pairs} interleaved rounds of ${duration} s`;
+function setting({ machine, pairs, duration, date, rows }) {
+  const taken = Math.max(...rows.flatMap((row) => Object.values(row.engines)).map(({ median }) => (median && median.foreign) || 0));
+  return `${machine.cores} cores (${machine.cpu}), Linux ${machine.kernel.split('-')[0]}, Node ${machine.node}, ${date.slice(0, 10)}; medians of ${pairs} interleaved rounds of ${duration} s, during which others took up to ${taken.toFixed(2)} cores`;
 }
 
 function performance() {
