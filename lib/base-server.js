@@ -96,6 +96,23 @@ class BaseServer extends EventEmitter {
     return this._clients.get(sid)
   }
 
+  /** The session that may be upgraded to a transport that was opened for it. */
+  _upgradable(sid) {
+    if (this._client(sid)?.upgrading) {
+      // its last attempt may just have failed: then its client knows, and this thread not yet
+      try {
+        bridge.drainNow()
+      } catch (error) {
+        // a listener's: it is not to be the end of this attempt
+        setImmediate(() => {
+          throw error
+        })
+      }
+    }
+    const client = this._client(sid)
+    return client && !client.upgrading && !client.upgraded ? client : undefined
+  }
+
   /** The path that the requests of this server start with. */
   _computePath(options) {
     const path = (options.path || '/engine.io').replace(/\/$/, '')

@@ -179,8 +179,8 @@ class Server extends BaseServer {
     const { sid } = req._query
     req.websocket = websocket
     if (sid) {
-      const client = this._client(sid)
-      if (!client || client.upgrading || client.upgraded) {
+      const client = this._upgradable(sid)
+      if (client === undefined) {
         debug('upgrade attempt for a client that is closed, upgrading or upgraded')
         websocket.close()
         return

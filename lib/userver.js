@@ -106,8 +106,8 @@ class uServer extends BaseServer {
     const { sid, transport: name } = req._query
     let transport
     if (sid) {
-      const client = this._client(sid)
-      if (!transports[name].prototype.handlesUpgrades || client.upgrading || client.upgraded) {
+      const client = this._upgradable(sid)
+      if (!transports[name].prototype.handlesUpgrades || client === undefined) {
         debug('upgrade attempt for a client that is upgrading or upgraded')
         return res.destroy()
       }

@@ -39,8 +39,8 @@ async function acceptWebTransport(server, session) {
     return
   }
   const sid = sessionIdOf(packet.data)
-  const client = sid ? server._client(sid) : undefined
-  if (client === undefined || client.upgrading || client.upgraded) return refuse()
+  const client = sid ? server._upgradable(sid) : undefined
+  if (client === undefined) return refuse()
   client._maybeUpgrade(new WebTransport(session, stream, reader))
 }
 
