@@ -108,7 +108,7 @@ class uServer extends BaseServer {
     if (sid) {
       const client = this._upgradable(sid)
       if (!transports[name].prototype.handlesUpgrades || client === undefined) {
-        debug('upgrade attempt for a client that is upgrading or upgraded')
+        debug('upgrade attempt for a client that is closed, upgrading or upgraded')
         return res.destroy()
       }
       transport = this._makeTransport(name, req)

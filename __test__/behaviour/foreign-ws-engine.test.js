@@ -8,7 +8,7 @@ const { test } = require("node:test");
 const { Sender, WebSocketServer } = require("ws");
 const {
   listen, listenDirectly, once, record, eventually, RawWebSocket, wsClient, client, path,
-  openPolling, openWebSocket, openProbing, openUpgraded, upgradeTo,
+  openPolling, openWebSocket, openProbing, openUpgraded, upgradeTo, probe,
 } = require("../support");
 const { client3 } = require("../support/eio3");
 
@@ -102,9 +102,7 @@ test("a pending poll is answered with a noop during an upgrade", async () => {
   const context = await listen({ wsEngine });
   const { peer: polling } = await openPolling(context);
   const poll = await polling.pendingPoll();
-  const peer = await upgradeTo(context, polling.sid);
-  peer.sendText("2probe");
-  assert.equal(await peer.packet(), "3probe");
+  const peer = await probe(context, polling.sid);
   assert.equal((await poll.response).body, "6");
 });
 

@@ -2,7 +2,7 @@
 
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
-const { headerNames, listen, once, path, record, request, upgradeTo, PollingPeer } = require("../support");
+const { headerNames, listen, once, path, record, request, probe, PollingPeer } = require("../support");
 
 const FORM = { "Content-Type": "application/x-www-form-urlencoded" };
 
@@ -139,9 +139,7 @@ test("a form over maxHttpBufferSize is a 413", async () => {
 
 test("a JSONP session can be upgraded", async () => {
   const { context, peer: polling, socket } = await open(V4);
-  const peer = await upgradeTo(context, polling.sid);
-  peer.sendText("2probe");
-  assert.equal(await peer.packet(), "3probe");
+  const peer = await probe(context, polling.sid);
   const upgraded = once(socket, "upgrade");
   peer.sendText("5");
   await upgraded;

@@ -5,7 +5,7 @@
 
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
-const { listen, listenDirectly, once, openPolling, upgradeTo, record } = require("../support");
+const { listen, listenDirectly, once, openPolling, probe, record } = require("../support");
 
 /** Starts a POST and waits until its body is being read. */
 async function beginPost(peer) {
@@ -63,9 +63,7 @@ for (const [name, serve] of [["attach", listen], ["listen", listenDirectly]]) {
   test(`a completed upgrade destroys the POST, and the session goes on: ${name}`, async () => {
     const context = await serve();
     const { peer, socket } = await openPolling(context);
-    const websocket = await upgradeTo(context, peer.sid);
-    websocket.sendText("2probe");
-    assert.equal(await websocket.packet(), "3probe");
+    const websocket = await probe(context, peer.sid);
     const { response } = await beginPost(peer);
     const messages = record(socket, "message", (event, data) => data);
     const upgraded = once(socket, "upgrade");

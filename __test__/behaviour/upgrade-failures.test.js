@@ -2,7 +2,7 @@
 
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
-const { RawWebSocket, client, eventually, frame, listen, once, openPolling, openProbing, openUpgraded, path, record, request, upgradeTo } =
+const { RawWebSocket, client, eventually, frame, listen, once, openPolling, openProbing, openUpgraded, path, record, request, upgradeTo, probe } =
   require("../support");
 
 for (const [what, bytes] of [
@@ -30,15 +30,19 @@ for (const [what, bytes] of [
   });
 }
 
-test("an upgrade can be tried again after a failed one", async () => {
-  const context = await listen();
+/** A polling session of which one attempt to upgrade has been refused. */
+async function openRefused(context) {
   const { peer: polling, socket } = await openPolling(context);
   const first = await upgradeTo(context, polling.sid);
   first.sendText("2wrong");
   await first.closeFrame();
-  const second = await upgradeTo(context, polling.sid);
-  second.sendText("2probe");
-  assert.equal(await second.packet(), "3probe");
+  return { polling, socket };
+}
+
+test("an upgrade can be tried again after a failed one", async () => {
+  const context = await listen();
+  const { polling, socket } = await openRefused(context);
+  const second = await probe(context, polling.sid);
   second.sendText("5");
   await once(socket, "upgrade");
   assert.equal(socket.transport.name, "websocket");
@@ -47,13 +51,8 @@ test("an upgrade can be tried again after a failed one", async () => {
 test("it can be tried again at once when the client sees the first attempt refused, in each of many sessions", async () => {
   const context = await listen();
   for (let i = 0; i < 200; i++) {
-    const { peer: polling } = await openPolling(context);
-    const first = await upgradeTo(context, polling.sid);
-    first.sendText("2wrong");
-    await first.closeFrame();
-    const second = await upgradeTo(context, polling.sid);
-    second.sendText("2probe");
-    assert.equal(await second.packet(), "3probe");
+    const { polling } = await openRefused(context);
+    const second = await probe(context, polling.sid);
     second.reset();
   }
 });

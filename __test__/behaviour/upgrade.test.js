@@ -2,7 +2,7 @@
 
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
-const { client, delay, eventually, listen, never, once, openPolling, openProbing, openUpgraded, openWebSocket, pending, record, times, upgradeTo } =
+const { client, delay, eventually, listen, never, once, openPolling, openProbing, openUpgraded, openWebSocket, pending, record, times, upgradeTo, probe } =
   require("../support");
 
 test("a probe is answered with 3probe", async () => {
@@ -185,9 +185,7 @@ test("polling requests after the upgrade are a transport mismatch", async () => 
 test("a session opened by websocket can be moved to another websocket", async () => {
   const context = await listen();
   const { peer: first, socket, open } = await openWebSocket(context);
-  const second = await upgradeTo(context, open.sid);
-  second.sendText("2probe");
-  assert.equal(await second.packet(), "3probe");
+  const second = await probe(context, open.sid);
   second.sendText("5");
   await once(socket, "upgrade");
   assert.equal((await first.closeFrame()).payload.length, 0);

@@ -6,7 +6,7 @@ const assert = require("node:assert/strict");
 const { test: run } = require("node:test");
 const {
   engine, client, once, record, eventually, improvement, request, path, RawWebSocket,
-  openPolling, openWebSocket, openProbing, openUpgraded, upgradeTo,
+  openPolling, openWebSocket, openProbing, openUpgraded, upgradeTo, probe,
 } = require("../support");
 const { client3 } = require("../support/eio3");
 const { listenOnUws, uWS, skip } = require("../support/userver");
@@ -71,9 +71,7 @@ test("a pending poll is answered with a noop during an upgrade", async () => {
   const { peer: polling, socket } = await openPolling(context);
   const poll = polling.poll();
   await eventually(() => socket.transport.writable, true);
-  const peer = await upgradeTo(context, polling.sid);
-  peer.sendText("2probe");
-  assert.equal(await peer.packet(), "3probe");
+  const peer = await probe(context, polling.sid);
   assert.equal((await poll).body, "6");
 });
 

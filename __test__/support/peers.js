@@ -108,12 +108,18 @@ function upgradeTo(context, sid, options) {
   return RawWebSocket.open(context.port, path(context, { transport: "websocket", sid }), options);
 }
 
+/** The same after its probe. */
+async function probe(context, sid) {
+  const peer = await upgradeTo(context, sid);
+  peer.sendText("2probe");
+  assert.equal(await peer.packet(), "3probe");
+  return peer;
+}
+
 /** A polling session and a WebSocket that has probed for it: `{ peer, polling, socket }`. */
 async function openProbing(context, query) {
   const { peer: polling, socket } = await openPolling(context, query);
-  const peer = await upgradeTo(context, polling.sid);
-  peer.sendText("2probe");
-  assert.equal(await peer.packet(), "3probe");
+  const peer = await probe(context, polling.sid);
   return { peer, polling, socket };
 }
 
@@ -133,4 +139,4 @@ function client(context, options) {
   return socket;
 }
 
-module.exports = { path, PollingPeer, openPolling, openWebSocket, upgradeTo, openProbing, openUpgraded, client };
+module.exports = { path, PollingPeer, openPolling, openWebSocket, upgradeTo, probe, openProbing, openUpgraded, client };
