@@ -7,8 +7,10 @@ const assert = require("node:assert/strict");
 const { test } = require("node:test");
 const zlib = require("node:zlib");
 const WebSocket = require("ws");
-const { defer, engine, listenDirectly, eventually, once, path, record, request, client, PollingPeer, RawPeer, openWebSocket, upgradeTo } =
-  require("../support");
+const {
+  defer, engine, improvement, listenDirectly, eventually, once, path, record, request, client,
+  PollingPeer, RawPeer, openWebSocket, probe,
+} = require("../support");
 const { binaryPayload, client3 } = require("../support/eio3");
 
 const next = (req, res, go) => go();
@@ -211,6 +213,17 @@ for (const [way, middleware] of [["", undefined], [" with a middleware", next]])
     }
   });
 
+  improvement("an upgrade in HTTP/1.0 is accepted", `listen()${way}: an upgrade in HTTP/1.0 is a bad request`, async () => {
+    const context = await listening({}, middleware);
+    const raw = await RawPeer.connect(context.port);
+    const key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+    const target = path(context, { transport: "websocket" });
+    raw.write(`GET ${target} HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${key}\r\n\r\n`);
+    await raw.end();
+    assert.match(raw.text, /^HTTP\/1\.0 400 Bad Request\r\n[^]*\{"code":3,"message":"Bad request"\}$/);
+    assert.equal(context.engine.clientsCount, 0);
+  });
+
   polling("a close packet ends the session and answers the pending poll", async (session) => {
     const { response } = await pendingPoll(session);
     const closed = once(session.socket, "close");
@@ -297,9 +310,7 @@ for (const [way, middleware] of [["", undefined], [" with a middleware", next]])
   both("a session is upgraded while its poll waits", async (context) => {
     const session = await openPolling(context);
     const { response } = await pendingPoll(session);
-    const peer = await upgradeTo(context, session.peer.sid);
-    peer.sendText("2probe");
-    assert.equal(await peer.packet(), "3probe");
+    const peer = await probe(context, session.peer.sid);
     assert.equal((await response).body, "6");
     const upgraded = once(session.socket, "upgrade");
     peer.sendText("5");

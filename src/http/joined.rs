@@ -1,8 +1,11 @@
-//! Small responses in one piece: `send` takes the kernel less time than `writev` with a head and a body of a few hundred
-//! bytes, more than the copy costs.
+//! Responses in one piece with what follows: `send` takes the kernel less time than `writev` with a head and a body of a
+//! few hundred bytes, more than the copy costs; and a `send` of its own for the response that precedes a WebSocket takes as
+//! long as the rest of the handshake.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -12,17 +15,37 @@ const MAX_LENGTH: usize = 1024;
 
 /// A stream that hyper writes to.
 #[derive(Debug)]
-pub struct Joined<S>(pub S);
+pub struct Joined<S> {
+    stream: S,
+    /// Set when a request is to switch protocols: what hyper writes from then on is kept.
+    switches: Arc<AtomicBool>,
+    kept: Vec<u8>,
+}
+
+impl<S> Joined<S> {
+    pub fn new(stream: S, switches: Arc<AtomicBool>) -> Self {
+        Self { stream, switches, kept: Vec::new() }
+    }
+
+    /// The stream, and what is to be written to it before anything else.
+    pub fn into_parts(self) -> (S, Vec<u8>) {
+        (self.stream, self.kept)
+    }
+}
 
 impl<S: AsyncRead + Unpin> AsyncRead for Joined<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Joined<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        if self.switches.load(SeqCst) {
+            self.kept.extend_from_slice(bytes);
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -30,28 +53,32 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Joined<S> {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.switches.load(SeqCst) {
+            pieces.iter().for_each(|piece| self.kept.extend_from_slice(piece));
+            return Poll::Ready(Ok(pieces.iter().map(|piece| piece.len()).sum()));
+        }
         let mut joined = [0; MAX_LENGTH];
         let mut length = 0;
         for piece in pieces {
             let Some(room) = joined.get_mut(length..length + piece.len()) else {
-                return Pin::new(&mut self.0).poll_write_vectored(cx, pieces);
+                return Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
             };
             room.copy_from_slice(piece);
             length += piece.len();
         }
-        Pin::new(&mut self.0).poll_write(cx, &joined[..length])
+        Pin::new(&mut self.stream).poll_write(cx, &joined[..length])
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
@@ -96,13 +123,29 @@ mod tests {
 
     #[tokio::test]
     async fn pieces_are_joined_up_to_the_limit_and_not_copied_beyond() {
-        let mut stream = Joined(Log::default());
+        let mut stream = Joined::new(Log::default(), Arc::default());
         for [head, body] in [[140, 2], [24, 1000], [25, 1000], [140, 100_000], [2000, 2]] {
             let (head, body) = (vec![b'h'; head], vec![b'b'; body]);
             let pieces = [IoSlice::new(&head), IoSlice::new(&body)];
             let written = poll_fn(|cx| Pin::new(&mut stream).poll_write_vectored(cx, &pieces)).await.unwrap();
             assert_eq!(written, head.len() + body.len());
         }
-        assert_eq!(stream.0.0, [("write", 142), ("write", 1024), ("writev", 1025), ("writev", 100_140), ("writev", 2002)]);
+        let written = [("write", 142), ("write", 1024), ("writev", 1025), ("writev", 100_140), ("writev", 2002)];
+        assert_eq!(stream.stream.0, written);
+    }
+
+    #[tokio::test]
+    async fn what_comes_after_the_decision_to_switch_is_kept_in_order() {
+        let switches = Arc::new(AtomicBool::new(false));
+        let mut stream = Joined::new(Log::default(), switches.clone());
+        poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, b"before")).await.unwrap();
+        switches.store(true, SeqCst);
+        let pieces = [IoSlice::new(b"HTTP/1.1 101 "), IoSlice::new(b"Switching Protocols\r\n")];
+        let length = poll_fn(|cx| Pin::new(&mut stream).poll_write_vectored(cx, &pieces)).await.unwrap();
+        assert_eq!(length, 34);
+        assert_eq!(poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, b"\r\n")).await.unwrap(), 2);
+        let (Log(written), kept) = stream.into_parts();
+        assert_eq!(written, [("write", 6)]);
+        assert_eq!(kept, b"HTTP/1.1 101 Switching Protocols\r\n\r\n");
     }
 }

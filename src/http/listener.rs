@@ -14,7 +14,7 @@ use hyper::header::{CONNECTION, UPGRADE};
 use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -69,6 +69,8 @@ pub struct Listener {
 #[derive(Debug)]
 pub struct OpenConnection {
     open: Open,
+    /// Whether its request is switching protocols.
+    switches: Arc<AtomicBool>,
     /// Address and port of the client's end, then of ours, each followed by NUL: as a head has them.
     pub text: Box<str>,
 }
@@ -200,7 +202,9 @@ impl Listener {
         S: AsyncRead + AsyncWrite + Into<Stream> + Unpin + Send + 'static,
     {
         let text = [remote, local].map(|end| format!("{}\0{}\0", end.ip(), end.port())).concat().into();
-        let ends = Arc::new(OpenConnection { open: Open::new(&self), text });
+        let switches = Arc::new(AtomicBool::new(false));
+        let stream = Joined::new(stream, switches.clone());
+        let ends = Arc::new(OpenConnection { open: Open::new(&self), switches, text });
         let service = service_fn(move |request| answer::<S>(ends.clone(), request));
         tokio::spawn(async move {
             let connection = http1::Builder::new()
@@ -208,7 +212,7 @@ impl Listener {
                 .header_read_timeout(std::time::Duration::from_secs(60))
                 .title_case_headers(true)
                 .max_buf_size(16 * 1024)
-                .serve_connection(TokioIo::new(Joined(stream)), service)
+                .serve_connection(TokioIo::new(stream), service)
                 .with_upgrades();
             let (mut connection, mut closed) = (pin!(connection), pin!(self.closed.notified()));
             // has this task woken; whether it has come to pass is asked of the flag, which costs less
@@ -333,6 +337,7 @@ where
     match verdict {
         Some(Verdict::Accept(response, connection)) => {
             connection.keep(Open::new(listener));
+            ends.switches.store(true, SeqCst);
             tokio::spawn(request::switch::<S>(upgrade, connection));
             Ok(reply(response))
         }
@@ -356,9 +361,11 @@ impl Drop for AskGuard<'_> {
     }
 }
 
+/// HTTP/1.0 knows no upgrade: there the header is to be ignored (RFC 9110, 7.8).
 fn is_upgrade(request: &Request<Incoming>) -> bool {
     let headers = request.headers();
-    headers.contains_key(UPGRADE)
+    request.version() == Version::HTTP_11
+        && headers.contains_key(UPGRADE)
         && headers.get_all(CONNECTION).iter().any(|value| {
             value.as_bytes().split(|&byte| byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
         })

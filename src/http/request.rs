@@ -180,6 +180,8 @@ where
     };
     let Some(parts) = stream else { return };
     if let Some(connection) = switching.0.take() {
-        crate::server::start_reading(connection, parts.io.into_inner().0.into(), parts.read_buf.to_vec());
+        let (stream, response) = parts.io.into_inner().into_parts();
+        connection.outbox().put_first(response);
+        crate::server::start_reading(connection, stream.into(), parts.read_buf.to_vec());
     }
 }

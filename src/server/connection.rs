@@ -310,8 +310,9 @@ impl Connection {
                 None => (outbox.take_frames(), 0),
             };
             outbox.writing = true;
+            let is_last = outbox.phase == Phase::Ending && outbox.has_nothing_else();
             drop(outbox);
-            let (written, result) = pipe.write(&bytes[written_before..]);
+            let (written, result) = pipe.write(&bytes[written_before..], is_last);
             outbox = self.outbox();
             outbox.writing = false;
             let written = written_before + written;
@@ -450,12 +451,13 @@ impl Connection {
 }
 
 impl Pipe {
-    /// Writes until all is written or the kernel refuses; tells how far it came.
-    fn write(&self, bytes: &[u8]) -> (usize, io::Result<()>) {
+    /// Writes until all is written or the kernel refuses; tells how far it came. What is the last before our side is
+    /// ended leaves with that, in one segment.
+    fn write(&self, bytes: &[u8], is_last: bool) -> (usize, io::Result<()>) {
         let Pipe::Socket(stream) = self else { return (0, Ok(())) };
         let mut written = 0;
         while written < bytes.len() {
-            match stream.try_write(&bytes[written..]) {
+            match stream.try_write(&bytes[written..], is_last) {
                 Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
                 Ok(n) => written += n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -142,7 +142,12 @@ impl Outbox {
 
     /// Whether everything handed over is with the kernel.
     pub fn is_clear(&self) -> bool {
-        self.started.is_none() && self.bytes.is_empty() && self.pending().is_empty() && !self.writing
+        self.has_nothing_else() && !self.writing
+    }
+
+    /// The same but for what is just being written.
+    pub fn has_nothing_else(&self) -> bool {
+        self.started.is_none() && self.bytes.is_empty() && self.pending().is_empty()
     }
 
     /// Bytes that have not been written; of messages to be compressed their plain length.
@@ -262,6 +267,12 @@ impl Outbox {
                 self.message(OpCode::Text, &[b'b', kind.digit()], STANDARD.encode(bytes).as_bytes());
             }
         }
+    }
+
+    /// Has these bytes written before all that waits; nothing has been written yet.
+    pub fn put_first(&mut self, mut bytes: Vec<u8>) {
+        bytes.extend_from_slice(&self.bytes);
+        self.bytes = Frames::Own(bytes);
     }
 
     /// Answers a ping frame.

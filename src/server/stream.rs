@@ -70,8 +70,15 @@ impl Stream {
         }
     }
 
-    /// Writes what the kernel takes.
-    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    /// Writes what the kernel takes; with `more`, the kernel may wait for what comes next before it sends.
+    pub(super) fn try_write(&self, bytes: &[u8], more: bool) -> io::Result<usize> {
+        #[cfg(target_os = "linux")]
+        if more {
+            let send = || self.socket().send_with_flags(bytes, libc::MSG_MORE | libc::MSG_NOSIGNAL);
+            return either!(self, stream => stream.try_io(Interest::WRITABLE, send));
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = more;
         either!(self, stream => stream.try_write(bytes))
     }
 
