@@ -287,6 +287,14 @@ impl Connection {
         }
     }
 
+    /// Reads what [`Connection::flush`] will.
+    pub(super) fn fetch(&self) {
+        std::hint::black_box(self.outbox.is_poisoned());
+        if let Some(Pipe::Socket(stream)) = self.pipe.get() {
+            stream.fetch();
+        }
+    }
+
     /// Writes as much as the kernel takes. May be called from any thread; never waits.
     pub fn flush(&self) {
         let Some(pipe) = self.pipe.get() else { return };

@@ -82,6 +82,11 @@ impl Stream {
         either!(self, stream => stream.try_write(bytes))
     }
 
+    /// Reads what [`Stream::try_write`] will.
+    pub(super) fn fetch(&self) {
+        let _: io::Result<()> = either!(self, stream => stream.try_io(Interest::WRITABLE, || Ok(())));
+    }
+
     /// Ready when the kernel takes more.
     pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         either!(self, stream => stream.poll_write_ready(cx)).map(drop)
