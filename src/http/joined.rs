@@ -1,6 +1,5 @@
 //! Responses in one piece with what follows: `send` takes the kernel less time than `writev` with a head and a body of a
-//! few hundred bytes, more than the copy costs; and a `send` of its own for the response that precedes a WebSocket takes as
-//! long as the rest of the handshake.
+//! few hundred bytes, more than the copy costs; and the response that precedes a WebSocket needs no `send` of its own.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
