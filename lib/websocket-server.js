@@ -179,6 +179,8 @@ function canTakeOver(socket) {
  * goes on as `TakenOver` says. Gives undefined if that fails, for want of a descriptor mostly.
  */
 function takeOver(socket, adopt) {
+  // a server of Node's has done it by default
+  socket.setNoDelay()
   const handle = socket._handle
   let adopted
   try {

@@ -96,6 +96,32 @@ fn messages_between_an_io_thread_and_its_owner_arrive_once_and_in_order() {
     }
 }
 
+#[test]
+fn a_connection_ends_when_both_close_frames_have_passed_though_the_peer_keeps_its_side_open() {
+    let (wake, woken) = mpsc::sync_channel(1);
+    let queue = EventQueue::new(move || { let _ = wake.try_send(()); });
+    let mut io = IoThread::start("io").unwrap();
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let timing = Arc::new(Timing::new(600_000, 600_000, 10_000));
+    let peer = open(1, ours, &io, &queue, &timing);
+    let mut close = Vec::new();
+    write_masked(&mut close, OpCode::Close, &1000u16.to_be_bytes(), [1, 2, 3, 4]);
+    theirs.write_all(&close).unwrap();
+
+    // a peer that owes its close frame has 30 s
+    let mut seen = Vec::new();
+    while !seen.contains(&Kind::ConnectionEnded) {
+        woken.recv_timeout(Duration::from_secs(10)).expect("the connection ends");
+        seen.extend(queue.take(Batch::default()).events.iter().map(|event| event.kind));
+    }
+    assert_eq!(seen.iter().filter(|&&kind| kind == Kind::Closed).count(), 1, "{seen:?}");
+    let mut received = Vec::new();
+    theirs.read_to_end(&mut received).unwrap();
+    assert_eq!(received, [0x88, 2, 0x03, 0xE8], "the answer, and the end");
+    io.stop();
+    drop(peer);
+}
+
 fn message(number: usize) -> Vec<u8> {
     format!("{number:LENGTH$}").into_bytes()
 }

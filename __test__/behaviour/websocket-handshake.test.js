@@ -1,6 +1,7 @@
 "use strict";
 
 const assert = require("node:assert/strict");
+const http = require("node:http");
 const { test } = require("node:test");
 const { RawPeer, RawWebSocket, KEY, listen, never, openPolling, openWebSocket, path, record, upgradeRequest, wsClient } =
   require("../support");
@@ -39,6 +40,16 @@ test("the first frame is the open packet, unmasked and minimal", async () => {
     "pingTimeout",
     "maxPayload",
   ]);
+});
+
+test("the connection of a websocket is told not to delay small frames, whatever the HTTP server's option says", async () => {
+  const context = await listen({}, http.createServer({ noDelay: false }));
+  const told = [];
+  context.server.on("connection", (socket) => {
+    socket.setNoDelay = (noDelay = true) => told.push(noDelay);
+  });
+  await openWebSocket(context);
+  assert.deepEqual(told, [true]);
 });
 
 test("a session opened by websocket has no upgrades", async () => {

@@ -105,6 +105,7 @@ pub fn bind(port: u16) -> io::Result<std::net::TcpListener> {
             socket.set_only_v6(false)?;
         }
         socket.set_reuse_address(true)?;
+        socket.set_tcp_nodelay(true)?;
         socket.bind(&address.into())?;
         socket.listen(511)?;
         socket.set_nonblocking(true)?;
@@ -191,6 +192,8 @@ impl Listener {
     }
 
     fn serve(self: Arc<Self>, stream: TcpStream, remote: SocketAddr) {
+        // on Linux it has that from the listening socket
+        #[cfg(not(target_os = "linux"))]
         let _ = stream.set_nodelay(true);
         let local = stream.local_addr().unwrap_or(remote);
         self.serve_stream(stream, remote, local);
@@ -379,4 +382,18 @@ fn reply(response: super::OwnerResponse) -> Reply {
         reply.headers_mut().append(name, value);
     }
     reply
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn accepted_connections_do_not_delay_small_segments() {
+        let listener = TcpListener::from_std(bind(0).unwrap()).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let _client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        assert!(!cfg!(target_os = "linux") || stream.nodelay().unwrap());
+    }
 }

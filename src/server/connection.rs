@@ -441,8 +441,11 @@ impl Connection {
 
     /// The connection is gone: tells whoever it was bound to. Called once, when nothing more comes.
     pub fn ended(self: &Arc<Self>) {
-        self.outbox().kill();
-        if let Some(pipe) = self.pipe.get() {
+        let mut outbox = self.outbox();
+        let is_complete = outbox.is_complete();
+        outbox.kill();
+        drop(outbox);
+        if let (Some(pipe), false) = (self.pipe.get(), is_complete) {
             pipe.shutdown(Shutdown::Both);
         }
         let mut current = self.binding.lock().unwrap_or_else(PoisonError::into_inner);

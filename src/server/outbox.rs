@@ -118,6 +118,8 @@ pub struct Outbox {
     pub dirty: bool,
     /// The owner wants [`super::Kind::Drained`] once all is written.
     pub report_drain: bool,
+    /// The peer's close frame came in: nothing follows it.
+    pub heard_close: bool,
     waiting_pongs: u32,
     /// How many bytes were written last, up to [`MAX_EXPECTED`]: as many are expected next.
     expected: u16,
@@ -135,6 +137,7 @@ impl Outbox {
             blocked: false,
             dirty: false,
             report_drain: false,
+            heard_close: false,
             waiting_pongs: 0,
             expected: 0,
         }
@@ -148,6 +151,11 @@ impl Outbox {
     /// The same but for what is just being written.
     pub fn has_nothing_else(&self) -> bool {
         self.started.is_none() && self.bytes.is_empty() && self.pending().is_empty()
+    }
+
+    /// Whether both close frames have passed and our side has been ended: nothing is to be waited for.
+    pub fn is_complete(&self) -> bool {
+        self.heard_close && self.phase == Phase::Ended
     }
 
     /// Bytes that have not been written; of messages to be compressed their plain length.
@@ -310,6 +318,7 @@ impl Outbox {
         if self.phase == Phase::Open {
             write_close(self.frames(), code, reason);
         }
+        self.heard_close = true;
         self.end();
     }
 

@@ -17,8 +17,7 @@ use super::outbox::Phase;
 use super::readers;
 use super::stream::Stream;
 
-/// A peer that does not end the connection after the closing handshake is cut off after this time,
-/// as `ws` does.
+/// A peer that owes its close frame, or the end of its side after a failure, is cut off after this time, as `ws` does.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Reads a socket; see `super::readers` for who polls it.
@@ -198,8 +197,13 @@ impl Future for Reader {
             // nothing ends under the owner's hands
             return Poll::Pending;
         }
-        let phase = connection.outbox().phase;
-        if over || phase == Phase::Dead {
+        if connection.outbox().phase == Phase::Ending {
+            connection.flush();
+        }
+        let outbox = connection.outbox();
+        let (phase, is_complete) = (outbox.phase, outbox.is_complete());
+        drop(outbox);
+        if over || is_complete || phase == Phase::Dead {
             connection.ended();
             return Poll::Ready(());
         }

@@ -42,15 +42,13 @@ impl From<UnixStream> for Stream {
 }
 
 impl Stream {
-    /// A connected, non-blocking socket of the family `AF_UNIX` or of TCP's, whose small segments are not to wait.
+    /// A connected, non-blocking socket of the family `AF_UNIX` or of TCP's.
     #[cfg(unix)]
     pub(super) fn open(socket: std::os::fd::OwnedFd, unix: bool) -> io::Result<Self> {
         if unix {
             return UnixStream::from_std(socket.into()).map(Self::Unix);
         }
-        let stream = TcpStream::from_std(socket.into())?;
-        let _ = stream.set_nodelay(true);
-        Ok(Self::Tcp(stream))
+        TcpStream::from_std(socket.into()).map(Self::Tcp)
     }
 
     /// Reads what is there. A buffer that it does not fill has drained the socket: then the next call waits for the
