@@ -2,6 +2,7 @@
 
 const { EventEmitter } = require('events')
 const debug = require('debug')('engine')
+const { cheapenAcceptedSockets } = require('./accepted-sockets')
 const { BaseServer } = require('./base-server')
 const bridge = require('./bridge')
 const { UpgradeResponse } = require('./middleware')
@@ -226,6 +227,7 @@ class Server extends BaseServer {
    * @param {{path?: string, addTrailingSlash?: boolean, destroyUpgrade?: boolean, destroyUpgradeTimeout?: number}} options
    */
   attach(server, options = {}) {
+    cheapenAcceptedSockets()
     const path = this._computePath(options)
     const destroyUpgradeTimeout = options.destroyUpgradeTimeout || 1000
     const isOurs = (req) => req.url.startsWith(path)

@@ -12,7 +12,17 @@ const nodePath = require("node:path");
 const { test } = require("node:test");
 const WebSocket = require("ws");
 const { bind, deadline, defer, engine, headerNames, improvement, listen, once, openPolling, path, record, request, RawPeer,
-  RawWebSocket } = require("../support");
+  RawWebSocket, runFixture, upstream } = require("../support");
+
+// ---- what an accepted connection costs -----------------------------------------------------------
+
+const skip = upstream && "costs, which the original leaves as they are";
+
+test("the options of accepted connections have one hidden class, and V8's inline caches know them", { skip }, async () => {
+  const { code, lines, stderr } = await runFixture("hidden-classes");
+  assert.equal(code, 0, stderr);
+  assert.deepEqual(lines, [{ same: Array(40).fill(true) }]);
+});
 
 // ---- UNIX sockets --------------------------------------------------------------------------------
 
