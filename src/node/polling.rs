@@ -43,7 +43,7 @@ impl Engine {
     /// Whether a POST's body has more than `limit` packets.
     #[napi]
     pub fn has_more_packets(&self, session: u32, body: &[u8], binary: bool, limit: u32) -> bool {
-        self.session(session).is_some_and(|cell| cell.has_more_packets(body, binary, limit as usize))
+        self.session(session).is_some_and(|cell| cell.encoding().has_more_packets(body, binary, limit as usize))
     }
 
     /// The client of a pending poll went away.

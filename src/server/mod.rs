@@ -14,6 +14,7 @@ mod lone;
 mod numbers;
 mod opened;
 mod outbox;
+mod poll_encoding;
 mod reader;
 mod readers;
 mod receive;
@@ -28,8 +29,9 @@ pub use io::{IoThread, run};
 pub use numbers::{Numbers, Table};
 pub use opened::{Opened, Untaken};
 pub use outbox::{Outbox, Phase};
+pub use poll_encoding::PollEncoding;
 pub use reader::start_reading;
-pub use session_cell::{Locked, NewSession, PollAnswer, PollEncoding, Responder, SessionCell, Updates};
+pub use session_cell::{Locked, NewSession, PollAnswer, Responder, SessionCell, Updates};
 pub use stream::Stream;
 
 use std::sync::OnceLock;

@@ -12,20 +12,11 @@ use super::commands::{Command, Commands};
 use super::connection::Connection;
 use super::events::{Batch, EventQueue, Kind};
 use super::leftovers::{Leftover, free_later};
+use super::poll_encoding::PollEncoding;
 use super::{Binding, now};
 use crate::http::Registry;
 use crate::protocol::{jsonp, text_of, v3, v4};
 use crate::session::{Action, ChannelId, Millis, OutData, OutPacket, PollId, Relayed, Revision, Session};
-
-/// How the payload of a poll's answer is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PollEncoding {
-    pub revision: Revision,
-    /// Binary payloads are allowed (v3 only).
-    pub binary: bool,
-    /// JSONP: the index of the callback.
-    pub jsonp: Option<Box<str>>,
-}
 
 /// An answer to a poll that the engine's own listener is to send.
 #[derive(Debug)]
@@ -209,18 +200,6 @@ impl SessionCell {
     /// Whether frames must be text.
     pub fn wants_base64(&self) -> bool {
         self.base64
-    }
-
-    /// Whether a POST's body has more than `limit` packets.
-    pub fn has_more_packets(&self, body: &[u8], binary: bool, limit: usize) -> bool {
-        let form = self.encoding.jsonp.as_ref().map(|_| jsonp::unwrap_form(&text_of(body)));
-        let form = form.map(Option::unwrap_or_default);
-        let body = form.as_ref().map_or(body, |form| form.as_bytes());
-        match self.encoding.revision {
-            Revision::V4 => memchr::memchr_iter(v4::SEPARATOR, body).nth(limit.saturating_sub(1)).is_some(),
-            Revision::V3 if binary => v3::decode_payload_binary(body).nth(limit).is_some(),
-            Revision::V3 => v3::decode_payload_text(&text_of(body)).nth(limit).is_some(),
-        }
     }
 
     /// The id by which a listener finds the session; empty if none does.
@@ -569,42 +548,6 @@ impl Locked<'_> {
                     batch.push_text(kind, self.cell.handle, poll, &body);
                 }
             }
-        }
-    }
-}
-
-impl PollEncoding {
-    /// The payload, and whether it is binary.
-    pub fn encode(&self, packets: &[OutPacket]) -> (Vec<u8>, bool) {
-        let (body, binary) = match self.revision {
-            Revision::V4 => {
-                let mut payload = v4::PayloadEncoder::new();
-                for OutPacket { kind, data } in packets {
-                    match data {
-                        OutData::None => payload.push_text(*kind, ""),
-                        OutData::Text(text) => payload.push_text(*kind, text),
-                        OutData::Binary(bytes) => payload.push_binary(bytes),
-                    }
-                }
-                (payload.finish(), false)
-            }
-            Revision::V3 => {
-                let any_binary = packets.iter().any(|packet| matches!(packet.data, OutData::Binary(_)));
-                let form = v3::PayloadForm::choose(self.binary, any_binary);
-                let mut payload = v3::PayloadEncoder::new(form);
-                for OutPacket { kind, data } in packets {
-                    match data {
-                        OutData::None => payload.push_text(*kind, ""),
-                        OutData::Text(text) => payload.push_text(*kind, text),
-                        OutData::Binary(bytes) => payload.push_binary(bytes),
-                    }
-                }
-                (payload.finish(), form == v3::PayloadForm::Binary)
-            }
-        };
-        match &self.jsonp {
-            Some(index) => (jsonp::wrap(index, &text_of(&body)).into_bytes(), false),
-            None => (body, binary),
         }
     }
 }
