@@ -42,6 +42,12 @@ function allSeries(o) {
       figures: [CPU, RATE],
     },
     {
+      id: 'few', x: 'connections', xs: [1, 2, 5, 10, 20, 50, 100],
+      title: 'Few connections in turn: echo, 64 B text, one message in flight',
+      lines: each((n) => row('echo', { conns: n, size: 64 })),
+      figures: [CPU, RATE],
+    },
+    {
       id: 'inflight', x: 'messages in flight on each connection', xs: [1, 2, 4, 8, 16, 32, 64],
       title: 'Batches: echo, 100 connections, 64 B text',
       lines: each((n) => row('echo', { conns: 100, size: 64, inflight: n })),
