@@ -29,7 +29,7 @@ const Kind = {
   CONNECTION_MESSAGE: 22,
   CONNECTION_CLOSED: 23,
   PIPE_READY: 24,
-  LONE: 25,
+  LEFT_TO_OWNER: 25,
   REQUEST: 30,
   REQUEST_ABORTED: 31,
   UPGRADE_REQUEST: 32,
@@ -223,7 +223,7 @@ function deliver(kind, target, arg, content) {
   } else if (kind <= Kind.PIPE_READY) {
     const connection = connections[target]
     if (connection !== undefined) connection._onEvent(kind, arg, content)
-  } else if (kind === Kind.LONE) {
+  } else if (kind === Kind.LEFT_TO_OWNER) {
     engine.watch(target)
   } else if (kind === Kind.LISTENER_CLOSED) {
     listeners[target]._onClosed()
@@ -375,7 +375,7 @@ function settle() {
       written = list.slice(next).concat(written)
       setImmediate(scheduleFlush)
     }
-    // a lone answer on an idle engine is written here and now
+    // a single answer is written here and now
     fast.flush(dispatched === 1)
     // written to again meanwhile: after I/O had its turn
     if (flushScheduled) {

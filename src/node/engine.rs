@@ -161,7 +161,7 @@ impl State {
     }
 
     /// Has everything written that was handed over since the last call, and everything done that was held
-    /// back. With `here`, a lone connection is written to by this thread: that saves the message a change of
+    /// back. With `here`, a single connection is written to by this thread: that saves the message a change of
     /// thread on an idle engine.
     pub(super) fn flush(&self, here: bool) {
         let mut dirty = self.dirty.borrow_mut();

@@ -1,4 +1,4 @@
-//! Reading a lone connection on the JavaScript thread: its event loop watches the socket, as it would one of its own.
+//! Reading a few connections on the JavaScript thread: its event loop watches their sockets, as it would its own.
 //!
 //! This takes libuv, which Node exports; what else runs addons may not. It is looked up when an engine starts.
 
@@ -17,7 +17,7 @@ use napi_derive::napi;
 use super::engine::{Engine, State};
 use super::pipe::Input;
 use super::wake::{call_back, check};
-use crate::server::Connection;
+use crate::server::{Connection, FEW};
 
 /// A `uv_handle_t`, whose size libuv tells.
 type Handle = *mut c_void;
@@ -26,7 +26,7 @@ type Handle = *mut c_void;
 const POLL: c_int = 8;
 const READABLE: c_int = 1;
 
-/// More at once is no lone message.
+/// More at once is no single message.
 const BUFFER: usize = 16 * 1024;
 
 type HandleSize = unsafe extern "C" fn(c_int) -> usize;
@@ -72,12 +72,12 @@ fn uv() -> Option<&'static Uv> {
     .as_ref()
 }
 
-/// The one connection that an engine's JavaScript thread reads, if any.
+/// The connections that an engine's JavaScript thread reads.
 #[derive(Default)]
 pub struct Watching {
     /// Called after something was read.
     callback: Cell<sys::napi_ref>,
-    current: RefCell<Option<Current>>,
+    current: RefCell<Vec<Current>>,
     /// Handles that libuv has not let go of yet.
     closing: Cell<u32>,
     /// Set when the environment ends, which waits for that.
@@ -98,7 +98,7 @@ struct Watched {
 
 #[napi]
 impl Engine {
-    /// This thread reads lone connections from now on, if it can. `on_read` is called when there are events to drain.
+    /// This thread reads connections, where few talk, from now on, if it can. `on_read` is called when there are events to drain.
     #[napi]
     pub fn offer_reading(&self, env: Env, on_read: Function<'_, (), ()>) -> Result<()> {
         if uv().is_none() {
@@ -117,7 +117,7 @@ impl Engine {
         Ok(())
     }
 
-    /// A connection is alone in talking: has it read here, unless another one is.
+    /// A connection is one of few that talk: has it read here, if it can be.
     #[napi]
     pub fn watch(&self, env: Env, connection: u32) {
         let Some(connection) = self.connection(connection) else { return };
@@ -130,14 +130,14 @@ impl Engine {
 impl State {
     /// Whether the connection is read here from now on.
     fn watch(self: &Rc<Self>, env: sys::napi_env, connection: &Arc<Connection>) -> bool {
-        let current = self.watching.current.borrow().as_ref().map(|current| current.connection.clone());
-        match current {
-            Some(current) if Arc::ptr_eq(&current, connection) => return true,
-            Some(current) if current.is_read_by_owner() => return false,
-            _ => {}
+        if self.watching.current.borrow().iter().any(|current| Arc::ptr_eq(&current.connection, connection)) {
+            return true;
         }
+        self.unwatch(|current| !current.connection.is_read_by_owner());
         let (Some(uv), Some(fd)) = (uv(), connection.fd()) else { return false };
-        self.unwatch();
+        if self.watching.current.borrow().len() >= FEW {
+            return false;
+        }
         let watched = Watched { env, state: self.clone(), connection: connection.clone() };
         let mut event_loop = ptr::null_mut();
         // SAFETY: on the thread of the event loop. The handle is as large as libuv wants it, and freed only where it
@@ -154,22 +154,27 @@ impl State {
             (uv.set_data)(handle, Box::into_raw(Box::new(watched)).cast());
             // sessions keep the process alive, not what reads them
             (uv.unref)(handle);
-            *self.watching.current.borrow_mut() = Some(Current { handle, connection: connection.clone() });
+            self.watching.current.borrow_mut().push(Current { handle, connection: connection.clone() });
             if (uv.poll_start)(handle, READABLE, readable) != 0 {
-                self.unwatch();
+                self.unwatch(|current| current.handle == handle);
                 return false;
             }
         }
         true
     }
 
-    fn unwatch(&self) {
-        let Some(Current { handle, .. }) = self.watching.current.borrow_mut().take() else { return };
-        self.watching.closing.set(self.watching.closing.get() + 1);
-        if let Some(uv) = uv() {
-            // SAFETY: the handle has been made and is not closing: it was the current one.
-            unsafe { (uv.close)(handle, closed) };
-        }
+    /// Ends the watch over some.
+    fn unwatch(&self, which: impl Fn(&Current) -> bool) {
+        let Some(uv) = uv() else { return };
+        self.watching.current.borrow_mut().retain(|current| {
+            let goes = which(current);
+            if goes {
+                self.watching.closing.set(self.watching.closing.get() + 1);
+                // SAFETY: the handle has been made and is not closing, for it is here. libuv calls `closed` later.
+                unsafe { (uv.close)(current.handle, closed) };
+            }
+            !goes
+        });
     }
 
     /// The environment may end: libuv has let go of all handles.
@@ -190,7 +195,7 @@ impl Watched {
         bytes.resize(BUFFER, 0);
         let has_read = self.connection.read_by_owner(bytes, batch);
         if !self.connection.is_read_by_owner() {
-            self.state.unwatch();
+            self.state.unwatch(|current| Arc::ptr_eq(&current.connection, &self.connection));
         }
         has_read
     }
@@ -245,6 +250,6 @@ unsafe extern "C" fn end(hook: sys::napi_async_cleanup_hook_handle, state: *mut 
     // SAFETY: the reference of `offer_reading`, given once.
     let state = unsafe { Rc::from_raw(state.cast_const().cast::<State>()) };
     state.watching.hook.set(hook);
-    state.unwatch();
+    state.unwatch(|_| true);
     state.release_hook();
 }

@@ -10,8 +10,8 @@ use socket2::SockRef;
 
 use super::events::{Batch, EventQueue, Kind};
 use super::commands::{Command, Commands};
+use super::few::WhoReads;
 use super::leftovers::{Leftover, free_later};
-use super::lone::WhoReads;
 use super::outbox::{Outbox, Phase};
 use super::stream::Stream;
 use super::session_cell::SessionCell;

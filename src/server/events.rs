@@ -59,8 +59,8 @@ pub enum Kind {
     /// Piped connection: there are bytes to take, or the end is to be told.
     PipeReady = 24,
 
-    /// Connection: alone in talking. It is left to the owner's thread to read, which declines or does so.
-    Lone = 25,
+    /// Connection: one of few that talk. It is left to the owner's thread to read, which declines or does so.
+    LeftToOwner = 25,
 
     /// Listener: a request for JavaScript. `arg`: the listener; data: the head.
     Request = 30,
@@ -279,7 +279,7 @@ impl EventQueue {
         Self(Arc::new(Shared { queued: Mutex::default(), wake: Box::new(wake), owner_reads: AtomicBool::new(false) }))
     }
 
-    /// The owner's thread can read connections itself, see [`Kind::Lone`].
+    /// The owner's thread can read connections itself, see [`Kind::LeftToOwner`].
     pub fn offer_reading(&self) {
         self.0.owner_reads.store(true, SeqCst);
     }

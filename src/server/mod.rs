@@ -8,9 +8,9 @@
 mod commands;
 mod connection;
 mod events;
+mod few;
 mod io;
 mod leftovers;
-mod lone;
 mod numbers;
 mod opened;
 mod outbox;
@@ -25,6 +25,7 @@ mod turn;
 pub use commands::{Command, Commands};
 pub use connection::{Accepted, Binding, Compression, Connection};
 pub use events::{BY_POST, Batch, Data, Event, EventQueue, Kind};
+pub use few::FEW;
 pub use io::{IoThread, run};
 pub use numbers::{Numbers, Table};
 pub use opened::{Opened, Untaken};

@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::connection::{Connection, Pipe};
 use super::events::{Batch, Kind};
-use super::lone::{self, LOOK, SILENT_LOOKS};
+use super::few::{self, LOOK, SILENT_LOOKS};
 use super::outbox::Phase;
 use super::readers;
 use super::stream::Stream;
@@ -86,7 +86,7 @@ impl Reader {
             };
             if reads > 0 && !self.connection.is_read_by_owner() {
                 let is_single = reads == 1 && batch.events.len() == 1 && result.is_pending();
-                if lone::talks(&self.connection, is_single) {
+                if few::talks(&self.connection, is_single) {
                     self.leave_to_owner(batch);
                 }
             }
@@ -108,7 +108,7 @@ impl Reader {
         let look = Look { next: Box::pin(tokio::time::sleep(LOOK)), owner_reads, silent: 0 };
         self.rare.get_or_insert_default().look = Some(look);
         connection.leave_to_owner();
-        batch.push(Kind::Lone, connection.handle, 0);
+        batch.push(Kind::LeftToOwner, connection.handle, 0);
     }
 
     /// Reads, or sees to it that what is left to the owner's thread is read. Ready when the connection is over.
@@ -134,8 +134,8 @@ impl Reader {
             look.next.as_mut().reset(Instant::now() + LOOK);
             let owner_reads = connection.who_reads.owner_reads.load(SeqCst);
             let has_read = std::mem::replace(&mut look.owner_reads, owner_reads) != owner_reads;
-            let is_alone = is_open && lone::talked_last(connection);
-            if is_alone && has_read {
+            let is_one_of_few = is_open && few::talks_among_few(connection);
+            if is_one_of_few && has_read {
                 look.silent = 0;
                 continue;
             }
@@ -145,7 +145,7 @@ impl Reader {
                 continue;
             }
             look.silent += 1;
-            let goes_on = is_alone && look.silent < SILENT_LOOKS;
+            let goes_on = is_one_of_few && look.silent < SILENT_LOOKS;
             let (result, reads) = self.read(cx);
             if goes_on && reads == 0 && result.is_pending() {
                 self.connection.leave_to_owner();
@@ -158,7 +158,7 @@ impl Reader {
     }
 
     fn end_looks(&mut self) {
-        lone::begin_again();
+        few::forget(&self.connection);
         if let Some(rare) = &mut self.rare {
             rare.look = None;
         }

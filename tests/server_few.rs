@@ -1,4 +1,4 @@
-//! A connection that alone is talking is left to its owner's thread to read, and taken back when that does not pay.
+//! A few connections that talk are left to their owner's thread to read, and taken back when that does not pay.
 
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
-use engine_io_native::server::{Batch, Binding, Command, Connection, EventQueue, IoThread, Kind};
+use engine_io_native::server::{Batch, Binding, Command, Connection, EventQueue, FEW, IoThread, Kind};
 use engine_io_native::websocket::{Decoder, Limits, OpCode, write_masked};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -84,7 +84,7 @@ impl Owner {
             say(peer, 1);
             self.wait(Kind::ConnectionMessage, 1);
         }
-        self.wait(Kind::Lone, 1);
+        self.wait(Kind::LeftToOwner, 1);
     }
 }
 
@@ -133,15 +133,44 @@ fn nothing_is_left_to_an_owner_that_does_not_read() {
 }
 
 #[test]
-fn nothing_is_left_to_the_owner_while_two_connections_talk() {
+fn each_of_a_few_connections_that_talk_in_turn_is_left_to_the_owner() {
     let mut owner = Owner::that_reads();
-    let ((one, mut first), (other, mut second)) = (owner.connect(1), owner.connect(2));
+    let mut all: Vec<_> = (1..=FEW as u32).map(|number| owner.connect(number)).collect();
+    for round in 1..=8 {
+        for (number, (_, peer)) in (1..).zip(&mut all) {
+            say(peer, 1);
+            owner.wait(Kind::ConnectionMessage, number);
+            if round == 8 {
+                owner.wait(Kind::LeftToOwner, number);
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_to_the_owner_while_more_connections_talk() {
+    let mut owner = Owner::that_reads();
+    let mut all: Vec<_> = (1..=FEW as u32 + 1).map(|number| owner.connect(number)).collect();
+    for _ in 0..20 {
+        for (number, (connection, peer)) in (1..).zip(&mut all) {
+            say(peer, 1);
+            owner.wait(Kind::ConnectionMessage, number);
+            assert!(!connection.is_read_by_owner());
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_to_the_owner_while_one_sends_more_at_once() {
+    let mut owner = Owner::that_reads();
+    let ((one, mut first), (_other, mut second)) = (owner.connect(1), owner.connect(2));
     for _ in 0..20 {
         say(&mut first, 1);
         owner.wait(Kind::ConnectionMessage, 1);
-        say(&mut second, 1);
+        say(&mut second, 2);
         owner.wait(Kind::ConnectionMessage, 2);
-        assert!(!one.is_read_by_owner() && !other.is_read_by_owner());
+        owner.wait(Kind::ConnectionMessage, 2);
+        assert!(!one.is_read_by_owner());
     }
 }
 
@@ -165,12 +194,14 @@ fn a_connection_that_falls_silent_is_taken_back() {
 }
 
 #[test]
-fn a_connection_is_taken_back_when_another_one_talks() {
+fn a_connection_is_taken_back_when_too_many_talk() {
     let mut owner = Owner::that_reads();
     let (connection, mut peer) = owner.lone();
-    let (_other, mut second) = owner.connect(2);
-    say(&mut second, 1);
-    owner.wait(Kind::ConnectionMessage, 2);
+    let mut others: Vec<_> = (2..=FEW as u32 + 1).map(|number| owner.connect(number)).collect();
+    for (number, (_, other)) in (2..).zip(&mut others) {
+        say(other, 1);
+        owner.wait(Kind::ConnectionMessage, number);
+    }
     let end = Instant::now() + PATIENCE;
     while connection.is_read_by_owner() {
         assert!(Instant::now() < end, "never taken back");

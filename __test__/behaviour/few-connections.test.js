@@ -1,6 +1,6 @@
 "use strict";
 
-// One connection is talking, a message at a time, and nobody else.
+// One connection is talking, a message at a time, and nobody else; or a few are.
 
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
@@ -72,6 +72,58 @@ test("a lone connection and another one that joins in are both heard", async () 
   await Promise.all([chat(first, 200), chat(second, 200)]);
   await chat(first, 30);
   await chat(second, 30);
+});
+
+/** So many connections of one engine, behind a number of messages that each had answered one by one. */
+async function openFew(count) {
+  const context = await listen({ pingInterval: 60000 });
+  context.engine.on("connection", (socket) => socket.on("message", (data) => socket.send(data)));
+  const all = [];
+  while (all.length < count) all.push(await openWebSocket(context));
+  await chatAll(all, 30);
+  return { context, all };
+}
+
+const chatAll = (all, count) => Promise.all(all.map(({ peer }) => chat(peer, count)));
+
+for (const count of [2, 8, 9, 20]) {
+  test(`${count} connections that talk at once each get their own answers, in order`, async () => {
+    const { all } = await openFew(count);
+    await chatAll(all, 200);
+  });
+}
+
+test("of a few connections that talk one leaves, one is reset and one closed, and the others are heard", async () => {
+  const { all } = await openFew(6);
+  const [leaves, reset, closed, ...rest] = all;
+  const ends = [leaves, reset, closed].map(({ socket }) => once(socket, "close"));
+  const others = chatAll(rest, 200);
+  leaves.peer.socket.end();
+  reset.peer.socket.resetAndDestroy();
+  closed.socket.close();
+  assert.deepEqual((await Promise.all(ends)).map(([reason]) => reason), ["transport close", "transport close", "forced close"]);
+  await others;
+  await chatAll(rest, 30);
+});
+
+test("of a few connections that talk one sends much at once, and all keep their order", async () => {
+  const { all } = await openFew(4);
+  const [much, ...rest] = all;
+  const others = chatAll(rest, 200);
+  for (let round = 0; round < 10; round++) {
+    for (let i = 0; i < 50; i++) much.peer.sendText(`4${round} ${i}`);
+    for (let i = 0; i < 50; i++) assert.equal(await much.peer.packet(), `4${round} ${i}`);
+  }
+  await others;
+  await chatAll(all, 30);
+});
+
+test("a server with a few connections that talk closes, and every client is told", async () => {
+  const { context, all } = await openFew(4);
+  const ends = all.map(({ socket }) => once(socket, "close"));
+  context.engine.close();
+  for (const { peer } of all) await peer.closeFrame();
+  assert.deepEqual((await Promise.all(ends)).map(([reason]) => reason), Array(4).fill("forced close"));
 });
 
 test("what a lone connection sends while the thread is blocked is there afterwards", async () => {

@@ -1,6 +1,6 @@
-//! A connection that alone is talking, one message at a time, is read by its owner's thread: that saves each message
-//! a change of thread, which is most of what a lone message waits for. The I/O thread looks after such a connection
-//! and reads it again when others talk too, when more comes at once, or when the owner's thread has no time.
+//! A few connections that talk, one message at a time, are read by their owner's thread: that saves each message a change
+//! of thread, which is most of what it waits for where few share one. The I/O thread looks after such a connection and
+//! reads it again when more talk, when one sends more at once, or when the owner's thread has no time.
 
 use std::cell::Cell;
 use std::io::{self, Read};
@@ -12,8 +12,11 @@ use super::connection::{Connection, Pipe};
 use super::events::Batch;
 use super::outbox::Phase;
 
-/// After so many single messages in a row, none of another connection among them.
-const ALONE_FROM: u8 = 8;
+/// So many connections may be read by the owner's thread.
+pub const FEW: usize = 8;
+
+/// After so many single messages, while no more than [`FEW`] talk, and none sends several at once.
+const SHOWN_FROM: u8 = 8;
 
 /// How often the I/O thread looks whether the owner's thread reads.
 pub(super) const LOOK: Duration = Duration::from_millis(2);
@@ -22,27 +25,42 @@ pub(super) const LOOK: Duration = Duration::from_millis(2);
 pub(super) const SILENT_LOOKS: u8 = 10;
 
 thread_local! {
-    /// The connection of this thread that talked last, and how many single messages it has sent in a row.
-    static LAST: Cell<(*const Connection, u8)> = const { Cell::new((std::ptr::null(), 0)) };
+    /// The connections of this thread that talk, and how many single messages each has sent.
+    static TALKERS: Cell<[(*const Connection, u8); FEW]> = const { Cell::new(NOBODY) };
 }
 
-/// Notes that a connection has sent a single message, or several. Whether it is alone.
+const NOBODY: [(*const Connection, u8); FEW] = [(std::ptr::null(), 0); FEW];
+
+/// Notes that a connection has sent a single message, or several. Whether it has shown by now that it is one of few.
 pub(super) fn talks(connection: &Arc<Connection>, single: bool) -> bool {
+    if !single {
+        TALKERS.set(NOBODY);
+        return false;
+    }
     let this = Arc::as_ptr(connection);
-    let (last, row) = LAST.get();
-    let row = if single && last == this { row.saturating_add(1) } else { u8::from(single) };
-    LAST.set((this, row));
-    row >= ALONE_FROM
+    let mut talkers = TALKERS.get();
+    let place = |who| talkers.iter().position(|(talker, _)| *talker == who);
+    let Some(place) = place(this).or_else(|| place(std::ptr::null())) else {
+        // one too many
+        talkers = NOBODY;
+        talkers[0] = (this, 1);
+        TALKERS.set(talkers);
+        return false;
+    };
+    let count = talkers[place].1.saturating_add(1);
+    talkers[place] = (this, count);
+    TALKERS.set(talkers);
+    count >= SHOWN_FROM
 }
 
-/// Whether no other connection of this thread has talked since.
-pub(super) fn talked_last(connection: &Arc<Connection>) -> bool {
-    LAST.get().0 == Arc::as_ptr(connection)
+/// Whether no more than few have talked since it did, and none has sent several at once.
+pub(super) fn talks_among_few(connection: &Arc<Connection>) -> bool {
+    TALKERS.get().iter().any(|(talker, _)| *talker == Arc::as_ptr(connection))
 }
 
-/// Others may be lone now; this one has to show it again.
-pub(super) fn begin_again() {
-    LAST.set((std::ptr::null(), 0));
+/// This one has to show again that it talks.
+pub(super) fn forget(connection: &Arc<Connection>) {
+    TALKERS.set(TALKERS.get().map(|talker| if talker.0 == Arc::as_ptr(connection) { NOBODY[0] } else { talker }));
 }
 
 /// Who reads a connection.
