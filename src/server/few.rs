@@ -41,11 +41,9 @@ pub(super) fn talks(connection: &Arc<Connection>, single: bool) -> bool {
     let mut talkers = TALKERS.get();
     let place = |who| talkers.iter().position(|(talker, _)| *talker == who);
     let Some(place) = place(this).or_else(|| place(std::ptr::null())) else {
-        // one too many
-        talkers = NOBODY;
-        talkers[0] = (this, 1);
-        TALKERS.set(talkers);
-        return false;
+        // one too many: all begin again
+        TALKERS.set(NOBODY);
+        return talks(connection, single);
     };
     let count = talkers[place].1.saturating_add(1);
     talkers[place] = (this, count);
