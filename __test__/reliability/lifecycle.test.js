@@ -3,7 +3,7 @@
 const assert = require("node:assert/strict");
 const http = require("node:http");
 const { test } = require("node:test");
-const { engine: api, bind, defer, deadline, delay, eventually, once, runFixture, serve, settlesAt, skip, traffic, upstream, usage } =
+const { engine: api, RawWebSocket, bind, defer, deadline, delay, eventually, once, runFixture, serve, settlesAt, skip, traffic, upstream, usage } =
   require("./support");
 
 const options = { skip, timeout: 60000 };
@@ -180,6 +180,27 @@ test("a module that is loaded thirty times anew uses no more threads and descrip
   assert.equal(code, 0, stderr);
   const [{ reloaded, threads, descriptors }] = lines;
   assert.ok(reloaded && threads <= 0 && descriptors <= 0, JSON.stringify(lines));
+});
+
+test("a client that keeps its side open after the closing handshake holds no descriptor", options, async (t) => {
+  if (upstream) return t.skip("ws gives it 30 s");
+  const context = await echo();
+  const peer = await RawWebSocket.open(context.port, "/engine.io/?EIO=4&transport=websocket");
+  peer.socket.allowHalfOpen = true;
+  await peer.packet();
+  // enough for JavaScript to read it
+  for (let i = 0; i < 30; i++) {
+    peer.sendText(`4${i}`);
+    assert.equal(await peer.packet(), `4${i}`);
+  }
+  const { descriptors } = usage();
+  peer.sendClose();
+  // which the I/O thread reads, for want of JavaScript
+  const end = Date.now() + 50;
+  while (Date.now() < end);
+  await peer.closeFrame();
+  await eventually(() => descriptors - usage().descriptors, 1, 5000);
+  peer.socket.destroy();
 });
 
 test("connections that come and go leave no descriptor, thread or session", options, async () => {

@@ -177,6 +177,12 @@ impl State {
         });
     }
 
+    /// A connection has ended, which its watch does not notice where the I/O thread has read it last: a peer that keeps
+    /// its side open is not to keep the descriptor.
+    pub(super) fn unwatch_ended(&self, connection: u32) {
+        self.unwatch(|current| current.connection.handle == connection);
+    }
+
     /// The environment may end: libuv has let go of all handles.
     fn release_hook(&self) {
         let hook = self.watching.hook.get();
