@@ -27,7 +27,8 @@ const native = (program) => ({ task, env }) => ({
 });
 const all = () => true;
 const polling = (row) => row.scenario.startsWith('poll');
-const bare = (row) => !polling(row) && !row.server.socketIo && row.id !== 'idle10k' && row.id !== 'memory-released' && !row.nodeDefaults && row.server.task !== 'broadcast-pre';
+const bare = (row) => !polling(row) && !row.server.socketIo && row.id !== 'idle10k' && row.id !== 'memory-released' && !row.nodeDefaults;
+const encodedByServer = (row) => row.server.task !== 'broadcast-pre';
 const unmasks = (row) => /^(echo|receive)/.test(row.id);
 const oxide = path.join(__dirname, 'engineioxide');
 
@@ -57,7 +58,7 @@ module.exports = {
     title: 'raw uWebSockets.js (no Engine.IO)',
     start: node('uws.js'),
     load: { raw: true },
-    can: bare,
+    can: (row) => bare(row) && encodedByServer(row),
     js: true,
   },
   engineioxide: {
@@ -65,7 +66,7 @@ module.exports = {
     prepare: () => install.crate(oxide),
     start: native(path.join(oxide, 'target', 'release', 'engineioxide-bench')),
     // It is its own HTTP server: rows that are about Node's do not apply.
-    can: (row) => !row.server.socketIo && !row.nodeDefaults && !row.server.tls && !row.load.deflate && row.server.task !== 'broadcast-pre' && (row.server.mode === 'listen' || !/^(connect|shake|poll|memory)/.test(row.id)),
+    can: (row) => !row.server.socketIo && !row.nodeDefaults && !row.server.tls && !row.load.deflate && encodedByServer(row) && (row.server.mode === 'listen' || !/^(connect|shake|poll|memory)/.test(row.id)),
     js: false,
   },
   floor: {
