@@ -2,7 +2,7 @@
 //! of thread, which is most of what it waits for where few share one. The I/O thread looks after such a connection and
 //! reads it again when more talk, when one sends more at once, or when the owner's thread has no time.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
@@ -12,8 +12,8 @@ use super::connection::{Connection, Pipe};
 use super::events::Batch;
 use super::outbox::Phase;
 
-/// So many connections may be read by the owner's thread.
-pub const FEW: usize = 8;
+/// So many connections may be read by the owner's thread. From about twenty on enough of them share a change of thread.
+pub const FEW: usize = 16;
 
 /// After so many single messages, while no more than [`FEW`] talk, and none sends several at once.
 const SHOWN_FROM: u8 = 8;
@@ -25,40 +25,44 @@ pub(super) const LOOK: Duration = Duration::from_millis(2);
 pub(super) const SILENT_LOOKS: u8 = 10;
 
 thread_local! {
-    /// The connections of this thread that talk, and how many single messages each has sent.
-    static TALKERS: Cell<[(*const Connection, u8); FEW]> = const { Cell::new(NOBODY) };
+    static TALKERS: RefCell<Vec<Talker>> = RefCell::new(Vec::with_capacity(FEW));
 }
 
-const NOBODY: [(*const Connection, u8); FEW] = [(std::ptr::null(), 0); FEW];
+/// A connection of this thread that talks, and how many single messages it has sent.
+struct Talker {
+    connection: *const Connection,
+    messages: u8,
+}
 
 /// Notes that a connection has sent a single message, or several. Whether it has shown by now that it is one of few.
 pub(super) fn talks(connection: &Arc<Connection>, single: bool) -> bool {
-    if !single {
-        TALKERS.set(NOBODY);
-        return false;
-    }
-    let this = Arc::as_ptr(connection);
-    let mut talkers = TALKERS.get();
-    let place = |who| talkers.iter().position(|(talker, _)| *talker == who);
-    let Some(place) = place(this).or_else(|| place(std::ptr::null())) else {
-        // one too many: all begin again
-        TALKERS.set(NOBODY);
-        return talks(connection, single);
-    };
-    let count = talkers[place].1.saturating_add(1);
-    talkers[place] = (this, count);
-    TALKERS.set(talkers);
-    count >= SHOWN_FROM
+    let connection = Arc::as_ptr(connection);
+    TALKERS.with_borrow_mut(|talkers| {
+        if !single {
+            talkers.clear();
+            return false;
+        }
+        if let Some(talker) = talkers.iter_mut().find(|talker| talker.connection == connection) {
+            talker.messages = talker.messages.saturating_add(1);
+            return talker.messages >= SHOWN_FROM;
+        }
+        if talkers.len() == FEW {
+            // one too many: all begin again
+            talkers.clear();
+        }
+        talkers.push(Talker { connection, messages: 1 });
+        false
+    })
 }
 
 /// Whether no more than few have talked since it did, and none has sent several at once.
 pub(super) fn talks_among_few(connection: &Arc<Connection>) -> bool {
-    TALKERS.get().iter().any(|(talker, _)| *talker == Arc::as_ptr(connection))
+    TALKERS.with_borrow(|talkers| talkers.iter().any(|talker| talker.connection == Arc::as_ptr(connection)))
 }
 
 /// This one has to show again that it talks.
 pub(super) fn forget(connection: &Arc<Connection>) {
-    TALKERS.set(TALKERS.get().map(|talker| if talker.0 == Arc::as_ptr(connection) { NOBODY[0] } else { talker }));
+    TALKERS.with_borrow_mut(|talkers| talkers.retain(|talker| talker.connection != Arc::as_ptr(connection)));
 }
 
 /// Who reads a connection.
