@@ -25,7 +25,8 @@ pub(super) const LOOK: Duration = Duration::from_millis(2);
 pub(super) const SILENT_LOOKS: u8 = 10;
 
 thread_local! {
-    static TALKERS: RefCell<Vec<Talker>> = RefCell::new(Vec::with_capacity(FEW));
+    /// Up to [`FEW`].
+    static TALKERS: RefCell<Vec<Talker>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A connection of this thread that talks, and how many single messages it has sent.
