@@ -3,8 +3,8 @@
 // npm test: every test of the project, with its set-up. `--upstream` runs the suites that describe behaviour
 // against the original engine.io instead, without building anything. Names of stages select some of them:
 //
-//   node scripts/test.js [--upstream] [rust | behaviour | behaviour-upstream | types | socketio | e2e | packaging |
-//       conformance | conformance-upstream | fuzz | reliability | soak | bench]...
+//   node scripts/test.js [--upstream] [rust | platforms | behaviour | behaviour-upstream | types | socketio | e2e |
+//       packaging | conformance | conformance-upstream | fuzz | reliability | soak | bench]...
 
 const { spawn } = require('node:child_process')
 const fs = require('node:fs')
@@ -21,6 +21,7 @@ const UPSTREAM = { ENGINE: 'upstream' }
 const stages = {
   // The core alone, in the dev profile: overflow checks on, no link-time optimisation to wait for.
   rust: () => cargo('test', '--no-default-features'),
+  platforms,
   behaviour: () => suite('behaviour'),
   'behaviour-upstream': () => suite('behaviour', UPSTREAM),
   types: () => suite('types'),
@@ -53,7 +54,7 @@ async function main() {
   if (!upstream) checkRust()
   installPackages()
   if (names.includes('e2e')) findChromium()
-  if (!upstream && names.some((name) => name !== 'rust' && name !== 'fuzz' && !name.endsWith('-upstream'))) {
+  if (!upstream && names.some((name) => !['rust', 'platforms', 'fuzz'].includes(name) && !name.endsWith('-upstream'))) {
     step('building the engine')
     build()
   }
@@ -66,6 +67,23 @@ async function main() {
     results.push({ name, ...result, seconds: (performance.now() - start) / 1000 })
   }
   report(results)
+}
+
+/** The code compiles where none of the tests run. Without rustup, or a way to its server, there is nothing to compile with. */
+async function platforms() {
+  const total = { code: 0, passed: 0, failed: 0, skipped: 0 }
+  for (const target of ['aarch64-apple-darwin', 'x86_64-pc-windows-msvc']) {
+    if ((await exec('rustup', ['target', 'add', target], { RUSTUP_MAX_RETRIES: '1' })) !== 0) {
+      console.error(`skipped: rustup has no standard library for ${target}`)
+      total.skipped += 1
+    } else if ((await exec('cargo', ['check', '--locked', '--target', target], {})) === 0) {
+      total.passed += 1
+    } else {
+      total.code = 1
+      total.failed += 1
+    }
+  }
+  return total
 }
 
 /** A message must not come to cost a multiple of what it does; the margins are wide. */

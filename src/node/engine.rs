@@ -197,6 +197,7 @@ impl State {
             if kind == Kind::SessionReleased {
                 self.sessions.borrow_mut().release(target);
             } else {
+                #[cfg(unix)]
                 self.unwatch_ended(target);
                 self.connections.borrow_mut().release(target);
             }
