@@ -49,8 +49,6 @@ module.exports.reasons = {
   'connect-listen/userver': 'accepting, hyper and the hand-over to WebSocket take 50 us of the I/O thread, as in engineioxide, which is built of the same parts; uWebSockets.js does it in 36',
   'shake-listen/userver': 'within the noise where it is the case at all',
   'tls1k/userver': "Node's TLS on the JavaScript thread, half of the cost; uWebSockets.js has a TLS of its own below its sockets",
-  'lone/userver': "the I/O thread's reactor is woken beside the JavaScript thread, which reads and answers (5 us); the rest is Node-API and the turn of events into calls, which nothing else shares",
-  'lone/eiows': 'as beside uServer',
   'deflate1k/userver': 'both keep a window per connection; zlib-rs takes nearly all of ours',
   'deflate1k/eiows': 'each connection keeps its window (context takeover), as the original does; eiows negotiates it away and compresses each message by itself',
   'echo16k/userver': 'messages are copied across threads: out of the read buffer, into a Buffer, into the frame; uWebSockets.js shows its read buffer itself',

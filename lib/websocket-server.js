@@ -42,7 +42,7 @@ class NativeWebSocketServer extends EventEmitter {
       const early = readEarly(socket, head)
       const key = headers['sec-websocket-key']
       const maxPayload = Number(this.options.maxPayload)
-      const websocket = takeOver(socket, (fd, isUnix) => bridge.fast.upgrade(fd, isUnix, key, early, maxPayload))
+      const websocket = takeOver(socket, (fd) => bridge.fast.upgrade(fd, key, early, maxPayload))
       if (websocket !== undefined) {
         switchOver(socket, websocket)
         return done(websocket, req)
@@ -149,7 +149,7 @@ function connect(socket, head, lines, terms) {
   const response = Buffer.from(lines.concat('\r\n').join('\r\n'), 'latin1')
   if (!canTakeOver(socket)) return pump(socket, head, response, terms)
   const early = readEarly(socket, head)
-  const adopt = (fd, isUnix) => bridge.getEngine().adopt(fd, isUnix, response, early, maxPayload, deflate)
+  const adopt = (fd) => bridge.getEngine().adopt(fd, response, early, maxPayload, deflate)
   return takeOver(socket, adopt) || pump(socket, early, response, terms)
 }
 
@@ -175,7 +175,7 @@ function canTakeOver(socket) {
 }
 
 /**
- * Moves a connection from libuv to the engine, by `adopt(fd, isUnix)`. What the application holds of the net.Socket
+ * Moves a connection from libuv to the engine, by `adopt(fd)`. What the application holds of the net.Socket
  * goes on as `TakenOver` says. Gives undefined if that fails, for want of a descriptor mostly.
  */
 function takeOver(socket, adopt) {
@@ -184,7 +184,7 @@ function takeOver(socket, adopt) {
   const handle = socket._handle
   let adopted
   try {
-    adopted = adopt(handle.fd, isPipe(handle))
+    adopted = adopt(handle.fd)
   } catch (error) {
     return undefined
   }
@@ -227,11 +227,6 @@ function readEarly(socket, head) {
   const chunks = head && head.length > 0 ? [head] : []
   for (let chunk; (chunk = socket.read()) !== null; ) chunks.push(chunk)
   return chunks.length === 0 ? EMPTY : Buffer.concat(chunks)
-}
-
-/** A UNIX socket's handle. */
-function isPipe(handle) {
-  return handle.constructor.name === 'Pipe'
 }
 
 function pump(socket, head, response, terms) {

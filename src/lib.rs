@@ -16,7 +16,7 @@
 pub mod http;
 #[forbid(unsafe_code)]
 pub mod protocol;
-#[forbid(unsafe_code)]
+#[deny(unsafe_code)]
 pub mod server;
 #[forbid(unsafe_code)]
 pub mod session;

@@ -1,6 +1,6 @@
 //! A few connections that talk are left to their owner's thread to read, and taken back when that does not pay.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ impl Owner {
         let decoder = Decoder::new(Limits::default());
         let connection = Connection::new(handle, self.queue.clone(), commands.clone(), decoder, None);
         let socket = OwnedFd::from(ours);
-        commands.send(Command::Adopt { connection: connection.clone(), socket, unix: true, early: Vec::new() });
+        commands.send(Command::Adopt { connection: connection.clone(), socket, early: Vec::new() });
         connection.bind(Binding::Owner);
         (connection, theirs)
     }
@@ -119,6 +119,54 @@ fn the_owner_reads_a_connection_that_alone_sends_single_messages() {
         owner.show_alone(&mut peer);
     }
     panic!("the I/O thread is always quicker");
+}
+
+/// Whether a reactor of this process is woken by what the connection's peer sends.
+#[cfg(target_os = "linux")]
+fn wakes_a_reactor(connection: &Connection) -> bool {
+    let fd = connection.fd().unwrap().to_string();
+    std::fs::read_dir("/proc/self/fdinfo").unwrap().any(|entry| {
+        let info = std::fs::read_to_string(entry.unwrap().path()).unwrap_or_default();
+        info.lines().filter_map(|line| line.strip_prefix("tfd:")).any(|rest| rest.split_whitespace().next() == Some(&fd))
+    })
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_io_thread_is_not_woken_by_what_the_owner_reads() {
+    let mut owner = Owner::that_reads();
+    let (connection, mut peer) = owner.lone();
+    for _ in 0..100 {
+        let wakes = wakes_a_reactor(&connection);
+        let is_with_owner = connection.is_read_by_owner();
+        owner.wait_until_taken_back(&connection);
+        say(&mut peer, 1);
+        owner.wait(Kind::ConnectionMessage, 1);
+        if is_with_owner {
+            assert!(!wakes);
+            assert!(wakes_a_reactor(&connection), "it is the I/O thread's again");
+            return;
+        }
+        owner.show_alone(&mut peer);
+    }
+    panic!("the I/O thread is always quicker");
+}
+
+#[test]
+fn what_a_full_socket_keeps_waiting_goes_out_while_the_owner_reads() {
+    const LENGTH: usize = 8 << 20;
+    let mut owner = Owner::that_reads();
+    let (connection, mut peer) = owner.lone();
+    connection.enqueue(|outbox| outbox.message(OpCode::Binary, &[], &vec![7; LENGTH]));
+    connection.flush();
+    assert!(connection.outbox().blocked);
+    peer.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut frame = vec![0; 10 + LENGTH];
+    peer.read_exact(&mut frame).unwrap();
+    assert!(frame[10..].iter().all(|&byte| byte == 7));
+    say(&mut peer, 1);
+    while !read(&connection) && connection.is_read_by_owner() {}
+    owner.wait(Kind::ConnectionMessage, 1);
 }
 
 #[test]

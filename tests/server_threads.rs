@@ -135,7 +135,7 @@ fn open(number: u32, socket: UnixStream, io: &IoThread, queue: &EventQueue, timi
     let decoder = Decoder::new(Limits::default());
     let connection = Connection::new(number, queue.clone(), commands.clone(), decoder, None);
     let socket = OwnedFd::from(socket);
-    commands.send(Command::Adopt { connection: connection.clone(), socket, unix: true, early: Vec::new() });
+    commands.send(Command::Adopt { connection: connection.clone(), socket, early: Vec::new() });
     let new = NewSession {
         handle: number,
         machine: Session::new(now(), Revision::V4, timing.clone(), Start::Channel(number)),

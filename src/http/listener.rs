@@ -202,7 +202,7 @@ impl Listener {
     /// Serves one connection on the current runtime.
     pub fn serve_stream<S>(self: Arc<Self>, stream: S, remote: SocketAddr, local: SocketAddr)
     where
-        S: AsyncRead + AsyncWrite + Into<Stream> + Unpin + Send + 'static,
+        S: AsyncRead + AsyncWrite + TryInto<Stream> + Unpin + Send + 'static,
     {
         let text = [remote, local].map(|end| format!("{}\0{}\0", end.ip(), end.port())).concat().into();
         let switches = Arc::new(AtomicBool::new(false));
@@ -265,7 +265,7 @@ enum Asks {
 /// Answers a request.
 fn answer<S>(ends: Arc<OpenConnection>, request: Request<Incoming>) -> impl Future<Output = Result<Reply, Destroyed>>
 where
-    S: AsyncRead + AsyncWrite + Into<Stream> + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + TryInto<Stream> + Unpin + Send + 'static,
 {
     let asks = Asks::of::<S>(ends, request);
     async {
@@ -280,7 +280,7 @@ where
 impl Asks {
     fn of<S>(ends: Arc<OpenConnection>, request: Request<Incoming>) -> Self
     where
-        S: AsyncRead + AsyncWrite + Into<Stream> + Unpin + Send + 'static,
+        S: AsyncRead + AsyncWrite + TryInto<Stream> + Unpin + Send + 'static,
     {
         let Open(listener) = &ends.open;
         let target = request.uri().path_and_query().map_or("", |target| target.as_str());
@@ -328,7 +328,7 @@ async fn ask_for_answer(ends: Arc<OpenConnection>, parts: Parts, body: Incoming)
 
 async fn upgrade<S>(ends: Arc<OpenConnection>, mut request: Request<Incoming>) -> Result<Reply, Destroyed>
 where
-    S: AsyncRead + AsyncWrite + Into<Stream> + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + TryInto<Stream> + Unpin + Send + 'static,
 {
     let Open(listener) = &ends.open;
     let upgrade = hyper::upgrade::on(&mut request);

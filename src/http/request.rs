@@ -172,7 +172,7 @@ pub fn head(parts: &Parts, ends: &OpenConnection, sid: &str, connection: Option<
 /// Goes on with an accepted upgrade: takes the socket back from hyper.
 pub async fn switch<S>(upgrade: OnUpgrade, mut switching: Switching)
 where
-    S: AsyncRead + AsyncWrite + Into<Stream> + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + TryInto<Stream> + Unpin + Send + 'static,
 {
     let stream = match upgrade.await {
         Ok(upgraded) => upgraded.downcast::<TokioIo<Joined<S>>>().ok(),
@@ -182,6 +182,9 @@ where
     if let Some(connection) = switching.0.take() {
         let (stream, response) = parts.io.into_inner().into_parts();
         connection.outbox().put_first(response);
-        crate::server::start_reading(connection, stream.into(), parts.read_buf.to_vec());
+        match stream.try_into() {
+            Ok(stream) => crate::server::start_reading(connection, stream, parts.read_buf.to_vec()),
+            Err(_) => connection.ended(),
+        }
     }
 }

@@ -51,7 +51,7 @@ type Args<const N: usize> = [sys::napi_value; N];
 ///   `sendPacket(session, type, data, compress)` see `super::polling`.
 /// * `releaseSession(session): number` JavaScript is done with a session; its number is free once all its events have
 ///   been drained, which is to be done soon.
-/// * `upgrade(fd, unix, key, early: Uint8Array, maxPayload): number` takes a connection over whose client has sent the usual
+/// * `upgrade(fd, key, early: Uint8Array, maxPayload): number` takes a connection over whose client has sent the usual
 ///   upgrade request with this key, and accepts that, see `State::adopt`. Throws if the key is none.
 /// * `sendShared(connection): number` sends the frame that is kept: what a broadcast sends to each of its
 ///   recipients crosses once.
@@ -77,7 +77,7 @@ pub fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_valu
     add(env, object, state, "postFinished", callback::<3, PostFinished>)?;
     add(env, object, state, "sendPacket", callback::<4, SendPacket>)?;
     add(env, object, state, "releaseSession", callback::<1, ReleaseSession>)?;
-    add(env, object, state, "upgrade", callback::<5, Upgrade>)?;
+    add(env, object, state, "upgrade", callback::<4, Upgrade>)?;
     Ok(object)
 }
 
@@ -435,14 +435,14 @@ impl Fast<1> for ReleaseSession {
 
 struct Upgrade;
 
-impl Fast<5> for Upgrade {
+impl Fast<4> for Upgrade {
     type Output = u32;
 
-    fn run(env: sys::napi_env, state: &State, [fd, unix, key, early, max_payload]: Args<5>) -> Result<u32> {
+    fn run(env: sys::napi_env, state: &State, [fd, key, early, max_payload]: Args<4>) -> Result<u32> {
         let mut limit = 0.0;
         // SAFETY: env and the value belong to the running callback.
         check(unsafe { sys::napi_get_value_double(env, max_payload, &mut limit) })?;
-        let (fd, unix) = (int(env, fd)?, flag(env, unix)?);
+        let fd = int(env, fd)?;
         let key = text(env, key)?;
         let request = UpgradeRequest { method: "GET", upgrade: Some("websocket"), key: key.as_deref(), version: Some("13"), protocol: None };
         let accepted = judge(&request).map_err(|error| Error::new(Status::InvalidArg, error.message()))?;
@@ -451,7 +451,7 @@ impl Fast<5> for Upgrade {
             accepted.accept
         );
         with_content(env, early, |content| match content {
-            Content::Binary(early) => state.adopt(fd, unix, response.as_bytes(), early, ends(limit, None)),
+            Content::Binary(early) => state.adopt(fd, response.as_bytes(), early, ends(limit, None)),
             _ => Err(Error::new(Status::InvalidArg, "expected a Uint8Array")),
         })?
     }

@@ -73,13 +73,12 @@ impl Engine {
     pub fn adopt(
         &self,
         fd: i32,
-        unix: bool,
         response: &[u8],
         early: &[u8],
         max_payload: f64,
         deflate: Option<DeflateTerms>,
     ) -> Result<u32> {
-        self.state.adopt(fd, unix, response, early, ends(max_payload, deflate))
+        self.state.adopt(fd, response, early, ends(max_payload, deflate))
     }
 
     /// A number for a channel that JavaScript drives.
@@ -168,7 +167,7 @@ impl State {
     /// Returns the connection's number, doubled, and plus 1 if its local end is that of the last one. The caller flushes in
     /// this turn of the event loop.
     #[cfg_attr(not(unix), allow(unused_variables))]
-    pub(super) fn adopt(&self, fd: i32, unix: bool, response: &[u8], early: &[u8], ends: Ends) -> Result<u32> {
+    pub(super) fn adopt(&self, fd: i32, response: &[u8], early: &[u8], ends: Ends) -> Result<u32> {
         #[cfg(not(unix))]
         return Err(Error::new(Status::GenericFailure, "descriptors cannot be taken over on this platform"));
         #[cfg(unix)]
@@ -188,7 +187,7 @@ impl State {
             connection.outbox().frame(response);
             self.hold_commands();
             let early = early.to_vec();
-            let command = crate::server::Command::Adopt { connection: connection.clone(), socket, unix, early };
+            let command = crate::server::Command::Adopt { connection: connection.clone(), socket, early };
             connection.commands().send_by_owner(command);
             Ok(connection.handle * 2 + u32::from(is_same))
         }

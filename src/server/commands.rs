@@ -24,7 +24,7 @@ pub enum Command {
     Disarm(Arc<SessionCell>),
     /// Take a connected socket over; the bytes have been read from it already.
     #[cfg(unix)]
-    Adopt { connection: Arc<Connection>, socket: std::os::fd::OwnedFd, unix: bool, early: Vec<u8> },
+    Adopt { connection: Arc<Connection>, socket: std::os::fd::OwnedFd, early: Vec<u8> },
     /// Go on with a socket of the engine's own listener.
     Start { connection: Arc<Connection>, stream: Stream, early: Vec<u8> },
     /// Compress a body.

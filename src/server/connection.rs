@@ -4,7 +4,7 @@ use std::io;
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
 use socket2::SockRef;
 
@@ -290,9 +290,6 @@ impl Connection {
     /// Reads what [`Connection::flush`] will.
     pub(super) fn fetch(&self) {
         std::hint::black_box(self.outbox.is_poisoned());
-        if let Some(Pipe::Socket(stream)) = self.pipe.get() {
-            stream.fetch();
-        }
     }
 
     /// Writes as much as the kernel takes. May be called from any thread; never waits.
@@ -488,12 +485,5 @@ impl Pipe {
 
     fn shutdown(&self, how: Shutdown) {
         let _ = self.socket().map(|socket| socket.shutdown(how));
-    }
-
-    pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
-        match self {
-            Pipe::Socket(stream) => stream.poll_write_ready(cx),
-            Pipe::Owner => Poll::Pending,
-        }
     }
 }

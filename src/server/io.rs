@@ -14,8 +14,6 @@ use super::instant_of;
 use super::leftovers::Leftovers;
 use super::readers::Readers;
 use super::session_cell::SessionCell;
-#[cfg(unix)]
-use super::stream::Stream;
 use super::turn::Turns;
 use crate::session::Millis;
 
@@ -145,10 +143,7 @@ fn carry_out(command: Command, timers: &mut Timers) {
         Command::Arm(cell, deadline) => timers.arm(cell, deadline),
         Command::Disarm(cell) => timers.disarm(&cell),
         #[cfg(unix)]
-        Command::Adopt { connection, socket, unix, early } => match Stream::open(socket, unix) {
-            Ok(stream) => start_reading(connection, stream, early),
-            Err(_) => connection.ended(),
-        },
+        Command::Adopt { connection, socket, early } => start_reading(connection, socket.into(), early),
         Command::Start { connection, stream, early } => start_reading(connection, stream, early),
         Command::Compress(job) => job.start(),
         Command::Answer(responder, answer) => drop(responder.send(answer)),

@@ -19,6 +19,7 @@ mod reader;
 mod readers;
 mod receive;
 mod session_cell;
+#[cfg_attr(windows, path = "stream_windows.rs")]
 mod stream;
 mod turn;
 

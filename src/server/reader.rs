@@ -15,13 +15,15 @@ use super::events::{Batch, Kind};
 use super::few::{self, LOOK, SILENT_LOOKS};
 use super::outbox::Phase;
 use super::readers;
-use super::stream::Stream;
+use super::stream::{Registration, Stream};
 
 /// A peer that owes its close frame, or the end of its side after a failure, is cut off after this time, as `ws` does.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Reads a socket; see `super::readers` for who polls it.
 pub(super) struct Reader {
+    /// From the first read on, and not while the owner's thread reads: the reactor would be woken for nothing.
+    registration: Option<Registration>,
     connection: Arc<Connection>,
     /// What most connections have for a moment only, if ever: there is a reader for each.
     rare: Option<Box<Rare>>,
@@ -48,7 +50,7 @@ struct Look {
 pub fn start_reading(connection: Arc<Connection>, stream: Stream, early: Vec<u8>) {
     let _ = connection.pipe.set(Pipe::Socket(stream));
     let rare = (!early.is_empty()).then(|| Box::new(Rare { early, ..Rare::default() }));
-    readers::start(Reader { connection: connection.clone(), rare });
+    readers::start(Reader { registration: None, connection: connection.clone(), rare });
     connection.flush();
 }
 
@@ -77,7 +79,13 @@ impl Reader {
                     self.rare = Some(rare);
                 }
                 let Some(Pipe::Socket(stream)) = self.connection.pipe.get() else { break Poll::Ready(()) };
-                match stream.poll_read(cx, buffer) {
+                if self.registration.is_none() && !self.connection.is_read_by_owner() {
+                    self.registration = Registration::of(&self.connection, false);
+                    if self.registration.is_none() {
+                        break Poll::Ready(());
+                    }
+                }
+                match stream.poll_read(self.registration.as_ref(), cx, buffer) {
                     Poll::Pending => break Poll::Pending,
                     Poll::Ready(Ok(length)) if length > 0 => self.connection.receive(&mut buffer[..length], batch),
                     Poll::Ready(_) => break Poll::Ready(()),
@@ -107,6 +115,7 @@ impl Reader {
         let owner_reads = connection.who_reads.owner_reads.load(SeqCst);
         let look = Look { next: Box::pin(tokio::time::sleep(LOOK)), owner_reads, silent: 0 };
         self.rare.get_or_insert_default().look = Some(look);
+        self.registration = None;
         connection.leave_to_owner();
         batch.push(Kind::LeftToOwner, connection.handle, 0);
     }
@@ -153,7 +162,33 @@ impl Reader {
             }
             self.connection.take_back();
             self.end_looks();
-            return result;
+            if result.is_ready() {
+                return result;
+            }
+            // and once more, to be woken by the reactor
+        }
+    }
+
+    /// Writes what a full socket has kept waiting, once it takes more. What was registered before may have to be read again.
+    fn write(&mut self, cx: &mut Context<'_>) {
+        let connection = &self.connection;
+        let Some(Pipe::Socket(stream)) = connection.pipe.get() else { return };
+        while connection.outbox().blocked {
+            let registration = match self.registration.take().filter(Registration::is_for_writing) {
+                None => Registration::of(connection, true),
+                registration => registration,
+            };
+            self.registration = registration;
+            // one that cannot be watched is met by whoever reads
+            let Some(registration) = &self.registration else { return };
+            let write = || {
+                connection.outbox().blocked = false;
+                connection.flush();
+                connection.outbox().blocked
+            };
+            if stream.poll_write(registration, cx, write).is_pending() {
+                return;
+            }
         }
     }
 
@@ -181,18 +216,8 @@ impl Future for Reader {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let connection = self.connection.clone();
         connection.task.get_or_init(|| cx.waker().clone());
+        self.write(cx);
         let over = self.advance(cx).is_ready();
-        if connection.outbox().blocked {
-            if let Some(pipe) = connection.pipe.get() {
-                while connection.outbox().blocked {
-                    if pipe.poll_write_ready(cx).is_pending() {
-                        break;
-                    }
-                    connection.outbox().blocked = false;
-                    connection.flush();
-                }
-            }
-        }
         if !over && connection.is_read_by_owner() {
             // nothing ends under the owner's hands
             return Poll::Pending;

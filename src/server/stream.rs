@@ -1,68 +1,107 @@
 //! The sockets below connections.
 
-use std::io;
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use socket2::SockRef;
+use socket2::{SockRef, Socket};
 use tokio::io::Interest;
-use tokio::net::TcpStream;
-#[cfg(unix)]
-use tokio::net::UnixStream;
+use tokio::io::unix::AsyncFd;
+use tokio::net::{TcpStream, UnixStream};
 
-/// A stream socket of either family.
+use super::connection::Connection;
+
+/// A connected, non-blocking stream socket of any family.
 #[derive(Debug)]
-pub enum Stream {
-    Tcp(TcpStream),
-    #[cfg(unix)]
-    Unix(UnixStream),
+pub struct Stream(Socket);
+
+/// A connection's place in the reactor of the I/O thread that reads it, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Registration {
+    reactor: AsyncFd<Registered>,
+    /// Whether the reactor tells when the kernel takes more, too.
+    for_writing: bool,
 }
 
-/// The same for the stream of either family.
-macro_rules! either {
-    ($self:expr, $stream:ident => $result:expr) => {
-        match $self {
-            Stream::Tcp($stream) => $result,
-            #[cfg(unix)]
-            Stream::Unix($stream) => $result,
-        }
-    };
+/// Keeps the descriptor open.
+#[derive(Debug)]
+struct Registered {
+    fd: RawFd,
+    _connection: Arc<Connection>,
 }
 
-impl From<TcpStream> for Stream {
-    fn from(stream: TcpStream) -> Self {
-        Self::Tcp(stream)
+impl AsRawFd for Registered {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd
     }
 }
 
-#[cfg(unix)]
-impl From<UnixStream> for Stream {
-    fn from(stream: UnixStream) -> Self {
-        Self::Unix(stream)
+impl Registration {
+    /// Has the reactor of this thread watch a connection's socket. None if it cannot, or if there is no socket.
+    #[allow(unsafe_code)]
+    pub(super) fn of(connection: &Arc<Connection>, for_writing: bool) -> Option<Self> {
+        let registered = Registered { fd: connection.fd()?, _connection: connection.clone() };
+        // a socket that can be written to, as most can, would be an event at once
+        let interest = if for_writing { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+        // SAFETY: a connection that has a socket has the same one until it is freed, which is not before `registered` is.
+        let reactor = unsafe { AsyncFd::register_with_interest(registered, interest) }.ok()?;
+        Some(Self { reactor, for_writing })
+    }
+
+    pub(super) fn is_for_writing(&self) -> bool {
+        self.for_writing
+    }
+}
+
+impl From<OwnedFd> for Stream {
+    fn from(socket: OwnedFd) -> Self {
+        Self(socket.into())
+    }
+}
+
+impl TryFrom<TcpStream> for Stream {
+    type Error = io::Error;
+
+    fn try_from(stream: TcpStream) -> io::Result<Self> {
+        Ok(Self(stream.into_std()?.into()))
+    }
+}
+
+impl TryFrom<UnixStream> for Stream {
+    type Error = io::Error;
+
+    fn try_from(stream: UnixStream) -> io::Result<Self> {
+        Ok(Self(stream.into_std()?.into()))
     }
 }
 
 impl Stream {
-    /// A connected, non-blocking socket of the family `AF_UNIX` or of TCP's.
-    #[cfg(unix)]
-    pub(super) fn open(socket: std::os::fd::OwnedFd, unix: bool) -> io::Result<Self> {
-        if unix {
-            return UnixStream::from_std(socket.into()).map(Self::Unix);
-        }
-        TcpStream::from_std(socket.into()).map(Self::Tcp)
-    }
-
-    /// Reads what is there. A buffer that it does not fill has drained the socket: then the next call waits for the
-    /// reactor, without asking the kernel again.
-    pub(super) fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    /// Reads what is there. With a registration, a buffer that it does not fill has drained the socket: then the next call
+    /// waits for the reactor, without asking the kernel again. Without one, nothing wakes the task.
+    pub(super) fn poll_read(
+        &self,
+        registration: Option<&Registration>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(either!(self, stream => stream.poll_read_ready(cx)))?;
-            match either!(self, stream => stream.try_read(buffer)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Ok(length) if length > 0 && length < buffer.len() => {
-                    let drained = || Err(io::ErrorKind::WouldBlock.into());
-                    let _: io::Result<()> = either!(self, stream => stream.try_io(Interest::READABLE, drained));
-                    return Poll::Ready(Ok(length));
-                }
+            let mut guard = match registration {
+                Some(registration) => Some(ready!(registration.reactor.poll_read_ready(cx))?),
+                None => None,
+            };
+            let result = (&self.0).read(buffer);
+            let is_drained = match &result {
+                Ok(length) => (1..buffer.len()).contains(length),
+                Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+            };
+            if let (true, Some(guard)) = (is_drained, &mut guard) {
+                guard.clear_ready();
+            }
+            match result {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) if is_drained && guard.is_some() => {}
+                Err(_) if is_drained => return Poll::Pending,
                 result => return Poll::Ready(result),
             }
         }
@@ -71,27 +110,29 @@ impl Stream {
     /// Writes what the kernel takes; with `more`, the kernel may wait for what comes next before it sends.
     pub(super) fn try_write(&self, bytes: &[u8], more: bool) -> io::Result<usize> {
         #[cfg(target_os = "linux")]
-        if more {
-            let send = || self.socket().send_with_flags(bytes, libc::MSG_MORE | libc::MSG_NOSIGNAL);
-            return either!(self, stream => stream.try_io(Interest::WRITABLE, send));
-        }
+        let flags = libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
         #[cfg(not(target_os = "linux"))]
-        let _ = more;
-        either!(self, stream => stream.try_write(bytes))
+        let flags = { let _ = more; 0 };
+        self.0.send_with_flags(bytes, flags)
     }
 
-    /// Reads what [`Stream::try_write`] will.
-    pub(super) fn fetch(&self) {
-        let _: io::Result<()> = either!(self, stream => stream.try_io(Interest::WRITABLE, || Ok(())));
-    }
-
-    /// Ready when the kernel takes more.
-    pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
-        either!(self, stream => stream.poll_write_ready(cx)).map(drop)
+    /// Ready once the kernel takes more and `write` has been called, which tells whether it has refused again.
+    pub(super) fn poll_write(
+        &self,
+        registration: &Registration,
+        cx: &mut Context<'_>,
+        write: impl FnOnce() -> bool,
+    ) -> Poll<()> {
+        // it fails where the thread ends
+        let Ok(mut guard) = ready!(registration.reactor.poll_write_ready(cx)) else { return Poll::Pending };
+        if write() {
+            guard.clear_ready();
+        }
+        Poll::Ready(())
     }
 
     /// The socket itself.
     pub(super) fn socket(&self) -> SockRef<'_> {
-        either!(self, stream => SockRef::from(stream))
+        SockRef::from(&self.0)
     }
 }
