@@ -4,6 +4,7 @@
 // has everything that was sent during a tick written at its end.
 
 const { performance } = require('perf_hooks')
+const { onExit } = require('./exit')
 const { Engine } = require('./native')
 
 /** What an event tells; the numbers are those of `Kind` in src/server/events.rs. */
@@ -65,6 +66,9 @@ let again = false
 
 /** Whether a drain comes without a wake-up. */
 let draining = false
+
+/** Whether this is the end: no tick comes any more. */
+let exiting = false
 let turnStart = 0
 
 /** The number of events of the current wake-up. */
@@ -110,6 +114,7 @@ function getEngine() {
     fast = engine.fast(outcome)
     if (canWatch()) engine.offerReading(onWake)
     module.exports.fast = fast
+    onExit(finish)
   }
   return engine
 }
@@ -126,6 +131,12 @@ function ioThreads() {
   const { availableParallelism, cpus } = require('os')
   const cores = availableParallelism ? availableParallelism() : cpus().length
   return Math.max(1, Math.min(4, Math.floor(cores / 2)))
+}
+
+/** The process or worker exits, or has begun to: what was sent before goes out. Nobody is told any more. */
+function finish() {
+  exiting = true
+  engine.finish()
 }
 
 /** The process stays alive while something holds it: a session, a connection, a listener. */
@@ -348,6 +359,7 @@ function markWritten(transport) {
 
 /** Something was handed over to the engine: it goes out at the end of the tick. */
 function scheduleFlush() {
+  if (exiting) return finish()
   if (!flushScheduled) {
     flushScheduled = true
     if (!dispatching) process.nextTick(settle)

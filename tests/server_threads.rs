@@ -47,7 +47,6 @@ fn messages_between_an_io_thread_and_its_owner_arrive_once_and_in_order() {
             if batch.is_empty() {
                 break;
             }
-            let mut dirty = Vec::new();
             for event in &batch.events {
                 let (_, connection) = &peers[&event.target];
                 if event.charged > 0 {
@@ -62,7 +61,7 @@ fn messages_between_an_io_thread_and_its_owner_arrive_once_and_in_order() {
                         let packets = [OutPacket { kind: PacketType::Message, data }];
                         let (_, flush) = connection.enqueue(|outbox| outbox.packets(&packets, Revision::V4, false));
                         if flush {
-                            dirty.push(connection.clone());
+                            io.commands().mark(connection);
                         }
                     }
                     Kind::Closed => closed += 1,
@@ -70,14 +69,9 @@ fn messages_between_an_io_thread_and_its_owner_arrive_once_and_in_order() {
                     _ => {}
                 }
             }
-            match dirty.pop() {
-                // a lone one from here, as JavaScript does
-                Some(connection) if dirty.is_empty() => connection.flush(),
-                Some(connection) => {
-                    dirty.push(connection);
-                    io.commands().send_by_owner(Command::Flush(dirty));
-                }
-                None => {}
+            // a lone one from here, as JavaScript does
+            if let Some(connection) = io.commands().take_lone() {
+                connection.flush();
             }
             thread::sleep(Duration::from_micros(200));
         }

@@ -159,6 +159,8 @@ class WebSocket extends Transport {
       bridge.scheduleFlush()
       this.socket._reportDrain()
     } else {
+      const pump = this.socket._pump
+      if (pump !== null) pump.write()
       bridge.markWritten(this)
     }
   }
@@ -172,8 +174,6 @@ class WebSocket extends Transport {
   /** The end of the tick: what was sent is on its way. */
   _settle() {
     if (this._awaited || this._congested) return
-    const pump = this.socket._pump
-    if (pump !== null) pump.write()
     const owner = this[kOwner]
     if (owner !== null && !owner._hasWaiting() && !owner._awaitsBatches() && !this._listened) {
       this.writable = true

@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::ptr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 
 use napi::bindgen_prelude::{Function, JsValue, Unknown};
 use napi::{Env, Error, Result, Status, sys};
@@ -37,8 +39,8 @@ pub struct State {
     pub(super) timings: RefCell<Slab<Arc<Timing>>>,
     pub(super) listeners: RefCell<Slab<Arc<Listener>>>,
     pub(super) requests: Arc<Requests>,
-    /// Connections to be flushed at the end of the tick.
-    pub(super) dirty: RefCell<Vec<Arc<Connection>>>,
+    /// Whether the first recipients of a broadcast have gone ahead in this turn.
+    pub(super) has_gone_ahead: Cell<bool>,
     /// The batch that JavaScript is taking, and how far it has come.
     taking: RefCell<Batch>,
     taken: Cell<usize>,
@@ -78,7 +80,7 @@ impl Engine {
             timings: RefCell::default(),
             listeners: RefCell::default(),
             requests: Arc::default(),
-            dirty: RefCell::default(),
+            has_gone_ahead: Cell::default(),
             taking: RefCell::default(),
             taken: Cell::new(0),
             contents: RefCell::default(),
@@ -124,6 +126,18 @@ impl Engine {
         self.waker.hold(env.raw(), hold);
     }
 
+    /// The process is about to exit: waits until the I/O threads have done everything that was asked for, but no longer than
+    /// a second each.
+    #[napi]
+    pub fn finish(&self) {
+        self.flush(false);
+        for thread in self.io.borrow().iter() {
+            let (done, is_done) = sync_channel(1);
+            thread.commands().send(Command::Finish(done));
+            let _ = is_done.recv_timeout(Duration::from_secs(1));
+        }
+    }
+
     /// The periods of a server, in ms. Returns the number to name them by.
     #[napi]
     pub fn timing(&self, ping_interval: f64, ping_timeout: f64, upgrade_timeout: f64) -> u32 {
@@ -164,24 +178,14 @@ impl State {
     /// back. With `here`, a single connection is written to by this thread: that saves the message a change of
     /// thread on an idle engine.
     pub(super) fn flush(&self, here: bool) {
-        let mut dirty = self.dirty.borrow_mut();
-        if here && dirty.len() == 1 && !dirty[0].compresses() {
-            if let Some(connection) = dirty.pop() {
+        self.has_gone_ahead.set(false);
+        let io = self.io.borrow();
+        if here && io.iter().map(|thread| thread.commands().waiting()).sum::<usize>() == 1 {
+            if let Some(connection) = io.iter().find_map(|thread| thread.commands().take_lone()) {
                 connection.flush();
             }
         }
-        let mut dirty = std::mem::take(&mut *dirty);
-        let io = self.io.borrow();
-        for thread in io.iter() {
-            let mine: Vec<_> = match io.len() {
-                1 => std::mem::take(&mut dirty),
-                _ => dirty.iter().filter(|connection| connection.runs_on(thread)).cloned().collect(),
-            };
-            if !mine.is_empty() {
-                thread.commands().send_by_owner(Command::Flush(mine));
-            }
-            thread.commands().release();
-        }
+        io.iter().for_each(|thread| thread.commands().release());
     }
 
     /// From now until the next flush, which is sure to come, what the I/O threads are asked for can wait.

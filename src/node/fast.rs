@@ -333,7 +333,7 @@ impl Fast<1> for SendShared {
     fn run(env: sys::napi_env, state: &State, [connection]: Args<1>) -> Result<u32> {
         let connections = state.connections.borrow();
         let Some(connection) = connections.get(number(env, connection)?) else { return Ok(CLOSED) };
-        Ok(state.enqueue(connection, |outbox| outbox.shared_frame(&state.shared.borrow())))
+        Ok(state.enqueue_shared(connection))
     }
 }
 

@@ -205,13 +205,30 @@ impl State {
     pub(super) fn enqueue(&self, connection: &std::sync::Arc<Connection>, fill: impl FnOnce(&mut Outbox)) -> u32 {
         let (accepted, must_flush) = connection.enqueue(fill);
         if must_flush {
-            self.dirty.borrow_mut().push(connection.clone());
+            connection.commands().mark(connection);
         }
-        match accepted {
-            Accepted::Flowing => 0,
-            Accepted::Congested => 1,
-            Accepted::Closed => 2,
+        status(accepted)
+    }
+
+    /// The same for the frame of a broadcast. Its first recipients go ahead: the I/O thread wakes up while JavaScript goes on.
+    pub(super) fn enqueue_shared(&self, connection: &std::sync::Arc<Connection>) -> u32 {
+        let (accepted, must_flush) = connection.enqueue(|outbox| outbox.shared_frame(&self.shared.borrow()));
+        let is_enough = must_flush && connection.commands().mark(connection) == FIRST;
+        if is_enough && !self.has_gone_ahead.replace(true) {
+            connection.commands().wake();
         }
+        status(accepted)
+    }
+}
+
+/// So many recipients of a broadcast are worth a wake-up.
+const FIRST: usize = 16;
+
+fn status(accepted: Accepted) -> u32 {
+    match accepted {
+        Accepted::Flowing => 0,
+        Accepted::Congested => 1,
+        Accepted::Closed => 2,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the I/O threads are asked to do, and how it gets to them.
 
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
@@ -14,10 +15,8 @@ use crate::session::Millis;
 /// What an I/O thread can be asked to do.
 #[derive(Debug)]
 pub enum Command {
-    /// Write what waits in the outboxes.
-    Flush(Vec<Arc<Connection>>),
-    /// The same for one.
-    FlushOne(Arc<Connection>),
+    /// Write what waits in an outbox.
+    Flush(Arc<Connection>),
     /// Wake the session's machine at a time.
     Arm(Arc<SessionCell>, Millis),
     /// The session needs no timer any more.
@@ -35,12 +34,15 @@ pub enum Command {
     Decide(oneshot::Sender<Verdict>, Verdict),
     /// Accept connections.
     Listen(Arc<Listener>, std::net::TcpListener),
+    /// Say so when everything that was asked for before has been done.
+    Finish(SyncSender<()>),
     /// End the thread and everything on it.
     Stop,
 }
 
 /// The way to an I/O thread. Waking it costs a system call, and the owner often has many things to ask for
-/// in one turn of its loop: between [`Commands::hold`] and [`Commands::release`] what it asks for waits.
+/// in one turn of its loop: between [`Commands::hold`] and [`Commands::release`] what it asks for waits. An owner that
+/// takes its time is not waited for: the thread looks by itself, see [`Commands::mark`].
 #[derive(Clone, Debug, Default)]
 pub struct Commands(Arc<Shared>);
 
@@ -49,11 +51,17 @@ struct Shared {
     queue: Mutex<Queue>,
     wake: Notify,
     held: AtomicBool,
+    /// For how many reasons the thread looks every now and then.
+    looks: AtomicU32,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
     commands: Vec<Command>,
+    /// Connections whose outboxes are to be written.
+    dirty: Vec<Arc<Connection>>,
+    /// Whether the thread has been woken for them.
+    is_told: bool,
     closed: bool,
 }
 
@@ -61,14 +69,14 @@ impl Commands {
     /// Asks for something. A thread that has ended does nothing any more: then the command is dropped.
     pub fn send(&self, command: Command) {
         if self.push(command) {
-            self.0.wake.notify_one();
+            self.wake();
         }
     }
 
     /// The same from the owner's thread.
     pub fn send_by_owner(&self, command: Command) {
         if self.push(command) && !self.0.held.load(SeqCst) {
-            self.0.wake.notify_one();
+            self.wake();
         }
     }
 
@@ -77,17 +85,69 @@ impl Commands {
         self.0.held.store(true, SeqCst);
     }
 
-    /// Has the thread see to what was held back.
+    /// The owner's turn is over: has the thread see to what was held back and marked.
     pub fn release(&self) {
         self.0.held.store(false, SeqCst);
         if self.has_any() {
-            self.0.wake.notify_one();
+            self.wake();
         }
     }
 
-    /// Whether both lead to the same thread.
-    pub fn leads_to(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+    /// Has a connection's outbox written when the owner's turn is over, or when the thread looks by itself: a turn may be
+    /// long. A thread that does not look now is woken for the first; the owner's own pipe is its own business. Returns how
+    /// many wait by now.
+    pub fn mark(&self, connection: &Arc<Connection>) -> usize {
+        let mut queue = self.lock();
+        if queue.closed {
+            return 0;
+        }
+        queue.dirty.push(connection.clone());
+        let waiting = queue.dirty.len();
+        let is_told = queue.is_told;
+        queue.is_told |= self.0.looks.load(SeqCst) == 0 && !connection.is_piped();
+        let tell = queue.is_told && !is_told;
+        drop(queue);
+        if tell {
+            self.wake();
+        }
+        waiting
+    }
+
+    /// How many connections wait.
+    pub fn waiting(&self) -> usize {
+        self.lock().dirty.len()
+    }
+
+    /// Takes the only connection that waits, for the owner's thread to write: what it has to compress is not its work.
+    pub fn take_lone(&self) -> Option<Arc<Connection>> {
+        let mut queue = self.lock();
+        match &queue.dirty[..] {
+            [lone] if !lone.compresses() => queue.dirty.pop(),
+            _ => None,
+        }
+    }
+
+    /// Has the thread see to what it has been asked for.
+    pub fn wake(&self) {
+        self.0.wake.notify_one();
+    }
+
+    /// The thread looks every now and then from now on, until what this gives is dropped.
+    pub(super) fn looking(&self) -> Looking {
+        self.0.looks.fetch_add(1, SeqCst);
+        Looking(self.clone())
+    }
+
+    /// Has the thread see to what waits, whether the owner's turn is over or not.
+    pub(super) fn look(&self) {
+        if self.has_any() {
+            self.wake();
+        }
+    }
+
+    /// Whether the owner is in a turn at whose end it calls [`Commands::release`].
+    pub(super) fn are_held(&self) -> bool {
+        self.0.held.load(SeqCst)
     }
 
     /// Waits until there is something to take.
@@ -95,20 +155,24 @@ impl Commands {
         self.0.wake.notified().await;
     }
 
-    /// Takes everything; `taken` is empty and gives its allocation back.
-    pub(super) fn take(&self, taken: &mut Vec<Command>) {
-        std::mem::swap(&mut self.lock().commands, taken);
+    /// Takes everything; both are empty and give their allocations back.
+    pub(super) fn take(&self, commands: &mut Vec<Command>, dirty: &mut Vec<Arc<Connection>>) {
+        let mut queue = self.lock();
+        std::mem::swap(&mut queue.commands, commands);
+        std::mem::swap(&mut queue.dirty, dirty);
+        queue.is_told = false;
     }
 
     pub(super) fn has_any(&self) -> bool {
-        !self.lock().commands.is_empty()
+        let queue = self.lock();
+        !queue.commands.is_empty() || !queue.dirty.is_empty()
     }
 
     /// The thread ends.
     pub(super) fn close(&self) {
         let mut queue = self.lock();
         queue.closed = true;
-        let left = std::mem::take(&mut queue.commands);
+        let left = (std::mem::take(&mut queue.commands), std::mem::take(&mut queue.dirty));
         drop(queue);
         // commands own connections and sessions, whose ends are no business of this lock
         drop(left);
@@ -127,5 +191,17 @@ impl Commands {
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// As long as it is there, its thread looks every now and then.
+#[derive(Debug)]
+pub(super) struct Looking(Commands);
+
+impl Drop for Looking {
+    /// What is marked from now on wakes the thread; what has been is seen to.
+    fn drop(&mut self) {
+        self.0.0.looks.fetch_sub(1, SeqCst);
+        self.0.look();
     }
 }

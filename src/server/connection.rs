@@ -178,11 +178,6 @@ impl Connection {
         &self.commands
     }
 
-    /// Whether the connection lives on this I/O thread.
-    pub fn runs_on(&self, thread: &super::IoThread) -> bool {
-        self.commands.leads_to(thread.commands())
-    }
-
     /// Lets the reading task notice that the end has begun.
     pub fn begin_end(&self) {
         self.wake();
@@ -250,7 +245,7 @@ impl Connection {
     pub fn write(self: &Arc<Self>, fill: impl FnOnce(&mut Outbox)) {
         let (_, dirty) = self.enqueue(fill);
         if dirty {
-            self.commands.send(Command::FlushOne(self.clone()));
+            self.commands.send(Command::Flush(self.clone()));
         }
     }
 

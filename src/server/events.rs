@@ -308,7 +308,8 @@ impl EventQueue {
     /// sockets bring shares a wake-up, unless there is enough for one.
     pub fn wake(&self) {
         let is_enough = self.lock().batch.events.len() >= ENOUGH;
-        if is_enough || !turn::put_off(self) {
+        let is_put_off = turn::put_off(self);
+        if is_enough || !is_put_off {
             self.wake_now();
         }
     }

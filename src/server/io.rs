@@ -2,6 +2,7 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -12,6 +13,7 @@ use super::connection::Connection;
 use super::reader::start_reading;
 use super::instant_of;
 use super::leftovers::Leftovers;
+use super::looks::Looks;
 use super::readers::Readers;
 use super::session_cell::SessionCell;
 use super::turn::Turns;
@@ -91,24 +93,29 @@ pub async fn run(commands: Commands) {
     let _readers = Readers::begin();
     let _leftovers = Leftovers::begin();
     let mut timers = Timers::default();
-    let mut taken = Vec::new();
+    let mut looks = Looks::new();
+    let (mut taken, mut dirty) = (Vec::new(), Vec::new());
     loop {
         tokio::select! {
             biased;
             () = commands.ready() => {
-                commands.take(&mut taken);
-                for command in taken.drain(..) {
-                    if matches!(command, Command::Stop) {
-                        return commands.close();
-                    }
-                    contain(|| carry_out(command, &mut timers));
+                commands.take(&mut taken, &mut dirty);
+                let stops = taken.iter().any(|command| matches!(command, Command::Stop));
+                taken.drain(..).for_each(|command| contain(|| carry_out(command, &mut timers)));
+                flush(&mut dirty);
+                if stops {
+                    return commands.close();
                 }
                 if commands.has_any() {
                     // sockets have their turn, however much the owner asks for
                     tokio::task::yield_now().await;
                 }
             }
-            () = turns.end() => turns.catch_up(),
+            () = turns.end() => {
+                turns.catch_up();
+                looks.begin(&commands);
+            }
+            () = looks.next() => looks.look(&commands),
             Some(expired) = std::future::poll_fn(|cx| timers.0.poll_expired(cx)), if !timers.0.is_empty() => {
                 let cell = expired.into_inner();
                 *timer_of(&cell) = None;
@@ -126,20 +133,29 @@ fn contain(work: impl FnOnce()) {
 /// So many connections are looked at before the first of them is flushed.
 const AHEAD: usize = 16;
 
-/// Writes what waits in many outboxes. The owner's thread has just filled them: what a flush reads of several is fetched from its
+/// Writes what waits in outboxes. The owner's thread has just filled them: what a flush reads of several is fetched from its
 /// cache at once, not one after the other between two system calls.
-fn flush(connections: Vec<Arc<Connection>>) {
-    let mut connections = connections.into_iter();
+fn flush(connections: &mut Vec<Arc<Connection>>) {
+    let mut connections = connections.drain(..);
     while !connections.as_slice().is_empty() {
         connections.as_slice().iter().take(AHEAD).for_each(|connection| connection.fetch());
-        connections.by_ref().take(AHEAD).for_each(|connection| connection.flush());
+        connections.by_ref().take(AHEAD).for_each(|connection| contain(|| connection.flush()));
     }
+}
+
+/// Says so once the tasks that are ready have had their turn: some of them carry what was asked for.
+fn finish(done: SyncSender<()>) {
+    tokio::spawn(async move {
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+        }
+        let _ = done.send(());
+    });
 }
 
 fn carry_out(command: Command, timers: &mut Timers) {
     match command {
-        Command::Flush(connections) => flush(connections),
-        Command::FlushOne(connection) => connection.flush(),
+        Command::Flush(connection) => connection.flush(),
         Command::Arm(cell, deadline) => timers.arm(cell, deadline),
         Command::Disarm(cell) => timers.disarm(&cell),
         #[cfg(unix)]
@@ -150,6 +166,7 @@ fn carry_out(command: Command, timers: &mut Timers) {
         // one that the client does not wait for any more comes back, and is dropped
         Command::Decide(asked, verdict) => drop(asked.send(verdict)),
         Command::Listen(listener, socket) => listener.start(socket),
+        Command::Finish(done) => finish(done),
         Command::Stop => {}
     }
 }

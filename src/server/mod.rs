@@ -11,6 +11,7 @@ mod events;
 mod few;
 mod io;
 mod leftovers;
+mod looks;
 mod numbers;
 mod opened;
 mod outbox;

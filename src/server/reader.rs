@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 use super::connection::{Connection, Pipe};
+use super::commands::Looking;
 use super::events::{Batch, Kind};
 use super::few::{self, LOOK, SILENT_LOOKS};
 use super::outbox::Phase;
@@ -42,6 +43,8 @@ struct Rare {
 /// The next look at a connection that the owner's thread reads, and what the last one has found.
 struct Look {
     next: Pin<Box<Sleep>>,
+    /// At what the owner sends, too.
+    _looking: Looking,
     owner_reads: u8,
     silent: u8,
 }
@@ -113,7 +116,8 @@ impl Reader {
             return;
         }
         let owner_reads = connection.who_reads.owner_reads.load(SeqCst);
-        let look = Look { next: Box::pin(tokio::time::sleep(LOOK)), owner_reads, silent: 0 };
+        let next = Box::pin(tokio::time::sleep(LOOK));
+        let look = Look { next, _looking: connection.commands().looking(), owner_reads, silent: 0 };
         self.rare.get_or_insert_default().look = Some(look);
         self.registration = None;
         connection.leave_to_owner();
@@ -141,6 +145,7 @@ impl Reader {
                 return Poll::Pending;
             }
             look.next.as_mut().reset(Instant::now() + LOOK);
+            connection.commands().look();
             let owner_reads = connection.who_reads.owner_reads.load(SeqCst);
             let has_read = std::mem::replace(&mut look.owner_reads, owner_reads) != owner_reads;
             let is_one_of_few = is_open && few::talks_among_few(connection);
