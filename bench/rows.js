@@ -48,6 +48,7 @@ module.exports.reasons = {
   'connect/userver': "behind attach() Node's HTTP server parses the request and makes its objects, more than half of the cost; uWebSockets.js is its own HTTP server",
   'connect-listen/userver': 'accepting, hyper and the hand-over to WebSocket take 50 us of the I/O thread, as in engineioxide, which is built of the same parts; uWebSockets.js does it in 36',
   'shake-listen/userver': 'within the noise where it is the case at all',
+  'echo64/userver': "within the noise: the ranges overlap, and in the JavaScript thread's time it is a sixth",
   'tls1k/userver': "Node's TLS on the JavaScript thread, half of the cost; uWebSockets.js has a TLS of its own below its sockets",
   'deflate1k/userver': 'both keep a window per connection; zlib-rs takes nearly all of ours',
   'deflate1k/eiows': 'each connection keeps its window (context takeover), as the original does; eiows negotiates it away and compresses each message by itself',
