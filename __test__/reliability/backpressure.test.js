@@ -260,10 +260,12 @@ test("bufferedAmount is 0 on an idle session and falls back to 0", ours, async (
 
   const { socket, peer } = await openWebSocket(context);
   assert.equal(socket.bufferedAmount, 0);
-  // more than the kernel takes from an I/O thread that writes at once
+  peer.socket.pause();
+  // more than the kernel takes
   socket.send("y".repeat(32 * MIB));
-  assert.ok(socket.transport.socket.bufferedAmount > MIB);
+  await eventually(() => socket.transport.socket.bufferedAmount > MIB, true);
   assert.ok(socket.bufferedAmount > MIB);
+  peer.socket.resume();
   await peer.packet();
   await eventually(() => socket.bufferedAmount, 0);
 });
