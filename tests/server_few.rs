@@ -1,14 +1,16 @@
 //! A few connections that talk are left to their owner's thread to read, and taken back when that does not pay.
 
+mod support;
+
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
-use engine_io_native::server::{Batch, Binding, Command, Connection, EventQueue, FEW, IoThread, Kind};
-use engine_io_native::websocket::{Decoder, Limits, OpCode, write_masked};
+use engine_io_native::server::{Batch, Binding, Connection, EventQueue, FEW, IoThread, Kind};
+use engine_io_native::websocket::{OpCode, write_masked};
+use support::connection::adopt;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -35,12 +37,7 @@ impl Owner {
     /// A connection whose messages come as events, and its peer.
     fn connect(&self, handle: u32) -> (Arc<Connection>, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        ours.set_nonblocking(true).unwrap();
-        let commands = self.io.commands().clone();
-        let decoder = Decoder::new(Limits::default());
-        let connection = Connection::new(handle, self.queue.clone(), commands.clone(), decoder, None);
-        let socket = OwnedFd::from(ours);
-        commands.send(Command::Adopt { connection: connection.clone(), socket, early: Vec::new() });
+        let connection = adopt(handle, ours, &self.io, &self.queue);
         connection.bind(Binding::Owner);
         (connection, theirs)
     }

@@ -1,9 +1,10 @@
 //! An I/O thread and its owner's thread at work on the same connections. Under a thread sanitizer this looks for data
 //! races in what only happens between threads: the event queue, outboxes, flow control and wake-ups.
 
+mod support;
+
 use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -12,10 +13,11 @@ use std::time::Duration;
 
 use engine_io_native::protocol::PacketType;
 use engine_io_native::server::{
-    Batch, Binding, Command, Connection, EventQueue, IoThread, Kind, NewSession, PollEncoding, SessionCell, now,
+    Batch, Binding, Connection, EventQueue, IoThread, Kind, NewSession, PollEncoding, SessionCell, now,
 };
 use engine_io_native::session::{OutData, OutPacket, Revision, Session, Start, Timing};
-use engine_io_native::websocket::{Decoder, Limits, OpCode, write_masked};
+use engine_io_native::websocket::{OpCode, write_masked};
+use support::connection::adopt;
 
 const CLIENTS: u32 = 4;
 const MESSAGES: usize = 300;
@@ -124,12 +126,7 @@ type Peer = (Arc<SessionCell>, Arc<Connection>);
 
 /// A session on a connection that the I/O thread reads.
 fn open(number: u32, socket: UnixStream, io: &IoThread, queue: &EventQueue, timing: &Arc<Timing>) -> Peer {
-    socket.set_nonblocking(true).unwrap();
-    let commands = io.commands().clone();
-    let decoder = Decoder::new(Limits::default());
-    let connection = Connection::new(number, queue.clone(), commands.clone(), decoder, None);
-    let socket = OwnedFd::from(socket);
-    commands.send(Command::Adopt { connection: connection.clone(), socket, early: Vec::new() });
+    let connection = adopt(number, socket, io, queue);
     let new = NewSession {
         handle: number,
         machine: Session::new(now(), Revision::V4, timing.clone(), Start::Channel(number)),
@@ -139,7 +136,7 @@ fn open(number: u32, socket: UnixStream, io: &IoThread, queue: &EventQueue, timi
         listed: None,
         verbose: Some(false),
     };
-    let cell = SessionCell::new(new, queue.clone(), commands);
+    let cell = SessionCell::new(new, queue.clone(), io.commands().clone());
     cell.open(false);
     assert!(matches!(connection.binding(), Binding::Session(_)));
     (cell, connection)

@@ -1,14 +1,16 @@
 //! The owner's turns: what it asks for in one goes out at its end, or before, if that takes long.
 
+mod support;
+
 use std::io::Read;
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use engine_io_native::server::{Binding, Command, Connection, EventQueue, IoThread};
-use engine_io_native::websocket::{Decoder, Limits, OpCode, write_masked};
+use engine_io_native::websocket::{OpCode, write_masked};
+use support::connection::adopt;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -18,12 +20,8 @@ fn connect() -> (IoThread, Arc<Connection>, UnixStream, Receiver<()>) {
     let queue = EventQueue::new(move || { let _ = wake.try_send(()); });
     let io = IoThread::start("io").unwrap();
     let (ours, theirs) = UnixStream::pair().unwrap();
-    ours.set_nonblocking(true).unwrap();
     theirs.set_read_timeout(Some(PATIENCE)).unwrap();
-    let commands = io.commands().clone();
-    let connection = Connection::new(1, queue, commands.clone(), Decoder::new(Limits::default()), None);
-    let socket = OwnedFd::from(ours);
-    commands.send(Command::Adopt { connection: connection.clone(), socket, early: Vec::new() });
+    let connection = adopt(1, ours, &io, &queue);
     connection.bind(Binding::Owner);
     (io, connection, theirs, woken)
 }

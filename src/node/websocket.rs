@@ -203,34 +203,33 @@ impl State {
     }
 
     pub(super) fn enqueue(&self, connection: &std::sync::Arc<Connection>, fill: impl FnOnce(&mut Outbox)) -> u32 {
-        let (accepted, must_flush) = connection.enqueue(fill);
-        if must_flush {
-            connection.commands().mark(connection);
-        }
-        status(accepted)
+        self.enqueue_counted(connection, fill).0
     }
 
     /// The same for the frame of a broadcast. Its first recipients go ahead: the I/O thread wakes up while JavaScript goes on.
     pub(super) fn enqueue_shared(&self, connection: &std::sync::Arc<Connection>) -> u32 {
-        let (accepted, must_flush) = connection.enqueue(|outbox| outbox.shared_frame(&self.shared.borrow()));
-        let is_enough = must_flush && connection.commands().mark(connection) == FIRST;
-        if is_enough && !self.has_gone_ahead.replace(true) {
+        let (status, waiting) = self.enqueue_counted(connection, |outbox| outbox.shared_frame(&self.shared.borrow()));
+        if waiting == FIRST && !self.has_gone_ahead.replace(true) {
             connection.commands().wake();
         }
-        status(accepted)
+        status
+    }
+
+    /// And how many connections wait, if this one waits from now on; else 0.
+    fn enqueue_counted(&self, connection: &std::sync::Arc<Connection>, fill: impl FnOnce(&mut Outbox)) -> (u32, usize) {
+        let (accepted, must_flush) = connection.enqueue(fill);
+        let waiting = if must_flush { connection.commands().mark(connection) } else { 0 };
+        let status = match accepted {
+            Accepted::Flowing => 0,
+            Accepted::Congested => 1,
+            Accepted::Closed => 2,
+        };
+        (status, waiting)
     }
 }
 
 /// So many recipients of a broadcast are worth a wake-up.
 const FIRST: usize = 16;
-
-fn status(accepted: Accepted) -> u32 {
-    match accepted {
-        Accepted::Flowing => 0,
-        Accepted::Congested => 1,
-        Accepted::Closed => 2,
-    }
-}
 
 /// The receiving and the sending side of a connection.
 pub(super) type Ends = (Decoder, Option<Compression>);
