@@ -48,6 +48,12 @@ function allSeries(o) {
       figures: [CPU, RATE],
     },
     {
+      id: 'few-sio', x: 'clients', xs: [1, 2, 5, 10, 20, 50, 100],
+      title: 'Few clients of Socket.IO in turn: echo, 64 B, one message in flight',
+      lines: each((n) => ({ ...known('sio-echo100'), load: { ...known('sio-echo100').load, conns: n } })),
+      figures: [CPU, RATE],
+    },
+    {
       id: 'inflight', x: 'messages in flight on each connection', xs: [1, 2, 4, 8, 16, 32, 64],
       title: 'Batches: echo, 100 connections, 64 B text',
       lines: each((n) => row('echo', { conns: 100, size: 64, inflight: n })),

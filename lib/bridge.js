@@ -71,7 +71,7 @@ let draining = false
 let exiting = false
 let turnStart = 0
 
-/** The number of events of the current wake-up. */
+/** The number of events of the current turn; afterwards of the last one. */
 let dispatched = 0
 let lastEnd = 0
 
@@ -182,7 +182,6 @@ function endTurn(more) {
   if (closing.length > 0) process.nextTick(closeSessions)
   flushScheduled = true
   settle()
-  dispatched = 0
 }
 
 function resume() {
@@ -387,7 +386,7 @@ function settle() {
       written = list.slice(next).concat(written)
       setImmediate(scheduleFlush)
     }
-    // a single answer is written here and now
+    // a single answer is written here and now, one that was put off to the next tick, too
     fast.flush(dispatched === 1)
     // written to again meanwhile: after I/O had its turn
     if (flushScheduled) {

@@ -50,6 +50,16 @@ fn what_is_sent_outside_of_a_turn_goes_out_at_once() {
 }
 
 #[test]
+fn what_the_io_thread_has_been_woken_for_is_not_the_owners_to_write() {
+    let (io, connection, mut peer, _woken) = connect();
+    for _ in 0..20 {
+        send(&connection);
+        assert!(io.commands().take_lone().is_none());
+        hears(&mut peer);
+    }
+}
+
+#[test]
 fn what_is_sent_in_a_turn_that_takes_long_goes_out_before_its_end() {
     let (io, connection, mut peer, woken) = connect();
     for _ in 0..20 {

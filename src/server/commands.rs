@@ -118,11 +118,12 @@ impl Commands {
         self.lock().dirty.len()
     }
 
-    /// Takes the only connection that waits, for the owner's thread to write: what it has to compress is not its work.
+    /// Takes the only connection that waits, for the owner's thread to write, unless this thread is on its way: what it has
+    /// to compress is not its work.
     pub fn take_lone(&self) -> Option<Arc<Connection>> {
         let mut queue = self.lock();
         match &queue.dirty[..] {
-            [lone] if !lone.compresses() => queue.dirty.pop(),
+            [lone] if !queue.is_told && !lone.compresses() => queue.dirty.pop(),
             _ => None,
         }
     }
