@@ -54,6 +54,12 @@ function allSeries(o) {
       figures: [CPU, RATE],
     },
     {
+      id: 'room', x: 'clients', xs: [2, 3, 5, 8, 10, 20, 50, 100],
+      title: 'Rooms of Socket.IO: an event to all for each event of one, 64 B; per delivery',
+      lines: each((n) => ({ ...known('sio-room100'), load: { ...known('sio-room100').load, conns: n } })),
+      figures: [CPU, RATE],
+    },
+    {
       id: 'inflight', x: 'messages in flight on each connection', xs: [1, 2, 4, 8, 16, 32, 64],
       title: 'Batches: echo, 100 connections, 64 B text',
       lines: each((n) => row('echo', { conns: 100, size: 64, inflight: n })),

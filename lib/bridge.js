@@ -42,6 +42,9 @@ const Kind = {
 /** Events taken per call. */
 const BATCH = 1024
 
+/** So many connections at most are written to by this thread when one message has come: to wake another would take longer. */
+const SMALL_ROOM = 8
+
 /** After so many ms of dispatching, timers and other I/O get their turn. */
 const MAX_TURN = 5
 
@@ -386,8 +389,9 @@ function settle() {
       written = list.slice(next).concat(written)
       setImmediate(scheduleFlush)
     }
-    // a single answer is written here and now, one that was put off to the next tick, too
-    fast.flush(dispatched === 1)
+    // what answers a single message is written here and now, if it was put off to the next tick, too
+    const isLone = dispatched === 1
+    fast.flush(isLone && meta[0] === Kind.MESSAGE ? SMALL_ROOM : Number(isLone))
     // written to again meanwhile: after I/O had its turn
     if (flushScheduled) {
       flushScheduled = false

@@ -71,9 +71,9 @@ fn messages_between_an_io_thread_and_its_owner_arrive_once_and_in_order() {
                     _ => {}
                 }
             }
-            // a lone one from here, as JavaScript does
-            if let Some(connection) = io.commands().take_lone() {
-                connection.flush();
+            // few from here, as JavaScript does
+            if io.commands().waiting() <= 2 {
+                io.commands().take_waiting().iter().for_each(|connection| connection.flush_by_owner());
             }
             thread::sleep(Duration::from_micros(200));
         }

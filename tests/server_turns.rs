@@ -54,7 +54,7 @@ fn what_the_io_thread_has_been_woken_for_is_not_the_owners_to_write() {
     let (io, connection, mut peer, _woken) = connect();
     for _ in 0..20 {
         send(&connection);
-        assert!(io.commands().take_lone().is_none());
+        assert!(io.commands().take_waiting().is_empty());
         hears(&mut peer);
     }
 }

@@ -118,6 +118,26 @@ test("of a few connections that talk one sends much at once, and all keep their 
   await chatAll(all, 30);
 });
 
+for (const count of [2, 8, 9]) {
+  test(`what a message sets off, in its tick or later, reaches ${count} clients whole and in order`, async () => {
+    const later = [(send) => send(), process.nextTick, queueMicrotask, setImmediate, (send) => setTimeout(send, 1)];
+    const sizes = [10, 10_000, 100_000];
+    const { context, all } = await openFew(1);
+    while (all.length < count) all.push(await openWebSocket(context));
+    all[0].socket.removeAllListeners("message");
+    let round = 0;
+    all[0].socket.on("message", (data) => {
+      const text = `${data} ${"x".repeat(sizes[round % sizes.length])}`;
+      later[round++ % later.length](() => all.forEach(({ socket }) => socket.send(text)));
+    });
+    for (let i = 0; i < 60; i++) {
+      all[0].peer.sendText(`4message ${i}`);
+      const wanted = `4message ${i} ${"x".repeat(sizes[i % sizes.length])}`;
+      for (const { peer } of all) assert.equal(await peer.packet(), wanted);
+    }
+  });
+}
+
 test("a server with a few connections that talk closes, and every client is told", async () => {
   const { context, all } = await openFew(4);
   const ends = all.map(({ socket }) => once(socket, "close"));

@@ -130,7 +130,7 @@ impl Engine {
     /// a second each.
     #[napi]
     pub fn finish(&self) {
-        self.flush(false);
+        self.flush(0);
         for thread in self.io.borrow().iter() {
             let (done, is_done) = sync_channel(1);
             thread.commands().send(Command::Finish(done));
@@ -175,14 +175,14 @@ impl State {
     }
 
     /// Has everything written that was handed over since the last call, and everything done that was held
-    /// back. With `here`, a single connection is written to by this thread: that saves the message a change of
+    /// back. Up to `here` connections are written to by this thread: that saves the messages a change of
     /// thread on an idle engine.
-    pub(super) fn flush(&self, here: bool) {
+    pub(super) fn flush(&self, here: usize) {
         self.has_gone_ahead.set(false);
         let io = self.io.borrow();
-        if here && io.iter().map(|thread| thread.commands().waiting()).sum::<usize>() == 1 {
-            if let Some(connection) = io.iter().find_map(|thread| thread.commands().take_lone()) {
-                connection.flush();
+        if here > 0 && (1..=here).contains(&io.iter().map(|thread| thread.commands().waiting()).sum()) {
+            for thread in io.iter() {
+                thread.commands().take_waiting().iter().for_each(|connection| connection.flush_by_owner());
             }
         }
         io.iter().for_each(|thread| thread.commands().release());

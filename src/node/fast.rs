@@ -36,7 +36,7 @@ type Args<const N: usize> = [sys::napi_value; N];
 /// An object with all of them.
 ///
 /// * `drain(meta: Uint32Array, take: (...contents) => void): number` takes events, see `State::drain`.
-/// * `flush(here: boolean): number` has everything written that was handed over, see `State::flush`.
+/// * `flush(here: number): number` has everything written that was handed over, see `State::flush`.
 /// * `send(connection, data, how): number` sends one packet with the next flush; `how` is its type, plus 8 times its
 ///   mode. Returns 0, or 1 if the peer is slow, or 2 if the connection is closed.
 /// * `sendMany(connection, how, count, ...data): number` the same for up to [`MANY`] packets of one type in a row.
@@ -189,7 +189,7 @@ impl Fast<1> for Flush {
     type Output = u32;
 
     fn run(env: sys::napi_env, state: &State, [here]: Args<1>) -> Result<u32> {
-        state.flush(flag(env, here)?);
+        state.flush(number(env, here)? as usize);
         Ok(0)
     }
 }

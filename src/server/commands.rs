@@ -118,14 +118,10 @@ impl Commands {
         self.lock().dirty.len()
     }
 
-    /// Takes the only connection that waits, for the owner's thread to write, unless this thread is on its way: what it has
-    /// to compress is not its work.
-    pub fn take_lone(&self) -> Option<Arc<Connection>> {
+    /// Takes the connections that wait, for the owner's thread to see to, unless this thread is on its way.
+    pub fn take_waiting(&self) -> Vec<Arc<Connection>> {
         let mut queue = self.lock();
-        match &queue.dirty[..] {
-            [lone] if !queue.is_told && !lone.compresses() => queue.dirty.pop(),
-            _ => None,
-        }
+        if queue.is_told { Vec::new() } else { std::mem::take(&mut queue.dirty) }
     }
 
     /// Has the thread see to what it has been asked for.
