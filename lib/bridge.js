@@ -42,8 +42,11 @@ const Kind = {
 /** Events taken per call. */
 const BATCH = 1024
 
-/** So many connections at most are written to by this thread when one message has come: to wake another would take longer. */
-const SMALL_ROOM = 8
+/**
+ * So many connections at most are written to by this thread when one message has come: to wake another would take longer. The
+ * next one wakes it (`FIRST` in src/node/websocket.rs).
+ */
+const SMALL_ROOM = 15
 
 /** After so many ms of dispatching, timers and other I/O get their turn. */
 const MAX_TURN = 5
