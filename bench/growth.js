@@ -11,6 +11,7 @@ const { fail, tryEngine, runMessages, runMemory, median, seconds, progress, mach
 const opts = (o) => ({ OPTS: JSON.stringify(o) });
 const row = (scenario, load, server) => ({ id: scenario, scenario, load, kind: 'message', server: { mode: 'attach', task: scenario, env: {}, ...server } });
 const known = (id) => rows.find((r) => r.id === id);
+const withClients = (id, conns) => ({ ...known(id), load: { ...known(id).load, conns } });
 const CPU = { id: 'cpu', title: 'CPU per message, us', keys: ['total', 'js'] };
 const RATE = { id: 'rate', title: 'messages per second', keys: ['rate'] };
 const CONNECTIONS = [100, 1000, 10000];
@@ -50,13 +51,13 @@ function allSeries(o) {
     {
       id: 'few-sio', x: 'clients', xs: [1, 2, 5, 10, 20, 50, 100],
       title: 'Few clients of Socket.IO in turn: echo, 64 B, one message in flight',
-      lines: each((n) => ({ ...known('sio-echo100'), load: { ...known('sio-echo100').load, conns: n } })),
+      lines: each((n) => withClients('sio-echo100', n)),
       figures: [CPU, RATE],
     },
     {
       id: 'room', x: 'clients', xs: [2, 3, 5, 8, 10, 20, 50, 100],
       title: 'Rooms of Socket.IO: an event to all for each event of one, 64 B; per delivery',
-      lines: each((n) => ({ ...known('sio-room100'), load: { ...known('sio-room100').load, conns: n } })),
+      lines: each((n) => withClients('sio-room100', n)),
       figures: [CPU, RATE],
     },
     {

@@ -43,8 +43,8 @@ const Kind = {
 const BATCH = 1024
 
 /**
- * So many connections at most are written to by this thread when one message has come: to wake another would take longer. The
- * next one wakes it (`FIRST` in src/node/websocket.rs).
+ * So many connections at most are written to by this thread when one message has come: to wake another would take longer. One
+ * more recipient of a broadcast wakes it (`FIRST` in src/node/websocket.rs).
  */
 const SMALL_ROOM = 15
 

@@ -263,10 +263,17 @@ test("bufferedAmount is 0 on an idle session and falls back to 0", ours, async (
   peer.socket.pause();
   // more than the kernel takes
   socket.send("y".repeat(32 * MIB));
-  await eventually(() => socket.transport.socket.bufferedAmount > MIB, true);
-  assert.ok(socket.bufferedAmount > MIB);
+  let before;
+  await eventually(() => before === (before = socket.bufferedAmount) && before > MIB, true);
+  assert.equal(socket.transport.socket.bufferedAmount, before);
+  socket.transport.send([{ type: "message", data: "y".repeat(1000), options: {} }]);
+  // with its header
+  assert.equal(socket.transport.socket.bufferedAmount, before + 1005);
+  assert.equal(socket.bufferedAmount, before + 1005);
+  let received = 0;
+  peer.socket.removeAllListeners("data").on("data", (chunk) => (received += chunk.length));
   peer.socket.resume();
-  await peer.packet();
+  await eventually(() => received, 32 * MIB + 11 + 1005, 20_000);
   await eventually(() => socket.bufferedAmount, 0);
 });
 
