@@ -72,7 +72,7 @@ const inParallel = (count, fn, width = 50) =>
   );
 
 attack("2000 handshakes without a second request cost little and are closed by the heartbeat", {
-  mib: 48,
+  mib: 64,
   opts: { pingInterval: 2000, pingTimeout: 1500 },
 }, async (server) => {
   await inParallel(2000, () => handshake(server));
@@ -265,7 +265,8 @@ attack("requests with 3000 headers, or 64 KB of them, do no harm", { mib: 24 }, 
   assert.ok([...statuses].every((status) => status === "431" || status === "400"), String([...statuses]));
 });
 
-attack("3000 forged session ids are refused one by one and leave nothing", { mib: 32 }, async (server) => {
+// Node 24 leaves as much garbage of its own requests as 35 MiB, with the original, too
+attack("3000 forged session ids are refused one by one and leave nothing", { mib: 48 }, async (server) => {
   const { randomBytes } = require("node:crypto");
   await inParallel(3000, async (i) => {
     const sid = i % 3 ? randomBytes(15).toString("base64url") : ["__proto__", "constructor", "x".repeat(5000)][i % 9 / 3];
