@@ -1,5 +1,6 @@
 'use strict'
 
+const { Socket } = require('net')
 const bridge = require('./bridge')
 
 /** A peer that does not end the connection after the closing handshake is cut off after so many ms. */
@@ -105,9 +106,11 @@ class Pump {
   }
 
   expectEnd() {
-    if (this.timer === null && !this.over) {
-      this.timer = setTimeout(() => this.stream.destroy(), CLOSE_TIMEOUT)
-    }
+    if (this.timer !== null || this.over) return
+    this.timer = setTimeout(() => this.end(), CLOSE_TIMEOUT)
+    // a TLS socket of Node 18 may never hear that the one below it is gone
+    const { _parent: below } = this.stream
+    if (below instanceof Socket) below.once('close', () => this.end())
   }
 
   end() {

@@ -98,12 +98,20 @@ test("a client that closes its TLS websocket is a transport close", async () => 
   }
 });
 
-test("an invalid frame over TLS gets its close code", async () => {
+test("a close frame over TLS is answered, and the server ends the connection first", async () => {
+  const { peer } = await openSecure(await secure());
+  peer.sendClose(1000);
+  assert.equal((await peer.closeFrame()).code, 1000);
+  await peer.end();
+});
+
+test("an invalid frame over TLS gets its close code, and the server ends the connection first", async () => {
   const { peer, socket } = await openSecure(await secure());
   const closed = once(socket, "close");
   peer.sendFrame({ opcode: 3 });
   assert.equal((await peer.closeFrame()).code, 1002);
   assert.equal((await closed)[0], "transport error");
+  await peer.end();
 });
 
 test("heartbeats run over TLS", async () => {

@@ -413,6 +413,10 @@ impl Connection {
             }
             return (Vec::new(), phase);
         }
+        if phase == Phase::Ending {
+            // that comes next
+            self.queue.push(Kind::PipeReady, self.handle, 0);
+        }
         (outbox.take_frames().into_vec(), phase)
     }
 
