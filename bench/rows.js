@@ -28,6 +28,8 @@ module.exports = [
   row('shake-listen', 'polling handshakes, listen', 'poll-handshake', { conns: 32 }, { task: 'hold', mode: 'listen', env: expiring }, { total: 0.35, js: 0.1, rate: 2.5 }, { unit: 'handshake', minWarmup: 1.2 }),
   row('poll', 'polling echo, 100 clients, attach', 'poll-echo', { conns: 100, size: 64 }, { task: 'echo' }, { total: 0.85, js: 0.8, rate: 1.15 }, quick),
   row('poll-listen', 'polling echo, 100 clients, listen', 'poll-echo', { conns: 100, size: 64 }, { task: 'echo', mode: 'listen' }, { total: 0.28, js: 0.04, rate: 3.5 }, quick),
+  row('poll-upgrade', 'session: polling, upgrade, one echo, close; attach', 'poll-upgrade', { conns: 400, size: 64 }, { task: 'echo' }, {}, { unit: 'session', minWarmup: 1.2 }),
+  row('poll-upgrade-listen', 'session: polling, upgrade, one echo, close; listen', 'poll-upgrade', { conns: 400, size: 64 }, { task: 'echo', mode: 'listen' }, {}, { unit: 'session', minWarmup: 1.2 }),
   row('tls1k', 'echo over TLS, 100 connections, 1 KiB text, attach', 'echo', { conns: 100, size: 1024, tls: true }, { tls: true }, { total: 0.8, js: 0.75, rate: 1.2 }),
   row('deflate1k', 'echo with permessage-deflate, 100 connections, 1 KiB JSON', 'echo', { conns: 100, size: 1024, deflate: true }, { env: opts({ perMessageDeflate: true }) }, { total: 0.6, js: 0.1, rate: 1.6 }),
   row('sio-echo100', 'Socket.IO echo, 100 clients, 64 B', 'echo', { ...sioLoad, conns: 100, size: 64 }, sio, { total: 0.65, js: 0.45, rate: 1.5 }, quick),

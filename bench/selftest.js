@@ -30,6 +30,7 @@ const scenarios = {
   'echo deflate': ['echo', '--conns', '20', '--size', '1024', '--inflight', '4', '--deflate'],
   broadcast: ['broadcast', '--conns', '50'],
   'poll-echo': ['poll-echo', '--conns', '20'],
+  'poll-upgrade': ['poll-upgrade', '--conns', '200'],
 };
 const faults = ['none', 'drop', 'duplicate', 'corrupt', 'reorder', 'stranger', 'close', 'type'];
 

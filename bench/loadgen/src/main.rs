@@ -1,4 +1,4 @@
-use loadgen::{args, ctx::Ctx, net, scenario_connect, scenario_polling, scenario_ws};
+use loadgen::{args, ctx::Ctx, net, scenario_connect, scenario_polling, scenario_upgrade, scenario_ws};
 
 fn main() {
     let argv: Vec<String> = std::env::args().skip(1).collect();
@@ -27,6 +27,10 @@ fn main() {
         }
         "poll-handshake" | "poll-echo" => {
             let mut s = scenario_polling::Polling::new(&mut c);
+            c.run(&mut s)
+        }
+        "poll-upgrade" => {
+            let mut s = scenario_upgrade::PollUpgrade::new(&mut c);
             c.run(&mut s)
         }
         s => {
