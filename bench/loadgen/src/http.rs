@@ -1,7 +1,22 @@
 //! As much of an HTTP/1.1 client as keep-alive polling needs.
 
+use crate::args::Args;
+
 pub fn head_end(buf: &[u8]) -> Option<usize> {
     buf.windows(4).position(|w| w == b"\r\n\r\n").map(|p| p + 4)
+}
+
+/// The request of a poll; without a session: of a handshake.
+pub fn poll(a: &Args, sid: Option<&str>) -> Vec<u8> {
+    let (path, port) = (&a.path, a.port);
+    let sid = sid.map_or(String::new(), |sid| format!("&sid={sid}"));
+    format!("GET {path}?EIO=4&transport=polling{sid} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: */*\r\n\r\n").into_bytes()
+}
+
+/// The session of a handshake's answer.
+pub fn sid(body: &[u8]) -> Result<&str, &'static str> {
+    let sid = body.strip_prefix(b"0{\"sid\":\"").and_then(|b| b.split(|x| *x == b'"').next());
+    sid.filter(|s| s.len() >= 16).and_then(|s| std::str::from_utf8(s).ok()).ok_or("not a handshake")
 }
 
 pub struct Response {

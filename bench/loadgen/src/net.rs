@@ -90,11 +90,12 @@ pub fn connect(port: u16, n: u64) -> io::Result<i32> {
     Ok(fd)
 }
 
-pub fn connect_error(fd: i32) -> i32 {
+/// How a connection that was started came out.
+pub fn connected(fd: i32) -> Result<(), String> {
     let mut e: i32 = 0;
     let mut l: u32 = 4;
     unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_ERROR, &mut e as *mut i32 as _, &mut l) };
-    e
+    if e == 0 { Ok(()) } else { Err(format!("connect: {}", io::Error::from_raw_os_error(e))) }
 }
 
 pub fn listen(port: u16) -> io::Result<(i32, u16)> {
@@ -144,6 +145,15 @@ pub fn write(fd: i32, buf: &[u8]) -> Io {
     }
     let e = io::Error::last_os_error();
     if e.kind() == io::ErrorKind::WouldBlock || e.kind() == io::ErrorKind::Interrupted { Io::Block } else { Io::Err(e) }
+}
+
+/// Writes what any socket takes at once.
+pub fn small_write(fd: i32, data: &[u8]) -> Result<(), String> {
+    match write(fd, data) {
+        Io::Bytes(n) if n == data.len() => Ok(()),
+        Io::Err(e) => Err(e.to_string()),
+        _ => Err("short write".into()),
+    }
 }
 
 pub fn close(fd: i32) {

@@ -4,8 +4,10 @@ use crate::ctx::{Ctx, Scenario};
 use crate::net::{self, Io};
 use crate::ws::{self, Rng, Upgrade};
 
-#[derive(PartialEq, Clone, Copy)]
+#[derive(PartialEq, Clone, Copy, Default)]
 enum State {
+    /// Without a connection.
+    #[default]
     Idle,
     Connecting,
     Upgrading,
@@ -13,6 +15,7 @@ enum State {
     Closing,
 }
 
+#[derive(Default)]
 struct Slot {
     fd: i32,
     state: State,
@@ -68,14 +71,6 @@ impl Connect {
         }
     }
 
-    fn small_write(&mut self, fd: i32, data: Vec<u8>) -> Result<(), String> {
-        match net::write(fd, &data) {
-            Io::Bytes(n) if n == data.len() => Ok(()),
-            Io::Err(e) => Err(e.to_string()),
-            _ => Err("short write".into()),
-        }
-    }
-
     fn advance(&mut self, c: &mut Ctx, i: usize) -> Result<(), String> {
         loop {
             let s = &mut self.slots[i];
@@ -87,8 +82,7 @@ impl Connect {
                     if c.args.raw {
                         s.opened = net::now();
                         s.state = State::Closing;
-                        let fd = s.fd;
-                        self.small_write(fd, self.close.clone())?;
+                        net::small_write(s.fd, &self.close)?;
                     }
                 }
                 State::Opening | State::Closing => {
@@ -99,8 +93,7 @@ impl Connect {
                         (ws::TEXT, State::Opening) if open => {
                             s.opened = net::now();
                             s.state = State::Closing;
-                            let fd = s.fd;
-                            self.small_write(fd, self.close.clone())?;
+                            net::small_write(s.fd, &self.close)?;
                         }
                         (ws::CLOSE, State::Closing) => s.close_seen = true,
                         (ws::TEXT, State::Closing) => {}
@@ -115,16 +108,7 @@ impl Connect {
 
 impl Scenario for Connect {
     fn connect(&mut self, c: &mut Ctx, _: usize) -> bool {
-        while self.slots.len() < c.args.conns {
-            self.slots.push(Slot {
-                fd: -1,
-                state: State::Idle,
-                rbuf: vec![],
-                began: 0,
-                opened: 0,
-                close_seen: false,
-            });
-        }
+        self.slots.resize_with(c.args.conns, Slot::default);
         true
     }
 
@@ -136,13 +120,12 @@ impl Scenario for Connect {
         let i = token as usize;
         let fd = self.slots[i].fd;
         if self.slots[i].state == State::Connecting {
-            let e = net::connect_error(fd);
-            if e != 0 {
-                return self.fail(c, i, format!("connect: {}", std::io::Error::from_raw_os_error(e)));
+            if let Err(e) = net::connected(fd) {
+                return self.fail(c, i, e);
             }
             self.slots[i].state = State::Upgrading;
             c.ep.set(fd, token, net::IN);
-            if let Err(e) = self.small_write(fd, self.upgrade.request.clone()) {
+            if let Err(e) = net::small_write(fd, &self.upgrade.request) {
                 self.fail(c, i, e);
             }
             return;

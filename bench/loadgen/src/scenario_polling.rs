@@ -38,17 +38,12 @@ pub struct Polling {
 impl Polling {
     pub fn new(c: &mut Ctx) -> Polling {
         let mut rng = Rng::new();
-        let host = format!("127.0.0.1:{}", c.args.port);
         Polling {
             echo: c.args.scenario == "poll-echo",
             clients: vec![],
             pool: Pool::new(&c.args, &mut rng),
-            handshake: format!(
-                "GET {}?EIO=4&transport=polling HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\n\r\n",
-                c.args.path
-            )
-            .into_bytes(),
-            host,
+            handshake: http::poll(&c.args, None),
+            host: format!("127.0.0.1:{}", c.args.port),
             connected: 0,
             shaken: 0,
         }
@@ -111,9 +106,9 @@ impl Polling {
             return self.fail(c, i, &s);
         }
         if !self.echo || self.clients[i].sid.is_empty() {
-            let sid = body.strip_prefix(b"0{\"sid\":\"").and_then(|b| b.split(|x| *x == b'"').next());
-            let Some(sid) = sid.filter(|s| s.len() >= 16) else {
-                return self.fail(c, i, "not a handshake");
+            let sid = match http::sid(body) {
+                Ok(sid) => sid,
+                Err(e) => return self.fail(c, i, e),
             };
             if !self.echo {
                 c.done(now - self.clients[i].half[0].left);
@@ -124,13 +119,8 @@ impl Polling {
                 }
                 return;
             }
-            let sid = String::from_utf8_lossy(sid).to_string();
-            self.clients[i].get = format!(
-                "GET {}?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nHost: {}\r\nAccept: */*\r\n\r\n",
-                c.args.path, self.host
-            )
-            .into_bytes();
-            self.clients[i].sid = sid;
+            self.clients[i].get = http::poll(&c.args, Some(sid));
+            self.clients[i].sid = sid.to_owned();
             self.shaken += 1;
             return;
         }
@@ -214,9 +204,8 @@ impl Scenario for Polling {
         if flags & net::OUT != 0 {
             let half = &mut self.clients[i].half[h];
             if !half.connected {
-                let e = net::connect_error(half.sock.fd);
-                if e != 0 {
-                    return self.fail(c, i, &std::io::Error::from_raw_os_error(e).to_string());
+                if let Err(e) = net::connected(half.sock.fd) {
+                    return self.fail(c, i, &e);
                 }
                 half.connected = true;
                 c.ep.set(half.sock.fd, token, net::IN);

@@ -3,12 +3,13 @@
 
 use crate::ctx::{Ctx, Scenario};
 use crate::http;
-use crate::net::{self, Io};
+use crate::net::{self, Io, small_write};
 use crate::payload::Pool;
 use crate::ws::{self, Rng, Upgrade};
 
-#[derive(PartialEq, Clone, Copy)]
+#[derive(PartialEq, Clone, Copy, Default)]
 enum State {
+    #[default]
     Idle,
     /// Handshake by polling.
     Shaking,
@@ -21,19 +22,27 @@ enum State {
     Closing,
 }
 
-#[derive(Default)]
 struct Side {
+    /// -1: none.
     fd: i32,
     connected: bool,
     rbuf: Vec<u8>,
 }
 
+impl Default for Side {
+    fn default() -> Self {
+        Side { fd: -1, connected: false, rbuf: vec![] }
+    }
+}
+
+#[derive(Default)]
 struct Slot {
     state: State,
     /// Polling, WebSocket.
     sides: [Side; 2],
     sid: String,
     upgrade: Option<Upgrade>,
+    /// The GET that waited is answered.
     polled: bool,
     variant: usize,
     began: u64,
@@ -49,20 +58,6 @@ pub struct PollUpgrade {
     upgraded: Vec<u8>,
     close: Vec<u8>,
     n: u64,
-}
-
-fn small_write(fd: i32, data: &[u8]) -> Result<(), String> {
-    match net::write(fd, data) {
-        Io::Bytes(n) if n == data.len() => Ok(()),
-        Io::Err(e) => Err(e.to_string()),
-        _ => Err("short write".into()),
-    }
-}
-
-fn get(c: &Ctx, sid: &str) -> Vec<u8> {
-    let (path, port) = (&c.args.path, c.args.port);
-    let sid = if sid.is_empty() { String::new() } else { format!("&sid={sid}") };
-    format!("GET {path}?EIO=4&transport=polling{sid} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: */*\r\n\r\n").into_bytes()
 }
 
 impl PollUpgrade {
@@ -113,14 +108,11 @@ impl PollUpgrade {
     fn connected(&mut self, c: &mut Ctx, i: usize, side: usize) -> Result<(), String> {
         let s = &mut self.slots[i];
         let fd = s.sides[side].fd;
-        match net::connect_error(fd) {
-            0 => {}
-            e => return Err(format!("connect: {}", std::io::Error::from_raw_os_error(e))),
-        }
+        net::connected(fd)?;
         s.sides[side].connected = true;
         c.ep.set(fd, (i * 2 + side) as u64, net::IN);
         if side == 0 {
-            return small_write(fd, &get(c, ""));
+            return small_write(fd, &http::poll(&c.args, None));
         }
         let target = format!("{}?EIO=4&transport=websocket&sid={}", c.args.path, s.sid);
         let upgrade = Upgrade::new(&mut self.rng, &target, c.args.port, false);
@@ -136,10 +128,9 @@ impl PollUpgrade {
             return Err(format!("status {}, {} bytes after the response", r.status, s.sides[0].rbuf.len()));
         }
         if s.state == State::Shaking {
-            let sid = body.strip_prefix(b"0{\"sid\":\"").and_then(|b| b.split(|x| *x == b'"').next());
-            s.sid = String::from_utf8_lossy(sid.filter(|s| s.len() >= 16).ok_or("not a handshake")?).into_owned();
+            s.sid = http::sid(&body)?.to_owned();
             s.state = State::Upgrading;
-            small_write(s.sides[0].fd, &get(c, &s.sid))?;
+            small_write(s.sides[0].fd, &http::poll(&c.args, Some(&s.sid)))?;
             return self.open(c, i, 1);
         }
         if body != b"6" || s.polled {
@@ -228,19 +219,7 @@ impl PollUpgrade {
 
 impl Scenario for PollUpgrade {
     fn connect(&mut self, c: &mut Ctx, _: usize) -> bool {
-        while self.slots.len() < c.args.conns {
-            self.slots.push(Slot {
-                state: State::Idle,
-                sides: [Side { fd: -1, ..Side::default() }, Side { fd: -1, ..Side::default() }],
-                sid: String::new(),
-                upgrade: None,
-                polled: false,
-                variant: 0,
-                began: 0,
-                echoed: 0,
-                close_seen: false,
-            });
-        }
+        self.slots.resize_with(c.args.conns, Slot::default);
         true
     }
 

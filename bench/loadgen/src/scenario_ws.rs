@@ -427,9 +427,8 @@ impl Scenario for Ws {
         }
         if flags & net::OUT != 0 {
             if self.conns[i].state == State::Connecting {
-                let e = net::connect_error(self.conns[i].sock.fd);
-                if e != 0 {
-                    return self.lost(c, i, &std::io::Error::from_raw_os_error(e).to_string());
+                if let Err(e) = net::connected(self.conns[i].sock.fd) {
+                    return self.lost(c, i, &e);
                 }
                 self.conns[i].state = State::Upgrading;
                 c.ep.set(self.conns[i].sock.fd, token, net::IN);
