@@ -413,11 +413,13 @@ impl Connection {
             }
             return (Vec::new(), phase);
         }
+        let bytes = outbox.take_frames().into_vec();
+        drop(outbox);
         if phase == Phase::Ending {
-            // that comes next
+            // the end of our side comes next
             self.queue.push(Kind::PipeReady, self.handle, 0);
         }
-        (outbox.take_frames().into_vec(), phase)
+        (bytes, phase)
     }
 
     /// What [`Connection::take_output`] gave waits in the owner's stream: until
