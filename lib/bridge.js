@@ -211,7 +211,8 @@ function drainNow() {
       dispatch()
     } while (count === BATCH || again)
   } finally {
-    endTurn(again || cursor < count)
+    // a listener threw: more may follow a full batch, of which nobody wakes us
+    endTurn(again || count === BATCH)
   }
 }
 

@@ -110,6 +110,10 @@ improvement("G-105", "a connection that alone is talking is heard after its mess
   assert.ok(lines.some(({ message }) => message === "4good"), JSON.stringify(lines));
 });
 
+improvement("G-105", "what came behind the last message of a full batch is heard though its handler has thrown", async () => {
+  has(await run("message-burst"), { heard: 1100 });
+});
+
 improvement("G-106", "a POST whose message handler has thrown is answered", async () => {
   const line = (await run("message-polling")).find(({ post }) => post !== undefined);
   assert.notEqual(line.post, "hangs");
