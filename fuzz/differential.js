@@ -213,9 +213,11 @@ function wellFormed(text) {
 
 /** Builds and starts our decoders: `ours(letter, inputs)` resolves with what they make of the inputs. */
 function start() {
-  // unoptimised: overflow checks are on, and what it depends on has been built for the package's own tests
+  // unoptimised: overflow checks are on
   const build = ['build', '--quiet', '--example', 'decode', '--message-format=json']
-  const env = { ...process.env, CARGO_TARGET_DIR: process.env.CARGO_TARGET_DIR || path.join(__dirname, '../target') }
+  // in the directory of the package's own tests cargo would put this engine, of other features, in the place of theirs
+  const directory = path.resolve(process.env.CARGO_TARGET_DIR || path.join(__dirname, 'target'), 'decode')
+  const env = { ...process.env, CARGO_TARGET_DIR: directory }
   const built = spawnSync('cargo', build, { cwd: __dirname, env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 1 << 28 })
   if (built.status !== 0) throw new Error('the build failed')
   const messages = built.stdout.trim().split('\n').map((line) => JSON.parse(line))
