@@ -48,15 +48,13 @@ module.exports = [
 // Why native needs more CPU than a rival, where somebody found out: { 'row/engine': 'reason' }.
 module.exports.reasons = {
   'connect/userver': "behind attach() Node's HTTP server parses the request and makes its objects, more than half of the cost; uWebSockets.js is its own HTTP server",
+  'poll-upgrade/userver': "as in connect: of its three requests, too, Node's HTTP server makes objects",
   'connect-listen/userver': 'accepting, hyper and the hand-over to WebSocket take 50 us of the I/O thread, as in engineioxide, which is built of the same parts; uWebSockets.js does it in 36',
-  'shake-listen/userver': 'within the noise where it is the case at all',
-  'echo64/userver': "within the noise: the ranges overlap, and in the JavaScript thread's time it is a sixth",
   'tls1k/userver': "Node's TLS on the JavaScript thread, half of the cost; uWebSockets.js has a TLS of its own below its sockets",
   'deflate1k/userver': 'both keep a window per connection; zlib-rs takes nearly all of ours',
   'deflate1k/eiows': 'each connection keeps its window (context takeover), as the original does; eiows negotiates it away and compresses each message by itself',
   'echo16k/userver': 'messages are copied across threads: out of the read buffer, into a Buffer, into the frame; uWebSockets.js shows its read buffer itself',
   'echo16k/eiows': 'messages are copied across threads: out of the read buffer, into a Buffer, into the frame',
   'sio-room100/userver': 'a hundred small sends share one change of thread each way, of which uServer has none',
-  'sio-room1000/userver': "within the noise: uServer's and native's ranges overlap",
 };
 Object.defineProperty(module.exports, 'reasons', { enumerable: false });

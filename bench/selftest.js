@@ -31,6 +31,7 @@ const scenarios = {
   broadcast: ['broadcast', '--conns', '50'],
   'poll-echo': ['poll-echo', '--conns', '20'],
   'poll-upgrade': ['poll-upgrade', '--conns', '200'],
+  'poll-upgrade heartbeats': ['poll-upgrade', '--conns', '200'],
 };
 const faults = ['none', 'drop', 'duplicate', 'corrupt', 'reorder', 'stranger', 'close', 'type'];
 
@@ -43,6 +44,7 @@ const faults = ['none', 'drop', 'duplicate', 'corrupt', 'reorder', 'stranger', '
       const env = { TASK: name === 'broadcast' ? 'broadcast' : 'echo', ENGINE: fault === 'none' ? 'upstream' : path.join(__dirname, 'servers', 'broken.js'), BREAK: fault };
       if (name === 'echo tls') env.TLS = '1';
       if (name === 'echo deflate') env.OPTS = JSON.stringify({ perMessageDeflate: true });
+      if (name.endsWith('heartbeats')) env.OPTS = JSON.stringify({ pingInterval: 1 });
       const r = await once(env, args);
       const right = (r.errors > 0) === (fault !== 'none') && (fault !== 'none' || r.messages > 100);
       if (!right) bad++;
