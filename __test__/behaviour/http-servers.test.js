@@ -3,7 +3,7 @@
 // The servers and connections that engines are attached to.
 
 const assert = require("node:assert/strict");
-const { mkdtempSync, readFileSync, rmSync } = require("node:fs");
+const { mkdtempSync, rmSync } = require("node:fs");
 const http = require("node:http");
 const http2 = require("node:http2");
 
@@ -13,6 +13,7 @@ const { test } = require("node:test");
 const WebSocket = require("ws");
 const { bind, deadline, defer, engine, headerNames, improvement, listen, once, openPolling, path, record, request, RawPeer,
   RawWebSocket, runFixture, upstream } = require("../support");
+const tls = require("../fixtures/tls");
 
 // ---- what an accepted connection costs -----------------------------------------------------------
 
@@ -112,10 +113,8 @@ test("connections of several servers know by which one they came", async () => {
 
 // ---- HTTP/2 --------------------------------------------------------------------------------------
 
-const tls = (name) => readFileSync(nodePath.join(__dirname, "..", "fixtures", "tls", name));
-
 async function listenHttp2(options) {
-  const server = http2.createSecureServer({ key: tls("key.pem"), cert: tls("cert.pem"), allowHTTP1: true });
+  const server = http2.createSecureServer({ ...tls, allowHTTP1: true });
   const eio = engine.attach(server, options);
   const port = await bind(server);
   defer(() => eio.close());

@@ -1,17 +1,12 @@
 "use strict";
 
 const assert = require("node:assert/strict");
-const fs = require("node:fs");
 const https = require("node:https");
-const nodePath = require("node:path");
 const tls = require("node:tls");
 const { test } = require("node:test");
 const eio = require("engine.io-client");
 const { RawWebSocket, defer, listen, once, path, pending } = require("../support");
-
-const pem = (name) => fs.readFileSync(nodePath.join(__dirname, "../fixtures/tls", name));
-const key = pem("key.pem");
-const cert = pem("cert.pem");
+const { key, cert } = require("../fixtures/tls");
 
 const secure = (opts, tlsOptions) => listen(opts, https.createServer({ key, cert, ...tlsOptions }));
 

@@ -3,19 +3,17 @@
 // What a listener has sent does not wait until it is over, nor is it lost when the process exits in it.
 
 const assert = require("node:assert/strict");
-const fs = require("node:fs");
 const https = require("node:https");
 const path = require("node:path");
 const { test } = require("node:test");
 const { Worker } = require("node:worker_threads");
 const { defer, delay, listen, listenDirectly, once, runFixture } = require("../support");
-
-const pem = (name) => fs.readFileSync(path.join(__dirname, "../fixtures/tls", name));
+const tls = require("../fixtures/tls");
 
 const servers = {
   attach: () => listen(),
   listen: () => listenDirectly(),
-  tls: () => listen({}, https.createServer({ key: pem("key.pem"), cert: pem("cert.pem") })),
+  tls: () => listen({}, https.createServer(tls)),
 };
 
 const ways = [
@@ -34,7 +32,7 @@ async function openInWorker(where, transport) {
   const worker = new Worker(path.join(__dirname, "../fixtures/listening-worker.js"), {
     workerData: {
       url: `${where === "tls" ? "wss" : "ws"}://localhost:${context.port}`,
-      options: { path: context.path, transports: [transport], ca: pem("cert.pem").toString() },
+      options: { path: context.path, transports: [transport], ca: tls.cert.toString() },
       flag,
     },
   });

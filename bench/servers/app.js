@@ -94,8 +94,7 @@ function startUws() {
 
 function httpServer(handler) {
   if (!TLS) return http.createServer(handler);
-  const read = (name) => fs.readFileSync(path.join(certificate, name));
-  return https.createServer({ key: read('key.pem'), cert: read('cert.pem') }, handler);
+  return https.createServer(require(certificate), handler);
 }
 
 function start() {
