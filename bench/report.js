@@ -72,7 +72,8 @@ function rivals(result) {
     out.push(`native against ${e} (${result.engines[e]}): less CPU per message in ${shared.length - behind.length} of ${shared.length} shared rows` + (behind.length ? '; not in:' : ''));
     for (const row of behind) {
       const { ratio: q, low, high } = row.engines[e].native;
-      out.push(`  ${row.id}: ${q.toFixed(2)} times (${low.toFixed(2)}-${high.toFixed(2)}), ${num(row.engines.native.median.total)} against ${num(row.engines[e].median.total)} us; ${reasons[`${row.id}/${e}`] || (low < 1 ? 'within the noise: it is not the case in every round' : 'reason not given (rows.js, reasons)')}`);
+      const why = reasons[`${row.id}/${e}`] || (low < 1 ? 'within the noise: it is not the case in every round' : 'reason not given (rows.js, reasons)');
+      out.push(`  ${row.id}: ${q.toFixed(2)} times (${low.toFixed(2)}-${high.toFixed(2)}), ${num(row.engines.native.median.total)} against ${num(row.engines[e].median.total)} us; ${why}`);
     }
   }
   return out;
