@@ -19,14 +19,25 @@ function abortRequest(res, code, messages, context) {
 /** Answers an upgrade request that failed a check, and ends the connection. */
 function abortUpgrade(socket, code, messages, context) {
   socket.on('error', () => debug('ignoring error from closed connection'))
-  if (socket.writable) {
-    const message = String((context && context.message) || messages[code])
-    socket.write(
-      'HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-type: text/html\r\n' +
-        `Content-Length: ${Buffer.byteLength(message)}\r\n\r\n${message}`
-    )
-  }
+  if (socket.writable) socket.write(upgradeRefusal(code, messages, context))
   socket.destroy()
 }
 
-module.exports = { abortRequest, abortUpgrade }
+/**
+ * Refuses a handshake after the protocol has been switched. The client gets the same response as before that: it is not a
+ * WebSocket frame, so that all clients report an error at once.
+ */
+function abortWebSocket(websocket, socket, code, messages, context) {
+  if (typeof websocket._refuse === 'function') websocket._refuse(upgradeRefusal(code, messages, context))
+  else abortUpgrade(socket, code, messages, context)
+}
+
+function upgradeRefusal(code, messages, context) {
+  const message = String((context && context.message) || messages[code])
+  return (
+    'HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-type: text/html\r\n' +
+    `Content-Length: ${Buffer.byteLength(message)}\r\n\r\n${message}`
+  )
+}
+
+module.exports = { abortRequest, abortUpgrade, abortWebSocket }

@@ -9,7 +9,7 @@ const { UpgradeResponse } = require('./middleware')
 const { checkWsEngine } = require('./options')
 const { Opening } = require('./opening')
 const { parseQuery } = require('./query')
-const { abortRequest, abortUpgrade } = require('./refusal')
+const { abortRequest, abortUpgrade, abortWebSocket } = require('./refusal')
 const { Socket } = require('./socket')
 const transports = require('./transports')
 const { NativeWebSocket } = require('./websocket')
@@ -190,8 +190,8 @@ class Server extends BaseServer {
       client._maybeUpgrade(this._makeTransport(req._query.transport, req))
       return
     }
-    // the response is out: what goes wrong from here on can only be told by the end of the connection
-    this.handshake(req._query.transport, req, () => refuseLate(websocket, socket))
+    const refuse = (code, context) => abortWebSocket(websocket, socket, code, BaseServer.errorMessages, context)
+    this.handshake(req._query.transport, req, refuse)
     if (foreign) websocket.removeListener('error', onUpgradeError)
   }
 
@@ -258,13 +258,6 @@ class Server extends BaseServer {
       }
     })
   }
-}
-
-/** The handshake failed after the protocol was switched. */
-function refuseLate(websocket, socket) {
-  if (typeof websocket._refuse === 'function') return websocket._refuse()
-  websocket.close()
-  socket.end()
 }
 
 function onUpgradeError() {

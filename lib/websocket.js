@@ -76,7 +76,10 @@ class NativeWebSocket extends LazyEmitter {
 
   /** Starts the closing handshake; the peer has 30 s to answer. */
   close(code, reason) {
-    this._close(code, reason, false)
+    if (this.readyState !== CONNECTING_STATES.OPEN) return
+    const text = reason === undefined ? undefined : String(reason)
+    bridge.getEngine().closeConnection(this._handle, code, text)
+    this._beginClosing()
   }
 
   /** The session on this connection is over; `told`: the engine knows, and closes the connection itself. */
@@ -87,16 +90,18 @@ class NativeWebSocket extends LazyEmitter {
     if (this._pump !== null) this._pump.expectEnd()
   }
 
-  /** Closes without waiting for the peer's part of the closing handshake. */
-  _refuse() {
-    this._close(undefined, undefined, true)
+  /**
+   * Ends the connection so that the client reports an error: `response` is not a WebSocket frame. After a closing handshake
+   * Socket.IO's client would wait for the open packet until its `timeout` (20 s), or for ever.
+   */
+  _refuse(response) {
+    if (this.readyState !== CONNECTING_STATES.OPEN) return
+    bridge.getEngine().refuseConnection(this._handle, Buffer.from(response))
+    this._beginClosing()
   }
 
-  _close(code, reason, end) {
-    if (this.readyState !== CONNECTING_STATES.OPEN) return
+  _beginClosing() {
     this.readyState = CONNECTING_STATES.CLOSING
-    const text = reason === undefined ? undefined : String(reason)
-    bridge.getEngine().closeConnection(this._handle, code, text, end)
     bridge.scheduleFlush()
     if (this._pump !== null) this._pump.expectEnd()
   }

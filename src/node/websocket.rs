@@ -129,16 +129,24 @@ impl Engine {
         }
     }
 
-    /// Starts the closing handshake. `end`: does not wait for the peer's part of it.
+    /// Starts the closing handshake.
     #[napi]
-    pub fn close_connection(&self, connection: u32, code: Option<u32>, reason: Option<String>, end: bool) {
+    pub fn close_connection(&self, connection: u32, code: Option<u32>, reason: Option<String>) {
         let code = code.and_then(|code| u16::try_from(code).ok());
         if let Some(connection) = self.connection(connection) {
+            self.enqueue(&connection, |outbox| outbox.close(code, reason.unwrap_or_default().as_bytes()));
+            connection.begin_end();
+        }
+    }
+
+    /// Ends a connection so that its peer reports an error: writes `response`, which is not a WebSocket frame, and ends the
+    /// stream without a closing handshake.
+    #[napi]
+    pub fn refuse_connection(&self, connection: u32, response: &[u8]) {
+        if let Some(connection) = self.connection(connection) {
             self.enqueue(&connection, |outbox| {
-                outbox.close(code, reason.unwrap_or_default().as_bytes());
-                if end {
-                    outbox.end();
-                }
+                outbox.frame(response);
+                outbox.end();
             });
             connection.begin_end();
         }
