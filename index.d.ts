@@ -1,5 +1,6 @@
 import { EventEmitter } from "events";
 import type { IncomingMessage, Server as HttpServer, ServerResponse } from "http";
+import type { ListenOptions } from "net";
 import type { Duplex } from "stream";
 import type { CorsOptions, CorsOptionsDelegate } from "cors";
 import * as parser from "engine.io-parser";
@@ -26,12 +27,22 @@ export type { AttachOptions, ServerOptions, BaseServer, ErrorCallback };
 declare const protocol = 4;
 
 /**
- * Serves engine requests on a port of its own, with the engine's native listener; other requests get a 501.
+ * Serves engine requests on a port of its own, by an `http.Server` of Node.js; other requests get a 501.
  *
- * @param port 0 for any free one
+ * @param port what `http.Server.listen` takes first: a number, 0 for any free one, or `{ port, host, backlog, path }`
  * @param listenCallback called when the port is open
  */
-declare function listen(port: number, options?: AttachOptions & ServerOptions, listenCallback?: () => void): Server;
+declare function listen(
+  port: number | ListenOptions,
+  options?: AttachOptions & ServerOptions,
+  listenCallback?: () => void,
+): Server;
+/** Serves engine requests on a port of its own, in the Rust core: see docs/NATIVE-LISTENER.md. */
+declare function listen(
+  port: number | string | ListenOptions,
+  options: AttachOptions & ServerOptions & { listener: "native" },
+  listenCallback?: () => void,
+): Server;
 
 /** Serves engine requests of a Node.js HTTP(S) server, whatever state it is in: before or after it listens. */
 declare function attach(server: HttpServer, options?: AttachOptions & ServerOptions): Server;
@@ -263,7 +274,7 @@ declare abstract class BaseServer extends EventEmitter {
   };
 }
 
-/** A server for HTTP servers of Node.js, or with the engine's native listener (see {@link listen}). */
+/** A server for HTTP servers of Node.js, or of the engine's own (see {@link listen}). */
 declare class Server extends BaseServer {
   /** Only of servers made by {@link listen}. */
   httpServer?: HttpServer;

@@ -23,13 +23,13 @@ module.exports = [
   row('broadcast64pre', 'broadcast to 1,000, 64 B, shared pre-encoded frame', 'broadcast', { conns: 1000, size: 64 }, { task: 'broadcast-pre' }, { total: 0.45, js: 0.06, rate: 2 }, { unit: 'delivery' }),
   row('broadcast1kpre', 'broadcast to 1,000, 1 KiB, shared pre-encoded frame', 'broadcast', { conns: 1000, size: 1024 }, { task: 'broadcast-pre' }, { total: 0.45, js: 0.06, rate: 2 }, { unit: 'delivery' }),
   row('connect', 'WebSocket connect + close, attach', 'connect', { conns: 32 }, {}, { total: 0.3, js: 0.25, rate: 3 }, { ...quick, unit: 'connection' }),
-  row('connect-listen', 'WebSocket connect + close, listen', 'connect', { conns: 32 }, { mode: 'listen' }, { total: 0.16, js: 0.06, rate: 4.5 }, { unit: 'connection' }),
+  row('connect-listen', 'WebSocket connect + close, native listener', 'connect', { conns: 32 }, { mode: 'listen' }, { total: 0.16, js: 0.06, rate: 4.5 }, { unit: 'connection' }),
   row('shake', 'polling handshakes, attach', 'poll-handshake', { conns: 32 }, { task: 'hold', env: expiring }, { total: 0.85, js: 0.8, rate: 1.15 }, { unit: 'handshake', minWarmup: 1.2 }),
-  row('shake-listen', 'polling handshakes, listen', 'poll-handshake', { conns: 32 }, { task: 'hold', mode: 'listen', env: expiring }, { total: 0.35, js: 0.1, rate: 2.5 }, { unit: 'handshake', minWarmup: 1.2 }),
+  row('shake-listen', 'polling handshakes, native listener', 'poll-handshake', { conns: 32 }, { task: 'hold', mode: 'listen', env: expiring }, { total: 0.35, js: 0.1, rate: 2.5 }, { unit: 'handshake', minWarmup: 1.2 }),
   row('poll', 'polling echo, 100 clients, attach', 'poll-echo', { conns: 100, size: 64 }, { task: 'echo' }, { total: 0.85, js: 0.8, rate: 1.15 }, quick),
-  row('poll-listen', 'polling echo, 100 clients, listen', 'poll-echo', { conns: 100, size: 64 }, { task: 'echo', mode: 'listen' }, { total: 0.28, js: 0.04, rate: 3.5 }, quick),
+  row('poll-listen', 'polling echo, 100 clients, native listener', 'poll-echo', { conns: 100, size: 64 }, { task: 'echo', mode: 'listen' }, { total: 0.28, js: 0.04, rate: 3.5 }, quick),
   row('poll-upgrade', 'session: polling, upgrade, one echo, close; attach', 'poll-upgrade', { conns: 400, size: 64 }, { task: 'echo' }, {}, { unit: 'session', minWarmup: 1.2 }),
-  row('poll-upgrade-listen', 'session: polling, upgrade, one echo, close; listen', 'poll-upgrade', { conns: 400, size: 64 }, { task: 'echo', mode: 'listen' }, {}, { unit: 'session', minWarmup: 1.2 }),
+  row('poll-upgrade-listen', 'session: polling, upgrade, one echo, close; native listener', 'poll-upgrade', { conns: 400, size: 64 }, { task: 'echo', mode: 'listen' }, {}, { unit: 'session', minWarmup: 1.2 }),
   row('tls1k', 'echo over TLS, 100 connections, 1 KiB text, attach', 'echo', { conns: 100, size: 1024, tls: true }, { tls: true }, { total: 0.8, js: 0.75, rate: 1.2 }),
   row('deflate1k', 'echo with permessage-deflate, 100 connections, 1 KiB JSON', 'echo', { conns: 100, size: 1024, deflate: true }, { env: opts({ perMessageDeflate: true }) }, { total: 0.6, js: 0.1, rate: 1.6 }),
   row('sio-echo100', 'Socket.IO echo, 100 clients, 64 B', 'echo', { ...sioLoad, conns: 100, size: 64 }, sio, { total: 0.65, js: 0.45, rate: 1.5 }, quick),
@@ -41,8 +41,8 @@ module.exports = [
   row('memory', 'memory per idle connection, attach', 'hold', {}, {}, { memory: 0.55 }, { kind: 'memory', quick: true }),
   row('memory-released', 'memory per idle connection, attach, request released', 'hold', {}, { env: { RELEASE_REQUEST: '1' } }, { memory: 0.4 }, { kind: 'memory' }),
   row('memory-defaults', 'memory per idle connection, attach, V8 with its defaults', 'hold', {}, {}, {}, { kind: 'memory', nodeDefaults: true }),
-  row('memory-listen-defaults', 'memory per idle connection, listen, V8 with its defaults', 'hold', {}, { mode: 'listen' }, {}, { kind: 'memory', nodeDefaults: true }),
-  row('memory-listen', 'memory per idle connection, listen', 'hold', {}, { mode: 'listen' }, { memory: 0.3 }, { kind: 'memory' }),
+  row('memory-listen-defaults', 'memory per idle connection, native listener, V8 with its defaults', 'hold', {}, { mode: 'listen' }, {}, { kind: 'memory', nodeDefaults: true }),
+  row('memory-listen', 'memory per idle connection, native listener', 'hold', {}, { mode: 'listen' }, { memory: 0.3 }, { kind: 'memory' }),
 ];
 
 // Why native needs more CPU than a rival, where somebody found out: { 'row/engine': 'reason' }.

@@ -77,7 +77,7 @@ function readme() {
   const of = (id) => memory.find((row) => row.id === id);
   const [kept, released, listen] = ['memory', 'memory-released', 'memory-listen'].map((id) => of(id) && digits(of(id).engines.native.ratio.memory));
   if (kept && released && listen) {
-    out.push('', `Memory per idle WebSocket: ${kept} of the original's behind \`attach()\`, ${released} once the application has released`, `\`socket.request\`, ${listen} with \`listen()\`.`);
+    out.push('', `Memory per idle WebSocket: ${kept} of the original's behind \`attach()\`, ${released} once the application has released`, `\`socket.request\`, ${listen} with the native listener.`);
   }
   return out.join('\n');
 }

@@ -1,14 +1,13 @@
 "use strict";
 
-// The same behaviour behind listen(): there the engine serves polls and POSTs by itself, unless a hook or a
-// middleware wants to see them. Every test runs both ways.
+// The same behaviour behind listen(). Every test runs with a middleware and without.
 
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
 const zlib = require("node:zlib");
 const WebSocket = require("ws");
 const {
-  defer, engine, improvement, listenDirectly, eventually, once, path, record, request, client,
+  defer, engine, listenDirectly, eventually, once, path, record, request, client,
   PollingPeer, RawPeer, openWebSocket, probe,
 } = require("../support");
 const { binaryPayload, client3 } = require("../support/eio3");
@@ -211,17 +210,6 @@ for (const [way, middleware] of [["", undefined], [" with a middleware", next]])
       await raw.end();
       assert.match(raw.text, /^HTTP\/1\.[01] 200 OK\r\n[^]*4a$/);
     }
-  });
-
-  improvement("an upgrade in HTTP/1.0 is accepted", `listen()${way}: an upgrade in HTTP/1.0 is a bad request`, async () => {
-    const context = await listening({}, middleware);
-    const raw = await RawPeer.connect(context.port);
-    const key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
-    const target = path(context, { transport: "websocket" });
-    raw.write(`GET ${target} HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${key}\r\n\r\n`);
-    await raw.end();
-    assert.match(raw.text, /^HTTP\/1\.0 400 Bad Request\r\n[^]*\{"code":3,"message":"Bad request"\}$/);
-    assert.equal(context.engine.clientsCount, 0);
   });
 
   polling("a close packet ends the session and answers the pending poll", async (session) => {

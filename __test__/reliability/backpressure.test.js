@@ -301,7 +301,7 @@ test("the callbacks of what was not sent are not called when the limit closes a 
 });
 
 test("POSTs that JavaScript has served do not count against those that the engine's own listener serves", ours, async () => {
-  const engine = api.listen(0);
+  const engine = api.listen(0, { listener: "native" });
   await once(engine.httpServer, "listening");
   defer(() => {
     engine.close();

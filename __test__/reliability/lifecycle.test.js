@@ -14,7 +14,7 @@ async function echo({ native = false, port = 0 } = {}) {
   let engine;
   let server;
   if (native) {
-    engine = api.listen(port);
+    engine = api.listen(port, { listener: "native" });
     server = engine.httpServer;
     await once(server, "listening");
   } else {

@@ -5,7 +5,7 @@
 const assert = require("node:assert/strict");
 const { test: register } = require("node:test");
 const {
-  engine: api, RawWebSocket, delay, eventually, listen, listenDirectly, once, openPolling, openUpgraded, openWebSocket,
+  engine: api, RawWebSocket, delay, eventually, listen, listenNatively, once, openPolling, openUpgraded, openWebSocket,
   path, record, request, upgradeTo, upstream,
 } = require("./support");
 const { FakeSession } = require("../support/webtransport");
@@ -13,7 +13,7 @@ const { FakeSession } = require("../support/webtransport");
 const test = (name, fn) => register(name, { skip: upstream ? "an option of ours" : false, timeout: 15000 }, fn);
 
 /** A server behind Node's http server or behind its own listener. */
-const start = (native, opts) => (native ? listenDirectly(opts) : listen(opts));
+const start = (native, opts) => (native ? listenNatively(opts) : listen(opts));
 
 const handshake = (context, options) => request({ port: context.port, path: path(context), ...options });
 const errors = (context) => record(context.engine, "connection_error", (_, { code, message, context }) => ({ code, message, ...context }));

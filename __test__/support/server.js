@@ -65,6 +65,11 @@ async function listenDirectly(opts = {}) {
   return { engine: server, server: httpServer, port: httpServer.address().port, path: "/engine.io/" };
 }
 
+/** The same on the engine's own listener. */
+function listenNatively(opts = {}) {
+  return listenDirectly({ ...opts, listener: "native" });
+}
+
 /** Resolves when the HTTP server has handed a matching request to its listeners (the engine's came first). */
 function arrived(server, matches = () => true) {
   return new Promise((resolve) => {
@@ -77,4 +82,4 @@ function arrived(server, matches = () => true) {
   });
 }
 
-module.exports = { listen, listenDirectly, bind, rebind, arrived };
+module.exports = { listen, listenDirectly, listenNatively, bind, rebind, arrived };

@@ -113,7 +113,7 @@ function start() {
   }
   const engineIo = require(where);
   if (MODE === 'listen') {
-    const engine = engineIo.listen(0, opts, () => listening(engine.httpServer));
+    const engine = engineIo.listen(0, { ...opts, listener: 'native' }, () => listening(engine.httpServer));
     engineApp(engine);
   } else {
     const server = httpServer((req, res) => res.writeHead(404).end());
