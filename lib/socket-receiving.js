@@ -41,15 +41,13 @@ class ReceivingSocket extends SendingSocket {
         if (this.transport instanceof Polling) this.transport._onEvent(kind, arg, content)
         break
       case Kind.UPGRADING:
-        if (this._probe === null) break
-        this.emit('upgrading', this._probe)
-        notice(this)
+        this._onUpgrading()
         break
       case Kind.UPGRADED:
         this._onUpgraded()
         break
       case Kind.UPGRADE_FAILED:
-        this._onUpgradeFailed()
+        this._onUpgradeFailed(arg, content)
         break
       case Kind.SEND_PACKET:
         if (arg === 3 && content === 'probe' && this._probe !== null) {

@@ -5,11 +5,14 @@ const { Opening } = require('./opening')
 const { receivedType } = require('./packets')
 const { keepOriginals, notice, watch } = require('./replaced')
 const { ReceivingSocket } = require('./socket-receiving')
-const { Transport, kOwner } = require('./transport')
+const { Transport, kOwner, transportError } = require('./transport')
 const { isNative, isNativeWebSocket } = require('./transports/native')
 const { Polling } = require('./transports/polling')
 const { WebSocket } = require('./transports/websocket')
 const debug = require('debug')('engine:socket')
+
+/** `arg` of an UPGRADE_FAILED event, as in src/server/events.rs. */
+const ProbeEnd = { GIVEN_UP: 0, SESSION_ENDED: 1, CLOSED: 2, FAILED: 3 }
 
 /**
  * A client's session. The engine keeps its state, heartbeat and transports; this is its public side:
@@ -255,9 +258,19 @@ class Socket extends ReceivingSocket {
     return probe
   }
 
+  _onUpgrading() {
+    const transport = this._probe
+    if (transport === null) return
+    const isWatched = isNative(transport) && transport.listenerCount('packet') > 0
+    this.emit('upgrading', transport)
+    if (isWatched) transport._show('packet', { type: 'ping', data: 'probe' })
+    notice(this)
+  }
+
   _onUpgraded() {
     const transport = this._takeProbe()
-    if (transport === null || this.readyState === 'closed') return
+    if (transport === null) return
+    const isWatched = isNative(transport) && transport.listenerCount('packet') > 0
     debug('got upgrade packet - upgrading')
     this.transport.discard()
     this.upgraded = true
@@ -268,19 +281,32 @@ class Socket extends ReceivingSocket {
     notice(this)
     this.flush()
     if (this.readyState === 'closing') this.closeTransport()
+    if (isWatched) transport._show('packet', { type: 'upgrade' })
   }
 
-  _onUpgradeFailed() {
+  /** The session does not move to the transport that its client tried out. */
+  _onUpgradeFailed(end, fault) {
+    // with its session the transport is closed after listeners of the session's `close`, see `onClose`
+    if (end !== ProbeEnd.SESSION_ENDED) this._closeProbe(end, fault)
+  }
+
+  /** The transport emits `close` when its connection has ended. */
+  _closeProbe(end, fault) {
     const transport = this._takeProbe()
     if (transport === null) return
     debug('client did not complete upgrade')
-    if (isNativeWebSocket(transport)) {
-      transport.readyState = 'closed'
-    } else {
+    if (!isNativeWebSocket(transport)) {
       transport.on('error', () => {})
       transport.close()
       bridge.getEngine().dropChannel(this._probeChannel)
+      return
     }
+    if (end !== ProbeEnd.CLOSED) {
+      if (!closesPlainly(transport)) transport.close()
+      else if (transport.readyState === 'open') transport.readyState = 'closing'
+    }
+    transport.socket._closing(true)
+    if (end === ProbeEnd.FAILED) transport._show('error', transportError(fault))
   }
 
   /** The names of the transports a client of this session may upgrade to. */
@@ -344,7 +370,11 @@ class Socket extends ReceivingSocket {
     }
     this.clearTransport()
     if (this._registered) this.server._unregister(this)
-    this.emit('close', reason, description)
+    try {
+      this.emit('close', reason, description)
+    } finally {
+      this._closeProbe(ProbeEnd.SESSION_ENDED)
+    }
   }
 }
 

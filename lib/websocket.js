@@ -130,8 +130,9 @@ class NativeWebSocket extends LazyEmitter {
   /** No session has the connection, and somebody wants its messages. */
   _own() {
     if (this._owned || this._handle === -1) return
+    // messages of one that a client tries out for its session are the session's
+    if (!bridge.getEngine().bindToOwner(this._handle)) return
     this._owned = true
-    bridge.getEngine().bindToOwner(this._handle)
     this._start()
   }
 

@@ -3,12 +3,15 @@
 mod support;
 
 use engine_io_native::protocol::PacketType::{Close, Message, Noop, Open, Ping, Pong, Upgrade};
-use engine_io_native::session::{Action, Delivery, Fault, Reason, Revision};
+use engine_io_native::session::{Action, Delivery, Fault, ProbeEnd, Reason, Revision};
 use support::session::*;
 
 const UPGRADING: Action = Action::Upgrading { channel: SECOND };
 const UPGRADED: Action = Action::Upgraded { channel: SECOND };
-const GIVEN_UP: [Action; 2] = [Action::CloseChannel { channel: SECOND }, Action::UpgradeFailed { channel: SECOND }];
+const GIVEN_UP: [Action; 2] =
+    [Action::CloseChannel { channel: SECOND }, Action::UpgradeFailed { channel: SECOND, end: ProbeEnd::GivenUp }];
+const ENDED: [Action; 2] =
+    [Action::CloseChannel { channel: SECOND }, Action::UpgradeFailed { channel: SECOND, end: ProbeEnd::SessionEnded }];
 
 /// Whether a message by POST still reaches the application.
 fn is_polling(bench: &mut Bench) -> bool {
@@ -252,17 +255,16 @@ fn probe_data_in_another_packet_is_no_probe() {
 #[test]
 fn a_channel_that_closes_by_itself_ends_the_upgrade_only() {
     let mut bench = Bench::probed();
-    assert_eq!(bench.channel_closed(SECOND), [Action::UpgradeFailed { channel: SECOND }]);
+    assert_eq!(bench.channel_closed(SECOND), [Action::UpgradeFailed { channel: SECOND, end: ProbeEnd::Closed }]);
     assert!(is_polling(&mut bench));
 }
 
 #[test]
 fn a_channel_that_fails_ends_the_upgrade_only() {
     let mut bench = Bench::probed();
-    assert_eq!(
-        bench.channel_failed(SECOND, Fault::Frame("RangeError: …".into())),
-        [Action::UpgradeFailed { channel: SECOND }]
-    );
+    let fault = Fault::Frame("RangeError: …".into());
+    let end = ProbeEnd::Failed(fault.clone());
+    assert_eq!(bench.channel_failed(SECOND, fault), [Action::UpgradeFailed { channel: SECOND, end }]);
     assert!(is_polling(&mut bench));
 }
 
@@ -338,7 +340,7 @@ fn a_session_that_ends_takes_the_channel_under_probe_along() {
         [
             answer(1, [bare(Close)]),
             Action::CloseChannel { channel: SECOND },
-            Action::UpgradeFailed { channel: SECOND },
+            Action::UpgradeFailed { channel: SECOND, end: ProbeEnd::SessionEnded },
             Action::Closed(Reason::ForcedClose),
         ]
     );
@@ -349,7 +351,7 @@ fn a_ping_timeout_takes_the_channel_under_probe_along() {
     let mut bench = Bench::polling();
     bench.wait(PING_INTERVAL + PING_TIMEOUT - 1);
     bench.start_upgrade(SECOND);
-    let mut expected = Vec::from(GIVEN_UP);
+    let mut expected = Vec::from(ENDED);
     expected.push(Action::Closed(Reason::PingTimeout));
     assert_eq!(bench.wait(1), expected);
 }
@@ -358,7 +360,7 @@ fn a_ping_timeout_takes_the_channel_under_probe_along() {
 fn a_client_that_leaves_its_poll_during_the_upgrade_ends_both() {
     let mut bench = Bench::probed();
     bench.poll(1);
-    let mut expected = Vec::from(GIVEN_UP);
+    let mut expected = Vec::from(ENDED);
     expected.push(failed(Fault::PollAborted));
     assert_eq!(bench.abort_poll(1), expected);
 }
@@ -368,7 +370,7 @@ fn a_channel_session_under_probe_ends_with_its_own_channel() {
     let mut bench = Bench::channel();
     bench.start_upgrade(SECOND);
     let mut expected = vec![Action::CloseChannel { channel: FIRST }];
-    expected.extend(GIVEN_UP);
+    expected.extend(ENDED);
     expected.push(Action::Closed(Reason::TransportClose));
     assert_eq!(bench.channel_closed(FIRST), expected);
 }
@@ -414,7 +416,7 @@ fn a_poll_that_ends_a_closing_session_takes_the_channel_under_probe_along() {
     let mut bench = Bench::probed();
     bench.close_transport();
     let mut expected = vec![answer(1, [bare(Noop), bare(Close)])];
-    expected.extend(GIVEN_UP);
+    expected.extend(ENDED);
     expected.push(Action::Closed(Reason::ForcedClose));
     assert_eq!(bench.poll(1), expected);
 }

@@ -2,6 +2,7 @@
 
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
+const { WebSocketServer } = require("ws");
 const { RawWebSocket, client, eventually, frame, listen, once, openPolling, openProbing, openUpgraded, path, record, request, upgradeTo, probe } =
   require("../support");
 
@@ -150,6 +151,112 @@ test("close() during an upgrade that then completes flushes, and closes the webs
   assert.deepEqual(events, [["upgrade"], ["close", "forced close"]]);
   assert.equal(await peer.packet(), "4last words");
   assert.equal((await peer.frame()).opcode, 8);
+});
+
+/**
+ * What the application sees of the transport that `upgrading` has given to it: events with the states of transport and
+ * session at that time. Resolves when the transport has emitted `close`.
+ */
+async function watchProbe(options, end) {
+  const context = await listen({ upgradeTimeout: 10_000, ...options });
+  const log = [];
+  const note = (...event) => log.push([...event, transport.readyState, socket.readyState, socket.upgrading]);
+  let transport;
+  // in the original a listener that is added behind the upgrade's own hears of the session's end after that
+  context.engine.on("connection", (it) => it.on("close", (reason) => note(`session close: ${reason}`)));
+  const { peer: polling, socket } = await openPolling(context);
+  const upgrading = new Promise((resolve) => {
+    socket.on("upgrading", (probing) => {
+      transport = probing;
+      note("upgrading");
+      transport.on("error", (error) => note(`error: ${error.type}: ${error.message}: ${error.description}`));
+      transport.on("close", (...args) => note("close", ...args));
+      resolve();
+    });
+  });
+  const peer = await probe(context, polling.sid);
+  await upgrading;
+  const closed = once(transport, "close");
+  await end({ socket, peer, polling, transport });
+  // the peer's part of the closing handshake
+  peer.frame().then(() => peer.sendClose(), () => {});
+  await closed;
+  await eventually(() => socket.upgrading, false);
+  return log;
+}
+
+const PROBED = ["upgrading", "open", "open", true];
+const FRAME_FAULT = "TransportError: RangeError: Invalid WebSocket frame: invalid opcode 3: undefined";
+
+for (const [how, end, ...expected] of [
+  ["the session closes", ({ socket }) => void socket.close(true),
+    ["session close: forced close", "open", "closed", true],
+    ["close", "closed", "closed", false]],
+  ["the client closes the session", ({ polling }) => void polling.post("1"),
+    ["session close: transport close", "open", "closed", true],
+    ["close", "closed", "closed", false]],
+  ["the probe is followed by a wrong packet", ({ peer }) => peer.sendText("2wrong"),
+    ["close", "closed", "open", false]],
+  ["the client closes the connection", ({ peer }) => peer.sendClose(1000), ["close", "closed", "open", false]],
+  ["the client resets the connection", ({ peer }) => peer.reset(), ["close", "closed", "open", false]],
+  ["an invalid frame comes", ({ peer }) => peer.sendFrame({ opcode: 3 }),
+    [`error: ${FRAME_FAULT}`, "closing", "open", false],
+    ["close", "closed", "open", false]],
+  ["the application closes the transport", ({ transport }) => transport.close(), ["close", "closed", "open", false]],
+]) {
+  for (const [kind, options] of [["the default", {}], ["a wsEngine of ws", { wsEngine: WebSocketServer }]]) {
+    test(`the transport given to "upgrading" emits "close" when ${how} (${kind})`, async () => {
+      assert.deepEqual(await watchProbe(options, end), [PROBED, ...expected]);
+    });
+  }
+}
+
+for (const [kind, options] of [["the default", {}], ["a wsEngine of ws", { wsEngine: WebSocketServer }]]) {
+  test(`the transport given to "upgrading" emits "close" when upgradeTimeout is over (${kind})`, async () => {
+    const log = await watchProbe({ ...options, upgradeTimeout: 100 }, () => {});
+    assert.deepEqual(log, [PROBED, ["close", "closed", "open", false]]);
+  });
+}
+
+test("the transport given to \"upgrading\" is closing as soon as the upgrade is given up", async () => {
+  const context = await listen();
+  const { peer, polling, socket } = await openProbing(context);
+  peer.sendText("2wrong");
+  await eventually(() => socket.upgrading, false);
+  const second = await upgradeTo(context, polling.sid);
+  const upgrading = once(socket, "upgrading");
+  second.sendText("2probe");
+  const [transport] = await upgrading;
+  const states = [];
+  socket.on("close", () => setImmediate(() => states.push(transport.readyState, transport.socket.readyState)));
+  socket.close(true);
+  await eventually(() => states, ["closing", 2]);
+  const closed = once(transport, "close");
+  await second.closeFrame();
+  second.sendClose();
+  await closed;
+  assert.equal(transport.readyState, "closed");
+});
+
+test("who listens to the packets of the transport given to \"upgrading\" sees them, and the upgrade goes on", async () => {
+  const context = await listen();
+  const { peer: polling, socket } = await openPolling(context);
+  const packets = [];
+  socket.once("upgrading", (transport) => transport.on("packet", (packet) => packets.push(packet)));
+  const peer = await probe(context, polling.sid);
+  peer.sendText("2probe");
+  assert.equal(await peer.packet(), "3probe");
+  const upgraded = once(socket, "upgrade");
+  const message = once(socket, "message");
+  peer.sendText("5");
+  peer.sendText("4hello");
+  await upgraded;
+  assert.deepEqual(await message, ["hello"]);
+  await eventually(() => packets, [
+    { type: "ping", data: "probe" },
+    { type: "upgrade" },
+    { type: "message", data: "hello" },
+  ]);
 });
 
 test("a websocket of another protocol revision is refused", async () => {

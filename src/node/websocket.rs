@@ -160,12 +160,16 @@ impl Engine {
         }
     }
 
-    /// Has the connection's messages told one by one: it belongs to no session.
+    /// Has the connection's messages told one by one. False if they are a session's, as those of a connection that a client
+    /// tries out are.
     #[napi]
-    pub fn bind_to_owner(&self, connection: u32) {
-        if let Some(connection) = self.connection(connection) {
+    pub fn bind_to_owner(&self, connection: u32) -> bool {
+        let Some(connection) = self.connection(connection) else { return false };
+        let is_free = matches!(connection.binding(), Binding::Unbound);
+        if is_free {
             connection.bind(Binding::Owner);
         }
+        is_free
     }
 }
 

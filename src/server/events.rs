@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::opened::Opened;
 use super::turn;
-use crate::session::{ChannelId, Fault, Reason};
+use crate::session::{ChannelId, Fault, ProbeEnd, Reason};
 
 /// What an event tells. The numbers are the binding's contract with `lib/bridge.js`.
 #[repr(u32)]
@@ -30,7 +30,7 @@ pub enum Kind {
     Upgrading = 7,
     /// Session: moved to channel `arg`.
     Upgraded = 8,
-    /// Session: the upgrade to channel `arg` was given up.
+    /// Session: does not move to the channel that was tried out; `arg`: see [`Batch::push_upgrade_failed`]. The content is a fault.
     UpgradeFailed = 9,
     /// Session: over. `arg`: see [`reason_code`]; data: the fault's message.
     Closed = 10,
@@ -195,6 +195,16 @@ impl Batch {
                 self.push_text(Kind::Closed, session, code, fault.message().as_bytes());
             }
             _ => self.push(Kind::Closed, session, code),
+        }
+    }
+
+    /// Appends a [`Kind::UpgradeFailed`] event.
+    pub fn push_upgrade_failed(&mut self, session: u32, end: &ProbeEnd) {
+        match end {
+            ProbeEnd::GivenUp => self.push(Kind::UpgradeFailed, session, 0),
+            ProbeEnd::SessionEnded => self.push(Kind::UpgradeFailed, session, 1),
+            ProbeEnd::Closed => self.push(Kind::UpgradeFailed, session, 2),
+            ProbeEnd::Failed(fault) => self.push_text(Kind::UpgradeFailed, session, 3, fault.message().as_bytes()),
         }
     }
 

@@ -459,9 +459,9 @@ impl Locked<'_> {
                     self.inner.transport = self.inner.probe.take();
                     batch.push(Kind::Upgraded, session, channel);
                 }
-                Action::UpgradeFailed { channel } => {
+                Action::UpgradeFailed { end, .. } => {
                     self.inner.probe = None;
-                    batch.push(Kind::UpgradeFailed, session, channel);
+                    batch.push_upgrade_failed(session, &end);
                 }
                 Action::Closed(reason) => {
                     if let Some(Listed { registry, sid, settled, .. }) = self.cell.listed.as_deref() {

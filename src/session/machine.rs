@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::heartbeat::{Beat, Heartbeat};
 use super::timing::Timing;
-use super::upgrade::Upgrade;
+use super::upgrade::{ProbeEnd, Upgrade};
 use super::{ChannelId, Fault, Millis, OutData, OutPacket, PollId, Reason, Revision};
 use crate::protocol::PacketType;
 
@@ -29,8 +29,8 @@ pub enum Action {
     Upgrading { channel: ChannelId },
     /// The session has moved to this channel.
     Upgraded { channel: ChannelId },
-    /// The upgrade was given up; the session stays where it was.
-    UpgradeFailed { channel: ChannelId },
+    /// The session does not move to this channel. Where the session ends, `Closed` follows.
+    UpgradeFailed { channel: ChannelId, end: ProbeEnd },
     /// The end. Nothing follows.
     Closed(Reason),
 }
@@ -286,7 +286,7 @@ impl Session {
     /// Something came in from `channel` that is no packet.
     pub fn receive_garbage(&mut self, channel: Option<ChannelId>, out: &mut Vec<Action>) {
         match channel {
-            Some(channel) if self.is_probing(channel) => self.abandon_upgrade(true, out),
+            Some(channel) if self.is_probing(channel) => self.abandon_upgrade(ProbeEnd::GivenUp, out),
             _ if self.listens_to(channel) => self.close(Reason::ParseError, out),
             _ => {}
         }
@@ -365,7 +365,7 @@ impl Session {
     /// A channel is gone: by an orderly close, or with a fault.
     pub fn channel_closed(&mut self, channel: ChannelId, fault: Option<Fault>, out: &mut Vec<Action>) {
         if self.is_probing(channel) {
-            self.abandon_upgrade(false, out);
+            self.abandon_upgrade(fault.map_or(ProbeEnd::Closed, ProbeEnd::Failed), out);
         } else if matches!(self.transport, Transport::Channel(current) if current == channel) {
             match fault {
                 Some(fault) => self.close(Reason::TransportError(fault), out),
@@ -392,7 +392,7 @@ impl Session {
         self.state = State::Closed;
         self.end_transport(out);
         if self.upgrade.is_some() {
-            self.abandon_upgrade(true, out);
+            self.abandon_upgrade(ProbeEnd::SessionEnded, out);
         }
         out.push(Action::Closed(reason));
     }

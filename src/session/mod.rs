@@ -15,6 +15,7 @@ pub use close::{Fault, Reason};
 pub use id::IdGenerator;
 pub use machine::{Action, Delivery, Relayed, Session, Start};
 pub use timing::{Millis, Timing};
+pub use upgrade::ProbeEnd;
 
 /// The Engine.IO protocol revision (`EIO` query parameter) a session speaks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

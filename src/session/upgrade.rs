@@ -2,8 +2,21 @@
 
 use super::machine::{Action, Session, Transport};
 use super::timing::NOOP_INTERVAL;
-use super::{ChannelId, Millis, OutPacket};
+use super::{ChannelId, Fault, Millis, OutPacket};
 use crate::protocol::PacketType;
+
+/// Why a session does not move to a channel that its client tried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbeEnd {
+    /// The client took too long, or sent something other than a probe: the channel is closed.
+    GivenUp,
+    /// The session ends; the channel is closed.
+    SessionEnded,
+    /// The client closed the channel.
+    Closed,
+    /// The channel failed.
+    Failed(Fault),
+}
 
 /// A channel that a client tries out.
 #[derive(Debug)]
@@ -55,7 +68,7 @@ impl Session {
                 out.push(Action::Upgrading { channel });
             }
             Some(PacketType::Upgrade) if !self.is_closed() => self.complete_upgrade(now, channel, out),
-            _ => self.abandon_upgrade(true, out),
+            _ => self.abandon_upgrade(ProbeEnd::GivenUp, out),
         }
     }
 
@@ -74,20 +87,20 @@ impl Session {
         out.push(Action::Upgraded { channel });
     }
 
-    /// Gives the upgrade up; `close` tells whether the channel still has to be closed.
-    pub(super) fn abandon_upgrade(&mut self, close: bool, out: &mut Vec<Action>) {
+    /// Gives the upgrade up, and closes the channel if it is not closed yet.
+    pub(super) fn abandon_upgrade(&mut self, end: ProbeEnd, out: &mut Vec<Action>) {
         let Some(Upgrade { channel, .. }) = self.upgrade.take().map(|upgrade| *upgrade) else { return };
-        if close {
+        if matches!(end, ProbeEnd::GivenUp | ProbeEnd::SessionEnded) {
             out.push(Action::CloseChannel { channel });
         }
-        out.push(Action::UpgradeFailed { channel });
+        out.push(Action::UpgradeFailed { channel, end });
     }
 
     pub(super) fn tick_upgrade(&mut self, now: Millis, out: &mut Vec<Action>) {
         let relayed = self.is_relayed();
         let Some(upgrade) = &mut self.upgrade else { return };
         if now >= upgrade.deadline {
-            return self.abandon_upgrade(true, out);
+            return self.abandon_upgrade(ProbeEnd::GivenUp, out);
         }
         if upgrade.noop_at.is_some_and(|noop_at| now >= noop_at) {
             upgrade.noop_at = Some(now + NOOP_INTERVAL);

@@ -64,7 +64,7 @@ impl Subject {
                     assert_eq!((self.poll, self.posting), (None, false), "polling goes on after the upgrade");
                     assert_eq!(self.channels, [*channel], "the former channel is closed");
                 }
-                Action::UpgradeFailed { channel } => {
+                Action::UpgradeFailed { channel, .. } => {
                     assert_eq!(self.probe.take().map(|probe| probe.channel), Some(*channel));
                     assert!(!self.channels.contains(channel), "channel {channel} is left behind");
                 }

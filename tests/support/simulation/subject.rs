@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use engine_io_native::protocol::PacketType;
 use engine_io_native::session::{
-    Action, ChannelId, Delivery, Fault, Millis, OutData, OutPacket, PollId, Reason, Revision, Session, Start, Timing,
+    Action, ChannelId, Delivery, Fault, Millis, OutData, OutPacket, PollId, ProbeEnd, Reason, Revision, Session, Start,
+    Timing,
 };
 
 use crate::support::session::{CLOSE_GRACE, bare, probe_answer};
@@ -276,7 +277,7 @@ impl Subject {
     }
 
     fn gave_up(&mut self, channel: ChannelId, out: &[Action]) {
-        assert_eq!(out, [Action::CloseChannel { channel }, Action::UpgradeFailed { channel }]);
+        assert_eq!(out, [Action::CloseChannel { channel }, Action::UpgradeFailed { channel, end: ProbeEnd::GivenUp }]);
         self.take_all(out, None);
         self.assert_not_ended();
     }
@@ -315,7 +316,8 @@ impl Subject {
         self.machine.channel_closed(channel, fault.clone(), &mut out);
         if self.probed_channel() == Some(channel) {
             self.channels.retain(|known| *known != channel);
-            assert_eq!(out, [Action::UpgradeFailed { channel }]);
+            let end = fault.map_or(ProbeEnd::Closed, ProbeEnd::Failed);
+            assert_eq!(out, [Action::UpgradeFailed { channel, end }]);
             self.take_all(&out, None);
             self.assert_not_ended();
         } else if self.state != State::Closed && self.channel == Some(channel) {
