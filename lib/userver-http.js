@@ -11,14 +11,17 @@ const { Readable } = require('stream')
 /** Set by uWebSockets.js for each response. */
 const OWN_HEADERS = new Set(['content-length', 'transfer-encoding', 'connection'])
 
-/** A request; `close` is emitted when the client goes away before its answer. */
+/**
+ * A request; `close` is emitted when the client goes away before its answer. Besides what Node's requests have, it has the
+ * readers of uWebSockets.js's own, which can be called at any time here.
+ */
 class Request extends Readable {
   /**
    * @param {object} req the HttpRequest of uWebSockets.js
    * @param {object} res its HttpResponse
    */
   constructor(req, res) {
-    super({ autoDestroy: false })
+    super({ autoDestroy: false, emitClose: false })
     const query = req.getQuery()
     this.method = req.getMethod().toUpperCase()
     this.url = query ? `${req.getUrl()}?${query}` : req.getUrl()
@@ -34,24 +37,22 @@ class Request extends Readable {
     this.res = null
     this.complete = false
     this.aborted = false
-    this._gone = () => {}
+    /** Whether the body waits until what has come of it is read. */
+    this._paused = false
+    const response = (this._response = new Response(res, this))
+    this._closed = false
     if (this.method === 'GET') this._finish()
-    else this._receive(res)
+    // has to be asked for before the handler returns
+    else res.onData((chunk, isLast) => this._onChunk(response, chunk, isLast))
   }
 
-  /** Has to be done before the handler returns. */
-  _receive(res) {
-    this._gone = () => res.close()
-    this._flow = () => res.resume()
-    res.onData((chunk, isLast) => {
-      // the bytes are gone when this function returns
-      const more = chunk.byteLength === 0 || this.push(Buffer.from(chunk.slice(0)))
-      if (isLast) return this._finish()
-      if (!more) {
-        this._paused = true
-        res.pause()
-      }
-    })
+  _onChunk(response, chunk, isLast) {
+    // the rest of a body whose request has been answered is read all the same: the next request is behind it
+    const wanted = response._isOpen() || this.readableFlowing === true
+    // the bytes are gone when this function returns
+    const more = !wanted || chunk.byteLength === 0 || this.push(Buffer.from(chunk.slice(0)))
+    if (isLast) return this._finish()
+    if (!more) this._paused = response._pause()
   }
 
   _finish() {
@@ -62,27 +63,62 @@ class Request extends Readable {
   _read() {
     if (!this._paused) return
     this._paused = false
-    if (!this.aborted && !this.complete) this._flow()
+    this._response._resume()
   }
 
   _destroy(error, callback) {
-    if (!this.aborted && !this.complete) this._gone()
+    if (!this.complete) this._response.destroy()
     callback(error)
+    this._onClose()
   }
 
   setTimeout() {
     return this
   }
 
+  getHeader(name) {
+    return this.headers[name] || ''
+  }
+
+  getMethod() {
+    return this.method.toLowerCase()
+  }
+
+  getUrl() {
+    return this.url.split('?', 1)[0]
+  }
+
+  getQuery(key) {
+    const at = this.url.indexOf('?')
+    const query = at === -1 ? '' : this.url.slice(at + 1)
+    if (key === undefined) return query
+    const value = new URLSearchParams(query).get(key)
+    return value === null ? undefined : value
+  }
+
+  forEach(callback) {
+    for (let i = 0; i < this.rawHeaders.length; i += 2) callback(this.rawHeaders[i], this.rawHeaders[i + 1])
+  }
+
   _onAborted() {
     this.aborted = true
     this.socket.destroyed = true
     this.emit('aborted')
+    this._onClose()
+  }
+
+  _onClose() {
+    if (this._closed) return
+    this._closed = true
     this.emit('close')
   }
 }
 
-/** A response, written when it is complete. Events: `finish`, and `close` when the client is gone or served. */
+/**
+ * A response, written when it is complete. Events: `finish`, and `close` when the client is gone or served. Nothing that
+ * is called after that throws or reaches the connection, which may serve another request by then. Besides what Node's
+ * responses have, it has what hooks use of uWebSockets.js's own.
+ */
 class Response extends EventEmitter {
   /** @param {object} res the HttpResponse of uWebSockets.js */
   constructor(res, req) {
@@ -94,16 +130,41 @@ class Response extends EventEmitter {
     this.headersSent = false
     this.writableEnded = this.finished = false
     this.destroyed = false
+    /** Undefined as soon as it must not be used any more: after the answer, the switch of protocols, or the client's end. */
     this._res = res
+    /** The WebSocket that the connection has become. */
+    this._userData = undefined
     this._headers = new Map()
     this._chunks = []
     res.onAborted(() => this._onAborted())
   }
 
+  _isOpen() {
+    return this._res !== undefined
+  }
+
+  /** Returns whether the body is paused now. */
+  _pause() {
+    if (this._res !== undefined) this._res.pause()
+    return this._res !== undefined
+  }
+
+  _resume() {
+    if (this._res !== undefined) this._res.resume()
+  }
+
+  /** Gives the HttpResponse for the last time. */
+  _take() {
+    const { _res: res } = this
+    // a body that waits would keep the connection from ever being read again
+    if (this.req._paused) res.resume()
+    this.req._paused = false
+    this._res = undefined
+    return res
+  }
+
   setHeader(name, value) {
-    if (this.headersSent) {
-      throw Object.assign(new Error('Cannot set headers after they are sent to the client'), { code: 'ERR_HTTP_HEADERS_SENT' })
-    }
+    if (this.headersSent) throw headersSent('set')
     validateHeaderName(name)
     for (const one of [].concat(value)) validateHeaderValue(name, one)
     this._headers.set(String(name).toLowerCase(), [name, value])
@@ -137,18 +198,27 @@ class Response extends EventEmitter {
   }
 
   writeHead(status = this.statusCode, message, headers = message) {
-    this.statusCode = status
+    if (this.headersSent) throw headersSent('write')
+    const code = Number(status)
+    if (!(code >= 100 && code <= 999)) {
+      throw Object.assign(new RangeError(`Invalid status code: ${status}`), { code: 'ERR_HTTP_INVALID_STATUS_CODE' })
+    }
     if (typeof message === 'string') this.statusMessage = message
+    const reason = this.statusMessage || STATUS_CODES[Math.trunc(code)] || 'Unknown'
+    validateHeaderValue('statusMessage', reason)
+    this.statusCode = Math.trunc(code)
     if (headers !== null && typeof headers === 'object') {
       for (const name of Object.keys(headers)) this.setHeader(name, headers[name])
     }
+    this._statusLine = `${this.statusCode} ${reason}`
     this.headersSent = true
     return this
   }
 
-  write(chunk) {
-    this.headersSent = true
-    if (chunk !== undefined) this._chunks.push(Buffer.from(chunk))
+  write(chunk, encoding) {
+    if (this.writableEnded) return false
+    if (!this.headersSent) this.writeHead()
+    if (chunk !== undefined) this._chunks.push(bytesOf(chunk, encoding))
     return true
   }
 
@@ -160,23 +230,27 @@ class Response extends EventEmitter {
 
   end(chunk, encoding, callback) {
     if (this.writableEnded) return this
-    if (typeof chunk === 'function') callback = chunk
-    else if (chunk !== undefined && chunk !== null) this._chunks.push(Buffer.from(chunk))
-    if (typeof encoding === 'function') callback = encoding
-    this.headersSent = this.writableEnded = this.finished = true
-    if (!this.destroyed) this._respond()
-    if (callback) callback()
-    this.emit('finish')
-    this.destroyed = true
-    this.emit('close')
+    if (typeof chunk === 'function') [chunk, encoding, callback] = [undefined, undefined, chunk]
+    else if (typeof encoding === 'function') [encoding, callback] = [undefined, encoding]
+    if (chunk !== undefined && chunk !== null) this._chunks.push(bytesOf(chunk, encoding))
+    // who waits for the headers, such as sessions that set a cookie, replaces it
+    if (!this.headersSent) this.writeHead()
+    if (callback) this.once('finish', callback)
+    this.writableEnded = this.finished = true
+    // else the client is gone, and `close` has been emitted
+    if (this._res !== undefined) {
+      this._respond(this._take())
+      // as in Node, whose callers go on before their listeners hear of it
+      process.nextTick(settle, this)
+    }
+    this._chunks = []
     return this
   }
 
-  _respond() {
-    const { _res: res } = this
+  _respond(res) {
     res.cork(() => {
-      res.writeStatus(`${this.statusCode} ${this.statusMessage || STATUS_CODES[this.statusCode] || 'Unknown'}`)
-      this._writeHeaders()
+      res.writeStatus(this._statusLine)
+      this._writeHeaders(res)
       const body = this._chunks.length === 1 ? this._chunks[0] : Buffer.concat(this._chunks)
       // a response without a body has no Content-Type either: nothing to write
       if (this.req.method === 'HEAD') res.endWithoutBody(body.length)
@@ -184,37 +258,107 @@ class Response extends EventEmitter {
     })
   }
 
-  _writeHeaders() {
+  _writeHeaders(res) {
     for (const [key, [name, value]] of this._headers) {
       if (OWN_HEADERS.has(key)) continue
-      for (const one of [].concat(value)) this._res.writeHeader(name, String(one))
+      for (const one of [].concat(value)) res.writeHeader(name, String(one))
     }
   }
 
-  /** Switches protocols: `userData` is what the connection carries, `terms` what the client offered. */
+  /**
+   * Switches protocols: `userData` is what the connection carries, `terms` what the client offered.
+   *
+   * @throws {TypeError} for a header that cannot be sent; nothing is written then
+   */
   _upgrade(userData, headers, { key, protocol, extensions, context }) {
-    for (const name of Object.keys(headers)) this.setHeader(name, headers[name])
-    const { _res: res } = this
-    this.headersSent = this.writableEnded = true
+    // a middleware may have written a head, which means nothing here
+    this.headersSent = false
+    this.statusMessage = undefined
+    this.writeHead(101, headers)
+    const res = this._take()
+    this.writableEnded = true
+    this._userData = userData
     res.cork(() => {
-      res.writeStatus('101 Switching Protocols')
-      this._writeHeaders()
+      res.writeStatus(this._statusLine)
+      this._writeHeaders(res)
       res.upgrade(userData, key, protocol, extensions, context)
     })
   }
 
   /** Cuts the connection off. */
   destroy() {
-    if (!this.destroyed) this._res.close()
+    if (this._res !== undefined) this._res.close()
+    else if (this._userData !== undefined && !this.destroyed) this._userData.transport._cutOff()
+    return this
+  }
+
+  close() {
+    return this.destroy()
+  }
+
+  writeStatus(status) {
+    const [, code, message] = /^(\d+) ?(.*)$/s.exec(status) || []
+    if (code !== undefined) this.writeHead(Number(code), message)
+    return this
+  }
+
+  writeHeader(name, value) {
+    // their order does not matter to uWebSockets.js's users: the status comes first there
+    const { headersSent } = this
+    this.headersSent = this.writableEnded
+    try {
+      return this.appendHeader(name, value)
+    } finally {
+      this.headersSent = headersSent
+    }
+  }
+
+  cork(callback) {
+    callback()
+    return this
+  }
+
+  onAborted(callback) {
+    this.once('close', () => {
+      if (!this.writableEnded) callback()
+    })
     return this
   }
 
   _onAborted() {
-    if (this.destroyed) return
+    if (this._res === undefined) return
+    this._res = undefined
+    this.destroyed = true
+    try {
+      this.emit('close')
+    } finally {
+      this.req._onAborted()
+    }
+  }
+
+  /** The WebSocket is closed. */
+  _onWebSocketClosed() {
     this.destroyed = true
     this.emit('close')
-    this.req._onAborted()
   }
 }
 
-module.exports = { Request, Response }
+function settle(response) {
+  try {
+    response.emit('finish')
+  } finally {
+    response.destroyed = true
+    response.emit('close')
+  }
+}
+
+function bytesOf(chunk, encoding) {
+  return typeof chunk === 'string' ? Buffer.from(chunk, encoding) : Buffer.from(chunk)
+}
+
+function headersSent(verb) {
+  const error = new Error(`Cannot ${verb} headers after they are sent to the client`)
+  return Object.assign(error, { code: 'ERR_HTTP_HEADERS_SENT' })
+}
+
+module.exports = { Request }

@@ -51,7 +51,7 @@ class WebSocket extends Transport {
 
   _onEnd() {
     this._gone = true
-    this.onClose()
+    if (this.readyState !== 'closed') this.onClose()
   }
 
   send(packets) {
@@ -73,9 +73,17 @@ class WebSocket extends Transport {
       }
     }
     if (this._gone) return
-    this.emit('drain')
-    this.writable = true
-    this.emit('ready')
+    try {
+      this.emit('drain')
+    } finally {
+      this.writable = true
+      this.emit('ready')
+    }
+  }
+
+  /** Cuts the connection off. */
+  _cutOff() {
+    if (this.socket !== null && !this._gone) this.socket.close()
   }
 
   _writeOne({ options }, data) {

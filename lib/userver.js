@@ -5,10 +5,13 @@ const { parseQuery } = require('./query')
 const { abortRequest } = require('./refusal')
 const { BaseServer } = require('./base-server')
 const { polling } = require('./transports')
-const { Request, Response } = require('./userver-http')
+const { Request } = require('./userver-http')
 const { WebSocket } = require('./userver-websocket')
 
 const transports = { polling, websocket: WebSocket }
+
+/** The transport that a request has opened. */
+const kTransport = Symbol('transport')
 
 /**
  * Serves the apps of uWebSockets.js 20, which accept and parse by themselves. `transport.socket` of a WebSocket
@@ -50,8 +53,11 @@ class uServer extends BaseServer {
       drain: (ws) => ws.getUserData().transport._onDrain(),
       close: (ws) => {
         const { transport, response } = ws.getUserData()
-        transport._onEnd()
-        response.emit('close')
+        try {
+          transport._onEnd()
+        } finally {
+          response._onWebSocketClosed()
+        }
       },
     })
   }
@@ -60,12 +66,12 @@ class uServer extends BaseServer {
   handleRequest(uRes, uReq) {
     this._check(uRes, uReq, false, (req, res) => {
       const { sid, transport } = req._query
-      if (sid) {
-        debug('setting new request for existing client')
-        this._client(sid).transport.onRequest(req)
-      } else {
-        this.handshake(transport, req, (code, context) => this.abortRequest(res, code, context))
-      }
+      if (!sid) return this.handshake(transport, req, (code, context) => this.abortRequest(res, code, context))
+      const client = this._client(sid)
+      // a check that took its time
+      if (client === undefined) return this.abortRequest(res, BaseServer.errors.UNKNOWN_SID)
+      debug('setting new request for existing client')
+      client.transport.onRequest(req)
     })
   }
 
@@ -84,11 +90,10 @@ class uServer extends BaseServer {
   /** Calls `accepted` with a request that has passed middlewares and checks; answers others. */
   _check(uRes, uReq, upgrade, accepted) {
     const req = new Request(uReq, uRes)
-    const res = (req.res = new Response(uRes, req))
+    const res = (req.res = req._response)
     debug('handling "%s" http request "%s"', req.method, req.url)
-    this.prepare(req)
     const callback = (code, context) => {
-      if (res.destroyed) return debug('the client is gone')
+      if (!res._isOpen()) return debug('the request has been answered, or its client is gone')
       if (code === undefined) return accepted(req, res)
       try {
         this._emitError(req, code, context)
@@ -96,33 +101,85 @@ class uServer extends BaseServer {
         this.abortRequest(res, code, context)
       }
     }
+    try {
+      this.prepare(req)
+    } catch (error) {
+      debug('cannot parse "%s": %s', req.url, error.message)
+      return this.abortRequest(res, BaseServer.errors.BAD_REQUEST)
+    }
     this._applyMiddlewares(req, res, (error) => {
       if (error) callback(BaseServer.errors.BAD_REQUEST, { name: 'MIDDLEWARE_FAILURE' })
+      else if (res.headersSent && !upgrade) debug('a middleware has answered the request itself')
       else this.verify(req, upgrade, callback)
     })
   }
 
-  async _switch(req, res, terms) {
+  _makeTransport(name, req) {
+    return (req[kTransport] = super._makeTransport(name, req))
+  }
+
+  /** Serves an upgrade request that is in order: for a session, or to open one. */
+  _switch(req, res, terms) {
     const { sid, transport: name } = req._query
-    let transport
-    if (sid) {
-      const client = this._upgradable(sid)
-      if (!transports[name].prototype.handlesUpgrades || client === undefined) {
-        debug('upgrade attempt for a client that is closed, upgrading or upgraded')
-        return res.destroy()
-      }
-      transport = this._makeTransport(name, req)
-      client._maybeUpgrade(transport)
-    } else {
-      transport = await this.handshake(name, req, (code, context) => this.abortRequest(res, code, context))
-      if (!transport) return
-      // the client may have gone while the id was made
-      if (res.destroyed) return transport.onClose()
+    if (!transports[name].prototype.handlesUpgrades) {
+      debug('transport does not handle upgraded requests')
+      return res.destroy()
+    }
+    if (!sid) return this._switchNew(req, res, terms)
+    const client = this._upgradable(sid)
+    if (client === undefined) {
+      debug('upgrade attempt for a client that is closed, upgrading or upgraded')
+      return res.destroy()
+    }
+    const transport = this._makeTransport(name, req)
+    client._maybeUpgrade(transport)
+    this._upgrade(req, res, transport, terms)
+  }
+
+  async _switchNew(req, res, terms) {
+    try {
+      await this.handshake(req._query.transport, req, (code, context) => this.abortRequest(res, code, context))
+    } finally {
+      // a listener of `connection` that throws does not keep the client from its session
+      const transport = req[kTransport]
+      if (transport !== undefined) this._upgrade(req, res, transport, terms)
+    }
+  }
+
+  /** Switches protocols, if that is still possible, and ends the transport otherwise. */
+  _upgrade(req, res, transport, terms) {
+    req[kTransport] = undefined
+    // the client may have gone while the id was made
+    if (!res._isOpen() || transport.readyState !== 'open') {
+      if (transport.readyState !== 'closed') transport.onClose()
+      return res.destroy()
     }
     const headers = {}
-    if (!sid) this.emit('initial_headers', headers, req)
-    this.emit('headers', headers, req)
-    res._upgrade({ transport, response: res }, headers, terms)
+    try {
+      if (!req._query.sid) this.emit('initial_headers', headers, req)
+      this.emit('headers', headers, req)
+      res._upgrade({ transport, response: res }, headers, terms)
+    } catch (error) {
+      this._failUpgrade(req, res, transport, error)
+    }
+  }
+
+  /** A listener threw, or a header of the application's would have split the response. */
+  _failUpgrade(req, res, transport, error) {
+    try {
+      transport.onClose()
+      if (error.code !== 'ERR_INVALID_CHAR' && error.code !== 'ERR_INVALID_HTTP_TOKEN') {
+        // as an exception of the listener's own, wherever this was called
+        process.nextTick(() => {
+          throw error
+        })
+      } else {
+        this._emitError(req, BaseServer.errors.BAD_REQUEST, { name: 'INVALID_HEADER', error })
+      }
+    } finally {
+      if (!res.headersSent) res.writeHead(500)
+      res.end()
+    }
   }
 
   abortRequest(res, code, context) {
