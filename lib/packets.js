@@ -5,6 +5,7 @@ const TYPES = ['open', 'close', 'ping', 'pong', 'message', 'upgrade', 'noop']
 const NUMBERS = new Map(TYPES.map((type, number) => [type, number]))
 const OPEN = 0
 const MESSAGE = 4
+const NOOP = 6
 const NOT_A_PACKET = 7
 
 function packetType(packet) {
@@ -14,10 +15,14 @@ function packetType(packet) {
   return number
 }
 
-/** The type of a packet that came in, error packets included. */
+/**
+ * The type of a packet that came in, error packets included. One of a type that nobody knows is shown to listeners and
+ * proves that its client lives, as a noop does.
+ */
 function receivedType(packet) {
+  if (packet.type === 'error') return NOT_A_PACKET
   const number = NUMBERS.get(packet.type)
-  return number === undefined ? NOT_A_PACKET : number
+  return number === undefined ? NOOP : number
 }
 
 /**
