@@ -5,6 +5,8 @@ const { LazyEmitter } = require('./emitter')
 const { kOwner } = require('./transport')
 
 const { Kind } = bridge
+/** The longest reason of a close frame, in bytes. */
+const MAX_REASON = 123
 const CONNECTING_STATES = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 }
 
 /**
@@ -74,9 +76,15 @@ class NativeWebSocket extends LazyEmitter {
     if (done) process.nextTick(done)
   }
 
-  /** Starts the closing handshake; the peer has 30 s to answer. */
+  /**
+   * Starts the closing handshake; the peer has 30 s to answer.
+   *
+   * @throws {TypeError} for a code that no close frame may carry
+   * @throws {RangeError} for a reason of more than 123 bytes
+   */
   close(code, reason) {
     if (this.readyState !== CONNECTING_STATES.OPEN) return
+    if (code !== undefined) checkClose(code, reason)
     const text = reason === undefined ? undefined : String(reason)
     bridge.getEngine().closeConnection(this._handle, code, text)
     this._beginClosing()
@@ -196,6 +204,17 @@ Object.assign(NativeWebSocket.prototype, CONNECTING_STATES, {
   /** Messages come here, and not to a session. */
   _owned: false,
 })
+
+/** Refuses what `ws` refuses, with its errors; the connection stays open then. */
+function checkClose(code, reason) {
+  const isAssigned = code >= 1000 && code <= 1014 && code !== 1004 && code !== 1005 && code !== 1006
+  if (typeof code !== 'number' || !(isAssigned || (code >= 3000 && code <= 4999))) {
+    throw new TypeError('First argument must be a valid error code number')
+  }
+  if (reason !== undefined && reason.length && Buffer.byteLength(reason) > MAX_REASON) {
+    throw new RangeError('The message must not be greater than 123 bytes')
+  }
+}
 
 function notOpen(state) {
   const name = Object.keys(CONNECTING_STATES)[state]
