@@ -48,6 +48,8 @@ class Pump {
   start() {
     this.stream.on('data', (chunk) => {
       if (this.over) return
+      // in object mode anything may come; in the original what is neither is an exception of the stream's
+      if (typeof chunk !== 'string' && !(chunk instanceof Uint8Array)) return this.stream.destroy(notBytes(chunk))
       const paused = bridge.fast.pipeInput(this.handle, chunk)
       bridge.drainNow()
       if (paused === 1 && !this.over && bridge.getEngine().isPaused(this.handle)) {
@@ -121,6 +123,11 @@ class Pump {
     bridge.getEngine().pipeEnded(this.handle)
     if (!this.stream.destroyed) this.stream.destroy()
   }
+}
+
+function notBytes(chunk) {
+  const error = new TypeError(`Expected the stream of a WebSocket to bring strings or Uint8Arrays, got ${typeof chunk}`)
+  return Object.assign(error, { code: 'ERR_INVALID_ARG_TYPE' })
 }
 
 module.exports = { Pump }

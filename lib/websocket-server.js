@@ -225,7 +225,8 @@ function onTakenOverClose() {
 /** What came after the request: `head`, and what sits in the stream since. */
 function readEarly(socket, head) {
   const chunks = head && head.length > 0 ? [head] : []
-  for (let chunk; (chunk = socket.read()) !== null; ) chunks.push(chunk)
+  // one that has an encoding gives strings
+  for (let chunk; (chunk = socket.read()) !== null; ) chunks.push(typeof chunk === 'string' ? Buffer.from(chunk) : chunk)
   return chunks.length === 0 ? EMPTY : Buffer.concat(chunks)
 }
 

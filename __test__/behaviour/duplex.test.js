@@ -3,8 +3,9 @@
 const assert = require("node:assert/strict");
 const http = require("node:http");
 const net = require("node:net");
+const { Duplex } = require("node:stream");
 const { test } = require("node:test");
-const { RawWebSocket, client, defer, duplexPair, engine, bind, listen, once, path, request } = require("../support");
+const { KEY, RawWebSocket, improvement, client, defer, duplexPair, engine, bind, listen, once, path, request } = require("../support");
 
 /** Hands one side of a pair to the http server as a connection and returns the other. */
 function inject({ server }) {
@@ -131,3 +132,72 @@ for (const transports of [["polling"], ["websocket"], ["polling", "websocket"]])
     assert.deepEqual(await message, ["through"]);
   });
 }
+
+/** One side in object mode hands on what `convert` makes of each chunk: `[client's end, server's end]`. */
+function objectPair(convert) {
+  const [ours, below] = duplexPair();
+  const theirs = new Duplex({
+    readableObjectMode: true,
+    read() {},
+    write: (chunk, encoding, callback) => below.write(chunk, encoding, callback),
+    final: (callback) => below.end(callback),
+  });
+  below.on("data", (chunk) => theirs.push(convert(chunk)));
+  below.on("end", () => theirs.push(null));
+  return [ours, theirs];
+}
+
+/** Hands a stream to `handleUpgrade`, as a server of another kind would. */
+async function handUpgrade(context, [ours, theirs], head = Buffer.alloc(0)) {
+  defer(() => ours.destroy());
+  const connected = once(context.engine, "connection");
+  const headers = { connection: "Upgrade", upgrade: "websocket", "sec-websocket-version": "13", "sec-websocket-key": KEY };
+  const req = Object.assign(new http.IncomingMessage(theirs), { method: "GET", url: path(context, { transport: "websocket" }), headers });
+  context.engine.handleUpgrade(req, theirs, head);
+  const peer = await new RawWebSocket(ours).response();
+  assert.equal(peer.status, 101);
+  await peer.packet();
+  return { peer, socket: (await connected)[0] };
+}
+
+for (const [what, convert] of [
+  ["Buffers", (chunk) => chunk],
+  ["Uint8Arrays", (chunk) => new Uint8Array(chunk)],
+]) {
+  test(`a stream in object mode that brings ${what} carries a session`, async () => {
+    const { peer, socket } = await handUpgrade(await listen(), objectPair(convert));
+    const message = once(socket, "message");
+    peer.sendText("4up");
+    assert.deepEqual(await message, ["up"]);
+    socket.send("down");
+    assert.equal(await peer.packet(), "4down");
+  });
+}
+
+for (const [what, pair] of [
+  ["in object mode that brings strings", () => objectPair((chunk) => chunk.toString("latin1"))],
+  [
+    "with an encoding",
+    () => {
+      const [ours, theirs] = duplexPair();
+      theirs.setEncoding("utf8");
+      return [ours, theirs];
+    },
+  ],
+]) {
+  test(`a stream ${what} has its strings taken as UTF-8, which frames are not`, async () => {
+    const { peer, socket } = await handUpgrade(await listen(), pair());
+    const closed = once(socket, "close");
+    peer.sendText("4up");
+    assert.equal((await peer.closeFrame()).code, 1002);
+    peer.socket.destroy();
+    assert.equal((await closed)[0], "transport error");
+  });
+}
+
+improvement("an uncaught exception", "a stream in object mode that brings what has no bytes ends its session", async () => {
+  const { peer, socket } = await handUpgrade(await listen(), objectPair(() => ({ not: "bytes" })));
+  const closed = once(socket, "close");
+  peer.sendText("4up");
+  assert.match((await closed)[0], /^transport/);
+});
