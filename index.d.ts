@@ -203,7 +203,11 @@ interface Limits {
   maxConnections?: number;
   /** Open sessions from one address. Name: `TOO_MANY_CONNECTIONS_FROM_ADDRESS`. */
   maxConnectionsPerAddress?: number;
-  /** The address that counts, where it is not that of the TCP connection: behind a proxy, for example. */
+  /**
+   * The address that counts, where it is not that of the TCP connection: behind a proxy, for example. Of a WebTransport
+   * session it gets an object with the session's `headers` and the `session` itself. Without it such a session counts
+   * by its `peerAddress`, and those that have none count together.
+   */
   addressOf?: (req: IncomingMessage) => string | undefined;
   /** Handshakes per second; as many may come at once. Name: `TOO_MANY_HANDSHAKES`. */
   handshakesPerSecond?: number;

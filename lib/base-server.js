@@ -288,11 +288,12 @@ class BaseServer extends EventEmitter {
     return this.upgrades(transportName).filter((name) => transports.indexOf(name) !== -1)
   }
 
-  _register(socket) {
+  /** `req`: what has opened the session, if that is no request that the session has. */
+  _register(socket, req) {
     this._clients.add(socket)
     this.clientsCount++
     socket._registered = true
-    if (this._limits !== undefined) this._limits.opened(socket)
+    if (this._limits !== undefined) this._limits.opened(socket, req)
     this.emit('connection', socket)
     notice(socket)
   }

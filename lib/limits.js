@@ -19,6 +19,9 @@ const NUMBERS = [
   'maxIdlePollingSessions',
 ]
 
+/** Stands for the address of WebTransport sessions that have none. */
+const NO_ADDRESS = 'webtransport'
+
 const kStarted = Symbol('started')
 const kAddress = Symbol('address')
 
@@ -124,11 +127,11 @@ class Limits {
     return refusal('HANDSHAKE_TIMEOUT', 'Handshake timeout', this.options.handshakeTimeout)
   }
 
-  /** A session has been opened. */
-  opened(socket) {
+  /** A session has been opened by this request. */
+  opened(socket, req = socket.request) {
     const { maxConnectionsPerAddress, maxIdlePollingSessions, handshakeTimeout } = this.options
-    if (maxConnectionsPerAddress !== undefined && socket.request) {
-      const address = this._addressOf(socket.request, socket.remoteAddress)
+    if (maxConnectionsPerAddress !== undefined && req) {
+      const address = this._addressOf(req, socket.remoteAddress)
       if (address !== undefined) {
         socket[kAddress] = address
         this._byAddress.set(address, (this._byAddress.get(address) || 0) + 1)
@@ -184,7 +187,9 @@ class Limits {
   }
 
   _addressOf(req, address = req.connection ? req.connection.remoteAddress : undefined) {
-    return this.options.addressOf === undefined ? address : this.options.addressOf(req)
+    if (this.options.addressOf !== undefined) return this.options.addressOf(req)
+    // WebTransport sessions whose implementation does not tell it count together: they do not pass a limit by
+    return address === undefined && req._query.transport === 'webtransport' ? NO_ADDRESS : address
   }
 }
 

@@ -6,7 +6,7 @@ const assert = require("node:assert/strict");
 const http = require("node:http");
 const { test } = require("node:test");
 const { WebSocketServer } = require("ws");
-const { engine, bind, defer, once, eventually, request, RawWebSocket, PollingPeer, path } = require("../support");
+const { engine, bind, defer, once, record, eventually, request, RawWebSocket, PollingPeer, path } = require("../support");
 
 /** An engine that nothing is attached to, behind an HTTP server with a routing of its own. */
 async function routed(opts) {
@@ -114,4 +114,25 @@ test("a connection that is cut off from this side ends its session", async () =>
   socket.transport.socket.terminate();
   assert.deepEqual(await closed, ["transport close", undefined]);
   await eventually(() => context.engine.clientsCount, 0);
+});
+
+test("a binary packet of an unknown type of protocol 3 is shown and changes nothing", async () => {
+  const context = await routed({ allowEIO3: true });
+  const { peer, socket } = await openForeign(context, { EIO: "3" });
+  const packets = record(socket, "packet", (event, { type }) => type);
+  peer.sendBinary(Buffer.from([9, 1, 2]));
+  const message = once(socket, "message");
+  peer.sendText("4still here");
+  assert.deepEqual(await message, ["still here"]);
+  assert.deepEqual(packets, [undefined, "message"]);
+});
+
+test("a text packet of an unknown type is a parse error", async () => {
+  for (const EIO of ["3", "4"]) {
+    const context = await routed({ allowEIO3: true });
+    const { peer, socket } = await openForeign(context, { EIO });
+    const closed = once(socket, "close");
+    peer.sendText("9");
+    assert.equal((await closed)[0], "parse error");
+  }
 });

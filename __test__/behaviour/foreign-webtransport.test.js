@@ -233,3 +233,98 @@ test("a session is closed where there are middlewares: they need a request", asy
   await context.engine.onWebTransportSession(peer);
   assert.equal(peer.closes, 1);
 });
+
+improvement("limits", "sessions count against the limits, and are refused beyond them", async () => {
+  const open = { ...OPTS, upgradeTimeout: 1000 };
+  for (const [limits, name] of [
+    [{ maxConnections: 1 }, "TOO_MANY_CONNECTIONS"],
+    [{ handshakesPerSecond: 1 }, "TOO_MANY_HANDSHAKES"],
+    [{ maxConnectionsPerAddress: 1 }, "TOO_MANY_CONNECTIONS_FROM_ADDRESS"],
+  ]) {
+    const context = await listen({ ...open, limits });
+    const errors = record(context.engine, "connection_error", (event, error) => [error.code, error.context.name, error.req._query.transport]);
+    const { socket } = await openWebTransport(context);
+    const peer = new FakeSession().openStream();
+    const served = context.engine.onWebTransportSession(peer);
+    peer.send("open");
+    await deadline(served, "refusal");
+    assert.deepEqual([peer.closes, errors, context.engine.clientsCount], [1, [[4, name, "webtransport"]], 1]);
+    const closed = once(socket, "close");
+    socket.close();
+    await closed;
+    if (limits.handshakesPerSecond === undefined) await openWebTransport(context);
+  }
+});
+
+improvement("limits", "sessions of different addresses count by themselves, also beside other transports", async () => {
+  const context = await listen({ ...OPTS, limits: { maxConnectionsPerAddress: 1 } });
+  const from = async (peerAddress) => {
+    const peer = Object.assign(new FakeSession(), { peerAddress }).openStream();
+    const served = context.engine.onWebTransportSession(peer);
+    peer.send("open");
+    await deadline(served, "handshake");
+    return peer.closes === 0;
+  };
+  assert.deepEqual(
+    [await from("10.0.0.1:4000"), await from("10.0.0.2:4000"), await from("10.0.0.1:4001"), await from("[::1]:4000"), await from("::1:4001")],
+    [true, true, false, true, false],
+  );
+  assert.equal((await openPolling(context)).socket.remoteAddress, "127.0.0.1");
+  assert.equal(await from("127.0.0.1:4000"), false);
+});
+
+improvement("limits", "addressOf is asked for the address of a session, with what is known of it", async () => {
+  const seen = [];
+  const addressOf = (req) => {
+    seen.push([req.headers["x-from"], req.session]);
+    return req.headers["x-from"];
+  };
+  const context = await listen({ ...OPTS, limits: { maxConnectionsPerAddress: 1, addressOf } });
+  const peer = Object.assign(new FakeSession(), { header: { "x-from": "a" } }).openStream();
+  const served = context.engine.onWebTransportSession(peer);
+  peer.send("open");
+  await deadline(served, "handshake");
+  assert.deepEqual(seen[0], ["a", peer]);
+});
+
+improvement("A-8: unhandled rejection", "a session that fails before its handshake is closed, and nobody hears of it", async () => {
+  const context = await listen(OPTS);
+  const stages = {
+    "without a stream": (peer) => peer.streams.error(new Error("lost")),
+    "in the first packet": (peer) => peer.streams.enqueue({ readable: new ReadableStream({ start: (controller) => controller.error(new Error("reset")) }) }),
+    "with a close() that throws": (peer) => {
+      peer.close = () => {
+        throw new Error("closed already");
+      };
+      peer.streams.error(new Error("lost"));
+    },
+  };
+  for (const [what, fail] of Object.entries(stages)) {
+    const peer = new FakeSession();
+    const served = context.engine.onWebTransportSession(peer);
+    fail(peer);
+    assert.equal(await deadline(served, what), undefined);
+    if (what !== "with a close() that throws") assert.equal(peer.closes, 1, what);
+  }
+  assert.equal(context.engine.clientsCount, 0);
+});
+
+test("a packet of an unknown type is shown and changes nothing, and one in the midst of an upgrade ends that", async () => {
+  const { peer, socket } = await openWebTransport(await listen(OPTS));
+  const packets = record(socket, "packet", (event, packet) => packet);
+  socket.transport.onPacket({ type: "strange", data: "x" });
+  socket.transport.emit("packet", { type: undefined });
+  assert.deepEqual(packets, [{ type: "strange", data: "x" }, { type: undefined }]);
+  const message = once(socket, "message");
+  peer.send("message", "still here");
+  assert.deepEqual(await message, ["still here"]);
+
+  const upgrading = await openUpgrading(await listen(OPTS));
+  let probe;
+  upgrading.socket.on("upgrading", (transport) => (probe = transport));
+  upgrading.peer.send("ping", "probe");
+  await eventually(() => probe !== undefined, true);
+  probe.onPacket({ type: "strange" });
+  await eventually(() => upgrading.peer.closes, 1);
+  assert.deepEqual([upgrading.socket.upgrading, upgrading.socket.transport.name], [false, "polling"]);
+});
