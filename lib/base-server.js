@@ -211,6 +211,7 @@ class BaseServer extends EventEmitter {
     debug('closing all open clients')
     for (const client of this._clients.all()) client.close(true)
     this.cleanup()
+    this._dropTiming()
     return this
   }
 
@@ -257,7 +258,14 @@ class BaseServer extends EventEmitter {
       return refuse(errors.BAD_REQUEST, { name: 'TRANSPORT_HANDSHAKE_ERROR', error })
     }
     if (req.websocket && req.websocket.readyState === CLOSED) return
-    const socket = new Socket(id, this, transport, req, protocol)
+    let socket
+    try {
+      socket = new Socket(id, this, transport, req, protocol)
+    } catch (error) {
+      // a listener's, mostly: the client must not wait for ever
+      closeConnection(errors.BAD_REQUEST)
+      throw error
+    }
     try {
       transport.onRequest(req)
     } catch (error) {
@@ -360,6 +368,14 @@ class BaseServer extends EventEmitter {
       Object.assign(periods, { pingInterval, pingTimeout, upgradeTimeout })
     }
     return periods.timing
+  }
+
+  /** The engine need not remember the periods: sessions that are still there keep them. */
+  _dropTiming() {
+    const periods = this._periods
+    if (periods === undefined) return
+    this._periods = undefined
+    bridge.getEngine().dropTiming(periods.timing)
   }
 
   _configureListener() {}

@@ -4,6 +4,7 @@
 // has everything that was sent during a tick written at its end.
 
 const { performance } = require('perf_hooks')
+const { decidePoll } = require('./duties')
 const { onExit } = require('./exit')
 const { Engine } = require('./native')
 
@@ -19,7 +20,6 @@ const Kind = {
   UPGRADED: 8,
   UPGRADE_FAILED: 9,
   CLOSED: 10,
-  SESSION_RELEASED: 11,
   POLL_READY: 12,
   SEND_PACKET: 13,
   CLOSE_CHANNEL: 14,
@@ -38,6 +38,12 @@ const Kind = {
   OPENED: 34,
   COMPRESSED: 40,
 }
+
+/**
+ * The part of a handle that is an index, see src/server/handles.rs; the rest is a generation. What is found at the index is
+ * what the handle names only if that has the very handle.
+ */
+const INDEX = 0x1fffff
 
 /** Events taken per call. */
 const BATCH = 1024
@@ -70,9 +76,6 @@ let deferred = false
 /** Whether something was queued during a dispatch without a wake-up. */
 let again = false
 
-/** Whether a drain comes without a wake-up. */
-let draining = false
-
 /** Whether this is the end: no tick comes any more. */
 let exiting = false
 let turnStart = 0
@@ -81,15 +84,16 @@ let turnStart = 0
 let dispatched = 0
 let lastEnd = 0
 
-/** By their numbers. */
+/** By the indices of their handles. */
 const sessions = []
 const connections = []
 const listeners = []
+
+/** By their numbers. */
 const requests = new Map()
 
 /** Those that wait for a compressed body, by the body's number. */
 const bodies = new Map()
-let lastBody = 0
 
 /** Transports that were written to and have not been told that they may go on. */
 let written = []
@@ -232,30 +236,61 @@ function dispatch() {
 
 function deliver(kind, target, arg, content) {
   if (kind <= Kind.DUE) {
-    const session = sessions[target]
-    if (session === undefined) return
+    const session = sessionOf(target)
+    if (session === undefined) return tellNobody(kind, arg, content)
     if (session._held === undefined) return tell(session, kind, arg, content)
     if (session._held === NONE) session._held = []
     session._held.push([kind, arg, content])
   } else if (kind <= Kind.PIPE_READY) {
-    const connection = connections[target]
+    const connection = connectionOf(target)
+    if (kind === Kind.CONNECTION_ENDED) releaseConnection(target, connection)
     if (connection !== undefined) connection._onEvent(kind, arg, content)
   } else if (kind === Kind.LEFT_TO_OWNER) {
-    engine.watch(target)
+    if (connectionOf(target) !== undefined) engine.watch(target)
   } else if (kind === Kind.LISTENER_CLOSED) {
-    listeners[target]._onClosed()
+    const listener = listenerOf(target)
+    if (listener !== undefined) listener._onClosed()
   } else if (kind === Kind.OPENED) {
-    listeners[arg]._onOpened(target, content)
+    const listener = listenerOf(arg)
+    if (listener !== undefined) listener._onOpened(target, content)
+    else refuseSession(target)
   } else if (kind === Kind.REQUEST_ABORTED) {
     const request = requests.get(target)
     if (request !== undefined) request._onAborted()
   } else if (kind === Kind.COMPRESSED) {
     const done = bodies.get(target)
     bodies.delete(target)
-    done(content)
+    if (done !== undefined) done(content)
   } else {
-    listeners[arg]._onRequest(target, content, kind === Kind.UPGRADE_REQUEST)
+    const listener = listenerOf(arg)
+    if (listener !== undefined) listener._onRequest(target, content, kind === Kind.UPGRADE_REQUEST)
+    else engine.destroyRequest(target)
   }
+}
+
+/** The session that a handle names. */
+function sessionOf(handle) {
+  const session = sessions[handle & INDEX]
+  return session !== undefined && session._handle === handle ? session : undefined
+}
+
+/** The connection that a handle names. */
+function connectionOf(handle) {
+  const connection = connections[handle & INDEX]
+  return connection !== undefined && connection._handle === handle ? connection : undefined
+}
+
+function listenerOf(handle) {
+  const listener = listeners[handle & INDEX]
+  return listener !== undefined && listener._number === handle ? listener : undefined
+}
+
+/**
+ * An event that was on its way when this thread ended its session. It concerns nobody any more, but for what is owed to a
+ * request: that is not the session's.
+ */
+function tellNobody(kind, arg, content) {
+  if (kind === Kind.ANSWER_POLL || kind === Kind.ANSWER_POLL_PLAIN || kind === Kind.REJECT_POLL) decidePoll(kind, arg, content)
 }
 
 function tell(session, kind, arg, content) {
@@ -328,20 +363,48 @@ function letGo() {
   }
 }
 
-/** A session has had its last event: its number is free once what is queued has been taken. */
-function releaseSession(number) {
-  sessions[number] = undefined
-  fast.releaseSession(number)
-  release()
-  again = true
-  if (dispatching || deferred || draining) return
-  draining = true
-  setImmediate(drainLater)
+/** From now on the events of an engine's session go to a Socket. */
+function addSession(handle, session) {
+  session._handle = handle
+  sessions[handle & INDEX] = session
+  hold()
 }
 
-function drainLater() {
-  draining = false
-  onWake()
+/** A session is over. Its handle is given back and forgotten in one step. */
+function releaseSession(session) {
+  const { _handle: handle } = session
+  if (sessionOf(handle) !== session) return
+  session._handle = 0
+  sessions[handle & INDEX] = undefined
+  fast.releaseSession(handle)
+  release()
+}
+
+/** The engine has opened a session for a listener that is gone. */
+function refuseSession(handle) {
+  engine.fail(handle, 'forced close')
+  fast.releaseSession(handle)
+}
+
+/** From now on the events of an engine's connection go to a NativeWebSocket. */
+function addConnection(handle, connection) {
+  connection._handle = handle
+  connections[handle & INDEX] = connection
+  hold()
+}
+
+/** A connection has had its last event; nobody may have heard of it. */
+function releaseConnection(handle, connection) {
+  fast.releaseConnection(handle)
+  if (connection === undefined) return
+  connection._handle = 0
+  connections[handle & INDEX] = undefined
+  release()
+}
+
+/** How often the engine was asked something of a handle that had been given back: what asks so has missed an end. */
+function staleCalls() {
+  return engine === undefined ? 0 : engine.staleCalls()
 }
 
 /** The id of a new session: 20 characters of `[A-Za-z0-9_-]`. */
@@ -352,9 +415,7 @@ function generateId() {
 
 /** Compresses a body away from this thread; `done` gets a Buffer, or undefined if zlib failed. */
 function compress(body, encoding, options, done) {
-  lastBody = (lastBody + 1) >>> 0
-  bodies.set(lastBody, done)
-  getEngine().compress(lastBody, body, encoding, options)
+  bodies.set(getEngine().compress(body, encoding, options), done)
 }
 
 /** A transport was written to: at the end of the tick it goes out and the transport may go on. */
@@ -423,13 +484,17 @@ module.exports = {
   markWritten,
   scheduleFlush,
   scheduleLateFlush,
+  INDEX,
+  sessionOf,
+  addSession,
   releaseSession,
+  addConnection,
+  staleCalls,
   tickLater,
   holdBack,
   generateId,
   compress,
   sessions,
-  connections,
   listeners,
   requests,
   pausedPipes,

@@ -32,7 +32,7 @@ class Clients {
     if (this._object !== undefined) return Object.hasOwn(this._object, id) ? this._object[id] : undefined
     const other = this._others.get(String(id))
     if (other !== undefined || !this._inEngine) return other
-    const session = bridge.sessions[bridge.getEngine().findSession(String(id))]
+    const session = bridge.sessionOf(bridge.getEngine().findSession(String(id)))
     return this._isOpen(session) ? session : undefined
   }
 

@@ -49,7 +49,7 @@ class EngineHttpServer extends EventEmitter {
     super()
     this._engine = engine
     this._path = path
-    this._number = -1
+    this._number = 0
     this._address = null
     this._configured = undefined
     /** A transport wants to see its requests. */
@@ -86,7 +86,7 @@ class EngineHttpServer extends EventEmitter {
     this._address = { address: bound.address, family: bound.family, port: bound.port }
     this._configured = undefined
     this.listening = true
-    bridge.listeners[this._number] = this
+    bridge.listeners[this._number & bridge.INDEX] = this
     bridge.hold()
     this._configure()
     process.nextTick(() => {
@@ -135,9 +135,10 @@ class EngineHttpServer extends EventEmitter {
   }
 
   _onClosed() {
-    bridge.getEngine().dropListener(this._number)
-    bridge.listeners[this._number] = undefined
-    this._number = -1
+    const { _number: number } = this
+    this._number = 0
+    bridge.listeners[number & bridge.INDEX] = undefined
+    bridge.getEngine().dropListener(number)
     bridge.release()
     this.emit('close')
   }
@@ -150,7 +151,7 @@ class EngineHttpServer extends EventEmitter {
 
   /** Polls and POSTs of open sessions come to JavaScript only while something there wants to see them. */
   _configure() {
-    if (this._number === -1) return
+    if (this._number === 0) return
     const engine = this._engine
     const direct =
       engine.middlewares.length === 0 &&

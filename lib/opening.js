@@ -34,7 +34,7 @@ class Opening {
 
   request() {
     if (this._request === undefined) {
-      const req = new ListenerRequest(0, -1, this._head)
+      const req = new ListenerRequest(0, 0, this._head)
       req._query = parseQuery(req.url)
       if (this._websocket !== undefined) {
         req.websocket = new ListenerSocket(0, req)._websocket = this._websocket

@@ -25,7 +25,6 @@ class Pump {
   constructor(websocket, stream) {
     this.websocket = websocket
     this.stream = stream
-    this.handle = websocket._handle
     this.over = false
     /** Writes that the stream has not seen to yet. */
     this.pending = 0
@@ -37,7 +36,7 @@ class Pump {
     this.onWritten = () => {
       if (--this.pending > 0 || !this.blocked || this.over) return
       this.blocked = false
-      if (bridge.getEngine().pipeWritten(this.handle)) this.awaited = false
+      if (bridge.getEngine().pipeWritten(this.websocket._handle)) this.awaited = false
       else this.write()
     }
     stream.on('error', () => this.end())
@@ -50,9 +49,9 @@ class Pump {
       if (this.over) return
       // in object mode anything may come; in the original what is neither is an exception of the stream's
       if (typeof chunk !== 'string' && !(chunk instanceof Uint8Array)) return this.stream.destroy(notBytes(chunk))
-      const paused = bridge.fast.pipeInput(this.handle, chunk)
+      const paused = bridge.fast.pipeInput(this.websocket._handle, chunk)
       bridge.drainNow()
-      if (paused === 1 && !this.over && bridge.getEngine().isPaused(this.handle)) {
+      if (paused === 1 && !this.over && bridge.getEngine().isPaused(this.websocket._handle)) {
         this.stream.pause()
         bridge.pausedPipes.add(this)
       }
@@ -61,7 +60,7 @@ class Pump {
   }
 
   _resumeIfWanted() {
-    if (this.over || !bridge.getEngine().isPaused(this.handle)) {
+    if (this.over || !bridge.getEngine().isPaused(this.websocket._handle)) {
       bridge.pausedPipes.delete(this)
       if (!this.over) this.stream.resume()
     }
@@ -74,7 +73,7 @@ class Pump {
       slab = Buffer.allocUnsafeSlow(SLAB)
       used = 0
     }
-    const length = bridge.fast.pipeTake(this.handle, slab, used)
+    const length = bridge.fast.pipeTake(this.websocket._handle, slab, used)
     if (length === 0) return
     if (length === END) {
       this.stream.end()
@@ -104,7 +103,7 @@ class Pump {
   block() {
     if (this.blocked || this.over) return
     this.blocked = true
-    bridge.getEngine().pipeBlock(this.handle)
+    bridge.getEngine().pipeBlock(this.websocket._handle)
   }
 
   expectEnd() {
@@ -120,7 +119,7 @@ class Pump {
     this.over = true
     clearTimeout(this.timer)
     bridge.pausedPipes.delete(this)
-    bridge.getEngine().pipeEnded(this.handle)
+    bridge.getEngine().pipeEnded(this.websocket._handle)
     if (!this.stream.destroyed) this.stream.destroy()
   }
 }

@@ -1,6 +1,7 @@
 'use strict'
 
 const bridge = require('./bridge')
+const { decidePoll } = require('./duties')
 const { TYPES, receivedType } = require('./packets')
 const { notice, seesPackets } = require('./replaced')
 const { SendingSocket, HEARS_DATA, HEARS_MESSAGE } = require('./socket-sending')
@@ -37,8 +38,10 @@ class ReceivingSocket extends SendingSocket {
       case Kind.ANSWER_POLL:
       case Kind.ANSWER_POLL_PLAIN:
       case Kind.REJECT_POLL:
+        decidePoll(kind, arg, content)
+        break
       case Kind.ABORT_POST:
-        if (this.transport instanceof Polling) this.transport._onEvent(kind, arg, content)
+        if (this.transport instanceof Polling) this.transport._abortPost()
         break
       case Kind.UPGRADING:
         this._onUpgrading()
@@ -185,7 +188,7 @@ class ReceivingSocket extends SendingSocket {
 
   /** Whether the answer to a ping is sent from here. */
   _relays() {
-    return this._relayed !== 0 || this._channel !== -1
+    return this._relayed !== 0 || this._channel !== 0
   }
 
   /** Whether the requests of the session's polls come by this thread. */
@@ -195,7 +198,7 @@ class ReceivingSocket extends SendingSocket {
 
   /** The engine's number of what the session speaks by; null: polling. */
   _channelNumber() {
-    if (this._channel !== -1) return this._channel
+    if (this._channel !== 0) return this._channel
     return isNativeWebSocket(this.transport) ? this.transport.socket._handle : null
   }
 
@@ -203,7 +206,7 @@ class ReceivingSocket extends SendingSocket {
   _onPinged() {
     debug('writing ping packet')
     // through sendPacket() already
-    if (this._channel === -1) this._announce({ type: 'ping', options: { compress: true } })
+    if (this._channel === 0) this._announce({ type: 'ping', options: { compress: true } })
   }
 
   /** The engine wants a packet to be sent that nobody has called for: a heartbeat, or what ends a poll. */

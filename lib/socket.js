@@ -42,15 +42,22 @@ class Socket extends ReceivingSocket {
     this._over = false
     /** Events that wait, see `holdBack` in lib/bridge.js. */
     this._held = undefined
-    this._handle = -1
+    /** The engine's handle of the session; 0: none yet, or given back. */
+    this._handle = 0
     this._transport = transport
     if (opened === undefined) {
-      this._open(transport)
-      this.setTransport(transport)
-      this.onOpen()
+      try {
+        this._open(transport)
+        this.setTransport(transport)
+        this.onOpen()
+      } catch (error) {
+        // a listener's, mostly: nobody gets this session
+        this.onClose('forced close')
+        throw error
+      }
     } else {
       // its client has been told
-      this._enter(opened)
+      bridge.addSession(opened, this)
       this.readyState = 'open'
       if (transport !== undefined) this._bindTransport(transport)
       this.emit('open')
@@ -121,30 +128,23 @@ class Socket extends ReceivingSocket {
 
   _open(transport) {
     const engine = bridge.getEngine()
-    let connection = -1
+    let connection = 0
     let jsonp
-    if (isNativeWebSocket(transport)) {
+    if (isNativeWebSocket(transport) && transport.socket._handle !== 0) {
       connection = transport.socket._handle
     } else if (transport instanceof Polling) {
       jsonp = transport.jsonpIndex
     } else {
       connection = this._channel = engine.openChannel()
     }
-    const listener = this._listed ? this.request._listener : -1
+    const listener = this._listed ? this.request._listener : 0
     const sid = this._listed ? String(this.id) : undefined
     const { protocol } = this
     const timing = this.server._timing()
     const handle = bridge.fast.openSession(timing, protocol, connection, transport.supportsBinary, jsonp, listener, sid)
-    this._enter(handle)
+    bridge.addSession(handle, this)
     bridge.scheduleLateFlush()
     if (isNativeWebSocket(transport)) transport.socket._start()
-  }
-
-  /** From now on events of the engine's session come here. */
-  _enter(handle) {
-    this._handle = handle
-    bridge.sessions[handle] = this
-    bridge.hold()
   }
 
   onOpen() {
@@ -191,6 +191,7 @@ class Socket extends ReceivingSocket {
       // the engine has closed it, or does so at its own time
       if (!closesPlainly(transport)) transport.close()
       if (transport instanceof WebSocket) transport.socket._closing(this._over)
+      else transport._abortPost()
       markClosed(transport)
       transport._show('close')
       return
@@ -210,8 +211,16 @@ class Socket extends ReceivingSocket {
   }
 
   _dropChannel() {
-    if (this._channel !== -1) bridge.getEngine().dropChannel(this._channel)
-    this._channel = -1
+    const channel = this._channel
+    if (channel === 0) return
+    this._channel = 0
+    bridge.getEngine().dropChannel(channel)
+  }
+
+  _dropProbeChannel() {
+    const channel = this._probeChannel
+    this._probeChannel = 0
+    bridge.getEngine().dropChannel(channel)
   }
 
   /** A transport for this session was opened: the client will probe it. */
@@ -221,6 +230,7 @@ class Socket extends ReceivingSocket {
     const engine = bridge.getEngine()
     const channel = isNativeWebSocket(transport) ? transport.socket._handle : engine.openChannel()
     if (!engine.startUpgrade(this._handle, channel)) {
+      if (!isNativeWebSocket(transport)) engine.dropChannel(channel)
       transport.close()
       return
     }
@@ -275,7 +285,10 @@ class Socket extends ReceivingSocket {
     this.transport.discard()
     this.upgraded = true
     this.clearTransport()
-    if (!isNative(transport)) this._channel = this._probeChannel
+    if (!isNative(transport)) {
+      this._channel = this._probeChannel
+      this._probeChannel = 0
+    }
     this._bindTransport(transport)
     this.emit('upgrade', transport)
     notice(this)
@@ -298,7 +311,7 @@ class Socket extends ReceivingSocket {
     if (!isNativeWebSocket(transport)) {
       transport.on('error', () => {})
       transport.close()
-      bridge.getEngine().dropChannel(this._probeChannel)
+      this._dropProbeChannel()
       return
     }
     if (end !== ProbeEnd.CLOSED) {
@@ -363,17 +376,29 @@ class Socket extends ReceivingSocket {
       })
     }
     this._packetsFn = this._sentCallbackFn = undefined
-    const engine = bridge.getEngine()
-    if (!this._over) this._apply(engine.fail(this._handle, reason, description && description.message))
-    if (bridge.sessions[this._handle] === this) {
-      bridge.releaseSession(this._handle)
-    }
-    this.clearTransport()
-    if (this._registered) this.server._unregister(this)
+    // a listener that throws, of a transport or of what is answered, does not keep the rest from ending
     try {
-      this.emit('close', reason, description)
+      this._end(reason, description)
     } finally {
-      this._closeProbe(ProbeEnd.SESSION_ENDED)
+      try {
+        this.clearTransport()
+      } finally {
+        if (this._registered) this.server._unregister(this)
+        try {
+          this.emit('close', reason, description)
+        } finally {
+          this._closeProbe(ProbeEnd.SESSION_ENDED)
+        }
+      }
+    }
+  }
+
+  /** Ends the engine's session, unless that has ended by itself, and gives it back. */
+  _end(reason, description) {
+    try {
+      if (!this._over) this._apply(bridge.getEngine().fail(this._handle, reason, description && description.message))
+    } finally {
+      bridge.releaseSession(this)
     }
   }
 }
@@ -400,8 +425,9 @@ Object.assign(Socket.prototype, {
   _cleanupFn: undefined,
   /** Which heartbeats are sent from here, see lib/replaced.js. */
   _relayed: 0,
-  /** The number of a channel that JavaScript drives. */
-  _channel: -1,
+  /** The handles of channels that JavaScript drives: the transport's, and the probe's. */
+  _channel: 0,
+  _probeChannel: 0,
 })
 
 keepOriginals(Socket.prototype)

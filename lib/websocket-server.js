@@ -192,12 +192,12 @@ function takeOver(socket, adopt) {
   // read once, the address is remembered
   void socket.remoteAddress
   // most connections of a server have the same local end
-  if (adopted % 2 === 0) localEnd = readLocalEnd(handle)
+  if (bridge.outcome[0] === 0) localEnd = readLocalEnd(handle)
   bridge.scheduleLateFlush()
   socket._handle = null
   socket._getsockname = localEndOf
   handle.close()
-  const websocket = new NativeWebSocket(adopted >>> 1, new TakenOver(socket, localEnd))
+  const websocket = new NativeWebSocket(adopted, new TakenOver(socket, localEnd))
   socket.on('close', onTakenOverClose)
   return websocket
 }

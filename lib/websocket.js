@@ -18,16 +18,14 @@ const CONNECTING_STATES = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 }
  */
 class NativeWebSocket extends LazyEmitter {
   /**
-   * @param {number} handle the connection's number
+   * @param {number} handle the engine's handle of the connection; `_handle` is 0 once that has been given back
    * @param {object} socket the stream below, or what stands for it: see lib/taken-over.js and lib/opening.js
    */
   constructor(handle, socket) {
     super()
-    this._handle = handle
     this._stream = socket
     this._transport = null
-    bridge.connections[handle] = this
-    bridge.hold()
+    bridge.addConnection(handle, this)
   }
 
   /** The stream below, as far as it is still there. */
@@ -38,7 +36,7 @@ class NativeWebSocket extends LazyEmitter {
 
   /** Bytes handed over and not yet written. */
   get bufferedAmount() {
-    if (this._handle === -1) return 0
+    if (this._handle === 0) return 0
     const inStream = this._pump === null ? 0 : this._pump.stream.writableLength
     return bridge.getEngine().bufferedAmount(this._handle) + inStream
   }
@@ -51,7 +49,7 @@ class NativeWebSocket extends LazyEmitter {
 
   /** The peer is not heard until it has read what waits for it. */
   _throttle() {
-    if (this._handle === -1) return
+    if (this._handle === 0) return
     if (this._pump !== null) this._pump.await()
     bridge.getEngine().throttle(this._handle)
   }
@@ -116,7 +114,7 @@ class NativeWebSocket extends LazyEmitter {
 
   /** Cuts the connection off. */
   terminate() {
-    if (this._handle === -1) return
+    if (this._handle === 0) return
     this.readyState = CONNECTING_STATES.CLOSING
     bridge.getEngine().terminateConnection(this._handle)
   }
@@ -137,7 +135,7 @@ class NativeWebSocket extends LazyEmitter {
 
   /** No session has the connection, and somebody wants its messages. */
   _own() {
-    if (this._owned || this._handle === -1) return
+    if (this._owned || this._handle === 0) return
     // messages of one that a client tries out for its session are the session's
     if (!bridge.getEngine().bindToOwner(this._handle)) return
     this._owned = true
@@ -187,10 +185,7 @@ class NativeWebSocket extends LazyEmitter {
   }
 
   _ended() {
-    bridge.connections[this._handle] = undefined
-    this._handle = -1
     this.readyState = CONNECTING_STATES.CLOSED
-    bridge.release()
     this._stream.destroy()
     if (this._transport !== null && this._transport._isAlone()) this._transport.onClose()
     this.emit('close', 1006, Buffer.alloc(0))

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use engine_io_native::protocol::PacketType;
 use engine_io_native::server::{
-    Batch, Binding, Connection, EventQueue, IoThread, Kind, NewSession, PollEncoding, SessionCell, now,
+    Batch, Binding, Connection, EventQueue, IoThread, Kind, NONE, NewSession, PollEncoding, SessionCell, now,
 };
 use engine_io_native::session::{OutData, OutPacket, Revision, Session, Start, Timing};
 use engine_io_native::websocket::{OpCode, write_masked};
@@ -31,7 +31,7 @@ fn messages_between_an_io_thread_and_its_owner_arrive_once_and_in_order() {
     let mut io = IoThread::start("io").unwrap();
     let timing = Arc::new(Timing::new(50, 600_000, 10_000));
     let mut peers = HashMap::new();
-    let clients: Vec<_> = (0..CLIENTS)
+    let clients: Vec<_> = (1..=CLIENTS)
         .map(|number| {
             let (ours, theirs) = UnixStream::pair().unwrap();
             peers.insert(number, open(number, ours, &io, &queue, &timing));
@@ -51,12 +51,12 @@ fn messages_between_an_io_thread_and_its_owner_arrive_once_and_in_order() {
             }
             for event in &batch.events {
                 let (_, connection) = &peers[&event.target];
-                if event.charged > 0 {
+                if event.charged != NONE {
                     connection.settle(batch.cost(event));
                 }
                 match event.kind {
                     Kind::Message => {
-                        let count = &mut counts[event.target as usize];
+                        let count = &mut counts[event.target as usize - 1];
                         assert_eq!(batch.content(&event.data), message(*count));
                         *count += 1;
                         let data = OutData::Text(String::from_utf8(message(*count - 1)).unwrap());

@@ -2,6 +2,7 @@
 
 const { whenHeard } = require('../backpressure')
 const bridge = require('../bridge')
+const { acceptPoll, endPoll, posts } = require('../duties')
 const { header } = require('../headers')
 const { compressionOf } = require('../options')
 const { BAD_REQUEST } = require('../limits')
@@ -14,6 +15,7 @@ const debug = require('debug')('engine:polling')
 const { Kind } = bridge
 const wantsCompression = ({ options }) => Boolean(options && options.compress)
 const kTransport = Symbol('transport')
+const kPoll = Symbol('poll')
 const CLOSE_TIMEOUT = 30 * 1000
 
 /** The last `Accept-Encoding` that was judged, and the outcome. */
@@ -71,14 +73,15 @@ class Polling extends Transport {
     }
     const owner = this[kOwner]
     if (owner === null) return this._onPollUnbound(req, res)
+    if (owner._handle === 0) {
+      // the session has ended since the request was checked
+      res.writeHead(400).end()
+      return
+    }
     if (owner._idle) owner.server._limits.heard(owner)
-    const poll = (this._poll + 1) >>> 0
     this._setPoll(req, res)
-    this._poll = poll
     const more = owner._hasWaiting()
-    this._rejected = res
-    owner._apply(bridge.fast.poll(owner._handle, poll, more))
-    this._rejected = undefined
+    owner._apply(bridge.fast.poll(owner._handle, this._poll, more))
     if (this.req !== req) return
     this.writable = true
     this._ready(owner)
@@ -98,6 +101,7 @@ class Polling extends Transport {
     this.req = req
     this.res = res
     req[kTransport] = this
+    req[kPoll] = this._poll = acceptPoll(this)
     req.on('close', onPollClose)
     req.cleanup = cleanupPoll
   }
@@ -133,17 +137,18 @@ class Polling extends Transport {
     }
   }
 
-  _onEvent(kind, arg, payload) {
-    if (kind === Kind.ABORT_POST) {
-      if (this.dataReq) this.dataReq.destroy()
-    } else if (kind === Kind.REJECT_POLL) {
-      const res = this._rejected
-      if (res && !res.headersSent) res.writeHead(400).end()
-      if (this.res === res) this._endPoll()
-    } else if (arg === this._poll && this.req) {
-      this.writable = false
-      this._answer(payload === undefined ? '' : payload, kind === Kind.ANSWER_POLL)
-    }
+  /** The engine has decided about the pending poll, whose session may have ended or moved meanwhile. */
+  _onDecision(kind, payload) {
+    if (!this.req) return
+    this.writable = false
+    if (kind === Kind.REJECT_POLL) this._rejectPoll()
+    else this._answer(payload === undefined ? '' : payload, kind === Kind.ANSWER_POLL)
+  }
+
+  _rejectPoll() {
+    const { res } = this
+    this._endPoll()
+    if (!res.headersSent) res.writeHead(400).end()
   }
 
   _answer(payload, compress) {
@@ -195,7 +200,9 @@ class Polling extends Transport {
     }
     this._whenWritten(res, length, callback)
     bridge.compress(data, encoding, compressionOf(this.httpCompression), (bytes) => {
-      if (!res.destroyed) res.end(bytes)
+      // the header has promised a compressed body
+      if (bytes === undefined) res.destroy()
+      else if (!res.destroyed) res.end(bytes)
     })
   }
 
@@ -268,15 +275,31 @@ class Polling extends Transport {
       res.writeHead(400).end()
       return
     }
+    this._beginPost(req, res)
+    whenHeard(owner, req, () => this._readPost(owner, req, res, isBinary))
+  }
+
+  _beginPost(req, res) {
     this.dataReq = req
     this.dataRes = res
-    whenHeard(owner, req, () => this._readPost(owner, req, res, isBinary))
+    posts.add(this)
+  }
+
+  /** The POST in progress has been read, or given up: it is answered next, or its connection has ended. */
+  _endPost() {
+    this.dataReq = this.dataRes = null
+    posts.delete(this)
+  }
+
+  /** The session has ended or moved before the POST in progress was read. */
+  _abortPost() {
+    if (this.dataReq) this.dataReq.destroy()
   }
 
   _readPost(owner, req, res, isBinary) {
     this._readBody(req, {
       onEnd: (body) => {
-        this.dataReq = this.dataRes = null
+        this._endPost()
         if (this._refusesPayload(owner, req, res, body, isBinary)) return
         try {
           const isOurs = this.onData === onData
@@ -287,12 +310,12 @@ class Polling extends Transport {
         }
       },
       onTooLarge: () => {
-        this.dataReq = this.dataRes = null
+        this._endPost()
         res.writeHead(413).end()
         owner._apply(bridge.fast.postFinished(owner._handle, undefined, false))
       },
       onAborted: () => {
-        this.dataReq = this.dataRes = null
+        this._endPost()
         owner._apply(bridge.getEngine().postAborted(owner._handle))
       },
     })
@@ -301,7 +324,13 @@ class Polling extends Transport {
   _confirmPost(req, res) {
     // text/html keeps old mobile browsers from offering a download of form posts
     const headers = { 'Content-Type': 'text/html', 'Content-Length': '2' }
-    res.writeHead(200, this.headers(req, headers))
+    try {
+      res.writeHead(200, this.headers(req, headers))
+    } catch (error) {
+      // a listener threw, or added what no header can be
+      if (!res.headersSent) res.writeHead(500).end()
+      throw error
+    }
     endWith(res, 'ok', 2)
   }
 
@@ -351,10 +380,13 @@ class Polling extends Transport {
     const chunks = []
     let length = 0
     let left = false
-    req.on('close', () => {
+    const onClose = () => {
       if (!left) onAborted()
       left = true
-    })
+    }
+    // it may have waited, see `whenHeard`, and its client has not
+    if (req.destroyed || req.aborted) return onClose()
+    req.on('close', onClose)
     req.on('data', (chunk) => {
       if (left) return
       length += chunk.length
@@ -421,23 +453,25 @@ class Polling extends Transport {
       res.writeHead(400).end()
       return
     }
-    this.dataReq = req
-    this.dataRes = res
-    const done = () => {
-      this.dataReq = this.dataRes = null
-    }
+    this._beginPost(req, res)
     this._readBody(req, {
       onEnd: (body) => {
-        this._handOver(body, false)
-        this._confirmPost(req, res)
-        done()
+        try {
+          this._handOver(body, false)
+        } finally {
+          try {
+            this._confirmPost(req, res)
+          } finally {
+            this._endPost()
+          }
+        }
       },
       onTooLarge: () => {
-        done()
+        this._endPost()
         res.writeHead(413).end()
       },
       onAborted: () => {
-        done()
+        this._endPost()
         this.onError('data request connection closed prematurely')
       },
     })
@@ -479,6 +513,7 @@ function onPollClose() {
 function cleanupPoll() {
   const transport = this[kTransport]
   this.removeListener('close', onPollClose)
+  endPoll(this[kPoll])
   if (transport.req === this) transport.req = transport.res = null
 }
 

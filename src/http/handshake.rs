@@ -43,7 +43,7 @@ impl Listener {
         let packet = handshakes.polling.as_deref()?;
         self.opens(parts, "polling")?;
         let sid = self.next_id()?;
-        Some(self.open(&handshakes, sid, packet, None, parts, ends))
+        self.open(&handshakes, sid, packet, None, parts, ends)
     }
 
     /// Opens a session on the WebSocket that this request becomes, with its open packet in the outbox.
@@ -63,8 +63,11 @@ impl Listener {
         let options = &self.options;
         let decoder = Decoder::new(Limits { max_payload: handshakes.max_payload, ..Limits::default() });
         let (queue, commands) = (options.queue.clone(), options.commands.clone());
-        let connection = Connection::new(options.connections.take(), queue, commands, decoder, None);
-        self.open(&handshakes, sid, packet, Some(&connection), parts, ends);
+        let connection = Connection::new(options.connections.take()?, queue, commands, decoder, None);
+        if self.open(&handshakes, sid, packet, Some(&connection), parts, ends).is_none() {
+            options.connections.give_back(connection.handle);
+            return None;
+        }
         let mut headers = vec![
             ("upgrade".to_owned(), "websocket".to_owned()),
             ("connection".to_owned(), "Upgrade".to_owned()),
@@ -89,8 +92,9 @@ impl Listener {
         connection: Option<&Arc<Connection>>,
         parts: &Parts,
         ends: &OpenConnection,
-    ) -> Arc<SessionCell> {
+    ) -> Option<Arc<SessionCell>> {
         let options = &self.options;
+        let handle = options.sessions.take()?;
         let start = connection.map_or(Start::Polling, |connection| Start::Channel(connection.handle));
         let mut machine = Session::new(now(), Revision::V4, handshakes.timing.clone(), start);
         let open = OutPacket { kind: PacketType::Open, data: OutData::Text(["{\"sid\":\"", &sid, packet].concat()) };
@@ -100,7 +104,6 @@ impl Listener {
             None => machine.send(vec![open], true, &mut Vec::new()),
         }
         let head = request::head(parts, ends, &sid, connection.map(|connection| connection.handle));
-        let handle = options.sessions.take();
         let session = SessionCell::new(
             NewSession {
                 handle,
@@ -118,7 +121,7 @@ impl Listener {
         options.queue.with(|batch| batch.push_opened(handle, options.id, opened));
         // what comes of it follows that
         session.open(false);
-        session
+        Some(session)
     }
 }
 

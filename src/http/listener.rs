@@ -26,7 +26,7 @@ use super::joined::Joined;
 use super::polling::{self, Answerer, Destroyed, Post, Reply};
 use super::request::{self, Asked, Requests, Verdict};
 use super::{CompressionOptions, Handshakes, Registry};
-use crate::server::{Commands, EventQueue, Kind, Numbers, SessionCell, Stream};
+use crate::server::{Commands, EventQueue, Handles, Kind, SessionCell, Stream};
 use crate::session::IdGenerator;
 
 /// What a listener is made of.
@@ -41,9 +41,9 @@ pub struct ListenerOptions {
     pub commands: Commands,
     pub requests: Arc<Requests>,
     /// For sessions that are opened here.
-    pub sessions: Numbers,
+    pub sessions: Handles,
     /// For their connections.
-    pub connections: Numbers,
+    pub connections: Handles,
 }
 
 /// See the module's documentation.

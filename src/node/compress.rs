@@ -47,9 +47,9 @@ impl Engine {
         jsonp::unwrap_form(&body)
     }
 
-    /// Compresses a body away from this thread; `Compressed` with this number follows.
+    /// Compresses a body away from this thread. Returns a number, with which `Compressed` follows.
     #[napi]
-    pub fn compress(&self, env: Env, id: u32, body: Unknown<'_>, encoding: String, options: HttpCompression) -> Result<()> {
+    pub fn compress(&self, env: Env, body: Unknown<'_>, encoding: String, options: HttpCompression) -> Result<u32> {
         let body = with_content(env.raw(), body.raw(), |body| match body {
             Content::None => Vec::new(),
             Content::Text(bytes) | Content::Binary(bytes) => bytes.to_vec(),
@@ -59,8 +59,12 @@ impl Engine {
             "deflate" => ContentEncoding::Deflate,
             _ => return Err(Error::new(Status::InvalidArg, "unknown encoding")),
         };
+        let commands = self.next_commands()?;
+        // comes again after two thousand million others
+        let id = self.last_body.get() % (i32::MAX as u32) + 1;
+        self.last_body.set(id);
         let job = CompressionJob { id, body, encoding, options: options.into(), queue: self.queue.clone() };
-        self.next_commands()?.send(Command::Compress(job));
-        Ok(())
+        commands.send(Command::Compress(job));
+        Ok(id)
     }
 }

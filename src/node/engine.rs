@@ -10,14 +10,13 @@ use std::time::Duration;
 use napi::bindgen_prelude::{Function, JsValue, Unknown};
 use napi::{Env, Error, Result, Status, sys};
 use napi_derive::napi;
-use slab::Slab;
 
 use super::outcome::Outcome;
 use super::values::{Raw, content_value, undefined};
 use super::wake::{Waker, check};
 use crate::http::{Listener, Requests};
 use crate::server::{
-    BY_POST, Batch, Command, Commands, Connection, Data, Event, EventQueue, IoThread, Kind, SessionCell, Table,
+    BY_POST, Batch, Command, Commands, Connection, Data, Event, EventQueue, IoThread, NONE, SessionCell, Table,
 };
 use crate::session::{IdGenerator, Timing};
 
@@ -34,11 +33,13 @@ pub struct State {
     io: IoThreads,
     next_io: Cell<usize>,
     pub(super) sessions: RefCell<Table<Arc<SessionCell>>>,
-    /// A channel that JavaScript drives has a number only.
+    /// A channel that JavaScript drives has a handle only.
     pub(super) connections: RefCell<Table<Arc<Connection>>>,
-    pub(super) timings: RefCell<Slab<Arc<Timing>>>,
-    pub(super) listeners: RefCell<Slab<Arc<Listener>>>,
+    pub(super) timings: RefCell<Table<Arc<Timing>>>,
+    pub(super) listeners: RefCell<Table<Arc<Listener>>>,
     pub(super) requests: Arc<Requests>,
+    /// The number of the last body that was to be compressed.
+    pub(super) last_body: Cell<u32>,
     /// Whether the first recipients of a broadcast have gone ahead in this turn.
     pub(super) has_gone_ahead: Cell<bool>,
     /// The batch that JavaScript is taking, and how far it has come.
@@ -46,8 +47,6 @@ pub struct State {
     taken: Cell<usize>,
     /// The contents on their way, of the running callback only.
     contents: RefCell<Vec<sys::napi_value>>,
-    /// Numbers whose last event has been taken.
-    released: RefCell<Vec<(Kind, u32)>>,
     ids: RefCell<IdGenerator>,
     /// The frame of a broadcast, for its further recipients.
     pub(super) shared: RefCell<Arc<[u8]>>,
@@ -75,16 +74,16 @@ impl Engine {
             queue,
             io,
             next_io: Cell::new(0),
-            sessions: RefCell::default(),
-            connections: RefCell::default(),
-            timings: RefCell::default(),
-            listeners: RefCell::default(),
+            sessions: table(),
+            connections: table(),
+            timings: table(),
+            listeners: table(),
             requests: Arc::default(),
+            last_body: Cell::new(0),
             has_gone_ahead: Cell::default(),
             taking: RefCell::default(),
             taken: Cell::new(0),
             contents: RefCell::default(),
-            released: RefCell::default(),
             ids: RefCell::default(),
             shared: RefCell::default(),
             outcome: Outcome::default(),
@@ -138,25 +137,38 @@ impl Engine {
         }
     }
 
-    /// The periods of a server, in ms. Returns the number to name them by.
+    /// The periods of a server, in ms. Returns the handle to name them by.
     #[napi]
-    pub fn timing(&self, ping_interval: f64, ping_timeout: f64, upgrade_timeout: f64) -> u32 {
+    pub fn timing(&self, ping_interval: f64, ping_timeout: f64, upgrade_timeout: f64) -> Result<u32> {
         let timing = Timing::new(period(ping_interval), period(ping_timeout), period(upgrade_timeout));
-        self.timings.borrow_mut().insert(Arc::new(timing)) as u32
+        let mut timings = self.timings.borrow_mut();
+        let handle = timings.handles().take().ok_or_else(|| exhausted("servers"))?;
+        timings.put(handle, Arc::new(timing));
+        Ok(handle)
     }
 
     /// Changes the periods of a server.
     #[napi]
     pub fn set_timing(&self, timing: u32, ping_interval: f64, ping_timeout: f64, upgrade_timeout: f64) {
-        if let Some(timing) = self.timings.borrow().get(timing as usize) {
+        if let Some(timing) = self.timings.borrow().get(timing) {
             timing.set(period(ping_interval), period(ping_timeout), period(upgrade_timeout));
         }
     }
 
-    /// A server is no more.
+    /// A server's sessions are gone, or keep what they have.
     #[napi]
     pub fn drop_timing(&self, timing: u32) {
-        self.timings.borrow_mut().try_remove(timing as usize);
+        self.timings.borrow_mut().release(timing);
+    }
+
+    /// How often anything was asked of a stale handle since the engine started. Nothing ever came of it.
+    #[napi]
+    pub fn stale_calls(&self) -> f64 {
+        let stale = self.sessions.borrow().stale()
+            + self.connections.borrow().stale()
+            + self.timings.borrow().stale()
+            + self.listeners.borrow().stale();
+        stale as f64
     }
 }
 
@@ -196,16 +208,6 @@ impl State {
     /// Takes events, at most as many as `meta` has room for (three numbers each: kind, target, arg), and calls
     /// `take` with their contents: one call costs less than as many elements of an array. Returns how many there were.
     pub(super) fn drain(&self, env: sys::napi_env, meta: &mut [u32], take: sys::napi_value) -> Result<u32> {
-        // JavaScript has dispatched what it took before: numbers whose last event was there are free
-        for (kind, target) in self.released.borrow_mut().drain(..) {
-            if kind == Kind::SessionReleased {
-                self.sessions.borrow_mut().release(target);
-            } else {
-                #[cfg(unix)]
-                self.unwatch_ended(target);
-                self.connections.borrow_mut().release(target);
-            }
-        }
         let mut batch = self.taking.borrow_mut();
         let mut position = self.taken.get();
         if position >= batch.events.len() {
@@ -236,9 +238,8 @@ impl State {
     fn note_taken(&self, batch: &Batch, events: &[Event]) {
         let mut connections = self.connections.borrow_mut();
         let mut sessions = self.sessions.borrow_mut();
-        let mut released = self.released.borrow_mut();
         // what the connection of the last event owes no more
-        let (mut debtor, mut paid) = (0, 0);
+        let (mut debtor, mut paid) = (NONE, 0);
         for event in events {
             if let Data::Opened(opened) = &event.data {
                 sessions.put(event.target, opened.session.clone());
@@ -247,22 +248,32 @@ impl State {
                 }
             }
             if event.charged == BY_POST {
-                if let Some(session) = sessions.get(event.target) {
+                if let Some(session) = sessions.find(event.target) {
                     session.settle(batch.cost(event));
                 }
-            } else if event.charged > 0 {
+            } else if event.charged != NONE {
                 if event.charged != debtor {
                     settle(&connections, debtor, paid);
                     (debtor, paid) = (event.charged, 0);
                 }
                 paid += batch.cost(event);
             }
-            match event.kind {
-                Kind::SessionReleased | Kind::ConnectionEnded => released.push((event.kind, event.target)),
-                _ => {}
-            }
         }
         settle(&connections, debtor, paid);
+    }
+
+    /// JavaScript is done with a session, and forgets its handle.
+    pub(super) fn release_session(&self, session: u32) {
+        let released = self.sessions.borrow_mut().release(session);
+        drop(released);
+    }
+
+    /// The same for a connection, or a channel that JavaScript drives.
+    pub(super) fn release_connection(&self, connection: u32) {
+        #[cfg(unix)]
+        self.unwatch_ended(connection);
+        let released = self.connections.borrow_mut().release(connection);
+        drop(released);
     }
 
     pub(super) fn session(&self, session: u32) -> Option<Arc<SessionCell>> {
@@ -285,9 +296,9 @@ impl State {
     }
 }
 
-/// The owner has taken what a connection was charged for, by its number plus 1.
+/// The owner has taken what a connection was charged for.
 fn settle(connections: &Table<Arc<Connection>>, charged: u32, bytes: usize) {
-    if let Some(connection) = charged.checked_sub(1).and_then(|number| connections.get(number)) {
+    if let Some(connection) = connections.find(charged) {
         connection.settle(bytes);
     }
 }
@@ -297,6 +308,20 @@ fn hand_over(env: sys::napi_env, take: sys::napi_value, contents: &[sys::napi_va
     let (this, mut result) = (undefined(env)?, ptr::null_mut());
     // SAFETY: env, the function and the contents belong to the running callback.
     check(unsafe { sys::napi_call_function(env, this, take, contents.len(), contents.as_ptr(), &mut result) })
+}
+
+/// An empty table. `ENGINE_IO_NATIVE_PANIC_ON_STALE` makes a debug build panic where a stale handle is passed in.
+fn table<T>() -> RefCell<Table<T>> {
+    let mut table = Table::default();
+    if std::env::var_os("ENGINE_IO_NATIVE_PANIC_ON_STALE").is_some() {
+        table.panic_on_stale();
+    }
+    RefCell::new(table)
+}
+
+/// The error for one more of what there are two million of already.
+pub(super) fn exhausted(what: &str) -> Error {
+    Error::new(Status::GenericFailure, format!("expected fewer than 2,097,152 {what} at a time"))
 }
 
 /// The raw value of an argument.

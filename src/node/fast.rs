@@ -14,7 +14,7 @@ use super::values::{Content, Raw, to_content, uint32s, with_content};
 use super::wake::check;
 use super::websocket::ends;
 use crate::protocol::PacketType;
-use crate::server::{Kind, Outbox};
+use crate::server::Outbox;
 use crate::session::{OutData, OutPacket, Revision};
 use crate::websocket::{OpCode, UpgradeRequest, check as judge};
 
@@ -49,8 +49,8 @@ type Args<const N: usize> = [sys::napi_value; N];
 /// * `openSession(timing, protocol, connection, supportsBinary, jsonp, listener, sid): number` see `State::open_session`.
 /// * `tick(session)`, `poll(session, poll, more)`, `postStarted(session)`, `postFinished(session, body, binary)` and
 ///   `sendPacket(session, type, data, compress)` see `super::polling`.
-/// * `releaseSession(session): number` JavaScript is done with a session; its number is free once all its events have
-///   been drained, which is to be done soon.
+/// * `releaseSession(session): number` JavaScript is done with a session and forgets its handle, in this very step.
+/// * `releaseConnection(connection): number` the same for a connection, when it has had its last event.
 /// * `upgrade(fd, key, early: Uint8Array, maxPayload): number` takes a connection over whose client has sent the usual
 ///   upgrade request with this key, and accepts that, see `State::adopt`. Throws if the key is none.
 /// * `sendShared(connection): number` sends the frame that is kept: what a broadcast sends to each of its
@@ -77,6 +77,7 @@ pub fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_valu
     add(env, object, state, "postFinished", callback::<3, PostFinished>)?;
     add(env, object, state, "sendPacket", callback::<4, SendPacket>)?;
     add(env, object, state, "releaseSession", callback::<1, ReleaseSession>)?;
+    add(env, object, state, "releaseConnection", callback::<1, ReleaseConnection>)?;
     add(env, object, state, "upgrade", callback::<4, Upgrade>)?;
     Ok(object)
 }
@@ -361,10 +362,10 @@ impl Fast<7> for OpenSession {
         state.open_session(
             number(env, timing)?,
             number(env, protocol)?,
-            int(env, connection)?,
+            number(env, connection)?,
             flag(env, supports_binary)?,
             text(env, jsonp)?,
-            int(env, listener)?,
+            number(env, listener)?,
             text(env, sid)?,
         )
     }
@@ -427,8 +428,18 @@ impl Fast<1> for ReleaseSession {
     type Output = u32;
 
     fn run(env: sys::napi_env, state: &State, [session]: Args<1>) -> Result<u32> {
-        let session = number(env, session)?;
-        state.queue.with_silently(|batch| batch.push(Kind::SessionReleased, session, 0));
+        state.release_session(number(env, session)?);
+        Ok(0)
+    }
+}
+
+struct ReleaseConnection;
+
+impl Fast<1> for ReleaseConnection {
+    type Output = u32;
+
+    fn run(env: sys::napi_env, state: &State, [connection]: Args<1>) -> Result<u32> {
+        state.release_connection(number(env, connection)?);
         Ok(0)
     }
 }

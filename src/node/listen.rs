@@ -6,7 +6,7 @@ use napi_derive::napi;
 
 use super::compress::HttpCompression;
 use super::deflate::DeflateTerms;
-use super::engine::{Engine, raw};
+use super::engine::{Engine, exhausted, raw};
 use super::values::{Content, with_content};
 use super::websocket::{ends, max_payload_of};
 use crate::http::{Handshakes, Listener, ListenerOptions, OwnerResponse, Switching, Verdict, bind};
@@ -42,20 +42,19 @@ impl Engine {
         let socket = bind(port).map_err(|error| Error::new(Status::GenericFailure, error_name(&error)))?;
         let address = socket.local_addr().map_err(|error| Error::new(Status::GenericFailure, error_name(&error)))?;
         let mut listeners = self.listeners.borrow_mut();
-        let entry = listeners.vacant_entry();
-        let id = entry.key() as u32;
         let commands = self.next_commands()?;
+        let id = listeners.handles().take().ok_or_else(|| exhausted("listeners"))?;
         let listener = Listener::new(ListenerOptions {
             id,
             commands: commands.clone(),
             path,
             queue: self.queue.clone(),
             requests: self.requests.clone(),
-            sessions: self.sessions.borrow().numbers().clone(),
-            connections: self.connections.borrow().numbers().clone(),
+            sessions: self.sessions.borrow().handles().clone(),
+            connections: self.connections.borrow().handles().clone(),
         });
         commands.send(Command::Listen(listener.clone(), socket));
-        entry.insert(listener);
+        listeners.put(id, listener);
         Ok(Listening {
             listener: id,
             address: address.ip().to_string(),
@@ -77,11 +76,11 @@ impl Engine {
     ) {
         let timings = self.timings.borrow();
         let handshakes = handshakes.and_then(|direct| {
-            let timing = timings.get(direct.timing as usize)?.clone();
+            let timing = timings.get(direct.timing)?.clone();
             let max_payload = max_payload_of(direct.max_payload);
             Some(Handshakes { timing, polling: direct.polling, websocket: direct.websocket, max_payload })
         });
-        if let Some(listener) = self.listeners.borrow().get(listener as usize) {
+        if let Some(listener) = self.listeners.borrow().get(listener) {
             listener.configure(max_body, direct, compression.map(Into::into), handshakes);
         }
     }
@@ -89,22 +88,23 @@ impl Engine {
     /// Stops accepting; `ListenerClosed` follows when all connections are gone.
     #[napi]
     pub fn close_listener(&self, listener: u32) {
-        if let Some(listener) = self.listeners.borrow().get(listener as usize) {
+        if let Some(listener) = self.listeners.borrow().get(listener) {
             listener.close();
         }
     }
 
-    /// The listener's number may be used again.
+    /// JavaScript is done with the listener, and forgets its handle.
     #[napi]
     pub fn drop_listener(&self, listener: u32) {
-        self.listeners.borrow_mut().try_remove(listener as usize);
+        let released = self.listeners.borrow_mut().release(listener);
+        drop(released);
     }
 
     /// The number of the session that a listener knows by this id.
     #[napi]
     pub fn find_session(&self, sid: String) -> Option<u32> {
         let listeners = self.listeners.borrow();
-        listeners.iter().find_map(|(_, listener)| listener.registry.get(&sid)).map(|session| session.handle)
+        listeners.values().find_map(|listener| listener.registry.get(&sid)).map(|session| session.handle)
     }
 
     /// The body of a request.

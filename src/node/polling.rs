@@ -4,11 +4,11 @@ use napi::bindgen_prelude::{Array, JsValue};
 use napi::{Env, Error, Result, Status, sys};
 use napi_derive::napi;
 
-use super::engine::{Engine, State, null, period};
+use super::engine::{Engine, State, exhausted, null, period};
 use super::values::{Content, Raw, to_content, with_content};
 use super::wake::check;
 use crate::protocol::PacketType;
-use crate::server::{Batch, Binding, Locked, NewSession, PollEncoding, SessionCell, now};
+use crate::server::{Batch, Binding, Locked, NONE, NewSession, PollEncoding, SessionCell, now};
 use crate::session::{Fault, OutPacket, Reason, Relayed, Revision, Session, Start};
 
 #[napi]
@@ -103,6 +103,9 @@ impl Engine {
     #[napi]
     pub fn start_upgrade(&self, session: u32, connection: u32) -> bool {
         let Some(cell) = self.session(session) else { return false };
+        if !self.connections.borrow().has(connection) {
+            return false;
+        }
         let connection_of = self.connection(connection);
         let mut started = false;
         cell.step(|session, _| {
@@ -146,34 +149,36 @@ impl State {
 
     /// Opens a session. Its open packet is the caller's to send, who flushes in this turn of the event loop.
     ///
-    /// `timing`: see `Engine::timing`; `connection`: that of a session that starts on a channel, else -1;
+    /// `timing`: see `Engine::timing`; `connection`: that of a session that starts on a channel, else 0;
     /// `supports_binary`: the client takes binary frames and payloads; `jsonp`: the callback's index of a
-    /// JSONP session; `listener`: the one that serves the session's polls, which finds it by `sid`, else -1.
+    /// JSONP session; `listener`: the one that serves the session's polls, which finds it by `sid`, else 0.
     #[allow(clippy::too_many_arguments)]
     pub(super) fn open_session(
         &self,
         timing: u32,
         protocol: u32,
-        connection: i32,
+        connection: u32,
         supports_binary: bool,
         jsonp: Option<String>,
-        listener: i32,
+        listener: u32,
         sid: Option<String>,
     ) -> Result<u32> {
         let revision = if protocol == 3 { Revision::V3 } else { Revision::V4 };
-        let timing = self.timings.borrow().get(timing as usize).cloned();
+        let timing = self.timings.borrow().get(timing).cloned();
         let timing = timing.ok_or_else(|| Error::new(Status::InvalidArg, "unknown timing"))?;
-        let connection = u32::try_from(connection).ok();
-        let start = connection.map_or(Start::Polling, Start::Channel);
-        let transport = connection.and_then(|connection| self.connection(connection));
-        let listener = usize::try_from(listener).ok().and_then(|id| self.listeners.borrow().get(id).cloned());
+        if connection != NONE && !self.connections.borrow().has(connection) {
+            return Err(Error::new(Status::InvalidArg, "the session's connection has ended"));
+        }
+        let start = if connection == NONE { Start::Polling } else { Start::Channel(connection) };
+        let transport = self.connection(connection);
+        let listener = self.listeners.borrow().get(listener).cloned();
         let commands = match &transport {
             Some(connection) => connection.commands().clone(),
             None => self.next_commands()?,
         };
         self.hold_commands();
         let mut sessions = self.sessions.borrow_mut();
-        let handle = sessions.numbers().take();
+        let handle = sessions.handles().take().ok_or_else(|| exhausted("sessions"))?;
         let cell = SessionCell::new(
             NewSession {
                 handle,

@@ -4,7 +4,7 @@ use napi::bindgen_prelude::{Either, Unknown};
 use napi::{Env, Error, Result, Status};
 use napi_derive::napi;
 
-use super::engine::{Engine, State, raw};
+use super::engine::{Engine, State, exhausted, raw};
 use super::values::{Content, with_content};
 use crate::server::{Accepted, Binding, Compression, Connection, Outbox};
 use super::deflate::{DeflateOptions, DeflateTerms};
@@ -81,16 +81,19 @@ impl Engine {
         self.state.adopt(fd, response, early, ends(max_payload, deflate))
     }
 
-    /// A number for a channel that JavaScript drives.
+    /// A handle for a channel that JavaScript drives.
     #[napi]
-    pub fn open_channel(&self) -> u32 {
-        self.connections.borrow().numbers().take()
+    pub fn open_channel(&self) -> Result<u32> {
+        let mut connections = self.connections.borrow_mut();
+        let handle = connections.handles().take().ok_or_else(|| exhausted("connections"))?;
+        connections.put_bare(handle);
+        Ok(handle)
     }
 
     /// A channel that JavaScript drives is gone.
     #[napi]
     pub fn drop_channel(&self, channel: u32) {
-        self.queue.push(crate::server::Kind::ConnectionEnded, channel, 0);
+        self.release_connection(channel);
     }
 
     /// Sends a message as it is, without a packet type: for peers that speak plain WebSocket.
@@ -176,8 +179,8 @@ impl Engine {
 impl State {
     /// Takes over the TCP or UNIX connection behind a descriptor, of which the caller keeps its own
     /// copy, non-blocking as libuv made it: writes `response` and goes on with `early`, the bytes that Node has read already.
-    /// Returns the connection's number, doubled, and plus 1 if its local end is that of the last one. The caller flushes in
-    /// this turn of the event loop.
+    /// Returns the connection's handle, and says in `outcome` whether its local end is that of the last one. The caller
+    /// flushes in this turn of the event loop.
     #[cfg_attr(not(unix), allow(unused_variables))]
     pub(super) fn adopt(&self, fd: i32, response: &[u8], early: &[u8], ends: Ends) -> Result<u32> {
         #[cfg(not(unix))]
@@ -201,16 +204,17 @@ impl State {
             let early = early.to_vec();
             let command = crate::server::Command::Adopt { connection: connection.clone(), socket, early };
             connection.commands().send_by_owner(command);
-            Ok(connection.handle * 2 + u32::from(is_same))
+            self.outcome.note(is_same.into());
+            Ok(connection.handle)
         }
     }
 
     pub(super) fn new_connection(&self, (decoder, compression): Ends) -> Result<std::sync::Arc<Connection>> {
         let commands = self.next_commands()?;
         let mut connections = self.connections.borrow_mut();
-        let number = connections.numbers().take();
-        let connection = Connection::new(number, self.queue.clone(), commands, decoder, compression);
-        connections.put(number, connection.clone());
+        let handle = connections.handles().take().ok_or_else(|| exhausted("connections"))?;
+        let connection = Connection::new(handle, self.queue.clone(), commands, decoder, compression);
+        connections.put(handle, connection.clone());
         Ok(connection)
     }
 

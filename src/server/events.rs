@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::handles::NONE;
 use super::opened::Opened;
 use super::turn;
 use crate::session::{ChannelId, Fault, ProbeEnd, Reason};
@@ -34,8 +35,6 @@ pub enum Kind {
     UpgradeFailed = 9,
     /// Session: over. `arg`: see [`reason_code`]; data: the fault's message.
     Closed = 10,
-    /// Session: last event of a handle; the number may be used again.
-    SessionReleased = 11,
     /// Session: a poll waits in the engine's own listener.
     PollReady = 12,
     /// Session on a channel that JavaScript drives, or whose heartbeats it sends: send this packet (`arg`: its type).
@@ -50,7 +49,7 @@ pub enum Kind {
 
     /// Connection: everything handed over has been written.
     Drained = 20,
-    /// Connection: the TCP connection is gone; last event of a handle.
+    /// Connection: the TCP connection is gone; its last event, at which the owner gives the handle back.
     ConnectionEnded = 21,
     /// Unbound connection: text or binary message.
     ConnectionMessage = 22,
@@ -120,7 +119,7 @@ pub struct Event {
     /// A session, a connection or a request, depending on `kind`.
     pub target: u32,
     pub arg: u32,
-    /// Who is charged for the event until it is taken: a connection's handle + 1, [`BY_POST`], or 0 for nobody.
+    /// Who is charged for the event until it is taken: a connection, [`BY_POST`], or [`NONE`] for nobody.
     pub charged: u32,
     pub data: Data,
 }
@@ -144,13 +143,13 @@ const EVENT_COST: usize = size_of::<Event>();
 impl Batch {
     /// Appends an event without content.
     pub fn push(&mut self, kind: Kind, target: u32, arg: u32) {
-        self.events.push(Event { kind, target, arg, charged: 0, data: Data::None });
+        self.events.push(Event { kind, target, arg, charged: NONE, data: Data::None });
     }
 
     /// Has a connection owe for the last event until the owner takes it. Returns by how many bytes.
     pub fn charge(&mut self, connection: ChannelId) -> usize {
         let Some(event) = self.events.last_mut() else { return 0 };
-        event.charged = connection + 1;
+        event.charged = connection;
         self.events.last().map_or(0, |event| self.cost(event))
     }
 
@@ -173,7 +172,7 @@ impl Batch {
             let (start, len) = self.store(text);
             if text.is_ascii() { Data::Ascii { start, len } } else { Data::Utf8 { start, len } }
         };
-        self.events.push(Event { kind, target, arg, charged: 0, data });
+        self.events.push(Event { kind, target, arg, charged: NONE, data });
     }
 
     /// Appends an event with bytes.
@@ -184,7 +183,7 @@ impl Batch {
             let (start, len) = self.store(bytes);
             Data::Bytes { start, len }
         };
-        self.events.push(Event { kind, target, arg, charged: 0, data });
+        self.events.push(Event { kind, target, arg, charged: NONE, data });
     }
 
     /// Appends a [`Kind::Closed`] event.
@@ -211,7 +210,7 @@ impl Batch {
     /// Appends a [`Kind::Opened`] event.
     pub fn push_opened(&mut self, session: u32, listener: u32, opened: Opened) {
         let data = Data::Opened(Box::new(opened));
-        self.events.push(Event { kind: Kind::Opened, target: session, arg: listener, charged: 0, data });
+        self.events.push(Event { kind: Kind::Opened, target: session, arg: listener, charged: NONE, data });
     }
 
     /// The detail of a fault that goes into the error's `description`.
