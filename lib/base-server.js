@@ -65,6 +65,7 @@ class BaseServer extends EventEmitter {
     this._listened = false
     /** Whether the next look at the sessions is due, see lib/replaced.js. */
     this._watching = false
+    bridge.getEngine()
     this.init()
   }
 

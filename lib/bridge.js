@@ -117,16 +117,31 @@ let engine
 let fast
 let holds = 0
 
-/** The engine of this environment; its threads start with the first server that needs them. */
+/**
+ * The engine of this environment. Its threads start with the first server, before there is a request that could be left
+ * without an answer; `fast` is there from then on.
+ *
+ * @throws {Error} `ERR_ENGINE_IO_NATIVE_START_FAILED` when the system gives no thread or descriptor; the next call tries again
+ */
 function getEngine() {
   if (engine === undefined) {
-    engine = new Engine(onWake, ioThreads())
-    fast = engine.fast(outcome)
-    if (canWatch()) engine.offerReading(onWake)
+    const started = startEngine()
+    fast = started.fast(outcome)
+    if (canWatch()) started.offerReading(onWake)
     module.exports.fast = fast
+    engine = started
     onExit(finish)
   }
   return engine
+}
+
+function startEngine() {
+  try {
+    return new Engine(onWake, ioThreads())
+  } catch (cause) {
+    const error = new Error(`engine.io-native could not start its I/O threads: ${cause.message}`, { cause })
+    throw Object.assign(error, { code: 'ERR_ENGINE_IO_NATIVE_START_FAILED' })
+  }
 }
 
 /** Whether addons have an event loop that can watch sockets for them. */

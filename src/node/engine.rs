@@ -64,11 +64,12 @@ impl Engine {
     /// `on_wake` is called when there are events to drain; `io_threads` I/O threads do the work.
     #[napi(constructor)]
     pub fn new(env: Env, on_wake: Function<'_, (), ()>, io_threads: u32) -> Result<Self> {
+        // first what may fail: it can be tried again
+        let io = io_threads_of_environment(io_threads.clamp(1, 64))
+            .map_err(|error| Error::new(Status::GenericFailure, error.to_string()))?;
         let waker = Arc::new(Waker::new(env.raw(), on_wake.raw())?);
         let wake = waker.clone();
         let queue = EventQueue::new(move || wake.wake());
-        let io = io_threads_of_environment(io_threads.clamp(1, 64))
-            .map_err(|error| Error::new(Status::GenericFailure, format!("cannot start an I/O thread: {error}")))?;
         let state = Rc::new(State {
             waker,
             queue,
