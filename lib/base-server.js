@@ -207,12 +207,25 @@ class BaseServer extends EventEmitter {
     applyMiddlewares(this.middlewares, req, res, callback)
   }
 
-  /** Closes all sessions. */
+  /**
+   * Closes all sessions.
+   *
+   * @throws what the first of them threw, from the `close()` of its connection or from a listener, when all are closed
+   */
   close() {
     debug('closing all open clients')
-    for (const client of this._clients.all()) client.close(true)
+    const errors = []
+    for (const client of this._clients.all()) {
+      try {
+        client.close(true)
+      } catch (error) {
+        debug('error while closing client "%s": %s', client.id, error)
+        errors.push(error)
+      }
+    }
     this.cleanup()
     this._dropTiming()
+    if (errors.length > 0) throw errors[0]
     return this
   }
 

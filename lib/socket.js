@@ -197,8 +197,11 @@ class Socket extends ReceivingSocket {
       return
     }
     transport.on('error', () => debug('error triggered by discarded transport'))
-    transport.close()
-    this._dropChannel()
+    try {
+      transport.close()
+    } finally {
+      this._dropChannel()
+    }
   }
 
   /** Somebody else emitted an event of the transport, in the engine's place. */
@@ -310,8 +313,11 @@ class Socket extends ReceivingSocket {
     debug('client did not complete upgrade')
     if (!isNativeWebSocket(transport)) {
       transport.on('error', () => {})
-      transport.close()
-      this._dropProbeChannel()
+      try {
+        transport.close()
+      } finally {
+        this._dropProbeChannel()
+      }
       return
     }
     if (end !== ProbeEnd.CLOSED) {
@@ -362,7 +368,14 @@ class Socket extends ReceivingSocket {
       // a graceful close may be under way, which waits for the client: not any longer
       if (transport.readyState === 'closing') transport.readyState = 'open'
     }
-    transport.close(this.onClose.bind(this, 'forced close', undefined))
+    let isClosing = false
+    try {
+      transport.close(this.onClose.bind(this, 'forced close', undefined))
+      isClosing = true
+    } finally {
+      // a connection that throws is not asked again: this is the end, and the exception goes its way
+      if (!isClosing) this.onClose('forced close')
+    }
   }
 
   /** The session is over. */
