@@ -25,7 +25,8 @@ module.exports = load()
  * checkout, else the one of the installed platform package.
  *
  * @throws {Error} `ERR_ENGINE_IO_NATIVE_NOT_FOUND` when there is none, `ERR_ENGINE_IO_NATIVE_LOAD_FAILED`
- * when there is one that this process cannot load; both with the underlying error as `cause`
+ * when there is one that this process cannot load, `ERR_ENGINE_IO_NATIVE_ADDONS_DISABLED` when it must not load any; all
+ * with the underlying error as `cause`
  */
 function load() {
   const override = process.env.ENGINE_IO_NATIVE_LIBRARY_PATH
@@ -58,6 +59,7 @@ function open(file, origin) {
   try {
     return require(file)
   } catch (cause) {
+    if (cause.code === 'ERR_DLOPEN_DISABLED') throw failure('ERR_ENGINE_IO_NATIVE_ADDONS_DISABLED', disabledMessage(file), cause)
     const missing = !fs.existsSync(file)
     throw failure(
       missing ? 'ERR_ENGINE_IO_NATIVE_NOT_FOUND' : 'ERR_ENGINE_IO_NATIVE_LOAD_FAILED',
@@ -65,6 +67,14 @@ function open(file, origin) {
       cause
     )
   }
+}
+
+function disabledMessage(file) {
+  return [
+    `${NAME} could not load ${file}: this process must not load native addons (Node.js ${process.version}).`,
+    'Node.js was started with --no-addons, or with its permission model (--permission or --experimental-permission) and without',
+    '--allow-addons. To fix it: leave --no-addons out, or add --allow-addons. Native addons are not bound by the permission model.',
+  ].join('\n')
 }
 
 /**

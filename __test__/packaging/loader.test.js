@@ -125,7 +125,44 @@ function installPlatformPackage(folder, version) {
 }
 
 /** Loads lib/native.js in a process of its own and tells what came of it. */
-function load(folder, { env, preload = '' } = {}) {
+test('a process that must not load addons gets an error that says so', () => {
+  const folder = packageFolder()
+  installPlatformPackage(folder, version)
+  const local = path.join(folder, `engine.io-native.${host}.node`)
+  fs.writeFileSync(local, 'never read')
+  const { error } = load(folder, { flags: ['--no-addons'] })
+  assert.equal(error.code, 'ERR_ENGINE_IO_NATIVE_ADDONS_DISABLED')
+  assert.equal(error.cause, 'ERR_DLOPEN_DISABLED')
+  for (const part of [fs.realpathSync(local), '--no-addons', '--permission', '--allow-addons']) {
+    assert.ok(error.message.includes(part), `"${part}" is in:\n${error.message}`)
+  }
+})
+
+/** What switches the permission model on in this version of Node.js, if it has one. */
+const permission = ['--permission', '--experimental-permission'].find((flag) => process.allowedNodeEnvironmentFlags.has(flag))
+const needsPermission = { skip: permission === undefined && 'this version of Node.js has no permission model' }
+
+test('under the permission model the engine asks for --allow-addons', needsPermission, () => {
+  const { error } = load(root, { flags: [permission, `--allow-fs-read=${root}${path.sep}`] })
+  assert.equal(error.code, 'ERR_ENGINE_IO_NATIVE_ADDONS_DISABLED')
+})
+
+test('under the permission model, with --allow-addons and its own folder to read, the engine serves', needsPermission, () => {
+  const flags = [permission, '--allow-addons', `--allow-fs-read=${root}${path.sep}`]
+  if (process.allowedNodeEnvironmentFlags.has('--allow-net')) flags.push('--allow-net')
+  const program = `
+    const server = require('http').createServer()
+    const engine = require('.').attach(server)
+    server.listen(0, '127.0.0.1', async () => {
+      const url = 'http://127.0.0.1:' + server.address().port + '/engine.io/?EIO=4&transport=polling'
+      console.log((await (await fetch(url)).text())[0])
+      process.exit()
+    })`
+  const { status, stdout, stderr } = spawnSync(process.execPath, [...flags, '-e', program], { cwd: root, encoding: 'utf8' })
+  assert.deepEqual([status, stdout], [0, '0\n'], stderr)
+})
+
+function load(folder, { env, preload = '', flags = [] } = {}) {
   const program = `${preload}
     let result
     try {
@@ -134,12 +171,12 @@ function load(folder, { env, preload = '' } = {}) {
       result = { error: { code, message, cause: cause && cause.code } }
     }
     console.log(JSON.stringify(result))`
-  const { stdout, stderr } = spawnSync(process.execPath, ['-e', program], {
+  const { stdout, stderr } = spawnSync(process.execPath, [...flags, '-e', program], {
     cwd: folder,
     encoding: 'utf8',
     env: { ...process.env, ...env },
   })
-  return { ...JSON.parse(stdout), ...(stderr && { stderr }) }
+  return { ...JSON.parse(stdout), ...(stderr && flags.length === 0 && { stderr }) }
 }
 
 function pretend({ os, cpu, libc }) {
