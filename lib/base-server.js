@@ -4,6 +4,7 @@ const { EventEmitter } = require('events')
 const cookie = require('cookie')
 const debug = require('debug')('engine')
 const bridge = require('./bridge')
+const { showLikeNodes } = require('./emitter')
 const { Clients } = require('./clients')
 const { header } = require('./headers')
 const { applyMiddlewares } = require('./middleware')
@@ -68,10 +69,6 @@ class BaseServer extends EventEmitter {
     bridge.getEngine()
     this.init()
   }
-
-  init() {}
-
-  cleanup() {}
 
   /** The options, those that were not given with their defaults. */
   get opts() {
@@ -399,6 +396,8 @@ class BaseServer extends EventEmitter {
     await acceptWebTransport(this, session)
   }
 }
+
+showLikeNodes(BaseServer.prototype)
 
 /** The codes of `connection_error` and of error responses. */
 BaseServer.errors = {

@@ -6,7 +6,7 @@
 const { EventEmitter } = require('events')
 const { Readable } = require('stream')
 const bridge = require('./bridge')
-const { LazyEmitter } = require('./emitter')
+const { LazyEmitter, letGoOfTable } = require('./emitter')
 const { NativeWebSocket } = require('./websocket')
 
 /** Where the fields of a request's head are, see `head` in src/http/request.rs. */
@@ -271,6 +271,8 @@ class ListenerEnd extends LazyEmitter {
     return this
   }
 }
+
+letGoOfTable(ListenerEnd)
 
 /** The connection of an upgrade request: can be answered, or accepted, once. */
 class ListenerSocket extends ListenerEnd {

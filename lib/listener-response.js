@@ -2,7 +2,7 @@
 
 const { validateHeaderName, validateHeaderValue } = require('http')
 const bridge = require('./bridge')
-const { LazyEmitter } = require('./emitter')
+const { LazyEmitter, letGoOfTable } = require('./emitter')
 
 /**
  * The response to a request that the engine's own listener got, with what middlewares use of Node's
@@ -171,6 +171,8 @@ class ListenerResponse extends LazyEmitter {
     this.req._onAborted()
   }
 }
+
+letGoOfTable(ListenerResponse)
 
 function headersSent(what) {
   const error = new Error(`Cannot ${what} headers after they are sent to the client`)

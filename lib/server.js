@@ -87,7 +87,6 @@ class Server extends BaseServer {
 
   _handleRequest(req, res) {
     debug('handling "%s" http request "%s"', req.method, req.url)
-    req.res = res
     const callback = (code, context) => {
       if (code !== undefined) {
         try {
@@ -106,6 +105,7 @@ class Server extends BaseServer {
       }
     }
     if (!this._prepared(req)) return abortRequest(res, BaseServer.errors.BAD_REQUEST, BaseServer.errorMessages)
+    req.res = res
     this._applyMiddlewares(req, res, (error) => {
       if (error) callback(BaseServer.errors.BAD_REQUEST, { name: 'MIDDLEWARE_FAILURE' })
       else if (res.headersSent) debug('a middleware has answered the request itself')

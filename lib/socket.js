@@ -1,10 +1,13 @@
 'use strict'
 
+const { EventEmitter } = require('events')
 const bridge = require('./bridge')
+const { showLikeNodes } = require('./emitter')
 const { Opening } = require('./opening')
 const { receivedType } = require('./packets')
 const { keepOriginals, notice, watch } = require('./replaced')
 const { ReceivingSocket } = require('./socket-receiving')
+const { SendingSocket } = require('./socket-sending')
 const { Transport, kOwner, transportError } = require('./transport')
 const { isNative, isNativeWebSocket } = require('./transports/native')
 const { Polling } = require('./transports/polling')
@@ -25,7 +28,7 @@ const ProbeEnd = { GIVEN_UP: 0, SESSION_ENDED: 1, CLOSED: 2, FAILED: 3 }
  */
 class Socket extends ReceivingSocket {
   /** @param {number} [opened] the engine's number of the session, if that has been opened there by `req`, an `Opening` */
-  constructor(id, server, transport, req, protocol, opened) {
+  constructor(id, server, transport, req, protocol, opened = undefined) {
     super()
     this.upgrading = false
     this.upgraded = false
@@ -133,7 +136,7 @@ class Socket extends ReceivingSocket {
     if (isNativeWebSocket(transport) && transport.socket._handle !== 0) {
       connection = transport.socket._handle
     } else if (transport instanceof Polling) {
-      jsonp = transport.jsonpIndex
+      jsonp = transport._index
     } else {
       connection = this._channel = engine.openChannel()
     }
@@ -292,7 +295,7 @@ class Socket extends ReceivingSocket {
       this._channel = this._probeChannel
       this._probeChannel = 0
     }
-    this._bindTransport(transport)
+    this.setTransport(transport)
     this.emit('upgrade', transport)
     notice(this)
     this.flush()
@@ -443,7 +446,18 @@ Object.assign(Socket.prototype, {
   _probeChannel: 0,
 })
 
+joinHalves()
 keepOriginals(Socket.prototype)
+
+/** The halves are files of their own, and no classes of their own to whoever looks at a session. */
+function joinHalves() {
+  for (const Half of [ReceivingSocket, SendingSocket]) {
+    const { constructor, ...members } = Object.getOwnPropertyDescriptors(Half.prototype)
+    Object.defineProperties(Socket.prototype, members)
+  }
+  Object.setPrototypeOf(Socket.prototype, EventEmitter.prototype)
+  showLikeNodes(Socket.prototype)
+}
 
 function addressOf(req) {
   const socket = req.websocket && req.websocket._socket

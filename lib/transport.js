@@ -2,7 +2,7 @@
 
 const parserV4 = require('engine.io-parser')
 const parserV3 = require('./parser-v3')
-const { LazyEmitter } = require('./emitter')
+const { LazyEmitter, letGoOfTable } = require('./emitter')
 const debug = require('debug')('engine:transport')
 
 /** The socket that a transport of ours reports to, without the detour of public listeners. */
@@ -21,8 +21,11 @@ class Transport extends LazyEmitter {
     /** Whether `send()` may be called now. */
     this.writable = false
     this._readyState = 'open'
+    this.discarded = false
     /** The protocol revision: 3 or 4. */
     this.protocol = req._query.EIO === '4' ? 4 : 3
+    /** The codec of the protocol revision, as `engine.io-parser` has it. */
+    this.parser = this.protocol === 4 ? parserV4 : parserV3
     /** Whether the client takes binary data (no `b64` in its query). */
     this.supportsBinary = !(req._query && req._query.b64)
     this[kOwner] = null
@@ -36,11 +39,6 @@ class Transport extends LazyEmitter {
   set readyState(state) {
     debug('readyState updated from %s to %s (%s)', this._readyState, state, this.name)
     this._readyState = state
-  }
-
-  /** The codec of the protocol revision, as `engine.io-parser` has it. */
-  get parser() {
-    return this.protocol === 4 ? parserV4 : parserV3
   }
 
   on(event, listener) {
@@ -125,10 +123,11 @@ Transport.upgradesTo = []
 
 /** What few transports ever set: a field of their own takes memory of every one. */
 Object.assign(Transport.prototype, {
-  discarded: false,
   /** Whether anybody has ever listened. */
   _listened: false,
 })
+
+letGoOfTable(Transport)
 
 function transportError(message, description) {
   const error = new Error(message)

@@ -23,6 +23,10 @@ class uServer extends BaseServer {
     super('maxBackpressure' in opts ? { ...opts, maxBackpressure: undefined } : opts)
   }
 
+  init() {}
+
+  cleanup() {}
+
   prepare(req) {
     if (!req._query) req._query = parseQuery(req.url)
   }

@@ -1,7 +1,7 @@
 'use strict'
 
 const bridge = require('./bridge')
-const { LazyEmitter } = require('./emitter')
+const { LazyEmitter, letGoOfTable } = require('./emitter')
 const { kOwner } = require('./transport')
 
 const { Kind } = bridge
@@ -199,6 +199,8 @@ Object.assign(NativeWebSocket.prototype, CONNECTING_STATES, {
   /** Messages come here, and not to a session. */
   _owned: false,
 })
+
+letGoOfTable(NativeWebSocket)
 
 /** Refuses what `ws` refuses, with its errors; the connection stays open then. */
 function checkClose(code, reason) {

@@ -29,6 +29,22 @@ test("Server, Socket and Transport are event emitters", () => {
   }
 });
 
+test("Socket and Transport are subclasses of EventEmitter itself", () => {
+  for (const Class of [engine.Socket, engine.Transport]) {
+    assert.equal(Object.getPrototypeOf(Class.prototype), EventEmitter.prototype, Class.name);
+    assert.equal(Class.defaultMaxListeners, EventEmitter.defaultMaxListeners, Class.name);
+  }
+});
+
+test("for…in meets the same methods of EventEmitter on servers, sessions and transports", () => {
+  const { Server, Socket, Transport } = engine;
+  for (const { prototype } of [Server, Socket, Transport]) {
+    const names = [];
+    for (const name in prototype) names.push(name);
+    for (const name of ["on", "addListener", "emit", "removeListener"]) assert.ok(names.includes(name), name);
+  }
+});
+
 test("Server cannot be called without new", () => {
   assert.throws(() => engine.Server(), /^TypeError: Class constructor Server cannot be invoked without 'new'$/);
 });

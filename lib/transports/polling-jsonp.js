@@ -8,11 +8,11 @@ class JSONP extends Polling {
   constructor(req) {
     super(req)
     /** The index of the client's callback: digits only, it ends up in a script. */
-    this.jsonpIndex = (req._query.j || '').replace(/[^0-9]/g, '')
+    this._index = (req._query.j || '').replace(/[^0-9]/g, '')
   }
 
   _wrap(payload) {
-    return bridge.getEngine().wrapJsonp(this.jsonpIndex, payload)
+    return bridge.getEngine().wrapJsonp(this._index, payload)
   }
 
   _unwrap(body) {

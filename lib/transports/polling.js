@@ -32,8 +32,6 @@ class Polling extends Transport {
     super(req)
     /** How long a graceful close waits for the next poll, in ms. */
     this.closeTimeout = CLOSE_TIMEOUT
-    this.req = this.res = null
-    this.dataReq = this.dataRes = null
     /** Bytes of responses that the kernel has not taken yet. */
     this._unwritten = 0
     /** The number of the last poll that came in. */
@@ -63,7 +61,7 @@ class Polling extends Transport {
 
   // ---- polls ---------------------------------------------------------------------------------
 
-  /** The client waits for packets. */
+  /** The client waits for packets. `req` and `res` are made by the first poll, `dataReq` and `dataRes` by the first POST. */
   onPollRequest(req, res) {
     if (this.req) {
       debug('request overlap')

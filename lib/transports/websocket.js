@@ -171,6 +171,12 @@ class WebSocket extends Transport {
     return frame !== undefined && !this.perMessageDeflate ? frame : undefined
   }
 
+  /** Whether a packet brings a frame along that can be sent as it is. */
+  _canSendPreEncodedFrame(packet) {
+    const sender = this.socket && this.socket._sender
+    return Boolean(sender) && typeof sender.sendFrame === 'function' && this._preEncoded(packet) !== undefined
+  }
+
   /** The end of the tick: what was sent is on its way. */
   _settle() {
     if (this._awaited || this._congested) return
@@ -222,10 +228,8 @@ class WebSocket extends Transport {
   _sendForeign(packets) {
     packets.forEach((packet, index) => {
       const done = index === packets.length - 1 ? this._onSentLast : this._onSent
-      const frame = this._preEncoded(packet)
-      const sender = this.socket._sender
-      if (frame !== undefined && sender && typeof sender.sendFrame === 'function') {
-        sender.sendFrame(frame, done)
+      if (this._canSendPreEncodedFrame(packet)) {
+        this.socket._sender.sendFrame(packet.options.wsPreEncodedFrame, done)
       } else {
         this.parser.encodePacket(packet, this.supportsBinary, (data) => this.socket.send(data, done))
       }
