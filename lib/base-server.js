@@ -13,6 +13,7 @@ const { OpenPacket } = require('./open-packet')
 const { notice } = require('./replaced')
 const { Socket } = require('./socket')
 const { validate, warnOfOldWays } = require('./options')
+const { abortRequest } = require('./refusal')
 const transports = require('./transports')
 const { acceptWebTransport } = require('./webtransport-session')
 const { NativeWebSocketServer } = require('./websocket-server')
@@ -347,6 +348,15 @@ class BaseServer extends EventEmitter {
 
   _emitError(req, code, context) {
     this.emit('connection_error', { req, code, message: BaseServer.errorMessages[code], context })
+  }
+
+  /** Answers a request that has passed `verify`, and cannot be served for all that. */
+  _refuse(req, res, code, context) {
+    try {
+      this._emitError(req, code, context)
+    } finally {
+      abortRequest(res, code, BaseServer.errorMessages, context)
+    }
   }
 
   /** The headers of a polling response: the application may add to them. */

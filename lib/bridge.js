@@ -340,6 +340,11 @@ function tickLater(session) {
   if (overdue.push(session) === 1) setImmediate(putOffOnce)
 }
 
+/** Calls back when what waits has been read, as `tickLater` does. */
+function whenRead(fn) {
+  setImmediate(setImmediate, fn)
+}
+
 function putOffOnce() {
   const sessions = overdue
   overdue = []
@@ -506,6 +511,7 @@ module.exports = {
   addConnection,
   staleCalls,
   tickLater,
+  whenRead,
   holdBack,
   generateId,
   compress,

@@ -2,7 +2,7 @@
 
 mod support;
 
-use engine_io_native::protocol::PacketType::{Ping, Pong};
+use engine_io_native::protocol::PacketType::{Message, Ping, Pong};
 use engine_io_native::session::{Action, Reason};
 use support::session::*;
 
@@ -87,6 +87,69 @@ fn a_v3_client_is_excused_too() {
     assert_eq!(bench.timer(), Some(PING_TIMEOUT));
     bench.packet_on(FIRST, Ping);
     assert_eq!(bench.timer(), Some(PING_INTERVAL + PING_TIMEOUT));
+}
+
+// ---- polls at the deadline and later ---------------------------------------------------------
+
+/// A session that polls, with an answer to its ping outstanding.
+fn pinged_by_poll() -> Bench {
+    let mut bench = Bench::polling();
+    bench.poll(1);
+    bench.wait(PING_INTERVAL);
+    bench
+}
+
+fn is_too_late(bench: &Bench) -> bool {
+    bench.session.is_past_deadline(bench.now)
+}
+
+#[test]
+fn a_poll_is_too_late_from_the_deadline_on() {
+    let mut bench = pinged_by_poll();
+    bench.now += PING_TIMEOUT - 1;
+    assert!(!is_too_late(&bench));
+    bench.now += 1;
+    assert!(is_too_late(&bench));
+    let over = bench.step(|session, now, out| session.end_past_deadline(now, out));
+    assert_eq!(over, [Action::Closed(Reason::PingTimeout)]);
+    assert!(!is_too_late(&bench), "it is over");
+}
+
+#[test]
+fn an_excuse_is_not_for_polls() {
+    let mut bench = pinged_by_poll();
+    look_after(&mut bench, 3 * PING_TIMEOUT);
+    assert!(is_too_late(&bench), "pinged once more, it has still not answered");
+    bench.post(Pong);
+    assert!(!is_too_late(&bench));
+}
+
+#[test]
+fn a_packet_that_is_read_late_lets_polls_come() {
+    let mut bench = pinged_by_poll();
+    bench.timing.set(PING_INTERVAL, PING_TIMEOUT, UPGRADE_TIMEOUT);
+    bench.now += PING_TIMEOUT;
+    assert!(is_too_late(&bench));
+    bench.post(Message);
+    assert!(!is_too_late(&bench));
+}
+
+#[test]
+fn a_poll_before_the_ping_is_in_time_however_late_the_ping_is() {
+    let mut bench = Bench::polling();
+    bench.now += PING_INTERVAL + 3 * PING_TIMEOUT;
+    assert!(!is_too_late(&bench));
+}
+
+#[test]
+fn a_v3_client_that_polls_past_its_deadline_is_too_late() {
+    let mut bench = Bench::polling_v3();
+    bench.now += PING_INTERVAL + PING_TIMEOUT;
+    assert!(is_too_late(&bench));
+    bench.post(Ping);
+    assert!(!is_too_late(&bench));
+    look_after(&mut bench, PING_INTERVAL + 3 * PING_TIMEOUT);
+    assert!(is_too_late(&bench));
 }
 
 #[test]

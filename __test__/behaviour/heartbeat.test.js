@@ -2,7 +2,8 @@
 
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
-const { client, delay, improvement, listen, never, once, openPolling, openUpgraded, openWebSocket, record, times, upgradeTo } =
+const { performance } = require("node:perf_hooks");
+const { RawPeer, client, delay, improvement, listen, never, once, openPolling, openUpgraded, openWebSocket, record, times, upgradeTo } =
   require("../support");
 
 /**
@@ -187,6 +188,85 @@ test("a ping timeout while upgrading closes the new connection", async () => {
   peer.sendText("2probe");
   await peer.closeFrame();
   assert.equal((await closed)[0], "ping timeout");
+});
+
+/** A polling session whose ping waits for a poll: `{ context, peer, socket, closed, errors, deadline }`. */
+async function openPinged(opts) {
+  const context = await listen({ pingInterval: 50, pingTimeout: 200, ...opts });
+  const { peer, socket } = await openPolling(context);
+  const errors = record(context.engine, "connection_error", (_, { code, context: reason }) => [code, reason]);
+  const closed = once(socket, "close");
+  await once(socket, "packetCreate");
+  return { context, peer, socket, closed, errors, deadline: performance.now() + 200 };
+}
+
+/** Does nothing else until so many ms after `deadline`. */
+function blockUntil(deadline, ms) {
+  while (performance.now() < deadline + ms);
+}
+
+const UNKNOWN = '{"code":1,"message":"Session ID unknown"}';
+
+for (const late of [1, 20, 300]) {
+  test(`a poll that is sent ${late} ms after the deadline is refused, though the thread was busy and no timer has fired`, async () => {
+    const { peer, closed, errors, deadline } = await openPinged();
+    blockUntil(deadline, late);
+    const { status, body } = await peer.poll();
+    assert.deepEqual([status, body], [400, UNKNOWN]);
+    assert.deepEqual(await closed, ["ping timeout", undefined]);
+    assert.deepEqual(errors, [[1, { sid: peer.sid }]]);
+  });
+
+  test(`a poll that is read ${late} ms after the deadline is refused, though the thread was busy and no timer has fired`, async () => {
+    const { context, peer, closed, deadline } = await openPinged();
+    const raw = await RawPeer.connect(context.port);
+    raw.write(`GET ${peer.path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+    blockUntil(deadline, late);
+    await raw.end();
+    assert.match(raw.text, /^HTTP\/1\.1 400 Bad Request\r\n/);
+    assert.ok(raw.text.includes(UNKNOWN), raw.text);
+    assert.deepEqual(await closed, ["ping timeout", undefined]);
+  });
+}
+
+test("a poll just before the deadline gets the ping", async () => {
+  const { peer, socket } = await openPinged({ pingTimeout: 10_000 });
+  assert.equal((await peer.poll()).body, "2");
+  assert.equal(socket.readyState, "open");
+});
+
+test("a client that goes away with a poll that is too late leaves nothing behind", async () => {
+  const { context, peer, closed, deadline } = await openPinged();
+  const raw = await RawPeer.connect(context.port);
+  raw.write(`GET ${peer.path} HTTP/1.1\r\nHost: x\r\n\r\n`);
+  raw.reset();
+  blockUntil(deadline, 20);
+  await closed;
+  assert.equal(context.engine.clientsCount, 0);
+});
+
+improvement("D-3: a blocked event loop", "an answer to the ping that waited to be read with a poll lets the session go on", async () => {
+  const { context, peer, socket, deadline } = await openPinged();
+  assert.equal((await peer.poll()).body, "2");
+  const raw = [await RawPeer.connect(context.port), await RawPeer.connect(context.port)];
+  const heartbeat = once(socket, "heartbeat");
+  // the poll is read first
+  raw[0].write(`GET ${peer.path} HTTP/1.1\r\nHost: x\r\n\r\n`);
+  raw[1].write(`POST ${peer.path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n3`);
+  blockUntil(deadline, 300);
+  await heartbeat;
+  socket.send("alive");
+  await raw[0].match(/4alive$/);
+  assert.equal(socket.readyState, "open");
+});
+
+test("a POST without an answer to the ping, of a client that polls in time, puts the deadline off once", async () => {
+  const { peer, socket, closed } = await openPinged();
+  assert.equal((await peer.poll()).body, "2");
+  const message = once(socket, "message");
+  await peer.post("4still here");
+  assert.deepEqual(await message, ["still here"]);
+  assert.deepEqual(await closed, ["ping timeout", undefined]);
 });
 
 test("a closing session can still end with ping timeout", async () => {

@@ -16,6 +16,10 @@ const { Kind } = bridge
 const wantsCompression = ({ options }) => Boolean(options && options.compress)
 const kTransport = Symbol('transport')
 const kPoll = Symbol('poll')
+
+/** The code of `connection_error` for a session that does not exist. */
+const UNKNOWN_SID = 1
+
 const CLOSE_TIMEOUT = 30 * 1000
 
 /** The last `Accept-Encoding` that was judged, and the outcome. */
@@ -79,7 +83,9 @@ class Polling extends Transport {
     if (owner._idle) owner.server._limits.heard(owner)
     this._setPoll(req, res)
     const more = owner._hasWaiting()
-    owner._apply(bridge.fast.poll(owner._handle, this._poll, more))
+    const updates = bridge.fast.poll(owner._handle, this._poll, more)
+    if (bridge.outcome[0] === Kind.DUE) return this._putOff(owner, req, res)
+    owner._apply(updates)
     if (this.req !== req) return
     this.writable = true
     this._ready(owner)
@@ -89,10 +95,44 @@ class Polling extends Transport {
     }
   }
 
+  /**
+   * A poll that comes at the heartbeat's deadline or later is too late, whether the timer has run out or not. But if this
+   * thread is late itself, the answer to the ping may have come in time: what waits is read first.
+   */
+  _putOff(owner, req, res) {
+    this._endPoll()
+    bridge.whenRead(() => {
+      try {
+        if (owner.readyState !== 'closed') owner._apply(bridge.getEngine().endPastDeadline(owner._handle))
+      } finally {
+        this._takeUp(owner, req, res)
+      }
+    })
+  }
+
+  /** A poll that was put off, as if it came now. */
+  _takeUp(owner, req, res) {
+    const { server, transport } = owner
+    if (owner.readyState === 'closed') {
+      server._refuse(req, res, UNKNOWN_SID, { sid: owner.id })
+    } else if (transport !== this) {
+      const context = { name: 'TRANSPORT_MISMATCH', transport: 'polling', previousTransport: transport.name }
+      server._refuse(req, res, BAD_REQUEST, context)
+    } else if (res.destroyed) {
+      this._fail(owner, 'poll connection closed prematurely')
+    } else {
+      this.onPollRequest(req, res)
+    }
+  }
+
   /** The session that the transport has got takes over the poll that waits here. */
   _takePoll() {
     const owner = this[kOwner]
-    if (this.writable && this.res) owner._apply(bridge.fast.poll(owner._handle, this._poll, false))
+    if (!this.writable || !this.res) return
+    const { req, res } = this
+    const updates = bridge.fast.poll(owner._handle, this._poll, false)
+    if (bridge.outcome[0] === Kind.DUE) this._putOff(owner, req, res)
+    else owner._apply(updates)
   }
 
   _setPoll(req, res) {

@@ -46,6 +46,14 @@ impl Engine {
         self.session(session).is_some_and(|cell| cell.encoding().has_more_packets(body, binary, limit as usize))
     }
 
+    /// Ends the session if its heartbeat's deadline has passed: its client has polled, and what else it may have sent was read.
+    #[napi]
+    pub fn end_past_deadline(&self, env: Env, session: u32) -> Result<Raw> {
+        self.step(env.raw(), session, |session, _| {
+            session.inner.machine.end_past_deadline(session.now, &mut session.actions);
+        })
+    }
+
     /// The client of a pending poll went away.
     #[napi]
     pub fn poll_aborted(&self, env: Env, session: u32, poll: u32) -> Result<Raw> {
@@ -197,9 +205,9 @@ impl State {
         Ok(handle)
     }
 
-    /// A poll arrived; `more`: packets follow at once.
+    /// A poll arrived; `more`: packets follow at once. The only event is `Due` if it comes too late, and was not taken.
     pub(super) fn poll(&self, env: sys::napi_env, session: u32, poll: u32, more: bool) -> Result<Raw> {
-        self.step(env, session, |session, _| session.inner.machine.poll(poll, more, &mut session.actions))
+        self.step(env, session, |session, batch| session.poll_by_owner(poll, more, batch))
     }
 
     /// A POST begins: `null` if it may go on, else what the refusal brought about.

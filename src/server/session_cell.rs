@@ -361,6 +361,9 @@ impl Locked<'_> {
     pub fn poll(&mut self, responder: Responder, batch: &mut Batch) -> PollId {
         let poll = self.inner.next_poll;
         self.inner.next_poll = poll.wrapping_add(1) | OWN_POLLS;
+        // whether its timer has run out or is about to
+        self.inner.machine.end_past_deadline(self.now, &mut self.actions);
+        self.apply(batch);
         // on an overlap the first poll is answered before the second is refused: both need a responder
         let first = self.inner.responder.replace((poll, responder));
         self.inner.machine.poll(poll, false, &mut self.actions);
@@ -378,6 +381,16 @@ impl Locked<'_> {
             }
         }
         poll
+    }
+
+    /// A poll arrived at the owner; `more`: see [`Session::poll`]. One that comes too late is not taken: the owner first reads
+    /// what else has come, the client's answer to the ping maybe ([`Kind::Due`]).
+    pub fn poll_by_owner(&mut self, poll: PollId, more: bool, batch: &mut Batch) {
+        if self.inner.machine.is_past_deadline(self.now) {
+            batch.push(Kind::Due, self.cell.handle, 1);
+        } else {
+            self.inner.machine.poll(poll, more, &mut self.actions);
+        }
     }
 
     /// Decodes the body of a POST and acts on its packets.

@@ -7,10 +7,11 @@ use super::{Millis, Revision, Timing};
 pub enum Heartbeat {
     /// v4: the next ping goes out at this time. `excused`: the pong to the last one may still come.
     Rest { ping_at: Millis, excused: bool },
-    /// v4: a ping is out. The first packet other than a pong moves the deadline once (6.6.11).
-    Waiting { sent: Millis, deadline: Millis, extended: bool },
-    /// v3: the client pings before this time.
-    Listening { deadline: Millis },
+    /// v4: a ping is out. The first packet other than a pong moves the deadline once (6.6.11). `excused`: it is the second
+    /// one, and no packet has come since the first.
+    Waiting { sent: Millis, deadline: Millis, extended: bool, excused: bool },
+    /// v3: the client pings before this time. `excused`: it was given more time than it had.
+    Listening { deadline: Millis, excused: bool },
 }
 
 /// What the heartbeat wants when its time has come.
@@ -25,7 +26,10 @@ pub enum Beat {
 impl Heartbeat {
     pub fn start(now: Millis, revision: Revision, timing: &Timing) -> Self {
         match revision {
-            Revision::V3 => Self::Listening { deadline: now + timing.ping_interval() + timing.ping_timeout() },
+            Revision::V3 => Self::Listening {
+                deadline: now + timing.ping_interval() + timing.ping_timeout(),
+                excused: false,
+            },
             Revision::V4 => Self::Rest { ping_at: now + timing.ping_interval(), excused: false },
         }
     }
@@ -33,7 +37,14 @@ impl Heartbeat {
     pub fn deadline(&self) -> Millis {
         match *self {
             Self::Rest { ping_at, .. } => ping_at,
-            Self::Waiting { deadline, .. } | Self::Listening { deadline } => deadline,
+            Self::Waiting { deadline, .. } | Self::Listening { deadline, .. } => deadline,
+        }
+    }
+
+    /// Whether a deadline has passed, for which the peer was excused, and it has not been heard since.
+    pub fn is_excused(&self) -> bool {
+        match *self {
+            Self::Rest { excused, .. } | Self::Waiting { excused, .. } | Self::Listening { excused, .. } => excused,
         }
     }
 
@@ -43,8 +54,9 @@ impl Heartbeat {
             return None;
         }
         match self {
-            Self::Rest { .. } => {
-                *self = Self::Waiting { sent: now, deadline: now + timing.ping_timeout(), extended: false };
+            Self::Rest { excused, .. } => {
+                let deadline = now + timing.ping_timeout();
+                *self = Self::Waiting { sent: now, deadline, extended: false, excused: *excused };
                 Some(Beat::Ping)
             }
             Self::Waiting { .. } | Self::Listening { .. } => Some(Beat::Dead),
@@ -53,9 +65,11 @@ impl Heartbeat {
 
     /// A packet other than a heartbeat came in.
     pub fn sign_of_life(&mut self, now: Millis, timing: &Timing) {
-        if let Self::Waiting { deadline, extended: extended @ false, .. } = self {
-            *deadline = now + timing.ping_timeout();
-            *extended = true;
+        if let Self::Waiting { deadline, extended, excused, .. } = self {
+            *excused = false;
+            if !std::mem::replace(extended, true) {
+                *deadline = now + timing.ping_timeout();
+            }
         }
     }
 
@@ -79,8 +93,8 @@ impl Heartbeat {
             Self::Waiting { sent, .. } => {
                 *self = Self::Rest { ping_at: now.max(sent + timing.ping_interval()), excused: true };
             }
-            Self::Listening { deadline } => {
-                *self = Self::Listening { deadline: deadline.max(now + timing.ping_timeout()) };
+            Self::Listening { deadline, .. } => {
+                *self = Self::Listening { deadline: deadline.max(now + timing.ping_timeout()), excused: true };
             }
         }
     }
@@ -91,7 +105,7 @@ impl Heartbeat {
         match self {
             Self::Rest { .. } => {}
             Self::Waiting { deadline, .. } => *deadline = now + timing.ping_timeout(),
-            Self::Listening { deadline } => *deadline = now + timing.ping_interval() + timing.ping_timeout(),
+            Self::Listening { deadline, .. } => *deadline = now + timing.ping_interval() + timing.ping_timeout(),
         }
     }
 }

@@ -447,6 +447,19 @@ impl Session {
             && self.heartbeat.deadline() <= now
     }
 
+    /// Whether a poll that arrives now is too late: the heartbeat's deadline has passed, and a poll is no answer to a ping.
+    /// What excuses a peer that could not be heard lets its answer come late, not its polls.
+    pub fn is_past_deadline(&self, now: Millis) -> bool {
+        self.is_overdue(now) || (self.state != State::Closed && self.heartbeat.is_excused())
+    }
+
+    /// Ends a session whose client polls too late.
+    pub fn end_past_deadline(&mut self, now: Millis, out: &mut Vec<Action>) {
+        if self.is_past_deadline(now) {
+            self.close(Reason::PingTimeout, out);
+        }
+    }
+
     /// Until now the peer could not be heard, for no fault of its own: it is asked once more.
     pub fn excuse(&mut self, now: Millis) {
         self.heartbeat.excuse(now, &self.timing);
