@@ -20,7 +20,8 @@ function cheapenAcceptedSockets() {
   if (isDone) return
   isDone = true
   for (let round = 0; round < ROUNDS; round++) {
-    for (const options of SHAPES) new net.Socket(options)
+    // what somebody has added to Object.prototype is no connection
+    for (const shape of SHAPES) new net.Socket({ ...shape, handle: undefined, fd: undefined })
   }
 }
 

@@ -10,6 +10,7 @@ const { header } = require('./headers')
 const { applyMiddlewares } = require('./middleware')
 const { Limits } = require('./limits')
 const { OpenPacket } = require('./open-packet')
+const { sidOf } = require('./query')
 const { notice } = require('./replaced')
 const { Socket } = require('./socket')
 const { validate, warnOfOldWays } = require('./options')
@@ -127,7 +128,8 @@ class BaseServer extends EventEmitter {
   /** Checks a request; `fn` gets nothing if it is in order, else a code of `Server.errors` and details. */
   verify(req, upgrade, fn) {
     const { errors } = BaseServer
-    const { transport, sid } = req._query
+    const { transport } = req._query
+    const sid = sidOf(req)
     if (this.opts.transports.indexOf(transport) === -1 || transport === 'webtransport') {
       debug('unknown transport "%s"', transport)
       return fn(errors.UNKNOWN_TRANSPORT, { transport })
@@ -173,7 +175,8 @@ class BaseServer extends EventEmitter {
   /** Checks a request of a session that exists already. */
   _verifySession(req, upgrade, fn) {
     const { errors } = BaseServer
-    const { transport, sid } = req._query
+    const { transport } = req._query
+    const sid = sidOf(req)
     const client = this._client(sid)
     if (client === undefined) {
       debug('unknown sid "%s"', sid)
@@ -361,7 +364,7 @@ class BaseServer extends EventEmitter {
 
   /** The headers of a polling response: the application may add to them. */
   _onPollingHeaders(headers, req, socket) {
-    if (!req._query.sid) {
+    if (!sidOf(req)) {
       const options = this.opts.cookie
       if (options) headers['Set-Cookie'] = [cookie.serialize(options.name, String(socket.id), options)]
       this.emit('initial_headers', headers, req)

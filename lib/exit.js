@@ -6,7 +6,7 @@ const kExits = Symbol.for('engine.io-native exits')
 function onExit(fn) {
   if (process[kExits] === undefined) {
     const exits = new Set()
-    Object.defineProperty(process, kExits, { value: exits })
+    Object.defineProperty(process, kExits, { __proto__: null, value: exits })
     process.on('exit', () => exits.forEach((exit) => exit()))
   }
   process[kExits].add(fn)

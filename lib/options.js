@@ -14,17 +14,22 @@ function validate(opts) {
   validateBackpressure(opts)
   if (opts.cookie) cookie.serialize(opts.cookie.name, 'id', opts.cookie)
   if (opts.httpCompression && typeof opts.httpCompression === 'object') {
-    zlib.createGzip(opts.httpCompression).close()
+    zlib.createGzip(ownOf(opts.httpCompression)).close()
   }
   const deflate = opts.perMessageDeflate
   if (!deflate || typeof deflate !== 'object') return
-  if (deflate.zlibDeflateOptions) zlib.createDeflateRaw(deflate.zlibDeflateOptions).close()
+  if (deflate.zlibDeflateOptions) zlib.createDeflateRaw(ownOf(deflate.zlibDeflateOptions)).close()
   for (const name of ['serverMaxWindowBits', 'clientMaxWindowBits']) {
     const bits = deflate[name]
     if (typeof bits === 'number' && !(Number.isInteger(bits) && bits >= 8 && bits <= 15)) {
       throw new RangeError(`perMessageDeflate.${name} must be an integer from 8 to 15, or a boolean, got ${bits}`)
     }
   }
+}
+
+/** What an object has itself: what somebody has added to Object.prototype is no option. */
+function ownOf(object) {
+  return { __proto__: null, ...object }
 }
 
 /**
@@ -58,7 +63,7 @@ function warnOfOldWays(opts) {
   if (opts instanceof net.Server) {
     return warn('new Server(httpServer)', 'attach(httpServer, options), or new Server(options).attach(httpServer)')
   }
-  for (const name in OLD_OPTIONS) {
+  for (const name of Object.keys(OLD_OPTIONS)) {
     if (opts[name] !== undefined) warn(`the option ${name}`, OLD_OPTIONS[name])
   }
   if (typeof opts.cookie === 'string') warn('the option cookie as a string', 'cookie: { name }')
@@ -80,4 +85,4 @@ function warn(what, instead) {
   process.emitWarning(`${what} has no effect; write ${instead}`, { type: 'EngineIoWarning', code: 'ENGINE_IO_OLD_WAY' })
 }
 
-module.exports = { validate, warnOfOldWays, checkWsEngine, compressionOf }
+module.exports = { ownOf, validate, warnOfOldWays, checkWsEngine, compressionOf }

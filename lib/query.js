@@ -31,12 +31,22 @@ function parseQuery(target) {
 
 /** Sets a parameter; those of every request by their names, which need not be looked up. */
 function set(query, key, value) {
-  if (key === 'EIO') query.EIO = value
+  // the object has it already, or Object.prototype has
+  if (key in query) define(query, key, value)
+  else if (key === 'EIO') query.EIO = value
   else if (key === 'transport') query.transport = value
   else if (key === 'sid') query.sid = value
   else if (key === 't') query.t = value
-  else if (key !== '__proto__') query[key] = value
-  else Object.defineProperty(query, key, { value, enumerable: true, configurable: true, writable: true })
+  else query[key] = value
 }
 
-module.exports = { parseQuery }
+function define(query, key, value) {
+  Object.defineProperty(query, key, { __proto__: null, value, enumerable: true, configurable: true, writable: true })
+}
+
+/** The session that a request names. It is looked up in a table: a property of Object.prototype names none. */
+function sidOf({ _query: query }) {
+  return Object.hasOwn(query, 'sid') ? query.sid : undefined
+}
+
+module.exports = { parseQuery, sidOf }

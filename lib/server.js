@@ -8,7 +8,7 @@ const bridge = require('./bridge')
 const { UpgradeResponse } = require('./middleware')
 const { checkWsEngine } = require('./options')
 const { Opening } = require('./opening')
-const { parseQuery } = require('./query')
+const { parseQuery, sidOf } = require('./query')
 const { abortRequest, abortUpgrade, abortWebSocket } = require('./refusal')
 const { Socket } = require('./socket')
 const transports = require('./transports')
@@ -42,7 +42,7 @@ class Server extends BaseServer {
     this.ws.on('headers', (lines, req) => {
       // middlewares' headers first, then the application's, each on lines of its own
       const headers = {}
-      const isInitial = !req._query.sid
+      const isInitial = !sidOf(req)
       const extra = req[kResponseHeaders]
       if (extra !== undefined) req[kResponseHeaders] = undefined
       if (isInitial) this.emit('initial_headers', headers, req)
@@ -96,9 +96,10 @@ class Server extends BaseServer {
         }
         return
       }
-      if (req._query.sid) {
+      const sid = sidOf(req)
+      if (sid) {
         debug('setting new request for existing client')
-        this._client(req._query.sid).transport.onRequest(req)
+        this._client(sid).transport.onRequest(req)
       } else {
         const close = (code, context) => abortRequest(res, code, BaseServer.errorMessages, context)
         this.handshake(req._query.transport, req, close)
@@ -177,7 +178,7 @@ class Server extends BaseServer {
       websocket.close()
       return
     }
-    const { sid } = req._query
+    const sid = sidOf(req)
     req.websocket = websocket
     if (sid) {
       const client = this._upgradable(sid)

@@ -178,9 +178,10 @@ class Socket extends ReceivingSocket {
       drain: this.onDrain.bind(this),
       close: this.onClose.bind(this, 'transport close'),
     }
-    for (const event in listeners) transport.on(event, listeners[event])
+    const events = Object.keys(listeners)
+    for (const event of events) transport.on(event, listeners[event])
     this.cleanupFn.push(() => {
-      for (const event in listeners) transport.removeListener(event, listeners[event])
+      for (const event of events) transport.removeListener(event, listeners[event])
     })
   }
 

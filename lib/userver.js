@@ -1,7 +1,7 @@
 'use strict'
 
 const debug = require('debug')('engine:uws')
-const { parseQuery } = require('./query')
+const { parseQuery, sidOf } = require('./query')
 const { abortRequest } = require('./refusal')
 const { BaseServer } = require('./base-server')
 const { polling } = require('./transports')
@@ -69,8 +69,8 @@ class uServer extends BaseServer {
   /** Serves an HTTP request of uWebSockets.js. */
   handleRequest(uRes, uReq) {
     this._check(uRes, uReq, false, (req, res) => {
-      const { sid, transport } = req._query
-      if (!sid) return this.handshake(transport, req, (code, context) => this.abortRequest(res, code, context))
+      const sid = sidOf(req)
+      if (!sid) return this.handshake(req._query.transport, req, (code, context) => this.abortRequest(res, code, context))
       const client = this._client(sid)
       // a check that took its time
       if (client === undefined) return this.abortRequest(res, BaseServer.errors.UNKNOWN_SID)
@@ -124,7 +124,8 @@ class uServer extends BaseServer {
 
   /** Serves an upgrade request that is in order: for a session, or to open one. */
   _switch(req, res, terms) {
-    const { sid, transport: name } = req._query
+    const sid = sidOf(req)
+    const { transport: name } = req._query
     if (!transports[name].prototype.handlesUpgrades) {
       debug('transport does not handle upgraded requests')
       return res.destroy()
@@ -160,7 +161,7 @@ class uServer extends BaseServer {
     }
     const headers = {}
     try {
-      if (!req._query.sid) this.emit('initial_headers', headers, req)
+      if (!sidOf(req)) this.emit('initial_headers', headers, req)
       this.emit('headers', headers, req)
       res._upgrade({ transport, response: res }, headers, terms)
     } catch (error) {

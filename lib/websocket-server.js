@@ -5,6 +5,7 @@ const net = require('net')
 const { STATUS_CODES, validateHeaderName, validateHeaderValue } = require('http')
 const bridge = require('./bridge')
 const { headersOf } = require('./headers')
+const { ownOf } = require('./options')
 const { Pump } = require('./pump')
 const { TakenOver } = require('./taken-over')
 const { NativeWebSocket } = require('./websocket')
@@ -49,7 +50,7 @@ class NativeWebSocketServer extends EventEmitter {
       }
       head = early
     }
-    const checked = bridge
+    const answer = bridge
       .getEngine()
       .checkUpgrade(
         req.method,
@@ -60,6 +61,8 @@ class NativeWebSocketServer extends EventEmitter {
         headers['sec-websocket-extensions'],
         this._deflate
       )
+    // the bare value where nothing else was negotiated
+    const checked = typeof answer === 'string' ? { __proto__: null, accept: answer } : ownOf(answer)
     if (checked.status !== undefined) {
       const extra = /Version/.test(checked.message) ? ['Sec-WebSocket-Version: 13, 8'] : []
       return refuse(socket, checked.status, checked.message, extra)
@@ -68,13 +71,11 @@ class NativeWebSocketServer extends EventEmitter {
     if (socket[kWebSocket] !== undefined) throw new Error('this connection has been upgraded already: do two engines serve one path?')
     if (!socket.readable || !socket.writable) return socket.destroy()
 
-    // the bare value where nothing else was negotiated
-    const accept = typeof checked === 'string' ? checked : checked.accept
     const lines = ['HTTP/1.1 101 Switching Protocols', 'Upgrade: websocket', 'Connection: Upgrade']
-    lines.push(`Sec-WebSocket-Accept: ${accept}`)
+    lines.push(`Sec-WebSocket-Accept: ${checked.accept}`)
     if (checked.protocol != null) lines.push(`Sec-WebSocket-Protocol: ${checked.protocol}`)
-    const { deflate } = checked
-    if (deflate != null) {
+    const deflate = checked.deflate === undefined ? undefined : ownOf(checked.deflate)
+    if (deflate !== undefined) {
       const { threshold, zlibDeflateOptions: zlib = {} } = this.options.perMessageDeflate
       Object.assign(deflate, { threshold, level: zlib.level >= 0 ? zlib.level : undefined })
       lines.push(`Sec-WebSocket-Extensions: ${deflate.header}`)
