@@ -5,6 +5,7 @@
 
 const { performance } = require('perf_hooks')
 const { decidePoll } = require('./duties')
+const { apart, atRoot, capture } = require('./context')
 const { onExit } = require('./exit')
 const { Engine } = require('./native')
 
@@ -113,6 +114,9 @@ let overdue = []
 
 const pausedPipes = new Set()
 
+/** What a call has set off, see `drainNow`: the handles of its session and its connection, and its context. */
+const caller = { session: 0, connection: 0, context: undefined }
+
 let engine
 let fast
 let holds = 0
@@ -137,7 +141,7 @@ function getEngine() {
 
 function startEngine() {
   try {
-    return new Engine(onWake, ioThreads())
+    return atRoot(() => new Engine(onWake, ioThreads()))
   } catch (cause) {
     const error = new Error(`engine.io-native could not start its I/O threads: ${cause.message}`, { cause })
     throw Object.assign(error, { code: 'ERR_ENGINE_IO_NATIVE_START_FAILED' })
@@ -174,7 +178,10 @@ function release() {
 }
 
 function onWake() {
-  if (dispatching || deferred) return
+  if (!dispatching && !deferred) atRoot(takeTurn)
+}
+
+function takeTurn() {
   const start = performance.now()
   dispatched = 0
   // a wake-up that follows at once belongs to the same turn: Node makes many calls in a row
@@ -215,10 +222,18 @@ function resume() {
   onWake()
 }
 
-/** Takes what a call has just queued. What other threads queue meanwhile wakes us. */
-function drainNow() {
+/**
+ * Takes what a call has just queued; what other threads queue meanwhile wakes us. Events of the given session and connection
+ * are delivered in the caller's context.
+ */
+function drainNow(session = 0, connection = 0) {
   again = true
   if (dispatching || deferred) return
+  if (session !== 0 || connection !== 0) Object.assign(caller, { session, connection, context: capture() })
+  atRoot(drainAll)
+}
+
+function drainAll() {
   dispatched = 0
   dispatching = true
   try {
@@ -230,6 +245,8 @@ function drainNow() {
       dispatch()
     } while (count === BATCH || again)
   } finally {
+    caller.session = caller.connection = 0
+    caller.context = undefined
     // a listener threw: more may follow a full batch, of which nobody wakes us
     endTurn(again || count === BATCH)
   }
@@ -241,12 +258,28 @@ function take(...all) {
 }
 
 function dispatch() {
-  while (cursor < count) {
+  while (cursor < count) contextOfNext().runInAsyncScope(deliverSome)
+}
+
+/** Where the next event is delivered: a context of its own, unless it is the running call's. */
+function contextOfNext() {
+  if (caller.context === undefined) return capture()
+  const target = meta[cursor * 3 + 1]
+  const own = meta[cursor * 3] <= Kind.DUE ? caller.session : caller.connection
+  return target === own ? caller.context : capture()
+}
+
+/** Delivers the next event, and what follows it for the same session. */
+function deliverSome() {
+  const target = meta[cursor * 3 + 1]
+  let kind
+  do {
     const at = cursor++
     const content = contents[at]
     contents[at] = undefined
-    deliver(meta[at * 3], meta[at * 3 + 1], meta[at * 3 + 2], content)
-  }
+    kind = meta[at * 3]
+    deliver(kind, target, meta[at * 3 + 2], content)
+  } while (kind <= Kind.DUE && cursor < count && meta[cursor * 3 + 1] === target && meta[cursor * 3] <= Kind.DUE)
 }
 
 function deliver(kind, target, arg, content) {
@@ -323,7 +356,10 @@ function closeSessions() {
     while (next < list.length) {
       const at = next
       next += 3
-      list[at]._onEvent(Kind.CLOSED, list[at + 1], list[at + 2])
+      const session = list[at]
+      const onEvent = () => session._onEvent(Kind.CLOSED, list[at + 1], list[at + 2])
+      if (session._closer === undefined) apart(onEvent)
+      else session._closer.runInAsyncScope(onEvent)
     }
   } finally {
     // a listener threw
@@ -353,7 +389,10 @@ function putOffOnce() {
 
 function tickAll(sessions, next) {
   try {
-    while (next < sessions.length) sessions[next++]._tick()
+    while (next < sessions.length) {
+      const session = sessions[next++]
+      apart(session._tick, session)
+    }
   } finally {
     // a listener threw
     if (next < sessions.length) setImmediate(tickAll, sessions, next)
@@ -374,13 +413,17 @@ function letGo() {
   try {
     for (let left = heldBack.length; left > 0; left--) {
       const [session] = heldBack
-      while (session._held.length > 0) tell(session, ...session._held.shift())
+      apart(tellHeld, session)
       session._held = undefined
       heldBack.shift()
     }
   } finally {
     if (heldBack.length > 0) setImmediate(letGo)
   }
+}
+
+function tellHeld() {
+  while (this._held.length > 0) tell(this, ...this._held.shift())
 }
 
 /** From now on the events of an engine's session go to a Socket. */
@@ -433,9 +476,11 @@ function generateId() {
   return fast.generateId()
 }
 
-/** Compresses a body away from this thread; `done` gets a Buffer, or undefined if zlib failed. */
+/** Compresses a body away from this thread; `done` gets a Buffer, or undefined if zlib failed, in the caller's context. */
 function compress(body, encoding, options, done) {
-  bodies.set(getEngine().compress(body, encoding, options), done)
+  const context = capture()
+  const number = getEngine().compress(body, encoding, options)
+  bodies.set(number, (bytes) => context.runInAsyncScope(done, undefined, bytes))
 }
 
 /** A transport was written to: at the end of the tick it goes out and the transport may go on. */
@@ -461,7 +506,10 @@ function scheduleLateFlush() {
 }
 
 function settle() {
-  if (!flushScheduled) return
+  if (flushScheduled) atRoot(settleAll)
+}
+
+function settleAll() {
   flushScheduled = false
   const list = written
   written = []

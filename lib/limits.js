@@ -6,6 +6,7 @@
 
 const { performance } = require('perf_hooks')
 const debug = require('debug')('engine')
+const { apart, atRoot } = require('./context')
 
 const BAD_REQUEST = 3
 const FORBIDDEN = 4
@@ -165,16 +166,19 @@ class Limits {
   }
 
   _closeIdleIn(ms) {
-    this._timer = setTimeout(() => {
+    const closeIdle = () => {
       this._timer = undefined
       const due = performance.now() - this.options.handshakeTimeout
       for (const [socket, opened] of this._idle) {
         if (opened > due) return this._closeIdleIn(Math.max(1, opened - due))
         debug('session %s was opened and left alone', socket.id)
-        this._server._emitError(socket.request, BAD_REQUEST, { ...this._tooLate(), sid: socket.id })
-        socket._fail('handshake timeout')
+        apart(() => {
+          this._server._emitError(socket.request, BAD_REQUEST, { ...this._tooLate(), sid: socket.id })
+          socket._fail('handshake timeout')
+        })
       }
-    }, ms)
+    }
+    this._timer = atRoot(setTimeout, closeIdle, ms)
     // the sessions themselves keep the process alive
     this._timer.unref()
   }

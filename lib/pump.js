@@ -2,6 +2,7 @@
 
 const { Socket } = require('net')
 const bridge = require('./bridge')
+const { kOwner } = require('./transport')
 
 /** A peer that does not end the connection after the closing handshake is cut off after so many ms. */
 const CLOSE_TIMEOUT = 30 * 1000
@@ -50,7 +51,9 @@ class Pump {
       // in object mode anything may come; in the original what is neither is an exception of the stream's
       if (typeof chunk !== 'string' && !(chunk instanceof Uint8Array)) return this.stream.destroy(notBytes(chunk))
       const paused = bridge.fast.pipeInput(this.websocket._handle, chunk)
-      bridge.drainNow()
+      const { _transport: transport, _handle: connection } = this.websocket
+      const owner = transport === null ? null : transport[kOwner]
+      bridge.drainNow(owner === null ? 0 : owner._handle, connection)
       if (paused === 1 && !this.over && bridge.getEngine().isPaused(this.websocket._handle)) {
         this.stream.pause()
         bridge.pausedPipes.add(this)

@@ -7,6 +7,7 @@
 
 const { setTimeout } = require('timers')
 const bridge = require('./bridge')
+const { atRoot } = require('./context')
 const { Transport } = require('./transport')
 const { Polling } = require('./transports/polling')
 const { WebSocket } = require('./transports/websocket')
@@ -73,7 +74,7 @@ function watch(server) {
   if (server._watching) return
   server._watching = true
   const period = Math.max(5, Math.min(server.opts.pingInterval / 4 || 0, MAX_PERIOD), MIN_SHARE * server.clientsCount)
-  setTimeout(look, period, server).unref()
+  atRoot(setTimeout, look, period, server).unref()
 }
 
 function look(server) {

@@ -94,7 +94,11 @@ class ReceivingSocket extends SendingSocket {
 
   /** Does what is due, where the engine leaves it to this thread. */
   _tick() {
-    if (!this._over && this._readyState !== 'closed') this._apply(bridge.fast.tick(this._handle))
+    if (this._over || this._readyState === 'closed') return
+    const tick = () => this._apply(bridge.fast.tick(this._handle))
+    // what is due then is the end that a call has begun
+    if (this._closer === undefined) tick()
+    else this._closer.runInAsyncScope(tick)
   }
 
   /** Whether somebody wants to see packets. A session that the engine has opened shows them until it is told. */

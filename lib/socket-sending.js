@@ -151,7 +151,18 @@ class SendingSocket extends CompactEmitter {
     if (this.server.opts.maxBackpressure > 0 && overflows(this, packet)) return
     this.writeBuffer.push(packet)
     if (typeof callback === 'function') this.packetsFn.push(callback)
+    if (!this.transport.writable && (callback || this._hearsSending())) this._keepContext()
     this.flush()
+  }
+
+  /** Whether somebody may listen to packets that go. */
+  _hearsSending() {
+    return this._hears(HEARS_SENDING) || this.server._hearsFlushes()
+  }
+
+  /** What waits for the transport goes on in the current context, if the transport tells by an event of the engine's. */
+  _keepContext() {
+    if (this.transport instanceof WebSocket) this.transport._keepContext()
   }
 
   /** Whether a packet can go straight to the engine: nothing waits, and nobody wants to see it go. */
@@ -167,8 +178,7 @@ class SendingSocket extends CompactEmitter {
       this.flush === flush &&
       !this._hasWaiting() &&
       !this._awaitsBatches() &&
-      !this._hears(HEARS_SENDING) &&
-      !this.server._hearsFlushes()
+      !this._hearsSending()
     )
   }
 

@@ -2,6 +2,7 @@
 
 const { EventEmitter } = require('events')
 const bridge = require('./bridge')
+const { capture } = require('./context')
 const { showLikeNodes } = require('./emitter')
 const { Opening } = require('./opening')
 const { receivedType } = require('./packets')
@@ -359,6 +360,7 @@ class Socket extends ReceivingSocket {
     if (!this._hasWaiting()) return this.closeTransport()
     bridge.getEngine().beginClose(this._handle)
     debug('there are %d remaining packets in the buffer, waiting for the "drain" event', this.writeBuffer.length)
+    this._keepContext()
     this.once('drain', () => {
       debug('all packets have been sent, closing the transport')
       this.closeTransport()
@@ -380,6 +382,8 @@ class Socket extends ReceivingSocket {
       // a connection that throws is not asked again: this is the end, and the exception goes its way
       if (!isClosing) this.onClose('forced close')
     }
+    // polling waits for the client, up to a deadline
+    if (this.readyState !== 'closed') this._closer = capture()
   }
 
   /** The session is over. */
@@ -440,6 +444,8 @@ Object.assign(Socket.prototype, {
   pingIntervalTimer: null,
   hasRefreshedPingTimeout: false,
   _cleanupFn: undefined,
+  /** The context of the call that has begun to close the session. */
+  _closer: undefined,
   /** Which heartbeats are sent from here, see lib/replaced.js. */
   _relayed: 0,
   /** The handles of channels that JavaScript drives: the transport's, and the probe's. */

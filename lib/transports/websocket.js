@@ -1,6 +1,7 @@
 'use strict'
 
 const bridge = require('../bridge')
+const { capture } = require('../context')
 const { MESSAGE, content, packetType } = require('../packets')
 const { Transport, kOwner } = require('../transport')
 const { NativeWebSocket, notOpen } = require('../websocket')
@@ -155,6 +156,7 @@ class WebSocket extends Transport {
     }
     this._congested = status === CONGESTED
     this._awaited = awaited
+    if (awaited || this._listened) this._keepContext()
     if (this._congested || awaited) {
       bridge.scheduleFlush()
       this.socket._reportDrain()
@@ -181,14 +183,28 @@ class WebSocket extends Transport {
   _settle() {
     if (this._awaited || this._congested) return
     const owner = this[kOwner]
-    if (owner !== null && !owner._hasWaiting() && !owner._awaitsBatches() && !this._listened) {
+    const isHeard = owner === null || owner._hasWaiting() || owner._awaitsBatches() || this._listened
+    if (!isHeard && this._context === undefined) {
       this.writable = true
     } else {
       this._onWritten()
     }
   }
 
+  /** Whoever waits for what is being sent, or sent next, is told in the current context. */
+  _keepContext() {
+    if (this._context === undefined && this._isNative()) this._context = capture()
+  }
+
+  /** What was sent has been written: tells those who wait, and goes on with what waits. */
   _onWritten() {
+    const context = this._context
+    if (context !== undefined) this._context = undefined
+    const scope = context === undefined ? capture() : context
+    scope.runInAsyncScope(this._goOn, this)
+  }
+
+  _goOn() {
     this._awaited = this._congested = false
     if (this.readyState === 'closed') return
     const owner = this[kOwner]
@@ -236,5 +252,8 @@ class WebSocket extends Transport {
     })
   }
 }
+
+/** The context of the call whose outcome somebody waits for: few have one, and a field of their own takes memory of every one. */
+WebSocket.prototype._context = undefined
 
 module.exports = { WebSocket }

@@ -4,7 +4,9 @@ use std::ffi::c_void;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use napi::{Error, Result, Status, sys};
+use napi::bindgen_prelude::{Function, JsValue};
+use napi::{Env, Error, Result, Status, sys};
+use napi_derive::napi;
 
 /// A threadsafe function that calls one JavaScript function without arguments.
 #[derive(Debug)]
@@ -114,6 +116,19 @@ pub fn call_back(env: sys::napi_env, callback: sys::napi_ref) {
         let none = ptr::null_mut();
         hand_on(env, sys::napi_make_callback(env, none, this, function, 0, ptr::null(), &mut result));
         sys::napi_close_handle_scope(env, scope);
+    }
+}
+
+/// Calls a function at once, outside of any async context: what is made in it belongs to no request, whoever asks for it.
+#[napi]
+pub fn call_in_no_context(env: Env, function: Function<'_, (), ()>) -> Result<()> {
+    let (env, function) = (env.raw(), function.raw());
+    let (mut this, mut result) = (ptr::null_mut(), ptr::null_mut());
+    // SAFETY: env and the function belong to the running call; out pointers are valid. JavaScript is running, so that no
+    // ticks follow. `this` is what hooks take for the context: an object that nobody else has.
+    unsafe {
+        check(sys::napi_create_object(env, &mut this))?;
+        check(sys::napi_make_callback(env, ptr::null_mut(), this, function, 0, ptr::null(), &mut result))
     }
 }
 
