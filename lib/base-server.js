@@ -318,6 +318,8 @@ class BaseServer extends EventEmitter {
     socket._registered = true
     if (this._limits !== undefined) this._limits.opened(socket, req)
     this.emit('connection', socket)
+    // one that has ended before anybody could listen ends for all to hear
+    if (socket._endedEarly !== undefined) process.nextTick(() => socket._endAgain())
     notice(socket)
   }
 

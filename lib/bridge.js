@@ -32,6 +32,8 @@ const Kind = {
   CONNECTION_CLOSED: 23,
   PIPE_READY: 24,
   LEFT_TO_OWNER: 25,
+  CONTROL_FRAME: 26,
+  BYTES: 27,
   REQUEST: 30,
   REQUEST_ABORTED: 31,
   UPGRADE_REQUEST: 32,
@@ -289,9 +291,12 @@ function deliver(kind, target, arg, content) {
     if (session._held === undefined) return tell(session, kind, arg, content)
     if (session._held === NONE) session._held = []
     session._held.push([kind, arg, content])
-  } else if (kind <= Kind.PIPE_READY) {
+  } else if (kind <= Kind.PIPE_READY || kind === Kind.BYTES || kind === Kind.CONTROL_FRAME) {
     const connection = connectionOf(target)
-    if (kind === Kind.CONNECTION_ENDED) releaseConnection(target, connection)
+    if (kind === Kind.CONNECTION_ENDED) {
+      if (connection !== undefined) connection._beforeEnd()
+      releaseConnection(target, connection)
+    }
     if (connection !== undefined) connection._onEvent(kind, arg, content)
   } else if (kind === Kind.LEFT_TO_OWNER) {
     if (connectionOf(target) !== undefined) engine.watch(target)

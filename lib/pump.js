@@ -34,15 +34,21 @@ class Pump {
     /** Somebody wants to know when all is written. */
     this.awaited = false
     this.timer = null
-    this.onWritten = () => {
+    this.onWritten = (error) => {
+      if (error && !this.over) return this.fail(error)
+      // of what a socket of Node's was writing when it was destroyed it tells nothing: it has not got out
+      if (this.stream.destroyed) return
       if (--this.pending > 0 || !this.blocked || this.over) return
       this.blocked = false
       if (bridge.getEngine().pipeWritten(this.websocket._handle)) this.awaited = false
       else this.write()
     }
     stream.on('error', () => this.end())
-    stream.on('close', () => this.end())
-    stream.on('end', () => this.end())
+    stream.on('close', () => {
+      clearTimeout(this.timer)
+      this.end()
+    })
+    stream.on('end', () => this.endInOrder())
   }
 
   start() {
@@ -117,13 +123,33 @@ class Pump {
     if (below instanceof Socket) below.once('close', () => this.end())
   }
 
+  /** What was written has not got out, of which the session hears. */
+  fail(error) {
+    const { _transport: transport } = this.websocket
+    if (transport !== null) transport.onError('write error', error.stack)
+    this.end()
+  }
+
+  /** The peer has ended its side: ours ends behind what has been written. */
+  endInOrder() {
+    if (this.over) return
+    this.finish(false)
+    this.stream.end()
+    this.timer = setTimeout(() => this.stream.destroy(), CLOSE_TIMEOUT).unref()
+  }
+
   end() {
     if (this.over) return
+    this.finish(true)
+    if (!this.stream.destroyed) this.stream.destroy()
+  }
+
+  /** `isCut`: what waits in the engine is lost. */
+  finish(isCut) {
     this.over = true
     clearTimeout(this.timer)
     bridge.pausedPipes.delete(this)
-    bridge.getEngine().pipeEnded(this.websocket._handle)
-    if (!this.stream.destroyed) this.stream.destroy()
+    bridge.getEngine().pipeEnded(this.websocket._handle, isCut)
   }
 }
 

@@ -5,6 +5,7 @@ const debug = require('debug')('engine')
 const { cheapenAcceptedSockets } = require('./accepted-sockets')
 const { BaseServer } = require('./base-server')
 const bridge = require('./bridge')
+const { onEarlyError } = require('./carried-socket')
 const { UpgradeResponse } = require('./middleware')
 const { checkWsEngine } = require('./options')
 const { Opening } = require('./opening')
@@ -263,10 +264,6 @@ class Server extends BaseServer {
 
 function onUpgradeError() {
   debug('websocket error before upgrade')
-}
-
-function onEarlyError() {
-  debug('connection lost before the upgrade was complete')
 }
 
 module.exports = { Server }

@@ -405,13 +405,26 @@ class Socket extends ReceivingSocket {
         this.clearTransport()
       } finally {
         if (this._registered) this.server._unregister(this)
+        else this._endedEarly = { reason, description }
         try {
           this.emit('close', reason, description)
         } finally {
-          this._closeProbe(ProbeEnd.SESSION_ENDED)
+          try {
+            this._closeProbe(ProbeEnd.SESSION_ENDED)
+          } finally {
+            if (isNativeWebSocket(this._transport)) this._transport.socket._afterSession()
+          }
         }
       }
     }
+  }
+
+  /** The end of a session that had ended before its server knew it. */
+  _endAgain() {
+    const { reason, description } = this._endedEarly
+    this._endedEarly = undefined
+    this.server._unregister(this)
+    this.emit('close', reason, description)
   }
 
   /** Ends the engine's session, unless that has ended by itself, and gives it back. */
@@ -446,6 +459,8 @@ Object.assign(Socket.prototype, {
   _cleanupFn: undefined,
   /** The context of the call that has begun to close the session. */
   _closer: undefined,
+  /** Why it has ended, if it was not registered then. */
+  _endedEarly: undefined,
   /** Which heartbeats are sent from here, see lib/replaced.js. */
   _relayed: 0,
   /** The handles of channels that JavaScript drives: the transport's, and the probe's. */

@@ -1,13 +1,12 @@
 'use strict'
 
 const { EventEmitter } = require('events')
-const net = require('net')
 const { STATUS_CODES, validateHeaderName, validateHeaderValue } = require('http')
 const bridge = require('./bridge')
+const { carry, isPristine } = require('./carried-socket')
 const { headersOf } = require('./headers')
 const { ownOf } = require('./options')
 const { Pump } = require('./pump')
-const { TakenOver } = require('./taken-over')
 const { NativeWebSocket } = require('./websocket')
 
 const EMPTY = Buffer.alloc(0)
@@ -43,11 +42,9 @@ class NativeWebSocketServer extends EventEmitter {
       const early = readEarly(socket, head)
       const key = headers['sec-websocket-key']
       const maxPayload = Number(this.options.maxPayload)
+      bridge.getEngine()
       const websocket = takeOver(socket, (fd) => bridge.fast.upgrade(fd, key, early, maxPayload))
-      if (websocket !== undefined) {
-        switchOver(socket, websocket)
-        return done(websocket, req)
-      }
+      if (websocket !== undefined) return done(websocket, req)
       head = early
     }
     const answer = bridge
@@ -88,7 +85,7 @@ class NativeWebSocketServer extends EventEmitter {
       throw error
     }
     const websocket = connect(socket, head, lines, { maxPayload: Number(this.options.maxPayload), deflate })
-    switchOver(socket, websocket)
+    socket[kWebSocket] = websocket
     done(websocket, req)
   }
 
@@ -154,30 +151,19 @@ function connect(socket, head, lines, terms) {
   return takeOver(socket, adopt) || pump(socket, early, response, terms)
 }
 
-/** The stream is a WebSocket's from now on, and quiet as long as that likes. */
-function switchOver(socket, websocket) {
-  socket[kWebSocket] = websocket
+/** The stream is quiet as long as it likes from now on. */
+function forgetTimeout(socket) {
   if (socket.timeout !== undefined && typeof socket.setTimeout === 'function') socket.setTimeout(0)
 }
 
-/** A plain TCP or UNIX connection that libuv reads by a descriptor, and nothing stands in between. */
+/** A plain TCP or UNIX connection that libuv reads by a descriptor, and nobody stands in between. */
 function canTakeOver(socket) {
-  return (
-    process.platform !== 'win32' &&
-    socket instanceof net.Socket &&
-    socket.encrypted !== true &&
-    socket._handle &&
-    socket._handle.fd >= 0 &&
-    typeof socket._handle.readStop === 'function' &&
-    typeof socket._handle.close === 'function' &&
-    socket._parent === null &&
-    socket.writableLength === 0
-  )
+  return process.platform !== 'win32' && isPristine(socket)
 }
 
 /**
- * Moves a connection from libuv to the engine, by `adopt(fd)`. What the application holds of the net.Socket
- * goes on as `TakenOver` says. Gives undefined if that fails, for want of a descriptor mostly.
+ * Moves a connection from libuv to the engine, by `adopt(fd)`. Its net.Socket goes on as lib/carried-socket.js says. Gives
+ * undefined if that fails, for want of a descriptor mostly.
  */
 function takeOver(socket, adopt) {
   // a server of Node's has done it by default
@@ -190,37 +176,12 @@ function takeOver(socket, adopt) {
     return undefined
   }
   handle.readStop()
-  // read once, the address is remembered
-  void socket.remoteAddress
-  // most connections of a server have the same local end
-  if (bridge.outcome[0] === 0) localEnd = readLocalEnd(handle)
   bridge.scheduleLateFlush()
-  socket._handle = null
-  socket._getsockname = localEndOf
-  handle.close()
-  const websocket = new NativeWebSocket(adopted, new TakenOver(socket, localEnd))
-  socket.on('close', onTakenOverClose)
-  return websocket
-}
-
-/** The local end of the connection that was taken over last. */
-let localEnd = {}
-
-function readLocalEnd(handle) {
-  const end = {}
-  // UNIX sockets have none
-  if (typeof handle.getsockname === 'function') handle.getsockname(end)
-  return end
-}
-
-/** A net.Socket without a handle does not know its own. */
-function localEndOf() {
-  return this[kWebSocket]._stream.localEnd
-}
-
-/** Whoever destroys the socket means the connection. */
-function onTakenOverClose() {
-  this[kWebSocket].terminate()
+  forgetTimeout(socket)
+  // see `carry`: here, and not after it
+  socket[kWebSocket] = null
+  const carrier = carry(socket)
+  return (socket[kWebSocket] = carrier.websocket = new NativeWebSocket(adopted, carrier))
 }
 
 /** What came after the request: `head`, and what sits in the stream since. */
@@ -233,6 +194,7 @@ function readEarly(socket, head) {
 
 function pump(socket, head, response, terms) {
   if (typeof socket.setNoDelay === 'function') socket.setNoDelay()
+  forgetTimeout(socket)
   socket.write(response)
   const websocket = new NativeWebSocket(bridge.getEngine().openPipe(terms.maxPayload, terms.deflate), socket)
   websocket._pump = new Pump(websocket, socket)

@@ -1,12 +1,19 @@
 'use strict'
 
 const bridge = require('./bridge')
+const { Carrier } = require('./carried-socket')
 const { LazyEmitter, letGoOfTable } = require('./emitter')
 const { kOwner } = require('./transport')
 
 const { Kind } = bridge
 /** The longest reason of a close frame, in bytes. */
 const MAX_REASON = 123
+const EMPTY = Buffer.alloc(0)
+
+/** The opcodes of control frames. */
+const PING = 9
+const PONG = 10
+
 const CONNECTING_STATES = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 }
 
 /**
@@ -19,7 +26,7 @@ const CONNECTING_STATES = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 }
 class NativeWebSocket extends LazyEmitter {
   /**
    * @param {number} handle the engine's handle of the connection; `_handle` is 0 once that has been given back
-   * @param {object} socket the stream below, or what stands for it: see lib/taken-over.js and lib/opening.js
+   * @param {object} socket the stream below, or what stands for it: see lib/carried-socket.js and lib/opening.js
    */
   constructor(handle, socket) {
     super()
@@ -61,14 +68,14 @@ class NativeWebSocket extends LazyEmitter {
 
   send(data, options, done) {
     if (typeof options === 'function') done = options
-    if (this.readyState !== CONNECTING_STATES.OPEN) return fail(done, notOpen(this.readyState))
+    if (this.readyState !== CONNECTING_STATES.OPEN) return fail(done, this._notOpen())
     bridge.getEngine().connectionSendMessage(this._handle, data)
     bridge.scheduleFlush()
     if (done) process.nextTick(done)
   }
 
   _sendFrame(parts, done) {
-    if (this.readyState !== CONNECTING_STATES.OPEN) return fail(done, notOpen(this.readyState))
+    if (this.readyState !== CONNECTING_STATES.OPEN) return fail(done, this._notOpen())
     for (const part of parts) bridge.fast.sendFrame(this._handle, part)
     bridge.scheduleFlush()
     if (done) process.nextTick(done)
@@ -121,6 +128,7 @@ class NativeWebSocket extends LazyEmitter {
 
   on(event, listener) {
     super.on(event, listener)
+    if ((event === 'ping' || event === 'pong') && this._handle !== 0) bridge.getEngine().showControlFrames(this._handle)
     if (event !== 'message') return this
     const transport = this._transport
     const owner = transport === null ? null : transport[kOwner]
@@ -150,10 +158,17 @@ class NativeWebSocket extends LazyEmitter {
   _onEvent(kind, arg, content) {
     switch (kind) {
       case Kind.DRAINED:
-        if (this._transport !== null) this._transport._onWritten()
+        this._onDrained()
         break
       case Kind.PIPE_READY:
         if (this._pump !== null) this._pump.write()
+        else if (this._stream instanceof Carrier) this._stream.onRelayed()
+        break
+      case Kind.BYTES:
+        this._stream.onBytes(content)
+        break
+      case Kind.CONTROL_FRAME:
+        this.emit(arg === PING ? 'ping' : 'pong', content)
         break
       case Kind.CONNECTION_MESSAGE:
         this._onMessage(content)
@@ -163,7 +178,7 @@ class NativeWebSocket extends LazyEmitter {
         if (arg === 1) this._onFault(content)
         break
       case Kind.CONNECTION_ENDED:
-        this._ended()
+        this._ended(arg, content)
     }
   }
 
@@ -184,11 +199,65 @@ class NativeWebSocket extends LazyEmitter {
     if (this.listenerCount('error') > 0) this.emit('error', new Error(message))
   }
 
-  _ended() {
+  /** Whether the application has ended our side of the stream, past the WebSocket. */
+  _hasEndedStream() {
+    return this._stream instanceof Carrier && this._stream.hasEnded
+  }
+
+  /** The error of what cannot be sent. */
+  _notOpen() {
+    if (this.readyState === CONNECTING_STATES.OPEN) return Object.assign(new Error('write after end'), { code: 'ERR_STREAM_WRITE_AFTER_END' })
+    const name = Object.keys(CONNECTING_STATES)[this.readyState]
+    return new Error(`WebSocket is not open: readyState ${this.readyState} (${name})`)
+  }
+
+  /** All that was handed over is written. */
+  _onDrained() {
+    const isAwaited = this._stream instanceof Carrier && this._stream.onDrained()
+    const transport = this._transport
+    if (transport !== null && (!isAwaited || transport._awaitsWriting())) transport._onWritten()
+  }
+
+  /** The connection is over, and its handle about to be given back, which lets the process end. */
+  _beforeEnd() {
+    if (this._stream instanceof Carrier) this._stream.onEnded()
+    this._keepAlive(true)
+  }
+
+  _ended(arg, reason) {
     this.readyState = CONNECTING_STATES.CLOSED
-    this._stream.destroy()
-    if (this._transport !== null && this._transport._isAlone()) this._transport.onClose()
-    this.emit('close', 1006, Buffer.alloc(0))
+    // a pump ends its stream itself
+    if (this._pump === null && !(this._stream instanceof Carrier)) this._stream.destroy()
+    const transport = this._transport
+    const owner = transport === null ? null : transport[kOwner]
+    // its session is told first
+    if (owner !== null && owner._transport === transport && owner.readyState !== 'closed') this._end = { arg, reason }
+    else this._finish(arg, reason)
+  }
+
+  /** The session on this connection has closed, and all know. */
+  _afterSession() {
+    const end = this._end
+    if (end === undefined) return
+    this._end = undefined
+    this._finish(end.arg, end.reason)
+  }
+
+  _finish(arg, reason = EMPTY) {
+    try {
+      if (this._transport !== null && this._transport._isAlone()) this._transport.onClose()
+      this.emit('close', arg & 0xffff, reason)
+    } finally {
+      if (this._stream instanceof Carrier) this._stream.finish(arg >>> 16)
+    }
+  }
+
+  /** Whether the process stays alive for the connection's sake. */
+  _keepAlive(keeps) {
+    if (this._handle === 0 || this._keepsAlive === keeps) return
+    this._keepsAlive = keeps
+    if (keeps) bridge.hold()
+    else bridge.release()
   }
 }
 
@@ -198,6 +267,15 @@ Object.assign(NativeWebSocket.prototype, CONNECTING_STATES, {
   _pump: null,
   /** Messages come here, and not to a session. */
   _owned: false,
+  _keepsAlive: true,
+  /** The connection's end, while its session does not know of it. */
+  _end: undefined,
+  // as those of `ws` on a server
+  binaryType: 'nodebuffer',
+  extensions: '',
+  isPaused: false,
+  protocol: '',
+  url: '',
 })
 
 letGoOfTable(NativeWebSocket)
@@ -213,13 +291,8 @@ function checkClose(code, reason) {
   }
 }
 
-function notOpen(state) {
-  const name = Object.keys(CONNECTING_STATES)[state]
-  return new Error(`WebSocket is not open: readyState ${state} (${name})`)
-}
-
 function fail(done, error) {
   if (done) process.nextTick(done, error)
 }
 
-module.exports = { NativeWebSocket, notOpen }
+module.exports = { NativeWebSocket }

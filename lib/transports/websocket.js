@@ -4,7 +4,7 @@ const bridge = require('../bridge')
 const { capture } = require('../context')
 const { MESSAGE, content, packetType } = require('../packets')
 const { Transport, kOwner } = require('../transport')
-const { NativeWebSocket, notOpen } = require('../websocket')
+const { NativeWebSocket } = require('../websocket')
 const debug = require('debug')('engine:ws')
 
 const FLOWING = 0
@@ -81,6 +81,11 @@ class WebSocket extends Transport {
     return this[kOwner] === null && this.readyState !== 'closed'
   }
 
+  /** Whether it has to hear when everything is written. */
+  _awaitsWriting() {
+    return this._awaited || this._congested
+  }
+
   _receiveAlone() {
     if (this._isNative()) this.socket._own()
   }
@@ -150,9 +155,10 @@ class WebSocket extends Transport {
   }
 
   _sent(status, awaited) {
-    if (status === CLOSED && this.socket.readyState !== this.socket.OPEN) {
-      // closed from this side, past the session
-      return this.onError('write error', notOpen(this.socket.readyState).stack)
+    if (status === CLOSED && (this.socket.readyState !== this.socket.OPEN || this.socket._hasEndedStream())) {
+      // ended from this side, past the session; as where a callback tells, nothing happens inside the call
+      const { stack } = this.socket._notOpen()
+      return process.nextTick(() => this.onError('write error', stack))
     }
     this._congested = status === CONGESTED
     this._awaited = awaited

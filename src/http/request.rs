@@ -183,7 +183,10 @@ where
         let (stream, response) = parts.io.into_inner().into_parts();
         connection.outbox().put_first(response);
         match stream.try_into() {
-            Ok(stream) => crate::server::start_reading(connection, stream, parts.read_buf.to_vec()),
+            Ok(stream) => {
+                connection.use_socket(stream);
+                crate::server::start_reading(connection, parts.read_buf.to_vec());
+            }
             Err(_) => connection.ended(),
         }
     }

@@ -52,9 +52,6 @@ pub struct State {
     pub(super) shared: RefCell<Arc<[u8]>>,
     pub(super) outcome: Outcome,
     pub(super) input: RefCell<super::pipe::Input>,
-    /// The local end of the last connection that was taken over.
-    #[cfg(unix)]
-    pub(super) local: RefCell<Option<socket2::SockAddr>>,
     #[cfg(unix)]
     pub(super) watching: super::watch::Watching,
 }
@@ -89,8 +86,6 @@ impl Engine {
             shared: RefCell::default(),
             outcome: Outcome::default(),
             input: RefCell::default(),
-            #[cfg(unix)]
-            local: RefCell::default(),
             #[cfg(unix)]
             watching: super::watch::Watching::default(),
         });

@@ -53,6 +53,7 @@ type Args<const N: usize> = [sys::napi_value; N];
 /// * `releaseConnection(connection): number` the same for a connection, when it has had its last event.
 /// * `upgrade(fd, key, early: Uint8Array, maxPayload): number` takes a connection over whose client has sent the usual
 ///   upgrade request with this key, and accepts that, see `State::adopt`. Throws if the key is none.
+/// * `traffic(connection, direction): number` the bytes that were read (0) or handed over to be written (1).
 /// * `sendShared(connection): number` sends the frame that is kept: what a broadcast sends to each of its
 ///   recipients crosses once.
 pub fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_value> {
@@ -79,6 +80,7 @@ pub fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_valu
     add(env, object, state, "releaseSession", callback::<1, ReleaseSession>)?;
     add(env, object, state, "releaseConnection", callback::<1, ReleaseConnection>)?;
     add(env, object, state, "upgrade", callback::<4, Upgrade>)?;
+    add(env, object, state, "traffic", callback::<2, Traffic>)?;
     Ok(object)
 }
 
@@ -127,6 +129,15 @@ impl Output for u32 {
         let mut value = ptr::null_mut();
         // SAFETY: env belongs to the running callback.
         check(unsafe { sys::napi_create_uint32(env, self, &mut value) })?;
+        Ok(value)
+    }
+}
+
+impl Output for f64 {
+    fn value(self, env: sys::napi_env) -> Result<sys::napi_value> {
+        let mut value = ptr::null_mut();
+        // SAFETY: env belongs to the running callback.
+        check(unsafe { sys::napi_create_double(env, self, &mut value) })?;
         Ok(value)
     }
 }
@@ -465,6 +476,19 @@ impl Fast<4> for Upgrade {
             Content::Binary(early) => state.adopt(fd, response.as_bytes(), early, ends(limit, None)),
             _ => Err(Error::new(Status::InvalidArg, "expected a Uint8Array")),
         })?
+    }
+}
+
+struct Traffic;
+
+impl Fast<2> for Traffic {
+    type Output = f64;
+
+    fn run(env: sys::napi_env, state: &State, [connection, direction]: Args<2>) -> Result<f64> {
+        let connections = state.connections.borrow();
+        let Some(connection) = connections.get(number(env, connection)?) else { return Ok(0.0) };
+        let bytes = if number(env, direction)? == 0 { connection.bytes_read() } else { connection.bytes_written() };
+        Ok(bytes as f64)
     }
 }
 

@@ -12,6 +12,7 @@ mod listen;
 mod outcome;
 mod pipe;
 mod polling;
+mod sockets;
 mod values;
 mod wake;
 #[cfg(unix)]

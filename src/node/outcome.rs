@@ -32,14 +32,6 @@ impl Outcome {
         Ok(())
     }
 
-    /// A number beside the one that a call returns.
-    pub fn note(&self, number: u32) {
-        if let Some(place) = self.0.get() {
-            // SAFETY: as in `give`.
-            unsafe { place.write(number) };
-        }
-    }
-
     /// The events of a step. Of a single one the array has kind and `arg`, and the content is returned; of several it has
     /// [`SEVERAL`], and a flat array `[kind, arg, content, …]` is returned; of none 0.
     pub fn give(&self, env: sys::napi_env, updates: &Batch) -> Result<Raw> {

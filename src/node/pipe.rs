@@ -64,10 +64,13 @@ impl Engine {
         self.connection(connection).is_none_or(|connection| connection.output_written())
     }
 
-    /// The stream is gone.
+    /// The stream is gone, or its peer has ended its side. `is_cut`: what waits to be written is lost.
     #[napi]
-    pub fn pipe_ended(&self, connection: u32) {
+    pub fn pipe_ended(&self, connection: u32, is_cut: bool) {
         if let Some(connection) = self.connection(connection) {
+            if is_cut {
+                connection.note_cut();
+            }
             connection.ended();
         }
     }

@@ -179,8 +179,7 @@ impl Engine {
 impl State {
     /// Takes over the TCP or UNIX connection behind a descriptor, of which the caller keeps its own
     /// copy, non-blocking as libuv made it: writes `response` and goes on with `early`, the bytes that Node has read already.
-    /// Returns the connection's handle, and says in `outcome` whether its local end is that of the last one. The caller
-    /// flushes in this turn of the event loop.
+    /// Returns the connection's number. The caller flushes in this turn of the event loop.
     #[cfg_attr(not(unix), allow(unused_variables))]
     pub(super) fn adopt(&self, fd: i32, response: &[u8], early: &[u8], ends: Ends) -> Result<u32> {
         #[cfg(not(unix))]
@@ -196,15 +195,12 @@ impl State {
                 }
                 OwnedFd::from_raw_fd(fd)
             };
-            let local = socket2::SockRef::from(&socket).local_addr().ok();
-            let is_same = local == self.local.replace(local.clone());
             let connection = self.new_connection(ends)?;
+            connection.use_socket(socket.into());
             connection.outbox().frame(response);
             self.hold_commands();
-            let early = early.to_vec();
-            let command = crate::server::Command::Adopt { connection: connection.clone(), socket, early };
+            let command = crate::server::Command::Adopt { connection: connection.clone(), early: early.to_vec() };
             connection.commands().send_by_owner(command);
-            self.outcome.note(is_same.into());
             Ok(connection.handle)
         }
     }

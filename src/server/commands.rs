@@ -21,9 +21,9 @@ pub enum Command {
     Arm(Arc<SessionCell>, Millis),
     /// The session needs no timer any more.
     Disarm(Arc<SessionCell>),
-    /// Take a connected socket over; the bytes have been read from it already.
+    /// Read the socket of a connection; these bytes have been read from it already.
     #[cfg(unix)]
-    Adopt { connection: Arc<Connection>, socket: std::os::fd::OwnedFd, early: Vec<u8> },
+    Adopt { connection: Arc<Connection>, early: Vec<u8> },
     /// Go on with a socket of the engine's own listener.
     Start { connection: Arc<Connection>, stream: Stream, early: Vec<u8> },
     /// Compress a body.

@@ -2,9 +2,10 @@
 
 use std::io;
 use std::net::Shutdown;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
+use std::time::Duration;
 
 use socket2::SockRef;
 
@@ -12,11 +13,12 @@ use super::events::{Batch, EventQueue, Kind};
 use super::commands::{Command, Commands};
 use super::few::WhoReads;
 use super::leftovers::{Leftover, free_later};
+use super::now;
 use super::outbox::{Outbox, Phase};
 use super::stream::Stream;
 use super::session_cell::SessionCell;
 use crate::http::Open;
-use crate::session::ChannelId;
+use crate::session::{ChannelId, Fault};
 use crate::websocket::{Decoder, Deflate};
 
 /// While the owner has this many bytes of a connection's messages still to take, it is not read.
@@ -72,8 +74,22 @@ pub struct Connection {
     fell_behind: AtomicBool,
     /// Not read until the peer has read what waits for it, see [`Connection::throttle`].
     pub(super) throttled: AtomicBool,
+    /// Whether the owner has stopped the reading, see [`Connection::stop_reading`].
+    stopped: AtomicBool,
+    /// Whether the owner gets the bytes that come in, see [`Connection::tap`].
+    pub(super) tapped: AtomicBool,
+    /// Whether the owner hears of ping and pong frames.
+    pub(super) shows_control: AtomicBool,
     /// Whether the connection has ended.
     pub(super) over: AtomicBool,
+    /// Whether it was cut off before everything was written.
+    lost: AtomicBool,
+    /// The first cause of the end, see [`End`]; 0: none yet.
+    end: AtomicU32,
+    /// Bytes that were read from the socket. One thread at a time reads, and writes this.
+    read: AtomicU64,
+    /// When something was read or written last, in ms and 1 more; 0: nobody wants to know.
+    active: AtomicU64,
     /// The listener that counts the connection.
     counted: Mutex<Option<Open>>,
 }
@@ -121,7 +137,14 @@ impl Connection {
             paused: AtomicBool::new(true),
             fell_behind: AtomicBool::new(false),
             throttled: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            tapped: AtomicBool::new(false),
+            shows_control: AtomicBool::new(false),
             over: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
+            end: AtomicU32::new(0),
+            read: AtomicU64::new(0),
+            active: AtomicU64::new(0),
             counted: Mutex::new(None),
         })
     }
@@ -154,12 +177,17 @@ impl Connection {
         if over {
             // the peer was quicker; its end has been told to nobody
             if let Binding::Session(cell) = binding {
-                cell.step_queued(|session, batch| session.channel_closed(self.handle, None, batch));
+                cell.step_queued(|session, batch| session.channel_closed(self.handle, self.write_fault(), batch));
             }
             return;
         }
         self.paused.store(false, SeqCst);
         self.wake();
+    }
+
+    /// The connection's socket, before it is read.
+    pub fn use_socket(&self, stream: Stream) {
+        let _ = self.pipe.set(Pipe::Socket(stream));
     }
 
     /// The owner's pipe: bytes go through [`Connection::take_output`] and [`Connection::input`].
@@ -213,7 +241,76 @@ impl Connection {
 
     /// Whether the connection is not to be read for now.
     pub fn is_paused(&self) -> bool {
-        self.paused.load(SeqCst) || self.throttled.load(SeqCst)
+        self.paused.load(SeqCst) || self.throttled.load(SeqCst) || self.stopped.load(Relaxed)
+    }
+
+    /// Has the connection not read until the owner says so.
+    pub fn stop_reading(&self, stop: bool) {
+        self.stopped.store(stop, SeqCst);
+        if !stop {
+            self.wake();
+        }
+    }
+
+    /// Reads on, whatever the reason was not to: the end has begun. Whether there was one.
+    pub(super) fn read_to_the_end(&self) -> bool {
+        self.paused.swap(false, SeqCst) | self.throttled.swap(false, SeqCst) | self.stopped.swap(false, SeqCst)
+    }
+
+    // ---- what the owner's stream asks --------------------------------------------------------
+
+    /// Has a copy of everything that comes in told by [`Kind::Bytes`], or no longer.
+    pub fn tap(&self, tap: bool) {
+        self.tapped.store(tap, SeqCst);
+    }
+
+    /// Has ping and pong frames told by [`Kind::ControlFrame`].
+    pub fn show_control_frames(&self) {
+        self.shows_control.store(true, SeqCst);
+    }
+
+    /// Notes bytes that were read from the socket; by the one thread that reads.
+    pub(super) fn count_read(&self, bytes: usize) {
+        self.read.store(self.read.load(Relaxed) + bytes as u64, Relaxed);
+        self.note_activity();
+    }
+
+    fn note_activity(&self) {
+        if self.active.load(Relaxed) != 0 {
+            self.active.store(now() + 1, Relaxed);
+        }
+    }
+
+    /// Bytes that were read from the socket.
+    pub fn bytes_read(&self) -> u64 {
+        self.read.load(Relaxed)
+    }
+
+    /// Bytes that were handed over to be written.
+    pub fn bytes_written(&self) -> u64 {
+        self.outbox().total()
+    }
+
+    /// For how many ms nothing has been read or written. Activity is noted from the first call on.
+    pub fn idle(&self) -> u64 {
+        match self.active.load(Relaxed) {
+            0 => {
+                self.active.store(now() + 1, Relaxed);
+                0
+            }
+            last => (now() + 1).saturating_sub(last),
+        }
+    }
+
+    /// The socket's options and addresses, if there is a socket.
+    pub fn with_socket<T>(&self, f: impl FnOnce(SockRef<'_>) -> io::Result<T>) -> io::Result<T> {
+        let socket = self.pipe.get().and_then(Pipe::socket).ok_or(io::ErrorKind::NotConnected)?;
+        f(socket)
+    }
+
+    /// From now on the owner takes what is to be written, see [`Outbox::relay`].
+    pub fn relay(&self) {
+        self.outbox().relay();
     }
 
     /// Whether the owner is, or was since the last call, the reason that the peer was not heard. Not being
@@ -302,6 +399,9 @@ impl Connection {
             }
             return;
         }
+        if dirty && outbox.is_relayed() {
+            self.queue.push(Kind::PipeReady, self.handle, 0);
+        }
         if outbox.writing || outbox.blocked {
             return;
         }
@@ -313,11 +413,12 @@ impl Connection {
                 None => (outbox.take_frames(), 0),
             };
             outbox.writing = true;
-            let is_last = outbox.phase == Phase::Ending && outbox.has_nothing_else();
+            let is_last = outbox.phase == Phase::Ending && outbox.has_nothing_else() && !outbox.is_relayed();
             drop(outbox);
             let (written, result) = pipe.write(&bytes[written_before..], is_last);
             outbox = self.outbox();
             outbox.writing = false;
+            self.note_activity();
             let written = written_before + written;
             if written < bytes.len() && outbox.phase != Phase::Dead {
                 // where it is: moving the rest of a large message at each write would cost more than the writes
@@ -330,8 +431,9 @@ impl Connection {
                     self.wake();
                     return;
                 }
-                Err(_) => {
-                    // the reading task meets the same failure and ends the connection
+                Err(error) => {
+                    // the reading task ends the connection
+                    self.note_end(End::WriteFailed(error.raw_os_error().unwrap_or_default()));
                     outbox.kill();
                     self.wake();
                     break;
@@ -343,7 +445,9 @@ impl Connection {
 
     /// The same on the owner's thread, whose time is not for compressing and copying much: that is left to the I/O thread.
     pub fn flush_by_owner(self: &Arc<Self>) {
-        if self.compresses() || self.outbox().unwritten() > LITTLE {
+        // one that is not read yet is on its way to the I/O thread, which has much to do for it
+        let is_new = self.task.get().is_none() && !self.is_piped();
+        if is_new || self.compresses() || self.outbox().unwritten() > LITTLE {
             self.commands.send_by_owner(Command::Flush(self.clone()));
         } else {
             self.flush();
@@ -371,7 +475,7 @@ impl Connection {
     }
 
     fn after_write(&self, mut outbox: MutexGuard<'_, Outbox>, pipe: &Pipe) {
-        if outbox.phase == Phase::Ending {
+        if outbox.phase == Phase::Ending && !outbox.is_relayed() {
             outbox.phase = Phase::Ended;
             pipe.shutdown(Shutdown::Write);
             self.wake();
@@ -392,11 +496,38 @@ impl Connection {
 
     /// Cuts the connection off.
     pub fn terminate(&self) {
+        self.note_cut();
         self.outbox().kill();
         self.wake();
         if matches!(self.pipe.get(), Some(Pipe::Owner)) {
             self.queue.push(Kind::PipeReady, self.handle, 0);
         }
+    }
+
+    /// The same, so that the peer sees a reset.
+    pub fn reset(&self) {
+        let _ = self.with_socket(|socket| socket.set_linger(Some(Duration::ZERO)));
+        self.note_end(End::Reset);
+        self.terminate();
+    }
+
+    /// Notes that this side cuts the connection off, and whether that loses what was accepted before.
+    pub fn note_cut(&self) {
+        let outbox = self.outbox();
+        if outbox.phase == Phase::Open && (!outbox.is_clear() || outbox.blocked) {
+            self.lost.store(true, SeqCst);
+        }
+        self.note_end(End::CutOff);
+    }
+
+    /// Notes a cause of the end. The first one counts.
+    pub(super) fn note_end(&self, end: End) {
+        let _ = self.end.compare_exchange(0, end.code(), SeqCst, SeqCst);
+    }
+
+    /// What is to be said of an end that has lost what was accepted before.
+    fn write_fault(&self) -> Option<Fault> {
+        self.lost.load(SeqCst).then(|| Fault::Write("the connection was destroyed before everything was written".to_owned()))
     }
 
     // ---- the owner's pipe --------------------------------------------------------------------
@@ -453,9 +584,14 @@ impl Connection {
     pub fn ended(self: &Arc<Self>) {
         let mut outbox = self.outbox();
         let is_complete = outbox.is_complete();
+        let (code, reason) = outbox.peer_close();
+        let reason = reason.to_vec();
         outbox.kill();
         drop(outbox);
-        if let (Some(pipe), false) = (self.pipe.get(), is_complete) {
+        self.note_end(if is_complete { End::Closed } else { End::CutOff });
+        let end = self.end.load(SeqCst);
+        // what is reset sends no FIN before
+        if let (Some(pipe), false) = (self.pipe.get(), is_complete || end == End::Reset.code()) {
             pipe.shutdown(Shutdown::Both);
         }
         let mut current = self.binding.lock().unwrap_or_else(PoisonError::into_inner);
@@ -463,13 +599,53 @@ impl Connection {
         let binding = std::mem::replace(&mut *current, Binding::Unbound);
         drop(current);
         let mut batch = Batch::default();
-        self.report_closed_to(binding, None, &mut batch);
-        batch.push(Kind::ConnectionEnded, self.handle, 0);
+        self.report_closed_to(binding, self.write_fault(), &mut batch);
+        let arg = end << 16 | u32::from(code);
+        if reason.is_empty() {
+            batch.push(Kind::ConnectionEnded, self.handle, arg);
+        } else {
+            batch.push_bytes(Kind::ConnectionEnded, self.handle, arg, &reason);
+        }
         self.queue.append(&mut batch);
         self.counted.lock().unwrap_or_else(PoisonError::into_inner).take();
         free_later(|| Leftover::Connection(self.clone()));
     }
 }
+
+/// Why a connection has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// This side has cut it off, or its time was over.
+    CutOff,
+    /// This side has reset it.
+    Reset,
+    /// The peer has ended its side.
+    PeerEnded,
+    /// Both close frames have passed, and our side has been ended.
+    Closed,
+    /// Reading failed with this error number.
+    ReadFailed(i32),
+    /// Writing failed with this error number.
+    WriteFailed(i32),
+}
+
+impl End {
+    /// The upper half of `arg` in [`Kind::ConnectionEnded`]: a contract with `lib/carried-socket.js`.
+    fn code(self) -> u32 {
+        match self {
+            Self::CutOff => 1,
+            Self::Reset => 2,
+            Self::PeerEnded => 3,
+            Self::Closed => 4,
+            Self::ReadFailed(errno) => READ_FAILED | errno as u32 & ERRNO,
+            Self::WriteFailed(errno) => WRITE_FAILED | errno as u32 & ERRNO,
+        }
+    }
+}
+
+const READ_FAILED: u32 = 0x4000;
+const WRITE_FAILED: u32 = 0x8000;
+const ERRNO: u32 = 0x3fff;
 
 impl Pipe {
     /// Writes until all is written or the kernel refuses; tells how far it came. What is the last before our side is

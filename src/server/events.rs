@@ -49,7 +49,8 @@ pub enum Kind {
 
     /// Connection: everything handed over has been written.
     Drained = 20,
-    /// Connection: the TCP connection is gone; its last event, at which the owner gives the handle back.
+    /// Connection: the TCP connection is gone; last event of a handle. `arg`: the code of the peer's close frame, 1005 for one
+    /// without, 1006 for none, and above 16 bits why, see [`super::End`]; data: the reason in the frame.
     ConnectionEnded = 21,
     /// Unbound connection: text or binary message.
     ConnectionMessage = 22,
@@ -60,6 +61,10 @@ pub enum Kind {
 
     /// Connection: one of few that talk. It is left to the owner's thread to read, which declines or does so.
     LeftToOwner = 25,
+    /// Connection: a ping (`arg`: 9) or pong frame (10) came in, for those who listen.
+    ControlFrame = 26,
+    /// Connection: these bytes came in, for those who want them besides the session.
+    Bytes = 27,
 
     /// Listener: a request for JavaScript. `arg`: the listener; data: the head.
     Request = 30,
@@ -80,6 +85,10 @@ pub enum Kind {
 pub const PARSE_ERROR: u32 = 100;
 /// `arg` of [`Kind::Packet`] for a v3 packet of an unknown type.
 pub const UNKNOWN_TYPE: u32 = 101;
+
+/// `arg` of [`Kind::ControlFrame`]: the opcodes.
+pub const PING: u32 = 9;
+pub const PONG: u32 = 10;
 
 /// `arg` of [`Kind::Closed`].
 pub fn reason_code(reason: &Reason) -> u32 {

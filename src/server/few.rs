@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 use std::time::Duration;
 
-use super::connection::{Connection, Pipe};
+use super::connection::{Connection, End, Pipe};
 use super::events::Batch;
 use super::outbox::Phase;
 
@@ -136,6 +136,7 @@ impl Connection {
         // past the reactor, which knows what its own thread has seen only
         match self.pipe.get().and_then(Pipe::socket).map(|socket| (&*socket).read(buffer)) {
             Some(Ok(length)) if length > 0 => {
+                self.count_read(length);
                 self.receive(&mut buffer[..length], batch);
                 let has_events = !batch.is_empty();
                 let is_single = batch.events.len() <= 1 && length < buffer.len();
@@ -149,7 +150,11 @@ impl Connection {
                 turn.next = OWNER;
                 false
             }
-            // the end: the I/O thread meets it, too
+            // the end: the I/O thread meets it, too, but an error only once
+            Some(Err(error)) => {
+                self.note_end(End::ReadFailed(error.raw_os_error().unwrap_or_default()));
+                false
+            }
             _ => false,
         }
     }

@@ -159,8 +159,11 @@ fn carry_out(command: Command, timers: &mut Timers) {
         Command::Arm(cell, deadline) => timers.arm(cell, deadline),
         Command::Disarm(cell) => timers.disarm(&cell),
         #[cfg(unix)]
-        Command::Adopt { connection, socket, early } => start_reading(connection, socket.into(), early),
-        Command::Start { connection, stream, early } => start_reading(connection, stream, early),
+        Command::Adopt { connection, early } => start_reading(connection, early),
+        Command::Start { connection, stream, early } => {
+            connection.use_socket(stream);
+            start_reading(connection, early);
+        }
         Command::Compress(job) => job.start(),
         Command::Answer(responder, answer) => drop(responder.send(answer)),
         // one that the client does not wait for any more comes back, and is dropped

@@ -20,12 +20,13 @@ mod reader;
 mod readers;
 mod receive;
 mod session_cell;
+mod socket_options;
 #[cfg_attr(windows, path = "stream_windows.rs")]
 mod stream;
 mod turn;
 
 pub use commands::{Command, Commands};
-pub use connection::{Accepted, Binding, Compression, Connection};
+pub use connection::{Accepted, Binding, Compression, Connection, End};
 pub use events::{BY_POST, Batch, Data, Event, EventQueue, Kind};
 pub use few::FEW;
 pub use handles::{Handles, NONE, Table};
@@ -35,6 +36,7 @@ pub use outbox::{Outbox, Phase};
 pub use poll_encoding::PollEncoding;
 pub use reader::start_reading;
 pub use session_cell::{Locked, NewSession, PollAnswer, Responder, SessionCell, Updates};
+pub use socket_options::{set_keep_alive, set_type_of_service, type_of_service};
 pub use stream::Stream;
 
 use std::sync::OnceLock;

@@ -123,7 +123,26 @@ pub struct Outbox {
     waiting_pongs: u32,
     /// How many bytes were written last, up to [`MAX_EXPECTED`]: as many are expected next.
     expected: u16,
+    /// The code of the peer's close frame; 0: none came.
+    peer_code: u16,
+    /// Bytes that have been taken to be written.
+    taken: u64,
+    /// What few connections need.
+    rare: Option<Box<Rare>>,
 }
+
+/// See [`Outbox::rare`].
+#[derive(Debug, Default)]
+struct Rare {
+    /// The reason in the peer's close frame.
+    peer_reason: Vec<u8>,
+    /// Frames that the owner takes and gives back by [`Outbox::raw`], see [`Outbox::relay`].
+    relayed: Option<Vec<u8>>,
+}
+
+/// The code of a close frame without one, and of a connection that ended without a close frame (RFC 6455, 7.1.5).
+const NO_CODE: u16 = 1005;
+const NO_CLOSE_FRAME: u16 = 1006;
 
 impl Outbox {
     /// An empty outbox. With permessage-deflate, messages of at least `deflate_from` bytes are compressed.
@@ -140,6 +159,9 @@ impl Outbox {
             heard_close: false,
             waiting_pongs: 0,
             expected: 0,
+            peer_code: 0,
+            taken: 0,
+            rare: None,
         }
     }
 
@@ -150,7 +172,7 @@ impl Outbox {
 
     /// The same but for what is just being written.
     pub fn has_nothing_else(&self) -> bool {
-        self.started.is_none() && self.bytes.is_empty() && self.pending().is_empty()
+        self.started.is_none() && self.bytes.is_empty() && self.pending().is_empty() && self.relayed().is_empty()
     }
 
     /// Whether both close frames have passed and our side has been ended: nothing is to be waited for.
@@ -160,11 +182,71 @@ impl Outbox {
 
     /// Bytes that have not been written; of messages to be compressed their plain length.
     pub fn unwritten(&self) -> usize {
+        self.started.as_deref().map_or(0, |(bytes, written)| bytes.len() - written) + self.waiting()
+    }
+
+    /// Bytes that were ever handed over.
+    pub fn total(&self) -> u64 {
+        self.taken + self.waiting() as u64
+    }
+
+    /// Bytes that have not been taken to be written.
+    fn waiting(&self) -> usize {
         let pending = self.pending().iter().map(|pending| match pending {
             Pending::Message(_, bytes) | Pending::Frames(bytes) => bytes.len(),
         });
-        let started = self.started.as_deref().map_or(0, |(bytes, written)| bytes.len() - written);
-        started + self.bytes.len() + pending.sum::<usize>()
+        self.bytes.len() + pending.sum::<usize>() + self.relayed().len()
+    }
+
+    fn relayed(&self) -> &[u8] {
+        self.rare.as_ref().and_then(|rare| rare.relayed.as_deref()).unwrap_or_default()
+    }
+
+    /// Whether frames pass through the owner, see [`Outbox::relay`].
+    pub fn is_relayed(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.relayed.is_some())
+    }
+
+    /// From now on the owner takes what is to be written, and hands it back: what the application has put in the way of
+    /// the bytes sees them.
+    pub fn relay(&mut self) {
+        if self.phase < Phase::Ending {
+            self.rare.get_or_insert_default().relayed.get_or_insert_default();
+        }
+    }
+
+    /// Takes what waits to pass through the owner. Also tells whether the end of our side is to follow it.
+    pub fn take_relayed(&mut self) -> (Vec<u8>, bool) {
+        let relayed = self.rare.as_mut().and_then(|rare| rare.relayed.as_mut()).map(std::mem::take);
+        (relayed.unwrap_or_default(), self.phase == Phase::Ending)
+    }
+
+    /// Appends bytes as they are. Returns false, and appends nothing, once our side has been ended.
+    pub fn raw(&mut self, bytes: &[u8]) -> bool {
+        if self.phase >= Phase::Ending && !(self.phase == Phase::Ending && self.is_relayed()) {
+            return false;
+        }
+        if self.is_relayed() { self.bytes.own() } else { self.frames() }.extend_from_slice(bytes);
+        true
+    }
+
+    /// No frames follow: the owner is about to end our side of the stream.
+    pub fn refuse_frames(&mut self) {
+        self.phase = self.phase.max(Phase::CloseSent);
+    }
+
+    /// Writes what is left and ends our side of the stream, which the owner has ended.
+    pub fn end_stream(&mut self) {
+        if let Some(relayed) = self.rare.as_mut().and_then(|rare| rare.relayed.take()) {
+            self.bytes.own().extend_from_slice(&relayed);
+        }
+        self.end();
+    }
+
+    /// The code and the reason of the peer's close frame, or the codes that stand for none.
+    pub fn peer_close(&self) -> (u16, &[u8]) {
+        let code = if self.heard_close { self.peer_code } else { NO_CLOSE_FRAME };
+        (code, self.rare.as_ref().map_or(&[], |rare| &rare.peer_reason))
     }
 
     fn pending(&self) -> &[Pending] {
@@ -174,6 +256,7 @@ impl Outbox {
     /// Takes what is to be written next.
     pub fn take_frames(&mut self) -> Frames {
         self.expected = self.bytes.len().min(MAX_EXPECTED) as u16;
+        self.taken += self.bytes.len() as u64;
         std::mem::take(&mut self.bytes)
     }
 
@@ -190,15 +273,24 @@ impl Outbox {
             deflating.compressing = false;
         }
         if self.phase != Phase::Dead {
-            self.bytes.own().extend_from_slice(frames);
+            self.ready_frames().extend_from_slice(frames);
+        }
+    }
+
+    /// Where frames go that nothing has to be done about.
+    fn ready_frames(&mut self) -> &mut Vec<u8> {
+        match self.rare.as_mut().and_then(|rare| rare.relayed.as_mut()) {
+            Some(relayed) => relayed,
+            None => self.bytes.own(),
         }
     }
 
     /// Where complete frames go.
     fn frames(&mut self) -> &mut Vec<u8> {
-        let Some(deflating) = self.deflating.as_mut().filter(|it| it.compressing || !it.pending.is_empty()) else {
-            return self.bytes.own();
-        };
+        if !self.deflating.as_ref().is_some_and(|it| it.compressing || !it.pending.is_empty()) {
+            return if self.rare.is_none() { self.bytes.own() } else { self.ready_frames() };
+        }
+        let Some(deflating) = self.deflating.as_mut() else { return self.bytes.own() };
         if !matches!(deflating.pending.last(), Some(Pending::Frames(_))) {
             deflating.pending.push(Pending::Frames(Vec::new()));
         }
@@ -243,7 +335,7 @@ impl Outbox {
 
     /// The same for a frame that many connections send: where nothing else waits it is not copied.
     pub fn shared_frame(&mut self, frame: &Arc<[u8]>) {
-        if self.phase == Phase::Open && self.bytes.is_empty() && self.deflating.is_none() {
+        if self.phase == Phase::Open && self.bytes.is_empty() && self.deflating.is_none() && self.rare.is_none() {
             self.bytes = Frames::Shared(frame.clone());
         } else {
             self.frame(frame);
@@ -319,6 +411,10 @@ impl Outbox {
             write_close(self.frames(), code, reason);
         }
         self.heard_close = true;
+        self.peer_code = code.unwrap_or(NO_CODE);
+        if !reason.is_empty() {
+            self.rare.get_or_insert_default().peer_reason = reason.to_vec();
+        }
         self.end();
     }
 
@@ -342,6 +438,9 @@ impl Outbox {
         self.bytes = Frames::default();
         if let Some(deflating) = &mut self.deflating {
             deflating.pending = Vec::new();
+        }
+        if let Some(rare) = &mut self.rare {
+            rare.relayed = None;
         }
     }
 }

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
-use super::connection::{Connection, Pipe};
+use super::connection::{Connection, End, Pipe};
 use super::commands::Looking;
 use super::events::{Batch, Kind};
 use super::few::{self, LOOK, SILENT_LOOKS};
 use super::outbox::Phase;
 use super::readers;
-use super::stream::{Registration, Stream};
+use super::stream::Registration;
 
 /// A peer that owes its close frame, or the end of its side after a failure, is cut off after this time, as `ws` does.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -49,9 +49,8 @@ struct Look {
     silent: u8,
 }
 
-/// Starts reading a socket that now belongs to `connection`; ends with the connection.
-pub fn start_reading(connection: Arc<Connection>, stream: Stream, early: Vec<u8>) {
-    let _ = connection.pipe.set(Pipe::Socket(stream));
+/// Starts reading the socket of a connection; ends with the connection.
+pub fn start_reading(connection: Arc<Connection>, early: Vec<u8>) {
     let rare = (!early.is_empty()).then(|| Box::new(Rare { early, ..Rare::default() }));
     readers::start(Reader { registration: None, connection: connection.clone(), rare });
     connection.flush();
@@ -90,8 +89,18 @@ impl Reader {
                 }
                 match stream.poll_read(self.registration.as_ref(), cx, buffer) {
                     Poll::Pending => break Poll::Pending,
-                    Poll::Ready(Ok(length)) if length > 0 => self.connection.receive(&mut buffer[..length], batch),
-                    Poll::Ready(_) => break Poll::Ready(()),
+                    Poll::Ready(Ok(0)) => {
+                        self.connection.note_end(End::PeerEnded);
+                        break Poll::Ready(());
+                    }
+                    Poll::Ready(Ok(length)) => {
+                        self.connection.count_read(length);
+                        self.connection.receive(&mut buffer[..length], batch);
+                    }
+                    Poll::Ready(Err(error)) => {
+                        self.connection.note_end(End::ReadFailed(error.raw_os_error().unwrap_or_default()));
+                        break Poll::Ready(());
+                    }
                 }
                 reads += 1;
             };
@@ -239,7 +248,7 @@ impl Future for Reader {
         }
         if phase != Phase::Open {
             // a closing connection is read to its end, whoever it was bound to
-            if connection.paused.swap(false, SeqCst) | connection.throttled.swap(false, SeqCst) {
+            if connection.read_to_the_end() {
                 cx.waker().wake_by_ref();
             }
             let rare = self.rare.get_or_insert_default();

@@ -2,9 +2,10 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::connection::{Binding, Connection};
-use super::events::{Batch, Kind, PARSE_ERROR, UNKNOWN_TYPE};
+use super::events::{Batch, Kind, PARSE_ERROR, PING, PONG, UNKNOWN_TYPE};
 use super::now;
 use super::session_cell::Locked;
 use crate::protocol::{Data, PacketType, v3, v4};
@@ -14,6 +15,10 @@ use crate::websocket::Message;
 impl Connection {
     /// Decodes what came in and acts on it: events go to `batch`, answers to the outbox.
     pub(super) fn receive(self: &Arc<Self>, bytes: &mut [u8], batch: &mut Batch) {
+        if self.tapped.load(Relaxed) {
+            batch.push_bytes(Kind::Bytes, self.handle, 0, bytes);
+            self.owe(batch.charge(self.handle));
+        }
         let binding = self.binding();
         let result = match &binding {
             Binding::Session(cell) => {
@@ -50,8 +55,11 @@ impl Connection {
                 batch.push_bytes(Kind::ConnectionMessage, self.handle, 1, &bytes);
                 self.owe(batch.charge(self.handle));
             }
-            (Message::Ping(payload), _) => self.write(|outbox| outbox.pong(payload)),
-            (Message::Pong(_), _) => {}
+            (Message::Ping(payload), _) => {
+                self.write(|outbox| outbox.pong(payload));
+                self.show_control(PING, payload, batch);
+            }
+            (Message::Pong(payload), _) => self.show_control(PONG, payload, batch),
             (Message::Close { code, reason }, session) => {
                 self.write(|outbox| outbox.close_received(code, reason));
                 match session {
@@ -62,6 +70,14 @@ impl Connection {
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// Tells of a ping or pong frame, if somebody listens.
+    fn show_control(&self, kind: u32, payload: &[u8], batch: &mut Batch) {
+        if self.shows_control.load(Relaxed) {
+            batch.push_bytes(Kind::ControlFrame, self.handle, kind, payload);
+            self.owe(batch.charge(self.handle));
+        }
     }
 
     /// Tells whom the connection is bound to that it is closed.

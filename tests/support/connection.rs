@@ -12,7 +12,7 @@ pub fn adopt(number: u32, socket: UnixStream, io: &IoThread, queue: &EventQueue)
     socket.set_nonblocking(true).unwrap();
     let commands = io.commands().clone();
     let connection = Connection::new(number, queue.clone(), commands.clone(), Decoder::new(Limits::default()), None);
-    let socket = OwnedFd::from(socket);
-    commands.send(Command::Adopt { connection: connection.clone(), socket, early: Vec::new() });
+    connection.use_socket(OwnedFd::from(socket).into());
+    commands.send(Command::Adopt { connection: connection.clone(), early: Vec::new() });
     connection
 }
