@@ -1,5 +1,10 @@
 //! Bodies that the owner's responses carry, compressed off its thread.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::task::JoinHandle;
+
 use super::{CompressionOptions, ContentEncoding};
 use crate::server::{EventQueue, Kind};
 
@@ -23,7 +28,7 @@ impl CompressionJob {
         if self.body.len() < LARGE {
             self.run();
         } else {
-            tokio::task::spawn_blocking(|| self.run());
+            let _ = apart(|| self.run());
         }
     }
 
@@ -41,11 +46,47 @@ pub async fn compress(body: Vec<u8>, encoding: ContentEncoding, options: Compres
     if body.len() < LARGE {
         return encoding.encode(&body, options);
     }
-    tokio::task::spawn_blocking(move || encoding.encode(&body, options)).await.ok().flatten()
+    match apart(move || encoding.encode(&body, options)) {
+        Ok(task) => task.await.ok().flatten().flatten(),
+        Err(encoded) => encoded.flatten(),
+    }
+}
+
+/// Does a piece of work on a thread of the runtime's, or here, where the system gives none: then its outcome is the error.
+/// Both are `None` if the other place has done it.
+fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<Option<T>>, Option<T>> {
+    let work = Arc::new(Mutex::new(Some(work)));
+    let take = move || work.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let take_there = take.clone();
+    // the runtime panics where it can start no thread, and keeps the task for one to come
+    let spawn = move || tokio::task::spawn_blocking(move || take_there().map(|work| work()));
+    catch_unwind(AssertUnwindSafe(spawn)).map_err(|_| take().map(|work| work()))
 }
 
 impl std::fmt::Debug for CompressionJob {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CompressionJob").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_is_done_though_the_system_gives_no_thread() {
+        // no address space has room for such a stack
+        let runtime = tokio::runtime::Builder::new_current_thread().thread_stack_size(1 << 60).build().unwrap();
+        runtime.block_on(async {
+            assert_eq!(apart(|| 1).err(), Some(Some(1)));
+        });
+    }
+
+    #[test]
+    fn work_is_done_on_a_thread_of_its_own() {
+        let here = std::thread::current().id();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let there = runtime.block_on(async { apart(|| std::thread::current().id()).unwrap().await.unwrap() });
+        assert!(there.is_some_and(|there| there != here));
     }
 }
