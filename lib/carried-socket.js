@@ -126,12 +126,12 @@ class Carrier {
   }
 
   close(done) {
-    this.websocket.terminate()
+    this.websocket._cutOff(false)
     this._closed(done)
   }
 
   reset(done) {
-    if (!this._isOver()) bridge.getEngine().resetConnection(this._connection())
+    this.websocket._cutOff(true)
     this._closed(done)
     return 0
   }
@@ -246,7 +246,7 @@ class Carrier {
 
   /** The socket, as long as there is one. */
   alive() {
-    return this.socket || this.weak.deref()
+    return this.socket !== null ? this.socket : this.weak.deref()
   }
 
   /** The net.Socket, or what is known of it. */
@@ -480,7 +480,7 @@ function carry(socket) {
   const ours = socket._events.error === onEarlyError ? 2 : 1
   // one is Node's own, of `end`
   if (socket._eventsCount > ours) carrier.hold(socket)
-  carrier.weak = new WeakRef(socket)
+  else carrier.weak = new WeakRef(socket)
   // counted here from now on: the socket may be collected before its connection ends
   socket._server = null
   socket._handle = carrier

@@ -121,9 +121,18 @@ class NativeWebSocket extends LazyEmitter {
 
   /** Cuts the connection off. */
   terminate() {
+    const socket = this._stream instanceof Carrier ? this._stream.alive() : undefined
+    // its streams know then
+    if (socket !== undefined && !socket.destroyed) socket.destroy()
+    else this._cutOff(false)
+  }
+
+  /** What the socket does when it is destroyed. */
+  _cutOff(isReset) {
     if (this._handle === 0) return
     this.readyState = CONNECTING_STATES.CLOSING
-    bridge.getEngine().terminateConnection(this._handle)
+    if (isReset) bridge.getEngine().resetConnection(this._handle)
+    else bridge.getEngine().terminateConnection(this._handle)
   }
 
   on(event, listener) {

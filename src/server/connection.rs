@@ -420,7 +420,9 @@ impl Connection {
             outbox.writing = false;
             self.note_activity();
             let written = written_before + written;
-            if written < bytes.len() && outbox.phase != Phase::Dead {
+            if written < bytes.len() && outbox.phase == Phase::Dead {
+                self.lost.store(true, SeqCst);
+            } else if written < bytes.len() {
                 // where it is: moving the rest of a large message at each write would cost more than the writes
                 outbox.started = Some(Box::new((bytes, written)));
             }
@@ -514,7 +516,7 @@ impl Connection {
     /// Notes that this side cuts the connection off, and whether that loses what was accepted before.
     pub fn note_cut(&self) {
         let outbox = self.outbox();
-        if outbox.phase == Phase::Open && (!outbox.is_clear() || outbox.blocked) {
+        if outbox.phase == Phase::Open && (!outbox.has_nothing_else() || outbox.blocked) {
             self.lost.store(true, SeqCst);
         }
         self.note_end(End::CutOff);
