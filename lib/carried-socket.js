@@ -6,6 +6,7 @@
 const net = require('net')
 const { getSystemErrorName } = require('util')
 const bridge = require('./bridge')
+const { atRoot, capture } = require('./context')
 
 /** Why a connection has ended, as in `End` of src/server/connection.rs. */
 const PEER_ENDED = 3
@@ -152,7 +153,7 @@ class Carrier {
     this.closing = true
     this._leaveServer()
     // libuv calls back in a later phase of the event loop, too
-    if (done) setImmediate(done)
+    if (done) atRoot(setImmediate, done)
   }
 
   _connection() {
@@ -196,7 +197,7 @@ class Carrier {
 
   /** Writes behind what the session has sent. There is one such write at a time. */
   writeRaw(bytes, done) {
-    this._done = done
+    this._await(done)
     this._pending = bytes.length
     if (this._isOver() || !bridge.getEngine().writeRaw(this._connection(), bytes)) return process.nextTick(() => this._settle(brokenPipe()))
     bridge.scheduleFlush()
@@ -212,9 +213,15 @@ class Carrier {
 
   /** Ends this side of the stream behind what waits. */
   endStream(done) {
-    this._done = done
+    this._await(done)
     if (this._isOver() || !bridge.getEngine().endStream(this._connection())) return this._settle()
     bridge.scheduleFlush()
+  }
+
+  /** `done` is called back in the caller's context. */
+  _await(done) {
+    const context = capture()
+    this._done = (error) => context.runInAsyncScope(done, undefined, error)
   }
 
   /** Calls back who waits. */

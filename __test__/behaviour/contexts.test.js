@@ -360,3 +360,38 @@ test("an engine that is loaded and made inside a request does not take that requ
   const { lines, stderr } = await runFixture("loaded-in-a-request");
   assert.deepEqual(lines, [{ seen: ["message", "callback", "close"], stores: [null] }], stderr);
 });
+
+/** A frame of a text message, as a server sends it. */
+const FRAME = Buffer.from([0x81, 2, 0x34, 0x61]);
+
+/** What is done to the socket below a session in the context `call`, and in which contexts its events and callbacks run. */
+const ON_SOCKETS = {
+  "write()": [(socket, note) => socket.write(FRAME, () => note("callback")), { callback: "call" }],
+  "end()": [(socket, note) => socket.end(() => note("callback")), { callback: "call", finish: "call" }],
+  "destroy()": [(socket) => socket.destroy(), { close: undefined }],
+  "destroy(error)": [(socket) => socket.destroy(new Error("mine")), { error: "call", close: undefined }],
+  "resetAndDestroy()": [(socket) => socket.resetAndDestroy(), { close: undefined }],
+  "setTimeout()": [(socket) => socket.setTimeout(20), { timeout: "call" }],
+  "the client's end": [(socket, note, peer) => peer.socket.destroy(), { end: undefined, finish: undefined, close: undefined }],
+  "the client's message": [(socket, note, peer) => peer.sendText("4hi"), { data: undefined, "websocket message": undefined }],
+};
+
+for (const [name, [act, expected]] of Object.entries(ON_SOCKETS)) {
+  test(`the net.Socket of a websocket: contexts of what comes of ${name}`, async () => {
+    const context = await listen();
+    separate(context.server);
+    const { peer, socket } = await openWebSocket(context, {}, { headers: { user: "x" } });
+    const below = socket.request.socket;
+    const stores = {};
+    const note = (what) => (stores[what] = als.getStore());
+    for (const event of ["close", "end", "error", "finish", "timeout"]) below.on(event, () => note(event));
+    socket.transport.socket.on("message", () => note("websocket message"));
+    if ("data" in expected) below.on("data", () => note("data"));
+    const isClients = act.length === 3;
+    if (isClients) act(below, note, peer);
+    else als.run("call", () => act(below, note, peer));
+    const names = Object.keys(expected);
+    await eventually(() => names.every((what) => what in stores), true);
+    assert.deepEqual(Object.fromEntries(names.map((what) => [what, stores[what]])), expected);
+  });
+}
