@@ -86,6 +86,8 @@ class NativeWebSocketServer extends EventEmitter {
     }
     const websocket = connect(socket, head, lines, { maxPayload: Number(this.options.maxPayload), deflate })
     socket[kWebSocket] = websocket
+    if (checked.protocol != null) websocket.protocol = checked.protocol
+    if (deflate != null) websocket.extensions = 'permessage-deflate'
     done(websocket, req)
   }
 

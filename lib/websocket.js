@@ -4,15 +4,21 @@ const bridge = require('./bridge')
 const { Carrier } = require('./carried-socket')
 const { LazyEmitter, letGoOfTable } = require('./emitter')
 const { kOwner } = require('./transport')
+const { addEvents } = require('./websocket-events')
 
 const { Kind } = bridge
 /** The longest reason of a close frame, in bytes. */
 const MAX_REASON = 123
+/** The longest content of a ping or pong frame, in bytes. */
+const MAX_CONTROL = 125
 const EMPTY = Buffer.alloc(0)
 
 /** The opcodes of control frames. */
 const PING = 9
 const PONG = 10
+
+/** The code of a connection that ended without a close frame. */
+const NO_CLOSE_FRAME = 1006
 
 const CONNECTING_STATES = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 }
 
@@ -20,8 +26,8 @@ const CONNECTING_STATES = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 }
  * A WebSocket connection whose I/O is the engine's. It looks like a server-side one of `ws`, as far as
  * applications look at `req.websocket` or `transport.socket`.
  *
- * Events: `message` (data, isBinary), `close` (code, reason), `error`; those of a session show as messages what
- * the engine took for packets.
+ * Events: `message` (data, isBinary), `ping` and `pong` (data), `close` (code, reason) after the session's own, `error`; those
+ * of a session show as messages what the engine took for packets.
  */
 class NativeWebSocket extends LazyEmitter {
   /**
@@ -66,12 +72,77 @@ class NativeWebSocket extends LazyEmitter {
     return { sendFrame: (parts, done) => this._sendFrame(parts, done) }
   }
 
+  /**
+   * Sends a message, past the session.
+   *
+   * @param {string | number | Uint8Array | ArrayBuffer | ArrayBufferView} data
+   * @param {{binary?: boolean}} [options] `binary`: whether it is a binary message; default: what is no text
+   * @param {(error?: Error) => void} [done] called when it has been written
+   */
   send(data, options, done) {
-    if (typeof options === 'function') done = options
+    if (typeof options === 'function') [options, done] = [undefined, options]
     if (this.readyState !== CONNECTING_STATES.OPEN) return fail(done, this._notOpen())
-    bridge.getEngine().connectionSendMessage(this._handle, data)
+    bridge.getEngine().connectionSendMessage(this._handle, contentOf(data, options && options.binary))
     bridge.scheduleFlush()
-    if (done) process.nextTick(done)
+    this._callBackWhenWritten(done)
+  }
+
+  /** Sends a ping frame, which the peer answers by a pong frame with the same data. */
+  ping(data, mask, done) {
+    this._sendControl(PING, data, mask, done)
+  }
+
+  /** Sends a pong frame. Those for the peer's pings are sent by the engine. */
+  pong(data, mask, done) {
+    this._sendControl(PONG, data, mask, done)
+  }
+
+  /** `mask` means nothing on a server, and may be left out, as may `data`. */
+  _sendControl(opcode, data, mask, done) {
+    if (typeof data === 'function') [data, done] = [undefined, data]
+    else if (typeof mask === 'function') done = mask
+    if (this.readyState !== CONNECTING_STATES.OPEN) return fail(done, this._notOpen())
+    const bytes = data === undefined ? EMPTY : Buffer.from(contentOf(data))
+    if (bytes.length > MAX_CONTROL) throw new RangeError('The data size must not be greater than 125 bytes')
+    bridge.getEngine().sendControlFrame(this._handle, opcode, bytes)
+    bridge.scheduleFlush()
+    this._callBackWhenWritten(done)
+  }
+
+  /** The peer is not heard until `resume()`. */
+  pause() {
+    if (this.readyState !== CONNECTING_STATES.OPEN) return
+    this.isPaused = true
+    this._stopReading(true)
+  }
+
+  resume() {
+    if (this.readyState !== CONNECTING_STATES.OPEN) return
+    this.isPaused = false
+    this._stopReading(false)
+  }
+
+  _stopReading(stop) {
+    const stream = this._socket
+    if (typeof stream.pause !== 'function') return bridge.getEngine().stopReading(this._handle, stop)
+    if (stop) stream.pause()
+    else stream.resume()
+  }
+
+  _callBackWhenWritten(done) {
+    if (typeof done !== 'function') return
+    if (this._sent === undefined) this._sent = []
+    this._sent.push(done)
+    this._reportDrain()
+  }
+
+  /** Calls those that wait for what they have sent. */
+  _callBack(error) {
+    const waiting = this._sent
+    if (waiting === undefined) return false
+    this._sent = undefined
+    for (const done of waiting) process.nextTick(done, error)
+    return true
   }
 
   _sendFrame(parts, done) {
@@ -222,7 +293,7 @@ class NativeWebSocket extends LazyEmitter {
 
   /** All that was handed over is written. */
   _onDrained() {
-    const isAwaited = this._stream instanceof Carrier && this._stream.onDrained()
+    const isAwaited = this._callBack() | (this._stream instanceof Carrier && this._stream.onDrained())
     const transport = this._transport
     if (transport !== null && (!isAwaited || transport._awaitsWriting())) transport._onWritten()
   }
@@ -253,9 +324,12 @@ class NativeWebSocket extends LazyEmitter {
   }
 
   _finish(arg, reason = EMPTY) {
+    const code = arg & 0xffff
+    if (this._sent !== undefined) this._callBack(new Error('The connection has ended before the data was written'))
     try {
       if (this._transport !== null && this._transport._isAlone()) this._transport.onClose()
-      this.emit('close', arg & 0xffff, reason)
+      if (code !== NO_CLOSE_FRAME && this.listenerCount('close') > 0) this._closeFrameReceived = this._closeFrameSent = true
+      this.emit('close', code, reason)
     } finally {
       if (this._stream instanceof Carrier) this._stream.finish(arg >>> 16)
     }
@@ -279,15 +353,30 @@ Object.assign(NativeWebSocket.prototype, CONNECTING_STATES, {
   _keepsAlive: true,
   /** The connection's end, while its session does not know of it. */
   _end: undefined,
-  // as those of `ws` on a server
+  /** Who waits for what it has sent to be written. */
+  _sent: undefined,
+  // as those of `ws` on a server; the last two are what its code asks for, see lib/websocket-events.js
   binaryType: 'nodebuffer',
   extensions: '',
   isPaused: false,
   protocol: '',
   url: '',
+  _closeFrameReceived: false,
+  _closeFrameSent: false,
 })
 
+addEvents(NativeWebSocket)
+
 letGoOfTable(NativeWebSocket)
+
+/** What is sent for `data`: a string is text, bytes are binary. */
+function contentOf(data, isBinary) {
+  if (typeof data === 'number') data = String(data)
+  if (data === undefined || data === null) data = EMPTY
+  if (typeof data === 'string') return isBinary ? Buffer.from(data) : data
+  const bytes = ArrayBuffer.isView(data) ? Buffer.from(data.buffer, data.byteOffset, data.byteLength) : Buffer.from(data)
+  return isBinary === false ? bytes.toString() : bytes
+}
 
 /** Refuses what `ws` refuses, with its errors; the connection stays open then. */
 function checkClose(code, reason) {
