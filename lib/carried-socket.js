@@ -426,6 +426,8 @@ function noticeReplacement(name, original, notice) {
 
 // Node itself replaces `write` of a socket that may not be half open
 noticeReplacement('write', write, (socket) => socket.write.name !== 'writeAfterFIN' && socket._handle.relay(socket))
+noticeReplacement('_write', _write, (socket) => socket._handle.relay(socket))
+noticeReplacement('_writev', _writev, (socket) => socket._handle.relay(socket))
 noticeReplacement('emit', emit, watchData)
 noticeReplacement('push', push, watchData)
 

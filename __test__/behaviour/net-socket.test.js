@@ -9,24 +9,28 @@ const net = require("node:net");
 const { PassThrough } = require("node:stream");
 const { test } = require("node:test");
 const {
-  RawWebSocket, client, defer, delay, engine, eventually, frame, improvement, listen, never, once, openWebSocket, path, record,
-  times, upstream,
+  RawWebSocket, defer, delay, engine, eventually, frame, improvement, listen, never, once, openUpgraded, openWebSocket, path,
+  record,
 } = require("../support");
 
 const EVENTS = ["end", "finish", "error", "close"];
 
 /** Ways in which a connection gets to its session. */
 const WAYS = {
-  "a websocket's socket": () => {},
-  "a websocket's socket that is watched": (server) => server.on("connection", (socket) => socket.on("data", () => {})),
+  "a websocket's socket": {},
+  "a websocket's socket that is watched": {
+    prepare: (server) => server.on("connection", (socket) => socket.on("data", () => {})),
+  },
+  "the socket of a session that was upgraded": { open: openUpgraded },
 };
 
 /** A session by WebSocket and its net.Socket: `{ context, peer, socket, stream }`. */
-async function opened({ prepare = () => {}, ...opts } = {}) {
+async function opened({ prepare = () => {}, open = openWebSocket, ...opts } = {}) {
   const context = await listen(opts);
   prepare(context.server);
-  const { peer, socket } = await openWebSocket(context);
-  return { context, peer, socket, stream: socket.request.socket };
+  const { peer, polling, socket } = await open(context);
+  if (polling !== undefined) context.server.closeIdleConnections();
+  return { context, peer, socket, stream: open === openWebSocket ? socket.request.socket : socket.transport.socket._socket };
 }
 
 const count = (context) => new Promise((resolve) => context.server.getConnections((_, n) => resolve(n)));
@@ -350,6 +354,21 @@ const ROWS = {
       assert.equal(stream.readableDidRead, true);
     },
   },
+  "who listens to readable, or iterates, gets the bytes": {
+    members: ["read", "readableLength", "event readable", "iterator"],
+    async run({ peer, stream }) {
+      const sent = frame({ opcode: 9, payload: "ping" });
+      const read = new Promise((resolve) => stream.once("readable", () => resolve(stream.read())));
+      peer.write(sent);
+      assert.equal((await read).length, sent.length);
+      const iterated = (async () => {
+        for await (const chunk of stream) return chunk.length;
+      })();
+      peer.write(sent);
+      assert.equal(await iterated, sent.length);
+      assert.equal(stream.destroyed, true);
+    },
+  },
   "pipe() gets the bytes": {
     members: ["pipe", "unpipe"],
     async run({ peer, socket, stream }) {
@@ -488,9 +507,9 @@ function hasKeepAliveTimer({ localPort, remotePort }) {
   return line[1] === "02";
 }
 
-for (const [way, prepare] of Object.entries(WAYS)) {
+for (const [way, options] of Object.entries(WAYS)) {
   for (const [name, { run }] of Object.entries(ROWS)) {
-    test(`${way}: ${name}`, { timeout: 20_000 }, async () => run(await opened({ prepare })));
+    test(`${way}: ${name}`, { timeout: 20_000 }, async () => run(await opened(options)));
   }
 }
 
@@ -519,6 +538,144 @@ function descriptor(object, name) {
   }
   return {};
 }
+
+// ---- who has a hand in the bytes ---------------------------------------------------------------
+
+const wrap = (object, name, see) => {
+  const original = object[name];
+  object[name] = function (...args) {
+    see(args);
+    return original.apply(this, args);
+  };
+  return () => (object[name] = original);
+};
+
+class Counting extends net.Socket {
+  counted = { in: 0, out: 0 };
+
+  push(chunk, ...rest) {
+    if (chunk) this.counted.in += chunk.length;
+    return super.push(chunk, ...rest);
+  }
+
+  write(chunk, ...rest) {
+    this.counted.out += chunk.length;
+    return super.write(chunk, ...rest);
+  }
+}
+
+/** By name: has a connection watched, and counts in `seen`; which directions it sees. */
+const WATCHERS = {
+  "listens to data": ["in", (stream, seen) => stream.on("data", (chunk) => (seen.in += chunk.length))],
+  "pipes it": ["in", (stream, seen) => stream.pipe(new PassThrough().on("data", (chunk) => (seen.in += chunk.length)))],
+  "wraps emit()": ["in", (stream, seen) => wrap(stream, "emit", ([event, chunk]) => event === "data" && (seen.in += chunk.length))],
+  "wraps push()": ["in", (stream, seen) => wrap(stream, "push", ([chunk]) => chunk && (seen.in += chunk.length))],
+  "wraps write()": ["out", (stream, seen) => wrap(stream, "write", ([chunk]) => (seen.out += chunk.length))],
+  "wraps _write() and _writev()": [
+    "out",
+    (stream, seen) => {
+      wrap(stream, "_write", ([chunk]) => (seen.out += chunk.length));
+      wrap(stream, "_writev", ([chunks]) => chunks.forEach(({ chunk }) => (seen.out += chunk.length)));
+    },
+  ],
+  "wraps its handle's reading": [
+    "in",
+    (stream, seen) => {
+      const { onread } = stream._handle;
+      stream._handle.onread = function (buffer) {
+        if (buffer) seen.in += buffer.byteLength;
+        return onread.call(this, buffer);
+      };
+    },
+  ],
+};
+
+/** When somebody begins to. */
+const TIMES = {
+  "from the start": (context, watch) => context.server.on("connection", watch),
+  "while the upgrade is judged": (context, watch) =>
+    (context.engine.opts.allowRequest = (req, done) => {
+      watch(req.socket);
+      done(null, true);
+    }),
+  "in the tick of the upgrade": (context, watch) => context.server.on("upgrade", (_req, stream) => watch(stream)),
+  "at the connection event": (context, watch) => context.engine.on("connection", (socket) => watch(socket.request.socket)),
+};
+
+/** What nobody does to a socket of Node's later, and ours cannot notice. */
+const UNNOTICED = new Set([
+  "wraps its handle's reading: in the tick of the upgrade",
+  "wraps its handle's reading: at the connection event",
+]);
+
+for (const [who, [direction, watch]] of Object.entries(WATCHERS)) {
+  for (const [when, begin] of Object.entries(TIMES)) {
+    if (UNNOTICED.has(`${who}: ${when}`)) continue;
+    test(`who ${who} ${when} sees the bytes`, async () => {
+      const seen = { in: 0, out: 0 };
+      const context = await listen();
+      begin(context, (stream) => watch(stream, seen));
+      const { peer, socket } = await openWebSocket(context);
+      socket.on("message", (data) => socket.send(data));
+      const before = seen[direction];
+      peer.sendText(`4${"x".repeat(70_000)}`);
+      assert.equal((await peer.frame()).payload.length, 70_001);
+      await eventually(() => seen[direction] - before, direction === "in" ? 70_001 + 14 : 70_001 + 10);
+      const closed = once(socket, "close");
+      peer.sendClose(1000);
+      await closed;
+    });
+  }
+}
+
+test("a subclass of net.Socket keeps its methods", async () => {
+  const context = await listen();
+  const front = net.createServer({ pauseOnConnect: true }, (accepted) => {
+    const stream = new Counting({ handle: accepted._handle });
+    context.server.emit("connection", stream);
+  });
+  const port = await require("../support").bind(front);
+  const { peer, socket } = await openWebSocket({ ...context, port });
+  socket.on("message", (data) => socket.send(data));
+  const { counted } = socket.request.socket;
+  const before = { ...counted };
+  peer.sendText("4hello");
+  assert.equal(await peer.packet(), "4hello");
+  assert.deepEqual([counted.in - before.in, counted.out - before.out], [12, 8]);
+});
+
+test("who patches the prototype of net.Socket sees the bytes of later connections", async () => {
+  const seen = { out: 0 };
+  const undo = wrap(net.Socket.prototype, "write", ([chunk]) => (seen.out += chunk.length));
+  defer(undo);
+  const { peer, socket } = await opened();
+  undo();
+  const before = seen.out;
+  socket.send("hello");
+  assert.equal(await peer.packet(), "4hello");
+  assert.ok(before > 0);
+});
+
+test("a websocket over a UNIX socket has a socket that works", async () => {
+  const http = require("node:http");
+  const file = require("node:path").join(require("node:os").tmpdir(), `net-socket-${process.pid}-${Date.now()}.sock`);
+  const server = http.createServer();
+  const attached = engine.attach(server);
+  await new Promise((resolve) => server.listen(file, resolve));
+  defer(() => server.close());
+  defer(() => attached.close());
+  const connected = once(attached, "connection");
+  const peer = await RawWebSocket.over(net.connect(file), "/engine.io/?EIO=4&transport=websocket").response();
+  await peer.packet();
+  const [socket] = await connected;
+  const { socket: stream } = socket.request;
+  assert.deepEqual([stream.remoteAddress, stream.localAddress, stream.address()], [undefined, undefined, {}]);
+  stream.write(plain("raw"));
+  assert.equal(await peer.packet(), "raw");
+  const closed = once(socket, "close");
+  stream.end();
+  await closed;
+});
 
 // ---- ends in the tick of the upgrade ---------------------------------------------------------
 
