@@ -99,8 +99,11 @@ class Server extends BaseServer {
       }
       const sid = sidOf(req)
       if (sid) {
+        const client = this._client(sid)
+        // closed since `verify`, which may be another's and take its time
+        if (client === undefined) return callback(BaseServer.errors.UNKNOWN_SID, { sid })
         debug('setting new request for existing client')
-        this._client(sid).transport.onRequest(req)
+        client.transport.onRequest(req)
       } else {
         const close = (code, context) => abortRequest(res, code, BaseServer.errorMessages, context)
         this.handshake(req._query.transport, req, close)

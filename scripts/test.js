@@ -3,7 +3,7 @@
 // npm test: every test of the project, with its set-up. `--upstream` runs the suites that describe behaviour
 // against the original engine.io instead, without building anything. Names of stages select some of them:
 //
-//   node scripts/test.js [--upstream] [rust | platforms | behaviour | behaviour-upstream | types | socketio | e2e |
+//   node scripts/test.js [--upstream] [rust | platforms | behaviour | behaviour-upstream | native | types | socketio | e2e |
 //       packaging | conformance | conformance-upstream | fuzz | reliability | soak | bench]...
 
 const { spawn } = require('node:child_process')
@@ -24,6 +24,8 @@ const stages = {
   platforms,
   behaviour: () => suite('behaviour'),
   'behaviour-upstream': () => suite('behaviour', UPSTREAM),
+  // What only this package has: the boundary to its core.
+  native: () => suite('native'),
   types: () => suite('types'),
   socketio: (env) => suite('socketio', env),
   e2e: (env) => suite('e2e', { ...env, CHROMIUM: findChromium() }),

@@ -2,6 +2,7 @@
 
 // The browser bundle of engine.io-client in Chromium, against `attach`.
 
+require('../support/ledger')
 const assert = require('node:assert')
 const { after, afterEach, before, beforeEach, describe, test } = require('node:test')
 const { engine: eio } = require('../support/engine')

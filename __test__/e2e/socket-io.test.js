@@ -3,6 +3,7 @@
 // The browser bundle of socket.io-client in Chromium, against an unchanged Socket.IO server.
 
 require('../socketio/use-engine')
+require('../support/ledger')
 const assert = require('node:assert')
 const { after, afterEach, before, beforeEach, describe, test } = require('node:test')
 const { Server } = require('socket.io')

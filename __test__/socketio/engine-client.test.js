@@ -3,6 +3,7 @@
 // engine.io without Socket.IO: `attach` and `listen` with the official engine.io-client 6.
 
 const { upstream } = require('./use-engine')
+require('../support/ledger')
 const assert = require('node:assert')
 const { once } = require('node:events')
 const http = require('node:http')

@@ -1,6 +1,7 @@
 'use strict'
 
 require('./use-engine')
+require('../support/ledger')
 const assert = require('node:assert')
 const path = require('node:path')
 const { describe, test } = require('node:test')

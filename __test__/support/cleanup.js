@@ -1,6 +1,9 @@
 "use strict";
 
 const { afterEach } = require("node:test");
+const { eventually } = require("./events");
+// first: what the test leaves behind is looked at before it is closed
+const { accepted } = require("./ledger");
 
 const open = [];
 
@@ -13,6 +16,8 @@ afterEach(async () => {
   while (open.length > 0) {
     await open.pop()();
   }
+  // every request has been answered, or its connection has ended
+  await eventually(accepted, 0, 2000);
 });
 
 module.exports = { defer };

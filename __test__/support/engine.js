@@ -13,6 +13,12 @@ if (upstream) {
   };
   globalThis.setTimeout = patched;
   Object.defineProperties(patched, Object.getOwnPropertyDescriptors(setTimeout));
+  // The same for what it leaves behind where a session ends in a listener of `upgrading`, for ever.
+  const { setInterval } = globalThis;
+  globalThis.setInterval = (callback, ms, ...args) => {
+    const timer = setInterval(callback, ms, ...args);
+    return ms === 100 ? timer.unref() : timer;
+  };
 }
 
 module.exports = {

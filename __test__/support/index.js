@@ -6,6 +6,7 @@ module.exports = {
   ...require("./events"),
   ...require("./http"),
   ...require("./improvement"),
+  ...require("./ledger"),
   ...require("./peers"),
   ...require("./server"),
   ...require("./tcp"),
