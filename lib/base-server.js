@@ -253,7 +253,10 @@ class BaseServer extends EventEmitter {
     let id
     try {
       id = await (this._limits === undefined ? this.generateId(req) : this._limits.within(req, this.generateId(req)))
-      if (this._client(id) !== undefined) throw new Error(`duplicate session id "${id}"`)
+      // others may have the same id, but not while its requests find a session by it
+      if (this._client(id)?.transport.name === 'polling') {
+        throw new Error(`expected a session id that is not in use, got "${id}", by which the requests of a polling session come`)
+      }
       // others may have come meanwhile
       const objection = this._limits === undefined ? undefined : this._limits.checkSpace(req)
       if (objection !== undefined) return refuse(errors.FORBIDDEN, objection)

@@ -15,6 +15,8 @@ class Clients {
     /** Those that it does not find; none once there is the public table. */
     this._others = new Map()
     this._object = undefined
+    /** Open sessions whose ids younger ones have got, too; made with the first. */
+    this._displaced = undefined
   }
 
   /** What `server.clients` is. */
@@ -36,24 +38,40 @@ class Clients {
     return this._isOpen(session) ? session : undefined
   }
 
+  /** The younger of two sessions with one id is found by it. */
   add(client) {
+    // the engine makes the ids of those that it finds by itself
+    const older = client._listed ? undefined : this.get(client.id)
+    if (older !== undefined) (this._displaced ||= new Set()).add(older)
     if (this._object !== undefined) this._object[client.id] = client
     else if (client._listed) this._inEngine = true
     else this._others.set(String(client.id), client)
   }
 
   remove(client) {
+    if (this._displaced !== undefined && this._displaced.delete(client)) return
     if (this._object === undefined) {
       if (!client._listed && this._others.get(String(client.id)) === client) this._others.delete(String(client.id))
     } else if (this._object[client.id] === client) {
       delete this._object[client.id]
     }
+    if (this._displaced !== undefined) this._replace(client)
+  }
+
+  /** An older session with the id of one that has ended is found by it again. */
+  _replace(client) {
+    let older
+    for (const other of this._displaced) if (String(other.id) === String(client.id)) older = other
+    if (older === undefined) return
+    this._displaced.delete(older)
+    this.add(older)
   }
 
   /** Those that are there now. */
   all() {
-    if (this._object !== undefined) return Object.values(this._object)
-    const others = [...this._others.values()]
+    const displaced = this._displaced || []
+    if (this._object !== undefined) return [...displaced, ...Object.values(this._object)]
+    const others = [...displaced, ...this._others.values()]
     if (!this._inEngine) return others
     return others.concat(bridge.sessions.filter((session) => this._isOpen(session) && session._listed))
   }

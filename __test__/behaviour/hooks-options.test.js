@@ -130,6 +130,55 @@ improvement("G-118: corrupt map", "an id that is in use is refused, and the sess
   assert.deepEqual(await message, ["a"]);
 });
 
+test("sessions that are not found by their ids may have the same one: all of them live on", async () => {
+  const context = await listen();
+  context.engine.generateId = () => "same";
+  const { peer: first, socket: older } = await openWebSocket(context);
+  const connected = once(context.engine, "connection");
+  const second = await RawWebSocket.open(context.port, path(context, { transport: "websocket" }));
+  const [younger] = await connected;
+  assert.match(await second.packet(), /^0\{"sid":"same"/);
+  for (const [socket, peer] of [[older, first], [younger, second]]) {
+    socket.send("hello");
+    assert.equal(await peer.packet(), "4hello");
+  }
+  assert.deepEqual([context.engine.clientsCount, context.engine.clients.same === younger], [2, true]);
+});
+
+for (const ended of ["older", "younger"]) {
+  improvement("G-118: corrupt map", `of two sessions with one id the ${ended} one ends: the other is found, counted and closed with the server`, async () => {
+    const context = await listen();
+    context.engine.generateId = () => "same";
+    const { peer: first, socket: older } = await openWebSocket(context);
+    const connected = once(context.engine, "connection");
+    const second = await RawWebSocket.open(context.port, path(context, { transport: "websocket" }));
+    const [younger] = await connected;
+    await second.packet();
+    const [one, other, peer] = ended === "older" ? [older, younger, second] : [younger, older, first];
+    const closed = once(one, "close");
+    one.close();
+    await closed;
+    assert.deepEqual([context.engine.clientsCount, context.engine.clients.same === other], [1, true]);
+    context.engine.close();
+    assert.equal((await peer.frame()).opcode, 8);
+    assert.deepEqual([context.engine.clientsCount, Object.keys(context.engine.clients)], [0, []]);
+  });
+}
+
+improvement("G-118: corrupt map", "engine.close() closes all of the sessions that have one id", async () => {
+  const context = await listen();
+  context.engine.generateId = () => "same";
+  const peers = [];
+  for (let i = 0; i < 3; i++) {
+    peers.push(await RawWebSocket.open(context.port, path(context, { transport: "websocket" })));
+    await peers[i].packet();
+  }
+  assert.equal(context.engine.clientsCount, 3);
+  context.engine.close();
+  for (const peer of peers) assert.equal((await peer.frame()).opcode, 8);
+  assert.equal(context.engine.clientsCount, 0);
+});
+
 test("a header that an initial_headers or headers listener adds goes out, on the 101 as well", async () => {
   const context = await listen();
   context.engine.on("initial_headers", (headers) => (headers["X-First"] = "1"));
