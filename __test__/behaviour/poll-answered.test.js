@@ -190,14 +190,13 @@ const MEANWHILE = {
 
 for (const kind of ["protocol 4", "protocol 3"]) {
   const query = KINDS[kind].query;
-  /** A pending poll, and a client that sends its upgrade request, its probe and the upgrade in one segment. */
+  /** The client sends its upgrade request, its probe and the upgrade in one segment. */
   const upgradesInOneSegment = async ({ context, peer }) => {
-    const { response } = await peer.pendingPoll();
     const websocket = await RawPeer.connect(context.port);
     const target = path(context, { ...query, transport: "websocket", sid: peer.sid });
     const frames = [frame({ payload: "2probe" }), frame({ payload: "5" })];
     websocket.write(Buffer.concat([Buffer.from(upgradeRequest(target)), ...frames]));
-    return { response, websocket };
+    return websocket;
   };
 
   for (const [name, act] of Object.entries(MEANWHILE)) {
@@ -208,10 +207,27 @@ for (const kind of ["protocol 4", "protocol 3"]) {
           block(20);
           act(session);
         });
-        const { response, websocket } = await upgradesInOneSegment(session);
+        const { response } = await session.peer.pendingPoll();
+        const websocket = await upgradesInOneSegment(session);
         const answer = await response;
         assert.deepEqual([answer.status, answer.body], [200, KINDS[kind].wrap("1")]);
         if (name === "does nothing") session.socket.close(true);
+        await session.closed;
+        assert.equal(session.closes.length, 1);
+        websocket.socket.destroy();
+        await serverCloses(session.context);
+      });
+
+      test(`${kind}: a POST in progress ends if the application ${name} at "${event}", late`, async () => {
+        const session = await open(kind);
+        session.socket.on(event, () => {
+          block(20);
+          act(session);
+        });
+        const { response } = await session.peer.pendingPost("4");
+        const websocket = await upgradesInOneSegment(session);
+        await assert.rejects(response);
+        if (session.socket.readyState !== "closed") session.socket.close(true);
         await session.closed;
         assert.equal(session.closes.length, 1);
         websocket.socket.destroy();
@@ -223,7 +239,8 @@ for (const kind of ["protocol 4", "protocol 3"]) {
   test(`${kind}: a poll that comes while the session moves, unnoticed by the application, is refused or answered`, async () => {
     const session = await open(kind);
     session.socket.once("upgrading", () => block(20));
-    const { response, websocket } = await upgradesInOneSegment(session);
+    const { response } = await session.peer.pendingPoll();
+    const websocket = await upgradesInOneSegment(session);
     const second = session.peer.poll();
     assert.equal((await response).status, 200);
     assert.ok([200, 400].includes((await second).status));

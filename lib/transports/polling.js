@@ -545,7 +545,7 @@ function onPollClose() {
   this.cleanup()
   transport.writable = false
   if (owner === null) transport.onError('poll connection closed prematurely')
-  else owner._apply(bridge.getEngine().pollAborted(owner._handle, transport._poll))
+  else owner._apply(bridge.getEngine().pollAborted(owner._handle, this[kPoll]))
 }
 
 function cleanupPoll() {

@@ -477,6 +477,8 @@ impl Locked<'_> {
                     batch.push_upgrade_failed(session, &end);
                 }
                 Action::Closed(reason) => {
+                    // a poll that nobody has answered is refused, as whoever waits for it learns from this
+                    self.inner.responder = None;
                     if let Some(Listed { registry, sid, settled, .. }) = self.cell.listed.as_deref() {
                         settled.notify_waiters();
                         registry.remove(sid);
