@@ -50,6 +50,14 @@ for (const [file, heading] of [['COMPATIBILITY.md', 'tests'], ['DIFFERENCES.md',
   })
 }
 
+test('every row of DIFFERENCES.md says why, and what users of the real clients see', () => {
+  const rows = cells('DIFFERENCES.md', '#').length
+  for (const heading of ['reason', 'what users of real clients see']) {
+    const said = cells('DIFFERENCES.md', heading).filter((cell) => cell !== undefined && cell !== '')
+    assert.equal(said.length, rows, heading)
+  }
+})
+
 test('COMPATIBILITY.md names every file of behaviour tests', () => {
   const tests = new Set(cells('COMPATIBILITY.md', 'tests').flatMap((cell) => named(cell).bare))
   const files = fs.readdirSync(behaviour).filter((file) => file.endsWith('.test.js'))
