@@ -170,7 +170,7 @@ impl Engine {
 }
 
 fn error_number(error: &io::Error) -> i32 {
-    -error.raw_os_error().unwrap_or(libc::ENOTCONN)
+    -error.raw_os_error().unwrap_or(1)
 }
 
 fn name(address: SockAddr) -> Option<Name> {

@@ -399,7 +399,7 @@ impl Connection {
             }
             return;
         }
-        if dirty && outbox.is_relayed() {
+        if dirty && outbox.awaits_owner() {
             self.queue.push(Kind::PipeReady, self.handle, 0);
         }
         if outbox.writing || outbox.blocked {
@@ -415,10 +415,10 @@ impl Connection {
             outbox.writing = true;
             let is_last = outbox.phase == Phase::Ending && outbox.has_nothing_else() && !outbox.is_relayed();
             drop(outbox);
+            self.note_activity();
             let (written, result) = pipe.write(&bytes[written_before..], is_last);
             outbox = self.outbox();
             outbox.writing = false;
-            self.note_activity();
             let written = written_before + written;
             if written < bytes.len() && outbox.phase == Phase::Dead {
                 self.lost.store(true, SeqCst);

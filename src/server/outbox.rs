@@ -207,6 +207,11 @@ impl Outbox {
         self.rare.as_ref().is_some_and(|rare| rare.relayed.is_some())
     }
 
+    /// Whether the owner has something to take, or our side's end to see to.
+    pub fn awaits_owner(&self) -> bool {
+        self.is_relayed() && (!self.relayed().is_empty() || self.phase == Phase::Ending)
+    }
+
     /// From now on the owner takes what is to be written, and hands it back: what the application has put in the way of
     /// the bytes sees them.
     pub fn relay(&mut self) {
