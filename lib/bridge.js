@@ -3,6 +3,7 @@
 // The JavaScript end of the engine: takes batches of events and hands each to whom it concerns, and
 // has everything that was sent during a tick written at its end.
 
+const { constants } = require('buffer')
 const { performance } = require('perf_hooks')
 const { decidePoll } = require('./duties')
 const { apart, atRoot, capture } = require('./context')
@@ -48,8 +49,14 @@ const Kind = {
  */
 const INDEX = 0x1fffff
 
-/** Events taken per call. */
+/** Events taken per call, at most; fewer where they are large. */
 const BATCH = 1024
+
+/** What `drain` adds to their number if more are at hand, as in src/node/engine.rs. */
+const MORE = 0x10000
+
+/** What is added to the kind of an event whose content is too large for a string or a Buffer, as in src/node/engine.rs. */
+const UNFIT = 128
 
 /**
  * So many connections at most are written to by this thread when one message has come: to wake another would take longer. One
@@ -70,6 +77,9 @@ const SEVERAL = 255
 const meta = new Uint32Array(BATCH * 3)
 let contents
 let count = 0
+
+/** Whether more events are at hand than the last batch had. */
+let left = false
 let cursor = 0
 let dispatching = false
 
@@ -134,6 +144,7 @@ function getEngine() {
     const started = startEngine()
     fast = started.fast(outcome)
     if (canWatch()) started.offerReading(onWake)
+    started.limitContents(constants.MAX_STRING_LENGTH, constants.MAX_LENGTH)
     module.exports.fast = fast
     engine = started
     onExit(finish)
@@ -193,8 +204,7 @@ function takeTurn() {
   try {
     dispatch()
     do {
-      count = fast.drain(meta, take)
-      cursor = 0
+      drain()
       more = count > 0
       dispatched += count
       dispatch()
@@ -238,20 +248,28 @@ function drainNow(session = 0, connection = 0) {
 function drainAll() {
   dispatched = 0
   dispatching = true
+  const start = performance.now()
   try {
     do {
-      count = fast.drain(meta, take)
       again = false
-      cursor = 0
+      drain()
       dispatched += count
       dispatch()
-    } while (count === BATCH || again)
+    } while ((left || again) && performance.now() - start < MAX_TURN)
   } finally {
     caller.session = caller.connection = 0
     caller.context = undefined
-    // a listener threw: more may follow a full batch, of which nobody wakes us
-    endTurn(again || count === BATCH)
+    // time is up, or a listener threw: nobody wakes us for what is left
+    endTurn(left || again)
   }
+}
+
+/** Takes a batch. */
+function drain() {
+  const drained = fast.drain(meta, take)
+  count = drained % MORE
+  left = drained >= MORE
+  cursor = 0
 }
 
 /** Gets the contents of a batch's events. */
@@ -314,6 +332,8 @@ function deliver(kind, target, arg, content) {
     const done = bodies.get(target)
     bodies.delete(target)
     if (done !== undefined) done(content)
+  } else if (kind >= UNFIT) {
+    refuse(kind - UNFIT, target)
   } else {
     const listener = listenerOf(arg)
     if (listener !== undefined) listener._onRequest(target, content, kind === Kind.UPGRADE_REQUEST)
@@ -344,6 +364,20 @@ function listenerOf(handle) {
  */
 function tellNobody(kind, arg, content) {
   if (kind === Kind.ANSWER_POLL || kind === Kind.ANSWER_POLL_PLAIN || kind === Kind.REJECT_POLL) decidePoll(kind, arg, content)
+}
+
+/** An event came whose content is no string or Buffer, large as they may be: that ends whose it is, and nothing else. */
+function refuse(kind, target) {
+  const message = 'A message was received that is larger than a string or a Buffer can be'
+  if (kind <= Kind.DUE) {
+    const session = sessionOf(target)
+    if (session !== undefined) session._fail(message)
+  } else if (kind <= Kind.PIPE_READY) {
+    const connection = connectionOf(target)
+    if (connection !== undefined) connection.terminate()
+  } else if (kind === Kind.COMPRESSED) {
+    deliver(kind, target, 0, undefined)
+  }
 }
 
 function tell(session, kind, arg, content) {

@@ -12,6 +12,11 @@ const END = 0xffffffff
 const DESTROY = 0xfffffffe
 const LARGE = 0xfffffffd
 
+/** What `pipeInput` adds to the number of bytes that it has taken. */
+const WAITS = 0x80000000
+
+const NOTHING = Buffer.alloc(0)
+
 /** Bytes that are to be written are copied here, as far as they fit: a Buffer of its own for each write costs more. */
 const SLAB = 64 * 1024
 const SLAB_END = 2 * 1024
@@ -27,6 +32,14 @@ class Pump {
     this.websocket = websocket
     this.stream = stream
     this.over = false
+    /** What the stream has brought and the engine has not taken yet; the stream is paused meanwhile. */
+    this.rest = NOTHING
+    /** Whether the engine is offered that in a later turn. */
+    this.goesOn = false
+    /** The stream is gone, but for what it has brought. */
+    this.gone = false
+    /** The peer has ended its side. */
+    this.finished = false
     /** Writes that the stream has not seen to yet. */
     this.pending = 0
     /** No more is written until they are through, of which the engine hears. */
@@ -43,10 +56,15 @@ class Pump {
       if (bridge.getEngine().pipeWritten(this.websocket._handle)) this.awaited = false
       else this.write()
     }
-    stream.on('error', () => this.end())
+    const gone = () => {
+      // what it has brought is seen to first
+      this.gone = true
+      if (!bridge.pausedPipes.has(this)) this.end()
+    }
+    stream.on('error', gone)
     stream.on('close', () => {
       clearTimeout(this.timer)
-      this.end()
+      gone()
     })
     stream.on('end', () => this.endInOrder())
   }
@@ -56,23 +74,51 @@ class Pump {
       if (this.over) return
       // in object mode anything may come; in the original what is neither is an exception of the stream's
       if (typeof chunk !== 'string' && !(chunk instanceof Uint8Array)) return this.stream.destroy(notBytes(chunk))
-      const paused = bridge.fast.pipeInput(this.websocket._handle, chunk)
-      const { _transport: transport, _handle: connection } = this.websocket
-      const owner = transport === null ? null : transport[kOwner]
-      bridge.drainNow(owner === null ? 0 : owner._handle, connection)
-      if (paused === 1 && !this.over && bridge.getEngine().isPaused(this.websocket._handle)) {
-        this.stream.pause()
-        bridge.pausedPipes.add(this)
-      }
+      const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk
+      this.input(this.rest.length === 0 ? bytes : Buffer.concat([this.rest, bytes]))
     })
     this.stream.resume()
   }
 
-  _resumeIfWanted() {
-    if (this.over || !bridge.getEngine().isPaused(this.websocket._handle)) {
-      bridge.pausedPipes.delete(this)
-      if (!this.over) this.stream.resume()
+  /** Hands on what has come, as far as the engine takes it now. The rest waits here, and the stream with it. */
+  input(bytes) {
+    const result = bridge.fast.pipeInput(this.websocket._handle, bytes)
+    const taken = result % WAITS
+    this.rest = taken < bytes.length ? bytes.subarray(taken) : NOTHING
+    this.drain()
+    if (this.over) return
+    if (result < WAITS && this.rest.length === 0) {
+      if (bridge.pausedPipes.delete(this)) this.resume()
+      return
     }
+    this.stream.pause()
+    bridge.pausedPipes.add(this)
+    this._resumeIfWanted()
+  }
+
+  resume() {
+    if (this.gone) this.end()
+    else this.stream.resume()
+  }
+
+  /** Goes on where the engine has been relieved of what it had: in a turn of its own, so that others have theirs. */
+  _resumeIfWanted() {
+    if (this.over) {
+      bridge.pausedPipes.delete(this)
+    } else if (!this.goesOn && !bridge.getEngine().isPaused(this.websocket._handle)) {
+      this.goesOn = true
+      setImmediate(() => {
+        this.goesOn = false
+        if (!this.over && bridge.pausedPipes.has(this)) this.input(this.rest)
+      })
+    }
+  }
+
+  /** Delivers what the stream has brought, in its context. */
+  drain() {
+    const { _transport: transport, _handle: connection } = this.websocket
+    const owner = transport === null ? null : transport[kOwner]
+    bridge.drainNow(owner === null ? 0 : owner._handle, connection)
   }
 
   /** Writes what waits, unless the stream is full. */
@@ -85,6 +131,7 @@ class Pump {
     const length = bridge.fast.pipeTake(this.websocket._handle, slab, used)
     if (length === 0) return
     if (length === END) {
+      if (this.finished) return this.leave()
       this.stream.end()
       this.expectEnd()
     } else if (length === DESTROY) {
@@ -96,6 +143,13 @@ class Pump {
       used += length
       this._writeOut(slab.subarray(used - length, used))
     }
+  }
+
+  /** Whether all that was handed over is with the kernel by now, as far as the stream tells; null: it is just being written. */
+  isWritten() {
+    this.write()
+    if (this.over || this.stream.writableNeedDrain) return false
+    return this.pending > 0 ? null : bridge.getEngine().bufferedAmount(this.websocket._handle) === 0
   }
 
   _writeOut(bytes) {
@@ -130,9 +184,17 @@ class Pump {
     this.end()
   }
 
-  /** The peer has ended its side: ours ends behind what has been written. */
+  /** The peer has ended its side: ours ends behind the answers to what it has sent. */
   endInOrder() {
-    if (this.over) return
+    if (this.over || this.finished) return
+    this.finished = true
+    const isOver = bridge.getEngine().pipeFinished(this.websocket._handle)
+    this.drain()
+    if (isOver && !this.over) this.leave()
+  }
+
+  /** Both sides are over, but for what the stream has still to write. */
+  leave() {
     this.finish(false)
     this.stream.end()
     this.timer = setTimeout(() => this.stream.destroy(), CLOSE_TIMEOUT).unref()

@@ -1,5 +1,6 @@
 'use strict'
 
+const { performance } = require('perf_hooks')
 const bridge = require('./bridge')
 const { decidePoll } = require('./duties')
 const { TYPES, receivedType } = require('./packets')
@@ -18,6 +19,9 @@ const UNKNOWN_TYPE = 101
 
 /** The close reasons by their numbers in a CLOSED event; 1 is a transport error without a type. */
 const REASONS = ['transport error', 'transport error', 'transport close', 'parse error', 'ping timeout', 'forced close']
+
+/** So many ms are waited for what is just being written when a session ends. */
+const PATIENCE = 50
 
 /** The incoming half of a Socket: what the engine tells of the session, and the packets that come in. */
 class ReceivingSocket extends SendingSocket {
@@ -241,11 +245,24 @@ class ReceivingSocket extends SendingSocket {
     this.onClose('transport error', error)
   }
 
-  _onClosed(code, message) {
+  /** The engine has ended the session. */
+  _onClosed(code, message, until = performance.now() + PATIENCE) {
+    if (this._readyState === 'closed') return
+    const transport = this._transport
+    let isSettled = true
+    try {
+      if (this._awaitsBatches() && isNativeWebSocket(transport)) isSettled = transport._settleBeforeEnd() || performance.now() > until
+    } finally {
+      // a callback may throw
+      if (isSettled) this._finishClosing(code, message, transport)
+      else setImmediate(() => this._onClosed(code, message, until))
+    }
+  }
+
+  _finishClosing(code, message, transport) {
     let description
     if (code === 0) description = transportError(message)
     else if (code === 1) description = new Error(message)
-    const transport = this._transport
     this._over = true
     this.onClose(REASONS[code], description)
     if (code === 0 && isNative(transport)) transport._show('error', description)

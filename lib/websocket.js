@@ -169,9 +169,25 @@ class NativeWebSocket extends LazyEmitter {
   /** The session on this connection is over; `told`: the engine knows, and closes the connection itself. */
   _closing(told) {
     if (!told) return this.close()
+    this._conclude()
     if (this.readyState !== CONNECTING_STATES.OPEN) return
     this.readyState = CONNECTING_STATES.CLOSING
     if (this._pump !== null) this._pump.expectEnd()
+  }
+
+  /** Whether all that was handed over is with the kernel by now; null: it is just being written. */
+  _isWritten() {
+    if (this._handle === 0) return false
+    if (this._pump !== null) return this._pump.isWritten()
+    return bridge.getEngine().flushConnection(this._handle)
+  }
+
+  /** The end has been heard of: what the engine has put off until then may follow what was sent. */
+  _conclude() {
+    if (this._handle === 0) return
+    bridge.getEngine().concludeConnection(this._handle)
+    if (this._pump !== null) this._pump.write()
+    else bridge.scheduleFlush()
   }
 
   /**
@@ -255,6 +271,7 @@ class NativeWebSocket extends LazyEmitter {
         break
       case Kind.CONNECTION_CLOSED:
         this.readyState = CONNECTING_STATES.CLOSING
+        this._conclude()
         if (arg === 1) this._onFault(content)
         break
       case Kind.CONNECTION_ENDED:

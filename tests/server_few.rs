@@ -290,6 +290,8 @@ fn the_end_of_the_stream_ends_the_connection_whoever_meets_it() {
         if reads {
             read(&connection);
         }
+        owner.wait(Kind::ConnectionClosed, 1);
+        connection.conclude();
         owner.wait(Kind::ConnectionEnded, 1);
         assert!(!connection.is_read_by_owner());
     }

@@ -66,7 +66,10 @@ fn messages_between_an_io_thread_and_its_owner_arrive_once_and_in_order() {
                             io.commands().mark(connection);
                         }
                     }
-                    Kind::Closed => closed += 1,
+                    Kind::Closed => {
+                        closed += 1;
+                        connection.conclude();
+                    }
                     Kind::ConnectionEnded => ended += 1,
                     _ => {}
                 }
@@ -109,6 +112,9 @@ fn a_connection_ends_when_both_close_frames_have_passed_though_the_peer_keeps_it
     while !seen.contains(&Kind::ConnectionEnded) {
         woken.recv_timeout(Duration::from_secs(10)).expect("the connection ends");
         seen.extend(queue.take(Batch::default()).events.iter().map(|event| event.kind));
+        if seen.contains(&Kind::Closed) {
+            peer.1.conclude();
+        }
     }
     assert_eq!(seen.iter().filter(|&&kind| kind == Kind::Closed).count(), 1, "{seen:?}");
     let mut received = Vec::new();

@@ -366,6 +366,7 @@ fn trace(stream: &[u8], mut next_piece: impl FnMut() -> usize) -> Vec<String> {
     let mut decoder = Decoder::new(Limits {
         max_payload: 300,
         max_fragments: 5,
+        max_text: 0,
     });
     let mut trace = Vec::new();
     let mut rest = stream.to_vec();

@@ -232,19 +232,62 @@ fn everything_after_a_close_frame_is_ignored() {
 }
 
 #[test]
-fn everything_after_a_break_is_ignored() {
-    let mut stream = frame(OpCode::Text, b"1");
-    stream.extend(frame(OpCode::Text, b"2"));
+fn after_a_break_the_rest_waits_for_the_next_call() {
+    let mut stream = Vec::new();
+    for text in ["1", "2", "3", "4"] {
+        stream.extend(frame(OpCode::Text, text.as_bytes()));
+    }
+    let cut = stream.len() - 3;
     let mut decoder = Decoder::new(Limits::default());
-    let mut seen = 0;
-    for _ in 0..2 {
-        let fed = decoder.feed(&mut stream.clone(), |_| {
-            seen += 1;
+    let mut one = |chunk: &[u8]| {
+        let mut got = Vec::new();
+        let fed = decoder.feed(&mut chunk.to_vec(), |message| {
+            got.push(format!("{message:?}"));
             ControlFlow::Break(())
         });
         assert_eq!(fed, Ok(()));
+        (got.concat(), decoder.has_undecoded(), decoder.retained() > 0)
+    };
+    let (first, rest, holds) = one(&stream[..cut]);
+    assert!(first.contains("[49]") && rest && holds, "{first}");
+    let (second, rest, _) = one(&[]);
+    assert!(second.contains("[50]") && rest, "{second}");
+    let (third, rest, _) = one(&stream[cut..]);
+    assert!(third.contains("[51]") && rest, "{third}");
+    let (fourth, rest, holds) = one(&[]);
+    assert!(fourth.contains("[52]") && !rest && !holds, "{fourth}");
+    assert_eq!(one(&[]), (String::new(), false, false));
+}
+
+#[test]
+fn a_fault_behind_a_break_is_found_when_the_rest_is_decoded() {
+    let mut stream = frame(OpCode::Text, b"1");
+    stream.extend([0xff, 0xff]);
+    let mut decoder = Decoder::new(Limits::default());
+    assert_eq!(decoder.feed(&mut stream, |_| ControlFlow::Break(())), Ok(()));
+    assert!(decoder.feed(&mut [], |_| panic!("there is nothing more")).is_err());
+    assert!(!decoder.has_undecoded());
+}
+
+#[test]
+fn a_text_that_is_longer_than_the_owners_strings_is_a_fault() {
+    let limits = Limits { max_text: 10, ..Limits::default() };
+    for (text, fits) in [("0123456789", true), ("0123456789a", false), ("€€€€€€€€€€", true), ("😀😀😀😀😀", true), ("😀😀😀😀😀a", false)] {
+        let (head, tail) = text.as_bytes().split_at(4);
+        let mut stream = fragment(OpCode::Text, head);
+        stream.extend(frame(OpCode::Continuation, tail));
+        let mut got = 0;
+        let fed = Decoder::new(limits).feed(&mut stream, |_| {
+            got += 1;
+            ControlFlow::Continue(())
+        });
+        assert_eq!((fed.is_ok(), got), (fits, usize::from(fits)), "{text}: {fed:?}");
+        assert!(fed.is_ok() || fed.is_err_and(|error| error.close_code() == 1009 && error.to_string().contains("11 ")));
     }
-    assert_eq!(seen, 1);
+    // bytes are not characters
+    let mut stream = fragment(OpCode::Binary, &[0; 20]);
+    stream.extend(frame(OpCode::Continuation, &[0; 20]));
+    assert_eq!(Decoder::new(limits).feed(&mut stream, |_| ControlFlow::Continue(())), Ok(()));
 }
 
 #[test]

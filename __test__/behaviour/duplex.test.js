@@ -5,7 +5,8 @@ const http = require("node:http");
 const net = require("node:net");
 const { Duplex } = require("node:stream");
 const { test } = require("node:test");
-const { KEY, RawWebSocket, improvement, client, defer, duplexPair, engine, bind, listen, once, path, request } = require("../support");
+const zlib = require("node:zlib");
+const { KEY, RawWebSocket, client, defer, delay, duplexPair, engine, bind, frame, improvement, listen, once, path, request } = require("../support");
 
 /** Hands one side of a pair to the http server as a connection and returns the other. */
 function inject({ server }) {
@@ -201,3 +202,73 @@ improvement("an uncaught exception", "a stream in object mode that brings what h
   peer.sendText("4up");
   assert.match((await closed)[0], /^transport/);
 });
+
+test("a chunk full of messages is delivered in order, and the event loop turns meanwhile where they are large", async () => {
+  const context = await listen({ perMessageDeflate: { threshold: 0 } });
+  const connected = once(context.engine, "connection");
+  const target = path(context, { transport: "websocket" });
+  const peer = await RawWebSocket.over(inject(context), target, { headers: { "Sec-WebSocket-Extensions": "permessage-deflate" } }).response();
+  const [socket] = await connected;
+  const count = 40;
+  const frames = Array.from({ length: count }, (_, i) => {
+    const all = zlib.deflateRawSync(`4${String(i).padEnd(900_000)}`, { finishFlush: zlib.constants.Z_SYNC_FLUSH });
+    return frame({ rsv: 4, payload: all.subarray(0, all.length - 4) });
+  });
+  const received = [];
+  let turns = 0;
+  const turning = setInterval(() => turns++);
+  defer(() => clearInterval(turning));
+  const all = new Promise((resolve) => {
+    socket.on("message", (data) => {
+      received.push(Number(data));
+      if (received.length === count) resolve();
+    });
+  });
+  peer.write(Buffer.concat(frames));
+  await all;
+  assert.deepEqual(received, frames.map((_, i) => i));
+  assert.ok(turns > 1, `${turns} turns`);
+});
+
+for (const [what, end] of [
+  ["ends", (side) => side.push(null)],
+  ["is destroyed", (side) => side.destroy()],
+]) {
+  const delivers = what === "ends" ? test : improvement.bind(null, "what has arrived is not lost");
+  delivers(`what a stream has brought before it ${what} is delivered`, async () => {
+    const context = await listen({ perMessageDeflate: { threshold: 0 } });
+    const { request, stream } = raw(context);
+    const connected = once(context.engine, "connection");
+    context.engine.handleUpgrade(request, stream, Buffer.alloc(0));
+    const [socket] = await connected;
+    let received = 0;
+    socket.on("message", () => received++);
+    const closed = once(socket, "close");
+    const all = zlib.deflateRawSync(`4${"x".repeat(900_000)}`, { finishFlush: zlib.constants.Z_SYNC_FLUSH });
+    const one = frame({ rsv: 4, payload: all.subarray(0, all.length - 4) });
+    stream.push(Buffer.concat(Array(10).fill(one)));
+    await delay(0);
+    end(stream);
+    assert.equal((await closed)[0], "transport close");
+    assert.equal(received, 10);
+  });
+}
+
+/** An upgrade request, and a stream that takes everything and brings what is pushed. */
+function raw(context) {
+  const request = new http.IncomingMessage(new net.Socket());
+  Object.assign(request, {
+    method: "GET",
+    url: path(context, { transport: "websocket" }),
+    headers: {
+      upgrade: "websocket",
+      connection: "Upgrade",
+      "sec-websocket-version": "13",
+      "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+      "sec-websocket-extensions": "permessage-deflate",
+    },
+  });
+  const stream = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
+  defer(() => stream.destroy());
+  return { request, stream };
+}

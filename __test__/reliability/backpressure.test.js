@@ -5,6 +5,7 @@
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
 const tls = require("node:tls");
+const zlib = require("node:zlib");
 const { engine: api, PollingPeer, RawPeer, RawWebSocket, deafPeer, defer, delay, eventually, frame, listen, once, openPolling, openWebSocket, path,
   request, serve, skip, upgradeRequest, upstream } = require("./support");
 
@@ -232,6 +233,46 @@ for (const [what, payload, count] of [
     assert.equal(received, all);
   });
 }
+
+/** A frame of about 1 KB that is a message of 990,000 characters once it is inflated. */
+function inflatable() {
+  const all = zlib.deflateRawSync(Buffer.from(`4${"x".repeat(989_999)}`), { finishFlush: zlib.constants.Z_SYNC_FLUSH });
+  return frame({ rsv: 4, opcode: 1, payload: all.subarray(0, all.length - 4) });
+}
+
+const DEFLATE = { headers: { "Sec-WebSocket-Extensions": "permessage-deflate" } };
+
+test("websockets that feed a blocked thread with what inflates to a thousand times as much are bounded within a read", both, async () => {
+  const server = await flow({ pingTimeout: 60000, perMessageDeflate: { threshold: 0 } });
+  const peers = await Promise.all(Array.from({ length: 4 }, () => RawWebSocket.open(server.port, TARGET, DEFLATE)));
+  const one = inflatable();
+  const each = 60;
+  server.tell("block 1500");
+  await server.next();
+  for (const peer of peers) peer.write(Buffer.concat(Array(each).fill(one)));
+  const told = await server.next();
+  figure(`inflated messages: ${Math.round(told.peak - server.rss)} MiB more while blocked`);
+  // 1 MiB and one message each, and zlib; all of it would be 230 MiB
+  assert.ok(told.peak - server.rss < 24, `${told.peak - server.rss} MiB more while blocked, of ${told.graph}`);
+  const { received, bytes } = await until(server, (now) => now.received >= 4 * each, 40000);
+  assert.deepEqual([received, bytes], [4 * each, 4 * each * 989_999]);
+});
+
+test("many websockets together do not feed a blocked thread beyond a bound either, and nothing is lost", both, async () => {
+  const server = await flow({ pingTimeout: 60000 });
+  const peers = await Promise.all(Array.from({ length: 250 }, () => RawWebSocket.open(server.port, TARGET)));
+  const before = await state(server);
+  const block = Buffer.concat(Array(20).fill(frame({ opcode: 2, payload: Buffer.alloc(50_000, 7) })));
+  server.tell("block 2500");
+  await server.next();
+  for (const peer of peers) peer.write(block);
+  const told = await server.next();
+  figure(`250 websockets: ${Math.round(told.peak - before.rss)} MiB more while blocked`);
+  // 64 MiB, and what queues grow by ahead of it; all of it would be 240 MiB
+  assert.ok(told.peak - before.rss < 110, `${told.peak - before.rss} MiB more while blocked, of ${told.graph}`);
+  const { received, clients } = await until(server, (now) => now.received >= 250 * 20, 40000);
+  assert.deepEqual([received, clients], [250 * 20, 250]);
+});
 
 test("answers to pings of a peer that does not read are bounded: protocol 3 and probes", { ...both, skip: skip || upstream }, async () => {
   const server = await flow({ allowEIO3: true });

@@ -193,7 +193,11 @@ impl Owner {
             }
             Kind::Drained | Kind::ConnectionMessage | Kind::ConnectionClosed | Kind::PipeReady => {
                 // unbound connections may close; nothing else is theirs, and none of it comes after their end
-                assert!(self.connections.contains_key(&target), "{:?} of an unknown connection", event.kind);
+                let connection = self.connections.get(&target);
+                let connection = connection.unwrap_or_else(|| panic!("{:?} of an unknown connection", event.kind));
+                if event.kind == Kind::ConnectionClosed {
+                    connection.conclude();
+                }
                 return;
             }
             Kind::ListenerClosed | Kind::Compressed => return,
@@ -246,6 +250,9 @@ impl Owner {
             }
             Kind::Closed => {
                 known.closed = true;
+                if let Some(connection) = &known.connection {
+                    connection.conclude();
+                }
                 assert!(known.poll.is_none(), "the poll that waits gets no answer");
                 self.queue.push(Kind::SessionReleased, target, 0);
             }
@@ -340,7 +347,7 @@ impl Owner {
         }
         let session = session.map(|known| known.cell.clone());
 
-        let limits = Limits { max_payload: self.setup.max_message, max_fragments: 100 };
+        let limits = Limits { max_payload: self.setup.max_message, max_fragments: 100, max_text: 0 };
         let offer = head.header("sec-websocket-extensions").filter(|_| self.setup.deflate);
         let agreement = offer.and_then(|offer| negotiate(offer, &Options::default()).ok().flatten());
         let mut headers = vec![

@@ -65,17 +65,19 @@ pub fn build(mut data: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Feeds a stream in chunks whose sizes come from `sizes`, over and over; no sizes: at once.
+/// Feeds a stream in chunks whose sizes come from `sizes`, over and over, with a pause after every other message; no
+/// sizes: at once.
 pub fn receive(decoder: &mut Decoder, stream: &[u8], sizes: &[u8]) -> (Vec<Received>, Result<(), FrameError>) {
     let mut received = Vec::new();
     let mut rest = stream;
     // long streams in larger chunks, or all the time goes into copying
     let scale = 1 + stream.len() / 4096;
+    let is_whole = sizes.is_empty();
     let mut sizes = sizes.iter().map(|size| (usize::from(*size) + 1) * scale).cycle();
     while !rest.is_empty() {
         let size = sizes.next().unwrap_or(rest.len()).min(rest.len());
         let (chunk, after) = rest.split_at(size);
-        let fed = decoder.feed(&mut chunk.to_vec(), |message| {
+        let mut take = |message: Message<'_>| {
             received.push(match message {
                 Message::Text(text) => Received::Text(text.into_owned()),
                 Message::Binary(bytes) => Received::Binary(bytes.into_owned()),
@@ -83,8 +85,13 @@ pub fn receive(decoder: &mut Decoder, stream: &[u8], sizes: &[u8]) -> (Vec<Recei
                 Message::Pong(bytes) => Received::Pong(bytes.to_vec()),
                 Message::Close { code, reason } => Received::Close(code, reason.to_vec()),
             });
-            ControlFlow::Continue(())
-        });
+            let pauses = !is_whole && received.len() % 2 == 1;
+            if pauses { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let mut fed = decoder.feed(&mut chunk.to_vec(), &mut take);
+        while fed.is_ok() && decoder.has_undecoded() {
+            fed = decoder.feed(&mut [], &mut take);
+        }
         if fed.is_err() {
             return (received, fed);
         }

@@ -19,6 +19,9 @@ const MODE_PLAIN = 4
 /** So many packets cross in one call, as in src/node/fast.rs. */
 const MANY = 16
 
+/** Callbacks that send again and again are not followed for ever. */
+const ROUNDS = 16
+
 /** Longer texts are not remembered. */
 const MAX_SHARED = 64 * 1024
 
@@ -222,6 +225,19 @@ class WebSocket extends Transport {
       if (owner !== null) owner.flush()
       this._show('ready')
     }
+  }
+
+  /**
+   * The session is about to end: what was sent before goes out, as far as the kernel takes it, and who waits for that is told.
+   * False if it is just on its way.
+   */
+  _settleBeforeEnd() {
+    for (let round = 0; round < ROUNDS && (this._awaited || this._congested); round++) {
+      const isWritten = this.socket._isWritten()
+      if (!isWritten) return isWritten !== null
+      this._onWritten()
+    }
+    return true
   }
 
   doClose(fn) {

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::ptr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
@@ -19,6 +20,19 @@ use crate::server::{
     BY_POST, Batch, Command, Commands, Connection, Data, Event, EventQueue, IoThread, NONE, SessionCell, Table,
 };
 use crate::session::{IdGenerator, Timing};
+use crate::websocket::set_max_text;
+
+/// So many bytes of events are handed over at once: what JavaScript has in hand is not to be much more than what it has room for.
+const MAX_BATCH: usize = 1 << 20;
+
+/// The largest Buffer in bytes: that of V8, so the same in all environments; 0 as long as nobody has said.
+pub(super) static MAX_BUFFER: AtomicU64 = AtomicU64::new(0);
+
+/// What is added to the kind of an event whose content cannot be given to JavaScript.
+const UNFIT: u32 = 128;
+
+/// `drain`: more events are at hand. A batch is far smaller.
+const MORE: u32 = 1 << 16;
 
 /// See the module's documentation.
 #[napi]
@@ -115,6 +129,13 @@ impl Engine {
         super::fast::functions(env.raw(), &self.state).map(Raw)
     }
 
+    /// How long a string and how large a Buffer can be here: a message is refused that cannot be given to JavaScript.
+    #[napi]
+    pub fn limit_contents(&self, string: u32, buffer: f64) {
+        set_max_text(string);
+        MAX_BUFFER.store(buffer as u64, SeqCst);
+    }
+
     /// Keeps the process alive, or stops doing so.
     #[napi]
     pub fn hold(&self, env: Env, hold: bool) {
@@ -202,7 +223,8 @@ impl State {
     }
 
     /// Takes events, at most as many as `meta` has room for (three numbers each: kind, target, arg), and calls
-    /// `take` with their contents: one call costs less than as many elements of an array. Returns how many there were.
+    /// `take` with their contents: one call costs less than as many elements of an array. A batch ends at [`MAX_BATCH`] bytes,
+    /// too. Returns how many there were, plus [`MORE`] if there are more at hand.
     pub(super) fn drain(&self, env: sys::napi_env, meta: &mut [u32], take: sys::napi_value) -> Result<u32> {
         let mut batch = self.taking.borrow_mut();
         let mut position = self.taken.get();
@@ -213,10 +235,16 @@ impl State {
         }
         let mut contents = self.contents.borrow_mut();
         contents.clear();
-        let events = &batch.events[position..];
-        for (event, meta) in events.iter().zip(meta.chunks_exact_mut(3)) {
-            meta.copy_from_slice(&[event.kind as u32, event.target, event.arg]);
-            contents.push(content_value(env, &batch, event)?);
+        let mut size = 0;
+        for (event, meta) in batch.events[position..].iter().zip(meta.chunks_exact_mut(3)) {
+            let content = content_value(env, &batch, event);
+            let unfit = if content.is_ok() { 0 } else { UNFIT };
+            meta.copy_from_slice(&[event.kind as u32 + unfit, event.target, event.arg]);
+            contents.push(content.or_else(|_| nothing_instead(env))?);
+            size += batch.cost(event);
+            if size >= MAX_BATCH {
+                break;
+            }
         }
         let count = contents.len();
         if count == 0 {
@@ -224,10 +252,15 @@ impl State {
         }
         // it may fail for want of stack: then nothing has been taken
         hand_over(env, take, &contents)?;
-        self.note_taken(&batch, &events[..count]);
-        self.taken.set(position + count);
+        let end = position + count;
+        self.note_taken(&batch, &batch.events[position..end]);
+        // JavaScript has copies
+        batch.events[position..end].iter_mut().for_each(Event::free);
+        self.queue.taken(size);
+        self.taken.set(end);
         self.hold_commands();
-        Ok(count as u32)
+        let more = if end < batch.events.len() { MORE } else { 0 };
+        Ok(count as u32 | more)
     }
 
     /// Notes what comes of events that JavaScript has taken.
@@ -290,6 +323,14 @@ impl State {
             None => Err(Error::new(Status::Closing, "the engine has been stopped")),
         }
     }
+}
+
+/// What stands for a content that could not be made; the failure is JavaScript's to tell, by the event's kind.
+fn nothing_instead(env: sys::napi_env) -> Result<sys::napi_value> {
+    let mut exception = ptr::null_mut();
+    // SAFETY: env belongs to the running callback; the out pointer is valid. Without an exception it gives `undefined`.
+    check(unsafe { sys::napi_get_and_clear_last_exception(env, &mut exception) })?;
+    undefined(env)
 }
 
 /// The owner has taken what a connection was charged for.

@@ -41,7 +41,7 @@ type Args<const N: usize> = [sys::napi_value; N];
 ///   mode. Returns 0, or 1 if the peer is slow, or 2 if the connection is closed.
 /// * `sendMany(connection, how, count, ...data): number` the same for up to [`MANY`] packets of one type in a row.
 /// * `sendFrame(connection, bytes): number` the same with bytes that are frames already.
-/// * `pipeInput(connection, bytes): number` bytes came in through a pipe; drain next. 1: pause the input.
+/// * `pipeInput(connection, bytes): number` bytes came in through a pipe; drain next. See `State::pipe_input`.
 /// * `pipeTake(connection, into: Buffer, offset): number` takes what a pipe has to write, see `State::pipe_take`.
 /// * `share(data, how): number` keeps one packet's frame for `sendShared`, until the next call.
 /// * `shareFrame(header, payload): number` keeps a frame that was encoded elsewhere.
@@ -279,7 +279,7 @@ impl Fast<2> for PipeInput {
         let connection = number(env, connection)?;
         with_content(env, bytes, |content| match content {
             Content::None => 0,
-            Content::Text(bytes) | Content::Binary(bytes) => state.pipe_input(connection, bytes).into(),
+            Content::Text(bytes) | Content::Binary(bytes) => state.pipe_input(connection, bytes),
         })
     }
 }

@@ -9,6 +9,7 @@ use super::deflate::DeflateTerms;
 use super::engine::{Engine, exhausted, raw};
 use super::values::{Content, with_content};
 use super::websocket::{ends, max_payload_of};
+use crate::websocket::max_text;
 use crate::http::{Handshakes, Listener, ListenerOptions, OwnerResponse, Switching, Verdict, bind};
 use crate::server::Command;
 
@@ -81,6 +82,8 @@ impl Engine {
             Some(Handshakes { timing, polling: direct.polling, websocket: direct.websocket, max_payload })
         });
         if let Some(listener) = self.listeners.borrow().get(listener) {
+            // a body is shown to JavaScript, or the texts in it are
+            let max_body = if max_text() > 0 { max_body.min(max_text().into()) } else { max_body };
             listener.configure(max_body, direct, compression.map(Into::into), handshakes);
         }
     }

@@ -18,8 +18,14 @@ pub struct Input {
     large: Vec<u8>,
 }
 
-/// A larger buffer is not kept.
-const MAX_KEPT: usize = 64 * 1024;
+/// So many bytes are taken at once.
+const PIECE: usize = 64 * 1024;
+
+/// So many bytes are taken in one call at most.
+const MAX_TAKEN: usize = 1 << 30;
+
+/// `pipeInput`: the input is to be paused.
+const WAITS: u32 = 1 << 31;
 
 /// `pipeTake`: our side is to be ended.
 const END: u32 = u32::MAX;
@@ -64,6 +70,13 @@ impl Engine {
         self.connection(connection).is_none_or(|connection| connection.output_written())
     }
 
+    /// The stream has come to its end, drain next. Whether the connection is over; else our side is still to be ended.
+    #[napi]
+    pub fn pipe_finished(&self, connection: u32) -> bool {
+        let Some(connection) = self.connection(connection) else { return true };
+        connection.input_ended(&mut self.input.borrow_mut().batch)
+    }
+
     /// The stream is gone, or its peer has ended its side. `is_cut`: what waits to be written is lost.
     #[napi]
     pub fn pipe_ended(&self, connection: u32, is_cut: bool) {
@@ -77,16 +90,24 @@ impl Engine {
 }
 
 impl State {
-    /// Bytes came in; what they bring about is queued. Whether the input is to be paused, as it seems before
-    /// that has been taken.
-    pub(super) fn pipe_input(&self, connection: u32, bytes: &[u8]) -> bool {
-        let Some(connection) = self.connection(connection) else { return false };
+    /// Bytes came in, or none: then what waits is seen to. What they bring about is queued. Returns how many of them have been
+    /// taken, plus [`WAITS`] if the rest, and what comes next, is to wait until JavaScript has taken that.
+    pub(super) fn pipe_input(&self, connection: u32, bytes: &[u8]) -> u32 {
+        let Some(connection) = self.connection(connection) else { return bytes.len().min(MAX_TAKEN) as u32 };
         let Input { bytes: copy, batch, .. } = &mut *self.input.borrow_mut();
-        copy.clear();
-        copy.extend_from_slice(bytes);
-        connection.input(copy, batch);
-        copy.shrink_to(MAX_KEPT);
-        connection.is_paused()
+        let mut taken = 0;
+        // in pieces as large as those that are read from sockets: so much may be left undecoded
+        while taken == 0 || taken < bytes.len() && taken < MAX_TAKEN && !connection.is_held_up() {
+            let piece = &bytes[taken..bytes.len().min(taken + PIECE)];
+            copy.clear();
+            copy.extend_from_slice(piece);
+            connection.input(copy, batch);
+            taken += piece.len();
+            if bytes.is_empty() {
+                break;
+            }
+        }
+        taken as u32 | if connection.is_held_up() { WAITS } else { 0 }
     }
 
     /// Copies what is to be written to `into`. Returns the number of bytes, or one of the constants above.

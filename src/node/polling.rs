@@ -143,7 +143,9 @@ impl Engine {
     /// A channel that JavaScript drives is closed, with a fault or without.
     #[napi]
     pub fn channel_closed(&self, env: Env, session: u32, channel: u32, fault: Option<String>) -> Result<Raw> {
-        self.step(env.raw(), session, |session, batch| session.channel_closed(channel, fault.map(Fault::Frame), batch))
+        self.step(env.raw(), session, |session, batch| {
+            session.channel_closed(channel, fault.map(Fault::Frame), batch);
+        })
     }
 }
 

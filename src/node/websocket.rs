@@ -1,12 +1,14 @@
 //! WebSocket connections: taking sockets over, sending, closing.
 
+use std::sync::atomic::Ordering::SeqCst;
+
 use napi::bindgen_prelude::{Either, Unknown};
 use napi::{Env, Error, Result, Status};
 use napi_derive::napi;
 
-use super::engine::{Engine, State, exhausted, raw};
+use super::engine::{Engine, MAX_BUFFER, State, exhausted, raw};
 use super::values::{Content, with_content};
-use crate::server::{Accepted, Binding, Compression, Connection, Outbox};
+use crate::server::{Accepted, Binding, Command, Compression, Connection, Outbox, Phase};
 use super::deflate::{DeflateOptions, DeflateTerms};
 use crate::websocket::{Decoder, HandshakeError, Limits, OpCode, UpgradeRequest, check as check_upgrade};
 
@@ -155,6 +157,23 @@ impl Engine {
         }
     }
 
+    /// Writes what waits, as far as the kernel takes it now. Whether that was all; `null`: another thread is just writing.
+    #[napi]
+    pub fn flush_connection(&self, connection: u32) -> Option<bool> {
+        let Some(connection) = self.connection(connection) else { return Some(false) };
+        connection.flush();
+        let outbox = connection.outbox();
+        if outbox.writing { None } else { Some(outbox.is_clear() && outbox.phase != Phase::Dead) }
+    }
+
+    /// JavaScript has heard that the connection's session is over: our side of the connection may end.
+    #[napi]
+    pub fn conclude_connection(&self, connection: u32) {
+        if let Some(connection) = self.connection(connection) {
+            connection.conclude();
+        }
+    }
+
     /// Cuts the connection off.
     #[napi]
     pub fn terminate_connection(&self, connection: u32) {
@@ -199,7 +218,7 @@ impl State {
             connection.use_socket(socket.into());
             connection.outbox().frame(response);
             self.hold_commands();
-            let command = crate::server::Command::Adopt { connection: connection.clone(), early: early.to_vec() };
+            let command = Command::Adopt { connection: connection.clone(), early: early.to_vec() };
             connection.commands().send_by_owner(command);
             Ok(connection.handle)
         }
@@ -255,10 +274,12 @@ pub(super) fn ends(max_payload: f64, deflate: Option<DeflateTerms>) -> Ends {
     }
 }
 
-/// The limit of a message in bytes; 0 is none. Infinity and what is no number of bytes set no limit;
-/// zero and less do not either, as in the original.
+/// The limit of a message in bytes; 0 is none. Infinity and what is no number of bytes set no limit, but that of what can be
+/// given to JavaScript; zero and less do not either, as in the original.
 pub(super) fn max_payload_of(limit: f64) -> u64 {
-    if limit.is_finite() && limit > 0.0 { limit as u64 } else { 0 }
+    let max = MAX_BUFFER.load(SeqCst);
+    let limit = if limit.is_finite() && limit > 0.0 { limit as u64 } else { max };
+    if max > 0 { limit.min(max) } else { limit }
 }
 
 fn refusal(error: HandshakeError) -> UpgradeCheck {

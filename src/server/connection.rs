@@ -14,7 +14,7 @@ use super::commands::{Command, Commands};
 use super::few::WhoReads;
 use super::leftovers::{Leftover, free_later};
 use super::now;
-use super::outbox::{Outbox, Phase};
+use super::outbox::{Ending, Outbox, Phase};
 use super::stream::Stream;
 use super::session_cell::SessionCell;
 use crate::http::Open;
@@ -80,6 +80,12 @@ pub struct Connection {
     pub(super) tapped: AtomicBool,
     /// Whether the owner hears of ping and pong frames.
     pub(super) shows_control: AtomicBool,
+    /// Not read until the owner has heard that the session is over, see [`Connection::put_off`].
+    pub(super) winds_up: AtomicBool,
+    /// The decoder has more to hand out.
+    pub(super) has_undecoded: AtomicBool,
+    /// Waits until the owner has taken what all connections have for it, see [`EventQueue::stalls`].
+    pub(super) is_stalled: AtomicBool,
     /// Whether the connection has ended.
     pub(super) over: AtomicBool,
     /// Whether it was cut off before everything was written.
@@ -140,6 +146,9 @@ impl Connection {
             stopped: AtomicBool::new(false),
             tapped: AtomicBool::new(false),
             shows_control: AtomicBool::new(false),
+            winds_up: AtomicBool::new(false),
+            has_undecoded: AtomicBool::new(false),
+            is_stalled: AtomicBool::new(false),
             over: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             end: AtomicU32::new(0),
@@ -177,7 +186,9 @@ impl Connection {
         if over {
             // the peer was quicker; its end has been told to nobody
             if let Binding::Session(cell) = binding {
-                cell.step_queued(|session, batch| session.channel_closed(self.handle, self.write_fault(), batch));
+                cell.step_queued(|session, batch| {
+                    session.channel_closed(self.handle, self.write_fault(), batch);
+                });
             }
             return;
         }
@@ -211,6 +222,7 @@ impl Connection {
 
     /// Lets the reading task notice that the end has begun.
     pub fn begin_end(&self) {
+        self.winds_up.store(false, SeqCst);
         self.wake();
     }
 
@@ -241,7 +253,7 @@ impl Connection {
 
     /// Whether the connection is not to be read for now.
     pub fn is_paused(&self) -> bool {
-        self.paused.load(SeqCst) || self.throttled.load(SeqCst) || self.stopped.load(Relaxed)
+        self.paused.load(SeqCst) || self.throttled.load(SeqCst) || self.stopped.load(Relaxed) || self.winds_up.load(SeqCst)
     }
 
     /// Has the connection not read until the owner says so.
@@ -254,7 +266,8 @@ impl Connection {
 
     /// Reads on, whatever the reason was not to: the end has begun. Whether there was one.
     pub(super) fn read_to_the_end(&self) -> bool {
-        self.paused.swap(false, SeqCst) | self.throttled.swap(false, SeqCst) | self.stopped.swap(false, SeqCst)
+        let reasons = [&self.paused, &self.throttled, &self.stopped, &self.winds_up];
+        reasons.map(|reason| reason.swap(false, SeqCst)).contains(&true)
     }
 
     // ---- what the owner's stream asks --------------------------------------------------------
@@ -311,6 +324,16 @@ impl Connection {
     /// From now on the owner takes what is to be written, see [`Outbox::relay`].
     pub fn relay(&self) {
         self.outbox().relay();
+    }
+
+    /// The reason that the peer is not heard is the owner.
+    pub(super) fn fall_behind(&self) {
+        self.fell_behind.store(true, SeqCst);
+    }
+
+    /// Whether what has been read, or what is read next, is to wait.
+    pub fn is_held_up(&self) -> bool {
+        self.is_paused() || self.has_undecoded.load(SeqCst)
     }
 
     /// Whether the owner is, or was since the last call, the reason that the peer was not heard. Not being
@@ -480,6 +503,8 @@ impl Connection {
         if outbox.phase == Phase::Ending && !outbox.is_relayed() {
             outbox.phase = Phase::Ended;
             pipe.shutdown(Shutdown::Write);
+        }
+        if outbox.phase != Phase::Open {
             self.wake();
         }
         let report_drain = std::mem::take(&mut outbox.report_drain);
@@ -490,10 +515,36 @@ impl Connection {
         }
     }
 
+    /// Has our side end once the owner has heard that the session is over, of which it is told next. Until then nothing is
+    /// read, and what the owner sends is sent: as if it had met the end itself, behind what came before. False if the end
+    /// has begun already; then it goes on with the next flush.
+    pub(super) fn put_off(&self, ending: Ending) -> bool {
+        let is_put_off = self.outbox().put_off(ending);
+        if is_put_off {
+            self.winds_up.store(true, SeqCst);
+        }
+        is_put_off
+    }
+
+    /// The owner has heard that the session is over: our side may end. To see to that is the I/O thread's work: it takes two
+    /// system calls or three.
+    pub fn conclude(self: &Arc<Self>) {
+        if self.begin_put_off() {
+            self.commands.send_by_owner(Command::Flush(self.clone()));
+        }
+    }
+
+    /// What was put off begins. Whether a [`Connection::flush`] has to be seen to.
+    pub(super) fn begin_put_off(&self) -> bool {
+        let (_, must_flush) = self.enqueue(Outbox::conclude);
+        self.winds_up.store(false, SeqCst);
+        must_flush
+    }
+
     /// Closes in an orderly way; the peer has 30 s to answer.
     pub fn close(self: &Arc<Self>) {
         self.write(|outbox| outbox.close(None, &[]));
-        self.wake();
+        self.begin_end();
     }
 
     /// Cuts the connection off.
@@ -580,6 +631,14 @@ impl Connection {
     pub fn input(self: &Arc<Self>, bytes: &mut [u8], batch: &mut Batch) {
         self.receive(bytes, batch);
         self.queue.append_silently(batch);
+    }
+
+    /// The peer has ended its side: the owner's answers to what came before go out, then our side is ended, too. Whether
+    /// that is all. `batch` as in [`Connection::input`].
+    pub fn input_ended(self: &Arc<Self>, batch: &mut Batch) -> bool {
+        let is_over = self.peer_ended(batch);
+        self.queue.append_silently(batch);
+        is_over
     }
 
     /// The connection is gone: tells whoever it was bound to. Called once, when nothing more comes.

@@ -3,9 +3,10 @@
 //! Producers append, the owner takes everything at once; it is woken once for all that it then finds: by an I/O
 //! thread at the end of its turn (see `super::turn`). Small contents lie one after the other in one buffer per batch.
 
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use super::connection::Connection;
 use super::handles::NONE;
 use super::opened::Opened;
 use super::turn;
@@ -141,7 +142,12 @@ pub const BY_POST: u32 = u32::MAX;
 pub struct Batch {
     pub events: Vec<Event>,
     pub bytes: Vec<u8>,
+    /// Bytes of contents in allocations of their own.
+    large: usize,
 }
+
+/// While the owner has this many bytes of events altogether still to take, no connection is read.
+const MAX_QUEUED: usize = 64 << 20;
 
 /// From this size on a content travels in its own allocation.
 const LARGE: usize = 16 * 1024;
@@ -176,6 +182,7 @@ impl Batch {
     /// Appends an event with text, which must be valid UTF-8.
     pub fn push_text(&mut self, kind: Kind, target: u32, arg: u32, text: &[u8]) {
         let data = if text.len() >= LARGE {
+            self.large += text.len();
             Data::OwnedText(text.to_vec())
         } else {
             let (start, len) = self.store(text);
@@ -187,6 +194,7 @@ impl Batch {
     /// Appends an event with bytes.
     pub fn push_bytes(&mut self, kind: Kind, target: u32, arg: u32, bytes: &[u8]) {
         let data = if bytes.len() >= LARGE {
+            self.large += bytes.len();
             Data::OwnedBytes(bytes.to_vec())
         } else {
             let (start, len) = self.store(bytes);
@@ -256,6 +264,7 @@ impl Batch {
         }
         let offset = self.bytes.len() as u32;
         self.bytes.append(&mut other.bytes);
+        self.large += std::mem::take(&mut other.large);
         self.events.extend(other.events.drain(..).map(|mut event| {
             match &mut event.data {
                 Data::Ascii { start, .. } | Data::Utf8 { start, .. } | Data::Bytes { start, .. } => *start += offset,
@@ -268,6 +277,20 @@ impl Batch {
     pub fn is_empty(&self) -> bool {
         self.events.is_empty()
     }
+
+    /// The bytes that all of it occupies while it waits to be taken.
+    fn size(&self) -> usize {
+        self.bytes.len() + self.large + self.events.len() * EVENT_COST
+    }
+}
+
+impl Event {
+    /// Lets go of a content that has an allocation of its own: the owner has taken it.
+    pub fn free(&mut self) {
+        if matches!(self.data, Data::OwnedText(_) | Data::OwnedBytes(_)) {
+            self.data = Data::None;
+        }
+    }
 }
 
 /// See the module's documentation.
@@ -279,6 +302,12 @@ struct Shared {
     wake: Box<dyn Fn() + Send + Sync>,
     /// Whether the owner's thread can read connections itself.
     owner_reads: AtomicBool,
+    /// The bytes of the events that wait, and of those that the owner has in hand and not taken yet.
+    waiting: AtomicUsize,
+    in_hand: AtomicUsize,
+    /// Connections that are not read until there are fewer.
+    stalled: Mutex<Vec<Weak<Connection>>>,
+    has_stalled: AtomicBool,
 }
 
 #[derive(Default)]
@@ -294,7 +323,15 @@ const ENOUGH: usize = 64;
 impl EventQueue {
     /// `wake` is called from any thread when there is something to take of which the owner has not been told.
     pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
-        Self(Arc::new(Shared { queued: Mutex::default(), wake: Box::new(wake), owner_reads: AtomicBool::new(false) }))
+        Self(Arc::new(Shared {
+            queued: Mutex::default(),
+            wake: Box::new(wake),
+            owner_reads: AtomicBool::new(false),
+            waiting: AtomicUsize::new(0),
+            in_hand: AtomicUsize::new(0),
+            stalled: Mutex::default(),
+            has_stalled: AtomicBool::new(false),
+        }))
     }
 
     /// The owner's thread can read connections itself, see [`Kind::LeftToOwner`].
@@ -360,6 +397,7 @@ impl EventQueue {
         let mut queued = self.lock();
         let was_empty = queued.batch.is_empty();
         fill(&mut queued.batch);
+        self.0.waiting.store(queued.batch.size(), SeqCst);
         was_empty && !queued.batch.is_empty() || !queued.told && queued.batch.events.len() >= ENOUGH
     }
 
@@ -367,6 +405,7 @@ impl EventQueue {
     pub fn take(&self, mut emptied: Batch) -> Batch {
         emptied.events.clear();
         emptied.bytes.clear();
+        emptied.large = 0;
         if emptied.bytes.capacity() > 1 << 20 {
             emptied.bytes = Vec::new();
         }
@@ -375,7 +414,56 @@ impl EventQueue {
         }
         let mut queued = self.lock();
         queued.told = false;
-        std::mem::replace(&mut queued.batch, emptied)
+        let batch = std::mem::replace(&mut queued.batch, emptied);
+        self.0.waiting.store(0, SeqCst);
+        self.0.in_hand.store(batch.size(), SeqCst);
+        drop(queued);
+        self.taken(0);
+        batch
+    }
+
+    /// The owner has taken events of so many bytes out of what [`EventQueue::take`] gave it.
+    pub fn taken(&self, bytes: usize) {
+        let left = self.0.in_hand.load(SeqCst).saturating_sub(bytes);
+        self.0.in_hand.store(left, SeqCst);
+        if self.0.has_stalled.load(SeqCst) && left + self.0.waiting.load(SeqCst) <= MAX_QUEUED / 2 {
+            self.resume_stalled();
+        }
+    }
+
+    /// Whether the owner has too much to take altogether.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.waiting.load(SeqCst) + self.0.in_hand.load(SeqCst) > MAX_QUEUED
+    }
+
+    /// Whether a connection is to wait until the owner has taken what there is; then its task is woken.
+    pub(super) fn stalls(&self, connection: &Arc<Connection>) -> bool {
+        if !self.is_full() {
+            return false;
+        }
+        connection.fall_behind();
+        if !connection.is_stalled.swap(true, SeqCst) {
+            self.stalled().push(Arc::downgrade(connection));
+            self.0.has_stalled.store(true, SeqCst);
+        }
+        if !self.is_full() {
+            // the owner may have looked before
+            self.resume_stalled();
+        }
+        true
+    }
+
+    fn resume_stalled(&self) {
+        self.0.has_stalled.store(false, SeqCst);
+        let stalled = std::mem::take(&mut *self.stalled());
+        for connection in stalled.iter().filter_map(Weak::upgrade) {
+            connection.is_stalled.store(false, SeqCst);
+            connection.wake();
+        }
+    }
+
+    fn stalled(&self) -> MutexGuard<'_, Vec<Weak<Connection>>> {
+        self.0.stalled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Queued> {

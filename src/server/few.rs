@@ -130,7 +130,7 @@ impl Connection {
         }
         let mut turn = Turn { connection: self, next: IO_THREAD };
         self.who_reads.owner_reads.fetch_add(1, SeqCst);
-        if self.is_paused() {
+        if self.is_held_up() || self.queue.is_full() {
             return false;
         }
         // past the reactor, which knows what its own thread has seen only
@@ -141,7 +141,7 @@ impl Connection {
                 let has_events = !batch.is_empty();
                 let is_single = batch.events.len() <= 1 && length < buffer.len();
                 self.queue.append_silently(batch);
-                if is_single && self.outbox().phase == Phase::Open {
+                if is_single && !self.is_held_up() && self.outbox().phase == Phase::Open {
                     turn.next = OWNER;
                 }
                 has_events

@@ -36,6 +36,19 @@ pub enum Phase {
     Dead,
 }
 
+/// How our side ends once the owner has heard that the session is over. What it sends until then goes out before.
+#[derive(Debug)]
+pub enum Ending {
+    /// The session is over: the closing handshake begins, see [`Outbox::close`].
+    Session,
+    /// The peer broke the protocol, see [`Outbox::fail`].
+    Fault(u16),
+    /// The peer's close frame came in, see [`Outbox::close_received`].
+    CloseReceived(Option<u16>, Box<[u8]>),
+    /// The peer has ended its side of the connection below.
+    PeerEnded,
+}
+
 /// Frames that wait to be written.
 #[derive(Debug)]
 pub enum Frames {
@@ -110,6 +123,8 @@ pub struct Outbox {
     /// With permessage-deflate.
     deflating: Option<Box<Deflating>>,
     pub phase: Phase,
+    /// The end has been put off until the owner has heard of it, see [`Outbox::put_off`].
+    ending: Option<Box<Ending>>,
     /// A write is under way on some thread, with the bytes taken out.
     pub writing: bool,
     /// The kernel takes no more for now.
@@ -120,6 +135,8 @@ pub struct Outbox {
     pub report_drain: bool,
     /// The peer's close frame came in: nothing follows it.
     pub heard_close: bool,
+    /// The peer has ended its side of the connection below.
+    has_peer_ended: bool,
     waiting_pongs: u32,
     /// How many bytes were written last, up to [`MAX_EXPECTED`]: as many are expected next.
     expected: u16,
@@ -152,11 +169,13 @@ impl Outbox {
             bytes: Frames::default(),
             deflating: deflate_from.map(|from| Box::new(Deflating { pending: Vec::new(), compressing: false, from })),
             phase: Phase::Open,
+            ending: None,
             writing: false,
             blocked: false,
             dirty: false,
             report_drain: false,
             heard_close: false,
+            has_peer_ended: false,
             waiting_pongs: 0,
             expected: 0,
             peer_code: 0,
@@ -175,9 +194,9 @@ impl Outbox {
         self.started.is_none() && self.bytes.is_empty() && self.pending().is_empty() && self.relayed().is_empty()
     }
 
-    /// Whether both close frames have passed and our side has been ended: nothing is to be waited for.
+    /// Whether both close frames have passed, or the peer's side has ended, and ours has been ended: nothing is to be waited for.
     pub fn is_complete(&self) -> bool {
-        self.heard_close && self.phase == Phase::Ended
+        (self.heard_close || self.has_peer_ended) && self.phase == Phase::Ended
     }
 
     /// Bytes that have not been written; of messages to be compressed their plain length.
@@ -408,6 +427,39 @@ impl Outbox {
             write_close(self.frames(), code, reason);
             self.phase = Phase::CloseSent;
         }
+        self.conclude();
+    }
+
+    /// Has our side end once the owner has heard of it: what it sends until then is sent. What the peer did first counts.
+    /// False if the end has begun already; then it goes on.
+    pub fn put_off(&mut self, ending: Ending) -> bool {
+        if self.phase != Phase::Open {
+            self.carry_out(ending);
+            return false;
+        }
+        if matches!(self.ending.as_deref(), None | Some(Ending::Session)) {
+            self.ending = Some(Box::new(ending));
+        }
+        true
+    }
+
+    /// The owner has heard of the end.
+    pub fn conclude(&mut self) {
+        if let Some(ending) = self.ending.take() {
+            self.carry_out(*ending);
+        }
+    }
+
+    fn carry_out(&mut self, ending: Ending) {
+        match ending {
+            Ending::Session => self.close(None, &[]),
+            Ending::Fault(code) => self.fail(code),
+            Ending::CloseReceived(code, reason) => self.close_received(code, &reason),
+            Ending::PeerEnded => {
+                self.has_peer_ended = true;
+                self.end();
+            }
+        }
     }
 
     /// The peer's close frame came in: echo it if we have not sent ours, then end.
@@ -439,6 +491,7 @@ impl Outbox {
     /// The connection is gone.
     pub fn kill(&mut self) {
         self.phase = Phase::Dead;
+        self.ending = None;
         self.started = None;
         self.bytes = Frames::default();
         if let Some(deflating) = &mut self.deflating {
@@ -493,6 +546,39 @@ mod tests {
         outbox.close(None, &[]);
         outbox.shared_frame(&frame);
         assert_eq!(*outbox.take_frames(), *b"\x88\x00", "nothing follows a close frame");
+    }
+
+    #[test]
+    fn what_the_owner_sends_before_it_has_heard_of_the_end_goes_out_first() {
+        let endings = [
+            (Ending::Session, &b"\x81\x024a\x88\x00"[..], Phase::CloseSent, false),
+            (Ending::Fault(1002), b"\x81\x024a\x88\x02\x03\xea", Phase::Ending, false),
+            (Ending::CloseReceived(Some(1001), (*b"b").into()), b"\x81\x024a\x88\x03\x03\xe9b", Phase::Ending, true),
+            (Ending::PeerEnded, b"\x81\x024a", Phase::Ending, false),
+        ];
+        for (ending, expected, phase, heard_close) in endings {
+            let mut outbox = Outbox::new(None);
+            assert!(outbox.put_off(ending));
+            assert!(outbox.put_off(Ending::Session), "what the peer did counts");
+            outbox.message(OpCode::Text, b"4", b"a");
+            outbox.conclude();
+            outbox.conclude();
+            outbox.message(OpCode::Text, b"4", b"late");
+            assert_eq!((&*outbox.bytes, outbox.phase, outbox.heard_close), (expected, phase, heard_close));
+        }
+    }
+
+    #[test]
+    fn an_owner_that_closes_before_it_has_heard_of_the_end_ends_the_connection() {
+        let mut outbox = Outbox::new(None);
+        outbox.put_off(Ending::CloseReceived(Some(1000), Box::default()));
+        outbox.close(Some(4000), &[]);
+        assert_eq!((&*outbox.bytes, outbox.phase, outbox.heard_close), (&b"\x88\x02\x0f\xa0"[..], Phase::Ending, true));
+        assert!(!outbox.put_off(Ending::Session), "it has begun");
+        let mut outbox = Outbox::new(None);
+        outbox.close(None, &[]);
+        assert!(!outbox.put_off(Ending::CloseReceived(None, Box::default())));
+        assert_eq!((&*outbox.bytes, outbox.phase, outbox.heard_close), (&b"\x88\x00"[..], Phase::Ending, true));
     }
 
     #[test]

@@ -70,8 +70,12 @@ impl Reader {
         SCRATCH.with_borrow_mut(|(buffer, batch)| {
             let mut reads = 0;
             let result = loop {
-                if self.connection.is_paused() {
+                if self.connection.is_paused() || self.connection.queue.stalls(&self.connection) {
                     break Poll::Pending;
+                }
+                if self.connection.has_undecoded.load(SeqCst) {
+                    self.connection.receive(&mut [], batch);
+                    continue;
                 }
                 if let Some(mut rare) = self.rare.take() {
                     if !rare.early.is_empty() {
@@ -91,7 +95,8 @@ impl Reader {
                     Poll::Pending => break Poll::Pending,
                     Poll::Ready(Ok(0)) => {
                         self.connection.note_end(End::PeerEnded);
-                        break Poll::Ready(());
+                        let is_over = self.connection.peer_ended(batch);
+                        break if is_over { Poll::Ready(()) } else { Poll::Pending };
                     }
                     Poll::Ready(Ok(length)) => {
                         self.connection.count_read(length);

@@ -2,40 +2,64 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
+use super::commands::Command;
 use super::connection::{Binding, Connection};
 use super::events::{Batch, Kind, PARSE_ERROR, PING, PONG, UNKNOWN_TYPE};
 use super::now;
+use super::outbox::Ending;
 use super::session_cell::Locked;
 use crate::protocol::{Data, PacketType, v3, v4};
 use crate::session::{Fault, Revision};
 use crate::websocket::Message;
 
 impl Connection {
-    /// Decodes what came in and acts on it: events go to `batch`, answers to the outbox.
+    /// Decodes what came in, behind what has been left undecoded, and acts on it: events go to `batch`, answers to the
+    /// outbox. When the owner has enough to take, the rest is left undecoded.
     pub(super) fn receive(self: &Arc<Self>, bytes: &mut [u8], batch: &mut Batch) {
         if self.tapped.load(Relaxed) {
             batch.push_bytes(Kind::Bytes, self.handle, 0, bytes);
             self.owe(batch.charge(self.handle));
         }
         let binding = self.binding();
+        let mut decoder = self.decoder();
         let result = match &binding {
             Binding::Session(cell) => {
                 let mut session = cell.lock(now());
-                let result = self.decoder().feed(bytes, |message| self.on_message(message, Some(&mut session), batch));
+                let result = decoder.feed(bytes, |message| self.on_message(message, Some(&mut session), batch));
                 session.finish(batch);
                 result
             }
-            Binding::Owner | Binding::Unbound => {
-                self.decoder().feed(bytes, |message| self.on_message(message, None, batch))
-            }
+            Binding::Owner | Binding::Unbound => decoder.feed(bytes, |message| self.on_message(message, None, batch)),
         };
+        self.has_undecoded.store(decoder.has_undecoded(), SeqCst);
+        drop(decoder);
         if let Err(error) = result {
             let text = format!("{}: {error}", error.name());
-            self.write(|outbox| outbox.fail(error.close_code()));
-            self.report_closed(Some(Fault::Frame(text)), batch);
+            self.end_by(Ending::Fault(error.close_code()), |batch| {
+                self.report_closed(Some(Fault::Frame(text)), batch)
+            }, batch);
         }
+    }
+
+    /// The peer has ended its side. Whether that is all, and nothing is to be waited for.
+    pub(super) fn peer_ended(self: &Arc<Self>, batch: &mut Batch) -> bool {
+        self.end_by(Ending::PeerEnded, |batch| self.report_closed(None, batch), batch)
+    }
+
+    /// The end has come in. What the owner answers to what came before goes out first, if it is going to hear of the end;
+    /// `tell` tells it, and whether it does. Returns whether the end has begun at once.
+    fn end_by(self: &Arc<Self>, ending: Ending, tell: impl FnOnce(&mut Batch) -> bool, batch: &mut Batch) -> bool {
+        let is_put_off = self.put_off(ending);
+        let is_told = tell(batch);
+        if is_put_off && is_told {
+            return false;
+        }
+        if self.begin_put_off() {
+            self.commands().send(Command::Flush(self.clone()));
+        }
+        true
     }
 
     fn on_message(
@@ -61,15 +85,17 @@ impl Connection {
             }
             (Message::Pong(payload), _) => self.show_control(PONG, payload, batch),
             (Message::Close { code, reason }, session) => {
-                self.write(|outbox| outbox.close_received(code, reason));
-                match session {
+                let ending = Ending::CloseReceived(code, reason.into());
+                self.end_by(ending, |batch| match session {
                     Some(session) => session.channel_closed(self.handle, None, batch),
-                    None => batch.push(Kind::ConnectionClosed, self.handle, 0),
-                }
-                return ControlFlow::Break(());
+                    None => {
+                        batch.push(Kind::ConnectionClosed, self.handle, 0);
+                        true
+                    }
+                }, batch);
             }
         }
-        ControlFlow::Continue(())
+        if self.is_paused() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     /// Tells of a ping or pong frame, if somebody listens.
@@ -80,23 +106,25 @@ impl Connection {
         }
     }
 
-    /// Tells whom the connection is bound to that it is closed.
-    pub(super) fn report_closed(self: &Arc<Self>, fault: Option<Fault>, batch: &mut Batch) {
-        self.report_closed_to(self.binding(), fault, batch);
+    /// Tells whom the connection is bound to that it is closed. Whether the owner hears of it.
+    pub(super) fn report_closed(self: &Arc<Self>, fault: Option<Fault>, batch: &mut Batch) -> bool {
+        self.report_closed_to(self.binding(), fault, batch)
     }
 
-    pub(super) fn report_closed_to(self: &Arc<Self>, binding: Binding, fault: Option<Fault>, batch: &mut Batch) {
+    pub(super) fn report_closed_to(self: &Arc<Self>, binding: Binding, fault: Option<Fault>, batch: &mut Batch) -> bool {
         match binding {
             Binding::Session(cell) => {
                 let mut session = cell.lock(now());
-                session.channel_closed(self.handle, fault, batch);
+                let ends_session = session.channel_closed(self.handle, fault, batch);
                 session.finish(batch);
+                return ends_session;
             }
             Binding::Owner | Binding::Unbound => match fault {
                 Some(fault) => batch.push_text(Kind::ConnectionClosed, self.handle, 1, fault.message().as_bytes()),
                 None => batch.push(Kind::ConnectionClosed, self.handle, 0),
             },
         }
+        true
     }
 }
 

@@ -12,6 +12,7 @@ use super::commands::{Command, Commands};
 use super::connection::Connection;
 use super::events::{Batch, EventQueue, Kind};
 use super::leftovers::{Leftover, free_later};
+use super::outbox::Ending;
 use super::poll_encoding::PollEncoding;
 use super::{Binding, now};
 use crate::http::Registry;
@@ -342,9 +343,12 @@ impl Locked<'_> {
         self.inner.machine.start_upgrade(self.now, channel)
     }
 
-    pub fn channel_closed(&mut self, channel: ChannelId, fault: Option<crate::session::Fault>, batch: &mut Batch) {
+    /// A channel is gone. Whether that has ended the session, of which the owner then hears.
+    pub fn channel_closed(&mut self, channel: ChannelId, fault: Option<crate::session::Fault>, batch: &mut Batch) -> bool {
+        let was_closed = self.inner.machine.is_closed();
         self.inner.machine.channel_closed(channel, fault, &mut self.actions);
         self.apply(batch);
+        !was_closed && self.inner.machine.is_closed()
     }
 
     /// Whether the session's requests, bytes or heartbeats pass through the owner's thread.
@@ -453,6 +457,10 @@ impl Locked<'_> {
                     batch.push(Kind::AbortPost, session, 0);
                 }
                 Action::CloseChannel { channel } => match self.connection(channel) {
+                    // it hears of that next
+                    Some(connection) if !self.by_owner && self.ends_with(channel) => {
+                        connection.put_off(Ending::Session);
+                    }
                     Some(connection) => connection.close(),
                     None => batch.push(Kind::CloseChannel, session, channel),
                 },
@@ -514,6 +522,12 @@ impl Locked<'_> {
         } else {
             self.cell.commands.send(command);
         }
+    }
+
+    /// Whether the session has ended on this channel.
+    fn ends_with(&self, channel: ChannelId) -> bool {
+        let is_current = self.inner.transport.as_ref().is_some_and(|connection| connection.handle == channel);
+        is_current && self.inner.machine.is_closed()
     }
 
     fn connection(&self, channel: ChannelId) -> Option<Arc<Connection>> {

@@ -96,6 +96,20 @@ impl Assembly {
         Ok(())
     }
 
+    /// Whether a complete text has at most `max` UTF-16 code units (0: no limit).
+    pub fn check_length(&self, max: u32) -> Result<(), FrameError> {
+        // it has no more of them than bytes
+        if !self.is_text || max == 0 || self.buf.len() <= max as usize {
+            return Ok(());
+        }
+        let text = std::str::from_utf8(&self.buf).unwrap_or_default();
+        let length = text.chars().map(char::len_utf16).sum::<usize>() as u64;
+        if length <= u64::from(max) {
+            return Ok(());
+        }
+        Err(FrameError::TextTooLong { length, max })
+    }
+
     /// Hands the complete message over with its memory.
     pub fn into_message(self) -> Message<'static> {
         let payload = Cow::Owned(self.buf);

@@ -8,6 +8,7 @@
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use super::assembly::Assembly;
 use super::deflate::Inflate;
@@ -24,14 +25,31 @@ pub struct Limits {
     pub max_payload: u64,
     /// Frames of one message, empty ones included. 0 is unlimited.
     pub max_fragments: u32,
+    /// UTF-16 code units of a text: a longer one is no string of the owner's. 0 is unlimited.
+    pub max_text: u32,
+}
+
+/// See [`set_max_text`].
+static MAX_TEXT: AtomicU32 = AtomicU32::new(0);
+
+/// Says how long the owner's strings can be, in UTF-16 code units: the same for all owners of a process, as it is their
+/// engine's. From now on it is the default of [`Limits`].
+pub fn set_max_text(max: u32) {
+    MAX_TEXT.store(max, Relaxed);
+}
+
+/// How long the owner's strings can be; 0 is unlimited.
+pub fn max_text() -> u32 {
+    MAX_TEXT.load(Relaxed)
 }
 
 impl Default for Limits {
-    /// The defaults of the original: 1,000,000 bytes (`maxHttpBufferSize`) and 16,384 frames.
+    /// The defaults of the original: 1,000,000 bytes (`maxHttpBufferSize`) and 16,384 frames. For texts see [`set_max_text`].
     fn default() -> Self {
         Self {
             max_payload: 1_000_000,
             max_fragments: 16_384,
+            max_text: max_text(),
         }
     }
 }
@@ -63,8 +81,7 @@ pub struct Decoder {
     /// The beginning of a header that the network cut.
     head: [u8; MAX_HEADER],
     head_len: u8,
-    /// A close frame, an error or the consumer's wish ended the stream: everything further is
-    /// ignored.
+    /// A close frame or an error ended the stream: everything further is ignored.
     ended: bool,
     /// Boxed, because most connections have nothing pending most of the time.
     pending: Option<Box<Pending>>,
@@ -81,6 +98,9 @@ struct Pending {
     control: Vec<u8>,
     /// The data message that is incomplete.
     message: Option<Assembly>,
+    /// What the consumer had enough before: not decoded yet, from `undecoded_from` on.
+    undecoded: Vec<u8>,
+    undecoded_from: usize,
 }
 
 /// A frame whose payload is incomplete.
@@ -94,8 +114,17 @@ struct Frame {
     missing: u64,
 }
 
+/// Why the rest of a chunk is not decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// The consumer has enough for now.
+    Paused,
+    /// A close frame ended the stream.
+    Closed,
+}
+
 /// Whether to go on with the chunk.
-type Flow = Result<ControlFlow<()>, FrameError>;
+type Flow = Result<ControlFlow<Stop>, FrameError>;
 
 impl Decoder {
     /// A decoder without extensions: RSV1 is a fault.
@@ -121,8 +150,9 @@ impl Decoder {
     /// Takes the next bytes of the stream and hands out every message they complete, in order.
     ///
     /// `chunk` is unmasked in place, its content afterwards is of no use. When `on_message` breaks,
-    /// the rest of the chunk is ignored, and so is everything fed later, as the border of the next
-    /// frame is lost. The same holds after a close frame and after an error.
+    /// it gets no more messages in this call: the rest of the chunk is kept as it is, and the next
+    /// call goes on with that, which may have nothing new to add. After a close frame and after an
+    /// error, everything is ignored.
     ///
     /// # Errors
     ///
@@ -134,13 +164,74 @@ impl Decoder {
         if self.ended {
             return Ok(());
         }
-        let flow = self.run(chunk, &mut on_message);
-        if !matches!(flow, Ok(ControlFlow::Continue(()))) {
-            self.ended = true;
-            self.pending = None;
-            self.inflate = None;
+        if self.has_undecoded() {
+            return self.feed_undecoded(chunk, on_message);
         }
-        flow.map(|_| ())
+        match self.run(chunk, &mut on_message) {
+            Ok((ControlFlow::Continue(()), _)) => Ok(()),
+            Ok((ControlFlow::Break(Stop::Paused), rest)) => {
+                if !rest.is_empty() {
+                    let pending = self.pending.get_or_insert_default();
+                    pending.undecoded = rest.to_vec();
+                    pending.undecoded_from = 0;
+                }
+                Ok(())
+            }
+            Ok((ControlFlow::Break(Stop::Closed), _)) => {
+                self.end();
+                Ok(())
+            }
+            Err(error) => {
+                self.end();
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether the consumer had enough before the end of a chunk: [`Decoder::feed`] has more to
+    /// hand out.
+    pub fn has_undecoded(&self) -> bool {
+        self.pending
+            .as_ref()
+            .is_some_and(|pending| !pending.undecoded.is_empty())
+    }
+
+    /// The same as [`Decoder::feed`], where something is left of what was fed before.
+    fn feed_undecoded<F>(&mut self, chunk: &[u8], mut on_message: F) -> Result<(), FrameError>
+    where
+        F: FnMut(Message<'_>) -> ControlFlow<()>,
+    {
+        let pending = self.pending.get_or_insert_default();
+        let mut undecoded = std::mem::take(&mut pending.undecoded);
+        let from = std::mem::take(&mut pending.undecoded_from);
+        self.drop_pending_if_empty();
+        undecoded.extend_from_slice(chunk);
+        let len = undecoded.len();
+        let left = match self.run(undecoded.get_mut(from..).unwrap_or_default(), &mut on_message) {
+            Ok((ControlFlow::Continue(()), _)) => 0,
+            Ok((ControlFlow::Break(Stop::Paused), rest)) => rest.len(),
+            Ok((ControlFlow::Break(Stop::Closed), _)) => {
+                self.end();
+                0
+            }
+            Err(error) => {
+                self.end();
+                return Err(error);
+            }
+        };
+        if left > 0 {
+            // where it is: moving what is left after each message would be quadratic work
+            let pending = self.pending.get_or_insert_default();
+            pending.undecoded = undecoded;
+            pending.undecoded_from = len - left;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        self.pending = None;
+        self.inflate = None;
     }
 
     /// Bytes of heap memory held for incomplete messages; 0 between messages.
@@ -149,25 +240,27 @@ impl Decoder {
             size_of::<Pending>()
                 + pending.control.capacity()
                 + pending.message.as_ref().map_or(0, Assembly::retained)
+                + pending.undecoded.capacity()
         })
     }
 
-    fn run(
+    /// Returns what is left of the chunk where it stops.
+    fn run<'c>(
         &mut self,
-        mut chunk: &mut [u8],
+        mut chunk: &'c mut [u8],
         on_message: &mut impl FnMut(Message<'_>) -> ControlFlow<()>,
-    ) -> Flow {
+    ) -> Result<(ControlFlow<Stop>, &'c mut [u8]), FrameError> {
         loop {
             let flow;
             (flow, chunk) = match self.pending.as_ref().and_then(|pending| pending.frame) {
                 Some(frame) => self.resume_frame(frame, chunk, on_message)?,
                 None => match self.read_header(chunk)? {
                     Some((header, rest)) => self.begin_frame(&header, rest, on_message)?,
-                    None => return Ok(ControlFlow::Continue(())),
+                    None => return Ok((ControlFlow::Continue(()), &mut [])),
                 },
             };
             if flow.is_break() || chunk.is_empty() {
-                return Ok(flow);
+                return Ok((flow, chunk));
             }
         }
     }
@@ -221,7 +314,7 @@ impl Decoder {
         header: &Header,
         chunk: &'c mut [u8],
         on_message: &mut impl FnMut(Message<'_>) -> ControlFlow<()>,
-    ) -> Result<(ControlFlow<()>, &'c mut [u8]), FrameError> {
+    ) -> Result<(ControlFlow<Stop>, &'c mut [u8]), FrameError> {
         let (payload, rest) = split(chunk, header.len);
         unmask(payload, header.mask, 0);
         let missing = header.len - payload.len() as u64;
@@ -250,15 +343,16 @@ impl Decoder {
             // The hot path: a message in one frame, not compressed, borrowed from the read buffer.
             OpCode::Text if header.fin && !header.rsv1 => {
                 simdutf8::basic::from_utf8(payload).map_err(|_| FrameError::InvalidUtf8)?;
-                Ok(on_message(Message::Text(Cow::Borrowed(payload))))
+                Ok(after(on_message(Message::Text(Cow::Borrowed(payload)))))
             }
             OpCode::Binary if header.fin && !header.rsv1 => {
-                Ok(on_message(Message::Binary(Cow::Borrowed(payload))))
+                Ok(after(on_message(Message::Binary(Cow::Borrowed(payload)))))
             }
             OpCode::Text | OpCode::Binary if header.fin => {
                 let mut message = Assembly::begin(header);
                 push_frame(&mut message, payload, true, inflate, max)?;
-                Ok(on_message(message.into_message()))
+                message.check_length(self.limits.max_text)?;
+                Ok(after(on_message(message.into_message())))
             }
             _ => {
                 let pending = self.pending.get_or_insert_default();
@@ -301,7 +395,7 @@ impl Decoder {
         frame: Frame,
         chunk: &'c mut [u8],
         on_message: &mut impl FnMut(Message<'_>) -> ControlFlow<()>,
-    ) -> Result<(ControlFlow<()>, &'c mut [u8]), FrameError> {
+    ) -> Result<(ControlFlow<Stop>, &'c mut [u8]), FrameError> {
         let (part, rest) = split(chunk, frame.missing);
         unmask(part, frame.mask, 0);
         let missing = frame.missing - part.len() as u64;
@@ -347,19 +441,29 @@ impl Decoder {
             .as_mut()
             .and_then(|pending| pending.message.take());
         self.drop_pending_if_empty();
-        Ok(message.map_or(ControlFlow::Continue(()), |message| {
-            on_message(message.into_message())
-        }))
+        let Some(message) = message else {
+            return Ok(ControlFlow::Continue(()));
+        };
+        message.check_length(self.limits.max_text)?;
+        Ok(after(on_message(message.into_message())))
     }
 
     fn drop_pending_if_empty(&mut self) {
         if self
             .pending
             .as_ref()
-            .is_some_and(|p| p.frame.is_none() && p.message.is_none())
+            .is_some_and(|p| p.frame.is_none() && p.message.is_none() && p.undecoded.is_empty())
         {
             self.pending = None;
         }
+    }
+}
+
+/// What follows a message that was handed out.
+fn after(flow: ControlFlow<()>) -> ControlFlow<Stop> {
+    match flow {
+        ControlFlow::Continue(()) => ControlFlow::Continue(()),
+        ControlFlow::Break(()) => ControlFlow::Break(Stop::Paused),
     }
 }
 
@@ -398,8 +502,8 @@ fn control(
     on_message: &mut impl FnMut(Message<'_>) -> ControlFlow<()>,
 ) -> Flow {
     match opcode {
-        OpCode::Ping => Ok(on_message(Message::Ping(payload))),
-        OpCode::Pong => Ok(on_message(Message::Pong(payload))),
+        OpCode::Ping => Ok(after(on_message(Message::Ping(payload)))),
+        OpCode::Pong => Ok(after(on_message(Message::Pong(payload)))),
         _ => {
             let (code, reason) = match payload {
                 [high, low, reason @ ..] => (Some(u16::from_be_bytes([*high, *low])), reason),
@@ -410,7 +514,7 @@ fn control(
             }
             simdutf8::basic::from_utf8(reason).map_err(|_| FrameError::InvalidUtf8)?;
             let _ = on_message(Message::Close { code, reason });
-            Ok(ControlFlow::Break(()))
+            Ok(ControlFlow::Break(Stop::Closed))
         }
     }
 }

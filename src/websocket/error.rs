@@ -32,6 +32,8 @@ pub enum FrameError {
     LengthTooLarge,
     /// The frame, the sum of the fragments, or the inflated message exceeds the limit.
     MessageTooBig,
+    /// A text is longer than the owner's strings can be; both in UTF-16 code units.
+    TextTooLong { length: u64, max: u32 },
     /// More fragments in a message than the limit.
     TooManyFragments,
     /// `ws` keeps TCP chunks apart and limits their number. [`Decoder`](super::Decoder) copies them
@@ -54,7 +56,7 @@ impl FrameError {
             | Self::InvalidCloseCode(_) => 1002,
             Self::InvalidUtf8 | Self::Inflate(_) => 1007,
             Self::TooManyFragments | Self::TooManyChunks => 1008,
-            Self::LengthTooLarge | Self::MessageTooBig => 1009,
+            Self::LengthTooLarge | Self::MessageTooBig | Self::TextTooLong { .. } => 1009,
         }
     }
 
@@ -85,6 +87,10 @@ impl fmt::Display for FrameError {
                 f.write_str("Unsupported WebSocket frame: payload length > 2^53 - 1")
             }
             Self::MessageTooBig => f.write_str("Max payload size exceeded"),
+            Self::TextTooLong { length, max } => write!(
+                f,
+                "Text of {length} characters received, where a string of JavaScript has at most {max}"
+            ),
             Self::TooManyFragments => f.write_str("Too many message fragments"),
             Self::TooManyChunks => f.write_str("Too many buffered chunks"),
             Self::Inflate(message) => f.write_str(message),

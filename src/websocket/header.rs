@@ -127,6 +127,7 @@ fn check_length(len: u64, opcode: OpCode, context: &Context) -> Result<(), Frame
     let Limits {
         max_payload,
         max_fragments,
+        ..
     } = context.limits;
     let Fragmented { frames, received } = context.message.unwrap_or(Fragmented {
         frames: 0,

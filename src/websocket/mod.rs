@@ -20,7 +20,7 @@ mod assembly;
 mod header;
 mod token;
 
-pub use decoder::{Decoder, Limits, Message};
+pub use decoder::{Decoder, Limits, Message, max_text, set_max_text};
 pub use deflate::{Deflate, Inflate};
 pub use error::FrameError;
 pub use frame::{OpCode, write_close, write_header, write_masked};
