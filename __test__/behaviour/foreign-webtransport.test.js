@@ -165,6 +165,34 @@ test("the end of a session closes the one that was to take it over", async () =>
   await eventually(() => peer.closes, 1);
 });
 
+for (const [how, options, end, ...expected] of [
+  ["its session closes", {}, ({ socket }) => socket.close(true),
+    ["session: forced close", "open", true], ["transport", "closed", false]],
+  ["its client closes it", {}, ({ peer }) => peer.end(), ["transport", "closed", false]],
+  ["upgradeTimeout is over", { upgradeTimeout: 50 }, () => {}, ["transport", "closed", false]],
+  ["a wrong packet comes", {}, ({ peer }) => peer.send("message", "x"), ["transport", "closed", false]],
+]) {
+  test(`the transport given to "upgrading" emits "close" when ${how}`, async () => {
+    const context = await listen({ ...OPTS, ...options });
+    const events = [];
+    let transport;
+    const note = (event) => events.push([event, transport.readyState, context.socket.upgrading]);
+    context.engine.on("connection", (socket) => {
+      context.socket = socket;
+      socket.on("close", (reason) => note(`session: ${reason}`));
+    });
+    const { peer, socket } = await openUpgrading(context);
+    const upgrading = once(socket, "upgrading");
+    peer.send("ping", "probe");
+    [transport] = await upgrading;
+    const closed = once(transport, "close");
+    transport.on("close", () => note("transport"));
+    end({ socket, peer });
+    await closed;
+    await eventually(() => events, expected);
+  });
+}
+
 test("a second session for an upgrade under way, or done, is closed", async () => {
   const context = await listen(OPTS);
   const { peer, polling, socket } = await openUpgrading(context);

@@ -3,7 +3,7 @@
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
 const { WebSocketServer } = require("ws");
-const { RawWebSocket, client, eventually, frame, listen, once, openPolling, openProbing, openUpgraded, path, record, request, upgradeTo, probe } =
+const { RawWebSocket, client, eventually, frame, listen, listenNatively, once, openPolling, openProbing, openUpgraded, path, record, request, upgradeTo, probe } =
   require("../support");
 
 for (const [what, bytes] of [
@@ -157,8 +157,8 @@ test("close() during an upgrade that then completes flushes, and closes the webs
  * What the application sees of the transport that `upgrading` has given to it: events with the states of transport and
  * session at that time. Resolves when the transport has emitted `close`.
  */
-async function watchProbe(options, end) {
-  const context = await listen({ upgradeTimeout: 10_000, ...options });
+async function watchProbe(serve, options, end) {
+  const context = await serve({ upgradeTimeout: 10_000, ...options });
   const log = [];
   const note = (...event) => log.push([...event, transport.readyState, socket.readyState, socket.upgrading]);
   let transport;
@@ -185,6 +185,18 @@ async function watchProbe(options, end) {
   return log;
 }
 
+/** Ways in by which an upgrade may come. */
+const SERVERS = {
+  "attach": listen,
+  "the engine's own listener": listenNatively,
+  "a wsEngine of ws": (options) => listen({ ...options, wsEngine: WebSocketServer }),
+  async "a connection whose bytes somebody watches"(options) {
+    const context = await listen(options);
+    context.server.prependListener("upgrade", (req, socket) => socket.on("data", () => {}));
+    return context;
+  },
+};
+
 const PROBED = ["upgrading", "open", "open", true];
 const FRAME_FAULT = "TransportError: RangeError: Invalid WebSocket frame: invalid opcode 3: undefined";
 
@@ -204,16 +216,16 @@ for (const [how, end, ...expected] of [
     ["close", "closed", "open", false]],
   ["the application closes the transport", ({ transport }) => transport.close(), ["close", "closed", "open", false]],
 ]) {
-  for (const [kind, options] of [["the default", {}], ["a wsEngine of ws", { wsEngine: WebSocketServer }]]) {
+  for (const [kind, serve] of Object.entries(SERVERS)) {
     test(`the transport given to "upgrading" emits "close" when ${how} (${kind})`, async () => {
-      assert.deepEqual(await watchProbe(options, end), [PROBED, ...expected]);
+      assert.deepEqual(await watchProbe(serve, {}, end), [PROBED, ...expected]);
     });
   }
 }
 
-for (const [kind, options] of [["the default", {}], ["a wsEngine of ws", { wsEngine: WebSocketServer }]]) {
+for (const [kind, serve] of Object.entries(SERVERS)) {
   test(`the transport given to "upgrading" emits "close" when upgradeTimeout is over (${kind})`, async () => {
-    const log = await watchProbe({ ...options, upgradeTimeout: 100 }, () => {});
+    const log = await watchProbe(serve, { upgradeTimeout: 100 }, () => {});
     assert.deepEqual(log, [PROBED, ["close", "closed", "open", false]]);
   });
 }
