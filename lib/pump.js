@@ -209,6 +209,8 @@ class Pump {
   /** `isCut`: what waits in the engine is lost. */
   finish(isCut) {
     this.over = true
+    // what is sent from here on cannot get out
+    if (this.websocket.readyState === this.websocket.OPEN) this.websocket.readyState = this.websocket.CLOSING
     clearTimeout(this.timer)
     bridge.pausedPipes.delete(this)
     bridge.getEngine().pipeEnded(this.websocket._handle, isCut)

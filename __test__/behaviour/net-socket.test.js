@@ -689,24 +689,58 @@ const AT_ONCE = {
 };
 
 for (const [name, act] of Object.entries(AT_ONCE)) {
-  test(`${name} in the tick of the upgrade ends the session, which is told like any other`, async () => {
-    const context = await listen();
-    context.server.on("upgrade", (_req, stream) => act(stream));
-    const log = [];
-    context.engine.on("connection", (socket) => {
-      log.push(["connection", socket.readyState, context.engine.clientsCount]);
-      socket.on("close", (reason) => log.push(["close", reason]));
+  for (const [way, { prepare = () => {} }] of Object.entries(WAYS).slice(0, 2)) {
+    test(`${name} of ${way} in the tick of the upgrade ends the session, which is told like any other`, async () => {
+      const context = await listen();
+      prepare(context.server);
+      context.server.on("upgrade", (_req, stream) => act(stream));
+      const log = [];
+      context.engine.on("connection", (socket) => {
+        log.push(["connection", socket.readyState, context.engine.clientsCount]);
+        socket.on("close", (reason) => log.push(["close", reason]));
+      });
+      const peer = await RawWebSocket.request(context.port, path(context, { transport: "websocket" }));
+      peer.socket.on("error", () => {});
+      await eventually(() => log.length, 2);
+      assert.deepEqual(log, [["connection", "open", 1], ["close", "transport error"]]);
+      assert.equal(context.engine.clientsCount, 0);
+      assert.deepEqual(Object.keys(context.engine.clients), []);
     });
-    const peer = await RawWebSocket.request(context.port, path(context, { transport: "websocket" }));
-    peer.socket.on("error", () => {});
-    await eventually(() => log.length, 2);
-    assert.deepEqual(log[0], ["connection", "open", 1]);
-    assert.equal(log[1][0], "close");
-    assert.match(log[1][1], /^transport error$/);
-    assert.equal(context.engine.clientsCount, 0);
-    assert.deepEqual(Object.keys(context.engine.clients), []);
-  });
+  }
 }
+
+test("finished(), pipeline() and an AbortSignal work on it", async () => {
+  const { finished, pipeline, Writable, addAbortSignal } = require("node:stream");
+  const one = await opened();
+  const done = new Promise((resolve) => finished(one.stream, resolve));
+  one.peer.socket.end();
+  assert.equal(await done, undefined);
+
+  const two = await opened();
+  let bytes = 0;
+  const slow = new Writable({ write: (chunk, _, callback) => setTimeout(callback, 1, (bytes += chunk.length) && null) });
+  const piped = new Promise((resolve) => pipeline(two.stream, slow, resolve));
+  const sent = frame({ payload: `4${"x".repeat(200_000)}` });
+  const message = once(two.socket, "message");
+  two.peer.write(sent);
+  await message;
+  two.peer.socket.end();
+  assert.equal(await piped, undefined);
+  assert.equal(bytes, sent.length);
+
+  const three = await opened();
+  const abort = new AbortController();
+  addAbortSignal(abort.signal, three.stream);
+  const closed = once(three.socket, "close");
+  abort.abort();
+  assert.equal((await closed)[0], "transport close");
+  assert.equal(three.stream.errored.name, "AbortError");
+});
+
+test("it can be inspected", async () => {
+  const { stream } = await opened();
+  assert.match(require("node:util").inspect(stream), /Socket \{/);
+});
 
 // ---- collected, held -------------------------------------------------------------------------
 
