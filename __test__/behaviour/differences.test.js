@@ -16,10 +16,11 @@ const CLIENTS = {
   "socket.io-client 2": require("socket.io-client-v2").Manager,
 };
 
-/** Nothing has happened for so long, in ms: the client waits. */
+/** A client that is told nothing for so long, in ms, waits; where something has to come there is more time for it. */
 const SILENCE = 400;
+const PATIENCE = 5000;
 
-/** So that a client that waits for its heartbeat is seen to give up. */
+/** So that a client whose session is stuck is seen to give up. */
 const SHORT = { pingInterval: 150, pingTimeout: 100 };
 
 /** Exceptions and rejections that reach the process meanwhile are the application's to see to, and it does. */
@@ -38,7 +39,7 @@ async function survive(fn) {
 }
 
 /** A client, and what its user sees: an array of events that grows. */
-function start(name, context, transport) {
+function start(name, context, transport, patience = PATIENCE) {
   const options = { path: "/engine.io", transports: [transport] };
   const url = `http://127.0.0.1:${context.port}`;
   const seen = [];
@@ -51,8 +52,8 @@ function start(name, context, transport) {
     client.on("close", (reason) => seen.push(`closed: ${reason}`));
     return { client, seen, send: (data) => client.send(data) };
   }
-  // with a `timeout` of a tenth of the usual: "timeout" is what the user sees after 20 s
-  const manager = new CLIENTS[name](url, { ...options, timeout: SILENCE / 2, reconnection: false });
+  // "timeout" is what the user sees after 20 s
+  const manager = new CLIENTS[name](url, { ...options, timeout: patience / 2, reconnection: false });
   defer(() => manager.engine?.close());
   manager.on("open", () => seen.push("connected"));
   manager.on("error", (error) => seen.push(error.message));
@@ -94,7 +95,7 @@ function row(number, what, seenHere, seenThere, run, names = Object.keys(CLIENTS
     for (const name of names) {
       test(`row ${number}, ${name} over ${transport}, where ${what}: ${expected}`, () =>
         survive(async () => {
-          const [seen, ms] = await run(name, transport);
+          const [seen, ms] = await run(name, transport, expected);
           if (process.env.FIGURES) console.log(`# row ${number}, ${name} over ${transport}: ${seen}, ${ms} ms`);
           assert.equal(seen, expected);
         }));
@@ -107,15 +108,15 @@ function row(number, what, seenHere, seenThere, run, names = Object.keys(CLIENTS
 const ENGINE_CLIENTS = Object.keys(CLIENTS).filter((name) => name.startsWith("engine.io"));
 
 /** `prepare(context)`, then a client connects, then `act({ socket, send })`. */
-function session(prepare, act, options) {
-  return async (name, transport) => {
-    const context = await listen({ allowEIO3: true, ...SHORT, ...options });
+function session(prepare, act) {
+  return async (name, transport, expected) => {
+    const context = await listen({ allowEIO3: true, ...(expected === CUT_OFF ? SHORT : { pingInterval: 150 }) });
     prepare(context);
     const connected = once(context.engine, "connection");
     const { client, seen, send } = start(name, context, transport);
     const [[socket]] = await Promise.all([connected, once(client, "open")]);
     act({ socket, send, ...context });
-    return watch(seen, ["closed", "message next"], 2000);
+    return watch(seen, ["closed", "message next"], PATIENCE);
   };
 }
 
@@ -168,7 +169,7 @@ row(9, "a send callback throws", GOES_ON, { polling: GOES_ON, websocket: CUT_OFF
 ), ENGINE_CLIENTS);
 
 row(19, "the id of a session over WebSocket is given to another", GOES_ON, GOES_ON, async (name, transport) => {
-  const context = await listen({ allowEIO3: true, ...SHORT });
+  const context = await listen({ allowEIO3: true });
   context.engine.generateId = () => "same";
   const first = start(name, context, "websocket");
   await once(first.client, "open");
@@ -176,20 +177,21 @@ row(19, "the id of a session over WebSocket is given to another", GOES_ON, GOES_
   const second = start(name, context, transport);
   const [[socket]] = await Promise.all([connected, once(second.client, "open")]);
   socket.send("next");
-  const [seen, ms] = await watch(second.seen, ["closed", "message next"], 2000);
+  const [seen, ms] = await watch(second.seen, ["closed", "message next"], PATIENCE);
   assert.deepEqual(first.seen, ["connected"]);
   return [seen, ms];
 }, ENGINE_CLIENTS);
 
 // in the original the polls of both reach the younger session, which is closed for their overlap
 row(19, "the id of a session that polls is given to another", ERROR, CUT_OFF, async (name, transport) => {
-  const context = await listen({ allowEIO3: true, ...SHORT });
+  // the polls overlap when the first client has been pinged
+  const context = await listen({ allowEIO3: true, pingInterval: 150 });
   context.engine.generateId = () => "same";
   const connected = once(context.engine, "connection");
   const first = start(name, context, "polling");
   const [[older]] = await Promise.all([connected, once(first.client, "open")]);
   const second = start(name, context, transport);
-  const [seen, ms] = await watch(second.seen, ["closed"], 2000);
+  const [seen, ms] = await watch(second.seen, ["closed"], PATIENCE);
   if (!upstream) assert.equal(older.readyState, "open");
   return [seen, ms];
 }, ["engine.io-client 6", "engine.io-client 4"], ["polling"]);
@@ -197,11 +199,12 @@ row(19, "the id of a session that polls is given to another", ERROR, CUT_OFF, as
 // ---- handshakes ---------------------------------------------------------------------------------
 
 function handshake(prepare, options) {
-  return async (name, transport) => {
+  return async (name, transport, expected) => {
+    const patience = expected === WAITS ? SILENCE : PATIENCE;
     const context = await listen({ allowEIO3: true, ...options });
     prepare(context);
-    const { seen } = start(name, context, transport);
-    return watch(seen, ["closed", "connected", "xhr", "websocket"], SILENCE);
+    const { seen } = start(name, context, transport, patience);
+    return watch(seen, ["closed", "connected", "xhr", "websocket"], patience);
   };
 }
 

@@ -191,13 +191,13 @@ test("a ping timeout while upgrading closes the new connection", async () => {
 });
 
 /** A polling session whose ping waits for a poll: `{ context, peer, socket, closed, errors, deadline }`. */
-async function openPinged(opts) {
-  const context = await listen({ pingInterval: 50, pingTimeout: 200, ...opts });
+async function openPinged(pingTimeout = 200) {
+  const context = await listen({ pingInterval: 50, pingTimeout });
   const { peer, socket } = await openPolling(context);
   const errors = record(context.engine, "connection_error", (_, { code, context: reason }) => [code, reason]);
   const closed = once(socket, "close");
   await once(socket, "packetCreate");
-  return { context, peer, socket, closed, errors, deadline: performance.now() + 200 };
+  return { context, peer, socket, closed, errors, deadline: performance.now() + pingTimeout };
 }
 
 /** Does nothing else until so many ms after `deadline`. */
@@ -230,7 +230,7 @@ for (const late of [1, 20, 300]) {
 }
 
 test("a poll just before the deadline gets the ping", async () => {
-  const { peer, socket } = await openPinged({ pingTimeout: 10_000 });
+  const { peer, socket } = await openPinged(10_000);
   assert.equal((await peer.poll()).body, "2");
   assert.equal(socket.readyState, "open");
 });
@@ -246,7 +246,7 @@ test("a client that goes away with a poll that is too late leaves nothing behind
 });
 
 improvement("D-3: a blocked event loop", "an answer to the ping that waited to be read with a poll lets the session go on", async () => {
-  const { context, peer, socket, deadline } = await openPinged();
+  const { context, peer, socket, deadline } = await openPinged(1000);
   assert.equal((await peer.poll()).body, "2");
   const raw = [await RawPeer.connect(context.port), await RawPeer.connect(context.port)];
   const heartbeat = once(socket, "heartbeat");
@@ -261,7 +261,7 @@ improvement("D-3: a blocked event loop", "an answer to the ping that waited to b
 });
 
 test("a POST without an answer to the ping, of a client that polls in time, puts the deadline off once", async () => {
-  const { peer, socket, closed } = await openPinged();
+  const { peer, socket, closed } = await openPinged(1000);
   assert.equal((await peer.poll()).body, "2");
   const message = once(socket, "message");
   await peer.post("4still here");
