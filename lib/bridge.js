@@ -225,7 +225,16 @@ function endTurn(more) {
   }
   if (closing.length > 0) process.nextTick(closeSessions)
   flushScheduled = true
-  settle()
+  try {
+    settle()
+  } catch (error) {
+    // it would take the place of what a listener may have thrown before
+    setImmediate(rethrow, error)
+  }
+}
+
+function rethrow(error) {
+  throw error
 }
 
 function resume() {
