@@ -203,7 +203,10 @@ class NativeWebSocket extends LazyEmitter {
   _beginClosing() {
     this.readyState = CONNECTING_STATES.CLOSING
     bridge.scheduleFlush()
-    if (this._pump !== null) this._pump.expectEnd()
+    if (this._pump === null) return
+    this._pump.expectEnd()
+    // one that no session has got is read all the same: its peer's part of the closing handshake, and its end
+    if (this._transport === null) this._own()
   }
 
   /** Cuts the connection off. */
