@@ -1,6 +1,7 @@
 'use strict'
 
 const { EventEmitter } = require('events')
+const { STATUS_CODES } = require('http')
 const debug = require('debug')('engine')
 const { cheapenAcceptedSockets } = require('./accepted-sockets')
 const { BaseServer } = require('./base-server')
@@ -14,7 +15,7 @@ const { abortRequest, abortUpgrade, abortWebSocket } = require('./refusal')
 const { Socket } = require('./socket')
 const transports = require('./transports')
 const { NativeWebSocket } = require('./websocket')
-const { NativeWebSocketServer, headerLines } = require('./websocket-server')
+const { NativeWebSocketServer, headerLines, refuseUpgrade } = require('./websocket-server')
 
 const { emit } = EventEmitter.prototype
 
@@ -144,13 +145,16 @@ class Server extends BaseServer {
         // express-session and others write their headers now
         res.writeHead(101)
       }
+      let accepted = false
       try {
         this.ws.handleUpgrade(req, socket, head, (websocket) => {
+          accepted = true
           socket.removeListener('error', onEarlyError)
           this.onWebSocket(req, socket, websocket)
         })
       } catch (error) {
-        // the upgrade has been refused: a header of the application's would have split the response
+        // a listener threw, or a header of the application's would have split the response: a foreign engine leaves it at that
+        if (!accepted && !(this.ws instanceof NativeWebSocketServer)) refuseUpgrade(socket, 500, STATUS_CODES[500])
         if (error.code !== 'ERR_INVALID_CHAR') throw error
         this._emitError(req, BaseServer.errors.BAD_REQUEST, { name: 'INVALID_HEADER', error })
       }
@@ -197,7 +201,6 @@ class Server extends BaseServer {
     }
     const refuse = (code, context) => abortWebSocket(websocket, socket, code, BaseServer.errorMessages, context)
     this.handshake(req._query.transport, req, refuse)
-    if (foreign) websocket.removeListener('error', onUpgradeError)
   }
 
   /** The engine's own listener has opened a session for a request by itself, and answered that. */

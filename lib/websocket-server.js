@@ -62,9 +62,9 @@ class NativeWebSocketServer extends EventEmitter {
     const checked = typeof answer === 'string' ? { __proto__: null, accept: answer } : ownOf(answer)
     if (checked.status !== undefined) {
       const extra = /Version/.test(checked.message) ? ['Sec-WebSocket-Version: 13, 8'] : []
-      return refuse(socket, checked.status, checked.message, extra)
+      return refuseUpgrade(socket, checked.status, checked.message, extra)
     }
-    if (this.closed) return refuse(socket, 503, STATUS_CODES[503])
+    if (this.closed) return refuseUpgrade(socket, 503, STATUS_CODES[503])
     if (socket[kWebSocket] !== undefined) throw new Error('this connection has been upgraded already: do two engines serve one path?')
     if (!socket.readable || !socket.writable) return socket.destroy()
 
@@ -81,7 +81,7 @@ class NativeWebSocketServer extends EventEmitter {
       this.emit('headers', lines, req)
     } catch (error) {
       // a listener threw, or added what no header can be
-      refuse(socket, 500, STATUS_CODES[500])
+      refuseUpgrade(socket, 500, STATUS_CODES[500])
       throw error
     }
     const websocket = connect(socket, head, lines, { maxPayload: Number(this.options.maxPayload), deflate })
@@ -205,7 +205,7 @@ function pump(socket, head, response, terms) {
 }
 
 /** Answers an upgrade request that is no WebSocket's and ends the connection. */
-function refuse(socket, status, message, extra = []) {
+function refuseUpgrade(socket, status, message, extra = []) {
   const lines = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
     'Connection: close',
@@ -217,4 +217,4 @@ function refuse(socket, status, message, extra = []) {
   socket.end(lines.join('\r\n') + '\r\n\r\n' + message)
 }
 
-module.exports = { NativeWebSocketServer, headerLines }
+module.exports = { NativeWebSocketServer, headerLines, refuseUpgrade }

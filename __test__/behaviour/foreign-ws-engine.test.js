@@ -7,7 +7,7 @@ const { EventEmitter } = require("node:events");
 const { test } = require("node:test");
 const { Sender, WebSocketServer } = require("ws");
 const {
-  listen, listenDirectly, once, record, eventually, RawWebSocket, wsClient, client, path,
+  listen, listenDirectly, once, record, eventually, RawWebSocket, frame, improvement, wsClient, client, path,
   openPolling, openWebSocket, openProbing, openUpgraded, upgradeTo, probe,
 } = require("../support");
 const { client3 } = require("../support/eio3");
@@ -299,4 +299,36 @@ test("an emitter that looks like a connection of ws is enough", async () => {
   const closed = once(socket, "close");
   socket.close();
   assert.deepEqual(await closed, ["forced close", undefined]);
+});
+
+for (const [what, name, value] of [
+  ["value", "x-own", "a\r\nx-other: b"],
+  ["name", "x own", "a"],
+]) {
+  improvement("10: no answer", `an upgrade whose headers have an invalid ${what} is answered`, async () => {
+    const context = await listen({ wsEngine });
+    context.engine.on("headers", (headers) => (headers[name] = value));
+    const errors = record(context.engine, "connection_error", (event, error) => error.context.name);
+    // of a name it is an exception of the application's, as on the engine's own connections
+    const upgrade = context.engine.handleUpgrade;
+    context.engine.handleUpgrade = function (...args) {
+      try {
+        return upgrade.apply(this, args);
+      } catch (error) {
+        assert.equal(error.code, "ERR_INVALID_HTTP_TOKEN");
+      }
+    };
+    const peer = await RawWebSocket.open(context.port, path(context, { transport: "websocket" }));
+    assert.deepEqual([peer.status, peer.headers["x-other"]], [500, undefined]);
+    assert.deepEqual(errors, what === "name" ? [] : ["INVALID_HEADER"]);
+    await peer.end();
+  });
+}
+
+test("a bad frame right behind the upgrade request ends the session, and nothing else", async () => {
+  const context = await listen({ wsEngine });
+  const peer = await RawWebSocket.request(context.port, path(context, { transport: "websocket" }), { head: frame({ mask: false, payload: "4x" }) });
+  await peer.response();
+  await peer.end();
+  await eventually(() => context.engine.clientsCount, 0);
 });

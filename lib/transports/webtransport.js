@@ -25,14 +25,22 @@ class WebTransport extends Transport {
   }
 
   async _read(reader) {
-    try {
-      for (;;) {
-        const { value, done } = await reader.read()
-        if (done) return
-        this.onPacket(value)
+    for (;;) {
+      let read
+      try {
+        read = await reader.read()
+      } catch (error) {
+        return debug('error while reading: %s', error.message)
       }
-    } catch (error) {
-      debug('error while reading: %s', error.message)
+      if (read.done) return
+      try {
+        this.onPacket(read.value)
+      } catch (error) {
+        // a listener's: it does not end the reading
+        process.nextTick(() => {
+          throw error
+        })
+      }
     }
   }
 
@@ -43,9 +51,12 @@ class WebTransport extends Transport {
     } catch (error) {
       debug('error while writing: %s', error.message)
     }
-    this.emit('drain')
-    this.writable = true
-    this.emit('ready')
+    try {
+      this.emit('drain')
+    } finally {
+      this.writable = true
+      this.emit('ready')
+    }
   }
 
   doClose(fn) {
