@@ -4,7 +4,7 @@
 // against the original engine.io instead, without building anything. Names of stages select some of them:
 //
 //   node scripts/test.js [--upstream] [rust | platforms | behaviour | behaviour-upstream | native | types | socketio | e2e |
-//       packaging | conformance | conformance-upstream | fuzz | reliability | soak | bench]...
+//       packaging | conformance | conformance-upstream | hostile | hostile-upstream | fuzz | reliability | soak | bench]...
 
 const { spawn } = require('node:child_process')
 const fs = require('node:fs')
@@ -32,6 +32,10 @@ const stages = {
   packaging: () => suite('packaging'),
   conformance: () => suite('conformance'),
   'conformance-upstream': () => suite('conformance', UPSTREAM),
+  // Every door by every attack: a table.
+  hostile: () => hostile(['--test-concurrency=2']),
+  // One file at a time: the original judges clients by when its one thread gets to them.
+  'hostile-upstream': () => hostile(['--test-concurrency=1'], UPSTREAM),
   fuzz,
   // One file at a time: the tests measure memory and time.
   reliability: () => suite('reliability', undefined, ['--test-concurrency=1', '--expose-gc']),
@@ -49,7 +53,7 @@ async function main() {
   const unknown = wanted.find((name) => !stages[name])
   if (unknown) fail(`No stage is called ${unknown}: there are ${Object.keys(stages).join(', ')}.`)
 
-  let names = upstream ? ['behaviour-upstream', 'socketio', 'e2e', 'conformance-upstream'] : Object.keys(stages)
+  let names = upstream ? ['behaviour-upstream', 'socketio', 'e2e', 'conformance-upstream', 'hostile-upstream'] : Object.keys(stages)
   if (wanted.length > 0) names = names.filter((name) => wanted.includes(name))
 
   checkNode()
@@ -157,6 +161,16 @@ async function suite(folder, env = { ENGINE: 'native' }, flags = []) {
     skipped: total('skipped') + total('todo'),
     failures: code === 0 ? [] : failures(lines),
   }
+}
+
+/** The table follows the tests: one line per door. */
+async function hostile(flags, env = { ENGINE: 'native' }) {
+  const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'engine.io-native-hostile-'))
+  const table = path.join(scratch, 'table')
+  const result = await suite('hostile', { ...env, HOSTILE_TABLE: table }, flags)
+  console.log(`\n${fs.existsSync(table) ? fs.readFileSync(table, 'utf8') : 'no table'}`)
+  fs.rmSync(scratch, { recursive: true })
+  return result
 }
 
 /** What a TAP report says of each test that failed, as far as its location and its error. */
