@@ -292,7 +292,15 @@ class Socket extends ReceivingSocket {
     debug('got upgrade packet - upgrading')
     this.transport.discard()
     this.upgraded = true
-    this.clearTransport()
+    // a listener of the old transport's that throws does not keep the session from moving
+    try {
+      this.clearTransport()
+    } finally {
+      this._moveTo(transport, isWatched)
+    }
+  }
+
+  _moveTo(transport, isWatched) {
     if (!isNative(transport)) {
       this._channel = this._probeChannel
       this._probeChannel = 0
