@@ -6,7 +6,7 @@
 const { constants } = require('buffer')
 const { performance } = require('perf_hooks')
 const { decidePoll } = require('./duties')
-const { apart, atRoot, capture } = require('./context')
+const { apart, atRoot, capture, contextOfEvent, lookForHooks } = require('./context')
 const { onExit } = require('./exit')
 const { Engine } = require('./native')
 
@@ -195,6 +195,7 @@ function onWake() {
 }
 
 function takeTurn() {
+  lookForHooks()
   const start = performance.now()
   dispatched = 0
   // a wake-up that follows at once belongs to the same turn: Node makes many calls in a row
@@ -255,6 +256,7 @@ function drainNow(session = 0, connection = 0) {
 }
 
 function drainAll() {
+  lookForHooks()
   dispatched = 0
   dispatching = true
   const start = performance.now()
@@ -292,10 +294,10 @@ function dispatch() {
 
 /** Where the next event is delivered: a context of its own, unless it is the running call's. */
 function contextOfNext() {
-  if (caller.context === undefined) return capture()
+  if (caller.context === undefined) return contextOfEvent()
   const target = meta[cursor * 3 + 1]
   const own = meta[cursor * 3] <= Kind.DUE ? caller.session : caller.connection
-  return target === own ? caller.context : capture()
+  return target === own ? caller.context : contextOfEvent()
 }
 
 /** Delivers the next event, and what follows it for the same session. */
@@ -578,7 +580,7 @@ function settleAll() {
       flushScheduled = false
       setImmediate(settleAgain)
     }
-    for (const pipe of pausedPipes) pipe._resumeIfWanted()
+    for (const pipe of pausedPipes) apart(pipe._resumeIfWanted, pipe)
   }
 }
 

@@ -4,7 +4,7 @@
 // Node's own sockets; what a call sets off runs in the context of the call; nobody ever sees what belongs to another client.
 
 const assert = require("node:assert/strict");
-const { AsyncLocalStorage, executionAsyncId } = require("node:async_hooks");
+const { AsyncLocalStorage, createHook, executionAsyncId } = require("node:async_hooks");
 const http = require("node:http");
 const https = require("node:https");
 const { test } = require("node:test");
@@ -166,7 +166,16 @@ test("what a listener enters is not there for the next connection, though their 
   assert.deepEqual(seen.filter(({ own, store }) => store !== undefined && store !== own), []);
 });
 
-test("events of different connections have different execution ids", async () => {
+for (const way of ["enterWith", "run", "ids"]) {
+  test(`a process's first use of contexts, by ${way}, is seen by no other client, in the same turn and later`, async () => {
+    const { lines, stderr } = await runFixture("first-store", [way]);
+    assert.deepEqual(lines, [{ messages: 40, foreign: [] }], stderr);
+  });
+}
+
+test("events of different connections have different execution ids, where somebody has hooks", async () => {
+  const hook = createHook({ init() {} }).enable();
+  defer(() => hook.disable());
   const context = await listen();
   const ids = new Map();
   const peers = [];

@@ -1,7 +1,7 @@
 'use strict'
 
 const bridge = require('../bridge')
-const { capture } = require('../context')
+const { capture, contextOfEvent } = require('../context')
 const { MESSAGE, content, packetType } = require('../packets')
 const { Transport, kOwner } = require('../transport')
 const { NativeWebSocket } = require('../websocket')
@@ -209,7 +209,7 @@ class WebSocket extends Transport {
   _onWritten() {
     const context = this._context
     if (context !== undefined) this._context = undefined
-    const scope = context === undefined ? capture() : context
+    const scope = context === undefined ? contextOfEvent() : context
     scope.runInAsyncScope(this._goOn, this)
   }
 
