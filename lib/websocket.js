@@ -2,6 +2,7 @@
 
 const bridge = require('./bridge')
 const { Carrier } = require('./carried-socket')
+const { capture } = require('./context')
 const { LazyEmitter, letGoOfTable } = require('./emitter')
 const { kOwner } = require('./transport')
 const { addEvents } = require('./websocket-events')
@@ -132,7 +133,8 @@ class NativeWebSocket extends LazyEmitter {
   _callBackWhenWritten(done) {
     if (typeof done !== 'function') return
     if (this._sent === undefined) this._sent = []
-    this._sent.push(done)
+    const context = capture()
+    this._sent.push((error) => context.runInAsyncScope(done, undefined, error))
     this._reportDrain()
   }
 

@@ -374,6 +374,7 @@ const FRAME = Buffer.from([0x81, 2, 0x34, 0x61]);
 /** What is done to the socket below a session in the context `call`, and in which contexts its events and callbacks run. */
 const ON_SOCKETS = {
   "write()": [(socket, note) => socket.write(FRAME, () => note("callback")), { callback: "call" }],
+  "transport.socket.send()": [(socket, note, peer, websocket) => websocket.send("4a", () => note("callback")), { callback: "call" }],
   "end()": [(socket, note) => socket.end(() => note("callback")), { callback: "call", finish: "call" }],
   "destroy()": [(socket) => socket.destroy(), { close: undefined }],
   "destroy(error)": [(socket) => socket.destroy(new Error("mine")), { error: "call", close: undefined }],
@@ -394,9 +395,9 @@ for (const [name, [act, expected]] of Object.entries(ON_SOCKETS)) {
     for (const event of ["close", "end", "error", "finish", "timeout"]) below.on(event, () => note(event));
     socket.transport.socket.on("message", () => note("websocket message"));
     if ("data" in expected) below.on("data", () => note("data"));
-    const isClients = act.length === 3;
-    if (isClients) act(below, note, peer);
-    else als.run("call", () => act(below, note, peer));
+    const run = () => act(below, note, peer, socket.transport.socket);
+    if (name.startsWith("the client's")) run();
+    else als.run("call", run);
     const names = Object.keys(expected);
     await eventually(() => names.every((what) => what in stores), true);
     assert.deepEqual(Object.fromEntries(names.map((what) => [what, stores[what]])), expected);
