@@ -111,6 +111,7 @@ const bodies = new Map()
 /** Transports that were written to and have not been told that they may go on. */
 let written = []
 let flushScheduled = false
+let forget = () => {}
 
 /** The events of a session that is held back, while there are none. */
 const NONE = Object.freeze([])
@@ -580,8 +581,14 @@ function settleAll() {
       flushScheduled = false
       setImmediate(settleAgain)
     }
+    forget()
     for (const pipe of pausedPipes) apart(pipe._resumeIfWanted, pipe)
   }
+}
+
+/** `listener` is called whenever what was sent in a turn has been handed over. */
+function onTurnEnd(listener) {
+  forget = listener
 }
 
 function settleAgain() {
@@ -600,6 +607,7 @@ module.exports = {
   release,
   drainNow,
   markWritten,
+  onTurnEnd,
   scheduleFlush,
   scheduleLateFlush,
   INDEX,

@@ -361,3 +361,25 @@ test("POSTs that JavaScript has served do not count against those that the engin
   for (let i = 0; i < 4; i++) assert.equal((await peer.post(body)).status, 200);
   await eventually(() => received, 8);
 });
+
+test("the frame of a broadcast is not kept when all have got it", ours, async () => {
+  const context = await listen();
+  const sessions = [await openWebSocket(context), await openWebSocket(context)];
+  const payload = Buffer.alloc(32 * MIB, 0x61);
+  const head = Buffer.alloc(10);
+  head[0] = 0x81;
+  head[1] = 127;
+  head.writeBigUInt64BE(BigInt(payload.length), 2);
+  let options = { wsPreEncodedFrame: [head, payload] };
+  const frame = new WeakRef(options.wsPreEncodedFrame);
+  for (const { socket, peer } of sessions) {
+    peer.socket.removeAllListeners("data").on("data", (chunk) => (peer.received = (peer.received ?? 0) + chunk.length));
+    socket.send("", options);
+  }
+  options = undefined;
+  for (const { peer } of sessions) await eventually(() => peer.received, payload.length + 10, 20_000);
+  await eventually(() => {
+    global.gc();
+    return frame.deref();
+  }, undefined);
+});

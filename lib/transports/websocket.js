@@ -36,6 +36,13 @@ function keep(text, mode, type) {
   shared.count = 0
 }
 
+/** The turn is over: what has been remembered is not kept, large as it may be. The engine has a copy of what was shared. */
+bridge.onTurnEnd(() => {
+  if (shared.text === undefined && shared.frame === undefined) return
+  if (shared.count > 0 || shared.frame !== undefined) bridge.fast.dropShared()
+  keep(undefined, 0, 0)
+})
+
 /** A frame in parts that Socket.IO made for all recipients of a broadcast: it crosses once. */
 function sendPreEncoded(handle, frame) {
   if (frame !== shared.frame) {

@@ -99,7 +99,10 @@ pub async fn poll(session: Arc<SessionCell>, answerer: Answerer) -> Reply {
             });
             match wanted {
                 Some((encoding, options)) => {
-                    let body = Box::pin(compressor::compress(body, encoding, options)).await.unwrap_or_default();
+                    // as in the original where zlib fails: an empty body would look like an answer
+                    let Some(body) = Box::pin(compressor::compress(body, encoding, options)).await else {
+                        return bare(StatusCode::INTERNAL_SERVER_ERROR);
+                    };
                     let mut response = answerer.ok(content_type, counted(&session, body));
                     response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
                     response

@@ -45,6 +45,7 @@ type Args<const N: usize> = [sys::napi_value; N];
 /// * `pipeTake(connection, into: Buffer, offset): number` takes what a pipe has to write, see `State::pipe_take`.
 /// * `share(data, how): number` keeps one packet's frame for `sendShared`, until the next call.
 /// * `shareFrame(header, payload): number` keeps a frame that was encoded elsewhere.
+/// * `dropShared(): number` lets the kept frame go.
 /// * `generateId(): string` makes the id of a session.
 /// * `openSession(timing, protocol, connection, supportsBinary, jsonp, listener, sid): number` see `State::open_session`.
 /// * `tick(session)`, `poll(session, poll, more)`, `postStarted(session)`, `postFinished(session, body, binary)` and
@@ -69,6 +70,7 @@ pub fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_valu
     add(env, object, state, "pipeTake", callback::<3, PipeTake>)?;
     add(env, object, state, "share", callback::<2, Share>)?;
     add(env, object, state, "shareFrame", callback::<2, ShareFrame>)?;
+    add(env, object, state, "dropShared", callback::<0, DropShared>)?;
     add(env, object, state, "sendShared", callback::<1, SendShared>)?;
     add(env, object, state, "generateId", callback::<0, GenerateId>)?;
     add(env, object, state, "openSession", callback::<7, OpenSession>)?;
@@ -333,6 +335,17 @@ impl Fast<2> for ShareFrame {
             })?;
         }
         *state.shared.borrow_mut() = shared.into();
+        Ok(0)
+    }
+}
+
+struct DropShared;
+
+impl Fast<0> for DropShared {
+    type Output = u32;
+
+    fn run(_: sys::napi_env, state: &State, _: Args<0>) -> Result<u32> {
+        *state.shared.borrow_mut() = std::sync::Arc::default();
         Ok(0)
     }
 }
