@@ -368,3 +368,15 @@ test("a POST with the sid of another engine's session is refused", async () => {
   assert.equal(JSON.parse(response.body).code, 1);
   await never(other.engine, "connection", 20);
 });
+
+test("a body in thousands of chunks of one byte is delivered whole", async () => {
+  const context = await listen();
+  const { peer, socket } = await openPolling(context);
+  const message = once(socket, "message");
+  const text = Array.from({ length: 3000 }, (_, i) => i % 10).join("");
+  const raw = await RawPeer.connect(context.port);
+  raw.write(`POST ${peer.path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n`);
+  raw.write([...`4${text}`].map((byte) => `1\r\n${byte}\r\n`).join("") + "0\r\n\r\n");
+  assert.deepEqual(await message, [text]);
+  await raw.match(/ok$/);
+});

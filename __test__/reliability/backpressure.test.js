@@ -274,6 +274,24 @@ test("many websockets together do not feed a blocked thread beyond a bound eithe
   assert.deepEqual([received, clients], [250 * 20, 250]);
 });
 
+test("bodies that come byte by byte cost no more than their bytes", { ...both, skip: skip || upstream }, async () => {
+  const server = await flow({ pingTimeout: 60000 });
+  const context = { port: server.port, path: "/engine.io/" };
+  const part = Buffer.from("1\r\nx\r\n".repeat(100_000));
+  for (let i = 0; i < 8; i++) {
+    const peer = new PollingPeer(context, {}, await request({ port: server.port, path: path(context) }));
+    const raw = await RawPeer.connect(server.port);
+    raw.write(`POST ${peer.path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n`);
+    raw.socket.write(part);
+    await eventually(() => raw.socket.bufferSize, 0, 20000);
+  }
+  await delay(500);
+  const told = await state(server);
+  figure(`bodies byte by byte: ${Math.round(told.rss - server.rss)} MiB more`);
+  // 800,000 chunks; a Buffer for each would be 90 MiB
+  assert.ok(told.rss - server.rss < 45, `${told.rss - server.rss} MiB more`);
+});
+
 test("answers to pings of a peer that does not read are bounded: protocol 3 and probes", { ...both, skip: skip || upstream }, async () => {
   const server = await flow({ allowEIO3: true });
   const context = { port: server.port, path: "/engine.io/" };

@@ -1,5 +1,6 @@
 'use strict'
 
+const { MAX_STRING_LENGTH } = require('buffer').constants
 const { whenHeard } = require('../backpressure')
 const bridge = require('../bridge')
 const { acceptPoll, endPoll, posts } = require('../duties')
@@ -21,6 +22,9 @@ const kPoll = Symbol('poll')
 const UNKNOWN_SID = 1
 
 const CLOSE_TIMEOUT = 30 * 1000
+
+/** So many chunks of a body are kept apart. */
+const MAX_APART = 256
 
 /** The last `Accept-Encoding` that was judged, and the outcome. */
 let lastAccepted
@@ -417,6 +421,7 @@ class Polling extends Transport {
   _readBody(req, { onEnd, onTooLarge, onAborted }) {
     const chunks = []
     let length = 0
+    let apart = 0
     let left = false
     const onClose = () => {
       if (!left) onAborted()
@@ -429,8 +434,13 @@ class Polling extends Transport {
       if (left) return
       length += chunk.length
       chunks.push(chunk)
+      // a client that sends byte by byte must not cost a Buffer for each
+      if (++apart === MAX_APART) {
+        chunks.push(Buffer.concat(chunks.splice(-MAX_APART)))
+        apart = 0
+      }
       // a limit that is no number is none
-      if (!(length > this.maxHttpBufferSize)) return
+      if (!(length > this.maxHttpBufferSize) && length <= MAX_STRING_LENGTH) return
       // it flows on: the connection can be used for the next request
       left = true
       chunks.length = 0
