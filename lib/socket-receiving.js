@@ -66,6 +66,10 @@ class ReceivingSocket extends SendingSocket {
       case Kind.CLOSE_CHANNEL:
         // the event that follows says what became of the session, and closes the transport
         break
+      case Kind.PAYLOAD_END:
+        // this may have closed the session meanwhile
+        if (this._readyState !== 'closed') this._apply(bridge.getEngine().endPayload(this._handle))
+        break
       case Kind.DUE:
         if (arg === 1) bridge.tickLater(this)
         else this._tick()

@@ -7,7 +7,7 @@ const https = require("node:https");
 const tls = require("node:tls");
 const { test } = require("node:test");
 const zlib = require("node:zlib");
-const { RawWebSocket, closePayload, defer, frame, improvement, listen, once, path } = require("../support");
+const { RawWebSocket, closePayload, defer, engine, eventually, frame, improvement, listen, once, openPolling, path } = require("../support");
 const { key, cert } = require("../fixtures/tls");
 
 const TRAILER = 4;
@@ -161,4 +161,49 @@ for (const [door, how] of Object.entries(DOORS)) {
     const frames = await framesUntilEnd(peer);
     assert.deepEqual([frames.length, frames[0].length, frames[1]], [2, 3_000_001, "close 1002"]);
   });
+}
+
+const natively = async () => {
+  const server = engine.listen(0, { listener: "native" });
+  const { httpServer } = server;
+  defer(() => {
+    server.close();
+    httpServer.close();
+  });
+  if (!httpServer.listening) await once(httpServer, "listening");
+  return { engine: server, port: httpServer.address().port, path: "/engine.io/" };
+};
+
+for (const [where, start, register] of [
+  ["attach()", listen, test],
+  ["the native listener", natively, improvement.bind(null, "there is no such listener")],
+]) {
+  for (const [name, last, reason] of [
+    ["what is no packet", "x", "parse error"],
+    ["a ping", "2", "transport error"],
+    ["a close packet", "1", "transport close"],
+  ]) {
+    register(`polling, ${where}: the answer to a message before ${name} in the same payload is the answer to the poll`, async () => {
+      const context = await start();
+      const { peer, socket } = await openPolling(context);
+      const events = [];
+      const closed = new Promise((resolve) => {
+        socket.on("close", (why) => {
+          events.push(`close ${why}`);
+          resolve();
+        });
+      });
+      socket.on("message", (data) => {
+        events.push(`message ${data}`);
+        socket.send(`re ${data}`);
+      });
+      const polled = peer.poll();
+      await eventually(() => socket.transport.writable, true);
+      assert.equal((await peer.post(`4a\x1e${last}\x1e4b`)).status, 200);
+      assert.equal((await polled).body, "4re a");
+      await closed;
+      assert.deepEqual(events, ["message a", `close ${reason}`]);
+      assert.equal(context.engine.clientsCount, 0);
+    });
+  }
 }

@@ -140,6 +140,12 @@ impl Engine {
         })
     }
 
+    /// What a payload has after its messages, which JavaScript has seen, ends the session.
+    #[napi]
+    pub fn end_payload(&self, env: Env, session: u32) -> Result<Raw> {
+        self.step(env.raw(), session, |session, batch| session.end_payload(batch))
+    }
+
     /// A channel that JavaScript drives is closed, with a fault or without.
     #[napi]
     pub fn channel_closed(&self, env: Env, session: u32, channel: u32, fault: Option<String>) -> Result<Raw> {

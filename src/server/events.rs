@@ -36,6 +36,8 @@ pub enum Kind {
     UpgradeFailed = 9,
     /// Session: over. `arg`: see [`reason_code`]; data: the fault's message.
     Closed = 10,
+    /// Session: what follows the messages of a payload ends the session, once the owner says so.
+    PayloadEnd = 11,
     /// Session: a poll waits in the engine's own listener.
     PollReady = 12,
     /// Session on a channel that JavaScript drives, or whose heartbeats it sends: send this packet (`arg`: its type).

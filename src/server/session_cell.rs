@@ -16,7 +16,7 @@ use super::outbox::Ending;
 use super::poll_encoding::PollEncoding;
 use super::{Binding, now};
 use crate::http::Registry;
-use crate::protocol::{jsonp, text_of, v3, v4};
+use crate::protocol::{Data, PacketType, jsonp, text_of, v3, v4};
 use crate::session::{Action, ChannelId, Millis, OutData, OutPacket, PollId, Relayed, Revision, Session};
 
 /// An answer to a poll that the engine's own listener is to send.
@@ -115,6 +115,17 @@ pub struct Inner {
     probe: Option<Arc<Connection>>,
     responder: Option<(PollId, Responder)>,
     next_poll: PollId,
+    /// What ends the session, behind messages of the same payload that the owner has still to see.
+    put_off: Option<PayloadEnd>,
+}
+
+/// What in a payload ends a session.
+#[derive(Clone, Copy, Debug)]
+enum PayloadEnd {
+    /// Something that is no packet.
+    Garbage,
+    /// The client's close, or a heartbeat in the wrong direction.
+    Packet(PacketType),
 }
 
 /// A session under its lock, for one or more steps of its machine.
@@ -154,7 +165,7 @@ impl SessionCell {
             timer: Mutex::default(),
             queue,
             commands,
-            inner: Mutex::new(Inner { machine, transport, probe: None, responder: None, next_poll: OWN_POLLS }),
+            inner: Mutex::new(Inner { machine, transport, probe: None, responder: None, next_poll: OWN_POLLS, put_off: None }),
             listed: listed.map(|(registry, sid)| Box::new(Listed {
                 registry,
                 sid,
@@ -413,29 +424,51 @@ impl Locked<'_> {
         match self.inner.machine.revision() {
             Revision::V4 => {
                 for packet in v4::decode_payload(&text_of(body)) {
-                    match packet {
-                        Ok(packet) => self.receive_packet(None, Some(packet.kind), packet.data, batch),
-                        Err(_) => self.receive_garbage(None, batch),
-                    }
+                    self.receive_next(packet.map(|packet| (Some(packet.kind), packet.data)), batch);
                 }
             }
             Revision::V3 if binary => {
                 for packet in v3::decode_payload_binary(body) {
-                    self.receive_v3(packet, batch);
+                    self.receive_next(packet.map(|packet| (packet.kind, packet.data)), batch);
                 }
             }
             Revision::V3 => {
                 for packet in v3::decode_payload_text(&text_of(body)) {
-                    self.receive_v3(packet, batch);
+                    self.receive_next(packet.map(|packet| (packet.kind, packet.data)), batch);
                 }
             }
         }
     }
 
-    fn receive_v3<E>(&mut self, packet: Result<v3::V3Packet<'_>, E>, batch: &mut Batch) {
+    /// The next packet of a payload. One that ends the session is put off until the owner has seen those before it: what
+    /// it answers goes out first.
+    fn receive_next<E>(&mut self, packet: Result<(Option<PacketType>, Data<'_>), E>, batch: &mut Batch) {
+        if self.inner.put_off.is_some() {
+            return;
+        }
+        let ends = match (&packet, self.inner.machine.revision()) {
+            (Err(_), _) => Some(PayloadEnd::Garbage),
+            (Ok((Some(kind @ PacketType::Close), _)), _)
+            | (Ok((Some(kind @ PacketType::Ping), _)), Revision::V4)
+            | (Ok((Some(kind @ PacketType::Pong), _)), Revision::V3) => Some(PayloadEnd::Packet(*kind)),
+            _ => None,
+        };
+        if ends.is_some() && batch.events.iter().any(|event| matches!(event.kind, Kind::Message | Kind::Packet)) {
+            self.inner.put_off = ends;
+            return batch.push(Kind::PayloadEnd, self.cell.handle, 0);
+        }
         match packet {
-            Ok(packet) => self.receive_packet(None, packet.kind, packet.data, batch),
+            Ok((kind, data)) => self.receive_packet(None, kind, data, batch),
             Err(_) => self.receive_garbage(None, batch),
+        }
+    }
+
+    /// The owner has come to [`Kind::PayloadEnd`].
+    pub fn end_payload(&mut self, batch: &mut Batch) {
+        match self.inner.put_off.take() {
+            None => {}
+            Some(PayloadEnd::Garbage) => self.receive_garbage(None, batch),
+            Some(PayloadEnd::Packet(kind)) => self.receive_packet(None, Some(kind), Data::None, batch),
         }
     }
 
