@@ -8,7 +8,7 @@ const path = require('node:path')
 const { test } = require('node:test')
 
 const root = path.join(__dirname, '../..')
-const FOLDERS = ['__test__/behaviour', '__test__/conformance', '__test__/packaging', '__test__/reliability']
+const FOLDERS = ['__test__/behaviour', '__test__/conformance', '__test__/hostile', '__test__/packaging', '__test__/reliability']
 
 const exists = (file) => fs.existsSync(path.join(root, file))
 
