@@ -259,6 +259,8 @@ for (const [scenario, name, status, row] of [
   ["poll-upgrading", "an upgrading listener that has closed the session throws", 200],
   ["poll-drain", "a drain listener throws", 200],
   ["poll-message", "a message listener that has closed the session throws", 200, ANSWERED],
+  ["poll-overlap", "a close listener throws at a second poll", 400, ANSWERED],
+  ["post-binary", "a close listener throws at a POST that is refused", 400, ANSWERED],
   ["headers", "a headers listener throws at the end of the session", 500, ANSWERED],
   ["headers-post", "a headers listener throws at the answer to a POST", 500, ANSWERED],
   ["handshake-flush", "a flush listener throws in the handshake", 200, ANSWERED],

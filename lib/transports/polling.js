@@ -73,9 +73,7 @@ class Polling extends Transport {
   onPollRequest(req, res) {
     if (this.req) {
       debug('request overlap')
-      this.onError('overlap from client')
-      res.writeHead(400).end()
-      return
+      return refuseAfter(res, () => this.onError('overlap from client'))
     }
     const owner = this[kOwner]
     if (owner === null) return this._onPollUnbound(req, res)
@@ -305,16 +303,11 @@ class Polling extends Transport {
     if (owner === null) return this._onPostUnbound(req, res)
     if (owner._idle) owner.server._limits.heard(owner)
     const refused = bridge.fast.postStarted(owner._handle)
-    if (refused !== null) {
-      owner._apply(refused)
-      res.writeHead(400).end()
-      return
-    }
+    if (refused !== null) return refuseAfter(res, () => owner._apply(refused))
     const isBinary = req.headers['content-type'] === 'application/octet-stream'
     if (isBinary && this.protocol === 4) {
       owner._apply(bridge.fast.postFinished(owner._handle, undefined, false))
-      this._fail(owner, 'invalid content')
-      res.writeHead(400).end()
+      refuseAfter(res, () => this._fail(owner, 'invalid content'))
       return
     }
     this._beginPost(req, res)
@@ -497,9 +490,7 @@ class Polling extends Transport {
 
   _onPostUnbound(req, res) {
     if (this.dataReq) {
-      this.onError('data request overlap from client')
-      res.writeHead(400).end()
-      return
+      return refuseAfter(res, () => this.onError('data request overlap from client'))
     }
     this._beginPost(req, res)
     this._readBody(req, {
@@ -563,6 +554,15 @@ function cleanupPoll() {
   this.removeListener('close', onPollClose)
   endPoll(this[kPoll])
   if (transport.req === this) transport.req = transport.res = null
+}
+
+/** Refuses a request when its session has been told why, whatever a listener throws. */
+function refuseAfter(res, tell) {
+  try {
+    tell()
+  } finally {
+    res.writeHead(400).end()
+  }
 }
 
 function noop() {}
