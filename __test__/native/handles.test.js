@@ -108,6 +108,7 @@ const refuses = (call) => () => assert.throws(call);
 
 const rows = {
   // sessions
+  endPayload: session((old) => engine.endPayload(old)),
   endPastDeadline: session((old) => engine.endPastDeadline(old)),
   beginClose: session((old) => engine.beginClose(old)),
   channelClosed: (v) => [
@@ -216,6 +217,7 @@ const rows = {
   compress: NONE,
   contentEncoding: NONE,
   drain: NONE,
+  dropShared: NONE,
   limitContents: NONE,
   fast: NONE,
   findSession: NONE,
