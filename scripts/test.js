@@ -4,7 +4,7 @@
 // against the original engine.io instead, without building anything. Names of stages select some of them:
 //
 //   node scripts/test.js [--upstream] [rust | platforms | behaviour | behaviour-upstream | native | types | socketio | e2e |
-//       packaging | conformance | conformance-upstream | hostile | hostile-upstream | fuzz | reliability | soak | bench]...
+//       packaging | conformance | conformance-upstream | hostile | hostile-upstream | fuzz | reliability | soak | chaos | bench]...
 
 const { spawn } = require('node:child_process')
 const fs = require('node:fs')
@@ -40,6 +40,7 @@ const stages = {
   // One file at a time: the tests measure memory and time.
   reliability: () => suite('reliability', undefined, ['--test-concurrency=1', '--expose-gc']),
   soak,
+  chaos,
   // Last and alone: what else runs on the machine would blur it.
   bench: benchCheck,
 }
@@ -117,6 +118,15 @@ async function soak() {
   for (const way of [[], ['--listen']]) codes.push(await exec(process.execPath, ['__test__/reliability/soak.js', '--seconds', '60', ...way], {}))
   const failed = codes.filter((code) => code !== 0).length
   return { code: failed, passed: codes.length - failed, failed, skipped: 0 }
+}
+
+/** Honest and hostile clients at once, on the original for a while and then on this package; see __test__/chaos/run.js. */
+async function chaos() {
+  if (process.platform !== 'linux') return { code: 0, passed: 0, failed: 0, skipped: 1 }
+  let output = ''
+  const code = await exec(process.execPath, ['__test__/chaos/run.js', '--seconds', '90'], {}, (text) => (output += text))
+  const [, passed = 0, failed = 1] = /^chaos: (\d+) passed, (\d+) failed/m.exec(output) ?? []
+  return { code, passed: Number(passed), failed: Number(failed), skipped: 0 }
 }
 
 async function cargo(...args) {
