@@ -56,6 +56,7 @@ const ended = new Set();
 
 /** Requests that have not been answered and whose connection has not ended. */
 const unanswered = new Set();
+const watched = new WeakSet();
 const live = new Set();
 const old = [];
 let restarting = 0;
@@ -226,9 +227,14 @@ function closeSome() {
 function count(server) {
   server.on("request", (req, res) => {
     counts.requests++;
-    const entry = { what: `${req.method} ${req.url}` };
+    const entry = { what: `${req.method} ${req.url}`, socket: req.socket };
     unanswered.add(entry);
     res.on("close", () => unanswered.delete(entry));
+    // a response that waits behind another one of its connection hears nothing of its end
+    if (!watched.has(req.socket)) {
+      watched.add(req.socket);
+      req.socket.once("close", () => unanswered.forEach((one) => one.socket === req.socket && unanswered.delete(one)));
+    }
   });
   server.on("clientError", (error, socket) => socket.destroy());
 }
