@@ -8,7 +8,7 @@ const net = require("node:net");
 const tls = require("node:tls");
 
 /** Three times the ping limits: no answer that depends on a session may take longer. */
-const PATIENCE = 9000;
+const PATIENCE = 15_000;
 
 /** Ids of sessions that have ended, for use after that. */
 const dead = [];

@@ -25,7 +25,7 @@ const HONEST = 24;
 const HOSTILE = 16;
 
 /** The server's pingInterval and pingTimeout, together and twice: no session may be without a client for longer. */
-const LIMIT = 6000;
+const LIMIT = 10_000;
 
 /** What may be more after the load than before it. MiB: the heaps' spare room. */
 const MAX_HEAP = 8;

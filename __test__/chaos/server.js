@@ -22,7 +22,7 @@ const random = new Random(`${seed} server`);
 
 const OPTIONS = {
   pingInterval: 1000,
-  pingTimeout: 2000,
+  pingTimeout: 4000,
   upgradeTimeout: 1000,
   maxHttpBufferSize: 100_000,
   allowEIO3: true,
@@ -87,6 +87,8 @@ function serve(engine, door) {
     const honest = name !== null && name.startsWith("h");
     const session = { socket, door, name, honest, closes: 0, pushed: 0, transports: new Set([socket.transport]) };
     live.add(session);
+    // its handshake was on its way when its server was closed
+    if (honest && open[door].engine === engine && open[door].closing) ended.add(name);
     socket.on("upgrading", (transport) => session.transports.add(transport));
     socket.on("message", (data) => {
       counts.messages++;
@@ -285,6 +287,7 @@ async function restart(door) {
   restarting++;
   counts.restarts++;
   const { server, engine, port } = open[door];
+  open[door].closing = true;
   for (const session of live) if (session.honest && session.door === door) ended.add(session.name);
   engine.close();
   const closed = new Promise((resolve) => server.close(resolve));
@@ -293,6 +296,9 @@ async function restart(door) {
   await closed;
   clearTimeout(late);
   clearTimeout(stuck);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  // handshakes that a hook was thinking about have come through meanwhile
+  engine.close();
   await new Promise((resolve) => setTimeout(resolve, 50));
   const left = [...live].filter((session) => session.door === door && session.socket.server === engine);
   if (left.length > 0) violate(`${door}: ${left.length} sessions outlive their server's close`);
