@@ -29,20 +29,34 @@ declare const protocol = 4;
 /**
  * Serves engine requests on a port of its own, by an `http.Server` of Node.js; other requests get a 501.
  *
- * @param port what `http.Server.listen` takes first: a number, 0 for any free one, or `{ port, host, backlog, path }`
+ * @param port 0 for any free one
  * @param listenCallback called when the port is open
  */
+declare function listen(port: number, options?: AttachOptions & ServerOptions, listenCallback?: () => void): Server;
+/**
+ * Serves engine requests on a port of its own, in the Rust core: see docs/NATIVE-LISTENER.md.
+ *
+ * @param place a port, the path of a UNIX socket, or what `net.Server.listen` takes as an object
+ */
 declare function listen(
-  port: number | ListenOptions,
-  options?: AttachOptions & ServerOptions,
+  place: number | string | ListenOptions,
+  options: NativeListenerOptions,
   listenCallback?: () => void,
 ): Server;
-/** Serves engine requests on a port of its own, in the Rust core: see docs/NATIVE-LISTENER.md. */
-declare function listen(
-  port: number | string | ListenOptions,
-  options: AttachOptions & ServerOptions & { listener: "native" },
-  listenCallback?: () => void,
-): Server;
+
+/** Options of a native listener: those of a server that need no requests in JavaScript, and where to listen. */
+interface NativeListenerOptions
+  extends Omit<AttachOptions & ServerOptions, "allowRequest" | "cors" | "limits" | "wsEngine"> {
+  listener: "native";
+  /** A name or an address; by default all addresses are listened on. */
+  host?: string;
+  /** How many connections may wait to be accepted. 511 by default. */
+  backlog?: number;
+  /** An IPv6 address serves no IPv4 clients. */
+  ipv6Only?: boolean;
+  /** Other processes that say so, too, may listen on the same port. */
+  reusePort?: boolean;
+}
 
 /** Serves engine requests of a Node.js HTTP(S) server, whatever state it is in: before or after it listens. */
 declare function attach(server: HttpServer, options?: AttachOptions & ServerOptions): Server;

@@ -6,7 +6,6 @@ const debug = require('debug')('engine')
 const bridge = require('./bridge')
 const { showLikeNodes } = require('./emitter')
 const { Clients } = require('./clients')
-const { header } = require('./headers')
 const { applyMiddlewares } = require('./middleware')
 const { Limits } = require('./limits')
 const { OpenPacket } = require('./open-packet')
@@ -52,6 +51,7 @@ class BaseServer extends EventEmitter {
     this.middlewares = []
     this._clients = new Clients(this)
     this.clientsCount = 0
+    /** The options, those that were not given with their defaults. */
     this.opts = Object.assign({}, DEFAULTS, opts)
     if (opts.cookie) {
       this.opts.cookie = Object.assign({ name: 'io', path: '/', httpOnly: true, sameSite: 'lax' }, opts.cookie)
@@ -72,15 +72,9 @@ class BaseServer extends EventEmitter {
     this.init()
   }
 
-  /** The options, those that were not given with their defaults. */
-  get opts() {
-    return this._opts
-  }
+  init() {}
 
-  set opts(options) {
-    this._opts = options
-    this._configureListener()
-  }
+  cleanup() {}
 
   /** The open sessions by their ids. */
   get clients() {
@@ -134,7 +128,7 @@ class BaseServer extends EventEmitter {
       debug('unknown transport "%s"', transport)
       return fn(errors.UNKNOWN_TRANSPORT, { transport })
     }
-    const origin = header(req, 'origin')
+    const origin = req.headers.origin
     if (origin !== undefined && INVALID_FIELD.test(origin)) {
       debug('origin header invalid')
       req.headers.origin = null
@@ -201,7 +195,6 @@ class BaseServer extends EventEmitter {
   /** Adds a middleware `(req, res, next)`, called for every request and upgrade of this server. */
   use(fn) {
     this.middlewares.push(fn)
-    this._configureListener()
   }
 
   _applyMiddlewares(req, res, callback) {
@@ -406,8 +399,6 @@ class BaseServer extends EventEmitter {
     this._periods = undefined
     bridge.getEngine().dropTiming(periods.timing)
   }
-
-  _configureListener() {}
 
   /** Serves a WebTransport session that the application has accepted. */
   async onWebTransportSession(session) {

@@ -28,6 +28,7 @@ const Kind = {
   CLOSE_CHANNEL: 14,
   ANSWER_POLL_PLAIN: 15,
   DUE: 16,
+  PROBING: 17,
   DRAINED: 20,
   CONNECTION_ENDED: 21,
   CONNECTION_MESSAGE: 22,
@@ -36,11 +37,9 @@ const Kind = {
   LEFT_TO_OWNER: 25,
   CONTROL_FRAME: 26,
   BYTES: 27,
-  REQUEST: 30,
-  REQUEST_ABORTED: 31,
-  UPGRADE_REQUEST: 32,
   LISTENER_CLOSED: 33,
   OPENED: 34,
+  REFUSED: 35,
   COMPRESSED: 40,
 }
 
@@ -102,9 +101,6 @@ let lastEnd = 0
 const sessions = []
 const connections = []
 const listeners = []
-
-/** By their numbers. */
-const requests = new Map()
 
 /** Those that wait for a compressed body, by the body's number. */
 const bodies = new Map()
@@ -316,7 +312,7 @@ function deliverSome() {
 }
 
 function deliver(kind, target, arg, content) {
-  if (kind <= Kind.DUE) {
+  if (kind <= Kind.PROBING) {
     const session = sessionOf(target)
     if (session === undefined) return tellNobody(kind, arg, content)
     if (session._held === undefined) return tell(session, kind, arg, content)
@@ -338,19 +334,15 @@ function deliver(kind, target, arg, content) {
     const listener = listenerOf(arg)
     if (listener !== undefined) listener._onOpened(target, content)
     else refuseSession(target)
-  } else if (kind === Kind.REQUEST_ABORTED) {
-    const request = requests.get(target)
-    if (request !== undefined) request._onAborted()
-  } else if (kind === Kind.COMPRESSED) {
-    const done = bodies.get(target)
-    bodies.delete(target)
-    if (done !== undefined) done(content)
+  } else if (kind === Kind.REFUSED) {
+    const listener = listenerOf(arg)
+    if (listener !== undefined) listener._onRefused(target, content)
   } else if (kind >= UNFIT) {
     refuse(kind - UNFIT, target)
   } else {
-    const listener = listenerOf(arg)
-    if (listener !== undefined) listener._onRequest(target, content, kind === Kind.UPGRADE_REQUEST)
-    else engine.destroyRequest(target)
+    const done = bodies.get(target)
+    bodies.delete(target)
+    if (done !== undefined) done(content)
   }
 }
 
@@ -624,6 +616,5 @@ module.exports = {
   compress,
   sessions,
   listeners,
-  requests,
   pausedPipes,
 }

@@ -3,8 +3,8 @@
 const bridge = require('./bridge')
 
 /**
- * The open sessions of a server by their ids. A table takes a fifth of what a handshake behind `listen()` takes of this
- * thread, so the engine is asked for sessions that it finds by their ids itself, and the public table is made when
+ * The open sessions of a server by their ids. A table takes a fifth of what a handshake behind a native listener takes
+ * of this thread, so the listener is asked for sessions that it finds by their ids itself, and the public table is made when
  * somebody looks at it. From then on that is the table, because others may write to it.
  */
 class Clients {
@@ -34,7 +34,7 @@ class Clients {
     if (this._object !== undefined) return Object.hasOwn(this._object, id) ? this._object[id] : undefined
     const other = this._others.get(String(id))
     if (other !== undefined || !this._inEngine) return other
-    const session = bridge.sessionOf(bridge.getEngine().findSession(String(id)))
+    const session = this._server.httpServer._find(String(id))
     return this._isOpen(session) ? session : undefined
   }
 

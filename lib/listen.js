@@ -30,7 +30,7 @@ function listen(port, options, callback) {
 }
 
 function isNative(options) {
-  const listener = options ? options.listener : undefined
+  const listener = options && Object.hasOwn(options, 'listener') ? options.listener : undefined
   if (listener === undefined || listener === 'native') return listener === 'native'
   throw new TypeError(`The option listener must be 'native', or be left out, got ${String(listener)}.`)
 }

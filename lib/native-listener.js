@@ -1,129 +1,147 @@
 'use strict'
 
+const dns = require('dns')
 const { EventEmitter } = require('events')
+const { getSystemErrorMap } = require('util')
 const bridge = require('./bridge')
-const { ListenerRequest, ListenerSocket } = require('./listener-request')
-const { ListenerResponse } = require('./listener-response')
-const { compressionOf } = require('./options')
-const { Server } = require('./server')
-const { Socket } = require('./socket')
-const { NativeWebSocketServer } = require('./websocket-server')
+const { NativeServer, refusal } = require('./native-server')
+const { ownOf } = require('./options')
 
-const EMPTY = Buffer.alloc(0)
+/** What `net.Server.listen` takes and a native listener has no use for. */
+const REFUSED = ['fd', 'handle', '_handle', 'readableAll', 'writableAll']
 
-/** What shows requests to JavaScript when it is replaced. */
-const HOOKS = ['prepare', 'verify', '_applyMiddlewares', 'handleRequest']
+const BACKLOG = 511
 
-/** The same for handshakes alone. */
-const HANDSHAKE_HOOKS = ['generateId', 'handshake', 'createTransport', 'upgrades', 'handleUpgrade', 'onWebSocket']
-const SOCKET_HOOKS = ['onOpen', 'sendPacket', 'flush', 'setTransport', 'getAvailableUpgrades']
-
-/** Whoever hears one of these sees handshakes. */
-const HANDSHAKE_EVENTS = new Set(['initial_headers', 'headers', 'flush', 'drain'])
-
-/** Options that are looked at when they are set: the engine goes by them without asking. */
-const OPTIONS = ['pingTimeout', 'pingInterval', 'upgradeTimeout', 'maxHttpBufferSize', 'transports', 'allowUpgrades']
-OPTIONS.push('allowRequest', 'httpCompression', 'perMessageDeflate', 'cookie', 'initialPacket', 'wsEngine')
-
-const originals = ({ prototype }, names) => Object.fromEntries(names.map((name) => [name, prototype[name]]))
-const OURS = originals(Server, HOOKS.concat(HANDSHAKE_HOOKS))
-const OUR_SOCKETS = originals(Socket, SOCKET_HOOKS)
-const { emit } = EventEmitter.prototype
-const { handleUpgrade } = NativeWebSocketServer.prototype
-
-/** Has the Rust core accept and parse, for an engine of its own. */
-function listenNatively(port, options, callback) {
-  const engine = new Server(options)
-  engine.httpServer = new EngineHttpServer(engine, engine._computePath(options))
-  engine.httpServer.listen(port, callback)
+/** Has the Rust core accept and parse, for an engine of its own. See docs/NATIVE-LISTENER.md. */
+function listenNatively(target, options, callback) {
+  const engine = new NativeServer(options)
+  engine.httpServer = new NativeListener(engine)
+  const { host, backlog, ipv6Only, reusePort } = ownOf(options)
+  engine.httpServer.listen({ ...defined({ host, backlog, ipv6Only, reusePort }), ...defined(targetOf([target])) }, callback)
   return engine
 }
 
 /**
- * The part of an `http.Server` that the engine's own listener has.
+ * What stands where an `http.Server` stands otherwise. Members that it lacks are not there.
  *
  * Events: `listening`, `close` (when all connections are gone, too), `error`.
  */
-class EngineHttpServer extends EventEmitter {
-  constructor(engine, path) {
+class NativeListener extends EventEmitter {
+  constructor(engine) {
     super()
     this._engine = engine
-    this._path = path
+    /** The handle of the engine's listener; 0: there is none. */
     this._number = 0
     this._address = null
-    this._configured = undefined
-    /** A transport wants to see its requests. */
-    this._showing = false
-    /** Handshakes come here, whatever else is the case: the application is not ready yet. */
-    this._waiting = true
-    /** Whether the server accepts connections. */
+    this._takesUpgrades = true
+    this._hearsRefusals = false
+    /** Whether it keeps the process alive while it is there. */
+    this._isReferenced = true
+    /** Counts calls of `listen()` and `close()`: an address that is looked up may come too late. */
+    this._attempt = 0
+    this._isBinding = false
+    /** Whether it accepts connections. */
     this.listening = false
-    const configure = () => this._configure()
-    engine._configureListener = configure
-    watchHooks(engine, configure)
-    engine.opts = watchedOptions(engine.opts, configure)
-    engine.on('newListener', (event) => {
-      if (HANDSHAKE_EVENTS.has(event)) this._holdHandshakes()
-    })
-    engine.on('removeListener', configure)
     this.on('close', engine.close.bind(engine))
     this.on('listening', engine.init.bind(engine))
   }
 
-  /** Binds all addresses of both families, as Node does without a host. */
-  listen(port, listener) {
-    if (typeof port === 'object' && port !== null) port = port.port
-    if (typeof listener === 'function') this.once('listening', listener)
-    let bound
-    try {
-      bound = bridge.getEngine().listen(checkedPort(port), this._path)
-    } catch (error) {
-      if (error.code === 'ERR_SOCKET_BAD_PORT') throw error
-      process.nextTick(() => this.emit('error', listenError(error.message, port)))
+  /**
+   * Listens as `net.Server.listen` does: at a port, a path, or what an object of options says.
+   *
+   * @throws {Error} `ERR_SERVER_ALREADY_LISTEN`, `ERR_SOCKET_BAD_PORT`, `ERR_NATIVE_LISTENER`; what the system objects to
+   *   is an event `error`
+   */
+  listen(...args) {
+    const callback = args.length > 0 && typeof args[args.length - 1] === 'function' ? args.pop() : undefined
+    const target = targetOf(args)
+    if (this.listening || this._isBinding) {
+      const error = new Error('Listen method has been called more than once without closing.')
+      throw Object.assign(error, { code: 'ERR_SERVER_ALREADY_LISTEN' })
+    }
+    if (callback !== undefined) this.once('listening', callback)
+    const { signal } = target
+    if (signal !== undefined) {
+      if (signal.aborted) {
+        process.nextTick(() => this.close())
+      } else {
+        const onAbort = () => this.close()
+        signal.addEventListener('abort', onAbort)
+        this.once('close', () => signal.removeEventListener('abort', onAbort))
+      }
+    }
+    const attempt = ++this._attempt
+    if (target.host === undefined) {
+      this._bind(target)
       return this
     }
-    this._number = bound.listener
-    this._address = { address: bound.address, family: bound.family, port: bound.port }
-    this._configured = undefined
-    this.listening = true
-    bridge.listeners[this._number & bridge.INDEX] = this
-    bridge.hold()
-    this._configure()
-    process.nextTick(() => {
-      if (!this.listening) return
-      try {
-        this.emit('listening')
-      } finally {
-        // from now on, whoever has something to say about handshakes has said it
-        this._waiting = false
-        this._configure()
-      }
+    this._isBinding = true
+    dns.lookup(target.host, (error, address) => {
+      if (attempt !== this._attempt) return
+      this._isBinding = false
+      if (error) this.emit('error', error)
+      else this._bind({ ...target, host: address })
     })
     return this
   }
 
-  /** Until the next tick handshakes come here. */
-  _holdHandshakes() {
-    if (!this._waiting) {
-      this._waiting = true
-      process.nextTick(() => {
-        this._waiting = false
-        this._configure()
-      })
+  _bind(target) {
+    const { path, port, host, backlog, ipv6Only, reusePort } = target
+    const engine = bridge.getEngine()
+    const isNew = this._number === 0
+    if (isNew) this._open(engine)
+    try {
+      const options = { __proto__: null, path, port, host, backlog: backlogOf(backlog), ipv6Only: Boolean(ipv6Only), reusePort: Boolean(reusePort) }
+      this._address = engine.bindListener(this._number, options) || path
+    } catch (error) {
+      // the port may be this listener's own still, which has just been closed
+      if (engine.isAccepting(this._number)) return this._bindLater(target)
+      if (isNew) this._drop()
+      process.nextTick(() => this.emit('error', listenError(error.message, { path, port, host })))
+      return
     }
-    this._configure()
+    this.listening = true
+    process.nextTick(() => {
+      if (this.listening) this.emit('listening')
+    })
   }
 
-  /** `{ address, family, port }`, or null while it does not listen. */
+  _bindLater(target) {
+    const attempt = this._attempt
+    this._isBinding = true
+    setImmediate(() => {
+      if (attempt !== this._attempt) return
+      this._isBinding = false
+      this._bind(target)
+    })
+  }
+
+  _open(engine) {
+    this._number = engine.openListener(this._engine._settings())
+    bridge.listeners[this._number & bridge.INDEX] = this
+    if (this._isReferenced) bridge.hold()
+    if (this._hearsRefusals) engine.tellRefusals(this._number)
+  }
+
+  _drop() {
+    const { _number: number } = this
+    this._number = 0
+    bridge.listeners[number & bridge.INDEX] = undefined
+    bridge.getEngine().dropListener(number)
+    if (this._isReferenced) bridge.release()
+  }
+
+  /** `{ address, family, port }` or a path; null while it does not listen. */
   address() {
     return this._address
   }
 
   /** Stops accepting. Calls back when all connections are gone, too. */
   close(callback) {
+    this._attempt++
+    this._isBinding = false
     if (!this.listening) {
-      const error = new Error('Server is not running.')
-      error.code = 'ERR_SERVER_NOT_RUNNING'
+      const error = Object.assign(new Error('Server is not running.'), { code: 'ERR_SERVER_NOT_RUNNING' })
       if (callback) process.nextTick(callback, error)
       return this
     }
@@ -134,159 +152,101 @@ class EngineHttpServer extends EventEmitter {
     return this
   }
 
-  _onClosed() {
-    const { _number: number } = this
-    this._number = 0
-    bridge.listeners[number & bridge.INDEX] = undefined
-    bridge.getEngine().dropListener(number)
-    bridge.release()
-    this.emit('close')
+  /** Calls back with the number of open connections. */
+  getConnections(callback) {
+    const open = this._number === 0 ? 0 : bridge.getEngine().openConnections(this._number) - Number(this.listening)
+    process.nextTick(callback, null, open)
+    return this
   }
 
-  /** A transport's own methods want to see its requests: from now on all come to JavaScript. */
-  _showRequests() {
-    this._showing = true
-    this._configure()
+  /** Keeps the process alive, which it does unless told otherwise. */
+  ref() {
+    if (!this._isReferenced && this._number !== 0) bridge.hold()
+    this._isReferenced = true
+    return this
   }
 
-  /** Polls and POSTs of open sessions come to JavaScript only while something there wants to see them. */
-  _configure() {
-    if (this._number === 0) return
-    const engine = this._engine
-    const direct =
-      engine.middlewares.length === 0 &&
-      engine.listenerCount('headers') === 0 &&
-      engine.opts.backpressurePolicy !== 'wait' &&
-      !(engine._limits !== undefined && engine._limits.seesPayloads) &&
-      !this._showing &&
-      HOOKS.every((name) => engine[name] === OURS[name])
-    const limit = engine.opts.maxHttpBufferSize
-    const compression = compressionOf(engine.opts.httpCompression)
-    const handshakes = direct && !this._waiting ? handshakesOf(engine) : undefined
-    const configured = JSON.stringify([direct, String(limit), compression, handshakes])
-    if (configured === this._configured) return
-    this._configured = configured
-    bridge.getEngine().configureListener(this._number, Number(limit), direct, compression, handshakes)
+  unref() {
+    if (this._isReferenced && this._number !== 0) bridge.release()
+    this._isReferenced = false
+    return this
   }
 
-  /** The engine has opened a session by itself. */
+  /** Accepts WebSockets, or does not any more. */
+  _setTakesUpgrades(takes) {
+    this._takesUpgrades = takes
+    if (this._number !== 0) bridge.getEngine().setTakesUpgrades(this._number, takes)
+  }
+
+  /** Somebody listens to `connection_error`. */
+  _tellRefusals() {
+    this._hearsRefusals = true
+    if (this._number !== 0) bridge.getEngine().tellRefusals(this._number)
+  }
+
+  /** Who is asked for a session that polls. */
+  _find(sid) {
+    return this._number === 0 ? undefined : bridge.sessionOf(bridge.getEngine().findSession(this._number, sid))
+  }
+
   _onOpened(session, head) {
     this._engine._onOpened(session, head)
   }
 
-  _onRequest(number, head, isUpgrade) {
-    this._configure()
-    const req = new ListenerRequest(number, this._number, head)
-    const { _engine: engine } = this
-    if (isUpgrade && engine.opts.transports.indexOf('websocket') !== -1) {
-      const socket = new ListenerSocket(number, req)
-      bridge.requests.set(number, socket)
-      engine.handleUpgrade(req, socket, EMPTY)
-    } else {
-      const res = new ListenerResponse(number, req)
-      bridge.requests.set(number, res)
-      engine.handleRequest(req, res)
-    }
+  _onRefused(why, head) {
+    this._engine._onRefused(why, head)
+  }
+
+  /** It does not listen, and all its connections are gone. */
+  _onClosed() {
+    if (this.listening) return
+    this._drop()
+    this.emit('close')
   }
 }
 
-/** Which handshakes the engine may do by itself, and how; undefined: none. */
-function handshakesOf(engine) {
-  const { opts } = engine
-  const isPlain =
-    !(opts.allowRequest || opts.cookie || opts.initialPacket) &&
-    Array.isArray(opts.transports) &&
-    engine._limits === undefined &&
-    engine.emit === emit &&
-    !engine._hearsFlushes() &&
-    engine.listenerCount('initial_headers') === 0 &&
-    HANDSHAKE_HOOKS.every((name) => engine[name] === OURS[name]) &&
-    SOCKET_HOOKS.every((name) => Socket.prototype[name] === OUR_SOCKETS[name])
-  if (!isPlain) return undefined
-  watchEach(opts, engine._configureListener)
-  return {
-    timing: engine._timing(),
-    polling: restOfOpenPacket(engine, 'polling'),
-    websocket: acceptsWebSockets(engine) ? restOfOpenPacket(engine, 'websocket') : undefined,
-    maxPayload: Number(opts.maxHttpBufferSize),
+/** The arguments of `net.Server.listen`, without the callback, as one object. */
+function targetOf(args) {
+  const [first, ...rest] = args
+  if (typeof first === 'object' && first !== null) return checked(ownOf(first))
+  const backlog = rest.find((arg) => typeof arg === 'number')
+  if (typeof first === 'string' && !(Number(first) >= 0)) return checked(defined({ path: first, backlog }))
+  return checked(defined({ port: first === undefined ? null : first, host: rest.find((arg) => typeof arg === 'string'), backlog }))
+}
+
+function checked(given) {
+  const target = ownOf(given)
+  for (const name of REFUSED) if (target[name] !== undefined) throw refusal(`listening on { ${name} }`)
+  const hasPort = typeof target.port === 'number' || typeof target.port === 'string'
+  if (!hasPort && typeof target.path === 'string') return { ...target, __proto__: null, port: undefined, host: undefined }
+  if (!('port' in target)) {
+    const error = new TypeError("The argument 'options' must have the property \"port\" or \"path\".")
+    throw Object.assign(error, { code: 'ERR_INVALID_ARG_VALUE' })
   }
-}
-
-/** What an open packet says after the id; undefined: there is no such transport. */
-function restOfOpenPacket(engine, transport) {
-  if (engine.opts.transports.indexOf(transport) === -1) return undefined
-  return engine._openPacket.text('', engine._availableUpgrades(transport), engine.opts).slice('{"sid":"'.length)
-}
-
-function acceptsWebSockets({ ws, opts }) {
-  return (
-    ws instanceof NativeWebSocketServer &&
-    !ws.closed &&
-    !opts.perMessageDeflate &&
-    ws.handleUpgrade === handleUpgrade &&
-    ws.listenerCount('headers') === 1
-  )
-}
-
-/** The same options, watched from the start: an object whose properties become accessors later is slow for good. */
-function watchedOptions(options, changed) {
-  const watched = {}
-  for (const name in options) {
-    if (OPTIONS.includes(name)) watchOption(watched, name, Object.getOwnPropertyDescriptor(options, name), changed)
-    else watched[name] = options[name]
+  const { port } = target
+  const number = port === undefined || port === null ? 0 : Number(port)
+  if (!Number.isInteger(number) || number < 0 || number > 65535 || (typeof port === 'string' && port.trim() === '')) {
+    const error = new RangeError(`options.port should be >= 0 and < 65536. Received ${String(port)}.`)
+    throw Object.assign(error, { code: 'ERR_SOCKET_BAD_PORT' })
   }
-  watchEach(watched, changed)
-  return watched
+  return { ...target, __proto__: null, path: undefined, port: number, host: target.host || undefined }
 }
 
-/** Watches those of the options that are not watched: all of them, or what was deleted or defined anew. */
-function watchEach(options, changed) {
-  for (const name of OPTIONS) {
-    const property = Object.getOwnPropertyDescriptor(options, name)
-    if (property === undefined || property.get === undefined) watchOption(options, name, property, changed)
-  }
+function backlogOf(backlog) {
+  return backlog > 0 ? Math.min(Math.floor(backlog), 0x7fffffff) : BACKLOG
 }
 
-function watchOption(options, name, property, changed) {
-  let value = property && property.value
-  Object.defineProperty(options, name, {
-    configurable: true,
-    enumerable: property !== undefined && property.enumerable,
-    get: () => value,
-    set(changedValue) {
-      value = changedValue
-      Object.defineProperty(options, name, { enumerable: true })
-      changed()
-    },
-  })
+function defined(options) {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
 }
 
-/** Calls back when a hook of this very server is replaced. */
-function watchHooks(engine, changed) {
-  for (const name of HOOKS.concat(HANDSHAKE_HOOKS)) {
-    let own
-    Object.defineProperty(engine, name, {
-      configurable: true,
-      get: () => own || Server.prototype[name],
-      set(hook) {
-        own = hook
-        changed()
-      },
-    })
-  }
-}
-
-function checkedPort(port) {
-  const number = port === undefined || port === null || port === '' ? 0 : Number(port)
-  if (Number.isInteger(number) && number >= 0 && number < 65536) return number
-  const error = new RangeError(`options.port should be >= 0 and < 65536. Received ${String(port)}.`)
-  error.code = 'ERR_SOCKET_BAD_PORT'
-  throw error
-}
-
-function listenError(code, port) {
-  const error = new Error(`listen ${code}: port ${port}`)
-  return Object.assign(error, { code, syscall: 'listen', port: Number(port) })
+/** The error of Node's for what a system call has answered: by its number, or by a text where it has none. */
+function listenError(reason, { path, port, host = '::' }) {
+  const [code, text] = getSystemErrorMap().get(-Number(reason)) || [reason, reason]
+  const where = path === undefined ? `${host}:${port}` : path
+  const error = new Error(`listen ${code}: ${text} ${where}`)
+  Object.assign(error, { code, errno: -Number(reason), syscall: 'listen', address: path === undefined ? host : path })
+  return path === undefined ? Object.assign(error, { port }) : error
 }
 
 module.exports = { listenNatively }

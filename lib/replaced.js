@@ -79,8 +79,6 @@ function watch(server) {
 
 function look(server) {
   server._watching = false
-  // options may have been changed in place
-  server._configureListener()
   let any = false
   for (const socket of bridge.sessions) {
     if (socket === undefined || socket.server !== server) continue

@@ -5,14 +5,11 @@ const { STATUS_CODES } = require('http')
 const debug = require('debug')('engine')
 const { cheapenAcceptedSockets } = require('./accepted-sockets')
 const { BaseServer } = require('./base-server')
-const bridge = require('./bridge')
 const { onEarlyError } = require('./carried-socket')
 const { UpgradeResponse } = require('./middleware')
 const { checkWsEngine } = require('./options')
-const { Opening } = require('./opening')
 const { parseQuery, sidOf } = require('./query')
 const { abortRequest, abortUpgrade, abortWebSocket } = require('./refusal')
-const { Socket } = require('./socket')
 const transports = require('./transports')
 const { NativeWebSocket } = require('./websocket')
 const { NativeWebSocketServer, headerLines, refuseUpgrade } = require('./websocket-server')
@@ -22,11 +19,7 @@ const { emit } = EventEmitter.prototype
 /** The headers that middlewares set on an upgrade's response. */
 const kResponseHeaders = Symbol('responseHeaders')
 
-/** The query of a request by which the engine opens sessions by itself, as far as it concerns transports. */
-const PLAIN_QUERY = Object.freeze({ EIO: '4' })
-const PLAIN_REQUEST = Object.freeze({ _query: PLAIN_QUERY, _listener: 0 })
-
-/** A server behind Node's HTTP servers, or behind the engine's own listener. */
+/** A server behind Node's HTTP servers. */
 class Server extends BaseServer {
   /** Makes ready to answer WebSocket upgrades. Called when the HTTP server starts to listen, too. */
   init() {
@@ -68,7 +61,6 @@ class Server extends BaseServer {
     if (this.ws) {
       debug('closing webSocketServer')
       this.ws.close()
-      this._configureListener()
     }
   }
 
@@ -201,30 +193,6 @@ class Server extends BaseServer {
     }
     const refuse = (code, context) => abortWebSocket(websocket, socket, code, BaseServer.errorMessages, context)
     this.handshake(req._query.transport, req, refuse)
-  }
-
-  /** The engine's own listener has opened a session for a request by itself, and answered that. */
-  _onOpened(handle, head) {
-    const opening = new Opening(head)
-    const id = opening.sid
-    debug('handshaking client "%s"', id)
-    const websocket = opening.accept()
-    const transport = websocket && this._makeTransport('websocket', { _query: PLAIN_QUERY, websocket })
-    const socket = new Socket(id, this, transport, opening, 4, handle)
-    // closed meanwhile, which ends the taking of connections
-    if (websocket !== undefined && this.ws.closed) return socket.close(true)
-    try {
-      this._register(socket)
-    } catch (error) {
-      // as where requests come here: a handshake may take its time
-      Promise.reject(error)
-    }
-    bridge.holdBack(socket)
-  }
-
-  /** The transport of a session that the engine has opened, for who looks at it; nobody had a say in it then. */
-  _pollingTransport() {
-    return this._withOptions('polling', transports.polling(PLAIN_REQUEST))
   }
 
   /**

@@ -74,6 +74,9 @@ class ReceivingSocket extends SendingSocket {
         if (arg === 1) bridge.tickLater(this)
         else this._tick()
         break
+      case Kind.PROBING:
+        this._onProbing(arg, content)
+        break
       case Kind.CLOSED:
         this._onClosed(arg, content)
     }

@@ -4,7 +4,7 @@ const { EventEmitter } = require('events')
 const bridge = require('./bridge')
 const { capture } = require('./context')
 const { showLikeNodes } = require('./emitter')
-const { Opening } = require('./opening')
+const { Opening, showRequest } = require('./opening')
 const { receivedType } = require('./packets')
 const { keepOriginals, notice, watch } = require('./replaced')
 const { ReceivingSocket } = require('./socket-receiving')
@@ -35,13 +35,19 @@ class Socket extends ReceivingSocket {
     this.upgraded = false
     this.id = id
     this.server = server
-    this._request = req
+    if (opened === undefined) {
+      /** The request that opened the session; set it to null to let go of its memory. */
+      this.request = req
+      /** The address of the client, if it is known. */
+      this.remoteAddress = req ? addressOf(req) : undefined
+    } else {
+      showRequest(this, req)
+    }
     this.protocol = protocol
-    this._remoteAddress = req && opened === undefined ? addressOf(req) : undefined
     this._probe = null
     this._registered = false
-    /** Polls come by the engine's own listener. */
-    this._listed = transport === undefined || (transport instanceof Polling && Boolean(req && req._listener !== undefined))
+    /** A native listener serves its polls. */
+    this._listed = transport === undefined
     /** The engine has ended the session. */
     this._over = false
     /** Events that wait, see `holdBack` in lib/bridge.js. */
@@ -72,7 +78,7 @@ class Socket extends ReceivingSocket {
   /** What carries the session's packets. The engine may have opened it, and polls pass this thread by until they have something to tell. */
   get transport() {
     if (this._transport === undefined) {
-      this._bindTransport(this.server._pollingTransport())
+      this._bindTransport(this.server._pollingTransport(this._opening))
       if (this._readyState === 'closed') markClosed(this._transport)
     }
     return this._transport
@@ -85,29 +91,6 @@ class Socket extends ReceivingSocket {
   _bindTransport(transport) {
     transport.sid = this.id
     this.setTransport(transport)
-  }
-
-  /** The request that opened the session; set it to null to let go of its memory. */
-  get request() {
-    return this._request instanceof Opening ? this._request.request() : this._request
-  }
-
-  set request(req) {
-    if (this._request instanceof Opening) {
-      this._request.release()
-      this._remoteAddress = this.remoteAddress
-    }
-    this._request = req
-  }
-
-  /** The address of the client, if it is known. */
-  get remoteAddress() {
-    const isAsked = this._remoteAddress === undefined && this._request instanceof Opening
-    return isAsked ? this._request.remoteAddress : this._remoteAddress
-  }
-
-  set remoteAddress(address) {
-    this._remoteAddress = address
   }
 
   /** What lets a transport of JavaScript's go. */
@@ -141,11 +124,9 @@ class Socket extends ReceivingSocket {
     } else {
       connection = this._channel = engine.openChannel()
     }
-    const listener = this._listed ? this.request._listener : 0
-    const sid = this._listed ? String(this.id) : undefined
     const { protocol } = this
     const timing = this.server._timing()
-    const handle = bridge.fast.openSession(timing, protocol, connection, transport.supportsBinary, jsonp, listener, sid)
+    const handle = bridge.fast.openSession(timing, protocol, connection, transport.supportsBinary, jsonp)
     bridge.addSession(handle, this)
     bridge.scheduleLateFlush()
     if (isNativeWebSocket(transport)) transport.socket._start()
@@ -246,6 +227,15 @@ class Socket extends ReceivingSocket {
     this._probe = transport
     if (isNativeWebSocket(transport)) transport.socket._start()
     else this._probeForeign(transport, channel)
+  }
+
+  /** The native listener has opened a connection for this session: the client will probe it. */
+  _onProbing(connection, head) {
+    const opening = new Opening(head)
+    const transport = this.server._openWebSocket(opening, connection, opening.query)
+    if (this.readyState === 'closed') return
+    this.upgrading = true
+    this._probe = transport
   }
 
   _probeForeign(transport, channel) {

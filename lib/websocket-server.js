@@ -4,7 +4,6 @@ const { EventEmitter } = require('events')
 const { STATUS_CODES, validateHeaderName, validateHeaderValue } = require('http')
 const bridge = require('./bridge')
 const { carry, isPristine } = require('./carried-socket')
-const { headersOf } = require('./headers')
 const { ownOf } = require('./options')
 const { Pump } = require('./pump')
 const { NativeWebSocket } = require('./websocket')
@@ -37,7 +36,7 @@ class NativeWebSocketServer extends EventEmitter {
 
   /** Calls `done` with the connection, or refuses the request as `ws` does. */
   handleUpgrade(req, socket, head, done) {
-    const headers = headersOf(req)
+    const { headers } = req
     if (this._isPlain(req, headers, socket)) {
       const early = readEarly(socket, head)
       const key = headers['sec-websocket-key']
@@ -73,8 +72,6 @@ class NativeWebSocketServer extends EventEmitter {
     if (checked.protocol != null) lines.push(`Sec-WebSocket-Protocol: ${checked.protocol}`)
     const deflate = checked.deflate === undefined ? undefined : ownOf(checked.deflate)
     if (deflate !== undefined) {
-      const { threshold, zlibDeflateOptions: zlib = {} } = this.options.perMessageDeflate
-      Object.assign(deflate, { threshold, level: zlib.level >= 0 ? zlib.level : undefined })
       lines.push(`Sec-WebSocket-Extensions: ${deflate.header}`)
     }
     try {
@@ -130,9 +127,10 @@ function headerLines(headers) {
   return lines
 }
 
-/** The options of `ws` that take part in the negotiation of permessage-deflate; undefined: it is off. */
+/** The options of `ws` for permessage-deflate; undefined: it is off. */
 function deflateOptions(options) {
   if (!options) return undefined
+  const { zlibDeflateOptions: zlib = {} } = options
   const bits = (value) => (value === undefined || value === true || value === null ? undefined : Number(value))
   const flag = (value) => (value === undefined || value === null ? undefined : Boolean(value))
   return {
@@ -140,11 +138,12 @@ function deflateOptions(options) {
     clientNoContextTakeover: flag(options.clientNoContextTakeover),
     serverMaxWindowBits: bits(options.serverMaxWindowBits),
     clientMaxWindowBits: bits(options.clientMaxWindowBits),
+    threshold: bits(options.threshold),
+    level: zlib.level >= 0 ? zlib.level : undefined,
   }
 }
 
 function connect(socket, head, lines, terms) {
-  if (typeof socket._accept === 'function') return socket._accept(lines, terms)
   const { maxPayload, deflate } = terms
   const response = Buffer.from(lines.concat('\r\n').join('\r\n'), 'latin1')
   if (!canTakeOver(socket)) return pump(socket, head, response, terms)
@@ -217,4 +216,4 @@ function refuseUpgrade(socket, status, message, extra = []) {
   socket.end(lines.join('\r\n') + '\r\n\r\n' + message)
 }
 
-module.exports = { NativeWebSocketServer, headerLines, refuseUpgrade }
+module.exports = { NativeWebSocketServer, headerLines, refuseUpgrade, deflateOptions }

@@ -3,43 +3,77 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine_io_native::http::{Listener, ListenerOptions};
+use engine_io_native::http::{Listener, ListenerOptions, Settings};
 use engine_io_native::server::{Commands, EventQueue};
+use engine_io_native::session::Timing;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::Instant;
 
-/// Sends `request` and nothing more: what comes back before the end of the connection, and when that was.
-async fn outcome(request: &[u8]) -> (String, Duration) {
-    let listener = Listener::new(ListenerOptions {
-        id: 0,
+fn listener() -> Arc<Listener> {
+    let settings = Settings {
         path: "/engine.io/".to_owned(),
+        timing: Arc::new(Timing::new(1_000_000, 1_000_000, 1_000_000)),
+        polling: Some("\",\"upgrades\":[]}".to_owned()),
+        websocket: None,
+        allows_v3: false,
+        max_body: 1e6,
+        max_payload: 0,
+        compression: None,
+        cookie: None,
+        deflate: None,
+    };
+    Listener::new(ListenerOptions {
+        id: 0,
+        settings,
         queue: EventQueue::new(|| {}),
-        requests: Arc::default(),
         commands: Commands::default(),
         sessions: Default::default(),
         connections: Default::default(),
-    });
+    })
+}
+
+/// Opens a session, sends `request` with its id in place of `SID`, and nothing more: what comes back before the end of
+/// the connection, and when that was.
+async fn outcome(request: &str) -> (String, Duration) {
+    let listener = listener();
     let (mut client, server) = UnixStream::pair().unwrap();
-    let address = ([127, 0, 0, 1], 80).into();
+    listener.clone().serve_stream(server, None);
+    client.write_all(b"GET /engine.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut opened = Vec::new();
+    while !opened.ends_with(b"]}") {
+        client.read_buf(&mut opened).await.unwrap();
+    }
+    let opened = String::from_utf8(opened).unwrap();
+    let sid = opened.split("0{\"sid\":\"").nth(1).unwrap().split('"').next().unwrap();
     let start = Instant::now();
-    listener.serve_stream(server, address, address);
-    client.write_all(request).await.unwrap();
+    client.write_all(request.replace("SID", sid).as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     client.read_to_end(&mut answer).await.unwrap();
+    listener.registry.clear();
     (String::from_utf8(answer).unwrap(), start.elapsed())
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_without_a_request_is_ended_after_a_minute() {
-    let (answer, after) = outcome(b"GET /engine.io/ HTTP/1.1\r\nHost: ").await;
+    let (answer, after) = outcome("GET /engine.io/ HTTP/1.1\r\nHost: ").await;
     assert_eq!((answer.as_str(), after.as_secs()), ("", 60));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_does_not_come_is_given_up_after_five_minutes() {
-    let request = b"POST /engine.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n4he";
+    let request = "POST /engine.io/?EIO=4&transport=polling&sid=SID HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n4he";
     let (answer, after) = outcome(request).await;
     assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"), "{answer}");
     assert_eq!(after.as_secs(), 300);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_refused_is_answered_before_its_body_comes() {
+    for target in ["/other", "/engine.io/?EIO=4&transport=polling&sid=unknown", "/engine.io/?EIO=4&transport=polling"] {
+        let request = format!("POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n4he");
+        let (answer, after) = outcome(&request).await;
+        assert!(answer.starts_with("HTTP/1.1 400 ") || answer.starts_with("HTTP/1.1 501 "), "{answer}");
+        assert_eq!(after.as_secs(), 0, "{target}");
+    }
 }

@@ -88,7 +88,9 @@ function noteAll(context, enters) {
     if (enters) als.enterWith(user);
   };
   const userOf = ({ headers }) => headers.user;
-  for (const event of ["headers", "initial_headers"]) context.engine.on(event, (_, req) => note(event, userOf(req)));
+  // the native listener has no listeners of headers
+  const headers = context.engine.opts.listener === "native" ? [] : ["headers", "initial_headers"];
+  for (const event of headers) context.engine.on(event, (_, req) => note(event, userOf(req)));
   for (const event of ["flush", "drain"]) context.engine.on(event, (socket) => note(`server ${event}`, userOf(socket.request)));
   context.engine.on("connection", (socket) => {
     const user = userOf(socket.request);

@@ -1,25 +1,29 @@
 "use strict";
 
-// The same behaviour behind listen(). Every test runs with a middleware and without.
+// The same behaviour behind listen(). Every test runs with a middleware and without; and on the native listener, which
+// has no middlewares and is ours alone.
 
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
 const zlib = require("node:zlib");
 const WebSocket = require("ws");
 const {
-  defer, engine, listenDirectly, eventually, once, path, record, request, client,
-  PollingPeer, RawPeer, openWebSocket, probe,
+  defer, listenDirectly, listenNatively, eventually, once, path, record, request, client,
+  PollingPeer, RawPeer, openWebSocket, probe, upstream,
 } = require("../support");
 const { binaryPayload, client3 } = require("../support/eio3");
 
 const next = (req, res, go) => go();
 
-/** `engine.listen(0, …)`, with a middleware or without. */
-async function listening(opts, middleware) {
-  const context = await listenDirectly(opts);
-  if (middleware) context.engine.use(middleware);
-  return context;
-}
+const WAYS = {
+  "listen()": listenDirectly,
+  "listen() with a middleware": async (opts) => {
+    const context = await listenDirectly(opts);
+    context.engine.use(next);
+    return context;
+  },
+  "the native listener": listenNatively,
+};
 
 async function openPolling(context, query = {}) {
   const connected = once(context.engine, "connection");
@@ -38,10 +42,11 @@ async function pendingPoll({ peer, socket }) {
   return { response };
 }
 
-for (const [way, middleware] of [["", undefined], [" with a middleware", next]]) {
+for (const [way, serve] of Object.entries(WAYS)) {
+  const isNative = serve === listenNatively;
   const both = (name, fn, opts = {}) =>
-    test(`listen()${way}: ${name}`, async () => {
-      const context = await listening({ allowEIO3: true, ...opts }, middleware);
+    test(`${way}: ${name}`, { skip: isNative && upstream }, async () => {
+      const context = await serve({ allowEIO3: true, ...opts });
       await fn(context);
     });
   const polling = (name, fn, { query, ...opts } = {}) =>
@@ -309,7 +314,7 @@ for (const [way, middleware] of [["", undefined], [" with a middleware", next]])
     assert.deepEqual([refused.status, JSON.parse(refused.body).code], [400, 3]);
   });
 
-  both("cors headers are on all responses and on the 101", async (context) => {
+  if (!isNative) both("cors headers are on all responses and on the 101", async (context) => {
     const Origin = "http://app.example";
     const preflight = await request({ port: context.port, path: path(context), method: "OPTIONS", headers: { Origin } });
     assert.deepEqual([preflight.status, preflight.headers["access-control-allow-origin"]], [204, Origin]);
@@ -321,7 +326,7 @@ for (const [way, middleware] of [["", undefined], [" with a middleware", next]])
 }
 
 test("listen(): express-session, helmet and pino-http work", async () => {
-  const context = await listening({});
+  const context = await listenDirectly();
   const lines = [];
   const stream = new (require("node:stream").Writable)({ write: (chunk, _, done) => done(lines.push(JSON.parse(chunk)) && null) });
   context.engine.use(require("pino-http")({}, stream));
@@ -338,7 +343,7 @@ test("listen(): express-session, helmet and pino-http work", async () => {
 });
 
 test("listen(): a headers listener added later sees polls and POSTs from then on", async () => {
-  const context = await listening({});
+  const context = await listenDirectly();
   const { peer, socket } = await openPolling(context);
   socket.send("a");
   assert.equal((await peer.poll()).headers["x-mine"], undefined);

@@ -29,7 +29,7 @@ const timing = () => periods || (periods = engine.timing(25_000, 20_000, 10_000)
 /** Ways to take a handle of each table, with nothing behind it, and to give it back. */
 const tables = {
   session: {
-    take: () => fast.openSession(timing(), 4, 0, true, undefined, 0, undefined),
+    take: () => fast.openSession(timing(), 4, 0, true, undefined),
     giveBack(handle) {
       engine.fail(handle, "forced close");
       fast.releaseSession(handle);
@@ -134,9 +134,8 @@ const rows = {
   ],
   unreadAnswers: session((old) => assert.equal(engine.unreadAnswers(old), 0)),
   openSession: (v) => [
-    refuses(() => fast.openSession(v.timing, 4, 0, true, undefined, 0, undefined)),
-    refuses(() => fast.openSession(timing(), 4, v.connection, true, undefined, 0, undefined)),
-    () => end(fast.openSession(timing(), 4, 0, true, undefined, v.listener, "an id")),
+    refuses(() => fast.openSession(v.timing, 4, 0, true, undefined)),
+    refuses(() => fast.openSession(timing(), 4, v.connection, true, undefined)),
   ],
   poll: session((old) => fast.poll(old, 1, false)),
   postFinished: session((old) => fast.postFinished(old, Buffer.from("4for somebody else"), false)),
@@ -197,19 +196,20 @@ const rows = {
 
   // listeners and periods
   closeListener: (v) => [() => engine.closeListener(v.listener)],
-  configureListener: (v) => [
-    () => engine.configureListener(v.listener, 1, false, undefined, undefined),
-    () => engine.configureListener(v.ownListener, 1e6, true, undefined, { timing: v.timing, maxPayload: 1e6 }),
+  bindListener: (v) => [
+    refuses(() => engine.bindListener(v.listener, { port: 0, backlog: 1, ipv6Only: false, reusePort: false })),
   ],
   dropListener: (v) => [() => engine.dropListener(v.listener)],
+  findSession: (v) => [() => assert.equal(engine.findSession(v.listener, "an id"), null)],
+  isAccepting: (v) => [() => assert.equal(engine.isAccepting(v.listener), false)],
+  openConnections: (v) => [() => assert.equal(engine.openConnections(v.listener), 0)],
+  openListener: (v) => [
+    refuses(() => engine.openListener({ path: "/", timing: v.timing, allowsV3: false, maxHttpBufferSize: 1 })),
+  ],
+  setTakesUpgrades: (v) => [() => engine.setTakesUpgrades(v.listener, false)],
+  tellRefusals: (v) => [() => engine.tellRefusals(v.listener)],
   dropTiming: (v) => [() => engine.dropTiming(v.timing)],
   setTiming: (v) => [() => engine.setTiming(v.timing, 1, 1, 1)],
-
-  // requests: their numbers come again after four thousand million others
-  accept: NONE,
-  destroyRequest: NONE,
-  requestBody: NONE,
-  respond: NONE,
 
   // what takes no handle
   adopt: NONE,
@@ -220,12 +220,10 @@ const rows = {
   dropShared: NONE,
   limitContents: NONE,
   fast: NONE,
-  findSession: NONE,
   finish: NONE,
   flush: NONE,
   generateId: NONE,
   hold: NONE,
-  listen: NONE,
   offerReading: NONE,
   openChannel: NONE,
   openPipe: NONE,
@@ -278,7 +276,7 @@ test("no function reaches a victim by an old handle", { timeout: 60_000 }, async
   // the listener is there, and its sessions have the periods of their own server
   const { socket } = await openPolling(native);
   assert.equal(socket.readyState, "open");
-  end(fast.openSession(successor, 4, 0, true, undefined, 0, undefined));
+  end(fast.openSession(successor, 4, 0, true, undefined));
 });
 
 /** Calls every public method of an object, its own classes' only, and ignores what they throw. */

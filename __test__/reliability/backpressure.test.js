@@ -152,7 +152,7 @@ test("a websocket over TLS that never reads is closed at maxBackpressure", ours,
 });
 
 for (const native of [false, true]) {
-  const where = native ? "listen()" : "attach()";
+  const where = native ? "the native listener" : "attach()";
 
   test(`a polling client that never polls is closed at maxBackpressure: ${where}`, ours, async () => {
     const server = await flow({ maxBackpressure: LIMIT, native });
@@ -357,27 +357,6 @@ test("the callbacks of what was not sent are not called when the limit closes a 
   socket.send("more");
   assert.equal(called, 0);
   assert.equal(context.engine.clientsCount, 0);
-});
-
-test("POSTs that JavaScript has served do not count against those that the engine's own listener serves", ours, async () => {
-  const engine = api.listen(0, { listener: "native" });
-  await once(engine.httpServer, "listening");
-  defer(() => {
-    engine.close();
-    engine.httpServer.close();
-  });
-  const context = { engine, port: engine.httpServer.address().port, path: "/engine.io/" };
-  const { peer, socket } = await openPolling(context);
-  let received = 0;
-  socket.on("message", () => received++);
-  const body = `4${"x".repeat(900_000)}`;
-  const onHeaders = () => {};
-  engine.on("headers", onHeaders);
-  await delay(20);
-  for (let i = 0; i < 4; i++) assert.equal((await peer.post(body)).status, 200);
-  engine.removeListener("headers", onHeaders);
-  for (let i = 0; i < 4; i++) assert.equal((await peer.post(body)).status, 200);
-  await eventually(() => received, 8);
 });
 
 test("the frame of a broadcast is not kept when all have got it", ours, async () => {

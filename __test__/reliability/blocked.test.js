@@ -57,7 +57,7 @@ const ways = [
   ["websockets", ["websocket"], {}],
   ["upgraded sessions", ["polling", "websocket"], {}],
 ];
-if (!upstream) ways.push(["websockets of listen()", ["websocket"], { native: true }], ["polling of listen()", ["polling"], { native: true }]);
+if (!upstream) ways.push(["websockets of the native listener", ["websocket"], { native: true }], ["polling of the native listener", ["polling"], { native: true }]);
 
 for (const [name, transports, opts] of ways) {
   const outcome = upstream ? "all are disconnected" : "nobody is disconnected, pings go on, nothing is lost";

@@ -32,12 +32,12 @@ async function until(server, test, what, ms = 10000) {
 }
 
 /**
- * An attack on a server behind Node's http server and on one of listen(), at most `mib` more memory while it runs.
+ * An attack on a server behind Node's http server and on the native listener, at most `mib` more memory while it runs.
  * Afterwards a bystander is still served and all descriptors are given back (unless they are `kept`).
  */
 function attack(name, { mib, opts = {}, kept = false, upstreamToo = true, timeout = 60000 }, fn) {
   for (const native of [false, true]) {
-    const where = native ? "listen()" : "attach()";
+    const where = native ? "the native listener" : "attach()";
     const omit = upstream && (native || !upstreamToo) ? "the original differs" : false;
     register(`${name}: ${where}`, { skip: skip || omit, timeout }, async () => {
       const server = await serve("flow", [JSON.stringify({ native, ...opts })]);

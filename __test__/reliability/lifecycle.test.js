@@ -42,7 +42,7 @@ async function shutDown({ engine, server }) {
 }
 
 for (const native of [false, true]) {
-  const where = native ? "listen()" : "attach()";
+  const where = native ? "the native listener" : "attach()";
 
   test(`close() and httpServer.close() under load end every session once and leave nothing behind: ${where}`, options, async () => {
     const warm = await echo({ native });

@@ -5,173 +5,166 @@
 const assert = require("node:assert/strict");
 const { test: register } = require("node:test");
 const {
-  engine: api, RawWebSocket, delay, eventually, listen, listenNatively, once, openPolling, openUpgraded, openWebSocket,
+  engine: api, RawWebSocket, delay, eventually, listen, once, openPolling, openUpgraded, openWebSocket,
   path, record, request, upgradeTo, upstream,
 } = require("./support");
 const { FakeSession } = require("../support/webtransport");
 
 const test = (name, fn) => register(name, { skip: upstream ? "an option of ours" : false, timeout: 15000 }, fn);
 
-/** A server behind Node's http server or behind its own listener. */
-const start = (native, opts) => (native ? listenNatively(opts) : listen(opts));
-
 const handshake = (context, options) => request({ port: context.port, path: path(context), ...options });
 const errors = (context) => record(context.engine, "connection_error", (_, { code, message, context }) => ({ code, message, ...context }));
 const openRaw = (context) => RawWebSocket.open(context.port, path(context, { transport: "websocket" }));
 
-for (const native of [false, true]) {
-  const where = native ? "listen()" : "attach()";
+test("a handshake beyond maxConnections is refused, until a session has ended", async () => {
+  const context = await listen({ limits: { maxConnections: 2 } });
+  const seen = errors(context);
+  const { socket } = await openPolling(context);
+  await openWebSocket(context);
+  const refused = await handshake(context);
+  assert.equal(refused.status, 403);
+  assert.deepEqual(JSON.parse(refused.body), { code: 4, message: "Too many connections" });
+  const expected = { code: 4, message: "Too many connections", name: "TOO_MANY_CONNECTIONS", limit: 2 };
+  assert.deepEqual(seen, [expected]);
+  const raw = await openRaw(context);
+  assert.equal(raw.status, 400);
+  assert.deepEqual(seen, [expected, expected]);
+  socket.close(true);
+  assert.equal((await handshake(context)).status, 200);
+});
 
-  test(`a handshake beyond maxConnections is refused, until a session has ended: ${where}`, async () => {
-    const context = await start(native, { limits: { maxConnections: 2 } });
-    const seen = errors(context);
-    const { socket } = await openPolling(context);
-    await openWebSocket(context);
-    const refused = await handshake(context);
-    assert.equal(refused.status, 403);
-    assert.deepEqual(JSON.parse(refused.body), { code: 4, message: "Too many connections" });
-    const expected = { code: 4, message: "Too many connections", name: "TOO_MANY_CONNECTIONS", limit: 2 };
-    assert.deepEqual(seen, [expected]);
-    const raw = await openRaw(context);
-    assert.equal(raw.status, 400);
-    assert.deepEqual(seen, [expected, expected]);
-    socket.close(true);
-    assert.equal((await handshake(context)).status, 200);
-  });
+test("an upgrade is no new connection", async () => {
+  const context = await listen({ limits: { maxConnections: 1, maxConnectionsPerAddress: 1, handshakesPerSecond: 1 } });
+  const { peer, socket } = await openUpgraded(context);
+  peer.sendText("4hello");
+  assert.deepEqual(await once(socket, "message"), ["hello"]);
+});
 
-  test(`an upgrade is no new connection: ${where}`, async () => {
-    const context = await start(native, { limits: { maxConnections: 1, maxConnectionsPerAddress: 1, handshakesPerSecond: 1 } });
-    const { peer, socket } = await openUpgraded(context);
-    peer.sendText("4hello");
-    assert.deepEqual(await once(socket, "message"), ["hello"]);
-  });
+test("a handshake from an address that has maxConnectionsPerAddress is refused, others are not", async () => {
+  const addressOf = (req) => req.headers["x-from"];
+  const context = await listen({ limits: { maxConnectionsPerAddress: 1, addressOf } });
+  const seen = errors(context);
+  const first = await openPolling(context, {}, { "x-from": "a" });
+  assert.equal((await handshake(context, { headers: { "x-from": "a" } })).status, 403);
+  assert.deepEqual(seen, [
+    {
+      code: 4, message: "Too many connections from this address",
+      name: "TOO_MANY_CONNECTIONS_FROM_ADDRESS", limit: 1, address: "a",
+    },
+  ]);
+  assert.equal((await handshake(context, { headers: { "x-from": "b" } })).status, 200);
+  first.socket.close(true);
+  assert.equal((await handshake(context, { headers: { "x-from": "a" } })).status, 200);
+});
 
-  test(`a handshake from an address that has maxConnectionsPerAddress is refused, others are not: ${where}`, async () => {
-    const addressOf = (req) => req.headers["x-from"];
-    const context = await start(native, { limits: { maxConnectionsPerAddress: 1, addressOf } });
-    const seen = errors(context);
-    const first = await openPolling(context, {}, { "x-from": "a" });
-    assert.equal((await handshake(context, { headers: { "x-from": "a" } })).status, 403);
-    assert.deepEqual(seen, [
-      {
-        code: 4, message: "Too many connections from this address",
-        name: "TOO_MANY_CONNECTIONS_FROM_ADDRESS", limit: 1, address: "a",
-      },
-    ]);
-    assert.equal((await handshake(context, { headers: { "x-from": "b" } })).status, 200);
-    first.socket.close(true);
-    assert.equal((await handshake(context, { headers: { "x-from": "a" } })).status, 200);
-  });
+test("the address is that of the TCP connection by default", async () => {
+  const context = await listen({ limits: { maxConnectionsPerAddress: 1 } });
+  await openWebSocket(context);
+  assert.equal((await openRaw(context)).status, 400);
+  assert.equal((await handshake(context, { localAddress: "127.0.0.2" })).status, 200);
+});
 
-  test(`the address is that of the TCP connection by default: ${where}`, async () => {
-    const context = await start(native, { limits: { maxConnectionsPerAddress: 1 } });
-    await openWebSocket(context);
-    assert.equal((await openRaw(context)).status, 400);
-    assert.equal((await handshake(context, { localAddress: "127.0.0.2" })).status, 200);
-  });
+test("more than handshakesPerSecond are refused, and there are as many again a second later", async () => {
+  const context = await listen({ limits: { handshakesPerSecond: 5 } });
+  const seen = errors(context);
+  const burst = async () => (await Promise.all(Array.from({ length: 10 }, () => handshake(context)))).map(({ status }) => status);
+  const first = await burst();
+  assert.ok([5, 6].includes(first.filter((status) => status === 200).length), String(first));
+  assert.equal(seen[0].name, "TOO_MANY_HANDSHAKES");
+  await delay(1050);
+  assert.ok((await burst()).filter((status) => status === 200).length >= 5);
+});
 
-  test(`more than handshakesPerSecond are refused, and there are as many again a second later: ${where}`, async () => {
-    const context = await start(native, { limits: { handshakesPerSecond: 5 } });
-    const seen = errors(context);
-    const burst = async () => (await Promise.all(Array.from({ length: 10 }, () => handshake(context)))).map(({ status }) => status);
-    const first = await burst();
-    assert.ok([5, 6].includes(first.filter((status) => status === 200).length), String(first));
-    assert.equal(seen[0].name, "TOO_MANY_HANDSHAKES");
-    await delay(1050);
-    assert.ok((await burst()).filter((status) => status === 200).length >= 5);
-  });
+test("an allowRequest that takes longer than handshakeTimeout refuses the request", async () => {
+  const late = [];
+  const context = await listen({ limits: { handshakeTimeout: 100 }, allowRequest: (req, fn) => late.push(fn) });
+  const seen = errors(context);
+  const response = await handshake(context);
+  assert.equal(response.status, 400);
+  assert.deepEqual(JSON.parse(response.body), { code: 3, message: "Handshake timeout" });
+  assert.equal((await openRaw(context)).status, 400);
+  assert.deepEqual(seen.map(({ code, name, limit }) => ({ code, name, limit })), Array(2).fill({ code: 3, name: "HANDSHAKE_TIMEOUT", limit: 100 }));
+  // an answer that comes after that is too late
+  for (const fn of late) fn(null, true);
+  await delay(50);
+  assert.equal(context.engine.clientsCount, 0);
+});
 
-  test(`an allowRequest that takes longer than handshakeTimeout refuses the request: ${where}`, async () => {
-    const late = [];
-    const context = await start(native, { limits: { handshakeTimeout: 100 }, allowRequest: (req, fn) => late.push(fn) });
-    const seen = errors(context);
-    const response = await handshake(context);
-    assert.equal(response.status, 400);
-    assert.deepEqual(JSON.parse(response.body), { code: 3, message: "Handshake timeout" });
-    assert.equal((await openRaw(context)).status, 400);
-    assert.deepEqual(seen.map(({ code, name, limit }) => ({ code, name, limit })), Array(2).fill({ code: 3, name: "HANDSHAKE_TIMEOUT", limit: 100 }));
-    // an answer that comes after that is too late
-    for (const fn of late) fn(null, true);
-    await delay(50);
-    assert.equal(context.engine.clientsCount, 0);
-  });
+test("a generateId that takes longer than handshakeTimeout opens no session", async () => {
+  const context = await listen({ limits: { handshakeTimeout: 100 } });
+  const seen = errors(context);
+  const given = [];
+  context.engine.generateId = () => new Promise((resolve) => given.push(resolve));
+  assert.equal((await handshake(context)).status, 400);
+  const raw = await openRaw(context);
+  await raw.end();
+  assert.deepEqual(seen.map(({ name }) => name), ["HANDSHAKE_TIMEOUT", "HANDSHAKE_TIMEOUT"]);
+  for (const [i, resolve] of given.entries()) resolve(`late${i}`);
+  await delay(50);
+  assert.equal(context.engine.clientsCount, 0);
+});
 
-  test(`a generateId that takes longer than handshakeTimeout opens no session: ${where}`, async () => {
-    const context = await start(native, { limits: { handshakeTimeout: 100 } });
-    const seen = errors(context);
-    const given = [];
-    context.engine.generateId = () => new Promise((resolve) => given.push(resolve));
-    assert.equal((await handshake(context)).status, 400);
-    const raw = await openRaw(context);
-    await raw.end();
-    assert.deepEqual(seen.map(({ name }) => name), ["HANDSHAKE_TIMEOUT", "HANDSHAKE_TIMEOUT"]);
-    for (const [i, resolve] of given.entries()) resolve(`late${i}`);
-    await delay(50);
-    assert.equal(context.engine.clientsCount, 0);
-  });
+test("a polling session that is left alone after its handshake is closed after handshakeTimeout", async () => {
+  const context = await listen({ limits: { handshakeTimeout: 200 } });
+  const seen = errors(context);
+  const alone = await openPolling(context);
+  const polled = await openPolling(context);
+  const websocket = await openWebSocket(context);
+  polled.peer.poll();
+  const [reason, error] = await once(alone.socket, "close");
+  assert.deepEqual([reason, error.message], ["transport error", "handshake timeout"]);
+  assert.deepEqual(seen, [{ code: 3, message: "Handshake timeout", name: "HANDSHAKE_TIMEOUT", limit: 200, sid: alone.socket.id }]);
+  await delay(250);
+  assert.deepEqual([polled.socket.readyState, websocket.socket.readyState], ["open", "open"]);
+});
 
-  test(`a polling session that is left alone after its handshake is closed after handshakeTimeout: ${where}`, async () => {
-    const context = await start(native, { limits: { handshakeTimeout: 200 } });
-    const seen = errors(context);
-    const alone = await openPolling(context);
-    const polled = await openPolling(context);
-    const websocket = await openWebSocket(context);
-    polled.peer.poll();
-    const [reason, error] = await once(alone.socket, "close");
-    assert.deepEqual([reason, error.message], ["transport error", "handshake timeout"]);
-    assert.deepEqual(seen, [{ code: 3, message: "Handshake timeout", name: "HANDSHAKE_TIMEOUT", limit: 200, sid: alone.socket.id }]);
-    await delay(250);
-    assert.deepEqual([polled.socket.readyState, websocket.socket.readyState], ["open", "open"]);
-  });
+test("a polling handshake beyond maxIdlePollingSessions is refused; a second request makes room", async () => {
+  const context = await listen({ limits: { maxIdlePollingSessions: 2 } });
+  const seen = errors(context);
+  const first = await openPolling(context);
+  const second = await openPolling(context);
+  assert.equal((await handshake(context)).status, 403);
+  assert.deepEqual(seen, [{ code: 4, message: "Too many idle sessions", name: "TOO_MANY_IDLE_SESSIONS", limit: 2 }]);
+  // those who come by websocket are not meant
+  await openWebSocket(context);
+  first.peer.poll();
+  await eventually(() => first.socket.transport.writable, true);
+  const third = await handshake(context);
+  assert.equal(third.status, 200);
+  // nor does an upgrade count as idle
+  await upgradeTo(context, second.peer.sid);
+  await delay(50);
+  assert.equal((await handshake(context)).status, 200);
+  assert.equal((await handshake(context)).status, 403);
+});
 
-  test(`a polling handshake beyond maxIdlePollingSessions is refused; a second request makes room: ${where}`, async () => {
-    const context = await start(native, { limits: { maxIdlePollingSessions: 2 } });
-    const seen = errors(context);
-    const first = await openPolling(context);
-    const second = await openPolling(context);
-    assert.equal((await handshake(context)).status, 403);
-    assert.deepEqual(seen, [{ code: 4, message: "Too many idle sessions", name: "TOO_MANY_IDLE_SESSIONS", limit: 2 }]);
-    // those who come by websocket are not meant
-    await openWebSocket(context);
-    first.peer.poll();
-    await eventually(() => first.socket.transport.writable, true);
-    const third = await handshake(context);
-    assert.equal(third.status, 200);
-    // nor does an upgrade count as idle
-    await upgradeTo(context, second.peer.sid);
-    await delay(50);
-    assert.equal((await handshake(context)).status, 200);
-    assert.equal((await handshake(context)).status, 403);
-  });
+test("a POST with more than maxPacketsPerPayload is refused and ends the session", async () => {
+  const context = await listen({ limits: { maxPacketsPerPayload: 3 }, allowEIO3: true });
+  const seen = errors(context);
+  const { peer, socket } = await openPolling(context);
+  const messages = record(socket, "message", (_, data) => data);
+  assert.equal((await peer.post("4a\x1e4b\x1e4c")).status, 200);
+  const closed = once(socket, "close");
+  const refused = await peer.post("4a\x1e4b\x1e4c\x1e4d");
+  assert.equal(refused.status, 400);
+  assert.deepEqual(JSON.parse(refused.body), { code: 3, message: "Too many packets" });
+  const [reason, error] = await closed;
+  assert.deepEqual([reason, error.message], ["transport error", "too many packets"]);
+  assert.deepEqual(seen, [{ code: 3, message: "Too many packets", name: "TOO_MANY_PACKETS", limit: 3 }]);
+  assert.deepEqual(messages, ["a", "b", "c"]);
+});
 
-  test(`a POST with more than maxPacketsPerPayload is refused and ends the session: ${where}`, async () => {
-    const context = await start(native, { limits: { maxPacketsPerPayload: 3 }, allowEIO3: true });
-    const seen = errors(context);
-    const { peer, socket } = await openPolling(context);
-    const messages = record(socket, "message", (_, data) => data);
-    assert.equal((await peer.post("4a\x1e4b\x1e4c")).status, 200);
-    const closed = once(socket, "close");
-    const refused = await peer.post("4a\x1e4b\x1e4c\x1e4d");
-    assert.equal(refused.status, 400);
-    assert.deepEqual(JSON.parse(refused.body), { code: 3, message: "Too many packets" });
-    const [reason, error] = await closed;
-    assert.deepEqual([reason, error.message], ["transport error", "too many packets"]);
-    assert.deepEqual(seen, [{ code: 3, message: "Too many packets", name: "TOO_MANY_PACKETS", limit: 3 }]);
-    assert.deepEqual(messages, ["a", "b", "c"]);
-  });
-
-  test(`packets of protocol 3 are counted, too: ${where}`, async () => {
-    const context = await start(native, { limits: { maxPacketsPerPayload: 3 }, allowEIO3: true });
-    const seen = errors(context);
-    const { body } = await request({ port: context.port, path: path(context, { EIO: "3" }) });
-    const [, sid] = /"sid":"([^"]+)"/.exec(body);
-    const post = (payload) =>
-      request({ port: context.port, path: path(context, { EIO: "3", sid }), method: "POST", body: payload }).then(({ status }) => status);
-    assert.equal(await post("2:4a2:4b2:4c"), 200);
-    assert.equal(await post("2:4a2:4b2:4c2:4d"), 400);
-    assert.deepEqual(seen.map(({ name }) => name), ["TOO_MANY_PACKETS"]);
-  });
-}
+test("packets of protocol 3 are counted, too", async () => {
+  const context = await listen({ limits: { maxPacketsPerPayload: 3 }, allowEIO3: true });
+  const seen = errors(context);
+  const { body } = await request({ port: context.port, path: path(context, { EIO: "3" }) });
+  const [, sid] = /"sid":"([^"]+)"/.exec(body);
+  const post = (payload) =>
+    request({ port: context.port, path: path(context, { EIO: "3", sid }), method: "POST", body: payload }).then(({ status }) => status);
+  assert.equal(await post("2:4a2:4b2:4c"), 200);
+  assert.equal(await post("2:4a2:4b2:4c2:4d"), 400);
+  assert.deepEqual(seen.map(({ name }) => name), ["TOO_MANY_PACKETS"]);
+});
 
 test("a flood of handshakes with an asynchronous check does not exceed maxConnections", async () => {
   const context = await listen({

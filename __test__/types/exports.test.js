@@ -81,7 +81,7 @@ for (const name of ['polling', 'websocket', 'webtransport']) {
   })
 }
 
-for (const name of ['listen', 'protocol', 'ErrorCallback']) {
+for (const name of ['protocol', 'ErrorCallback']) {
   test(`${name} is of the same type as in the original`, () => {
     const [a, b] = [our, their].map((all) => {
       const symbol = all.get(name)
@@ -91,6 +91,12 @@ for (const name of ['listen', 'protocol', 'ErrorCallback']) {
     assert.equal(a, b)
   })
 }
+
+test('listen is of the same type as in the original, and takes a native listener, too', () => {
+  const [a, b] = [our, their].map((all) => checker.getTypeOfSymbol(all.get('listen')).getCallSignatures())
+  assert.deepEqual([a.length, b.length], [2, 1])
+  assert.equal(checker.signatureToString(a[0]), checker.signatureToString(b[0]))
+})
 
 test('attach is of the type it has in the original, but for the options, which may be left out', () => {
   const [a, b] = [our, their].map((all) => text(checker.getTypeOfSymbol(all.get('attach'))))

@@ -5,6 +5,7 @@
 //!
 //! The input: a byte of options, then steps, divided by `FE FE`. Of a step's first byte, bits 0-1 name the client, bits
 //! 2-4 what happens; the rest are the bytes that the client sends, or the step's argument.
+//! `sid=s1`, `sid=s2`, … stand for the ids of the sessions that began with polls, in order.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,9 +13,10 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine_io_native::http::{CompressionOptions, Handshakes, Listener, ListenerOptions, Requests};
-use engine_io_native::server::{Command, Commands, EventQueue, Numbers};
+use engine_io_native::http::{CompressionOptions, DeflateSettings, Listener, ListenerOptions, Settings};
+use engine_io_native::server::{Command, Commands, EventQueue, Handles};
 use engine_io_native::session::Timing;
+use engine_io_native::websocket::deflate::Options;
 
 use crate::memory;
 use crate::owner::{Owner, PING_INTERVAL_MS, PING_TIMEOUT_MS, Setup, UPGRADE_TIMEOUT_MS};
@@ -54,37 +56,36 @@ pub fn run(data: &[u8]) {
 
 async fn play(setup: Setup, script: &[u8]) {
     let queue = EventQueue::new(|| {});
-    let requests = Arc::new(Requests::default());
     let commands = Commands::default();
-    let timing = Arc::new(Timing::new(PING_INTERVAL_MS, PING_TIMEOUT_MS, UPGRADE_TIMEOUT_MS));
-    let numbers = Numbers::default();
-    // ids of polling sessions are s1, s2, …
-    numbers.take();
-    let options = ListenerOptions {
-        id: 0,
+    let handles = Handles::default();
+    let open = || Some("\",\"upgrades\":[]}".to_owned());
+    let settings = Settings {
         path: "/engine.io/".to_owned(),
-        queue: queue.clone(),
-        requests: requests.clone(),
-        commands: commands.clone(),
-        sessions: numbers.clone(),
-        connections: numbers.clone(),
-    };
-    let listener = Listener::new(options);
-    let compression = CompressionOptions { threshold: 10.0, level: 6, window_bits: 15 };
-    // polling sessions keep ids that a script can name
-    let open = || "\",\"upgrades\":[]}".to_owned();
-    let handshakes = Handshakes {
-        timing: timing.clone(),
-        polling: None,
-        websocket: (!setup.deflate).then(open),
+        timing: Arc::new(Timing::new(PING_INTERVAL_MS, PING_TIMEOUT_MS, UPGRADE_TIMEOUT_MS)),
+        polling: open(),
+        websocket: open(),
+        allows_v3: setup.v3,
+        max_body: setup.max_message as f64,
         max_payload: setup.max_message,
+        compression: setup.compress.then_some(CompressionOptions { threshold: 10.0, level: 6, window_bits: 15 }),
+        cookie: setup.v3.then(|| ("io=".to_owned(), "; Path=/".to_owned())),
+        deflate: setup.deflate.then(|| DeflateSettings { options: Options::default(), level: 1, from: 10 }),
     };
-    let handshakes = setup.direct.then_some(handshakes);
-    listener.configure(setup.max_message as f64, setup.direct, setup.compress.then_some(compression), handshakes);
+    let listener = Listener::new(ListenerOptions {
+        id: 0,
+        settings,
+        queue: queue.clone(),
+        commands: commands.clone(),
+        sessions: handles.clone(),
+        connections: handles,
+    });
+    if setup.refusals {
+        listener.tell_refusals();
+    }
     let io = tokio::spawn(engine_io_native::server::run(commands.clone()));
 
     let mut world = World {
-        owner: Owner::new(setup, queue, requests, listener.clone(), commands.clone(), numbers, timing),
+        owner: Owner::new(setup, queue, listener.clone()),
         listener: listener.clone(),
         clients: Default::default(),
     };
@@ -122,6 +123,7 @@ impl World {
         let [first, bytes @ ..] = step else { return };
         let number = usize::from(first & 3);
         let argument = bytes.first().copied().unwrap_or(0);
+        let bytes = &self.named(bytes);
         match first >> 2 & 7 {
             0 | 1 => self.client(number).send(bytes),
             2 => {
@@ -150,6 +152,30 @@ impl World {
         self.settle().await;
     }
 
+    /// The bytes with the ids of sessions in place of what stands for them.
+    fn named(&self, bytes: &[u8]) -> Vec<u8> {
+        const NAME: &[u8] = b"sid=s";
+        let mut named = Vec::with_capacity(bytes.len());
+        let mut rest = bytes;
+        while let Some(at) = rest.windows(NAME.len()).position(|window| window == NAME) {
+            let (before, name) = rest.split_at(at);
+            named.extend_from_slice(before);
+            let digits = name[NAME.len()..].iter().take(2).take_while(|byte| byte.is_ascii_digit()).count();
+            let (name, after) = name.split_at(NAME.len() + digits);
+            let number = name[NAME.len()..].iter().fold(0, |number, digit| number * 10 + usize::from(digit - b'0'));
+            match number.checked_sub(1).and_then(|index| self.owner.sids.get(index)) {
+                Some(sid) => {
+                    named.extend_from_slice(b"sid=");
+                    named.extend_from_slice(sid.as_bytes());
+                }
+                None => named.extend_from_slice(name),
+            }
+            rest = after;
+        }
+        named.extend_from_slice(rest);
+        named
+    }
+
     /// A client that is connected.
     fn client(&mut self, number: usize) -> &mut Client {
         let listener = &self.listener;
@@ -159,7 +185,7 @@ impl World {
             ours.set_nonblocking(true).expect("a stream");
             let stream = tokio::net::UnixStream::from_std(ours).expect("a stream");
             let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-            listener.clone().serve_stream(stream, at(40_000 + number as u16), at(80));
+            listener.clone().serve_stream(stream, Some([at(40_000 + number as u16), at(80)]));
             Client { stream: theirs, deaf: false, ended: false }
         })
     }

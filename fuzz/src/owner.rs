@@ -1,18 +1,15 @@
-//! What JavaScript does with what the engine tells it, as far as a listener and its sessions need it: it decides
-//! requests, opens sessions, answers messages, and is told of every end.
+//! What JavaScript does with what the engine tells it, as far as a listener and its sessions need it: it answers
+//! messages, closes sessions, and is told of every end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 
-use engine_io_native::http::{Listener, OwnerResponse, Requests, Switching, Verdict};
+use engine_io_native::http::Listener;
 use engine_io_native::protocol::PacketType;
 use engine_io_native::server::{
-    BY_POST, Batch, Binding, Commands, Compression, Connection, Data, Event, EventQueue, Kind, Locked, NewSession,
-    Numbers, Opened, PollEncoding, SessionCell, now,
+    BY_POST, Batch, Connection, Data, Event, EventQueue, Kind, Locked, Opened, SessionCell,
 };
-use engine_io_native::session::{OutData, OutPacket, PollId, Reason, Revision, Session, Start, Timing};
-use engine_io_native::websocket::deflate::{Options, negotiate};
-use engine_io_native::websocket::{Decoder, Deflate, Inflate, Limits, UpgradeRequest, check};
+use engine_io_native::session::{OutData, OutPacket, Reason};
 
 pub const PING_INTERVAL_MS: u64 = 5_000;
 pub const PING_TIMEOUT_MS: u64 = 4_000;
@@ -21,11 +18,11 @@ pub const UPGRADE_TIMEOUT_MS: u64 = 3_000;
 /// Options of the server.
 #[derive(Clone, Copy)]
 pub struct Setup {
-    /// Polls and POSTs are served without the owner where possible.
-    pub direct: bool,
+    /// It wants to hear of refusals.
+    pub refusals: bool,
     pub compress: bool,
     pub deflate: bool,
-    v3: bool,
+    pub v3: bool,
     /// Messages are sent back.
     echo: bool,
     /// A message ends the session.
@@ -40,7 +37,7 @@ impl Setup {
     pub fn from_bits(bits: u8) -> Self {
         let bit = |number: u8| bits >> number & 1 != 0;
         Self {
-            direct: !bit(0),
+            refusals: bit(0),
             compress: bit(1),
             deflate: bit(2),
             v3: bit(3),
@@ -55,56 +52,37 @@ impl Setup {
 pub struct Owner {
     setup: Setup,
     queue: EventQueue,
-    requests: Arc<Requests>,
     listener: Arc<Listener>,
-    commands: Commands,
-    timing: Arc<Timing>,
     /// It takes no events, like a thread that is busy.
     pub blocked: bool,
     sessions: HashMap<u32, Known>,
+    /// Those that are over; no handle is given back.
+    ended: HashSet<u32>,
     connections: HashMap<u32, Arc<Connection>>,
-    /// Of sessions and connections; none is used twice.
-    numbers: Numbers,
     all_sessions: Vec<Weak<SessionCell>>,
     all_connections: Vec<Weak<Connection>>,
-    sids: Vec<String>,
+    /// Of sessions that began with polls, in order.
+    pub sids: Vec<String>,
 }
 
 /// A session as JavaScript knows it.
 struct Known {
     cell: Arc<SessionCell>,
     connection: Option<Arc<Connection>>,
-    /// The poll that waits here, and its request.
-    poll: Option<(PollId, u32)>,
-    last_poll: PollId,
     /// Packets that wait for a poll.
     buffer: Vec<OutPacket>,
-    closed: bool,
-    /// The listener opened it, and did not know who listens.
-    was_opened: bool,
 }
 
 impl Owner {
-    pub fn new(
-        setup: Setup,
-        queue: EventQueue,
-        requests: Arc<Requests>,
-        listener: Arc<Listener>,
-        commands: Commands,
-        numbers: Numbers,
-        timing: Arc<Timing>,
-    ) -> Self {
+    pub fn new(setup: Setup, queue: EventQueue, listener: Arc<Listener>) -> Self {
         Self {
             setup,
             queue,
-            requests,
             listener,
-            commands,
-            timing,
             blocked: false,
             sessions: HashMap::new(),
+            ended: HashSet::new(),
             connections: HashMap::new(),
-            numbers,
             all_sessions: Vec::new(),
             all_connections: Vec::new(),
             sids: Vec::new(),
@@ -172,7 +150,7 @@ impl Owner {
                     }
                 }
                 connection => {
-                    if let Some(connection) = self.connections.get(&(connection - 1)) {
+                    if let Some(connection) = self.connections.get(&connection) {
                         connection.settle(batch.cost(event));
                     }
                 }
@@ -184,9 +162,6 @@ impl Owner {
     fn on(&mut self, event: &Event, content: &[u8]) {
         let target = event.target;
         match event.kind {
-            Kind::Request => return self.on_request(target, &Head::parse(content)),
-            Kind::UpgradeRequest => return self.on_upgrade(target, &Head::parse(content)),
-            Kind::RequestAborted => return self.on_aborted(target),
             Kind::ConnectionEnded => {
                 assert!(self.connections.remove(&target).is_some(), "a connection ends twice");
                 return;
@@ -200,27 +175,30 @@ impl Owner {
                 }
                 return;
             }
-            Kind::ListenerClosed | Kind::Compressed => return,
+            Kind::ListenerClosed => return,
+            Kind::Refused => {
+                assert!(self.setup.refusals, "told though nobody listens");
+                return;
+            }
             Kind::Opened => {
                 let Data::Opened(opened) = &event.data else { panic!("nothing was opened") };
                 return self.on_opened(target, opened);
             }
-            Kind::SessionReleased => {
-                let known = self.sessions.remove(&target).expect("released once");
-                assert!(known.closed, "released before its end");
-                return;
+            Kind::Probing => {
+                let Data::Opened(opened) = &event.data else { panic!("nothing was opened") };
+                return self.know_connection(opened);
             }
             _ => {}
         }
-        let Some(known) = self.sessions.get_mut(&target) else { panic!("{:?} of an unknown session", event.kind) };
+        let Some(known) = self.sessions.get_mut(&target) else {
+            // a step of the owner's overtakes what is queued: JavaScript ignores what comes after `close`
+            assert!(self.ended.contains(&target), "{:?} of an unknown session", event.kind);
+            assert!(event.kind != Kind::Closed, "closed twice");
+            return;
+        };
         if event.kind == Kind::Due {
             let updates = known.cell.tick_by_owner();
             return self.take(&updates);
-        }
-        if known.closed {
-            // a step of the owner's overtakes what is queued: JavaScript ignores what comes after `close`
-            assert!(event.kind != Kind::Closed, "closed twice");
-            return;
         }
         match event.kind {
             Kind::Message => {
@@ -234,220 +212,49 @@ impl Owner {
                     self.send(target, OutPacket { kind: PacketType::Message, data });
                 }
             }
-            Kind::Packet => assert!(self.setup.verbose || known.was_opened, "told though nobody listens"),
+            // those from before the owner had heard of the session are told
+            Kind::Packet => {}
             Kind::Pinged => assert!(self.setup.verbose, "told though nobody listens"),
-            Kind::AnswerPoll | Kind::AnswerPollPlain => {
-                let (poll, request) = known.poll.take().expect("a poll waits");
-                assert_eq!(poll, event.arg, "an answer for another poll");
-                self.respond(request, 200, content.to_vec());
-            }
-            // the poll that was refused is answered by whoever showed it to the machine
-            Kind::RejectPoll | Kind::AbortPost | Kind::Upgrading | Kind::UpgradeFailed => {}
+            Kind::Upgrading | Kind::UpgradeFailed => {}
             Kind::PollReady => self.flush(target),
             Kind::Upgraded => {
                 known.connection = self.connections.get(&event.arg).cloned();
                 self.flush(target);
             }
             Kind::Closed => {
-                known.closed = true;
                 if let Some(connection) = &known.connection {
                     connection.conclude();
                 }
-                assert!(known.poll.is_none(), "the poll that waits gets no answer");
-                self.queue.push(Kind::SessionReleased, target, 0);
+                self.sessions.remove(&target);
+                self.ended.insert(target);
             }
             other => panic!("{other:?} of a session"),
         }
     }
 
-    // ---- requests ----------------------------------------------------------------------------
-
-    fn on_request(&mut self, request: u32, head: &Head<'_>) {
-        if head.query("transport") != Some("polling") {
-            return self.refuse(request);
-        }
-        let Some(sid) = head.query("sid") else { return self.on_handshake(request, head) };
-        let cell = self.listener.registry.get(sid);
-        let Some(cell) = cell.filter(|cell| cell.encoding().revision == head.revision() && cell.is_polling()) else {
-            return self.refuse(request);
-        };
-        match head.method {
-            "GET" => self.on_poll(request, cell.handle),
-            "POST" => self.on_post(request, &cell, head),
-            _ => self.refuse(request),
-        }
-    }
-
-    fn on_handshake(&mut self, request: u32, head: &Head<'_>) {
-        if head.method != "GET" || (head.revision() == Revision::V3 && !self.setup.v3) {
-            return self.refuse(request);
-        }
-        let session = self.open(head, None);
-        self.on_poll(request, session);
-        self.send(session, OutPacket { kind: PacketType::Open, data: OutData::Text(format!("{{\"sid\":\"s{session}\"}}")) });
-    }
-
-    fn on_poll(&mut self, request: u32, session: u32) {
-        let Some(known) = self.sessions.get_mut(&session).filter(|known| !known.closed) else { return self.refuse(request) };
-        if known.poll.is_some() {
-            self.fail(session);
-            return self.refuse(request);
-        }
-        known.last_poll += 1;
-        let poll = known.last_poll;
-        known.poll = Some((poll, request));
-        let mut rejected = false;
-        let updates = known.cell.step(|locked, _| locked.inner.machine.poll(poll, false, &mut locked.actions));
-        for event in &updates.events {
-            rejected |= event.kind == Kind::RejectPoll && event.arg == poll;
-        }
-        if rejected {
-            known.poll = None;
-            self.refuse(request);
-        }
-        self.take(&updates);
-        self.flush(session);
-    }
-
-    fn on_post(&mut self, request: u32, cell: &Arc<SessionCell>, head: &Head<'_>) {
-        let body = self.requests.take_body(request);
-        let binary = head.header("content-type") == Some("application/octet-stream");
-        let mut started = false;
-        let mut updates = cell.step(|locked, _| started = locked.inner.machine.post_started(&mut locked.actions));
-        self.take(&updates);
-        if !started {
-            return self.refuse(request);
-        }
-        updates = cell.step(|locked, batch| {
-            locked.inner.machine.post_finished();
-            locked.receive_payload(&body, binary, batch);
-        });
-        self.take(&updates);
-        self.respond(request, 200, b"ok".to_vec());
-    }
-
-    fn on_upgrade(&mut self, request: u32, head: &Head<'_>) {
-        let wanted = UpgradeRequest {
-            method: head.method,
-            upgrade: head.header("upgrade"),
-            key: head.header("sec-websocket-key"),
-            version: head.header("sec-websocket-version"),
-            protocol: head.header("sec-websocket-protocol"),
-        };
-        let Ok(accepted) = check(&wanted) else { return self.refuse(request) };
-        if head.query("transport") != Some("websocket") || (head.revision() == Revision::V3 && !self.setup.v3) {
-            return self.refuse(request);
-        }
-        let mut session = None;
-        if let Some(sid) = head.query("sid") {
-            session = self.sessions.values().find(|known| !known.closed && format!("s{}", known.cell.handle) == sid);
-            if session.is_none_or(|known| known.cell.encoding().revision != head.revision()) {
-                return self.refuse(request);
-            }
-        }
-        let session = session.map(|known| known.cell.clone());
-
-        let limits = Limits { max_payload: self.setup.max_message, max_fragments: 100, max_text: 0 };
-        let offer = head.header("sec-websocket-extensions").filter(|_| self.setup.deflate);
-        let agreement = offer.and_then(|offer| negotiate(offer, &Options::default()).ok().flatten());
-        let mut headers = vec![
-            ("Upgrade".to_owned(), "websocket".to_owned()),
-            ("Connection".to_owned(), "Upgrade".to_owned()),
-            ("Sec-WebSocket-Accept".to_owned(), accepted.accept),
-        ];
-        let (decoder, compression) = match agreement {
-            Some(agreement) => {
-                headers.push(("Sec-WebSocket-Extensions".to_owned(), agreement.header.clone()));
-                let compression = Compression { deflate: Deflate::new(&agreement, 1), from: 10 };
-                (Decoder::with_inflate(limits, Inflate::new(&agreement)), Some(compression))
-            }
-            None => (Decoder::new(limits), None),
-        };
-        let handle = self.numbers.take();
-        let connection = Connection::new(handle, self.queue.clone(), self.commands.clone(), decoder, compression);
-        self.connections.insert(handle, connection.clone());
-        self.all_connections.push(Arc::downgrade(&connection));
-        let response = OwnerResponse { status: 101, headers, body: Vec::new() };
-        self.requests.decide(request, Verdict::Accept(response, Switching::new(connection.clone())));
-        match session {
-            None => {
-                let session = self.open(head, Some(connection));
-                self.send(session, OutPacket { kind: PacketType::Open, data: OutData::Text("{}".to_owned()) });
-            }
-            Some(cell) => {
-                let mut started = false;
-                let updates = cell.step(|locked, _| started = locked.start_upgrade(&connection));
-                self.take(&updates);
-                if started {
-                    connection.bind(Binding::Session(cell));
-                } else {
-                    connection.close();
-                }
-            }
-        }
-    }
-
-    /// The client of a request went away.
-    fn on_aborted(&mut self, request: u32) {
-        let waiting = self.sessions.iter_mut().find(|(_, known)| known.poll.is_some_and(|(_, waiting)| waiting == request));
-        let Some((session, known)) = waiting else { return };
-        let Some((poll, _)) = known.poll.take() else { return };
-        let session = *session;
-        self.step(session, |locked, _| locked.inner.machine.poll_aborted(poll, &mut locked.actions));
-    }
-
-    fn refuse(&mut self, request: u32) {
-        self.respond(request, 400, b"{\"code\":3}".to_vec());
-    }
-
-    fn respond(&mut self, request: u32, status: u16, body: Vec<u8>) {
-        let headers = vec![("Content-Type".to_owned(), "text/plain".to_owned())];
-        self.requests.decide(request, Verdict::Respond(OwnerResponse { status, headers, body }));
-    }
-
     // ---- sessions ----------------------------------------------------------------------------
-
-    fn open(&mut self, head: &Head<'_>, connection: Option<Arc<Connection>>) -> u32 {
-        let handle = self.numbers.take();
-        let revision = head.revision();
-        let sid = format!("s{handle}");
-        let start = connection.as_ref().map_or(Start::Polling, |connection| Start::Channel(connection.handle));
-        let binary = head.query("b64").is_none();
-        let new = NewSession {
-            handle,
-            machine: Session::new(now(), revision, self.timing.clone(), start),
-            encoding: PollEncoding { revision, binary, jsonp: head.query("j").map(Into::into) },
-            base64: !binary,
-            transport: connection.clone(),
-            listed: Some((self.listener.registry.clone(), sid.clone())),
-            verbose: Some(self.setup.verbose),
-        };
-        let cell = SessionCell::new(new, self.queue.clone(), self.commands.clone());
-        cell.open(true);
-        self.all_sessions.push(Arc::downgrade(&cell));
-        self.sids.push(sid);
-        self.know(handle, cell, connection, false);
-        handle
-    }
 
     /// The listener has opened a session.
     fn on_opened(&mut self, session: u32, opened: &Opened) {
         opened.session.set_verbose(self.setup.verbose);
         self.all_sessions.push(Arc::downgrade(&opened.session));
+        if !opened.session.sid().is_empty() {
+            self.sids.push(opened.session.sid().to_owned());
+        }
+        self.know_connection(opened);
+        let (cell, connection) = (opened.session.clone(), opened.connection.clone());
+        self.sessions.insert(session, Known { cell, connection, buffer: Vec::new() });
+    }
+
+    fn know_connection(&mut self, opened: &Opened) {
         if let Some(connection) = &opened.connection {
             self.connections.insert(connection.handle, connection.clone());
             self.all_connections.push(Arc::downgrade(connection));
         }
-        self.know(session, opened.session.clone(), opened.connection.clone(), true);
-    }
-
-    fn know(&mut self, session: u32, cell: Arc<SessionCell>, connection: Option<Arc<Connection>>, was_opened: bool) {
-        let known = Known { cell, connection, poll: None, last_poll: 0, buffer: Vec::new(), closed: false, was_opened };
-        self.sessions.insert(session, known);
     }
 
     fn send(&mut self, session: u32, packet: OutPacket) {
-        if let Some(known) = self.sessions.get_mut(&session).filter(|known| !known.closed) {
+        if let Some(known) = self.sessions.get_mut(&session) {
             known.buffer.push(packet);
             self.flush(session);
         }
@@ -455,7 +262,7 @@ impl Owner {
 
     /// Hands what waits over to the transport.
     fn flush(&mut self, session: u32) {
-        let Some(known) = self.sessions.get_mut(&session).filter(|known| !known.closed) else { return };
+        let Some(known) = self.sessions.get_mut(&session) else { return };
         let packets = std::mem::take(&mut known.buffer);
         match &known.connection {
             Some(connection) => {
@@ -480,47 +287,8 @@ impl Owner {
             self.take(&updates);
         }
     }
-
-    fn fail(&mut self, session: u32) {
-        self.step(session, |locked, _| locked.inner.machine.close(Reason::TransportClose, &mut locked.actions));
-    }
 }
 
 fn text(text: &str) -> OutPacket {
     OutPacket { kind: PacketType::Message, data: OutData::Text(text.to_owned()) }
-}
-
-/// The head of a request, as the listener gives it.
-struct Head<'a> {
-    method: &'a str,
-    query: &'a str,
-    headers: Vec<(&'a str, &'a str)>,
-}
-
-impl<'a> Head<'a> {
-    fn parse(head: &'a [u8]) -> Self {
-        let head = std::str::from_utf8(head).expect("a head is text");
-        let mut fields = head.split('\0').skip(2);
-        let method = fields.next().unwrap_or("");
-        let target = fields.next().unwrap_or("");
-        let mut fields = fields.skip(5);
-        let mut headers = Vec::new();
-        while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
-            headers.push((name, value));
-        }
-        Self { method, query: target.split_once('?').map_or("", |(_, query)| query), headers }
-    }
-
-    /// The last value of a parameter.
-    fn query(&self, name: &str) -> Option<&'a str> {
-        self.query.split('&').filter_map(|pair| pair.split_once('=')).filter(|(key, _)| *key == name).map(|(_, value)| value).last()
-    }
-
-    fn header(&self, name: &str) -> Option<&'a str> {
-        self.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| *value)
-    }
-
-    fn revision(&self) -> Revision {
-        if self.query("EIO") == Some("4") { Revision::V4 } else { Revision::V3 }
-    }
 }

@@ -3,13 +3,11 @@
 const { Polling } = require('./polling')
 const { JSONP } = require('./polling-jsonp')
 const { WebSocket } = require('./websocket')
-const { watched } = require('./watched')
 const { WebTransport } = require('./webtransport')
 
 /** HTTP long-polling: by script tags where the client asks for it (`j`), by XHR otherwise. */
 function polling(req) {
-  const Class = typeof req._query.j === 'string' ? JSONP : Polling
-  return req._listener === undefined ? new Class(req) : new (watched(Class))(req)
+  return typeof req._query.j === 'string' ? new JSONP(req) : new Polling(req)
 }
 
 polling.upgradesTo = ['websocket', 'webtransport']

@@ -4,7 +4,6 @@ const { MAX_STRING_LENGTH } = require('buffer').constants
 const { whenHeard } = require('../backpressure')
 const bridge = require('../bridge')
 const { acceptPoll, endPoll, posts } = require('../duties')
-const { header } = require('../headers')
 const { compressionOf } = require('../options')
 const { BAD_REQUEST } = require('../limits')
 const { content, packetType } = require('../packets')
@@ -33,7 +32,7 @@ let lastEncoding
 /**
  * HTTP long-polling over Node's own HTTP server: `req` and `res` are the pending poll, `dataReq` and
  * `dataRes` the POST in progress. What a request means for the session is decided by the engine; polls
- * that reach the engine's own listener never come here.
+ * that reach a native listener never come here.
  */
 class Polling extends Transport {
   constructor(req) {
@@ -44,7 +43,7 @@ class Polling extends Transport {
     this._unwritten = 0
     /** The number of the last poll that came in. */
     this._poll = 0
-    /** Whether the pending poll waits in the engine's own listener. */
+    /** Whether the pending poll waits in the native listener. */
     this._polledNatively = false
   }
 
@@ -249,7 +248,7 @@ class Polling extends Transport {
   /** The `Content-Encoding` of a response of so many bytes; undefined: none. */
   _encodingFor(req, length) {
     const options = this.httpCompression
-    const accepted = header(req, 'accept-encoding')
+    const accepted = req.headers['accept-encoding']
     if (!options || !accepted || length < options.threshold) return undefined
     // clients of one kind send the same header
     if (accepted !== lastAccepted) {
@@ -285,7 +284,7 @@ class Polling extends Transport {
 
   /** The headers of a successful response. */
   headers(req, headers = {}) {
-    const agent = header(req, 'user-agent')
+    const agent = req.headers['user-agent']
     // old Internet Explorers take a payload for cross-site scripting
     if (agent && (agent.includes(';MSIE') || agent.includes('Trident/'))) headers['X-XSS-Protection'] = '0'
     headers['cache-control'] = 'no-store'

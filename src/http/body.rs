@@ -20,11 +20,6 @@ pub enum Body {
     TooSlow,
 }
 
-/// Reads a body of at most `limit` bytes in time.
-pub async fn read(body: Incoming, limit: f64) -> Body {
-    in_time(read_all(body, limit)).await
-}
-
 /// Gives the reading of a body so much time.
 pub async fn in_time(reading: impl Future<Output = Body>) -> Body {
     tokio::time::timeout(PATIENCE, reading).await.unwrap_or(Body::TooSlow)

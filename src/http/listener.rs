@@ -2,85 +2,139 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONNECTION, UPGRADE};
 use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode, Version};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, oneshot};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use super::body::{self, Body};
 use super::head_timer::HeadTimer;
 use super::joined::Joined;
 use super::polling::{self, Answerer, Destroyed, Post, Reply};
-use super::request::{self, Asked, Requests, Verdict};
-use super::{CompressionOptions, Handshakes, Registry};
+use super::query::Query;
+use super::route::{Refusal, Transport, Wanted};
+use super::upgrade::{is_upgrade, upgrade};
+use super::{Bound, CompressionOptions, Registry};
 use crate::server::{Commands, EventQueue, Handles, Kind, SessionCell, Stream};
-use crate::session::IdGenerator;
+use crate::session::{IdGenerator, Timing};
+use crate::websocket::deflate;
 
 /// What a listener is made of.
 #[derive(Debug)]
 pub struct ListenerOptions {
     /// The number by which the owner knows the listener.
     pub id: u32,
-    /// Requests whose target starts with this belong to the engine.
-    pub path: String,
+    pub settings: Settings,
     pub queue: EventQueue,
     /// The I/O thread that serves the listener.
     pub commands: Commands,
-    pub requests: Arc<Requests>,
     /// For sessions that are opened here.
     pub sessions: Handles,
     /// For their connections.
     pub connections: Handles,
 }
 
+/// What the owner's options say, once and for all.
+#[derive(Debug)]
+pub struct Settings {
+    /// Requests whose target starts with this belong to the engine.
+    pub path: String,
+    pub timing: Arc<Timing>,
+    /// What the open packet of a polling session says after the id; none: there is no such transport.
+    pub polling: Option<String>,
+    /// The same for WebSocket.
+    pub websocket: Option<String>,
+    /// Clients of protocol 3 are served.
+    pub allows_v3: bool,
+    /// The limit of request bodies in bytes, compared as the original does, in floating point.
+    pub max_body: f64,
+    /// The limit of a WebSocket message in bytes; 0: none.
+    pub max_payload: u64,
+    pub compression: Option<CompressionOptions>,
+    /// What the cookie of a polling handshake says before and after the id.
+    pub cookie: Option<(String, String)>,
+    pub deflate: Option<DeflateSettings>,
+}
+
+/// The option `perMessageDeflate`.
+#[derive(Debug)]
+pub struct DeflateSettings {
+    pub options: deflate::Options,
+    /// zlib's level, 0 to 9.
+    pub level: u32,
+    /// Messages below this many bytes are sent as they are.
+    pub from: usize,
+}
+
+impl Settings {
+    /// What the open packet of a session on this transport says after the id; none: there is no such transport.
+    pub(super) fn open_packet(&self, transport: Transport) -> Option<&str> {
+        match transport {
+            Transport::Polling => self.polling.as_deref(),
+            Transport::WebSocket => self.websocket.as_deref(),
+        }
+    }
+}
+
+/// While the owner has heard of this many sessions less than there are, no more are opened: their handshakes wait.
+/// As many refusals wait to be told; further ones are not.
+const MAX_UNTAKEN: usize = 1024;
+
+/// The time that a client has for the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The limit of a request's head in bytes.
+const MAX_HEAD: usize = 16 * 1024;
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Listener {
     pub(super) options: ListenerOptions,
     pub registry: Arc<Registry>,
-    /// The option `maxHttpBufferSize`, as the bits of a floating point number.
-    max_body: AtomicU64,
-    compression: Mutex<Option<CompressionOptions>>,
-    handshakes: Mutex<Option<Arc<Handshakes>>>,
     ids: Mutex<IdGenerator>,
-    /// Sessions that were opened here and that the owner has not heard of yet.
-    pub(super) untaken: Arc<AtomicUsize>,
-    /// Connections that are open, plus one while the listener itself is.
+    /// Places among the sessions that the owner has not heard of.
+    pub(super) places: Arc<Semaphore>,
+    takes_upgrades: AtomicBool,
+    pub(super) tells_refusals: AtomicBool,
+    /// Places among the refusals that the owner has not heard of.
+    pub(super) places_of_refusals: Arc<Semaphore>,
+    /// Connections that are open, plus one while the listener accepts more.
     open: AtomicUsize,
-    stop: Notify,
-    is_closed: AtomicBool,
+    /// Sockets that listen.
+    accepting: AtomicUsize,
+    /// How often it has been closed: it may be bound again.
+    closes: AtomicUsize,
     closed: Notify,
 }
 
 /// Both ends of a connection that speaks HTTP.
 #[derive(Debug)]
 pub struct OpenConnection {
-    open: Open,
+    pub(super) open: Open,
     /// Whether its request is switching protocols.
-    switches: Arc<AtomicBool>,
-    /// Address and port of the client's end, then of ours, each followed by NUL: as a head has them.
+    pub(super) switches: Arc<AtomicBool>,
+    /// Address and port of the client's end, then of ours, each followed by NUL; empty for a UNIX socket.
     pub text: Box<str>,
 }
 
 /// While it lives, the listener is not fully closed.
 #[derive(Debug)]
-pub struct Open(Arc<Listener>);
+pub struct Open(pub(super) Arc<Listener>);
 
 impl Open {
-    fn new(listener: &Arc<Listener>) -> Self {
+    pub(super) fn new(listener: &Arc<Listener>) -> Self {
         listener.open.fetch_add(1, SeqCst);
         Self(listener.clone())
     }
@@ -88,34 +142,10 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.release();
-    }
-}
-
-/// Binds a listening socket as Node does: on all addresses of both families unless a host is given,
-/// backlog 511.
-///
-/// # Errors
-/// Those of `socket`, `bind` and `listen`: the port is taken, or reserved for the superuser.
-pub fn bind(port: u16) -> io::Result<std::net::TcpListener> {
-    use socket2::{Domain, Protocol, Socket, Type};
-    let open = |domain, address: SocketAddr| -> io::Result<std::net::TcpListener> {
-        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-        if domain == Domain::IPV6 {
-            socket.set_only_v6(false)?;
+        let Self(listener) = self;
+        if listener.open.fetch_sub(1, SeqCst) == 1 {
+            listener.options.queue.push(Kind::ListenerClosed, listener.options.id, 0);
         }
-        socket.set_reuse_address(true)?;
-        socket.set_tcp_nodelay(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(511)?;
-        socket.set_nonblocking(true)?;
-        Ok(socket.into())
-    };
-    match open(Domain::IPV6, (Ipv6Addr::UNSPECIFIED, port).into()) {
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL | libc::EINVAL)) => {
-            open(Domain::IPV4, (Ipv4Addr::UNSPECIFIED, port).into())
-        }
-        result => result,
     }
 }
 
@@ -124,87 +154,65 @@ impl Listener {
         Arc::new(Self {
             options,
             registry: Arc::default(),
-            max_body: AtomicU64::new(1e6f64.to_bits()),
-            compression: Mutex::default(),
-            handshakes: Mutex::default(),
             ids: Mutex::default(),
-            untaken: Arc::default(),
-            open: AtomicUsize::new(1),
-            stop: Notify::new(),
-            is_closed: AtomicBool::new(false),
+            places: Arc::new(Semaphore::new(MAX_UNTAKEN)),
+            takes_upgrades: AtomicBool::new(true),
+            tells_refusals: AtomicBool::new(false),
+            places_of_refusals: Arc::new(Semaphore::new(MAX_UNTAKEN)),
+            open: AtomicUsize::new(0),
+            accepting: AtomicUsize::new(0),
+            closes: AtomicUsize::new(0),
             closed: Notify::new(),
         })
     }
 
-    /// What the owner's options and hooks ask for. Without `handshakes` the owner sees all of them.
-    pub fn configure(
-        &self,
-        max_body: f64,
-        direct: bool,
-        compression: Option<CompressionOptions>,
-        handshakes: Option<Handshakes>,
-    ) {
-        *self.handshakes.lock().unwrap_or_else(PoisonError::into_inner) = handshakes.map(Arc::new);
-        *self.compression.lock().unwrap_or_else(PoisonError::into_inner) = compression;
-        self.max_body.store(max_body.to_bits(), SeqCst);
-        self.registry.set_direct(direct);
+    /// Whether WebSockets are accepted.
+    pub fn set_takes_upgrades(&self, takes: bool) {
+        self.takes_upgrades.store(takes, SeqCst);
     }
 
-    pub(super) fn handshakes(&self) -> Option<Arc<Handshakes>> {
-        self.handshakes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn takes_upgrades(&self) -> bool {
+        self.takes_upgrades.load(SeqCst)
     }
 
-    /// An id for a new session; none if the system has no randomness to give, which the owner reports.
+    /// An id for a new session; none if the system has no randomness to give.
     pub(super) fn next_id(&self) -> Option<String> {
         self.ids.lock().unwrap_or_else(PoisonError::into_inner).next_id().ok()
     }
 
+    /// Connections that are open, plus one while the listener accepts more.
+    pub fn open_connections(&self) -> usize {
+        self.open.load(SeqCst)
+    }
+
     /// Stops accepting, ends idle connections and lets the others finish.
     pub fn close(&self) {
-        self.stop.notify_one();
-        self.is_closed.store(true, SeqCst);
+        self.closes.fetch_add(1, SeqCst);
         self.closed.notify_waiters();
     }
 
-    fn release(&self) {
-        if self.open.fetch_sub(1, SeqCst) == 1 {
-            self.options.queue.push(Kind::ListenerClosed, self.options.id, 0);
-        }
+    /// Has an I/O thread accept connections until closed. The listener counts as open from now on.
+    pub fn listen(self: &Arc<Self>, bound: Bound) {
+        self.accepting.fetch_add(1, SeqCst);
+        let accepting = Accepting { open: Open::new(self), closes: self.closes.load(SeqCst) };
+        self.options.commands.send(crate::server::Command::Listen(accepting, bound));
     }
 
-    /// Accepts connections on the current runtime until closed.
-    pub fn start(self: Arc<Self>, socket: std::net::TcpListener) {
-        let Ok(socket) = TcpListener::from_std(socket) else { return self.release() };
-        tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    () = self.stop.notified() => break,
-                    accepted = socket.accept() => match accepted {
-                        Ok((stream, remote)) => self.clone().serve(stream, remote),
-                        // out of descriptors or memory: give the others time to end
-                        Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
-                    }
-                }
-            }
-            drop(socket);
-            self.release();
-        });
+    /// Whether it has a socket that listens; for a moment after it has been closed, too.
+    pub fn is_accepting(&self) -> bool {
+        self.accepting.load(SeqCst) > 0
     }
 
-    fn serve(self: Arc<Self>, stream: TcpStream, remote: SocketAddr) {
-        // on Linux it has that from the listening socket
-        #[cfg(not(target_os = "linux"))]
-        let _ = stream.set_nodelay(true);
-        let local = stream.local_addr().unwrap_or(remote);
-        self.serve_stream(stream, remote, local);
-    }
-
-    /// Serves one connection on the current runtime.
-    pub fn serve_stream<S>(self: Arc<Self>, stream: S, remote: SocketAddr, local: SocketAddr)
+    /// Serves one connection on the current runtime. `ends`: of TCP, the client's and ours.
+    pub fn serve_stream<S>(self: Arc<Self>, stream: S, ends: Option<[SocketAddr; 2]>)
     where
         S: AsyncRead + AsyncWrite + TryInto<Stream> + Unpin + Send + 'static,
     {
-        let text = [remote, local].map(|end| format!("{}\0{}\0", end.ip(), end.port())).concat().into();
+        let closes = self.closes.load(SeqCst);
+        let text = match ends {
+            Some(ends) => ends.map(|end| format!("{}\0{}\0", end.ip(), end.port())).concat().into(),
+            None => "\0\0\0\0".into(),
+        };
         let switches = Arc::new(AtomicBool::new(false));
         let stream = Joined::new(stream, switches.clone());
         let ends = Arc::new(OpenConnection { open: Open::new(&self), switches, text });
@@ -212,18 +220,18 @@ impl Listener {
         tokio::spawn(async move {
             let connection = http1::Builder::new()
                 .timer(HeadTimer::default())
-                .header_read_timeout(std::time::Duration::from_secs(60))
+                .header_read_timeout(HEAD_TIMEOUT)
                 .title_case_headers(true)
-                .max_buf_size(16 * 1024)
+                .max_buf_size(MAX_HEAD)
                 .serve_connection(TokioIo::new(stream), service)
                 .with_upgrades();
             let (mut connection, mut closed) = (pin!(connection), pin!(self.closed.notified()));
-            // has this task woken; whether it has come to pass is asked of the flag, which costs less
+            // has this task woken; whether it has come to pass is asked of the count, which costs less
             poll_fn(|cx| Poll::Ready(closed.as_mut().poll(cx).is_ready())).await;
             let mut is_draining = false;
             // how a connection ends concerns its requests, which have been told
             let _ = poll_fn(|cx| {
-                if !is_draining && self.is_closed.load(SeqCst) {
+                if !is_draining && self.closes.load(SeqCst) != closes {
                     is_draining = true;
                     connection.as_mut().graceful_shutdown();
                 }
@@ -232,25 +240,74 @@ impl Listener {
             .await;
         });
     }
+}
 
-    fn compression(&self) -> Option<CompressionOptions> {
-        *self.compression.lock().unwrap_or_else(PoisonError::into_inner)
+/// A listener on its way to its I/O thread.
+#[derive(Debug)]
+pub struct Accepting {
+    open: Open,
+    closes: usize,
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        let Open(listener) = &self.open;
+        listener.accepting.fetch_sub(1, SeqCst);
+    }
+}
+
+impl Accepting {
+    /// Accepts connections on the current runtime until the listener is closed.
+    pub fn start(self, bound: Bound) {
+        tokio::spawn(async move {
+            match bound {
+                Bound::Port(socket) => {
+                    let Ok(socket) = TcpListener::from_std(socket) else { return };
+                    self.accept(|cx| socket.poll_accept(cx), |listener, (stream, remote)| {
+                        // on Linux it has that from the listening socket
+                        #[cfg(not(target_os = "linux"))]
+                        let _ = stream.set_nodelay(true);
+                        let local = stream.local_addr().unwrap_or(remote);
+                        listener.serve_stream(stream, Some([remote, local]));
+                    })
+                    .await;
+                }
+                #[cfg(unix)]
+                Bound::Path(socket, path) => {
+                    let socket = tokio::net::UnixListener::from_std(socket);
+                    if let Ok(socket) = &socket {
+                        self.accept(|cx| socket.poll_accept(cx), |listener, (stream, _)| {
+                            listener.serve_stream(stream, None);
+                        })
+                        .await;
+                    }
+                    drop(socket);
+                    let _ = std::fs::remove_file(path);
+                }
+            }
+        });
     }
 
-    fn max_body(&self) -> f64 {
-        f64::from_bits(self.max_body.load(SeqCst))
-    }
-
-    /// Asks the owner, and tells it when the client goes away before it has answered.
-    async fn ask(&self, kind: Kind, head: String, body: Vec<u8>) -> Option<Verdict> {
-        let (verdict, decided) = oneshot::channel();
-        let commands = self.options.commands.clone();
-        let request = self.options.requests.add(Asked { verdict, body, commands });
-        self.options.queue.with(|batch| batch.push_text(kind, request, self.options.id, head.as_bytes()));
-        let mut guard = AskGuard { listener: self, request, waiting: true };
-        let verdict = decided.await.ok();
-        guard.waiting = false;
-        verdict
+    async fn accept<T>(
+        &self,
+        next: impl Fn(&mut Context<'_>) -> Poll<io::Result<T>>,
+        serve: impl Fn(Arc<Listener>, T),
+    ) {
+        let Open(listener) = &self.open;
+        loop {
+            let closed = listener.closed.notified();
+            if listener.closes.load(SeqCst) != self.closes {
+                return;
+            }
+            tokio::select! {
+                () = closed => {}
+                accepted = poll_fn(&next) => match accepted {
+                    Ok(accepted) => serve(listener.clone(), accepted),
+                    // out of descriptors or memory: give the others time to end
+                    Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+                }
+            }
+        }
     }
 }
 
@@ -258,6 +315,7 @@ impl Listener {
 enum Asks {
     Poll(Arc<SessionCell>, Answerer),
     Post(Arc<SessionCell>, Post, f64),
+    Refuse(Reply),
     /// Rare, and therefore in a box: hyper moves what it gets for every request.
     Other(Pin<Box<dyn Future<Output = Result<Reply, Destroyed>> + Send>>),
 }
@@ -272,6 +330,7 @@ where
         match asks {
             Asks::Poll(session, answerer) => Ok(polling::poll(session, answerer).await),
             Asks::Post(session, post, limit) => polling::post(session, post, limit).await,
+            Asks::Refuse(reply) => Ok(reply),
             Asks::Other(answer) => answer.await,
         }
     }
@@ -283,117 +342,61 @@ impl Asks {
         S: AsyncRead + AsyncWrite + TryInto<Stream> + Unpin + Send + 'static,
     {
         let Open(listener) = &ends.open;
-        let target = request.uri().path_and_query().map_or("", |target| target.as_str());
-        if !target.starts_with(&listener.options.path) {
-            return Self::Other(Box::pin(async {
-                let mut response = Response::new(Full::from(Bytes::from_static(b"Not Implemented")));
-                *response.status_mut() = StatusCode::NOT_IMPLEMENTED;
-                Ok(response)
-            }));
+        let settings = &listener.options.settings;
+        let target = request.uri();
+        // an absolute target starts with a scheme
+        let is_ours = target.scheme().is_none()
+            && target.path_and_query().is_some_and(|target| target.as_str().starts_with(&settings.path));
+        if !is_ours {
+            let mut response = Response::new(Full::from(Bytes::from_static(b"Not Implemented")));
+            *response.status_mut() = StatusCode::NOT_IMPLEMENTED;
+            return Self::Refuse(response);
         }
-        if is_upgrade(&request) {
+        if settings.websocket.is_some() && is_upgrade(&request) {
             return Self::Other(Box::pin(upgrade::<S>(ends, request)));
         }
         let (parts, incoming) = request.into_parts();
-        let session = match listener.registry.is_direct() {
-            true => polling::session_of(&parts, |sid| listener.registry.get(sid)),
-            false => None,
-        };
-        match session.or_else(|| listener.open_polling(&parts, &ends)) {
-            Some(session) if parts.method == Method::GET => {
-                Self::Poll(session, Answerer::of(parts, listener.compression()))
+        let query = Query::of(&parts.uri);
+        match listener.judge(&parts.method, &query, false) {
+            Err(refusal) => {
+                listener.tell(refusal, &parts, &query, &ends);
+                Self::Refuse(refusal.reply())
             }
-            Some(session) => Self::Post(session, Post::of(parts, incoming), listener.max_body()),
-            None => Self::Other(Box::pin(ask_for_answer(ends, parts, incoming))),
+            Ok(Wanted::Existing(session)) => match parts.method {
+                Method::GET => Self::Poll(session, Answerer::of(parts, settings.compression)),
+                Method::POST => Self::Post(session, Post::of(parts, incoming), settings.max_body),
+                _ => Self::Refuse(polling::bare(StatusCode::INTERNAL_SERVER_ERROR)),
+            },
+            Ok(Wanted::New) => match listener.places.clone().try_acquire_owned() {
+                Ok(place) => match open_polling(Some(place), &ends, parts) {
+                    Ok((session, answerer)) => Self::Poll(session, answerer),
+                    Err(refusal) => Self::Refuse(refusal.reply()),
+                },
+                Err(_) => Self::Other(Box::pin(open_later(ends, parts))),
+            },
         }
     }
 }
 
-/// Has the owner answer.
-async fn ask_for_answer(ends: Arc<OpenConnection>, parts: Parts, body: Incoming) -> Result<Reply, Destroyed> {
+/// Opens a session that polls, of which the request is the first poll.
+fn open_polling(
+    place: Option<OwnedSemaphorePermit>,
+    ends: &OpenConnection,
+    parts: Parts,
+) -> Result<(Arc<SessionCell>, Answerer), Refusal> {
     let Open(listener) = &ends.open;
-    let head = request::head(&parts, &ends, "", None);
-    let body = match parts.method {
-        Method::GET | Method::HEAD => Vec::new(),
-        _ => match body::read(body, listener.max_body()).await {
-            Body::Complete(body) => body.into(),
-            refused => return Ok(polling::refusal(&refused)),
-        },
-    };
-    match listener.ask(Kind::Request, head, body).await {
-        Some(Verdict::Respond(response)) => Ok(reply(response)),
-        _ => Err(Destroyed),
-    }
+    let settings = &listener.options.settings;
+    let sid = listener.next_id().ok_or(Refusal::Exhausted)?;
+    let cookie = settings.cookie.as_ref().map(|(before, after)| [before, &*sid, after].concat());
+    let session = listener.open(place, sid, &Query::of(&parts.uri), None, &parts, ends).ok_or(Refusal::Exhausted)?;
+    Ok((session, Answerer::of(parts, settings.compression).with_cookie(cookie)))
 }
 
-async fn upgrade<S>(ends: Arc<OpenConnection>, mut request: Request<Incoming>) -> Result<Reply, Destroyed>
-where
-    S: AsyncRead + AsyncWrite + TryInto<Stream> + Unpin + Send + 'static,
-{
-    let Open(listener) = &ends.open;
-    let upgrade = hyper::upgrade::on(&mut request);
-    let (parts, _) = request.into_parts();
-    let verdict = match listener.open_websocket(&parts, &ends) {
-        Some((response, connection)) => Some(Verdict::Accept(response, connection)),
-        None => listener.ask(Kind::UpgradeRequest, request::head(&parts, &ends, "", None), Vec::new()).await,
-    };
-    match verdict {
-        Some(Verdict::Accept(response, connection)) => {
-            connection.keep(Open::new(listener));
-            ends.switches.store(true, SeqCst);
-            tokio::spawn(request::switch::<S>(upgrade, connection));
-            Ok(reply(response))
-        }
-        Some(Verdict::Respond(response)) => Ok(reply(response)),
-        Some(Verdict::Destroy) | None => Err(Destroyed),
-    }
-}
-
-struct AskGuard<'a> {
-    listener: &'a Listener,
-    request: u32,
-    waiting: bool,
-}
-
-impl Drop for AskGuard<'_> {
-    fn drop(&mut self) {
-        if self.waiting {
-            self.listener.options.requests.forget(self.request);
-            self.listener.options.queue.push(Kind::RequestAborted, self.request, 0);
-        }
-    }
-}
-
-/// HTTP/1.0 knows no upgrade: there the header is to be ignored (RFC 9110, 7.8).
-fn is_upgrade(request: &Request<Incoming>) -> bool {
-    let headers = request.headers();
-    request.version() == Version::HTTP_11
-        && headers.contains_key(UPGRADE)
-        && headers.get_all(CONNECTION).iter().any(|value| {
-            value.as_bytes().split(|&byte| byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
-        })
-}
-
-fn reply(response: super::OwnerResponse) -> Reply {
-    let headers: Vec<_> = response.valid_headers().collect();
-    let mut reply = Response::new(Full::from(response.body));
-    *reply.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    for (name, value) in headers {
-        reply.headers_mut().append(name, value);
-    }
-    reply
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn accepted_connections_do_not_delay_small_segments() {
-        let listener = TcpListener::from_std(bind(0).unwrap()).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let _client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
-        let (stream, _) = listener.accept().await.unwrap();
-        assert!(!cfg!(target_os = "linux") || stream.nodelay().unwrap());
-    }
+/// The same when the owner has heard of more sessions.
+async fn open_later(ends: Arc<OpenConnection>, parts: Parts) -> Result<Reply, Destroyed> {
+    let place = ends.open.0.place().await;
+    Ok(match open_polling(place, &ends, parts) {
+        Ok((session, answerer)) => polling::poll(session, answerer).await,
+        Err(refusal) => refusal.reply(),
+    })
 }

@@ -1,22 +1,23 @@
-//! The engine's own HTTP front, behind `listen()`: hyper parses, polls and POSTs of living sessions are
-//! served here, and handshakes in which the owner has no say; everything else (upgrades, errors, hooks) is asked of
-//! the owner.
+//! The native listener, behind `listen(port, { listener: 'native' })`: hyper parses; handshakes, polls, POSTs and upgrades
+//! are decided and served here, without asking the owner.
 
 mod body;
+mod bound;
 mod compressor;
 mod encoding;
 mod handshake;
+mod head;
 mod head_timer;
 mod joined;
 mod listener;
 mod polling;
 mod query;
 mod registry;
-mod request;
+mod route;
+mod upgrade;
 
+pub use bound::{Bound, Place};
 pub use compressor::CompressionJob;
 pub use encoding::{CompressionOptions, ContentEncoding};
-pub use handshake::Handshakes;
-pub use listener::{Listener, ListenerOptions, Open, OpenConnection, bind};
+pub use listener::{Accepting, DeflateSettings, Listener, ListenerOptions, Open, OpenConnection, Settings};
 pub use registry::Registry;
-pub use request::{OwnerResponse, Requests, Switching, Verdict};

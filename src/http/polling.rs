@@ -1,4 +1,4 @@
-//! Polls and POSTs of living sessions, served without the owner.
+//! Polls and POSTs of living sessions, served without its owner.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -9,14 +9,13 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue,
-    USER_AGENT, X_XSS_PROTECTION,
+    SET_COOKIE, USER_AGENT, X_XSS_PROTECTION,
 };
 use hyper::http::request::Parts;
-use hyper::{Method, Response, StatusCode};
+use hyper::{Response, StatusCode};
 use tokio::sync::oneshot;
 
 use super::body::{self, Body};
-use super::query::Query;
 use super::{CompressionOptions, ContentEncoding, compressor};
 use crate::server::{Locked, PollAnswer, SessionCell};
 use crate::session::{PollId, Revision};
@@ -35,18 +34,6 @@ impl std::fmt::Display for Destroyed {
 
 impl std::error::Error for Destroyed {}
 
-/// The session that a request belongs to, if it is an ordinary poll or POST: anything that needs a
-/// decision, or an answer other than the usual, is left to the owner's checks.
-pub fn session_of(parts: &Parts, find: impl Fn(&str) -> Option<Arc<SessionCell>>) -> Option<Arc<SessionCell>> {
-    if parts.method != Method::GET && parts.method != Method::POST {
-        return None;
-    }
-    let query = Query::of(&parts.uri)?;
-    let session = find(query.sid?)?;
-    let revision = if query.eio == Some("4") { Revision::V4 } else { Revision::V3 };
-    (query.transport == Some("polling") && session.encoding().revision == revision && session.is_polling()).then_some(session)
-}
-
 /// What the answer to a request needs to know of it: nothing of its bytes, for they lie in the connection's read
 /// buffer, of which hyper makes another for what comes next while somebody holds a part of it.
 pub struct Answerer {
@@ -54,6 +41,7 @@ pub struct Answerer {
     compression: Option<(ContentEncoding, CompressionOptions)>,
     /// Those of the request, emptied: room for those of the response, which hyper gives to the next request.
     headers: HeaderMap,
+    cookie: Option<HeaderValue>,
 }
 
 impl Answerer {
@@ -62,7 +50,13 @@ impl Answerer {
         let old_ie = is_old_ie(&headers);
         let compression = compression.and_then(|options| accepted_encoding(&headers).map(|encoding| (encoding, options)));
         headers.clear();
-        Self { old_ie, compression, headers }
+        Self { old_ie, compression, headers, cookie: None }
+    }
+
+    /// Has the answer set a cookie. The owner has made sure that it is a valid value.
+    pub fn with_cookie(mut self, cookie: Option<String>) -> Self {
+        self.cookie = cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok());
+        self
     }
 
     /// The length is hyper's to add.
@@ -75,6 +69,9 @@ impl Answerer {
             headers.insert(X_XSS_PROTECTION, const { HeaderValue::from_static("0") });
         }
         headers.insert(CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
+        if let Some(cookie) = self.cookie {
+            headers.insert(SET_COOKIE, cookie);
+        }
         response
     }
 }

@@ -1,59 +1,76 @@
-//! The query of a request's target, as far as it can be read without decoding anything.
+//! The query of a request's target.
+
+use std::borrow::Cow;
 
 use hyper::Uri;
 
+use super::route::Transport;
+use crate::protocol::jsonp::form_decode;
+use crate::session::Revision;
+
 /// The parameters that matter; of a repeated one the last counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query<'a> {
-    pub sid: Option<&'a str>,
-    pub transport: Option<&'a str>,
-    pub eio: Option<&'a str>,
-    /// The client asks for JSONP or for text only.
-    pub special: bool,
+    sid: Cow<'a, str>,
+    transport: Cow<'a, str>,
+    eio: Cow<'a, str>,
+    b64: Cow<'a, str>,
+    jsonp: Option<Cow<'a, str>>,
 }
 
 impl<'a> Query<'a> {
-    /// None where there are escapes, or parameters without a value.
-    pub fn of(uri: &'a Uri) -> Option<Self> {
-        let text = uri.query()?;
-        if memchr::memchr2(b'%', b'+', text.as_bytes()).is_some() {
-            return None;
-        }
+    pub fn of(uri: &'a Uri) -> Self {
         let mut query = Self::default();
-        let mut rest = Some(text);
+        let mut rest = uri.query();
         while let Some(pairs) = rest {
             let (pair, others) = split_at_byte(pairs, b'&').map_or((pairs, None), |(pair, others)| (pair, Some(others)));
-            let (name, value) = split_at_byte(pair, b'=')?;
-            match name {
-                "sid" => query.sid = Some(value),
-                "transport" => query.transport = Some(value),
-                "EIO" => query.eio = Some(value),
-                "j" | "b64" => query.special = true,
+            let (name, value) = split_at_byte(pair, b'=').unwrap_or((pair, ""));
+            match &*form_decode(name) {
+                "sid" => query.sid = form_decode(value),
+                "transport" => query.transport = form_decode(value),
+                "EIO" => query.eio = form_decode(value),
+                "b64" => query.b64 = form_decode(value),
+                "j" => query.jsonp = Some(form_decode(value)),
                 _ => {}
             }
             rest = others;
         }
-        Some(query)
+        query
     }
 
-    /// None where the target has anything that a URL parser would change or refuse: the owner has one.
-    pub fn of_handshake(uri: &'a Uri) -> Option<Self> {
-        let target = uri.path_and_query()?.as_str();
-        let is_plain = target.bytes().all(|byte| PLAIN[usize::from(byte)]) && !target.starts_with("//");
-        if is_plain { Self::of(uri) } else { None }
+    /// The id of the session that the request belongs to.
+    pub fn sid(&self) -> Option<&str> {
+        (!self.sid.is_empty()).then_some(&*self.sid)
+    }
+
+    pub fn transport(&self) -> Option<Transport> {
+        match &*self.transport {
+            "polling" => Some(Transport::Polling),
+            "websocket" => Some(Transport::WebSocket),
+            _ => None,
+        }
+    }
+
+    /// The protocol's revision: 3 unless 4 is asked for.
+    pub fn revision(&self) -> Revision {
+        if self.eio == "4" { Revision::V4 } else { Revision::V3 }
+    }
+
+    /// Whether protocol 4 is spoken, with nothing special about it.
+    pub fn is_plain(&self) -> bool {
+        self.revision() == Revision::V4 && self.b64.is_empty() && self.jsonp.is_none()
+    }
+
+    /// Whether the client takes text only.
+    pub fn is_text_only(&self) -> bool {
+        !self.b64.is_empty()
+    }
+
+    /// The index of the callback of a client that polls by script tags: digits only, it ends up in a script.
+    pub fn jsonp(&self) -> Option<Box<str>> {
+        self.jsonp.as_ref().map(|index| index.chars().filter(char::is_ascii_digit).collect::<String>().into())
     }
 }
-
-/// What no URL parser changes.
-const PLAIN: [bool; 256] = {
-    let (mut plain, mut byte) = ([false; 256], 0);
-    while byte < 256 {
-        plain[byte] = matches!(byte as u8, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9')
-            || matches!(byte as u8, b'_' | b'-' | b'.' | b'/' | b'~' | b'&' | b'=' | b'!' | b'*' | b':' | b'@' | b'?');
-        byte += 1;
-    }
-    plain
-};
 
 /// As `str::split_once`, which takes its time for an ASCII character.
 fn split_at_byte(text: &str, byte: u8) -> Option<(&str, &str)> {
@@ -65,28 +82,37 @@ fn split_at_byte(text: &str, byte: u8) -> Option<(&str, &str)> {
 mod tests {
     use super::*;
 
-    fn of(target: &str) -> Option<(Option<String>, Option<String>, bool)> {
-        let uri = target.parse().unwrap();
-        let query = Query::of_handshake(&uri)?;
-        Some((query.sid.map(str::to_owned), query.transport.map(str::to_owned), query.special))
+    fn of(target: &str, check: impl Fn(Query<'_>)) {
+        check(Query::of(&target.parse().unwrap()));
     }
 
     #[test]
     fn the_last_of_repeated_parameters_counts() {
-        assert_eq!(of("/e/?sid=a&transport=x&transport=polling&t=1"), Some((Some("a".into()), Some("polling".into()), false)));
+        of("/e/?sid=a&transport=x&EIO=4&transport=polling&t=1", |query| {
+            assert_eq!((query.sid(), query.transport()), (Some("a"), Some(Transport::Polling)));
+            assert_eq!((query.revision(), query.is_text_only(), query.jsonp()), (Revision::V4, false, None));
+        });
     }
 
     #[test]
-    fn jsonp_and_text_only_clients_are_special() {
-        for parameter in ["j=1", "b64=1", "b64="] {
-            assert_eq!(of(&format!("/e/?transport=polling&{parameter}")), Some((None, Some("polling".into()), true)));
-        }
+    fn escapes_are_read() {
+        of("/e/?%73id=a%2Db+c&transport=%77ebsocket&EIO=%34&x=%ff%", |query| {
+            assert_eq!((query.sid(), query.transport()), (Some("a-b c"), Some(Transport::WebSocket)));
+            assert_eq!(query.revision(), Revision::V4);
+        });
     }
 
     #[test]
-    fn what_a_url_parser_would_change_is_left_to_one() {
-        for target in ["/e/?a=%41", "/e/?a=b+c", "/e/?a", "/e/", "//e/?a=b", "/e/?a=b'c", "/e/?", "/e/?a=b&&c=d"] {
-            assert_eq!(of(target), None, "{target}");
+    fn what_is_empty_counts_as_missing_but_the_index_of_a_callback() {
+        of("/e/?sid=&transport&EIO&b64=&j", |query| {
+            assert_eq!((query.sid(), query.transport(), query.revision()), (None, None, Revision::V3));
+            assert_eq!((query.is_text_only(), query.jsonp()), (false, Some("".into())));
+        });
+        of("/e/?b64=1&j=1x2%00", |query| {
+            assert_eq!((query.is_text_only(), query.jsonp()), (true, Some("12".into())));
+        });
+        for target in ["/e/", "/e/?", "/e/?&&="] {
+            of(target, |query| assert_eq!(query, Query::default()));
         }
     }
 }

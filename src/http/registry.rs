@@ -1,7 +1,6 @@
 //! The sessions of one listener by their id.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::server::SessionCell;
@@ -10,8 +9,6 @@ use crate::server::SessionCell;
 #[derive(Debug, Default)]
 pub struct Registry {
     sessions: Mutex<HashMap<String, Arc<SessionCell>>>,
-    /// Whether polls and POSTs need not be shown to the owner.
-    direct: AtomicBool,
 }
 
 impl Registry {
@@ -31,15 +28,6 @@ impl Registry {
     pub fn clear(&self) {
         let sessions = std::mem::take(&mut *self.lock());
         drop(sessions);
-    }
-
-    /// Whether polls and POSTs need not be shown to the owner.
-    pub fn is_direct(&self) -> bool {
-        self.direct.load(SeqCst)
-    }
-
-    pub fn set_direct(&self, direct: bool) {
-        self.direct.store(direct, SeqCst);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<SessionCell>>> {

@@ -2,9 +2,13 @@
 
 use napi_derive::napi;
 
+use crate::http::DeflateSettings;
 use crate::server::Compression;
 use crate::websocket::deflate::{Agreement, ContextTakeover, Options, WindowBits, negotiate};
 use crate::websocket::{Decoder, Deflate, HandshakeError, Inflate, Limits};
+
+const DEFAULT_LEVEL: u32 = 6;
+const DEFAULT_THRESHOLD: u32 = 1024;
 
 /// The server's wishes, as `ws` names them.
 #[napi(object)]
@@ -15,6 +19,10 @@ pub struct DeflateOptions {
     pub server_max_window_bits: Option<u32>,
     /// 8 to 15; 0 for `false`.
     pub client_max_window_bits: Option<u32>,
+    /// See [`DeflateTerms`].
+    pub level: Option<u32>,
+    /// See [`DeflateTerms`].
+    pub threshold: Option<u32>,
 }
 
 /// What both sides agreed on, together with what only the server decides.
@@ -35,22 +43,33 @@ pub struct DeflateTerms {
 impl DeflateOptions {
     /// Judges the client's offers. `None`: there is none.
     pub fn negotiate(&self, offers: &str) -> Result<Option<DeflateTerms>, HandshakeError> {
-        let options = Options {
-            server_no_context_takeover: context_takeover(self.server_no_context_takeover),
-            client_no_context_takeover: context_takeover(self.client_no_context_takeover),
-            server_max_window_bits: window_bits(self.server_max_window_bits),
-            client_max_window_bits: window_bits(self.client_max_window_bits),
-        };
-        let agreement = negotiate(offers, &options).map_err(HandshakeError::from)?;
+        let agreement = negotiate(offers, &self.options()).map_err(HandshakeError::from)?;
         Ok(agreement.map(|agreement| DeflateTerms {
             server_no_context_takeover: agreement.server_no_context_takeover,
             client_no_context_takeover: agreement.client_no_context_takeover,
             server_max_window_bits: agreement.server_max_window_bits.map(u32::from),
             client_max_window_bits: agreement.client_max_window_bits.map(u32::from),
             header: agreement.header,
-            level: None,
-            threshold: None,
+            level: self.level,
+            threshold: self.threshold,
         }))
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            server_no_context_takeover: context_takeover(self.server_no_context_takeover),
+            client_no_context_takeover: context_takeover(self.client_no_context_takeover),
+            server_max_window_bits: window_bits(self.server_max_window_bits),
+            client_max_window_bits: window_bits(self.client_max_window_bits),
+        }
+    }
+}
+
+impl From<DeflateOptions> for DeflateSettings {
+    fn from(options: DeflateOptions) -> Self {
+        let level = options.level.unwrap_or(DEFAULT_LEVEL);
+        let from = options.threshold.unwrap_or(DEFAULT_THRESHOLD) as usize;
+        Self { options: options.options(), level, from }
     }
 }
 
@@ -64,8 +83,8 @@ impl DeflateTerms {
             client_max_window_bits: self.client_max_window_bits.map(bits),
             header: self.header,
         };
-        let deflate = Deflate::new(&agreement, self.level.unwrap_or(6));
-        let from = self.threshold.unwrap_or(1024) as usize;
+        let deflate = Deflate::new(&agreement, self.level.unwrap_or(DEFAULT_LEVEL));
+        let from = self.threshold.unwrap_or(DEFAULT_THRESHOLD) as usize;
         let decoder = Decoder::with_inflate(limits, Inflate::new(&agreement));
         (decoder, Some(Compression { deflate, from }))
     }

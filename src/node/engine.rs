@@ -15,9 +15,9 @@ use napi_derive::napi;
 use super::outcome::Outcome;
 use super::values::{Raw, content_value, undefined};
 use super::wake::{Waker, check};
-use crate::http::{Listener, Requests};
+use crate::http::Listener;
 use crate::server::{
-    BY_POST, Batch, Command, Commands, Connection, Data, Event, EventQueue, IoThread, NONE, SessionCell, Table,
+    BY_POST, Batch, Command, Commands, Connection, Data, Event, EventQueue, IoThread, Kind, NONE, SessionCell, Table,
 };
 use crate::session::{IdGenerator, Timing};
 use crate::websocket::set_max_text;
@@ -51,7 +51,6 @@ pub struct State {
     pub(super) connections: RefCell<Table<Arc<Connection>>>,
     pub(super) timings: RefCell<Table<Arc<Timing>>>,
     pub(super) listeners: RefCell<Table<Arc<Listener>>>,
-    pub(super) requests: Arc<Requests>,
     /// The number of the last body that was to be compressed.
     pub(super) last_body: Cell<u32>,
     /// Whether the first recipients of a broadcast have gone ahead in this turn.
@@ -90,7 +89,6 @@ impl Engine {
             connections: table(),
             timings: table(),
             listeners: table(),
-            requests: Arc::default(),
             last_body: Cell::new(0),
             has_gone_ahead: Cell::default(),
             taking: RefCell::default(),
@@ -271,7 +269,9 @@ impl State {
         let (mut debtor, mut paid) = (NONE, 0);
         for event in events {
             if let Data::Opened(opened) = &event.data {
-                sessions.put(event.target, opened.session.clone());
+                if event.kind == Kind::Opened {
+                    sessions.put(event.target, opened.session.clone());
+                }
                 if let Some(connection) = &opened.connection {
                     connections.put(connection.handle, connection.clone());
                 }

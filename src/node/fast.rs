@@ -47,7 +47,7 @@ type Args<const N: usize> = [sys::napi_value; N];
 /// * `shareFrame(header, payload): number` keeps a frame that was encoded elsewhere.
 /// * `dropShared(): number` lets the kept frame go.
 /// * `generateId(): string` makes the id of a session.
-/// * `openSession(timing, protocol, connection, supportsBinary, jsonp, listener, sid): number` see `State::open_session`.
+/// * `openSession(timing, protocol, connection, supportsBinary, jsonp): number` see `State::open_session`.
 /// * `tick(session)`, `poll(session, poll, more)`, `postStarted(session)`, `postFinished(session, body, binary)` and
 ///   `sendPacket(session, type, data, compress)` see `super::polling`.
 /// * `releaseSession(session): number` JavaScript is done with a session and forgets its handle, in this very step.
@@ -73,7 +73,7 @@ pub fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_valu
     add(env, object, state, "dropShared", callback::<0, DropShared>)?;
     add(env, object, state, "sendShared", callback::<1, SendShared>)?;
     add(env, object, state, "generateId", callback::<0, GenerateId>)?;
-    add(env, object, state, "openSession", callback::<7, OpenSession>)?;
+    add(env, object, state, "openSession", callback::<5, OpenSession>)?;
     add(env, object, state, "tick", callback::<1, Tick>)?;
     add(env, object, state, "poll", callback::<3, Poll>)?;
     add(env, object, state, "postStarted", callback::<1, PostStarted>)?;
@@ -378,19 +378,17 @@ impl Fast<0> for GenerateId {
 
 struct OpenSession;
 
-impl Fast<7> for OpenSession {
+impl Fast<5> for OpenSession {
     type Output = u32;
 
-    fn run(env: sys::napi_env, state: &State, args: Args<7>) -> Result<u32> {
-        let [timing, protocol, connection, supports_binary, jsonp, listener, sid] = args;
+    fn run(env: sys::napi_env, state: &State, args: Args<5>) -> Result<u32> {
+        let [timing, protocol, connection, supports_binary, jsonp] = args;
         state.open_session(
             number(env, timing)?,
             number(env, protocol)?,
             number(env, connection)?,
             flag(env, supports_binary)?,
             text(env, jsonp)?,
-            number(env, listener)?,
-            text(env, sid)?,
         )
     }
 }

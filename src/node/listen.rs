@@ -1,99 +1,119 @@
-//! The engine's own listener.
+//! Native listeners.
 
-use napi::bindgen_prelude::{Buffer, Unknown};
-use napi::{Env, Error, Result, Status};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use napi::{Error, Result, Status};
 use napi_derive::napi;
 
 use super::compress::HttpCompression;
-use super::deflate::DeflateTerms;
-use super::engine::{Engine, exhausted, raw};
-use super::values::{Content, with_content};
-use super::websocket::{ends, max_payload_of};
+use super::deflate::DeflateOptions;
+use super::engine::{Engine, exhausted};
+use super::websocket::max_payload_of;
+use crate::http::{Bound, Listener, ListenerOptions, Place, Settings};
 use crate::websocket::max_text;
-use crate::http::{Handshakes, Listener, ListenerOptions, OwnerResponse, Switching, Verdict, bind};
-use crate::server::Command;
 
-/// A bound listener.
+/// What the options of a server say, see [`Settings`].
+#[napi(object)]
+pub struct ListenerSettings {
+    pub path: String,
+    /// See `Engine.timing`.
+    pub timing: u32,
+    pub polling: Option<String>,
+    pub websocket: Option<String>,
+    pub allows_v3: bool,
+    pub max_http_buffer_size: f64,
+    pub compression: Option<HttpCompression>,
+    /// What the cookie of a polling handshake says before the id, and after it.
+    pub cookie: Option<Vec<String>>,
+    pub deflate: Option<DeflateOptions>,
+}
+
+/// Where to listen: at a path, or at a port.
+#[napi(object)]
+pub struct ListenOptions {
+    pub path: Option<String>,
+    pub port: Option<u32>,
+    /// An IP address; none: all of both families.
+    pub host: Option<String>,
+    pub backlog: i32,
+    pub ipv6_only: bool,
+    pub reuse_port: bool,
+}
+
+/// The address of a port that is listened on.
 #[napi(object)]
 pub struct Listening {
-    /// The number to name it by.
-    pub listener: u32,
     pub address: String,
     pub family: String,
     pub port: u32,
 }
 
-/// Handshakes that JavaScript need not see, see [`Handshakes`].
-#[napi(object)]
-pub struct DirectHandshakes {
-    /// See `Engine.timing`.
-    pub timing: u32,
-    pub polling: Option<String>,
-    pub websocket: Option<String>,
-    pub max_payload: f64,
-}
-
 #[napi]
 impl Engine {
-    /// Binds a port on all addresses and serves requests whose target starts with `path`. The error's
-    /// message is the name of the system's error: `EADDRINUSE`, `EACCES`, ….
+    /// A listener that is not bound yet. Returns its handle.
     #[napi]
-    pub fn listen(&self, port: u32, path: String) -> Result<Listening> {
-        let port = u16::try_from(port).map_err(|_| Error::new(Status::InvalidArg, "ERR_SOCKET_BAD_PORT"))?;
-        let socket = bind(port).map_err(|error| Error::new(Status::GenericFailure, error_name(&error)))?;
-        let address = socket.local_addr().map_err(|error| Error::new(Status::GenericFailure, error_name(&error)))?;
-        let mut listeners = self.listeners.borrow_mut();
+    pub fn open_listener(&self, settings: ListenerSettings) -> Result<u32> {
+        let timing = self.timings.borrow().get(settings.timing).cloned();
+        let timing = timing.ok_or_else(|| Error::new(Status::InvalidArg, "unknown timing"))?;
+        let settings = Settings {
+            path: settings.path,
+            timing,
+            polling: settings.polling,
+            websocket: settings.websocket,
+            allows_v3: settings.allows_v3,
+            max_body: body_limit(settings.max_http_buffer_size),
+            max_payload: max_payload_of(settings.max_http_buffer_size),
+            compression: settings.compression.map(Into::into),
+            cookie: settings.cookie.and_then(|parts| <[String; 2]>::try_from(parts).ok()).map(Into::into),
+            deflate: settings.deflate.map(Into::into),
+        };
         let commands = self.next_commands()?;
+        let mut listeners = self.listeners.borrow_mut();
         let id = listeners.handles().take().ok_or_else(|| exhausted("listeners"))?;
         let listener = Listener::new(ListenerOptions {
             id,
-            commands: commands.clone(),
-            path,
+            settings,
             queue: self.queue.clone(),
-            requests: self.requests.clone(),
+            commands,
             sessions: self.sessions.borrow().handles().clone(),
             connections: self.connections.borrow().handles().clone(),
         });
-        commands.send(Command::Listen(listener.clone(), socket));
         listeners.put(id, listener);
-        Ok(Listening {
-            listener: id,
+        Ok(id)
+    }
+
+    /// Has a listener listen. The error's message is the number of the system's error, or a text where there is none.
+    /// Gives the address, unless it is a path.
+    #[napi]
+    pub fn bind_listener(&self, listener: u32, options: ListenOptions) -> Result<Option<Listening>> {
+        let listener = self.listener(listener).ok_or_else(|| Error::new(Status::InvalidArg, "unknown listener"))?;
+        let place = place_of(&options)?;
+        let bound = Bound::at(&place, options.backlog).map_err(|error| {
+            let reason = error.raw_os_error().map_or_else(|| error.to_string(), |number| number.to_string());
+            Error::new(Status::GenericFailure, reason)
+        })?;
+        let address = bound.address().map(|address| Listening {
             address: address.ip().to_string(),
             family: if address.is_ipv6() { "IPv6" } else { "IPv4" }.to_owned(),
             port: address.port().into(),
-        })
-    }
-
-    /// The limit of request bodies in bytes, whether polls and POSTs of living sessions are served
-    /// without asking JavaScript, how those are compressed, and which handshakes JavaScript need not see.
-    #[napi]
-    pub fn configure_listener(
-        &self,
-        listener: u32,
-        max_body: f64,
-        direct: bool,
-        compression: Option<HttpCompression>,
-        handshakes: Option<DirectHandshakes>,
-    ) {
-        let timings = self.timings.borrow();
-        let handshakes = handshakes.and_then(|direct| {
-            let timing = timings.get(direct.timing)?.clone();
-            let max_payload = max_payload_of(direct.max_payload);
-            Some(Handshakes { timing, polling: direct.polling, websocket: direct.websocket, max_payload })
         });
-        if let Some(listener) = self.listeners.borrow().get(listener) {
-            // a body is shown to JavaScript, or the texts in it are
-            let max_body = if max_text() > 0 { max_body.min(max_text().into()) } else { max_body };
-            listener.configure(max_body, direct, compression.map(Into::into), handshakes);
-        }
+        listener.listen(bound);
+        Ok(address)
     }
 
     /// Stops accepting; `ListenerClosed` follows when all connections are gone.
     #[napi]
     pub fn close_listener(&self, listener: u32) {
-        if let Some(listener) = self.listeners.borrow().get(listener) {
+        if let Some(listener) = self.listener(listener) {
             listener.close();
         }
+    }
+
+    /// Whether a listener has a socket that listens; for a moment after it has been closed, too.
+    #[napi]
+    pub fn is_accepting(&self, listener: u32) -> bool {
+        self.listener(listener).is_some_and(|listener| listener.is_accepting())
     }
 
     /// JavaScript is done with the listener, and forgets its handle.
@@ -103,66 +123,51 @@ impl Engine {
         drop(released);
     }
 
+    /// Whether a listener accepts WebSockets.
+    #[napi]
+    pub fn set_takes_upgrades(&self, listener: u32, takes: bool) {
+        if let Some(listener) = self.listener(listener) {
+            listener.set_takes_upgrades(takes);
+        }
+    }
+
+    /// Has refusals told from now on.
+    #[napi]
+    pub fn tell_refusals(&self, listener: u32) {
+        if let Some(listener) = self.listener(listener) {
+            listener.tell_refusals();
+        }
+    }
+
+    /// Connections of a listener that are open, plus one while it accepts more.
+    #[napi]
+    pub fn open_connections(&self, listener: u32) -> u32 {
+        self.listener(listener).map_or(0, |listener| listener.open_connections() as u32)
+    }
+
     /// The number of the session that a listener knows by this id.
     #[napi]
-    pub fn find_session(&self, sid: String) -> Option<u32> {
-        let listeners = self.listeners.borrow();
-        listeners.values().find_map(|listener| listener.registry.get(&sid)).map(|session| session.handle)
+    pub fn find_session(&self, listener: u32, sid: String) -> Option<u32> {
+        self.listener(listener)?.registry.get(&sid).map(|session| session.handle)
     }
 
-    /// The body of a request.
-    #[napi]
-    pub fn request_body(&self, request: u32) -> Buffer {
-        self.requests.take_body(request).into()
-    }
-
-    /// Answers a request; `headers`: names and values, each followed by NUL; `body`: text or bytes.
-    #[napi]
-    pub fn respond(&self, env: Env, request: u32, status: u32, headers: String, body: Unknown<'_>) -> Result<()> {
-        let body = with_content(env.raw(), raw(&body), |body| match body {
-            Content::None => Vec::new(),
-            Content::Text(body) | Content::Binary(body) => body.to_vec(),
-        })?;
-        self.requests.decide(request, Verdict::Respond(response(status, &headers, body)));
-        Ok(())
-    }
-
-    /// Switches an upgrade request's connection to WebSocket. Returns the connection's number.
-    #[napi]
-    pub fn accept(
-        &self,
-        request: u32,
-        headers: String,
-        max_payload: f64,
-        deflate: Option<DeflateTerms>,
-    ) -> Result<u32> {
-        let connection = self.new_connection(ends(max_payload, deflate))?;
-        let handle = connection.handle;
-        self.requests.decide(request, Verdict::Accept(response(101, &headers, Vec::new()), Switching::new(connection)));
-        Ok(handle)
-    }
-
-    /// Cuts a request's connection off.
-    #[napi]
-    pub fn destroy_request(&self, request: u32) {
-        self.requests.decide(request, Verdict::Destroy);
+    fn listener(&self, listener: u32) -> Option<Arc<Listener>> {
+        self.listeners.borrow().get(listener).cloned()
     }
 }
 
-fn response(status: u32, headers: &str, body: Vec<u8>) -> OwnerResponse {
-    let mut fields = headers.split('\0');
-    let mut pairs = Vec::new();
-    while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
-        pairs.push((name.to_owned(), value.to_owned()));
-    }
-    OwnerResponse { status: u16::try_from(status).unwrap_or(500), headers: pairs, body }
+/// The texts in a body are shown to JavaScript, whose strings have a limit of their own.
+fn body_limit(limit: f64) -> f64 {
+    if max_text() > 0 { limit.min(max_text().into()) } else { limit }
 }
 
-fn error_name(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::AddrInUse => "EADDRINUSE".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "EACCES".to_owned(),
-        std::io::ErrorKind::AddrNotAvailable => "EADDRNOTAVAIL".to_owned(),
-        _ => error.to_string(),
+fn place_of(options: &ListenOptions) -> Result<Place> {
+    if let Some(path) = &options.path {
+        return Ok(Place::Path(path.into()));
     }
+    let invalid = |what: &str| Error::new(Status::InvalidArg, what.to_owned());
+    let port = options.port.and_then(|port| u16::try_from(port).ok()).ok_or_else(|| invalid("no port"))?;
+    // a scope id, `%eth0`, is not understood
+    let host = options.host.as_deref().map(str::parse::<IpAddr>).transpose().map_err(|_| invalid("no IP address"))?;
+    Ok(Place::Port { port, host, ipv6_only: options.ipv6_only, shared: options.reuse_port })
 }

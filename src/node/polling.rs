@@ -167,8 +167,7 @@ impl State {
     ///
     /// `timing`: see `Engine::timing`; `connection`: that of a session that starts on a channel, else 0;
     /// `supports_binary`: the client takes binary frames and payloads; `jsonp`: the callback's index of a
-    /// JSONP session; `listener`: the one that serves the session's polls, which finds it by `sid`, else 0.
-    #[allow(clippy::too_many_arguments)]
+    /// JSONP session.
     pub(super) fn open_session(
         &self,
         timing: u32,
@@ -176,8 +175,6 @@ impl State {
         connection: u32,
         supports_binary: bool,
         jsonp: Option<String>,
-        listener: u32,
-        sid: Option<String>,
     ) -> Result<u32> {
         let revision = if protocol == 3 { Revision::V3 } else { Revision::V4 };
         let timing = self.timings.borrow().get(timing).cloned();
@@ -187,7 +184,6 @@ impl State {
         }
         let start = if connection == NONE { Start::Polling } else { Start::Channel(connection) };
         let transport = self.connection(connection);
-        let listener = self.listeners.borrow().get(listener).cloned();
         let commands = match &transport {
             Some(connection) => connection.commands().clone(),
             None => self.next_commands()?,
@@ -202,7 +198,7 @@ impl State {
                 encoding: PollEncoding { revision, binary: supports_binary, jsonp: jsonp.map(String::into_boxed_str) },
                 base64: !supports_binary,
                 transport,
-                listed: listener.map(|listener| listener.registry.clone()).zip(sid),
+                listed: None,
                 verbose: Some(false),
             },
             self.queue.clone(),

@@ -103,8 +103,8 @@ pub fn content_value(env: sys::napi_env, batch: &Batch, event: &Event) -> Result
         check(match &event.data {
             Data::None => return undefined(env),
             Data::Ascii { .. } => sys::napi_create_string_latin1(env, data, len, &mut value),
-            Data::Opened(_) if bytes.is_ascii() => sys::napi_create_string_latin1(env, data, len, &mut value),
-            Data::Utf8 { .. } | Data::OwnedText(_) | Data::Opened(_) => {
+            Data::Opened(_) | Data::Refused(_) if bytes.is_ascii() => sys::napi_create_string_latin1(env, data, len, &mut value),
+            Data::Utf8 { .. } | Data::OwnedText(_) | Data::Opened(_) | Data::Refused(_) => {
                 sys::napi_create_string_utf8(env, data, len, &mut value)
             }
             Data::Bytes { .. } | Data::OwnedBytes(_) => {

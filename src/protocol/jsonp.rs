@@ -93,7 +93,7 @@ fn unescape_line_feeds(text: &str) -> String {
 
 /// Decodes one key or value of a form as Node's `querystring` does: `+` is a space, percent escapes
 /// are UTF-8, and what is malformed never fails but is kept or replaced.
-fn form_decode(text: &str) -> Cow<'_, str> {
+pub(crate) fn form_decode(text: &str) -> Cow<'_, str> {
     let text = if text.contains('+') {
         Cow::Owned(text.replace('+', " "))
     } else {

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 use super::connection::Connection;
 use super::stream::Stream;
 use super::session_cell::{PollAnswer, Responder, SessionCell};
-use crate::http::{CompressionJob, Listener, Verdict};
+use crate::http::{Accepting, Bound, CompressionJob};
 use crate::session::Millis;
 
 /// What an I/O thread can be asked to do.
@@ -30,10 +30,8 @@ pub enum Command {
     Compress(CompressionJob),
     /// Answer a poll.
     Answer(Responder, PollAnswer),
-    /// Answer a request that the owner was asked about.
-    Decide(oneshot::Sender<Verdict>, Verdict),
     /// Accept connections.
-    Listen(Arc<Listener>, std::net::TcpListener),
+    Listen(Accepting, Bound),
     /// Say so when everything that was asked for before has been done.
     Finish(SyncSender<()>),
     /// End the thread and everything on it.

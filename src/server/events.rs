@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::connection::Connection;
 use super::handles::NONE;
-use super::opened::Opened;
+use super::opened::{Opened, Refused};
+use super::session_cell::SessionCell;
 use super::turn;
 use crate::session::{ChannelId, Fault, ProbeEnd, Reason};
 
@@ -49,6 +50,8 @@ pub enum Kind {
     /// Session whose requests or bytes JavaScript carries: time has passed. `arg`: 1 if the peer's time to
     /// answer is over, which JavaScript must not say before it has read what waits.
     Due = 16,
+    /// Session: a client has opened the connection `arg` to upgrade to. Data: see [`Opened`].
+    Probing = 17,
 
     /// Connection: everything handed over has been written.
     Drained = 20,
@@ -69,16 +72,12 @@ pub enum Kind {
     /// Connection: these bytes came in, for those who want them besides the session.
     Bytes = 27,
 
-    /// Listener: a request for JavaScript. `arg`: the listener; data: the head.
-    Request = 30,
-    /// Listener: the client of a request went away. Target: the request.
-    RequestAborted = 31,
-    /// Listener: an upgrade request for JavaScript. `arg`: the listener; data: the head.
-    UpgradeRequest = 32,
     /// Listener: closed, and all its connections gone.
     ListenerClosed = 33,
-    /// Listener `arg`: the session was opened without asking. Data: see [`Opened`].
+    /// Listener `arg`: the session was opened by its listener. Data: see [`Opened`].
     Opened = 34,
+    /// Listener `arg`: a request was refused. Target: why; data: its head.
+    Refused = 35,
 
     /// The body `target` in compressed form; data: none if zlib failed.
     Compressed = 40,
@@ -120,15 +119,17 @@ pub enum Data {
     OwnedText(Vec<u8>),
     /// Bytes too large to be copied around.
     OwnedBytes(Vec<u8>),
-    /// A new session; its content is the head of the request.
+    /// A new session or connection; its content is the head of the request.
     Opened(Box<Opened>),
+    /// A request that was refused; its content is the head.
+    Refused(Box<Refused>),
 }
 
 /// One thing the owner has to know.
 #[derive(Debug)]
 pub struct Event {
     pub kind: Kind,
-    /// A session, a connection or a request, depending on `kind`.
+    /// A session, a connection, a listener or a body, depending on `kind`.
     pub target: u32,
     pub arg: u32,
     /// Who is charged for the event until it is taken: a connection, [`BY_POST`], or [`NONE`] for nobody.
@@ -232,6 +233,19 @@ impl Batch {
         self.events.push(Event { kind: Kind::Opened, target: session, arg: listener, charged: NONE, data });
     }
 
+    /// Appends a [`Kind::Probing`] event.
+    pub fn push_probing(&mut self, session: Arc<SessionCell>, connection: Arc<Connection>, head: String) {
+        let (target, arg) = (session.handle, connection.handle);
+        let data = Data::Opened(Box::new(Opened::new(session, Some(connection), head, None)));
+        self.events.push(Event { kind: Kind::Probing, target, arg, charged: NONE, data });
+    }
+
+    /// Appends a [`Kind::Refused`] event.
+    pub fn push_refused(&mut self, refusal: u32, listener: u32, refused: Refused) {
+        let data = Data::Refused(Box::new(refused));
+        self.events.push(Event { kind: Kind::Refused, target: refusal, arg: listener, charged: NONE, data });
+    }
+
     /// The detail of a fault that goes into the error's `description`.
     pub fn fault_detail(fault: &Fault) -> Option<&str> {
         match fault {
@@ -250,6 +264,7 @@ impl Batch {
             }
             Data::OwnedText(bytes) | Data::OwnedBytes(bytes) => bytes,
             Data::Opened(opened) => opened.head.as_bytes(),
+            Data::Refused(refused) => refused.head.as_bytes(),
         }
     }
 

@@ -167,7 +167,6 @@ fn carry_out(command: Command, timers: &mut Timers) {
         Command::Compress(job) => job.start(),
         Command::Answer(responder, answer) => drop(responder.send(answer)),
         // one that the client does not wait for any more comes back, and is dropped
-        Command::Decide(asked, verdict) => drop(asked.send(verdict)),
         Command::Listen(listener, socket) => listener.start(socket),
         Command::Finish(done) => finish(done),
         Command::Stop => {}

@@ -31,7 +31,7 @@ pub use events::{BY_POST, Batch, Data, Event, EventQueue, Kind};
 pub use few::FEW;
 pub use handles::{Handles, NONE, Table};
 pub use io::{IoThread, run};
-pub use opened::{Opened, Untaken};
+pub use opened::{Opened, Refused};
 pub use outbox::{Outbox, Phase};
 pub use poll_encoding::PollEncoding;
 pub use reader::start_reading;

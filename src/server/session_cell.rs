@@ -69,8 +69,7 @@ thread_local! {
 /// While the owner has this many bytes of a polling session's messages still to take, its POSTs are not answered.
 const MAX_OWED: usize = 1 << 20;
 
-/// Numbers of polls that the engine's own listener serves; the owner's numbers stay below. Both may meet in one
-/// session: a request that is not plainly a poll is shown to the owner.
+/// Numbers of polls that a native listener serves; the owner's numbers stay below.
 const OWN_POLLS: PollId = 1 << 31;
 
 /// The place of a session among those of a listener.
@@ -223,9 +222,9 @@ impl SessionCell {
         &self.encoding
     }
 
-    /// Whether the session still speaks HTTP long-polling.
+    /// Whether the session speaks HTTP long-polling, while it closes, too.
     pub fn is_polling(self: &Arc<Self>) -> bool {
-        self.lock(0).inner.machine.listens_to(None)
+        self.lock(0).inner.machine.polls()
     }
 
     pub fn lock(self: &Arc<Self>, now: Millis) -> Locked<'_> {
@@ -367,7 +366,7 @@ impl Locked<'_> {
         match (&self.inner.transport, &self.cell.listed) {
             _ if self.inner.machine.is_relayed() => true,
             (Some(connection), _) => connection.is_piped(),
-            (None, Some(listed)) => !(listed.registry.is_direct() && self.inner.machine.polls()),
+            (None, Some(_)) => !self.inner.machine.polls(),
             (None, None) => true,
         }
     }
@@ -483,12 +482,10 @@ impl Locked<'_> {
                     Some(responder) => drop(responder.send(PollAnswer::Rejected)),
                     None => batch.push(Kind::RejectPoll, session, poll),
                 },
-                Action::AbortPost => {
-                    if let Some(listed) = &self.cell.listed {
-                        listed.post_aborted.notify_waiters();
-                    }
-                    batch.push(Kind::AbortPost, session, 0);
-                }
+                Action::AbortPost => match &self.cell.listed {
+                    Some(listed) => listed.post_aborted.notify_waiters(),
+                    None => batch.push(Kind::AbortPost, session, 0),
+                },
                 Action::CloseChannel { channel } => match self.connection(channel) {
                     // it hears of that next
                     Some(connection) if !self.by_owner && self.ends_with(channel) => {

@@ -1,0 +1,259 @@
+'use strict'
+
+const { serialize } = require('cookie')
+const debug = require('debug')('engine')
+const bridge = require('./bridge')
+const { Opening } = require('./opening')
+const { compressionOf, ownOf } = require('./options')
+const { Server } = require('./server')
+const { Socket } = require('./socket')
+const transports = require('./transports')
+const { Polling } = require('./transports/polling')
+const { NativeWebSocket } = require('./websocket')
+const { NativeWebSocketServer, deflateOptions } = require('./websocket-server')
+
+/** Options that want to see requests, with what they are given that would let them. */
+const REFUSED_OPTIONS = {
+  allowRequest: (value) => value,
+  cors: (value) => value,
+  limits: (value) => value,
+  cookie: (value) => value && value.encode !== undefined,
+  wsEngine: (value) => value !== undefined && value !== NativeWebSocketServer,
+  backpressurePolicy: (value) => value === 'wait',
+}
+
+/** Methods of a server that see requests, which those of a native listener do not come to. */
+const METHODS = ['prepare', 'verify', '_applyMiddlewares', 'handleRequest', 'handleUpgrade', 'onWebSocket', 'handshake']
+METHODS.push('generateId', 'createTransport', 'upgrades', 'attach')
+
+/** Methods of a session that are passed by when the engine opens it. */
+const SOCKET_METHODS = ['onOpen', 'getAvailableUpgrades']
+
+/** Methods of a polling transport that see requests. */
+const POLLING_METHODS = ['onRequest', 'onPollRequest', 'onDataRequest', 'onData', 'headers', 'write', 'doWrite']
+
+const originalsOf = ({ prototype }, names) => Object.fromEntries(names.map((name) => [name, prototype[name]]))
+const OURS = originalsOf(Server, METHODS)
+const OUR_SOCKETS = originalsOf(Socket, SOCKET_METHODS)
+
+/** Stands for an id, which is not encoded. */
+const ID = '_'.repeat(20)
+
+/** Codes and names by the numbers of `Refusal` in src/http/route.rs. */
+const REFUSALS = [
+  [0, 'UNKNOWN_TRANSPORT'],
+  [1, 'UNKNOWN_SID'],
+  [2, 'BAD_HANDSHAKE_METHOD'],
+  [3, 'TRANSPORT_MISMATCH'],
+  [3, 'PROTOCOL_MISMATCH'],
+  [3, 'TRANSPORT_HANDSHAKE_ERROR'],
+  [3, 'ID_GENERATION_ERROR'],
+  [5, 'UNSUPPORTED_PROTOCOL_VERSION'],
+]
+
+/** What is refused, for want of requests in JavaScript. */
+function refusal(what) {
+  const message = `A native listener does not support ${what}: its requests do not come to JavaScript. Leave out the option listener, or see docs/NATIVE-LISTENER.md.`
+  return Object.assign(new Error(message), { code: 'ERR_NATIVE_LISTENER' })
+}
+
+/** The engine of a native listener, which decides about all requests by itself. */
+class NativeServer extends Server {
+  constructor(given) {
+    const options = ownOf(given)
+    for (const name of Object.keys(REFUSED_OPTIONS)) {
+      if (REFUSED_OPTIONS[name](options[name])) throw refusal(name === 'cookie' ? 'the option cookie.encode' : `the option ${name}`)
+    }
+    for (const name of METHODS) if (Server.prototype[name] !== OURS[name]) throw refusal(`a replaced Server.prototype.${name}`)
+    for (const name of SOCKET_METHODS) {
+      if (Socket.prototype[name] !== OUR_SOCKETS[name]) throw refusal(`a replaced Socket.prototype.${name}`)
+    }
+    super(options)
+    this._options = fixed(this._options)
+    this._isComplete = true
+    Object.freeze(this.middlewares)
+    for (const name of METHODS) {
+      const method = NativeServer.prototype[name]
+      Object.defineProperty(this, name, { __proto__: null, get: () => method, set: refuseToSet(name) })
+    }
+    this._path = this._computePath(options)
+  }
+
+  /** The options, which cannot be changed. */
+  get opts() {
+    return this._options
+  }
+
+  set opts(options) {
+    if (this._isComplete) throw refusal('a change of opts')
+    this._options = options
+  }
+
+  /** There is no WebSocket server in JavaScript. */
+  init() {
+    if (this.httpServer) this.httpServer._setTakesUpgrades(true)
+  }
+
+  cleanup() {
+    this.httpServer._setTakesUpgrades(false)
+  }
+
+  /** @throws always: middlewares see requests */
+  use() {
+    throw refusal('middlewares')
+  }
+
+  attach() {
+    throw refusal('attach()')
+  }
+
+  handleRequest() {
+    throw refusal('handleRequest()')
+  }
+
+  handleUpgrade() {
+    throw refusal('handleUpgrade()')
+  }
+
+  on(event, listener) {
+    refuseEvent(event)
+    super.on(event, listener)
+    if (event === 'connection_error') this.httpServer._tellRefusals()
+    return this
+  }
+
+  prependListener(event, listener) {
+    refuseEvent(event)
+    super.prependListener(event, listener)
+    if (event === 'connection_error') this.httpServer._tellRefusals()
+    return this
+  }
+
+  /** What the listener needs to know of the options, which do not change. */
+  _settings() {
+    const { transports, cookie, perMessageDeflate, httpCompression, maxHttpBufferSize, allowEIO3 } = this.opts
+    const open = (name) => {
+      if (transports.indexOf(name) === -1) return undefined
+      return this._openPacket.text('', this._availableUpgrades(name), this.opts).slice('{"sid":"'.length)
+    }
+    return {
+      __proto__: null,
+      path: this._path,
+      timing: this._timing(),
+      polling: open('polling'),
+      websocket: open('websocket'),
+      allowsV3: Boolean(allowEIO3),
+      maxHttpBufferSize: Number(maxHttpBufferSize),
+      compression: httpCompression ? ownOf(compressionOf(httpCompression)) : undefined,
+      cookie: cookie ? cookieParts(cookie) : undefined,
+      deflate: perMessageDeflate ? ownOf(deflateOptions(perMessageDeflate)) : undefined,
+    }
+  }
+
+  /** The listener has refused a request. */
+  _onRefused(why, head) {
+    if (this.listenerCount('connection_error') === 0) return
+    const req = new Opening(head).request
+    const [code, name] = REFUSALS[why]
+    this._emitError(req, code, contextOf(name, req))
+  }
+
+  /** The listener has opened a session, and answered its client. */
+  _onOpened(handle, head) {
+    const opening = new Opening(head)
+    const id = opening.sid
+    debug('handshaking client "%s"', id)
+    const { connection, query } = opening
+    const transport = connection === undefined ? undefined : this._openWebSocket(opening, connection, query)
+    const socket = new Socket(id, this, transport, opening, query.EIO === '4' ? 4 : 3, handle)
+    // closed meanwhile, which ends the taking of connections
+    if (transport !== undefined && !this.httpServer._takesUpgrades) return socket.close(true)
+    if (this.opts.initialPacket) socket.sendPacket('message', this.opts.initialPacket)
+    try {
+      this._register(socket)
+    } catch (error) {
+      // as where requests come here: a handshake may take its time
+      Promise.reject(error)
+    }
+    bridge.holdBack(socket)
+  }
+
+  /** The transport of a connection that the listener has opened. */
+  _openWebSocket(opening, connection, query) {
+    const websocket = new NativeWebSocket(connection, opening)
+    opening.websocket = websocket
+    return this._withOptions('websocket', new transports.websocket({ _query: query, websocket }))
+  }
+
+  /** The transport of a session that polls, for who looks at it. */
+  _pollingTransport(opening) {
+    return this._withOptions('polling', new NativePolling({ _query: opening.query }))
+  }
+}
+
+/** HTTP long-polling that the native listener serves: methods that would see requests cannot be replaced. */
+class NativePolling extends Polling {
+  on(event, listener) {
+    refuseEvent(event)
+    return super.on(event, listener)
+  }
+
+  prependListener(event, listener) {
+    refuseEvent(event)
+    return super.prependListener(event, listener)
+  }
+}
+
+for (const name of POLLING_METHODS) {
+  Object.defineProperty(NativePolling.prototype, name, { __proto__: null, get: () => Polling.prototype[name], set: refuseToSet(name) })
+}
+
+/** What a `connection_error` says of a request that is refused under this name. */
+function contextOf(name, { _query, method }) {
+  const { transport, sid } = _query
+  const protocol = _query.EIO === '4' ? 4 : 3
+  switch (name) {
+    case 'UNKNOWN_TRANSPORT':
+      return { transport }
+    case 'UNKNOWN_SID':
+      return { sid }
+    case 'BAD_HANDSHAKE_METHOD':
+      return { method }
+    case 'UNSUPPORTED_PROTOCOL_VERSION':
+      return { protocol }
+    case 'TRANSPORT_MISMATCH':
+      return { name, transport, previousTransport: transport === 'polling' ? 'websocket' : 'polling' }
+    case 'PROTOCOL_MISMATCH':
+      return { name, protocol, previousProtocol: protocol === 4 ? 3 : 4 }
+    default:
+      return { name }
+  }
+}
+
+function refuseEvent(event) {
+  if (event === 'headers' || event === 'initial_headers') throw refusal(`listeners of ${event}`)
+}
+
+function refuseToSet(name) {
+  return () => {
+    throw refusal(`a change of ${name}`)
+  }
+}
+
+/** The same options, which cannot be changed. */
+function fixed(options) {
+  const properties = { __proto__: null }
+  for (const name of Object.keys({ ...REFUSED_OPTIONS, ...options })) {
+    const value = Object.hasOwn(options, name) ? options[name] : undefined
+    properties[name] = { __proto__: null, enumerable: Object.hasOwn(options, name), get: () => value, set: refuseToSet(`opts.${name}`) }
+  }
+  return Object.freeze(Object.defineProperties({}, properties))
+}
+
+/** What a cookie says before the id of the session, and after it. */
+function cookieParts(options) {
+  const before = `${options.name}=`
+  return [before, serialize(options.name, ID, options).slice(before.length + ID.length)]
+}
+
+module.exports = { NativeServer, refusal }

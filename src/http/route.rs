@@ -1,0 +1,124 @@
+//! What a request wants, and whether it is in order: the checks of `verify` in lib/base-server.js, and of the handshake.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Method, Response, StatusCode};
+
+use super::head;
+use super::listener::{Listener, OpenConnection};
+use super::polling::Reply;
+use super::query::Query;
+use crate::server::{Refused, SessionCell};
+use crate::session::Revision;
+
+/// The transports that a listener serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Polling,
+    WebSocket,
+}
+
+/// What a request that is in order is about.
+#[derive(Debug)]
+pub enum Wanted {
+    /// A new session.
+    New,
+    /// A session that is there.
+    Existing(Arc<SessionCell>),
+}
+
+/// Why a request is refused. The numbers are the binding's contract with `lib/native-server.js`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    UnknownTransport = 0,
+    UnknownSid = 1,
+    BadHandshakeMethod = 2,
+    TransportMismatch = 3,
+    ProtocolMismatch = 4,
+    /// The request does not lead to its transport.
+    TransportHandshake = 5,
+    /// The system has no randomness to give, or the engine no handle.
+    Exhausted = 6,
+    UnsupportedProtocolVersion = 7,
+}
+
+impl Refusal {
+    /// The code that clients get, one of `Server.errors`, and its message.
+    fn code(self) -> (u8, &'static str) {
+        match self {
+            Self::UnknownTransport => (0, "Transport unknown"),
+            Self::UnknownSid => (1, "Session ID unknown"),
+            Self::BadHandshakeMethod => (2, "Bad handshake method"),
+            Self::TransportMismatch | Self::ProtocolMismatch | Self::TransportHandshake | Self::Exhausted => {
+                (3, "Bad request")
+            }
+            Self::UnsupportedProtocolVersion => (5, "Unsupported protocol version"),
+        }
+    }
+
+    pub fn message(self) -> &'static str {
+        self.code().1
+    }
+
+    /// The answer to a request that asks for no upgrade.
+    pub fn reply(self) -> Reply {
+        let (code, message) = self.code();
+        let body = format!("{{\"code\":{code},\"message\":\"{message}\"}}");
+        let mut response = Response::new(Full::from(Bytes::from(body)));
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+        response.headers_mut().insert(CONTENT_TYPE, const { HeaderValue::from_static("application/json") });
+        response
+    }
+}
+
+impl Listener {
+    /// Has the owner told of refusals from now on, as far as it hears of them in time.
+    pub fn tell_refusals(&self) {
+        self.tells_refusals.store(true, SeqCst);
+    }
+
+    /// Tells the owner of a refusal, if it wants to know and has not too much to hear already.
+    pub(super) fn tell(&self, refusal: Refusal, parts: &Parts, query: &Query<'_>, ends: &OpenConnection) {
+        if !self.tells_refusals.load(SeqCst) {
+            return;
+        }
+        let Ok(place) = self.places_of_refusals.clone().try_acquire_owned() else { return };
+        let refused = Refused { head: head::head(parts, query, &ends.text, "", None), _place: place };
+        self.options.queue.with(|batch| batch.push_refused(refusal as u32, self.options.id, refused));
+    }
+
+    /// Judges a request; the first fault counts. `upgrade`: it asks for a WebSocket.
+    pub(super) fn judge(&self, method: &Method, query: &Query<'_>, upgrade: bool) -> Result<Wanted, Refusal> {
+        let settings = &self.options.settings;
+        let transport = query.transport().filter(|transport| settings.open_packet(*transport).is_some());
+        let transport = transport.ok_or(Refusal::UnknownTransport)?;
+        if let Some(sid) = query.sid() {
+            let session = self.registry.get(sid).ok_or(Refusal::UnknownSid)?;
+            if !upgrade && session.is_polling() != (transport == Transport::Polling) {
+                return Err(Refusal::TransportMismatch);
+            }
+            if session.encoding().revision != query.revision() {
+                return Err(Refusal::ProtocolMismatch);
+            }
+            if !upgrade && transport != Transport::Polling {
+                return Err(Refusal::TransportHandshake);
+            }
+            return Ok(Wanted::Existing(session));
+        }
+        if method != Method::GET {
+            return Err(Refusal::BadHandshakeMethod);
+        }
+        if transport == Transport::WebSocket && !upgrade {
+            return Err(Refusal::TransportHandshake);
+        }
+        if query.revision() == Revision::V3 && !settings.allows_v3 {
+            return Err(Refusal::UnsupportedProtocolVersion);
+        }
+        Ok(Wanted::New)
+    }
+}

@@ -1,0 +1,246 @@
+//! Requests that become WebSockets, to open a session or to upgrade one.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{
+    CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use hyper::http::request::Parts;
+use hyper::upgrade::OnUpgrade;
+use hyper::{Request, Response, StatusCode, Version};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::head;
+use super::joined::Joined;
+use super::listener::{Listener, Open, OpenConnection};
+use super::polling::{Destroyed, Reply};
+use super::query::Query;
+use super::route::{Refusal, Transport, Wanted};
+use crate::server::{Binding, Compression, Connection, SessionCell, Stream};
+use crate::websocket::deflate::negotiate;
+use crate::websocket::{Decoder, Deflate, HandshakeError, Inflate, Limits, UpgradeRequest, check};
+
+/// Whether a request asks for another protocol. HTTP/1.0 knows no upgrade: there the header is to be ignored (RFC 9110,
+/// 7.8).
+pub fn is_upgrade(request: &Request<Incoming>) -> bool {
+    let headers = request.headers();
+    request.version() == Version::HTTP_11
+        && headers.contains_key(UPGRADE)
+        && headers.get_all(CONNECTION).iter().any(|value| {
+            value.as_bytes().split(|&byte| byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+        })
+}
+
+/// Answers such a request.
+pub async fn upgrade<S>(ends: Arc<OpenConnection>, mut request: Request<Incoming>) -> Result<Reply, Destroyed>
+where
+    S: AsyncRead + AsyncWrite + TryInto<Stream> + Unpin + Send + 'static,
+{
+    let Open(listener) = &ends.open;
+    let upgrade = hyper::upgrade::on(&mut request);
+    let (parts, _) = request.into_parts();
+    let query = Query::of(&parts.uri);
+    let (accepted, connection) = match listener.accept(&parts, &query, &ends).await {
+        Ok(accepted) => accepted,
+        Err(refused) => {
+            if let Refused::Engine(refusal) = refused {
+                listener.tell(refusal, &parts, &query, &ends);
+            }
+            return Ok(refused.reply());
+        }
+    };
+    connection.keep(Open::new(listener));
+    ends.switches.store(true, SeqCst);
+    tokio::spawn(switch::<S>(upgrade, Switching(Some(connection))));
+    Ok(accepted)
+}
+
+/// Why a request does not become a WebSocket.
+enum Refused {
+    /// As an Engine.IO request.
+    Engine(Refusal),
+    /// As a WebSocket's.
+    WebSocket(HandshakeError),
+}
+
+impl Refused {
+    /// The last answer on its connection.
+    fn reply(&self) -> Reply {
+        let (status, message) = match self {
+            Self::Engine(refusal) => (400, refusal.message()),
+            Self::WebSocket(error) => (error.status(), error.message()),
+        };
+        let mut reply = Response::new(Full::from(Bytes::from_static(message.as_bytes())));
+        *reply.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+        let headers = reply.headers_mut();
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        headers.insert(hyper::header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
+        if matches!(self, Self::WebSocket(HandshakeError::Version)) {
+            headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13, 8"));
+        }
+        reply
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self::Engine(refusal)
+    }
+}
+
+impl From<HandshakeError> for Refused {
+    fn from(error: HandshakeError) -> Self {
+        Self::WebSocket(error)
+    }
+}
+
+impl Listener {
+    /// The response to an upgrade request and its connection, which has been given to a session.
+    async fn accept(
+        self: &Arc<Self>,
+        parts: &Parts,
+        query: &Query<'_>,
+        ends: &OpenConnection,
+    ) -> Result<(Reply, Arc<Connection>), Refused> {
+        let wanted = self.judge(&parts.method, query, true)?;
+        // a session that polls cannot begin on a connection that does not
+        if query.transport() != Some(Transport::WebSocket) {
+            return Err(Refusal::TransportHandshake.into());
+        }
+        let (reply, decoder, compression) = self.handshake(parts)?;
+        let options = &self.options;
+        let place = if matches!(wanted, Wanted::New) { self.place().await } else { None };
+        let handle = options.connections.take().ok_or(Refusal::Exhausted)?;
+        let (queue, commands) = (options.queue.clone(), options.commands.clone());
+        let connection = Connection::new(handle, queue, commands, decoder, compression);
+        let refused = match wanted {
+            Wanted::New => {
+                let opened = self.next_id().and_then(|sid| self.open(place, sid, query, Some(&connection), parts, ends));
+                opened.is_none().then_some(Refusal::Exhausted)
+            }
+            // not one that is upgraded, or about to be
+            Wanted::Existing(session) => {
+                (!probe(&session, &connection, parts, query, ends)).then_some(Refusal::TransportHandshake)
+            }
+        };
+        match refused {
+            None => Ok((reply, connection)),
+            Some(refusal) => {
+                options.connections.give_back(handle);
+                Err(refusal.into())
+            }
+        }
+    }
+
+    /// The WebSocket part of a request: the response, and both ends of the connection.
+    fn handshake(&self, parts: &Parts) -> Result<(Reply, Decoder, Option<Compression>), HandshakeError> {
+        if !self.takes_upgrades() {
+            return Err(HandshakeError::Closed);
+        }
+        let joined = |name| joined(&parts.headers, name);
+        let accepted = check(&UpgradeRequest {
+            method: parts.method.as_str(),
+            upgrade: joined(UPGRADE).as_deref(),
+            key: joined(SEC_WEBSOCKET_KEY).as_deref(),
+            version: joined(SEC_WEBSOCKET_VERSION).as_deref(),
+            protocol: joined(SEC_WEBSOCKET_PROTOCOL).as_deref(),
+        })?;
+        let settings = &self.options.settings;
+        let offers = settings.deflate.as_ref().zip(joined(SEC_WEBSOCKET_EXTENSIONS));
+        let agreement = match offers {
+            Some((deflate, offers)) => negotiate(&offers, &deflate.options)?.map(|agreement| (deflate, agreement)),
+            None => None,
+        };
+        let mut reply = super::polling::bare(StatusCode::SWITCHING_PROTOCOLS);
+        let headers = reply.headers_mut();
+        headers.insert(UPGRADE, const { HeaderValue::from_static("websocket") });
+        headers.insert(CONNECTION, const { HeaderValue::from_static("Upgrade") });
+        // base64, a token of the client's and what is made of its offer: none can be anything but a valid value
+        let mut insert = |name, value: &str| {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name, value);
+            }
+        };
+        insert(SEC_WEBSOCKET_ACCEPT, &accepted.accept);
+        if let Some(protocol) = &accepted.protocol {
+            insert(SEC_WEBSOCKET_PROTOCOL, protocol);
+        }
+        let limits = Limits { max_payload: settings.max_payload, ..Limits::default() };
+        Ok(match agreement {
+            Some((deflate, agreement)) => {
+                insert(SEC_WEBSOCKET_EXTENSIONS, &agreement.header);
+                let compression = Compression { deflate: Deflate::new(&agreement, deflate.level), from: deflate.from };
+                (reply, Decoder::with_inflate(limits, Inflate::new(&agreement)), Some(compression))
+            }
+            None => (reply, Decoder::new(limits), None),
+        })
+    }
+}
+
+/// Has a connection try to take its session over. False if it must not.
+fn probe(
+    session: &Arc<SessionCell>,
+    connection: &Arc<Connection>,
+    parts: &Parts,
+    query: &Query<'_>,
+    ends: &OpenConnection,
+) -> bool {
+    let mut started = false;
+    session.step_queued(|locked, batch| {
+        started = locked.inner.machine.polls() && locked.start_upgrade(connection);
+        if started {
+            let head = head::beginning(parts, query, &ends.text, "", Some(connection.handle));
+            batch.push_probing(session.clone(), connection.clone(), head);
+        }
+    });
+    if started {
+        connection.bind(Binding::Session(session.clone()));
+    }
+    started
+}
+
+/// The values of a header as Node joins them.
+fn joined(headers: &HeaderMap, name: HeaderName) -> Option<String> {
+    let values: Vec<_> = headers.get_all(name).iter().map(HeaderValue::to_str).collect::<Result<_, _>>().ok()?;
+    (!values.is_empty()).then(|| values.join(", "))
+}
+
+/// A connection that waits for its socket. The client may go away at any time until then: the connection
+/// ends wherever this is dropped.
+struct Switching(Option<Arc<Connection>>);
+
+impl Drop for Switching {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            connection.ended();
+        }
+    }
+}
+
+/// Goes on with an accepted upgrade: takes the socket back from hyper.
+async fn switch<S>(upgrade: OnUpgrade, mut switching: Switching)
+where
+    S: AsyncRead + AsyncWrite + TryInto<Stream> + Unpin + Send + 'static,
+{
+    let stream = match upgrade.await {
+        Ok(upgraded) => upgraded.downcast::<TokioIo<Joined<S>>>().ok(),
+        Err(_) => None,
+    };
+    let Some(parts) = stream else { return };
+    if let Some(connection) = switching.0.take() {
+        let (stream, response) = parts.io.into_inner().into_parts();
+        connection.outbox().put_first(response);
+        match stream.try_into() {
+            Ok(stream) => {
+                connection.use_socket(stream);
+                crate::server::start_reading(connection, parts.read_buf.to_vec());
+            }
+            Err(_) => connection.ended(),
+        }
+    }
+}
