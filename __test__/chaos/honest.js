@@ -30,7 +30,12 @@ async function visit({ random, door, port, name, until, tell, totals, unexpected
   let pushed = 0;
   let byeAt = -1;
   let reached = () => {};
-  client.on("error", () => {});
+  const came = performance.now();
+  let error = "";
+  client.on("error", ({ message, description, context }) => {
+    const status = (description && description.status) || description || (context && context.status);
+    error = `: ${message} ${status && status.message ? `${status.message} ${status.code}` : status} after ${Math.round(performance.now() - came)} ms`;
+  });
   client.on("message", (data) => {
     totals.messages++;
     const text = Buffer.from(data).toString();
@@ -87,7 +92,7 @@ async function visit({ random, door, port, name, until, tell, totals, unexpected
   const result = await within(PATIENCE, closed);
   if (result === "late") return tell(`${who} does not get closed`);
   // whether it was the server's wish is seen at the end
-  if (result.was === "open") unexpected.push({ name, who, reason: result.reason });
+  if (result.was === "open") unexpected.push({ name, who, reason: `${result.reason}${error}` });
 }
 
 module.exports = { visit };

@@ -169,7 +169,7 @@ const ATTACKS = {
     const c = await connect();
     const kind = random.below(6);
     if (kind === 0) c.write(post(query, "\u001e\u001e9?b!"));
-    else if (kind === 1) c.write(post(query, "4".repeat(150_000)));
+    else if (kind === 1) c.write(post(query, "4".repeat(1_200_000)));
     else if (kind === 2) c.write(post(query, "4short", "", 60));
     else if (kind === 3) c.write(post(query, "").replace("Content-Length: 0", "Transfer-Encoding: chunked") + "3\r\n4ab\r\n0\r\n\r\n");
     else if (kind === 4) c.write(post(query, "4x").replace("text/plain", "application/octet-stream"));

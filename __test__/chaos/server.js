@@ -24,7 +24,7 @@ const OPTIONS = {
   pingInterval: 1000,
   pingTimeout: 4000,
   upgradeTimeout: 1000,
-  maxHttpBufferSize: 100_000,
+  maxHttpBufferSize: 1_000_000,
   allowEIO3: true,
 };
 
