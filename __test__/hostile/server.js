@@ -10,7 +10,7 @@ const OPTS = {
   pingInterval: 600,
   // on a busy machine honest clients may take their time
   pingTimeout: 8000,
-  upgradeTimeout: 1000,
+  upgradeTimeout: 5000,
   maxHttpBufferSize: 20_000,
   allowEIO3: true,
 };
