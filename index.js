@@ -15,4 +15,4 @@ function attach(server, options) {
   return engine
 }
 
-module.exports = { Server, Socket, Transport, transports, listen, attach, parser, protocol: parser.protocol, uServer }
+module.exports = { Server, transports, parser, uServer, Socket, Transport, protocol: parser.protocol, listen, attach }

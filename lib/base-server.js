@@ -49,6 +49,8 @@ class BaseServer extends EventEmitter {
   constructor(opts = {}) {
     super()
     this.middlewares = []
+    /** The open sessions by their ids. */
+    this.clients = {}
     this._clients = new Clients(this)
     this.clientsCount = 0
     /** The options, those that were not given with their defaults. */
@@ -70,19 +72,6 @@ class BaseServer extends EventEmitter {
     this._watching = false
     bridge.getEngine()
     this.init()
-  }
-
-  init() {}
-
-  cleanup() {}
-
-  /** The open sessions by their ids. */
-  get clients() {
-    return this._clients.object
-  }
-
-  set clients(clients) {
-    this._clients.object = clients
   }
 
   /** The open session with this id, if there is one. */
@@ -311,7 +300,6 @@ class BaseServer extends EventEmitter {
   _register(socket, req) {
     this._clients.add(socket)
     this.clientsCount++
-    socket._registered = true
     if (this._limits !== undefined) this._limits.opened(socket, req)
     this.emit('connection', socket)
     // one that has ended before anybody could listen ends for all to hear
@@ -320,7 +308,6 @@ class BaseServer extends EventEmitter {
   }
 
   _unregister(socket) {
-    socket._registered = false
     if (this._limits !== undefined) this._limits.closed(socket)
     this._clients.remove(socket)
     this.clientsCount--

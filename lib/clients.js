@@ -3,31 +3,43 @@
 const bridge = require('./bridge')
 
 /**
- * The open sessions of a server by their ids. A table takes a fifth of what a handshake behind a native listener takes
- * of this thread, so the listener is asked for sessions that it finds by their ids itself, and the public table is made when
- * somebody looks at it. From then on that is the table, because others may write to it.
+ * The open sessions of a server by their ids: `server.clients` is the table, because others may write to it. A table takes a
+ * fifth of what a handshake behind a native listener takes of this thread. So its sessions are asked for there, by their ids,
+ * and the table is made when somebody looks at it.
  */
 class Clients {
   constructor(server) {
     this._server = server
     /** Whether the engine finds some. */
     this._inEngine = false
-    /** Those that it does not find; none once there is the public table. */
-    this._others = new Map()
-    this._object = undefined
-    /** Open sessions whose ids younger ones have got, too; made with the first. */
+    /** Those that it does not find, as long as there is no table. */
+    this._others = undefined
     this._displaced = undefined
   }
 
-  /** What `server.clients` is. */
-  get object() {
-    if (this._object === undefined) this.object = Object.fromEntries(this.all().map((client) => [client.id, client]))
-    return this._object
+  /** Has the table made when somebody looks at it. */
+  defer() {
+    this._others = new Map()
+    Object.defineProperty(this._server, 'clients', {
+      __proto__: null,
+      configurable: true,
+      enumerable: true,
+      get: () => {
+        this._set(Object.fromEntries(this.all().map((client) => [client._key, client])))
+        return this._server.clients
+      },
+      set: (table) => this._set(table),
+    })
   }
 
-  set object(object) {
-    this._object = object
+  _set(value) {
     this._others = undefined
+    Object.defineProperty(this._server, 'clients', { __proto__: null, value, writable: true, configurable: true, enumerable: true })
+  }
+
+  /** The table, if there is one. */
+  get _object() {
+    return this._others === undefined ? this._server.clients : undefined
   }
 
   get(id) {
@@ -40,20 +52,32 @@ class Clients {
 
   /** The younger of two sessions with one id is found by it. */
   add(client) {
+    const key = String(client.id)
     // the engine makes the ids of those that it finds by itself
-    const older = client._listed ? undefined : this.get(client.id)
+    const older = client._listed ? undefined : this.get(key)
     if (older !== undefined) (this._displaced ||= new Set()).add(older)
-    if (this._object !== undefined) this._object[client.id] = client
+    // the id may change, or be deleted
+    client._key = key
+    this._enter(client)
+  }
+
+  _enter(client) {
+    if (this._object !== undefined) this._object[client._key] = client
     else if (client._listed) this._inEngine = true
-    else this._others.set(String(client.id), client)
+    else this._others.set(client._key, client)
   }
 
   remove(client) {
+    this._leave(client)
+    client._key = undefined
+  }
+
+  _leave(client) {
     if (this._displaced !== undefined && this._displaced.delete(client)) return
     if (this._object === undefined) {
-      if (!client._listed && this._others.get(String(client.id)) === client) this._others.delete(String(client.id))
-    } else if (this._object[client.id] === client) {
-      delete this._object[client.id]
+      if (!client._listed && this._others.get(client._key) === client) this._others.delete(client._key)
+    } else if (this._object[client._key] === client) {
+      delete this._object[client._key]
     }
     if (this._displaced !== undefined) this._replace(client)
   }
@@ -61,10 +85,10 @@ class Clients {
   /** An older session with the id of one that has ended is found by it again. */
   _replace(client) {
     let older
-    for (const other of this._displaced) if (String(other.id) === String(client.id)) older = other
+    for (const other of this._displaced) if (other._key === client._key) older = other
     if (older === undefined) return
     this._displaced.delete(older)
-    this.add(older)
+    this._enter(older)
   }
 
   /** Those that are there now. */
@@ -77,7 +101,7 @@ class Clients {
   }
 
   _isOpen(session) {
-    return session !== undefined && session.server === this._server && session._registered
+    return session !== undefined && session.server === this._server && session._key !== undefined
   }
 }
 

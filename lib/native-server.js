@@ -77,6 +77,7 @@ class NativeServer extends Server {
       Object.defineProperty(this, name, { __proto__: null, get: () => method, set: refuseToSet(name) })
     }
     this._path = this._computePath(options)
+    this._clients.defer()
   }
 
   /** The options, which cannot be changed. */

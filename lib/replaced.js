@@ -32,7 +32,7 @@ function keepOriginals({ onPacket, sendPacket, flush }) {
 
 /** A session's transport, or what it will be made of: to look for replacements is no reason to make it. */
 function transportOf(socket) {
-  return socket._transport === undefined ? Polling.prototype : socket._transport
+  return socket._transportless ? Polling.prototype : socket.transport
 }
 
 /** Whether the packets that come in are to be handed to an `onPacket` that is not ours. */

@@ -255,7 +255,7 @@ class ReceivingSocket extends SendingSocket {
   /** The engine has ended the session. */
   _onClosed(code, message, until = performance.now() + PATIENCE) {
     if (this._readyState === 'closed') return
-    const transport = this._transport
+    const transport = this._madeTransport()
     let isSettled = true
     try {
       if (this._awaitsBatches() && isNativeWebSocket(transport)) isSettled = transport._settleBeforeEnd() || performance.now() > until

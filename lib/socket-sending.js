@@ -39,7 +39,6 @@ class SendingSocket extends CompactEmitter {
     /** Of which events somebody has ever heard. */
     this._listened = 0
     // arrays that few sessions need, or not for long, are made when they are looked at
-    this._writeBuffer = undefined
     this._packetsFn = undefined
     this._sentCallbackFn = undefined
     this._verbose = false
@@ -47,19 +46,9 @@ class SendingSocket extends CompactEmitter {
     this._traced = debug.enabled
   }
 
-  /** Packets that wait for the transport: `{ type, options, data }`. */
-  get writeBuffer() {
-    if (this._writeBuffer === undefined) this._writeBuffer = []
-    return this._writeBuffer
-  }
-
-  set writeBuffer(packets) {
-    this._writeBuffer = packets
-  }
-
   /** Whether packets wait for the transport. */
   _hasWaiting() {
-    return this._writeBuffer !== undefined && this._writeBuffer.length > 0
+    return this.writeBuffer.length > 0
   }
 
   /** The callbacks of the packets that wait. */
@@ -196,7 +185,7 @@ class SendingSocket extends CompactEmitter {
     if (serverHears) server.emit('flush', this, this.writeBuffer)
     const packets = this.writeBuffer
     if (this._traced) debug('flushing %d packets to transport', packets.length)
-    this._writeBuffer = undefined
+    this.writeBuffer = []
     const callbacks = this._packetsFn === undefined || this._packetsFn.length === 0 ? null : this._packetsFn.splice(0)
     if (packets.length > 0 || callbacks !== null) this.sentCallbackFn.push(callbacks)
     // a listener may have emptied the buffer, or closed the transport

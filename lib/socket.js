@@ -33,19 +33,26 @@ class Socket extends ReceivingSocket {
     super()
     this.upgrading = false
     this.upgraded = false
+    /** Packets that wait for the transport: `{ type, options, data }`. */
+    this.writeBuffer = []
+    // in name only: the engine has the timers
+    this.pingTimeoutTimer = null
+    this.pingIntervalTimer = null
+    this.hasRefreshedPingTimeout = false
     this.id = id
     this.server = server
     if (opened === undefined) {
       /** The request that opened the session; set it to null to let go of its memory. */
       this.request = req
-      /** The address of the client, if it is known. */
-      this.remoteAddress = req ? addressOf(req) : undefined
     } else {
       showRequest(this, req)
     }
     this.protocol = protocol
+    /** The address of the client, where there is a request that it is known from. */
+    if (opened === undefined && req) this.remoteAddress = addressOf(req)
     this._probe = null
-    this._registered = false
+    /** What the server has it under; undefined: it does not count it. */
+    this._key = undefined
     /** A native listener serves its polls. */
     this._listed = transport === undefined
     /** The engine has ended the session. */
@@ -54,7 +61,9 @@ class Socket extends ReceivingSocket {
     this._held = undefined
     /** The engine's handle of the session; 0: none yet, or given back. */
     this._handle = 0
-    this._transport = transport
+    /** Whether polls have passed this thread by, and nobody has looked at the transport. */
+    this._transportless = transport === undefined
+    if (transport === undefined) Object.defineProperty(this, 'transport', TRANSPORT)
     if (opened === undefined) {
       try {
         this._open(transport)
@@ -75,17 +84,9 @@ class Socket extends ReceivingSocket {
     watch(server)
   }
 
-  /** What carries the session's packets. The engine may have opened it, and polls pass this thread by until they have something to tell. */
-  get transport() {
-    if (this._transport === undefined) {
-      this._bindTransport(this.server._pollingTransport(this._opening))
-      if (this._readyState === 'closed') markClosed(this._transport)
-    }
-    return this._transport
-  }
-
-  set transport(transport) {
-    this._transport = transport
+  /** The transport, unless there is none yet. */
+  _madeTransport() {
+    return this._transportless ? undefined : this.transport
   }
 
   _bindTransport(transport) {
@@ -171,7 +172,7 @@ class Socket extends ReceivingSocket {
   clearTransport() {
     if (this._cleanupFn !== undefined) for (const cleanup of this._cleanupFn.splice(0)) cleanup()
     // nobody has ever looked at it
-    if (this._transport === undefined && closesPlainly(Polling.prototype)) return
+    if (this._transportless && closesPlainly(Polling.prototype)) return
     const { transport } = this
     if (isNative(transport)) {
       // the engine has closed it, or does so at its own time
@@ -402,7 +403,7 @@ class Socket extends ReceivingSocket {
       try {
         this.clearTransport()
       } finally {
-        if (this._registered) this.server._unregister(this)
+        if (this._key !== undefined) this.server._unregister(this)
         else this._endedEarly = { reason, description }
         try {
           this.emit('close', reason, description)
@@ -410,7 +411,8 @@ class Socket extends ReceivingSocket {
           try {
             this._closeProbe(ProbeEnd.SESSION_ENDED)
           } finally {
-            if (isNativeWebSocket(this._transport)) this._transport.socket._afterSession()
+            const transport = this._madeTransport()
+            if (isNativeWebSocket(transport)) transport.socket._afterSession()
           }
         }
       }
@@ -448,12 +450,24 @@ function markClosed(transport) {
   transport.readyState = 'closed'
 }
 
+/** What carries the packets of a session that a native listener has opened is made when somebody looks at it. */
+const TRANSPORT = {
+  __proto__: null,
+  configurable: true,
+  enumerable: true,
+  get() {
+    this._bindTransport(this.server._pollingTransport(this._opening))
+    if (this._readyState === 'closed') markClosed(this.transport)
+    return this.transport
+  },
+  set(value) {
+    this._transportless = false
+    Object.defineProperty(this, 'transport', { __proto__: null, value, writable: true, configurable: true, enumerable: true })
+  },
+}
+
 /** What few sessions ever set: a field of their own takes memory of every one. */
 Object.assign(Socket.prototype, {
-  // in name only: the engine has the timers
-  pingTimeoutTimer: null,
-  pingIntervalTimer: null,
-  hasRefreshedPingTimeout: false,
   _cleanupFn: undefined,
   /** The context of the call that has begun to close the session. */
   _closer: undefined,

@@ -333,7 +333,7 @@ class NativeWebSocket extends LazyEmitter {
     const transport = this._transport
     const owner = transport === null ? null : transport[kOwner]
     // its session is told first
-    if (owner !== null && owner._transport === transport && owner.readyState !== 'closed') this._end = { arg, reason }
+    if (owner !== null && owner._madeTransport() === transport && owner.readyState !== 'closed') this._end = { arg, reason }
     else this._finish(arg, reason)
   }
 
