@@ -4,6 +4,7 @@
 // `maxBackpressure` (bytes, off by default) and `backpressurePolicy`.
 
 const debug = require('debug')('engine:socket')
+const { kFail, kHasWaiting, kThrottle } = require('./symbols')
 
 /** What happens to a packet that would exceed `maxBackpressure`. */
 const POLICIES = ['close', 'drop-volatile', 'wait']
@@ -30,7 +31,7 @@ function bufferedAmount(socket) {
 
 /** Bytes of `writeBuffer`; packets that were counted before are not looked at again. */
 function bytesWaiting(socket) {
-  if (!socket._hasWaiting()) return 0
+  if (!socket[kHasWaiting]()) return 0
   const { writeBuffer } = socket
   let count = counts.get(writeBuffer)
   if (count === undefined || count.length > writeBuffer.length) {
@@ -67,7 +68,7 @@ function overflows(socket, packet) {
     return true
   }
   const { transport } = socket
-  socket._fail('maxBackpressure exceeded')
+  socket[kFail]('maxBackpressure exceeded')
   // the peer does not read: it would not see a closing handshake, and what waits for it is to be freed
   if (transport.socket && typeof transport.socket.terminate === 'function') transport.socket.terminate()
   return true
@@ -76,7 +77,7 @@ function overflows(socket, packet) {
 /** The client is not heard until it has read what waits for it. */
 function stopReading(socket) {
   const { socket: websocket } = socket.transport
-  if (websocket && typeof websocket._throttle === 'function') websocket._throttle()
+  if (websocket && typeof websocket[kThrottle] === 'function') websocket[kThrottle]()
 }
 
 /** Reads a POST: at once, or when its client has read what waits for it (policy `wait`). */

@@ -17,6 +17,11 @@ const { abortRequest } = require('./refusal')
 const transports = require('./transports')
 const { acceptWebTransport } = require('./webtransport-session')
 const { NativeWebSocketServer } = require('./websocket-server')
+const {
+  kAvailableUpgrades, kClient, kDropTiming, kEmitError, kEndAgain, kHearsFlushes, kMakeTransport, kOnPollingHeaders,
+  kRefuse, kRegister, kState, kTiming, kUnregister, kUpgradable, kVerifySession, kWithOptions,
+} = require('./symbols')
+const { keep, State } = require('./state')
 
 const { emit } = EventEmitter.prototype
 
@@ -48,10 +53,11 @@ const DEFAULTS = {
 class BaseServer extends EventEmitter {
   constructor(opts = {}) {
     super()
+    keep(this, new State())
     this.middlewares = []
     /** The open sessions by their ids. */
     this.clients = {}
-    this._clients = new Clients(this)
+    this[kState].clients = new Clients(this)
     this.clientsCount = 0
     /** The options, those that were not given with their defaults. */
     this.opts = Object.assign({}, DEFAULTS, opts)
@@ -64,24 +70,24 @@ class BaseServer extends EventEmitter {
     if (opts.perMessageDeflate) {
       this.opts.perMessageDeflate = Object.assign({ threshold: 1024 }, opts.perMessageDeflate)
     }
-    this._limits = Limits.of(this)
-    this._periods = undefined
-    this._openPacket = new OpenPacket()
-    this._listened = false
+    this[kState].limits = Limits.of(this)
+    this[kState].periods = undefined
+    this[kState].openPacket = new OpenPacket()
+    this[kState].listened = false
     /** Whether the next look at the sessions is due, see lib/replaced.js. */
-    this._watching = false
+    this[kState].watching = false
     bridge.getEngine()
     this.init()
   }
 
   /** The open session with this id, if there is one. */
-  _client(sid) {
-    return this._clients.get(sid)
+  [kClient](sid) {
+    return this[kState].clients.get(sid)
   }
 
   /** The session that may be upgraded to a transport that was opened for it. */
-  _upgradable(sid) {
-    if (this._client(sid)?.upgrading) {
+  [kUpgradable](sid) {
+    if (this[kClient](sid)?.upgrading) {
       // its last attempt may just have failed: then its client knows, and this thread not yet
       try {
         bridge.drainNow()
@@ -92,7 +98,7 @@ class BaseServer extends EventEmitter {
         })
       }
     }
-    const client = this._client(sid)
+    const client = this[kClient](sid)
     return client && !client.upgrading && !client.upgraded ? client : undefined
   }
 
@@ -123,15 +129,15 @@ class BaseServer extends EventEmitter {
       req.headers.origin = null
       return fn(errors.BAD_REQUEST, { name: 'INVALID_ORIGIN', origin })
     }
-    if (sid) return this._verifySession(req, upgrade, fn)
+    if (sid) return this[kVerifySession](req, upgrade, fn)
     if (req.method !== 'GET') return fn(errors.BAD_HANDSHAKE_METHOD, { method: req.method })
     if (transport === 'websocket' && !upgrade) {
       return fn(errors.BAD_REQUEST, { name: 'TRANSPORT_HANDSHAKE_ERROR' })
     }
-    if (this._limits !== undefined) {
-      const objection = this._limits.check(req)
+    if (this[kState].limits !== undefined) {
+      const objection = this[kState].limits.check(req)
       if (objection !== undefined) return fn(errors.FORBIDDEN, objection)
-      fn = this._limits.watch(req, fn)
+      fn = this[kState].limits.watch(req, fn)
     }
     if (!this.opts.allowRequest) return fn()
     let called = false
@@ -156,11 +162,11 @@ class BaseServer extends EventEmitter {
   }
 
   /** Checks a request of a session that exists already. */
-  _verifySession(req, upgrade, fn) {
+  [kVerifySession](req, upgrade, fn) {
     const { errors } = BaseServer
     const { transport } = req._query
     const sid = sidOf(req)
-    const client = this._client(sid)
+    const client = this[kClient](sid)
     if (client === undefined) {
       debug('unknown sid "%s"', sid)
       return fn(errors.UNKNOWN_SID, { sid })
@@ -198,7 +204,7 @@ class BaseServer extends EventEmitter {
   close() {
     debug('closing all open clients')
     const errors = []
-    for (const client of this._clients.all()) {
+    for (const client of this[kState].clients.all()) {
       try {
         client.close(true)
       } catch (error) {
@@ -207,7 +213,7 @@ class BaseServer extends EventEmitter {
       }
     }
     this.cleanup()
-    this._dropTiming()
+    this[kDropTiming]()
     if (errors.length > 0) throw errors[0]
     return this
   }
@@ -222,7 +228,7 @@ class BaseServer extends EventEmitter {
     const { errors } = BaseServer
     const refuse = (code, context) => {
       try {
-        this._emitError(req, code, context)
+        this[kEmitError](req, code, context)
       } finally {
         closeConnection(code)
       }
@@ -234,13 +240,13 @@ class BaseServer extends EventEmitter {
     }
     let id
     try {
-      id = await (this._limits === undefined ? this.generateId(req) : this._limits.within(req, this.generateId(req)))
+      id = await (this[kState].limits === undefined ? this.generateId(req) : this[kState].limits.within(req, this.generateId(req)))
       // others may have the same id, but not while its requests find a session by it
-      if (this._client(id)?.transport.name === 'polling') {
+      if (this[kClient](id)?.transport.name === 'polling') {
         throw new Error(`expected a session id that is not in use, got "${id}", by which the requests of a polling session come`)
       }
       // others may have come meanwhile
-      const objection = this._limits === undefined ? undefined : this._limits.checkSpace(req)
+      const objection = this[kState].limits === undefined ? undefined : this[kState].limits.checkSpace(req)
       if (objection !== undefined) return refuse(errors.FORBIDDEN, objection)
     } catch (error) {
       if (error && error.context) return refuse(errors.BAD_REQUEST, error.context)
@@ -252,7 +258,7 @@ class BaseServer extends EventEmitter {
     debug('handshaking client "%s"', id)
     let transport
     try {
-      transport = this._makeTransport(transportName, req)
+      transport = this[kMakeTransport](transportName, req)
     } catch (error) {
       debug('error handshaking to transport "%s"', transportName)
       return refuse(errors.BAD_REQUEST, { name: 'TRANSPORT_HANDSHAKE_ERROR', error })
@@ -272,15 +278,15 @@ class BaseServer extends EventEmitter {
       socket.close(true)
       throw error
     }
-    this._register(socket)
+    this[kRegister](socket)
     return transport
   }
 
-  _makeTransport(name, req) {
-    return this._withOptions(name, this.createTransport(name, req))
+  [kMakeTransport](name, req) {
+    return this[kWithOptions](name, this.createTransport(name, req))
   }
 
-  _withOptions(name, transport) {
+  [kWithOptions](name, transport) {
     if (name === 'polling') {
       transport.maxHttpBufferSize = this.opts.maxHttpBufferSize
       transport.httpCompression = this.opts.httpCompression
@@ -291,36 +297,36 @@ class BaseServer extends EventEmitter {
   }
 
   /** The names of the transports that clients of this server may upgrade to from this one. */
-  _availableUpgrades(transportName) {
+  [kAvailableUpgrades](transportName) {
     const { transports } = this.opts
     return this.upgrades(transportName).filter((name) => transports.indexOf(name) !== -1)
   }
 
   /** `req`: what has opened the session, if that is no request that the session has. */
-  _register(socket, req) {
-    this._clients.add(socket)
+  [kRegister](socket, req) {
+    this[kState].clients.add(socket)
     this.clientsCount++
-    if (this._limits !== undefined) this._limits.opened(socket, req)
+    if (this[kState].limits !== undefined) this[kState].limits.opened(socket, req)
     this.emit('connection', socket)
     // one that has ended before anybody could listen ends for all to hear
-    if (socket._endedEarly !== undefined) process.nextTick(() => socket._endAgain())
+    if (socket[kState].endedEarly !== undefined) process.nextTick(() => socket[kEndAgain]())
     notice(socket)
   }
 
-  _unregister(socket) {
-    if (this._limits !== undefined) this._limits.closed(socket)
-    this._clients.remove(socket)
+  [kUnregister](socket) {
+    if (this[kState].limits !== undefined) this[kState].limits.closed(socket)
+    this[kState].clients.remove(socket)
     this.clientsCount--
   }
 
   /** Whether somebody may listen to what every flush would emit. */
-  _hearsFlushes() {
-    return this._listened || this.emit !== emit
+  [kHearsFlushes]() {
+    return this[kState].listened || this.emit !== emit
   }
 
   on(event, listener) {
     super.on(event, listener)
-    if (event === 'flush' || event === 'drain') this._listened = true
+    if (event === 'flush' || event === 'drain') this[kState].listened = true
     return this
   }
 
@@ -330,25 +336,25 @@ class BaseServer extends EventEmitter {
 
   prependListener(event, listener) {
     super.prependListener(event, listener)
-    if (event === 'flush' || event === 'drain') this._listened = true
+    if (event === 'flush' || event === 'drain') this[kState].listened = true
     return this
   }
 
-  _emitError(req, code, context) {
+  [kEmitError](req, code, context) {
     this.emit('connection_error', { req, code, message: BaseServer.errorMessages[code], context })
   }
 
   /** Answers a request that has passed `verify`, and cannot be served for all that. */
-  _refuse(req, res, code, context) {
+  [kRefuse](req, res, code, context) {
     try {
-      this._emitError(req, code, context)
+      this[kEmitError](req, code, context)
     } finally {
       abortRequest(res, code, BaseServer.errorMessages, context)
     }
   }
 
   /** The headers of a polling response: the application may add to them. */
-  _onPollingHeaders(headers, req, socket) {
+  [kOnPollingHeaders](headers, req, socket) {
     if (!sidOf(req)) {
       const options = this.opts.cookie
       if (options) headers['Set-Cookie'] = [cookie.serialize(options.name, String(socket.id), options)]
@@ -358,12 +364,12 @@ class BaseServer extends EventEmitter {
   }
 
   /** The number of the engine's record of this server's periods, which follow `opts`. */
-  _timing() {
+  [kTiming]() {
     const { pingInterval, pingTimeout, upgradeTimeout } = this.opts
-    const periods = this._periods
+    const periods = this[kState].periods
     if (periods === undefined) {
       const timing = bridge.getEngine().timing(Number(pingInterval), Number(pingTimeout), Number(upgradeTimeout))
-      this._periods = { timing, pingInterval, pingTimeout, upgradeTimeout }
+      this[kState].periods = { timing, pingInterval, pingTimeout, upgradeTimeout }
       return timing
     }
     if (
@@ -380,10 +386,10 @@ class BaseServer extends EventEmitter {
   }
 
   /** The engine need not remember the periods: sessions that are still there keep them. */
-  _dropTiming() {
-    const periods = this._periods
+  [kDropTiming]() {
+    const periods = this[kState].periods
     if (periods === undefined) return
-    this._periods = undefined
+    this[kState].periods = undefined
     bridge.getEngine().dropTiming(periods.timing)
   }
 

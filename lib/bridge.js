@@ -9,6 +9,7 @@ const { decidePoll } = require('./duties')
 const { apart, atRoot, capture, contextOfEvent, lookForHooks } = require('./context')
 const { onExit } = require('./exit')
 const { Engine } = require('./native')
+const { kBeforeEnd, kFail, kOnClosed, kOnEvent, kOnOpened, kOnRefused, kSettle, kState, kTick } = require('./symbols')
 
 /** What an event tells; the numbers are those of `Kind` in src/server/events.rs. */
 const Kind = {
@@ -315,28 +316,28 @@ function deliver(kind, target, arg, content) {
   if (kind <= Kind.PROBING) {
     const session = sessionOf(target)
     if (session === undefined) return tellNobody(kind, arg, content)
-    if (session._held === undefined) return tell(session, kind, arg, content)
-    if (session._held === NONE) session._held = []
-    session._held.push([kind, arg, content])
+    if (session[kState].held === undefined) return tell(session, kind, arg, content)
+    if (session[kState].held === NONE) session[kState].held = []
+    session[kState].held.push([kind, arg, content])
   } else if (kind <= Kind.PIPE_READY || kind === Kind.BYTES || kind === Kind.CONTROL_FRAME) {
     const connection = connectionOf(target)
     if (kind === Kind.CONNECTION_ENDED) {
-      if (connection !== undefined) connection._beforeEnd()
+      if (connection !== undefined) connection[kBeforeEnd]()
       releaseConnection(target, connection)
     }
-    if (connection !== undefined) connection._onEvent(kind, arg, content)
+    if (connection !== undefined) connection[kOnEvent](kind, arg, content)
   } else if (kind === Kind.LEFT_TO_OWNER) {
     if (connectionOf(target) !== undefined) engine.watch(target)
   } else if (kind === Kind.LISTENER_CLOSED) {
     const listener = listenerOf(target)
-    if (listener !== undefined) listener._onClosed()
+    if (listener !== undefined) listener[kOnClosed]()
   } else if (kind === Kind.OPENED) {
     const listener = listenerOf(arg)
-    if (listener !== undefined) listener._onOpened(target, content)
+    if (listener !== undefined) listener[kOnOpened](target, content)
     else refuseSession(target)
   } else if (kind === Kind.REFUSED) {
     const listener = listenerOf(arg)
-    if (listener !== undefined) listener._onRefused(target, content)
+    if (listener !== undefined) listener[kOnRefused](target, content)
   } else if (kind >= UNFIT) {
     refuse(kind - UNFIT, target)
   } else {
@@ -349,18 +350,18 @@ function deliver(kind, target, arg, content) {
 /** The session that a handle names. */
 function sessionOf(handle) {
   const session = sessions[handle & INDEX]
-  return session !== undefined && session._handle === handle ? session : undefined
+  return session !== undefined && session[kState].handle === handle ? session : undefined
 }
 
 /** The connection that a handle names. */
 function connectionOf(handle) {
   const connection = connections[handle & INDEX]
-  return connection !== undefined && connection._handle === handle ? connection : undefined
+  return connection !== undefined && connection[kState].handle === handle ? connection : undefined
 }
 
 function listenerOf(handle) {
   const listener = listeners[handle & INDEX]
-  return listener !== undefined && listener._number === handle ? listener : undefined
+  return listener !== undefined && listener[kState].number === handle ? listener : undefined
 }
 
 /**
@@ -376,7 +377,7 @@ function refuse(kind, target) {
   const message = 'A message was received that is larger than a string or a Buffer can be'
   if (kind <= Kind.DUE) {
     const session = sessionOf(target)
-    if (session !== undefined) session._fail(message)
+    if (session !== undefined) session[kFail](message)
   } else if (kind <= Kind.PIPE_READY) {
     const connection = connectionOf(target)
     if (connection !== undefined) connection.terminate()
@@ -386,7 +387,7 @@ function refuse(kind, target) {
 }
 
 function tell(session, kind, arg, content) {
-  if (kind !== Kind.CLOSED) return session._onEvent(kind, arg, content)
+  if (kind !== Kind.CLOSED) return session[kOnEvent](kind, arg, content)
   // packets before the end are seen to first, by listeners that put them off to the next tick, too
   if (closing.push(session, arg, content) === 3 && !dispatching) process.nextTick(closeSessions)
 }
@@ -401,9 +402,9 @@ function closeSessions() {
       const at = next
       next += 3
       const session = list[at]
-      const onEvent = () => session._onEvent(Kind.CLOSED, list[at + 1], list[at + 2])
-      if (session._closer === undefined) apart(onEvent)
-      else session._closer.runInAsyncScope(onEvent)
+      const onEvent = () => session[kOnEvent](Kind.CLOSED, list[at + 1], list[at + 2])
+      if (session[kState].closer === undefined) apart(onEvent)
+      else session[kState].closer.runInAsyncScope(onEvent)
     }
   } finally {
     // a listener threw
@@ -435,7 +436,7 @@ function tickAll(sessions, next) {
   try {
     while (next < sessions.length) {
       const session = sessions[next++]
-      apart(session._tick, session)
+      apart(session[kTick], session)
     }
   } finally {
     // a listener threw
@@ -448,7 +449,7 @@ function tickAll(sessions, next) {
  * listens for sessions can take its time until then, as where events come one by one.
  */
 function holdBack(session) {
-  session._held = NONE
+  session[kState].held = NONE
   if (heldBack.push(session) === 1) setImmediate(letGo)
 }
 
@@ -458,7 +459,7 @@ function letGo() {
     for (let left = heldBack.length; left > 0; left--) {
       const [session] = heldBack
       apart(tellHeld, session)
-      session._held = undefined
+      session[kState].held = undefined
       heldBack.shift()
     }
   } finally {
@@ -467,21 +468,21 @@ function letGo() {
 }
 
 function tellHeld() {
-  while (this._held.length > 0) tell(this, ...this._held.shift())
+  while (this[kState].held.length > 0) tell(this, ...this[kState].held.shift())
 }
 
 /** From now on the events of an engine's session go to a Socket. */
 function addSession(handle, session) {
-  session._handle = handle
+  session[kState].handle = handle
   sessions[handle & INDEX] = session
   hold()
 }
 
 /** A session is over. Its handle is given back and forgotten in one step. */
 function releaseSession(session) {
-  const { _handle: handle } = session
+  const handle = session[kState].handle
   if (sessionOf(handle) !== session) return
-  session._handle = 0
+  session[kState].handle = 0
   sessions[handle & INDEX] = undefined
   fast.releaseSession(handle)
   release()
@@ -495,7 +496,7 @@ function refuseSession(handle) {
 
 /** From now on the events of an engine's connection go to a NativeWebSocket. */
 function addConnection(handle, connection) {
-  connection._handle = handle
+  connection[kState].handle = handle
   connections[handle & INDEX] = connection
   hold()
 }
@@ -504,7 +505,7 @@ function addConnection(handle, connection) {
 function releaseConnection(handle, connection) {
   fast.releaseConnection(handle)
   if (connection === undefined) return
-  connection._handle = 0
+  connection[kState].handle = 0
   connections[handle & INDEX] = undefined
   release()
 }
@@ -559,7 +560,7 @@ function settleAll() {
   written = []
   let next = 0
   try {
-    while (next < list.length) list[next++]._settle()
+    while (next < list.length) list[next++][kSettle]()
   } finally {
     if (next < list.length) {
       // a listener threw

@@ -7,6 +7,7 @@ const net = require('net')
 const { getSystemErrorName } = require('util')
 const bridge = require('./bridge')
 const { atRoot, capture } = require('./context')
+const { kCutOff, kKeepAlive, kState } = require('./symbols')
 
 /** Why a connection has ended, as in `End` of src/server/connection.rs. */
 const PEER_ENDED = 3
@@ -101,15 +102,15 @@ class Carrier {
   }
 
   ref() {
-    this.websocket._keepAlive(true)
+    this.websocket[kKeepAlive](true)
   }
 
   unref() {
-    this.websocket._keepAlive(false)
+    this.websocket[kKeepAlive](false)
   }
 
   hasRef() {
-    return this.websocket._keepsAlive
+    return this.websocket[kState].keepsAlive
   }
 
   /** Somebody wants the bytes that come in. */
@@ -127,12 +128,12 @@ class Carrier {
   }
 
   close(done) {
-    this.websocket._cutOff(false)
+    this.websocket[kCutOff](false)
     this._closed(done)
   }
 
   reset(done) {
-    this.websocket._cutOff(true)
+    this.websocket[kCutOff](true)
     this._closed(done)
     return 0
   }
@@ -157,11 +158,11 @@ class Carrier {
   }
 
   _connection() {
-    return this.websocket._handle
+    return this.websocket[kState].handle
   }
 
   _isOver() {
-    return this.websocket._handle === 0
+    return this.websocket[kState].handle === 0
   }
 
   _traffic(direction) {

@@ -1,6 +1,7 @@
 'use strict'
 
 const bridge = require('./bridge')
+const { kFind, kState } = require('./symbols')
 
 /**
  * The open sessions of a server by their ids: `server.clients` is the table, because others may write to it. A table takes a
@@ -25,7 +26,7 @@ class Clients {
       configurable: true,
       enumerable: true,
       get: () => {
-        this._set(Object.fromEntries(this.all().map((client) => [client._key, client])))
+        this._set(Object.fromEntries(this.all().map((client) => [client[kState].key, client])))
         return this._server.clients
       },
       set: (table) => this._set(table),
@@ -46,7 +47,7 @@ class Clients {
     if (this._object !== undefined) return Object.hasOwn(this._object, id) ? this._object[id] : undefined
     const other = this._others.get(String(id))
     if (other !== undefined || !this._inEngine) return other
-    const session = this._server.httpServer._find(String(id))
+    const session = this._server.httpServer[kFind](String(id))
     return this._isOpen(session) ? session : undefined
   }
 
@@ -54,30 +55,30 @@ class Clients {
   add(client) {
     const key = String(client.id)
     // the engine makes the ids of those that it finds by itself
-    const older = client._listed ? undefined : this.get(key)
+    const older = client[kState].listed ? undefined : this.get(key)
     if (older !== undefined) (this._displaced ||= new Set()).add(older)
     // the id may change, or be deleted
-    client._key = key
+    client[kState].key = key
     this._enter(client)
   }
 
   _enter(client) {
-    if (this._object !== undefined) this._object[client._key] = client
-    else if (client._listed) this._inEngine = true
-    else this._others.set(client._key, client)
+    if (this._object !== undefined) this._object[client[kState].key] = client
+    else if (client[kState].listed) this._inEngine = true
+    else this._others.set(client[kState].key, client)
   }
 
   remove(client) {
     this._leave(client)
-    client._key = undefined
+    client[kState].key = undefined
   }
 
   _leave(client) {
     if (this._displaced !== undefined && this._displaced.delete(client)) return
     if (this._object === undefined) {
-      if (!client._listed && this._others.get(client._key) === client) this._others.delete(client._key)
-    } else if (this._object[client._key] === client) {
-      delete this._object[client._key]
+      if (!client[kState].listed && this._others.get(client[kState].key) === client) this._others.delete(client[kState].key)
+    } else if (this._object[client[kState].key] === client) {
+      delete this._object[client[kState].key]
     }
     if (this._displaced !== undefined) this._replace(client)
   }
@@ -85,7 +86,7 @@ class Clients {
   /** An older session with the id of one that has ended is found by it again. */
   _replace(client) {
     let older
-    for (const other of this._displaced) if (other._key === client._key) older = other
+    for (const other of this._displaced) if (other[kState].key === client[kState].key) older = other
     if (older === undefined) return
     this._displaced.delete(older)
     this._enter(older)
@@ -97,11 +98,11 @@ class Clients {
     if (this._object !== undefined) return [...displaced, ...Object.values(this._object)]
     const others = [...displaced, ...this._others.values()]
     if (!this._inEngine) return others
-    return others.concat(bridge.sessions.filter((session) => this._isOpen(session) && session._listed))
+    return others.concat(bridge.sessions.filter((session) => this._isOpen(session) && session[kState].listed))
   }
 
   _isOpen(session) {
-    return session !== undefined && session.server === this._server && session._key !== undefined
+    return session !== undefined && session.server === this._server && session[kState].key !== undefined
   }
 }
 

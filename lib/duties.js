@@ -1,5 +1,6 @@
 'use strict'
 
+const { kOnDecision } = require('./symbols')
 // Requests of polling clients that were accepted. Each is answered or refused, or its connection ends, whatever becomes of
 // its session meanwhile: what is decided about a poll, on any thread, names the poll, and reaches it without the session.
 
@@ -28,7 +29,7 @@ function endPoll(poll) {
 /** The engine has decided about a poll, see `Kind` in lib/bridge.js. The client may have gone away meanwhile. */
 function decidePoll(kind, poll, payload) {
   const transport = polls.get(poll)
-  if (transport !== undefined) transport._onDecision(kind, payload)
+  if (transport !== undefined) transport[kOnDecision](kind, payload)
 }
 
 module.exports = { polls, posts, acceptPoll, endPoll, decidePoll }

@@ -7,6 +7,7 @@
 const { performance } = require('perf_hooks')
 const debug = require('debug')('engine')
 const { apart, atRoot } = require('./context')
+const { kEmitError, kFail, kState } = require('./symbols')
 
 const BAD_REQUEST = 3
 const FORBIDDEN = 4
@@ -24,7 +25,6 @@ const NUMBERS = [
 const NO_ADDRESS = 'webtransport'
 
 const kStarted = Symbol('started')
-const kAddress = Symbol('address')
 
 class Limits {
   /** The limits of a server; undefined if there are none. */
@@ -134,12 +134,12 @@ class Limits {
     if (maxConnectionsPerAddress !== undefined && req) {
       const address = this._addressOf(req, socket.remoteAddress)
       if (address !== undefined) {
-        socket[kAddress] = address
+        socket[kState].address = address
         this._byAddress.set(address, (this._byAddress.get(address) || 0) + 1)
       }
     }
     if ((maxIdlePollingSessions !== undefined || handshakeTimeout > 0) && socket.transport.name === 'polling') {
-      socket._idle = true
+      socket[kState].idle = true
       this._idle.set(socket, performance.now())
       if (handshakeTimeout > 0 && this._timer === undefined) this._closeIdleIn(handshakeTimeout)
     }
@@ -147,18 +147,18 @@ class Limits {
 
   /** A session is over. */
   closed(socket) {
-    const address = socket[kAddress]
+    const address = socket[kState].address
     if (address !== undefined) {
       const left = this._byAddress.get(address) - 1
       if (left > 0) this._byAddress.set(address, left)
       else this._byAddress.delete(address)
     }
-    if (socket._idle) this.heard(socket)
+    if (socket[kState].idle) this.heard(socket)
   }
 
   /** The client of an idle session has come back. */
   heard(socket) {
-    socket._idle = false
+    socket[kState].idle = false
     this._idle.delete(socket)
     if (this._idle.size > 0 || this._timer === undefined) return
     clearTimeout(this._timer)
@@ -173,8 +173,8 @@ class Limits {
         if (opened > due) return this._closeIdleIn(Math.max(1, opened - due))
         debug('session %s was opened and left alone', socket.id)
         apart(() => {
-          this._server._emitError(socket.request, BAD_REQUEST, { ...this._tooLate(), sid: socket.id })
-          socket._fail('handshake timeout')
+          this._server[kEmitError](socket.request, BAD_REQUEST, { ...this._tooLate(), sid: socket.id })
+          socket[kFail]('handshake timeout')
         })
       }
     }

@@ -3,6 +3,7 @@
 const { EventEmitter } = require('events')
 const { validateHeaderName, validateHeaderValue } = require('http')
 const debug = require('debug')('engine')
+const { kNameOf } = require('./symbols')
 
 /**
  * Runs Express-style middlewares one after the other; `callback` gets what the first one failed with.
@@ -85,11 +86,11 @@ class UpgradeResponse extends EventEmitter {
   }
 
   getHeader(name) {
-    return this.headers[this._nameOf(name)]
+    return this.headers[this[kNameOf](name)]
   }
 
   hasHeader(name) {
-    return this._nameOf(name) !== undefined
+    return this[kNameOf](name) !== undefined
   }
 
   getHeaders() {
@@ -103,10 +104,10 @@ class UpgradeResponse extends EventEmitter {
   }
 
   removeHeader(name) {
-    delete this.headers[this._nameOf(name)]
+    delete this.headers[this[kNameOf](name)]
   }
 
-  _nameOf(name) {
+  [kNameOf](name) {
     const wanted = String(name).toLowerCase()
     return Object.keys(this.headers).find((one) => one.toLowerCase() === wanted)
   }

@@ -6,6 +6,11 @@ const { getSystemErrorMap } = require('util')
 const bridge = require('./bridge')
 const { NativeServer, refusal } = require('./native-server')
 const { ownOf } = require('./options')
+const {
+  kBind, kBindLater, kDrop, kFind, kOnClosed, kOnOpened, kOnRefused, kOpen, kSetTakesUpgrades, kSettings, kState,
+  kTellRefusals,
+} = require('./symbols')
+const { keep, State } = require('./state')
 
 /** What `net.Server.listen` takes and a native listener has no use for. */
 const REFUSED = ['fd', 'handle', '_handle', 'readableAll', 'writableAll']
@@ -29,17 +34,18 @@ function listenNatively(target, options, callback) {
 class NativeListener extends EventEmitter {
   constructor(engine) {
     super()
-    this._engine = engine
+    keep(this, new State())
+    this[kState].engine = engine
     /** The handle of the engine's listener; 0: there is none. */
-    this._number = 0
-    this._address = null
-    this._takesUpgrades = true
-    this._hearsRefusals = false
+    this[kState].number = 0
+    this[kState].address = null
+    this[kState].takesUpgrades = true
+    this[kState].hearsRefusals = false
     /** Whether it keeps the process alive while it is there. */
-    this._isReferenced = true
+    this[kState].isReferenced = true
     /** Counts calls of `listen()` and `close()`: an address that is looked up may come too late. */
-    this._attempt = 0
-    this._isBinding = false
+    this[kState].attempt = 0
+    this[kState].isBinding = false
     /** Whether it accepts connections. */
     this.listening = false
     this.on('close', engine.close.bind(engine))
@@ -55,7 +61,7 @@ class NativeListener extends EventEmitter {
   listen(...args) {
     const callback = args.length > 0 && typeof args[args.length - 1] === 'function' ? args.pop() : undefined
     const target = targetOf(args)
-    if (this.listening || this._isBinding) {
+    if (this.listening || this[kState].isBinding) {
       const error = new Error('Listen method has been called more than once without closing.')
       throw Object.assign(error, { code: 'ERR_SERVER_ALREADY_LISTEN' })
     }
@@ -70,33 +76,33 @@ class NativeListener extends EventEmitter {
         this.once('close', () => signal.removeEventListener('abort', onAbort))
       }
     }
-    const attempt = ++this._attempt
+    const attempt = ++this[kState].attempt
     if (target.host === undefined) {
-      this._bind(target)
+      this[kBind](target)
       return this
     }
-    this._isBinding = true
+    this[kState].isBinding = true
     dns.lookup(target.host, (error, address) => {
-      if (attempt !== this._attempt) return
-      this._isBinding = false
+      if (attempt !== this[kState].attempt) return
+      this[kState].isBinding = false
       if (error) this.emit('error', error)
-      else this._bind({ ...target, host: address })
+      else this[kBind]({ ...target, host: address })
     })
     return this
   }
 
-  _bind(target) {
+  [kBind](target) {
     const { path, port, host, backlog, ipv6Only, reusePort } = target
     const engine = bridge.getEngine()
-    const isNew = this._number === 0
-    if (isNew) this._open(engine)
+    const isNew = this[kState].number === 0
+    if (isNew) this[kOpen](engine)
     try {
       const options = { __proto__: null, path, port, host, backlog: backlogOf(backlog), ipv6Only: Boolean(ipv6Only), reusePort: Boolean(reusePort) }
-      this._address = engine.bindListener(this._number, options) || path
+      this[kState].address = engine.bindListener(this[kState].number, options) || path
     } catch (error) {
       // the port may be this listener's own still, which has just been closed
-      if (engine.isAccepting(this._number)) return this._bindLater(target)
-      if (isNew) this._drop()
+      if (engine.isAccepting(this[kState].number)) return this[kBindLater](target)
+      if (isNew) this[kDrop]()
       process.nextTick(() => this.emit('error', listenError(error.message, { path, port, host })))
       return
     }
@@ -106,40 +112,40 @@ class NativeListener extends EventEmitter {
     })
   }
 
-  _bindLater(target) {
-    const attempt = this._attempt
-    this._isBinding = true
+  [kBindLater](target) {
+    const attempt = this[kState].attempt
+    this[kState].isBinding = true
     setImmediate(() => {
-      if (attempt !== this._attempt) return
-      this._isBinding = false
-      this._bind(target)
+      if (attempt !== this[kState].attempt) return
+      this[kState].isBinding = false
+      this[kBind](target)
     })
   }
 
-  _open(engine) {
-    this._number = engine.openListener(this._engine._settings())
-    bridge.listeners[this._number & bridge.INDEX] = this
-    if (this._isReferenced) bridge.hold()
-    if (this._hearsRefusals) engine.tellRefusals(this._number)
+  [kOpen](engine) {
+    this[kState].number = engine.openListener(this[kState].engine[kSettings]())
+    bridge.listeners[this[kState].number & bridge.INDEX] = this
+    if (this[kState].isReferenced) bridge.hold()
+    if (this[kState].hearsRefusals) engine.tellRefusals(this[kState].number)
   }
 
-  _drop() {
-    const { _number: number } = this
-    this._number = 0
+  [kDrop]() {
+    const number = this[kState].number
+    this[kState].number = 0
     bridge.listeners[number & bridge.INDEX] = undefined
     bridge.getEngine().dropListener(number)
-    if (this._isReferenced) bridge.release()
+    if (this[kState].isReferenced) bridge.release()
   }
 
   /** `{ address, family, port }` or a path; null while it does not listen. */
   address() {
-    return this._address
+    return this[kState].address
   }
 
   /** Stops accepting. Calls back when all connections are gone, too. */
   close(callback) {
-    this._attempt++
-    this._isBinding = false
+    this[kState].attempt++
+    this[kState].isBinding = false
     if (!this.listening) {
       const error = Object.assign(new Error('Server is not running.'), { code: 'ERR_SERVER_NOT_RUNNING' })
       if (callback) process.nextTick(callback, error)
@@ -147,60 +153,60 @@ class NativeListener extends EventEmitter {
     }
     if (callback) this.once('close', callback)
     this.listening = false
-    this._address = null
-    bridge.getEngine().closeListener(this._number)
+    this[kState].address = null
+    bridge.getEngine().closeListener(this[kState].number)
     return this
   }
 
   /** Calls back with the number of open connections. */
   getConnections(callback) {
-    const open = this._number === 0 ? 0 : bridge.getEngine().openConnections(this._number) - Number(this.listening)
+    const open = this[kState].number === 0 ? 0 : bridge.getEngine().openConnections(this[kState].number) - Number(this.listening)
     process.nextTick(callback, null, open)
     return this
   }
 
   /** Keeps the process alive, which it does unless told otherwise. */
   ref() {
-    if (!this._isReferenced && this._number !== 0) bridge.hold()
-    this._isReferenced = true
+    if (!this[kState].isReferenced && this[kState].number !== 0) bridge.hold()
+    this[kState].isReferenced = true
     return this
   }
 
   unref() {
-    if (this._isReferenced && this._number !== 0) bridge.release()
-    this._isReferenced = false
+    if (this[kState].isReferenced && this[kState].number !== 0) bridge.release()
+    this[kState].isReferenced = false
     return this
   }
 
   /** Accepts WebSockets, or does not any more. */
-  _setTakesUpgrades(takes) {
-    this._takesUpgrades = takes
-    if (this._number !== 0) bridge.getEngine().setTakesUpgrades(this._number, takes)
+  [kSetTakesUpgrades](takes) {
+    this[kState].takesUpgrades = takes
+    if (this[kState].number !== 0) bridge.getEngine().setTakesUpgrades(this[kState].number, takes)
   }
 
   /** Somebody listens to `connection_error`. */
-  _tellRefusals() {
-    this._hearsRefusals = true
-    if (this._number !== 0) bridge.getEngine().tellRefusals(this._number)
+  [kTellRefusals]() {
+    this[kState].hearsRefusals = true
+    if (this[kState].number !== 0) bridge.getEngine().tellRefusals(this[kState].number)
   }
 
   /** Who is asked for a session that polls. */
-  _find(sid) {
-    return this._number === 0 ? undefined : bridge.sessionOf(bridge.getEngine().findSession(this._number, sid))
+  [kFind](sid) {
+    return this[kState].number === 0 ? undefined : bridge.sessionOf(bridge.getEngine().findSession(this[kState].number, sid))
   }
 
-  _onOpened(session, head) {
-    this._engine._onOpened(session, head)
+  [kOnOpened](session, head) {
+    this[kState].engine[kOnOpened](session, head)
   }
 
-  _onRefused(why, head) {
-    this._engine._onRefused(why, head)
+  [kOnRefused](why, head) {
+    this[kState].engine[kOnRefused](why, head)
   }
 
   /** It does not listen, and all its connections are gone. */
-  _onClosed() {
+  [kOnClosed]() {
     if (this.listening) return
-    this._drop()
+    this[kDrop]()
     this.emit('close')
   }
 }

@@ -11,6 +11,10 @@ const transports = require('./transports')
 const { Polling } = require('./transports/polling')
 const { NativeWebSocket } = require('./websocket')
 const { NativeWebSocketServer, deflateOptions } = require('./websocket-server')
+const {
+  kAvailableUpgrades, kEmitError, kOnOpened, kOnRefused, kOpenWebSocket, kPollingTransport, kRegister, kSetTakesUpgrades,
+  kSettings, kState, kTellRefusals, kTiming, kWithOptions,
+} = require('./symbols')
 
 /** Options that want to see requests, with what they are given that would let them. */
 const REFUSED_OPTIONS = {
@@ -69,34 +73,34 @@ class NativeServer extends Server {
       if (Socket.prototype[name] !== OUR_SOCKETS[name]) throw refusal(`a replaced Socket.prototype.${name}`)
     }
     super(options)
-    this._options = fixed(this._options)
-    this._isComplete = true
+    this[kState].options = fixed(this[kState].options)
+    this[kState].isComplete = true
     Object.freeze(this.middlewares)
     for (const name of METHODS) {
       const method = NativeServer.prototype[name]
       Object.defineProperty(this, name, { __proto__: null, get: () => method, set: refuseToSet(name) })
     }
-    this._path = this._computePath(options)
-    this._clients.defer()
+    this[kState].path = this._computePath(options)
+    this[kState].clients.defer()
   }
 
   /** The options, which cannot be changed. */
   get opts() {
-    return this._options
+    return this[kState].options
   }
 
   set opts(options) {
-    if (this._isComplete) throw refusal('a change of opts')
-    this._options = options
+    if (this[kState].isComplete) throw refusal('a change of opts')
+    this[kState].options = options
   }
 
   /** There is no WebSocket server in JavaScript. */
   init() {
-    if (this.httpServer) this.httpServer._setTakesUpgrades(true)
+    if (this.httpServer) this.httpServer[kSetTakesUpgrades](true)
   }
 
   cleanup() {
-    this.httpServer._setTakesUpgrades(false)
+    this.httpServer[kSetTakesUpgrades](false)
   }
 
   /** @throws always: middlewares see requests */
@@ -119,28 +123,28 @@ class NativeServer extends Server {
   on(event, listener) {
     refuseEvent(event)
     super.on(event, listener)
-    if (event === 'connection_error') this.httpServer._tellRefusals()
+    if (event === 'connection_error') this.httpServer[kTellRefusals]()
     return this
   }
 
   prependListener(event, listener) {
     refuseEvent(event)
     super.prependListener(event, listener)
-    if (event === 'connection_error') this.httpServer._tellRefusals()
+    if (event === 'connection_error') this.httpServer[kTellRefusals]()
     return this
   }
 
   /** What the listener needs to know of the options, which do not change. */
-  _settings() {
+  [kSettings]() {
     const { transports, cookie, perMessageDeflate, httpCompression, maxHttpBufferSize, allowEIO3 } = this.opts
     const open = (name) => {
       if (transports.indexOf(name) === -1) return undefined
-      return this._openPacket.text('', this._availableUpgrades(name), this.opts).slice('{"sid":"'.length)
+      return this[kState].openPacket.text('', this[kAvailableUpgrades](name), this.opts).slice('{"sid":"'.length)
     }
     return {
       __proto__: null,
-      path: this._path,
-      timing: this._timing(),
+      path: this[kState].path,
+      timing: this[kTiming](),
       polling: open('polling'),
       websocket: open('websocket'),
       allowsV3: Boolean(allowEIO3),
@@ -152,26 +156,26 @@ class NativeServer extends Server {
   }
 
   /** The listener has refused a request. */
-  _onRefused(why, head) {
+  [kOnRefused](why, head) {
     if (this.listenerCount('connection_error') === 0) return
     const req = new Opening(head).request
     const [code, name] = REFUSALS[why]
-    this._emitError(req, code, contextOf(name, req))
+    this[kEmitError](req, code, contextOf(name, req))
   }
 
   /** The listener has opened a session, and answered its client. */
-  _onOpened(handle, head) {
+  [kOnOpened](handle, head) {
     const opening = new Opening(head)
     const id = opening.sid
     debug('handshaking client "%s"', id)
     const { connection, query } = opening
-    const transport = connection === undefined ? undefined : this._openWebSocket(opening, connection, query)
+    const transport = connection === undefined ? undefined : this[kOpenWebSocket](opening, connection, query)
     const socket = new Socket(id, this, transport, opening, query.EIO === '4' ? 4 : 3, handle)
     // closed meanwhile, which ends the taking of connections
-    if (transport !== undefined && !this.httpServer._takesUpgrades) return socket.close(true)
+    if (transport !== undefined && !this.httpServer[kState].takesUpgrades) return socket.close(true)
     if (this.opts.initialPacket) socket.sendPacket('message', this.opts.initialPacket)
     try {
-      this._register(socket)
+      this[kRegister](socket)
     } catch (error) {
       // as where requests come here: a handshake may take its time
       Promise.reject(error)
@@ -180,15 +184,15 @@ class NativeServer extends Server {
   }
 
   /** The transport of a connection that the listener has opened. */
-  _openWebSocket(opening, connection, query) {
+  [kOpenWebSocket](opening, connection, query) {
     const websocket = new NativeWebSocket(connection, opening)
     opening.websocket = websocket
-    return this._withOptions('websocket', new transports.websocket({ _query: query, websocket }))
+    return this[kWithOptions]('websocket', new transports.websocket({ _query: query, websocket }))
   }
 
   /** The transport of a session that polls, for who looks at it. */
-  _pollingTransport(opening) {
-    return this._withOptions('polling', new NativePolling({ _query: opening.query }))
+  [kPollingTransport](opening) {
+    return this[kWithOptions]('polling', new NativePolling({ _query: opening.query }))
   }
 }
 

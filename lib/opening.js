@@ -3,6 +3,8 @@
 const { IncomingMessage } = require('http')
 const { LazyEmitter } = require('./emitter')
 const { parseQuery } = require('./query')
+const { kOnEnd, kState } = require('./symbols')
+const { keep, State } = require('./state')
 
 /** Where the fields of a request's head are, see src/http/head.rs. */
 const SID = 0
@@ -112,7 +114,7 @@ class Opening {
 
   /** The connection has ended. */
   destroy() {
-    if (this._ends !== undefined) this._ends._onEnd()
+    if (this._ends !== undefined) this._ends[kOnEnd]()
   }
 }
 
@@ -124,7 +126,8 @@ class Opening {
 class Ends extends LazyEmitter {
   constructor(head, websocket) {
     super()
-    this._websocket = websocket
+    keep(this, new State())
+    this[kState].websocket = websocket
     this.destroyed = false
     this.remoteAddress = head[REMOTE_ADDRESS] || undefined
     this.remotePort = Number(head[REMOTE_PORT]) || undefined
@@ -142,11 +145,11 @@ class Ends extends LazyEmitter {
   /** Cuts a WebSocket's connection off. That of a client that polls is the listener's. */
   destroy() {
     this.destroyed = true
-    if (this._websocket !== undefined) this._websocket.terminate()
+    if (this[kState].websocket !== undefined) this[kState].websocket.terminate()
     return this
   }
 
-  _onEnd() {
+  [kOnEnd]() {
     this.destroyed = true
     process.nextTick(() => this.emit('close', false))
   }
@@ -158,16 +161,16 @@ const REQUEST = {
   configurable: true,
   enumerable: true,
   get() {
-    return this._opening.request
+    return this[kState].opening.request
   },
   set(req) {
-    this._opening.request = req
+    this[kState].opening.request = req
   },
 }
 
 /** Has a session show the request that opened it. */
 function showRequest(socket, opening) {
-  socket._opening = opening
+  socket[kState].opening = opening
   Object.defineProperty(socket, 'request', REQUEST)
   socket.remoteAddress = opening.remoteAddress
 }

@@ -2,7 +2,7 @@
 
 const { Socket } = require('net')
 const bridge = require('./bridge')
-const { kOwner } = require('./transport')
+const { kState } = require('./symbols')
 
 /** A peer that does not end the connection after the closing handshake is cut off after so many ms. */
 const CLOSE_TIMEOUT = 30 * 1000
@@ -53,7 +53,7 @@ class Pump {
       if (this.stream.destroyed) return
       if (--this.pending > 0 || !this.blocked || this.over) return
       this.blocked = false
-      if (bridge.getEngine().pipeWritten(this.websocket._handle)) this.awaited = false
+      if (bridge.getEngine().pipeWritten(this.websocket[kState].handle)) this.awaited = false
       else this.write()
     }
     const gone = () => {
@@ -82,7 +82,7 @@ class Pump {
 
   /** Hands on what has come, as far as the engine takes it now. The rest waits here, and the stream with it. */
   input(bytes) {
-    const result = bridge.fast.pipeInput(this.websocket._handle, bytes)
+    const result = bridge.fast.pipeInput(this.websocket[kState].handle, bytes)
     const taken = result % WAITS
     this.rest = taken < bytes.length ? bytes.subarray(taken) : NOTHING
     this.drain()
@@ -105,7 +105,7 @@ class Pump {
   _resumeIfWanted() {
     if (this.over) {
       bridge.pausedPipes.delete(this)
-    } else if (!this.goesOn && !bridge.getEngine().isPaused(this.websocket._handle)) {
+    } else if (!this.goesOn && !bridge.getEngine().isPaused(this.websocket[kState].handle)) {
       this.goesOn = true
       setImmediate(() => {
         this.goesOn = false
@@ -116,9 +116,10 @@ class Pump {
 
   /** Delivers what the stream has brought, in its context. */
   drain() {
-    const { _transport: transport, _handle: connection } = this.websocket
-    const owner = transport === null ? null : transport[kOwner]
-    bridge.drainNow(owner === null ? 0 : owner._handle, connection)
+    const transport = this.websocket[kState].transport
+      const connection = this.websocket[kState].handle
+    const owner = transport === null ? null : transport[kState].owner
+    bridge.drainNow(owner === null ? 0 : owner[kState].handle, connection)
   }
 
   /** Writes what waits, unless the stream is full. */
@@ -128,7 +129,7 @@ class Pump {
       slab = Buffer.allocUnsafeSlow(SLAB)
       used = 0
     }
-    const length = bridge.fast.pipeTake(this.websocket._handle, slab, used)
+    const length = bridge.fast.pipeTake(this.websocket[kState].handle, slab, used)
     if (length === 0) return
     if (length === END) {
       if (this.finished) return this.leave()
@@ -149,7 +150,7 @@ class Pump {
   isWritten() {
     this.write()
     if (this.over || this.stream.writableNeedDrain) return false
-    return this.pending > 0 ? null : bridge.getEngine().bufferedAmount(this.websocket._handle) === 0
+    return this.pending > 0 ? null : bridge.getEngine().bufferedAmount(this.websocket[kState].handle) === 0
   }
 
   _writeOut(bytes) {
@@ -166,7 +167,7 @@ class Pump {
   block() {
     if (this.blocked || this.over) return
     this.blocked = true
-    bridge.getEngine().pipeBlock(this.websocket._handle)
+    bridge.getEngine().pipeBlock(this.websocket[kState].handle)
   }
 
   expectEnd() {
@@ -179,7 +180,7 @@ class Pump {
 
   /** What was written has not got out, of which the session hears. */
   fail(error) {
-    const { _transport: transport } = this.websocket
+    const transport = this.websocket[kState].transport
     if (transport !== null) transport.onError('write error', error.stack)
     this.end()
   }
@@ -188,7 +189,7 @@ class Pump {
   endInOrder() {
     if (this.over || this.finished) return
     this.finished = true
-    const isOver = bridge.getEngine().pipeFinished(this.websocket._handle)
+    const isOver = bridge.getEngine().pipeFinished(this.websocket[kState].handle)
     this.drain()
     if (isOver && !this.over) this.leave()
   }
@@ -213,7 +214,7 @@ class Pump {
     if (this.websocket.readyState === this.websocket.OPEN) this.websocket.readyState = this.websocket.CLOSING
     clearTimeout(this.timer)
     bridge.pausedPipes.delete(this)
-    bridge.getEngine().pipeEnded(this.websocket._handle, isCut)
+    bridge.getEngine().pipeEnded(this.websocket[kState].handle, isCut)
   }
 }
 

@@ -1,6 +1,7 @@
 'use strict'
 
 const debug = require('debug')('engine')
+const { kRefuse } = require('./symbols')
 
 const FORBIDDEN = 4
 
@@ -28,7 +29,7 @@ function abortUpgrade(socket, code, messages, context) {
  * WebSocket frame, so that all clients report an error at once.
  */
 function abortWebSocket(websocket, socket, code, messages, context) {
-  if (typeof websocket._refuse === 'function') websocket._refuse(upgradeRefusal(code, messages, context))
+  if (typeof websocket[kRefuse] === 'function') websocket[kRefuse](upgradeRefusal(code, messages, context))
   else abortUpgrade(socket, code, messages, context)
 }
 

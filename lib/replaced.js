@@ -11,6 +11,7 @@ const { atRoot } = require('./context')
 const { Transport } = require('./transport')
 const { Polling } = require('./transports/polling')
 const { WebSocket } = require('./transports/websocket')
+const { kCarriesPolls, kListenToAll, kState } = require('./symbols')
 
 const { onPacket: onTransportPacket } = Transport.prototype
 const { send: sendByPolling } = Polling.prototype
@@ -32,7 +33,7 @@ function keepOriginals({ onPacket, sendPacket, flush }) {
 
 /** A session's transport, or what it will be made of: to look for replacements is no reason to make it. */
 function transportOf(socket) {
-  return socket._transportless ? Polling.prototype : socket.transport
+  return socket[kState].transportless ? Polling.prototype : socket.transport
 }
 
 /** Whether the packets that come in are to be handed to an `onPacket` that is not ours. */
@@ -53,7 +54,7 @@ function sendsDifferently({ send }) {
 function seesSending(socket) {
   return (
     sendsDifferently(transportOf(socket)) ||
-    (socket._probe !== null && sendsDifferently(socket._probe)) ||
+    (socket[kState].probe !== null && sendsDifferently(socket[kState].probe)) ||
     socket.sendPacket !== ours.sendPacket ||
     socket.flush !== ours.flush
   )
@@ -62,23 +63,23 @@ function seesSending(socket) {
 /** Looks at what is replaced, and has the engine leave to JavaScript what that concerns. */
 function notice(socket) {
   if (socket.readyState === 'closed') return
-  if (!socket._verbose && seesPackets(socket)) socket._listenToAll()
-  const relayed = seesSending(socket) ? EVERYTHING : socket._carriesPolls() ? POLLS : NOTHING
-  if (relayed === socket._relayed) return
-  socket._relayed = relayed
-  bridge.getEngine().setRelayed(socket._handle, relayed)
+  if (!socket[kState].verbose && seesPackets(socket)) socket[kListenToAll]()
+  const relayed = seesSending(socket) ? EVERYTHING : socket[kCarriesPolls]() ? POLLS : NOTHING
+  if (relayed === socket[kState].relayed) return
+  socket[kState].relayed = relayed
+  bridge.getEngine().setRelayed(socket[kState].handle, relayed)
 }
 
 /** From now on looks at the sessions of a server several times between two pings, while it has any. */
 function watch(server) {
-  if (server._watching) return
-  server._watching = true
+  if (server[kState].watching) return
+  server[kState].watching = true
   const period = Math.max(5, Math.min(server.opts.pingInterval / 4 || 0, MAX_PERIOD), MIN_SHARE * server.clientsCount)
   atRoot(setTimeout, look, period, server).unref()
 }
 
 function look(server) {
-  server._watching = false
+  server[kState].watching = false
   let any = false
   for (const socket of bridge.sessions) {
     if (socket === undefined || socket.server !== server) continue

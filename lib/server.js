@@ -13,6 +13,9 @@ const { abortRequest, abortUpgrade, abortWebSocket } = require('./refusal')
 const transports = require('./transports')
 const { NativeWebSocket } = require('./websocket')
 const { NativeWebSocketServer, headerLines, refuseUpgrade } = require('./websocket-server')
+const {
+  kAddsHeaders, kClient, kEmitError, kHandleRequest, kHandleUpgrade, kMakeTransport, kPrepared, kState, kUpgradable,
+} = require('./symbols')
 
 const { emit } = EventEmitter.prototype
 
@@ -33,7 +36,7 @@ class Server extends BaseServer {
       maxPayload: this.opts.maxHttpBufferSize,
     })
     if (typeof this.ws.on !== 'function') return
-    if (this.ws instanceof NativeWebSocketServer) this.ws._addsHeaders = (req) => this._addsHeaders(req)
+    if (this.ws instanceof NativeWebSocketServer) this.ws[kState].mayAddHeaders = (req) => this[kAddsHeaders](req)
     this.ws.on('headers', (lines, req) => {
       // middlewares' headers first, then the application's, each on lines of its own
       const headers = {}
@@ -47,7 +50,7 @@ class Server extends BaseServer {
   }
 
   /** Whether somebody may have headers for the response to an upgrade request. */
-  _addsHeaders(req) {
+  [kAddsHeaders](req) {
     return (
       req[kResponseHeaders] !== undefined ||
       this.listenerCount('headers') > 0 ||
@@ -75,16 +78,16 @@ class Server extends BaseServer {
 
   /** Serves an HTTP request. Returns the server, for chaining. */
   handleRequest(req, res) {
-    this._handleRequest(req, res)
+    this[kHandleRequest](req, res)
     return this
   }
 
-  _handleRequest(req, res) {
+  [kHandleRequest](req, res) {
     debug('handling "%s" http request "%s"', req.method, req.url)
     const callback = (code, context) => {
       if (code !== undefined) {
         try {
-          this._emitError(req, code, context)
+          this[kEmitError](req, code, context)
         } finally {
           abortRequest(res, code, BaseServer.errorMessages, context)
         }
@@ -92,7 +95,7 @@ class Server extends BaseServer {
       }
       const sid = sidOf(req)
       if (sid) {
-        const client = this._client(sid)
+        const client = this[kClient](sid)
         // closed since `verify`, which may be another's and take its time
         if (client === undefined) return callback(BaseServer.errors.UNKNOWN_SID, { sid })
         debug('setting new request for existing client')
@@ -102,7 +105,7 @@ class Server extends BaseServer {
         this.handshake(req._query.transport, req, close)
       }
     }
-    if (!this._prepared(req)) return abortRequest(res, BaseServer.errors.BAD_REQUEST, BaseServer.errorMessages)
+    if (!this[kPrepared](req)) return abortRequest(res, BaseServer.errors.BAD_REQUEST, BaseServer.errorMessages)
     req.res = res
     this._applyMiddlewares(req, res, (error) => {
       if (error) callback(BaseServer.errors.BAD_REQUEST, { name: 'MIDDLEWARE_FAILURE' })
@@ -113,20 +116,20 @@ class Server extends BaseServer {
 
   /** Serves an upgrade request; `head` is what came after it. Returns the server, for chaining. */
   handleUpgrade(req, socket, head) {
-    this._handleUpgrade(req, socket, head)
+    this[kHandleUpgrade](req, socket, head)
     return this
   }
 
-  _handleUpgrade(req, socket, head) {
+  [kHandleUpgrade](req, socket, head) {
     socket.on('error', onEarlyError)
     const refuse = (code, context) => abortUpgrade(socket, code, BaseServer.errorMessages, context)
-    if (!this._prepared(req)) return refuse(BaseServer.errors.BAD_REQUEST)
+    if (!this[kPrepared](req)) return refuse(BaseServer.errors.BAD_REQUEST)
     const hooked = this.middlewares.length > 0 || this._applyMiddlewares !== BaseServer.prototype._applyMiddlewares
     const res = hooked ? new UpgradeResponse(req, socket) : undefined
     const callback = (code, context) => {
       if (code !== undefined) {
         try {
-          this._emitError(req, code, context)
+          this[kEmitError](req, code, context)
         } finally {
           refuse(code, context)
         }
@@ -148,7 +151,7 @@ class Server extends BaseServer {
         // a listener threw, or a header of the application's would have split the response: a foreign engine leaves it at that
         if (!accepted && !(this.ws instanceof NativeWebSocketServer)) refuseUpgrade(socket, 500, STATUS_CODES[500])
         if (error.code !== 'ERR_INVALID_CHAR') throw error
-        this._emitError(req, BaseServer.errors.BAD_REQUEST, { name: 'INVALID_HEADER', error })
+        this[kEmitError](req, BaseServer.errors.BAD_REQUEST, { name: 'INVALID_HEADER', error })
       }
     }
     this._applyMiddlewares(req, res, (error) => {
@@ -158,7 +161,7 @@ class Server extends BaseServer {
   }
 
   /** False for a target that is no URL; the application gets no event for what it cannot have sent. */
-  _prepared(req) {
+  [kPrepared](req) {
     try {
       this.prepare(req)
       return true
@@ -181,14 +184,14 @@ class Server extends BaseServer {
     const sid = sidOf(req)
     req.websocket = websocket
     if (sid) {
-      const client = this._upgradable(sid)
+      const client = this[kUpgradable](sid)
       if (client === undefined) {
         debug('upgrade attempt for a client that is closed, upgrading or upgraded')
         websocket.close()
         return
       }
       if (foreign) websocket.removeListener('error', onUpgradeError)
-      client._maybeUpgrade(this._makeTransport(req._query.transport, req))
+      client._maybeUpgrade(this[kMakeTransport](req._query.transport, req))
       return
     }
     const refuse = (code, context) => abortWebSocket(websocket, socket, code, BaseServer.errorMessages, context)

@@ -10,6 +10,12 @@ const { transportError } = require('./transport')
 const { isNative, isNativeWebSocket } = require('./transports/native')
 const { Polling } = require('./transports/polling')
 const debug = require('debug')('engine:socket')
+const {
+  kAbortPost, kAnnounce, kApply, kApplyAll, kAwaitsBatches, kCarriesPolls, kChannelNumber, kDispatch, kFinishClosing,
+  kHandOn, kHears, kHearsPackets, kListenToAll, kMadeTransport, kOnClosed, kOnEvent, kOnMessage, kOnNativePoll,
+  kOnOtherPacket, kOnPinged, kOnProbing, kOnUpgradeFailed, kOnUpgraded, kOnUpgrading, kRelay, kRelays, kSettleBeforeEnd,
+  kShow, kShowFrame, kShowOnTransport, kState, kTick,
+} = require('./symbols')
 
 const { Kind, SEVERAL, outcome } = bridge
 
@@ -25,19 +31,19 @@ const PATIENCE = 50
 
 /** The incoming half of a Socket: what the engine tells of the session, and the packets that come in. */
 class ReceivingSocket extends SendingSocket {
-  _onEvent(kind, arg, content) {
+  [kOnEvent](kind, arg, content) {
     switch (kind) {
       case Kind.MESSAGE:
-        this._onMessage(content)
+        this[kOnMessage](content)
         break
       case Kind.PACKET:
-        if (this._hearsPackets()) this._onOtherPacket(arg, content)
+        if (this[kHearsPackets]()) this[kOnOtherPacket](arg, content)
         break
       case Kind.PINGED:
-        this._onPinged()
+        this[kOnPinged]()
         break
       case Kind.POLL_READY:
-        if (this.transport instanceof Polling) this.transport._onNativePoll()
+        if (this.transport instanceof Polling) this.transport[kOnNativePoll]()
         break
       case Kind.ANSWER_POLL:
       case Kind.ANSWER_POLL_PLAIN:
@@ -45,22 +51,22 @@ class ReceivingSocket extends SendingSocket {
         decidePoll(kind, arg, content)
         break
       case Kind.ABORT_POST:
-        if (this.transport instanceof Polling) this.transport._abortPost()
+        if (this.transport instanceof Polling) this.transport[kAbortPost]()
         break
       case Kind.UPGRADING:
-        this._onUpgrading()
+        this[kOnUpgrading]()
         break
       case Kind.UPGRADED:
-        this._onUpgraded()
+        this[kOnUpgraded]()
         break
       case Kind.UPGRADE_FAILED:
-        this._onUpgradeFailed(arg, content)
+        this[kOnUpgradeFailed](arg, content)
         break
       case Kind.SEND_PACKET:
-        if (arg === 3 && content === 'probe' && this._probe !== null) {
-          this._probe.send([{ type: 'pong', data: 'probe' }])
+        if (arg === 3 && content === 'probe' && this[kState].probe !== null) {
+          this[kState].probe.send([{ type: 'pong', data: 'probe' }])
         } else {
-          this._relay(TYPES[arg], content)
+          this[kRelay](TYPES[arg], content)
         }
         break
       case Kind.CLOSE_CHANNEL:
@@ -68,111 +74,111 @@ class ReceivingSocket extends SendingSocket {
         break
       case Kind.PAYLOAD_END:
         // this may have closed the session meanwhile
-        if (this._readyState !== 'closed') this._apply(bridge.getEngine().endPayload(this._handle))
+        if (this._readyState !== 'closed') this[kApply](bridge.getEngine().endPayload(this[kState].handle))
         break
       case Kind.DUE:
         if (arg === 1) bridge.tickLater(this)
-        else this._tick()
+        else this[kTick]()
         break
       case Kind.PROBING:
-        this._onProbing(arg, content)
+        this[kOnProbing](arg, content)
         break
       case Kind.CLOSED:
-        this._onClosed(arg, content)
+        this[kOnClosed](arg, content)
     }
   }
 
   /** Acts on what a call into the engine has just brought about; `content` is what that returned. */
-  _apply(content) {
+  [kApply](content) {
     const kind = outcome[0]
-    if (kind === SEVERAL) this._applyAll(content, 0)
-    else if (kind !== 0) this._onEvent(kind, outcome[1], content)
+    if (kind === SEVERAL) this[kApplyAll](content, 0)
+    else if (kind !== 0) this[kOnEvent](kind, outcome[1], content)
   }
 
   /** The same for several events. A listener that throws does not keep the rest from being seen to. */
-  _applyAll(updates, from) {
+  [kApplyAll](updates, from) {
     let next = from
     try {
       while (next < updates.length) {
         const at = next
         next += 3
-        this._onEvent(updates[at], updates[at + 1], updates[at + 2])
+        this[kOnEvent](updates[at], updates[at + 1], updates[at + 2])
       }
     } finally {
-      if (next < updates.length) setImmediate(() => this._applyAll(updates, next))
+      if (next < updates.length) setImmediate(() => this[kApplyAll](updates, next))
     }
   }
 
   /** Does what is due, where the engine leaves it to this thread. */
-  _tick() {
-    if (this._over || this._readyState === 'closed') return
-    const tick = () => this._apply(bridge.fast.tick(this._handle))
+  [kTick]() {
+    if (this[kState].over || this._readyState === 'closed') return
+    const tick = () => this[kApply](bridge.fast.tick(this[kState].handle))
     // what is due then is the end that a call has begun
-    if (this._closer === undefined) tick()
-    else this._closer.runInAsyncScope(tick)
+    if (this[kState].closer === undefined) tick()
+    else this[kState].closer.runInAsyncScope(tick)
   }
 
   /** Whether somebody wants to see packets. A session that the engine has opened shows them until it is told. */
-  _hearsPackets() {
-    if (this._verbose || seesPackets(this)) return true
-    if (this._readyState !== 'closed') bridge.getEngine().setVerbose(this._handle, false)
+  [kHearsPackets]() {
+    if (this[kState].verbose || seesPackets(this)) return true
+    if (this._readyState !== 'closed') bridge.getEngine().setVerbose(this[kState].handle, false)
     return false
   }
 
-  _onMessage(data) {
+  [kOnMessage](data) {
     if (this._readyState !== 'open') return
-    if (this._traced) debug('received packet message')
-    if (seesPackets(this)) return this._handOn({ type: 'message', data })
-    if (this._verbose) {
+    if (this[kState].traced) debug('received packet message')
+    if (seesPackets(this)) return this[kHandOn]({ type: 'message', data })
+    if (this[kState].verbose) {
       const packet = data === undefined ? { type: 'message' } : { type: 'message', data }
       this.emit('packet', packet)
-      this._showOnTransport(packet)
+      this[kShowOnTransport](packet)
     }
-    if (this._hears(HEARS_DATA)) this.emit('data', data)
-    if (this._hears(HEARS_MESSAGE)) this.emit('message', data)
+    if (this[kHears](HEARS_DATA)) this.emit('data', data)
+    if (this[kHears](HEARS_MESSAGE)) this.emit('message', data)
   }
 
-  _onOtherPacket(type, data) {
+  [kOnOtherPacket](type, data) {
     if (this._readyState !== 'open') return
     const packet = { type: type === PARSE_ERROR ? 'error' : type === UNKNOWN_TYPE ? undefined : TYPES[type] }
     if (type === PARSE_ERROR) packet.data = 'parser error'
     else if (data !== undefined) packet.data = data
-    if (seesPackets(this)) return this._handOn(packet)
-    this._dispatch(packet)
+    if (seesPackets(this)) return this[kHandOn](packet)
+    this[kDispatch](packet)
   }
 
   /** Another `onPacket` wants to see packets; what the engine has done about them is not done again. */
-  _handOn(packet) {
-    if (!this._verbose) this._listenToAll()
-    this._handingOn = true
+  [kHandOn](packet) {
+    if (!this[kState].verbose) this[kListenToAll]()
+    this[kState].handingOn = true
     try {
       this.transport.onPacket(packet)
     } finally {
-      this._handingOn = false
+      this[kState].handingOn = false
     }
-    this._showFrame(packet)
+    this[kShowFrame](packet)
   }
 
-  _showOnTransport(packet) {
-    if (isNative(this.transport)) this.transport._show('packet', packet)
-    this._showFrame(packet)
+  [kShowOnTransport](packet) {
+    if (isNative(this.transport)) this.transport[kShow]('packet', packet)
+    this[kShowFrame](packet)
   }
 
   /** Shows a packet to those who listen to the messages of the connection below the session. */
-  _showFrame(packet) {
+  [kShowFrame](packet) {
     const { transport } = this
     if (!isNativeWebSocket(transport) || transport.socket.listenerCount('message') === 0) return
     // what is no packet the engine has kept for itself
-    if (packet.type !== 'error') transport.parser.encodePacket(packet, true, (frame) => transport.socket._show(frame))
+    if (packet.type !== 'error') transport.parser.encodePacket(packet, true, (frame) => transport.socket[kShow](frame))
   }
 
-  _dispatch(packet) {
+  [kDispatch](packet) {
     this.emit('packet', packet)
-    if (!this._handingOn) this._showOnTransport(packet)
+    if (!this[kState].handingOn) this[kShowOnTransport](packet)
     if (packet.type === 'ping' && this.protocol === 3) {
       // the pong is sent from here, and the rest follows it
-      if (this._relayed !== 0) return
-      this._announce({ type: 'pong', options: { compress: true } })
+      if (this[kState].relayed !== 0) return
+      this[kAnnounce]({ type: 'pong', options: { compress: true } })
       this.emit('heartbeat')
     } else if (packet.type === 'pong' && this.protocol === 4) {
       this.emit('heartbeat')
@@ -186,46 +192,46 @@ class ReceivingSocket extends SendingSocket {
   onPacket(packet) {
     if (this.readyState !== 'open') return debug('packet received with closed socket')
     debug('received packet %s', packet.type)
-    if (this._handingOn) return this._dispatch(packet)
+    if (this[kState].handingOn) return this[kDispatch](packet)
     this.emit('packet', packet)
     const { type, data } = packet
     // an orderly close is the transport's to tell
     if (type !== 'close') {
-      this._apply(bridge.getEngine().receive(this._handle, this._channelNumber(), receivedType(packet), data === 'probe'))
+      this[kApply](bridge.getEngine().receive(this[kState].handle, this[kChannelNumber](), receivedType(packet), data === 'probe'))
     }
     if (type === 'message') {
       this.emit('data', data)
       this.emit('message', data)
-    } else if (type === 'pong' ? this.protocol === 4 : type === 'ping' && this.protocol === 3 && !this._relays()) {
+    } else if (type === 'pong' ? this.protocol === 4 : type === 'ping' && this.protocol === 3 && !this[kRelays]()) {
       this.emit('heartbeat')
     }
   }
 
   /** Whether the answer to a ping is sent from here. */
-  _relays() {
-    return this._relayed !== 0 || this._channel !== 0
+  [kRelays]() {
+    return this[kState].relayed !== 0 || this[kState].channel !== 0
   }
 
   /** Whether the requests of the session's polls come by this thread. */
-  _carriesPolls() {
-    return !this._listed && this.transport instanceof Polling
+  [kCarriesPolls]() {
+    return !this[kState].listed && this.transport instanceof Polling
   }
 
   /** The engine's number of what the session speaks by; null: polling. */
-  _channelNumber() {
-    if (this._channel !== 0) return this._channel
-    return isNativeWebSocket(this.transport) ? this.transport.socket._handle : null
+  [kChannelNumber]() {
+    if (this[kState].channel !== 0) return this[kState].channel
+    return isNativeWebSocket(this.transport) ? this.transport.socket[kState].handle : null
   }
 
   /** The engine has sent a ping by itself. */
-  _onPinged() {
+  [kOnPinged]() {
     debug('writing ping packet')
     // through sendPacket() already
-    if (this._channel === 0) this._announce({ type: 'ping', options: { compress: true } })
+    if (this[kState].channel === 0) this[kAnnounce]({ type: 'ping', options: { compress: true } })
   }
 
   /** The engine wants a packet to be sent that nobody has called for: a heartbeat, or what ends a poll. */
-  _relay(type, data) {
+  [kRelay](type, data) {
     if (type === 'noop') {
       if (this.transport.writable && this.transport.name === 'polling') this.transport.send([{ type }])
       return
@@ -238,7 +244,7 @@ class ReceivingSocket extends SendingSocket {
   }
 
   /** Shows a packet that the engine has sent by itself. */
-  _announce(packet) {
+  [kAnnounce](packet) {
     const buffer = [packet]
     this.emit('packetCreate', packet)
     this.emit('flush', buffer)
@@ -253,26 +259,26 @@ class ReceivingSocket extends SendingSocket {
   }
 
   /** The engine has ended the session. */
-  _onClosed(code, message, until = performance.now() + PATIENCE) {
+  [kOnClosed](code, message, until = performance.now() + PATIENCE) {
     if (this._readyState === 'closed') return
-    const transport = this._madeTransport()
+    const transport = this[kMadeTransport]()
     let isSettled = true
     try {
-      if (this._awaitsBatches() && isNativeWebSocket(transport)) isSettled = transport._settleBeforeEnd() || performance.now() > until
+      if (this[kAwaitsBatches]() && isNativeWebSocket(transport)) isSettled = transport[kSettleBeforeEnd]() || performance.now() > until
     } finally {
       // a callback may throw
-      if (isSettled) this._finishClosing(code, message, transport)
-      else setImmediate(() => this._onClosed(code, message, until))
+      if (isSettled) this[kFinishClosing](code, message, transport)
+      else setImmediate(() => this[kOnClosed](code, message, until))
     }
   }
 
-  _finishClosing(code, message, transport) {
+  [kFinishClosing](code, message, transport) {
     let description
     if (code === 0) description = transportError(message)
     else if (code === 1) description = new Error(message)
-    this._over = true
+    this[kState].over = true
     this.onClose(REASONS[code], description)
-    if (code === 0 && isNative(transport)) transport._show('error', description)
+    if (code === 0 && isNative(transport)) transport[kShow]('error', description)
   }
 }
 

@@ -7,6 +7,11 @@ const { CompactEmitter } = require('./emitter')
 const { OPEN, MESSAGE } = require('./packets')
 const { WebSocket } = require('./transports/websocket')
 const debug = require('debug')('engine:socket')
+const {
+  kAwaitsBatches, kAwaitsDrain, kHasWaiting, kHears, kHearsFlushes, kHearsSending, kIsNative, kIsPlain, kKeepContext,
+  kListenToAll, kSendOne, kState,
+} = require('./symbols')
+const { keep, SessionState } = require('./state')
 
 const HEARS_PACKET_CREATE = 1
 const HEARS_FLUSH = 2
@@ -35,51 +40,44 @@ const VERBOSE_EVENTS = new Set(['packet', 'packetCreate', 'heartbeat'])
 class SendingSocket extends CompactEmitter {
   constructor() {
     super()
+    keep(this, new SessionState(debug.enabled))
     this._readyState = 'opening'
-    /** Of which events somebody has ever heard. */
-    this._listened = 0
-    // arrays that few sessions need, or not for long, are made when they are looked at
-    this._packetsFn = undefined
-    this._sentCallbackFn = undefined
-    this._verbose = false
-    /** Whether `DEBUG` asks for every packet. */
-    this._traced = debug.enabled
   }
 
   /** Whether packets wait for the transport. */
-  _hasWaiting() {
+  [kHasWaiting]() {
     return this.writeBuffer.length > 0
   }
 
   /** The callbacks of the packets that wait. */
   get packetsFn() {
-    if (this._packetsFn === undefined) this._packetsFn = []
-    return this._packetsFn
+    if (this[kState].packetsFn === undefined) this[kState].packetsFn = []
+    return this[kState].packetsFn
   }
 
   set packetsFn(callbacks) {
-    this._packetsFn = callbacks
+    this[kState].packetsFn = callbacks
   }
 
   /** The callbacks of each batch that is being written, or null. */
   get sentCallbackFn() {
-    if (this._sentCallbackFn === undefined) this._sentCallbackFn = []
-    return this._sentCallbackFn
+    if (this[kState].sentCallbackFn === undefined) this[kState].sentCallbackFn = []
+    return this[kState].sentCallbackFn
   }
 
   set sentCallbackFn(batches) {
-    this._sentCallbackFn = batches
+    this[kState].sentCallbackFn = batches
   }
 
   /** Whether batches are being written. */
-  _awaitsBatches() {
-    return this._sentCallbackFn !== undefined && this._sentCallbackFn.length > 0
+  [kAwaitsBatches]() {
+    return this[kState].sentCallbackFn !== undefined && this[kState].sentCallbackFn.length > 0
   }
 
   on(event, listener) {
     super.on(event, listener)
-    this._listened |= HEARS[event]
-    if (!this._verbose && VERBOSE_EVENTS.has(event)) this._listenToAll()
+    this[kState].listened |= HEARS[event]
+    if (!this[kState].verbose && VERBOSE_EVENTS.has(event)) this[kListenToAll]()
     return this
   }
 
@@ -89,19 +87,19 @@ class SendingSocket extends CompactEmitter {
 
   prependListener(event, listener) {
     super.prependListener(event, listener)
-    this._listened |= HEARS[event]
-    if (!this._verbose && VERBOSE_EVENTS.has(event)) this._listenToAll()
+    this[kState].listened |= HEARS[event]
+    if (!this[kState].verbose && VERBOSE_EVENTS.has(event)) this[kListenToAll]()
     return this
   }
 
   /** Whether somebody may listen to an event of every message: spares the emitting where nobody does. */
-  _hears(bit) {
-    return (this._listened & bit) !== 0 || this.emit !== emit
+  [kHears](bit) {
+    return (this[kState].listened & bit) !== 0 || this.emit !== emit
   }
 
-  _listenToAll() {
-    this._verbose = true
-    if (this.readyState !== 'closed') bridge.getEngine().setVerbose(this._handle, true)
+  [kListenToAll]() {
+    this[kState].verbose = true
+    if (this.readyState !== 'closed') bridge.getEngine().setVerbose(this[kState].handle, true)
   }
 
   // ---- sending -------------------------------------------------------------------------------
@@ -129,45 +127,45 @@ class SendingSocket extends CompactEmitter {
       options = {}
     }
     if (this._readyState === 'closing' || this._readyState === 'closed') return
-    if (this._traced) debug('sending packet "%s" (%s)', type, data)
+    if (this[kState].traced) debug('sending packet "%s" (%s)', type, data)
     options.compress = options.compress !== false
-    if (this._isPlain(type, callback)) {
-      return this.transport._sendOne(type === 'message' ? MESSAGE : OPEN, data, options)
+    if (this[kIsPlain](type, callback)) {
+      return this.transport[kSendOne](type === 'message' ? MESSAGE : OPEN, data, options)
     }
     const packet = { type, options }
     if (data) packet.data = data
-    if (this._hears(HEARS_PACKET_CREATE)) this.emit('packetCreate', packet)
+    if (this[kHears](HEARS_PACKET_CREATE)) this.emit('packetCreate', packet)
     if (this.server.opts.maxBackpressure > 0 && overflows(this, packet)) return
     this.writeBuffer.push(packet)
     if (typeof callback === 'function') this.packetsFn.push(callback)
-    if (!this.transport.writable && (callback || this._hearsSending())) this._keepContext()
+    if (!this.transport.writable && (callback || this[kHearsSending]())) this[kKeepContext]()
     this.flush()
   }
 
   /** Whether somebody may listen to packets that go. */
-  _hearsSending() {
-    return this._hears(HEARS_SENDING) || this.server._hearsFlushes()
+  [kHearsSending]() {
+    return this[kHears](HEARS_SENDING) || this.server[kHearsFlushes]()
   }
 
   /** What waits for the transport goes on in the current context, if the transport tells by an event of the engine's. */
-  _keepContext() {
-    if (this.transport instanceof WebSocket) this.transport._keepContext()
+  [kKeepContext]() {
+    if (this.transport instanceof WebSocket) this.transport[kKeepContext]()
   }
 
   /** Whether a packet can go straight to the engine: nothing waits, and nobody wants to see it go. */
-  _isPlain(type, callback) {
+  [kIsPlain](type, callback) {
     const { transport } = this
     return (
       (type === 'message' || type === 'open') &&
       callback === undefined &&
       transport.writable &&
       transport instanceof WebSocket &&
-      transport._isNative() &&
+      transport[kIsNative]() &&
       transport.send === sendByWebSocket &&
       this.flush === flush &&
-      !this._hasWaiting() &&
-      !this._awaitsBatches() &&
-      !this._hearsSending()
+      !this[kHasWaiting]() &&
+      !this[kAwaitsBatches]() &&
+      !this[kHearsSending]()
     )
   }
 
@@ -178,34 +176,34 @@ class SendingSocket extends CompactEmitter {
 
   /** Hands the waiting packets to the transport, if it can take them. */
   flush() {
-    if (this._readyState === 'closed' || !this.transport.writable || !this._hasWaiting()) return
+    if (this._readyState === 'closed' || !this.transport.writable || !this[kHasWaiting]()) return
     const { server } = this
-    const serverHears = server._hearsFlushes()
-    if (this._hears(HEARS_FLUSH)) this.emit('flush', this.writeBuffer)
+    const serverHears = server[kHearsFlushes]()
+    if (this[kHears](HEARS_FLUSH)) this.emit('flush', this.writeBuffer)
     if (serverHears) server.emit('flush', this, this.writeBuffer)
     const packets = this.writeBuffer
-    if (this._traced) debug('flushing %d packets to transport', packets.length)
+    if (this[kState].traced) debug('flushing %d packets to transport', packets.length)
     this.writeBuffer = []
-    const callbacks = this._packetsFn === undefined || this._packetsFn.length === 0 ? null : this._packetsFn.splice(0)
+    const callbacks = this[kState].packetsFn === undefined || this[kState].packetsFn.length === 0 ? null : this[kState].packetsFn.splice(0)
     if (packets.length > 0 || callbacks !== null) this.sentCallbackFn.push(callbacks)
     // a listener may have emptied the buffer, or closed the transport
     if (packets.length > 0) this.transport.send(packets)
     else this.onDrain()
-    if (this._hears(HEARS_DRAIN)) this.emit('drain')
+    if (this[kHears](HEARS_DRAIN)) this.emit('drain')
     if (serverHears) server.emit('drain', this)
   }
 
   /** Whether callbacks wait for the current batch to be written. */
-  _awaitsDrain() {
-    return this._awaitsBatches() && this._sentCallbackFn[this._sentCallbackFn.length - 1] !== null
+  [kAwaitsDrain]() {
+    return this[kAwaitsBatches]() && this[kState].sentCallbackFn[this[kState].sentCallbackFn.length - 1] !== null
   }
 
   /** A batch has been written. */
   onDrain() {
-    if (!this._awaitsBatches()) return
-    const callbacks = this._sentCallbackFn.shift()
+    if (!this[kAwaitsBatches]()) return
+    const callbacks = this[kState].sentCallbackFn.shift()
     // an array that was ever used is larger than all the rest of a session's
-    if (this._sentCallbackFn.length === 0) this._sentCallbackFn = undefined
+    if (this[kState].sentCallbackFn.length === 0) this[kState].sentCallbackFn = undefined
     if (!callbacks) return
     let next = 0
     try {

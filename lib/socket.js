@@ -9,11 +9,17 @@ const { receivedType } = require('./packets')
 const { keepOriginals, notice, watch } = require('./replaced')
 const { ReceivingSocket } = require('./socket-receiving')
 const { SendingSocket } = require('./socket-sending')
-const { Transport, kOwner, transportError } = require('./transport')
+const { Transport, transportError } = require('./transport')
 const { isNative, isNativeWebSocket } = require('./transports/native')
 const { Polling } = require('./transports/polling')
 const { WebSocket } = require('./transports/websocket')
 const debug = require('debug')('engine:socket')
+const {
+  kAbortPost, kAfterSession, kApply, kAvailableUpgrades, kBindTransport, kCloseInOrder, kCloseProbe, kClosing,
+  kDropChannel, kDropProbeChannel, kEndAgain, kEndInEngine, kFail, kHasWaiting, kKeepContext, kListenToAll,
+  kMadeTransport, kMoveTo, kOnProbing, kOnTransportEvent, kOnUpgradeFailed, kOnUpgraded, kOnUpgrading, kOpen,
+  kOpenWebSocket, kPollingTransport, kProbeForeign, kShow, kStart, kState, kTakePoll, kTakeProbe, kTiming, kUnregister,
+} = require('./symbols')
 
 /** `arg` of an UPGRADE_FAILED event, as in src/server/events.rs. */
 const ProbeEnd = { GIVEN_UP: 0, SESSION_ENDED: 1, CLOSED: 2, FAILED: 3 }
@@ -50,23 +56,13 @@ class Socket extends ReceivingSocket {
     this.protocol = protocol
     /** The address of the client, where there is a request that it is known from. */
     if (opened === undefined && req) this.remoteAddress = addressOf(req)
-    this._probe = null
-    /** What the server has it under; undefined: it does not count it. */
-    this._key = undefined
-    /** A native listener serves its polls. */
-    this._listed = transport === undefined
-    /** The engine has ended the session. */
-    this._over = false
-    /** Events that wait, see `holdBack` in lib/bridge.js. */
-    this._held = undefined
-    /** The engine's handle of the session; 0: none yet, or given back. */
-    this._handle = 0
-    /** Whether polls have passed this thread by, and nobody has looked at the transport. */
-    this._transportless = transport === undefined
-    if (transport === undefined) Object.defineProperty(this, 'transport', TRANSPORT)
+    if (transport === undefined) {
+      this[kState].listed = this[kState].transportless = true
+      Object.defineProperty(this, 'transport', TRANSPORT)
+    }
     if (opened === undefined) {
       try {
-        this._open(transport)
+        this[kOpen](transport)
         this.setTransport(transport)
         this.onOpen()
       } catch (error) {
@@ -78,30 +74,30 @@ class Socket extends ReceivingSocket {
       // its client has been told
       bridge.addSession(opened, this)
       this.readyState = 'open'
-      if (transport !== undefined) this._bindTransport(transport)
+      if (transport !== undefined) this[kBindTransport](transport)
       this.emit('open')
     }
     watch(server)
   }
 
   /** The transport, unless there is none yet. */
-  _madeTransport() {
-    return this._transportless ? undefined : this.transport
+  [kMadeTransport]() {
+    return this[kState].transportless ? undefined : this.transport
   }
 
-  _bindTransport(transport) {
+  [kBindTransport](transport) {
     transport.sid = this.id
     this.setTransport(transport)
   }
 
   /** What lets a transport of JavaScript's go. */
   get cleanupFn() {
-    if (this._cleanupFn === undefined) this._cleanupFn = []
-    return this._cleanupFn
+    if (this[kState].cleanupFn === undefined) this[kState].cleanupFn = []
+    return this[kState].cleanupFn
   }
 
   set cleanupFn(functions) {
-    this._cleanupFn = functions
+    this[kState].cleanupFn = functions
   }
 
   /** `opening`, `open`, `closing` or `closed`. */
@@ -114,30 +110,30 @@ class Socket extends ReceivingSocket {
     this._readyState = state
   }
 
-  _open(transport) {
+  [kOpen](transport) {
     const engine = bridge.getEngine()
     let connection = 0
     let jsonp
-    if (isNativeWebSocket(transport) && transport.socket._handle !== 0) {
-      connection = transport.socket._handle
+    if (isNativeWebSocket(transport) && transport.socket[kState].handle !== 0) {
+      connection = transport.socket[kState].handle
     } else if (transport instanceof Polling) {
-      jsonp = transport._index
+      jsonp = transport[kState].index
     } else {
-      connection = this._channel = engine.openChannel()
+      connection = this[kState].channel = engine.openChannel()
     }
     const { protocol } = this
-    const timing = this.server._timing()
+    const timing = this.server[kTiming]()
     const handle = bridge.fast.openSession(timing, protocol, connection, transport.supportsBinary, jsonp)
     bridge.addSession(handle, this)
     bridge.scheduleLateFlush()
-    if (isNativeWebSocket(transport)) transport.socket._start()
+    if (isNativeWebSocket(transport)) transport.socket[kStart]()
   }
 
   onOpen() {
     this.readyState = 'open'
     this.transport.sid = this.id
     const { opts } = this.server
-    this.sendPacket('open', this.server._openPacket.text(this.id, this.getAvailableUpgrades(), opts))
+    this.sendPacket('open', this.server[kState].openPacket.text(this.id, this.getAvailableUpgrades(), opts))
     if (opts.initialPacket) this.sendPacket('message', opts.initialPacket)
     this.emit('open')
   }
@@ -148,10 +144,10 @@ class Socket extends ReceivingSocket {
     this.transport = transport
     notice(this)
     if (isNative(transport)) {
-      transport[kOwner] = this
+      transport[kState].owner = this
       const { socket } = transport
-      if (transport.listenerCount('packet') > 0 || (socket && socket.listenerCount('message') > 0)) this._listenToAll()
-      if (transport.req) transport._takePoll()
+      if (transport.listenerCount('packet') > 0 || (socket && socket.listenerCount('message') > 0)) this[kListenToAll]()
+      if (transport.req) transport[kTakePoll]()
       return
     }
     const listeners = {
@@ -170,29 +166,29 @@ class Socket extends ReceivingSocket {
 
   /** Lets the current transport go. */
   clearTransport() {
-    if (this._cleanupFn !== undefined) for (const cleanup of this._cleanupFn.splice(0)) cleanup()
+    if (this[kState].cleanupFn !== undefined) for (const cleanup of this[kState].cleanupFn.splice(0)) cleanup()
     // nobody has ever looked at it
-    if (this._transportless && closesPlainly(Polling.prototype)) return
+    if (this[kState].transportless && closesPlainly(Polling.prototype)) return
     const { transport } = this
     if (isNative(transport)) {
       // the engine has closed it, or does so at its own time
       if (!closesPlainly(transport)) transport.close()
-      if (transport instanceof WebSocket) transport.socket._closing(this._over)
-      else transport._abortPost()
+      if (transport instanceof WebSocket) transport.socket[kClosing](this[kState].over)
+      else transport[kAbortPost]()
       markClosed(transport)
-      transport._show('close')
+      transport[kShow]('close')
       return
     }
     transport.on('error', () => debug('error triggered by discarded transport'))
     try {
       transport.close()
     } finally {
-      this._dropChannel()
+      this[kDropChannel]()
     }
   }
 
   /** Somebody else emitted an event of the transport, in the engine's place. */
-  _onTransportEvent(event, arg) {
+  [kOnTransportEvent](event, arg) {
     if (event === 'ready') this.flush()
     else if (event === 'drain') this.onDrain()
     else if (event === 'packet') this.onPacket(arg)
@@ -200,84 +196,84 @@ class Socket extends ReceivingSocket {
     else if (event === 'close') this.onClose('transport close')
   }
 
-  _dropChannel() {
-    const channel = this._channel
+  [kDropChannel]() {
+    const channel = this[kState].channel
     if (channel === 0) return
-    this._channel = 0
+    this[kState].channel = 0
     bridge.getEngine().dropChannel(channel)
   }
 
-  _dropProbeChannel() {
-    const channel = this._probeChannel
-    this._probeChannel = 0
+  [kDropProbeChannel]() {
+    const channel = this[kState].probeChannel
+    this[kState].probeChannel = 0
     bridge.getEngine().dropChannel(channel)
   }
 
   /** A transport for this session was opened: the client will probe it. */
   _maybeUpgrade(transport) {
-    if (this._idle) this.server._limits.heard(this)
+    if (this[kState].idle) this.server[kState].limits.heard(this)
     debug('might upgrade socket transport from "%s" to "%s"', this.transport.name, transport.name)
     const engine = bridge.getEngine()
-    const channel = isNativeWebSocket(transport) ? transport.socket._handle : engine.openChannel()
-    if (!engine.startUpgrade(this._handle, channel)) {
+    const channel = isNativeWebSocket(transport) ? transport.socket[kState].handle : engine.openChannel()
+    if (!engine.startUpgrade(this[kState].handle, channel)) {
       if (!isNativeWebSocket(transport)) engine.dropChannel(channel)
       transport.close()
       return
     }
     this.upgrading = true
-    this._probe = transport
-    if (isNativeWebSocket(transport)) transport.socket._start()
-    else this._probeForeign(transport, channel)
+    this[kState].probe = transport
+    if (isNativeWebSocket(transport)) transport.socket[kStart]()
+    else this[kProbeForeign](transport, channel)
   }
 
   /** The native listener has opened a connection for this session: the client will probe it. */
-  _onProbing(connection, head) {
+  [kOnProbing](connection, head) {
     const opening = new Opening(head)
-    const transport = this.server._openWebSocket(opening, connection, opening.query)
+    const transport = this.server[kOpenWebSocket](opening, connection, opening.query)
     if (this.readyState === 'closed') return
     this.upgrading = true
-    this._probe = transport
+    this[kState].probe = transport
   }
 
-  _probeForeign(transport, channel) {
+  [kProbeForeign](transport, channel) {
     const engine = bridge.getEngine()
-    this._probeChannel = channel
+    this[kState].probeChannel = channel
     const onPacket = (packet) => {
-      this._apply(engine.receive(this._handle, channel, receivedType(packet), packet.data === 'probe'))
+      this[kApply](engine.receive(this[kState].handle, channel, receivedType(packet), packet.data === 'probe'))
     }
-    const onEnd = () => this._apply(engine.channelClosed(this._handle, channel))
+    const onEnd = () => this[kApply](engine.channelClosed(this[kState].handle, channel))
     transport.on('packet', onPacket)
     transport.once('close', onEnd)
     transport.once('error', onEnd)
-    this._endProbe = () => {
+    this[kState].endProbe = () => {
       transport.removeListener('packet', onPacket)
       transport.removeListener('close', onEnd)
       transport.removeListener('error', onEnd)
     }
   }
 
-  _takeProbe() {
-    const probe = this._probe
-    this._probe = null
+  [kTakeProbe]() {
+    const probe = this[kState].probe
+    this[kState].probe = null
     this.upgrading = false
-    if (this._endProbe !== undefined) {
-      this._endProbe()
-      this._endProbe = undefined
+    if (this[kState].endProbe !== undefined) {
+      this[kState].endProbe()
+      this[kState].endProbe = undefined
     }
     return probe
   }
 
-  _onUpgrading() {
-    const transport = this._probe
+  [kOnUpgrading]() {
+    const transport = this[kState].probe
     if (transport === null) return
     const isWatched = isNative(transport) && transport.listenerCount('packet') > 0
     this.emit('upgrading', transport)
-    if (isWatched) transport._show('packet', { type: 'ping', data: 'probe' })
+    if (isWatched) transport[kShow]('packet', { type: 'ping', data: 'probe' })
     notice(this)
   }
 
-  _onUpgraded() {
-    const transport = this._takeProbe()
+  [kOnUpgraded]() {
+    const transport = this[kTakeProbe]()
     if (transport === null) return
     const isWatched = isNative(transport) && transport.listenerCount('packet') > 0
     debug('got upgrade packet - upgrading')
@@ -287,32 +283,32 @@ class Socket extends ReceivingSocket {
     try {
       this.clearTransport()
     } finally {
-      this._moveTo(transport, isWatched)
+      this[kMoveTo](transport, isWatched)
     }
   }
 
-  _moveTo(transport, isWatched) {
+  [kMoveTo](transport, isWatched) {
     if (!isNative(transport)) {
-      this._channel = this._probeChannel
-      this._probeChannel = 0
+      this[kState].channel = this[kState].probeChannel
+      this[kState].probeChannel = 0
     }
     this.setTransport(transport)
     this.emit('upgrade', transport)
     notice(this)
     this.flush()
     if (this.readyState === 'closing') this.closeTransport()
-    if (isWatched) transport._show('packet', { type: 'upgrade' })
+    if (isWatched) transport[kShow]('packet', { type: 'upgrade' })
   }
 
   /** The session does not move to the transport that its client tried out. */
-  _onUpgradeFailed(end, fault) {
+  [kOnUpgradeFailed](end, fault) {
     // with its session the transport is closed after listeners of the session's `close`, see `onClose`
-    if (end !== ProbeEnd.SESSION_ENDED) this._closeProbe(end, fault)
+    if (end !== ProbeEnd.SESSION_ENDED) this[kCloseProbe](end, fault)
   }
 
   /** The transport emits `close` when its connection has ended. */
-  _closeProbe(end, fault) {
-    const transport = this._takeProbe()
+  [kCloseProbe](end, fault) {
+    const transport = this[kTakeProbe]()
     if (transport === null) return
     debug('client did not complete upgrade')
     if (!isNativeWebSocket(transport)) {
@@ -320,7 +316,7 @@ class Socket extends ReceivingSocket {
       try {
         transport.close()
       } finally {
-        this._dropProbeChannel()
+        this[kDropProbeChannel]()
       }
       return
     }
@@ -328,20 +324,20 @@ class Socket extends ReceivingSocket {
       if (!closesPlainly(transport)) transport.close()
       else if (transport.readyState === 'open') transport.readyState = 'closing'
     }
-    transport.socket._closing(true)
-    if (end === ProbeEnd.FAILED) transport._show('error', transportError(fault))
+    transport.socket[kClosing](true)
+    if (end === ProbeEnd.FAILED) transport[kShow]('error', transportError(fault))
   }
 
   /** The names of the transports a client of this session may upgrade to. */
   getAvailableUpgrades() {
-    return this.server._availableUpgrades(this.transport.name)
+    return this.server[kAvailableUpgrades](this.transport.name)
   }
 
   // ---- closing -------------------------------------------------------------------------------
 
   /** Ends the session for a fault that only this side can see. */
-  _fail(message) {
-    if (this.readyState !== 'closed') this._apply(bridge.getEngine().fail(this._handle, 'transport error', message))
+  [kFail](message) {
+    if (this.readyState !== 'closed') this[kApply](bridge.getEngine().fail(this[kState].handle, 'transport error', message))
   }
 
   /**
@@ -350,16 +346,16 @@ class Socket extends ReceivingSocket {
    */
   close(discard) {
     if (discard && (this.readyState === 'open' || this.readyState === 'closing')) this.closeTransport(discard)
-    else if (this.readyState === 'open') this._closeInOrder()
+    else if (this.readyState === 'open') this[kCloseInOrder]()
     return this
   }
 
-  _closeInOrder() {
+  [kCloseInOrder]() {
     this.readyState = 'closing'
-    if (!this._hasWaiting()) return this.closeTransport()
-    bridge.getEngine().beginClose(this._handle)
+    if (!this[kHasWaiting]()) return this.closeTransport()
+    bridge.getEngine().beginClose(this[kState].handle)
     debug('there are %d remaining packets in the buffer, waiting for the "drain" event', this.writeBuffer.length)
-    this._keepContext()
+    this[kKeepContext]()
     this.once('drain', () => {
       debug('all packets have been sent, closing the transport')
       this.closeTransport()
@@ -382,7 +378,7 @@ class Socket extends ReceivingSocket {
       if (!isClosing) this.onClose('forced close')
     }
     // polling waits for the client, up to a deadline
-    if (this.readyState !== 'closed') this._closer = capture()
+    if (this.readyState !== 'closed') this[kState].closer = capture()
   }
 
   /** The session is over. */
@@ -390,29 +386,29 @@ class Socket extends ReceivingSocket {
     if (this.readyState === 'closed') return
     this.readyState = 'closed'
     // listeners of `close` may still look at what was not sent
-    if (this._hasWaiting()) {
+    if (this[kHasWaiting]()) {
       process.nextTick(() => {
         this.writeBuffer = []
       })
     }
-    this._packetsFn = this._sentCallbackFn = undefined
+    this[kState].packetsFn = this[kState].sentCallbackFn = undefined
     // a listener that throws, of a transport or of what is answered, does not keep the rest from ending
     try {
-      this._end(reason, description)
+      this[kEndInEngine](reason, description)
     } finally {
       try {
         this.clearTransport()
       } finally {
-        if (this._key !== undefined) this.server._unregister(this)
-        else this._endedEarly = { reason, description }
+        if (this[kState].key !== undefined) this.server[kUnregister](this)
+        else this[kState].endedEarly = { reason, description }
         try {
           this.emit('close', reason, description)
         } finally {
           try {
-            this._closeProbe(ProbeEnd.SESSION_ENDED)
+            this[kCloseProbe](ProbeEnd.SESSION_ENDED)
           } finally {
-            const transport = this._madeTransport()
-            if (isNativeWebSocket(transport)) transport.socket._afterSession()
+            const transport = this[kMadeTransport]()
+            if (isNativeWebSocket(transport)) transport.socket[kAfterSession]()
           }
         }
       }
@@ -420,17 +416,17 @@ class Socket extends ReceivingSocket {
   }
 
   /** The end of a session that had ended before its server knew it. */
-  _endAgain() {
-    const { reason, description } = this._endedEarly
-    this._endedEarly = undefined
-    this.server._unregister(this)
+  [kEndAgain]() {
+    const { reason, description } = this[kState].endedEarly
+    this[kState].endedEarly = undefined
+    this.server[kUnregister](this)
     this.emit('close', reason, description)
   }
 
   /** Ends the engine's session, unless that has ended by itself, and gives it back. */
-  _end(reason, description) {
+  [kEndInEngine](reason, description) {
     try {
-      if (!this._over) this._apply(bridge.getEngine().fail(this._handle, reason, description && description.message))
+      if (!this[kState].over) this[kApply](bridge.getEngine().fail(this[kState].handle, reason, description && description.message))
     } finally {
       bridge.releaseSession(this)
     }
@@ -456,29 +452,15 @@ const TRANSPORT = {
   configurable: true,
   enumerable: true,
   get() {
-    this._bindTransport(this.server._pollingTransport(this._opening))
+    this[kBindTransport](this.server[kPollingTransport](this[kState].opening))
     if (this._readyState === 'closed') markClosed(this.transport)
     return this.transport
   },
   set(value) {
-    this._transportless = false
+    this[kState].transportless = false
     Object.defineProperty(this, 'transport', { __proto__: null, value, writable: true, configurable: true, enumerable: true })
   },
 }
-
-/** What few sessions ever set: a field of their own takes memory of every one. */
-Object.assign(Socket.prototype, {
-  _cleanupFn: undefined,
-  /** The context of the call that has begun to close the session. */
-  _closer: undefined,
-  /** Why it has ended, if it was not registered then. */
-  _endedEarly: undefined,
-  /** Which heartbeats are sent from here, see lib/replaced.js. */
-  _relayed: 0,
-  /** The handles of channels that JavaScript drives: the transport's, and the probe's. */
-  _channel: 0,
-  _probeChannel: 0,
-})
 
 joinHalves()
 keepOriginals(Socket.prototype)

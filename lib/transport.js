@@ -4,9 +4,8 @@ const parserV4 = require('engine.io-parser')
 const parserV3 = require('./parser-v3')
 const { LazyEmitter, letGoOfTable } = require('./emitter')
 const debug = require('debug')('engine:transport')
-
-/** The socket that a transport of ours reports to, without the detour of public listeners. */
-const kOwner = Symbol('owner')
+const { kListenToAll, kOnTransportEvent, kReceiveAlone, kShow, kState } = require('./symbols')
+const { keep, TransportState } = require('./state')
 
 /**
  * What carries the packets of a session. Public: applications and subclasses read and replace its members.
@@ -18,6 +17,7 @@ class Transport extends LazyEmitter {
   /** @param {import('http').IncomingMessage} req the request that opens it, with `_query` */
   constructor(req) {
     super()
+    keep(this, new TransportState())
     /** Whether `send()` may be called now. */
     this.writable = false
     this._readyState = 'open'
@@ -28,7 +28,6 @@ class Transport extends LazyEmitter {
     this.parser = this.protocol === 4 ? parserV4 : parserV3
     /** Whether the client takes binary data (no `b64` in its query). */
     this.supportsBinary = !(req._query && req._query.b64)
-    this[kOwner] = null
   }
 
   /** `open`, `closing` or `closed`. */
@@ -43,12 +42,12 @@ class Transport extends LazyEmitter {
 
   on(event, listener) {
     super.on(event, listener)
-    this._listened = true
-    const owner = this[kOwner]
+    this[kState].listened = true
+    const owner = this[kState].owner
     // packets of the engine's own transports are shown only to those who listen
     if (event === 'packet') {
-      if (owner) owner._listenToAll()
-      else this._receiveAlone()
+      if (owner) owner[kListenToAll]()
+      else this[kReceiveAlone]()
     }
     return this
   }
@@ -59,20 +58,20 @@ class Transport extends LazyEmitter {
 
   /** Events from others than the transport concern its session, too. */
   emit(event, ...args) {
-    const owner = this[kOwner]
+    const owner = this[kState].owner
     // an error is never unheard of where there is a session
     const heard = (owner !== null && this.listenerCount(event) === 0) || super.emit(event, ...args)
-    if (owner !== null) owner._onTransportEvent(event, args[0])
+    if (owner !== null) owner[kOnTransportEvent](event, args[0])
     return heard
   }
 
   /** Shows an event that the session knows of. */
-  _show(event, arg) {
+  [kShow](event, arg) {
     if (this.listenerCount(event) > 0) super.emit(event, arg)
   }
 
   /** Packets go to listeners: there is no session yet that they could be for. */
-  _receiveAlone() {}
+  [kReceiveAlone]() {}
 
   /** From now on errors are nobody's concern. */
   discard() {
@@ -90,7 +89,7 @@ class Transport extends LazyEmitter {
   }
 
   onError(message, description) {
-    const owner = this[kOwner]
+    const owner = this[kState].owner
     if (owner === null && this.listenerCount('error') === 0) {
       debug('ignored transport error %s (%s)', message, description)
       return
@@ -101,7 +100,7 @@ class Transport extends LazyEmitter {
   }
 
   onPacket(packet) {
-    const owner = this[kOwner]
+    const owner = this[kState].owner
     if (owner !== null) owner.onPacket(packet)
     super.emit('packet', packet)
   }
@@ -113,19 +112,13 @@ class Transport extends LazyEmitter {
   onClose() {
     this.readyState = 'closed'
     super.emit('close')
-    const owner = this[kOwner]
+    const owner = this[kState].owner
     if (owner !== null) owner.onClose('transport close')
   }
 }
 
 /** The transports this one can be upgraded to. */
 Transport.upgradesTo = []
-
-/** What few transports ever set: a field of their own takes memory of every one. */
-Object.assign(Transport.prototype, {
-  /** Whether anybody has ever listened. */
-  _listened: false,
-})
 
 letGoOfTable(Transport)
 
@@ -138,4 +131,4 @@ function transportError(message, description) {
 
 function noop() {}
 
-module.exports = { Transport, transportError, kOwner }
+module.exports = { Transport, transportError }

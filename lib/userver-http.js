@@ -7,6 +7,11 @@
 const { STATUS_CODES, validateHeaderName, validateHeaderValue } = require('http')
 const { EventEmitter } = require('events')
 const { Readable } = require('stream')
+const {
+  kCutOff, kFinish, kIsOpen, kOnAborted, kOnChunk, kOnClose, kOnWebSocketClosed, kPause, kRespond, kResume, kState,
+  kTake, kUpgrade, kWriteHeaders,
+} = require('./symbols')
+const { keep, State } = require('./state')
 
 /** Set by uWebSockets.js for each response. */
 const OWN_HEADERS = new Set(['content-length', 'transfer-encoding', 'connection'])
@@ -22,6 +27,7 @@ class Request extends Readable {
    */
   constructor(req, res) {
     super({ autoDestroy: false, emitClose: false })
+    keep(this, new State())
     const query = req.getQuery()
     this.method = req.getMethod().toUpperCase()
     this.url = query ? `${req.getUrl()}?${query}` : req.getUrl()
@@ -38,38 +44,38 @@ class Request extends Readable {
     this.complete = false
     this.aborted = false
     /** Whether the body waits until what has come of it is read. */
-    this._paused = false
-    const response = (this._response = new Response(res, this))
-    this._closed = false
-    if (this.method === 'GET') this._finish()
+    this[kState].paused = false
+    const response = (this[kState].response = new Response(res, this))
+    this[kState].closed = false
+    if (this.method === 'GET') this[kFinish]()
     // has to be asked for before the handler returns
-    else res.onData((chunk, isLast) => this._onChunk(response, chunk, isLast))
+    else res.onData((chunk, isLast) => this[kOnChunk](response, chunk, isLast))
   }
 
-  _onChunk(response, chunk, isLast) {
+  [kOnChunk](response, chunk, isLast) {
     // the rest of a body whose request has been answered is read all the same: the next request is behind it
-    const wanted = response._isOpen() || this.readableFlowing === true
+    const wanted = response[kIsOpen]() || this.readableFlowing === true
     // the bytes are gone when this function returns
     const more = !wanted || chunk.byteLength === 0 || this.push(Buffer.from(chunk.slice(0)))
-    if (isLast) return this._finish()
-    if (!more) this._paused = response._pause()
+    if (isLast) return this[kFinish]()
+    if (!more) this[kState].paused = response[kPause]()
   }
 
-  _finish() {
+  [kFinish]() {
     this.complete = true
     this.push(null)
   }
 
   _read() {
-    if (!this._paused) return
-    this._paused = false
-    this._response._resume()
+    if (!this[kState].paused) return
+    this[kState].paused = false
+    this[kState].response[kResume]()
   }
 
   _destroy(error, callback) {
-    if (!this.complete) this._response.destroy()
+    if (!this.complete) this[kState].response.destroy()
     callback(error)
-    this._onClose()
+    this[kOnClose]()
   }
 
   setTimeout() {
@@ -100,16 +106,16 @@ class Request extends Readable {
     for (let i = 0; i < this.rawHeaders.length; i += 2) callback(this.rawHeaders[i], this.rawHeaders[i + 1])
   }
 
-  _onAborted() {
+  [kOnAborted]() {
     this.aborted = true
     this.socket.destroyed = true
     this.emit('aborted')
-    this._onClose()
+    this[kOnClose]()
   }
 
-  _onClose() {
-    if (this._closed) return
-    this._closed = true
+  [kOnClose]() {
+    if (this[kState].closed) return
+    this[kState].closed = true
     this.emit('close')
   }
 }
@@ -123,6 +129,7 @@ class Response extends EventEmitter {
   /** @param {object} res the HttpResponse of uWebSockets.js */
   constructor(res, req) {
     super()
+    keep(this, new State())
     this.req = req
     this.socket = this.connection = req.socket
     this.statusCode = 200
@@ -131,35 +138,35 @@ class Response extends EventEmitter {
     this.writableEnded = this.finished = false
     this.destroyed = false
     /** Undefined as soon as it must not be used any more: after the answer, the switch of protocols, or the client's end. */
-    this._res = res
+    this[kState].res = res
     /** The WebSocket that the connection has become. */
-    this._userData = undefined
-    this._headers = new Map()
-    this._chunks = []
-    res.onAborted(() => this._onAborted())
+    this[kState].userData = undefined
+    this[kState].headers = new Map()
+    this[kState].chunks = []
+    res.onAborted(() => this[kOnAborted]())
   }
 
-  _isOpen() {
-    return this._res !== undefined
+  [kIsOpen]() {
+    return this[kState].res !== undefined
   }
 
   /** Returns whether the body is paused now. */
-  _pause() {
-    if (this._res !== undefined) this._res.pause()
-    return this._res !== undefined
+  [kPause]() {
+    if (this[kState].res !== undefined) this[kState].res.pause()
+    return this[kState].res !== undefined
   }
 
-  _resume() {
-    if (this._res !== undefined) this._res.resume()
+  [kResume]() {
+    if (this[kState].res !== undefined) this[kState].res.resume()
   }
 
   /** Gives the HttpResponse for the last time. */
-  _take() {
-    const { _res: res } = this
+  [kTake]() {
+    const res = this[kState].res
     // a body that waits would keep the connection from ever being read again
-    if (this.req._paused) res.resume()
-    this.req._paused = false
-    this._res = undefined
+    if (this.req[kState].paused) res.resume()
+    this.req[kState].paused = false
+    this[kState].res = undefined
     return res
   }
 
@@ -167,7 +174,7 @@ class Response extends EventEmitter {
     if (this.headersSent) throw headersSent('set')
     validateHeaderName(name)
     for (const one of [].concat(value)) validateHeaderValue(name, one)
-    this._headers.set(String(name).toLowerCase(), [name, value])
+    this[kState].headers.set(String(name).toLowerCase(), [name, value])
     return this
   }
 
@@ -177,24 +184,24 @@ class Response extends EventEmitter {
   }
 
   getHeader(name) {
-    const header = this._headers.get(String(name).toLowerCase())
+    const header = this[kState].headers.get(String(name).toLowerCase())
     return header && header[1]
   }
 
   getHeaders() {
-    return Object.fromEntries([...this._headers].map(([key, [, value]]) => [key, value]))
+    return Object.fromEntries([...this[kState].headers].map(([key, [, value]]) => [key, value]))
   }
 
   getHeaderNames() {
-    return [...this._headers.keys()]
+    return [...this[kState].headers.keys()]
   }
 
   hasHeader(name) {
-    return this._headers.has(String(name).toLowerCase())
+    return this[kState].headers.has(String(name).toLowerCase())
   }
 
   removeHeader(name) {
-    this._headers.delete(String(name).toLowerCase())
+    this[kState].headers.delete(String(name).toLowerCase())
   }
 
   writeHead(status = this.statusCode, message, headers = message) {
@@ -210,7 +217,7 @@ class Response extends EventEmitter {
     if (headers !== null && typeof headers === 'object') {
       for (const name of Object.keys(headers)) this.setHeader(name, headers[name])
     }
-    this._statusLine = `${this.statusCode} ${reason}`
+    this[kState].statusLine = `${this.statusCode} ${reason}`
     this.headersSent = true
     return this
   }
@@ -218,7 +225,7 @@ class Response extends EventEmitter {
   write(chunk, encoding) {
     if (this.writableEnded) return false
     if (!this.headersSent) this.writeHead()
-    if (chunk !== undefined) this._chunks.push(bytesOf(chunk, encoding))
+    if (chunk !== undefined) this[kState].chunks.push(bytesOf(chunk, encoding))
     return true
   }
 
@@ -232,34 +239,34 @@ class Response extends EventEmitter {
     if (this.writableEnded) return this
     if (typeof chunk === 'function') [chunk, encoding, callback] = [undefined, undefined, chunk]
     else if (typeof encoding === 'function') [encoding, callback] = [undefined, encoding]
-    if (chunk !== undefined && chunk !== null) this._chunks.push(bytesOf(chunk, encoding))
+    if (chunk !== undefined && chunk !== null) this[kState].chunks.push(bytesOf(chunk, encoding))
     // who waits for the headers, such as sessions that set a cookie, replaces it
     if (!this.headersSent) this.writeHead()
     if (callback) this.once('finish', callback)
     this.writableEnded = this.finished = true
     // else the client is gone, and `close` has been emitted
-    if (this._res !== undefined) {
-      this._respond(this._take())
+    if (this[kState].res !== undefined) {
+      this[kRespond](this[kTake]())
       // as in Node, whose callers go on before their listeners hear of it
       process.nextTick(settle, this)
     }
-    this._chunks = []
+    this[kState].chunks = []
     return this
   }
 
-  _respond(res) {
+  [kRespond](res) {
     res.cork(() => {
-      res.writeStatus(this._statusLine)
-      this._writeHeaders(res)
-      const body = this._chunks.length === 1 ? this._chunks[0] : Buffer.concat(this._chunks)
+      res.writeStatus(this[kState].statusLine)
+      this[kWriteHeaders](res)
+      const body = this[kState].chunks.length === 1 ? this[kState].chunks[0] : Buffer.concat(this[kState].chunks)
       // a response without a body has no Content-Type either: nothing to write
       if (this.req.method === 'HEAD') res.endWithoutBody(body.length)
       else res.end(body)
     })
   }
 
-  _writeHeaders(res) {
-    for (const [key, [name, value]] of this._headers) {
+  [kWriteHeaders](res) {
+    for (const [key, [name, value]] of this[kState].headers) {
       if (OWN_HEADERS.has(key)) continue
       for (const one of [].concat(value)) res.writeHeader(name, String(one))
     }
@@ -270,25 +277,25 @@ class Response extends EventEmitter {
    *
    * @throws {TypeError} for a header that cannot be sent; nothing is written then
    */
-  _upgrade(userData, headers, { key, protocol, extensions, context }) {
+  [kUpgrade](userData, headers, { key, protocol, extensions, context }) {
     // a middleware may have written a head, which means nothing here
     this.headersSent = false
     this.statusMessage = undefined
     this.writeHead(101, headers)
-    const res = this._take()
+    const res = this[kTake]()
     this.writableEnded = true
-    this._userData = userData
+    this[kState].userData = userData
     res.cork(() => {
-      res.writeStatus(this._statusLine)
-      this._writeHeaders(res)
+      res.writeStatus(this[kState].statusLine)
+      this[kWriteHeaders](res)
       res.upgrade(userData, key, protocol, extensions, context)
     })
   }
 
   /** Cuts the connection off. */
   destroy() {
-    if (this._res !== undefined) this._res.close()
-    else if (this._userData !== undefined && !this.destroyed) this._userData.transport._cutOff()
+    if (this[kState].res !== undefined) this[kState].res.close()
+    else if (this[kState].userData !== undefined && !this.destroyed) this[kState].userData.transport[kCutOff]()
     return this
   }
 
@@ -325,19 +332,19 @@ class Response extends EventEmitter {
     return this
   }
 
-  _onAborted() {
-    if (this._res === undefined) return
-    this._res = undefined
+  [kOnAborted]() {
+    if (this[kState].res === undefined) return
+    this[kState].res = undefined
     this.destroyed = true
     try {
       this.emit('close')
     } finally {
-      this.req._onAborted()
+      this.req[kOnAborted]()
     }
   }
 
   /** The WebSocket is closed. */
-  _onWebSocketClosed() {
+  [kOnWebSocketClosed]() {
     this.destroyed = true
     this.emit('close')
   }

@@ -2,6 +2,7 @@
 
 const { Transport } = require('./transport')
 const debug = require('debug')('engine:uws')
+const { kCutOff, kOnDrain, kOnEnd, kOnMessage, kOnOpen, kState, kWriteOne, kWriteQueue } = require('./symbols')
 
 /** What `send()` of uWebSockets.js tells. */
 const BUFFERED = 0
@@ -14,9 +15,9 @@ class WebSocket extends Transport {
     /** The connection, with `subscribe()`, `publish()` and so on; null before it is open. */
     this.socket = null
     this.perMessageDeflate = null
-    this._packets = []
-    this._gone = false
-    this._congested = false
+    this[kState].packets = []
+    this[kState].gone = false
+    this[kState].congested = false
   }
 
   get name() {
@@ -28,7 +29,7 @@ class WebSocket extends Transport {
   }
 
   /** The protocol has been switched. */
-  _onOpen(socket) {
+  [kOnOpen](socket) {
     this.socket = socket
     // the session may have ended meanwhile
     if (this.readyState !== 'open') return socket.end()
@@ -36,43 +37,43 @@ class WebSocket extends Transport {
     this.emit('ready')
   }
 
-  _onMessage(message, isBinary) {
+  [kOnMessage](message, isBinary) {
     // the bytes are gone when uWebSockets.js gets them back
     const data = Buffer.from(message.slice(0))
     this.onData(isBinary ? data : data.toString())
   }
 
-  _onDrain() {
-    if (!this._congested) return
-    this._congested = false
+  [kOnDrain]() {
+    if (!this[kState].congested) return
+    this[kState].congested = false
     // not here: what is buffered in its `drain` handler uWebSockets.js does not write any more
-    setImmediate(() => this._write())
+    setImmediate(() => this[kWriteQueue]())
   }
 
-  _onEnd() {
-    this._gone = true
+  [kOnEnd]() {
+    this[kState].gone = true
     if (this.readyState !== 'closed') this.onClose()
   }
 
   send(packets) {
     this.writable = false
-    this._packets = packets.slice()
-    this._write()
+    this[kState].packets = packets.slice()
+    this[kWriteQueue]()
   }
 
-  _write() {
-    while (this._packets.length > 0 && !this._gone) {
-      const packet = this._packets.shift()
+  [kWriteQueue]() {
+    while (this[kState].packets.length > 0 && !this[kState].gone) {
+      const packet = this[kState].packets.shift()
       let status
-      this.parser.encodePacket(packet, this.supportsBinary, (data) => (status = this._writeOne(packet, data)))
+      this.parser.encodePacket(packet, this.supportsBinary, (data) => (status = this[kWriteOne](packet, data)))
       if (status === DROPPED) return this.onError('write error', 'the client is slower than maxBackpressure allows')
       if (status === BUFFERED) {
         debug('waiting for the client to catch up')
-        this._congested = true
+        this[kState].congested = true
         return
       }
     }
-    if (this._gone) return
+    if (this[kState].gone) return
     try {
       this.emit('drain')
     } finally {
@@ -82,11 +83,11 @@ class WebSocket extends Transport {
   }
 
   /** Cuts the connection off. */
-  _cutOff() {
-    if (this.socket !== null && !this._gone) this.socket.close()
+  [kCutOff]() {
+    if (this.socket !== null && !this[kState].gone) this.socket.close()
   }
 
-  _writeOne({ options }, data) {
+  [kWriteOne]({ options }, data) {
     const deflate = this.perMessageDeflate
     const compress = Boolean(deflate) && !(options && options.compress === false) && Buffer.byteLength(data) > deflate.threshold
     return this.socket.send(data, typeof data !== 'string', compress)
@@ -96,7 +97,7 @@ class WebSocket extends Transport {
     debug('closing')
     // first, because end() tells of the end of the connection at once
     fn()
-    if (this.socket !== null && !this._gone) this.socket.end()
+    if (this.socket !== null && !this[kState].gone) this.socket.end()
   }
 }
 

@@ -7,6 +7,10 @@ const { BaseServer } = require('./base-server')
 const { polling } = require('./transports')
 const { Request } = require('./userver-http')
 const { WebSocket } = require('./userver-websocket')
+const {
+  kCheck, kClient, kEmitError, kFailUpgrade, kIsOpen, kMakeTransport, kOnDrain, kOnEnd, kOnMessage, kOnOpen,
+  kOnWebSocketClosed, kState, kSwitch, kSwitchNew, kUpgradable, kUpgrade,
+} = require('./symbols')
 
 const transports = { polling, websocket: WebSocket }
 
@@ -52,15 +56,15 @@ class uServer extends BaseServer {
       maxBackpressure: options.maxBackpressure,
       maxPayloadLength: this.opts.maxHttpBufferSize,
       upgrade: this.handleUpgrade.bind(this),
-      open: (ws) => ws.getUserData().transport._onOpen(ws),
-      message: (ws, message, isBinary) => ws.getUserData().transport._onMessage(message, isBinary),
-      drain: (ws) => ws.getUserData().transport._onDrain(),
+      open: (ws) => ws.getUserData().transport[kOnOpen](ws),
+      message: (ws, message, isBinary) => ws.getUserData().transport[kOnMessage](message, isBinary),
+      drain: (ws) => ws.getUserData().transport[kOnDrain](),
       close: (ws) => {
         const { transport, response } = ws.getUserData()
         try {
-          transport._onEnd()
+          transport[kOnEnd]()
         } finally {
-          response._onWebSocketClosed()
+          response[kOnWebSocketClosed]()
         }
       },
     })
@@ -68,10 +72,10 @@ class uServer extends BaseServer {
 
   /** Serves an HTTP request of uWebSockets.js. */
   handleRequest(uRes, uReq) {
-    this._check(uRes, uReq, false, (req, res) => {
+    this[kCheck](uRes, uReq, false, (req, res) => {
       const sid = sidOf(req)
       if (!sid) return this.handshake(req._query.transport, req, (code, context) => this.abortRequest(res, code, context))
-      const client = this._client(sid)
+      const client = this[kClient](sid)
       // a check that took its time
       if (client === undefined) return this.abortRequest(res, BaseServer.errors.UNKNOWN_SID)
       debug('setting new request for existing client')
@@ -88,19 +92,19 @@ class uServer extends BaseServer {
       extensions: uReq.getHeader('sec-websocket-extensions'),
       context,
     }
-    this._check(uRes, uReq, true, (req, res) => this._switch(req, res, terms))
+    this[kCheck](uRes, uReq, true, (req, res) => this[kSwitch](req, res, terms))
   }
 
   /** Calls `accepted` with a request that has passed middlewares and checks; answers others. */
-  _check(uRes, uReq, upgrade, accepted) {
+  [kCheck](uRes, uReq, upgrade, accepted) {
     const req = new Request(uReq, uRes)
-    const res = (req.res = req._response)
+    const res = (req.res = req[kState].response)
     debug('handling "%s" http request "%s"', req.method, req.url)
     const callback = (code, context) => {
-      if (!res._isOpen()) return debug('the request has been answered, or its client is gone')
+      if (!res[kIsOpen]()) return debug('the request has been answered, or its client is gone')
       if (code === undefined) return accepted(req, res)
       try {
-        this._emitError(req, code, context)
+        this[kEmitError](req, code, context)
       } finally {
         this.abortRequest(res, code, context)
       }
@@ -118,44 +122,44 @@ class uServer extends BaseServer {
     })
   }
 
-  _makeTransport(name, req) {
-    return (req[kTransport] = super._makeTransport(name, req))
+  [kMakeTransport](name, req) {
+    return (req[kTransport] = super[kMakeTransport](name, req))
   }
 
   /** Serves an upgrade request that is in order: for a session, or to open one. */
-  _switch(req, res, terms) {
+  [kSwitch](req, res, terms) {
     const sid = sidOf(req)
     const { transport: name } = req._query
     if (!transports[name].prototype.handlesUpgrades) {
       debug('transport does not handle upgraded requests')
       return res.destroy()
     }
-    if (!sid) return this._switchNew(req, res, terms)
-    const client = this._upgradable(sid)
+    if (!sid) return this[kSwitchNew](req, res, terms)
+    const client = this[kUpgradable](sid)
     if (client === undefined) {
       debug('upgrade attempt for a client that is closed, upgrading or upgraded')
       return res.destroy()
     }
-    const transport = this._makeTransport(name, req)
+    const transport = this[kMakeTransport](name, req)
     client._maybeUpgrade(transport)
-    this._upgrade(req, res, transport, terms)
+    this[kUpgrade](req, res, transport, terms)
   }
 
-  async _switchNew(req, res, terms) {
+  async [kSwitchNew](req, res, terms) {
     try {
       await this.handshake(req._query.transport, req, (code, context) => this.abortRequest(res, code, context))
     } finally {
       // a listener of `connection` that throws does not keep the client from its session
       const transport = req[kTransport]
-      if (transport !== undefined) this._upgrade(req, res, transport, terms)
+      if (transport !== undefined) this[kUpgrade](req, res, transport, terms)
     }
   }
 
   /** Switches protocols, if that is still possible, and ends the transport otherwise. */
-  _upgrade(req, res, transport, terms) {
+  [kUpgrade](req, res, transport, terms) {
     req[kTransport] = undefined
     // the client may have gone while the id was made
-    if (!res._isOpen() || transport.readyState !== 'open') {
+    if (!res[kIsOpen]() || transport.readyState !== 'open') {
       if (transport.readyState !== 'closed') transport.onClose()
       return res.destroy()
     }
@@ -163,14 +167,14 @@ class uServer extends BaseServer {
     try {
       if (!sidOf(req)) this.emit('initial_headers', headers, req)
       this.emit('headers', headers, req)
-      res._upgrade({ transport, response: res }, headers, terms)
+      res[kUpgrade]({ transport, response: res }, headers, terms)
     } catch (error) {
-      this._failUpgrade(req, res, transport, error)
+      this[kFailUpgrade](req, res, transport, error)
     }
   }
 
   /** A listener threw, or a header of the application's would have split the response. */
-  _failUpgrade(req, res, transport, error) {
+  [kFailUpgrade](req, res, transport, error) {
     try {
       transport.onClose()
       if (error.code !== 'ERR_INVALID_CHAR' && error.code !== 'ERR_INVALID_HTTP_TOKEN') {
@@ -179,7 +183,7 @@ class uServer extends BaseServer {
           throw error
         })
       } else {
-        this._emitError(req, BaseServer.errors.BAD_REQUEST, { name: 'INVALID_HEADER', error })
+        this[kEmitError](req, BaseServer.errors.BAD_REQUEST, { name: 'INVALID_HEADER', error })
       }
     } finally {
       if (!res.headersSent) res.writeHead(500)

@@ -7,6 +7,8 @@ const { carry, isPristine } = require('./carried-socket')
 const { ownOf } = require('./options')
 const { Pump } = require('./pump')
 const { NativeWebSocket } = require('./websocket')
+const { kIsPlain, kState } = require('./symbols')
+const { keep, State } = require('./state')
 
 const EMPTY = Buffer.alloc(0)
 
@@ -23,11 +25,12 @@ class NativeWebSocketServer extends EventEmitter {
   /** @param {{maxPayload: number, perMessageDeflate?: boolean | object}} options `maxPayload`: bytes */
   constructor(options) {
     super()
+    keep(this, new State())
     this.options = options
     this.closed = false
-    this._deflate = deflateOptions(options.perMessageDeflate)
+    this[kState].deflate = deflateOptions(options.perMessageDeflate)
     /** Whether listeners of `headers` may have something to say to a request. */
-    this._addsHeaders = () => this.listenerCount('headers') > 0
+    this[kState].mayAddHeaders = () => this.listenerCount('headers') > 0
   }
 
   close() {
@@ -37,7 +40,7 @@ class NativeWebSocketServer extends EventEmitter {
   /** Calls `done` with the connection, or refuses the request as `ws` does. */
   handleUpgrade(req, socket, head, done) {
     const { headers } = req
-    if (this._isPlain(req, headers, socket)) {
+    if (this[kIsPlain](req, headers, socket)) {
       const early = readEarly(socket, head)
       const key = headers['sec-websocket-key']
       const maxPayload = Number(this.options.maxPayload)
@@ -55,7 +58,7 @@ class NativeWebSocketServer extends EventEmitter {
         headers['sec-websocket-version'],
         headers['sec-websocket-protocol'],
         headers['sec-websocket-extensions'],
-        this._deflate
+        this[kState].deflate
       )
     // the bare value where nothing else was negotiated
     const checked = typeof answer === 'string' ? { __proto__: null, accept: answer } : ownOf(answer)
@@ -92,15 +95,15 @@ class NativeWebSocketServer extends EventEmitter {
    * Whether nothing is to be said to a request but that it is accepted, if its key is one: the engine judges that, answers
    * and takes the connection over in one call.
    */
-  _isPlain(req, headers, socket) {
+  [kIsPlain](req, headers, socket) {
     return (
       req.method === 'GET' &&
       headers.upgrade === 'websocket' &&
       headers['sec-websocket-version'] === '13' &&
       headers['sec-websocket-protocol'] === undefined &&
-      this._deflate === undefined &&
+      this[kState].deflate === undefined &&
       !this.closed &&
-      !this._addsHeaders(req) &&
+      !this[kState].mayAddHeaders(req) &&
       socket[kWebSocket] === undefined &&
       socket.readable &&
       socket.writable &&
@@ -198,7 +201,7 @@ function pump(socket, head, response, terms) {
   forgetTimeout(socket)
   socket.write(response)
   const websocket = new NativeWebSocket(bridge.getEngine().openPipe(terms.maxPayload, terms.deflate), socket)
-  websocket._pump = new Pump(websocket, socket)
+  websocket[kState].pump = new Pump(websocket, socket)
   if (head && head.length > 0) socket.unshift(head)
   return websocket
 }

@@ -4,8 +4,14 @@ const bridge = require('./bridge')
 const { Carrier } = require('./carried-socket')
 const { capture } = require('./context')
 const { LazyEmitter, letGoOfTable } = require('./emitter')
-const { kOwner } = require('./transport')
 const { addEvents } = require('./websocket-events')
+const {
+  kAfterSession, kAwaitsWriting, kBeforeEnd, kBeginClosing, kCallBack, kCallBackWhenWritten, kClosing, kConclude,
+  kCutOff, kEnded, kFinish, kHasEndedStream, kIsAlone, kIsWritten, kKeepAlive, kListenToAll, kMadeTransport, kNotOpen,
+  kOnDrained, kOnEvent, kOnFault, kOnMessage, kOnWritten, kOwn, kRefuse, kReportDrain, kSendControl, kSendFrame, kShow,
+  kStart, kState, kStopReading, kThrottle,
+} = require('./symbols')
+const { keep, WebSocketState } = require('./state')
 
 const { Kind } = bridge
 /** The longest reason of a close frame, in bytes. */
@@ -32,45 +38,44 @@ const CONNECTING_STATES = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 }
  */
 class NativeWebSocket extends LazyEmitter {
   /**
-   * @param {number} handle the engine's handle of the connection; `_handle` is 0 once that has been given back
+   * @param {number} handle the engine's handle of the connection; `handle` is 0 once that has been given back
    * @param {object} socket the stream below, or what stands for it: see lib/carried-socket.js and lib/opening.js
    */
   constructor(handle, socket) {
     super()
-    this._stream = socket
-    this._transport = null
+    keep(this, new WebSocketState(socket))
     bridge.addConnection(handle, this)
   }
 
   /** The stream below, as far as it is still there. */
   get _socket() {
-    const stream = this._stream
+    const stream = this[kState].stream
     return typeof stream.below === 'function' ? stream.below() : stream
   }
 
   /** Bytes handed over and not yet written. */
   get bufferedAmount() {
-    if (this._handle === 0) return 0
-    const inStream = this._pump === null ? 0 : this._pump.stream.writableLength
-    return bridge.getEngine().bufferedAmount(this._handle) + inStream
+    if (this[kState].handle === 0) return 0
+    const inStream = this[kState].pump === null ? 0 : this[kState].pump.stream.writableLength
+    return bridge.getEngine().bufferedAmount(this[kState].handle) + inStream
   }
 
   /** `DRAINED` follows when all that was handed over is written. */
-  _reportDrain() {
-    if (this._pump !== null) this._pump.await()
-    bridge.getEngine().reportDrain(this._handle)
+  [kReportDrain]() {
+    if (this[kState].pump !== null) this[kState].pump.await()
+    bridge.getEngine().reportDrain(this[kState].handle)
   }
 
   /** The peer is not heard until it has read what waits for it. */
-  _throttle() {
-    if (this._handle === 0) return
-    if (this._pump !== null) this._pump.await()
-    bridge.getEngine().throttle(this._handle)
+  [kThrottle]() {
+    if (this[kState].handle === 0) return
+    if (this[kState].pump !== null) this[kState].pump.await()
+    bridge.getEngine().throttle(this[kState].handle)
   }
 
   /** For frames that were encoded elsewhere. */
   get _sender() {
-    return { sendFrame: (parts, done) => this._sendFrame(parts, done) }
+    return { sendFrame: (parts, done) => this[kSendFrame](parts, done) }
   }
 
   /**
@@ -82,74 +87,74 @@ class NativeWebSocket extends LazyEmitter {
    */
   send(data, options, done) {
     if (typeof options === 'function') [options, done] = [undefined, options]
-    if (this.readyState !== CONNECTING_STATES.OPEN) return fail(done, this._notOpen())
-    bridge.getEngine().connectionSendMessage(this._handle, contentOf(data, options && options.binary))
+    if (this.readyState !== CONNECTING_STATES.OPEN) return fail(done, this[kNotOpen]())
+    bridge.getEngine().connectionSendMessage(this[kState].handle, contentOf(data, options && options.binary))
     bridge.scheduleFlush()
-    this._callBackWhenWritten(done)
+    this[kCallBackWhenWritten](done)
   }
 
   /** Sends a ping frame, which the peer answers by a pong frame with the same data. */
   ping(data, mask, done) {
-    this._sendControl(PING, data, mask, done)
+    this[kSendControl](PING, data, mask, done)
   }
 
   /** Sends a pong frame. Those for the peer's pings are sent by the engine. */
   pong(data, mask, done) {
-    this._sendControl(PONG, data, mask, done)
+    this[kSendControl](PONG, data, mask, done)
   }
 
   /** `mask` means nothing on a server, and may be left out, as may `data`. */
-  _sendControl(opcode, data, mask, done) {
+  [kSendControl](opcode, data, mask, done) {
     if (typeof data === 'function') [data, done] = [undefined, data]
     else if (typeof mask === 'function') done = mask
-    if (this.readyState !== CONNECTING_STATES.OPEN) return fail(done, this._notOpen())
+    if (this.readyState !== CONNECTING_STATES.OPEN) return fail(done, this[kNotOpen]())
     const bytes = data === undefined ? EMPTY : Buffer.from(contentOf(data))
     if (bytes.length > MAX_CONTROL) throw new RangeError('The data size must not be greater than 125 bytes')
-    bridge.getEngine().sendControlFrame(this._handle, opcode, bytes)
+    bridge.getEngine().sendControlFrame(this[kState].handle, opcode, bytes)
     bridge.scheduleFlush()
-    this._callBackWhenWritten(done)
+    this[kCallBackWhenWritten](done)
   }
 
   /** The peer is not heard until `resume()`. */
   pause() {
     if (this.readyState !== CONNECTING_STATES.OPEN) return
     this.isPaused = true
-    this._stopReading(true)
+    this[kStopReading](true)
   }
 
   resume() {
     if (this.readyState !== CONNECTING_STATES.OPEN) return
     this.isPaused = false
-    this._stopReading(false)
+    this[kStopReading](false)
   }
 
-  _stopReading(stop) {
+  [kStopReading](stop) {
     const stream = this._socket
-    if (typeof stream.pause !== 'function') return bridge.getEngine().stopReading(this._handle, stop)
+    if (typeof stream.pause !== 'function') return bridge.getEngine().stopReading(this[kState].handle, stop)
     if (stop) stream.pause()
     else stream.resume()
   }
 
-  _callBackWhenWritten(done) {
+  [kCallBackWhenWritten](done) {
     if (typeof done !== 'function') return
-    if (this._sent === undefined) this._sent = []
+    if (this[kState].awaiting === undefined) this[kState].awaiting = []
     const context = capture()
-    this._sent.push((error) => context.runInAsyncScope(done, undefined, error))
-    this._reportDrain()
+    this[kState].awaiting.push((error) => context.runInAsyncScope(done, undefined, error))
+    this[kReportDrain]()
   }
 
   /** Calls those that wait for what they have sent. */
-  _callBack(error) {
-    const waiting = this._sent
+  [kCallBack](error) {
+    const waiting = this[kState].awaiting
     if (waiting === undefined) return false
-    this._sent = undefined
+    this[kState].awaiting = undefined
     for (const done of waiting) process.nextTick(done, error)
     return true
   }
 
-  _sendFrame(parts, done) {
-    if (this.readyState !== CONNECTING_STATES.OPEN) return fail(done, this._notOpen())
-    for (const part of parts) bridge.fast.sendFrame(this._handle, part)
+  [kSendFrame](parts, done) {
+    if (this.readyState !== CONNECTING_STATES.OPEN) return fail(done, this[kNotOpen]())
+    for (const part of parts) bridge.fast.sendFrame(this[kState].handle, part)
     bridge.scheduleFlush()
     if (done) process.nextTick(done)
   }
@@ -164,31 +169,31 @@ class NativeWebSocket extends LazyEmitter {
     if (this.readyState !== CONNECTING_STATES.OPEN) return
     if (code !== undefined) checkClose(code, reason)
     const text = reason === undefined ? undefined : String(reason)
-    bridge.getEngine().closeConnection(this._handle, code, text)
-    this._beginClosing()
+    bridge.getEngine().closeConnection(this[kState].handle, code, text)
+    this[kBeginClosing]()
   }
 
   /** The session on this connection is over; `told`: the engine knows, and closes the connection itself. */
-  _closing(told) {
+  [kClosing](told) {
     if (!told) return this.close()
-    this._conclude()
+    this[kConclude]()
     if (this.readyState !== CONNECTING_STATES.OPEN) return
     this.readyState = CONNECTING_STATES.CLOSING
-    if (this._pump !== null) this._pump.expectEnd()
+    if (this[kState].pump !== null) this[kState].pump.expectEnd()
   }
 
   /** Whether all that was handed over is with the kernel by now; null: it is just being written. */
-  _isWritten() {
-    if (this._handle === 0) return false
-    if (this._pump !== null) return this._pump.isWritten()
-    return bridge.getEngine().flushConnection(this._handle)
+  [kIsWritten]() {
+    if (this[kState].handle === 0) return false
+    if (this[kState].pump !== null) return this[kState].pump.isWritten()
+    return bridge.getEngine().flushConnection(this[kState].handle)
   }
 
   /** The end has been heard of: what the engine has put off until then may follow what was sent. */
-  _conclude() {
-    if (this._handle === 0) return
-    bridge.getEngine().concludeConnection(this._handle)
-    if (this._pump !== null) this._pump.write()
+  [kConclude]() {
+    if (this[kState].handle === 0) return
+    bridge.getEngine().concludeConnection(this[kState].handle)
+    if (this[kState].pump !== null) this[kState].pump.write()
     else bridge.scheduleFlush()
   }
 
@@ -196,45 +201,45 @@ class NativeWebSocket extends LazyEmitter {
    * Ends the connection so that the client reports an error: `response` is not a WebSocket frame. After a closing handshake
    * Socket.IO's client would wait for the open packet until its `timeout` (20 s), or for ever.
    */
-  _refuse(response) {
+  [kRefuse](response) {
     if (this.readyState !== CONNECTING_STATES.OPEN) return
-    bridge.getEngine().refuseConnection(this._handle, Buffer.from(response))
-    this._beginClosing()
+    bridge.getEngine().refuseConnection(this[kState].handle, Buffer.from(response))
+    this[kBeginClosing]()
   }
 
-  _beginClosing() {
+  [kBeginClosing]() {
     this.readyState = CONNECTING_STATES.CLOSING
     bridge.scheduleFlush()
-    if (this._pump === null) return
-    this._pump.expectEnd()
+    if (this[kState].pump === null) return
+    this[kState].pump.expectEnd()
     // one that no session has got is read all the same: its peer's part of the closing handshake, and its end
-    if (this._transport === null) this._own()
+    if (this[kState].transport === null) this[kOwn]()
   }
 
   /** Cuts the connection off. */
   terminate() {
-    const socket = this._stream instanceof Carrier ? this._stream.alive() : undefined
+    const socket = this[kState].stream instanceof Carrier ? this[kState].stream.alive() : undefined
     // its streams know then
     if (socket !== undefined && !socket.destroyed) socket.destroy()
-    else this._cutOff(false)
+    else this[kCutOff](false)
   }
 
   /** What the socket does when it is destroyed. */
-  _cutOff(isReset) {
-    if (this._handle === 0) return
+  [kCutOff](isReset) {
+    if (this[kState].handle === 0) return
     this.readyState = CONNECTING_STATES.CLOSING
-    if (isReset) bridge.getEngine().resetConnection(this._handle)
-    else bridge.getEngine().terminateConnection(this._handle)
+    if (isReset) bridge.getEngine().resetConnection(this[kState].handle)
+    else bridge.getEngine().terminateConnection(this[kState].handle)
   }
 
   on(event, listener) {
     super.on(event, listener)
-    if ((event === 'ping' || event === 'pong') && this._handle !== 0) bridge.getEngine().showControlFrames(this._handle)
+    if ((event === 'ping' || event === 'pong') && this[kState].handle !== 0) bridge.getEngine().showControlFrames(this[kState].handle)
     if (event !== 'message') return this
-    const transport = this._transport
-    const owner = transport === null ? null : transport[kOwner]
-    if (owner !== null) owner._listenToAll()
-    else if (transport === null) this._own()
+    const transport = this[kState].transport
+    const owner = transport === null ? null : transport[kState].owner
+    if (owner !== null) owner[kListenToAll]()
+    else if (transport === null) this[kOwn]()
     return this
   }
 
@@ -243,124 +248,124 @@ class NativeWebSocket extends LazyEmitter {
   }
 
   /** No session has the connection, and somebody wants its messages. */
-  _own() {
-    if (this._owned || this._handle === 0) return
+  [kOwn]() {
+    if (this[kState].owned || this[kState].handle === 0) return
     // messages of one that a client tries out for its session are the session's
-    if (!bridge.getEngine().bindToOwner(this._handle)) return
-    this._owned = true
-    this._start()
+    if (!bridge.getEngine().bindToOwner(this[kState].handle)) return
+    this[kState].owned = true
+    this[kStart]()
   }
 
   /** The connection has got whom its messages are for: it is read from now on. */
-  _start() {
-    if (this._pump !== null) this._pump.start()
+  [kStart]() {
+    if (this[kState].pump !== null) this[kState].pump.start()
   }
 
-  _onEvent(kind, arg, content) {
+  [kOnEvent](kind, arg, content) {
     switch (kind) {
       case Kind.DRAINED:
-        this._onDrained()
+        this[kOnDrained]()
         break
       case Kind.PIPE_READY:
-        if (this._pump !== null) this._pump.write()
-        else if (this._stream instanceof Carrier) this._stream.onRelayed()
+        if (this[kState].pump !== null) this[kState].pump.write()
+        else if (this[kState].stream instanceof Carrier) this[kState].stream.onRelayed()
         break
       case Kind.BYTES:
-        this._stream.onBytes(content)
+        this[kState].stream.onBytes(content)
         break
       case Kind.CONTROL_FRAME:
         this.emit(arg === PING ? 'ping' : 'pong', content)
         break
       case Kind.CONNECTION_MESSAGE:
-        this._onMessage(content)
+        this[kOnMessage](content)
         break
       case Kind.CONNECTION_CLOSED:
         this.readyState = CONNECTING_STATES.CLOSING
-        this._conclude()
-        if (arg === 1) this._onFault(content)
+        this[kConclude]()
+        if (arg === 1) this[kOnFault](content)
         break
       case Kind.CONNECTION_ENDED:
-        this._ended(arg, content)
+        this[kEnded](arg, content)
     }
   }
 
   /** A message of a connection that no session had when it came. */
-  _onMessage(content = '') {
-    if (this._transport !== null) this._transport.onData(content)
-    if (this.listenerCount('message') > 0) this._show(content)
+  [kOnMessage](content = '') {
+    if (this[kState].transport !== null) this[kState].transport.onData(content)
+    if (this.listenerCount('message') > 0) this[kShow](content)
   }
 
   /** Shows a message to those who listen. */
-  _show(content) {
+  [kShow](content) {
     const isBinary = typeof content !== 'string'
     this.emit('message', isBinary ? content : Buffer.from(content), isBinary)
   }
 
-  _onFault(message) {
-    if (this._transport !== null && this._transport._isAlone()) this._transport.onError(message)
+  [kOnFault](message) {
+    if (this[kState].transport !== null && this[kState].transport[kIsAlone]()) this[kState].transport.onError(message)
     if (this.listenerCount('error') > 0) this.emit('error', new Error(message))
   }
 
   /** Whether the application has ended our side of the stream, past the WebSocket. */
-  _hasEndedStream() {
-    return this._stream instanceof Carrier && this._stream.hasEnded
+  [kHasEndedStream]() {
+    return this[kState].stream instanceof Carrier && this[kState].stream.hasEnded
   }
 
   /** The error of what cannot be sent. */
-  _notOpen() {
+  [kNotOpen]() {
     if (this.readyState === CONNECTING_STATES.OPEN) return Object.assign(new Error('write after end'), { code: 'ERR_STREAM_WRITE_AFTER_END' })
     const name = Object.keys(CONNECTING_STATES)[this.readyState]
     return new Error(`WebSocket is not open: readyState ${this.readyState} (${name})`)
   }
 
   /** All that was handed over is written. */
-  _onDrained() {
-    const isAwaited = this._callBack() | (this._stream instanceof Carrier && this._stream.onDrained())
-    const transport = this._transport
-    if (transport !== null && (!isAwaited || transport._awaitsWriting())) transport._onWritten()
+  [kOnDrained]() {
+    const isAwaited = this[kCallBack]() | (this[kState].stream instanceof Carrier && this[kState].stream.onDrained())
+    const transport = this[kState].transport
+    if (transport !== null && (!isAwaited || transport[kAwaitsWriting]())) transport[kOnWritten]()
   }
 
   /** The connection is over, and its handle about to be given back, which lets the process end. */
-  _beforeEnd() {
-    if (this._stream instanceof Carrier) this._stream.onEnded()
-    this._keepAlive(true)
+  [kBeforeEnd]() {
+    if (this[kState].stream instanceof Carrier) this[kState].stream.onEnded()
+    this[kKeepAlive](true)
   }
 
-  _ended(arg, reason) {
+  [kEnded](arg, reason) {
     this.readyState = CONNECTING_STATES.CLOSED
     // a pump ends its stream itself
-    if (this._pump === null && !(this._stream instanceof Carrier)) this._stream.destroy()
-    const transport = this._transport
-    const owner = transport === null ? null : transport[kOwner]
+    if (this[kState].pump === null && !(this[kState].stream instanceof Carrier)) this[kState].stream.destroy()
+    const transport = this[kState].transport
+    const owner = transport === null ? null : transport[kState].owner
     // its session is told first
-    if (owner !== null && owner._madeTransport() === transport && owner.readyState !== 'closed') this._end = { arg, reason }
-    else this._finish(arg, reason)
+    if (owner !== null && owner[kMadeTransport]() === transport && owner.readyState !== 'closed') this[kState].end = { arg, reason }
+    else this[kFinish](arg, reason)
   }
 
   /** The session on this connection has closed, and all know. */
-  _afterSession() {
-    const end = this._end
+  [kAfterSession]() {
+    const end = this[kState].end
     if (end === undefined) return
-    this._end = undefined
-    this._finish(end.arg, end.reason)
+    this[kState].end = undefined
+    this[kFinish](end.arg, end.reason)
   }
 
-  _finish(arg, reason = EMPTY) {
+  [kFinish](arg, reason = EMPTY) {
     const code = arg & 0xffff
-    if (this._sent !== undefined) this._callBack(new Error('The connection has ended before the data was written'))
+    if (this[kState].awaiting !== undefined) this[kCallBack](new Error('The connection has ended before the data was written'))
     try {
-      if (this._transport !== null && this._transport._isAlone()) this._transport.onClose()
+      if (this[kState].transport !== null && this[kState].transport[kIsAlone]()) this[kState].transport.onClose()
       if (code !== NO_CLOSE_FRAME && this.listenerCount('close') > 0) this._closeFrameReceived = this._closeFrameSent = true
       this.emit('close', code, reason)
     } finally {
-      if (this._stream instanceof Carrier) this._stream.finish(arg >>> 16)
+      if (this[kState].stream instanceof Carrier) this[kState].stream.finish(arg >>> 16)
     }
   }
 
   /** Whether the process stays alive for the connection's sake. */
-  _keepAlive(keeps) {
-    if (this._handle === 0 || this._keepsAlive === keeps) return
-    this._keepsAlive = keeps
+  [kKeepAlive](keeps) {
+    if (this[kState].handle === 0 || this[kState].keepsAlive === keeps) return
+    this[kState].keepsAlive = keeps
     if (keeps) bridge.hold()
     else bridge.release()
   }
@@ -369,14 +374,6 @@ class NativeWebSocket extends LazyEmitter {
 Object.assign(NativeWebSocket.prototype, CONNECTING_STATES, {
   // what few set, or at the end only: a field of their own takes memory of every connection
   readyState: CONNECTING_STATES.OPEN,
-  _pump: null,
-  /** Messages come here, and not to a session. */
-  _owned: false,
-  _keepsAlive: true,
-  /** The connection's end, while its session does not know of it. */
-  _end: undefined,
-  /** Who waits for what it has sent to be written. */
-  _sent: undefined,
   // as those of `ws` on a server; the last two are what its code asks for, see lib/websocket-events.js
   binaryType: 'nodebuffer',
   extensions: '',

@@ -6,6 +6,7 @@ const { FORBIDDEN } = require('./limits')
 const { Socket } = require('./socket')
 const { WebTransport } = require('./transports/webtransport')
 const debug = require('debug')('engine')
+const { kEmitError, kRegister, kState, kUpgradable } = require('./symbols')
 
 /**
  * Opens a session on a WebTransport session that the application has accepted, or moves one there. Whatever its client
@@ -40,19 +41,19 @@ async function acceptWebTransport(server, session) {
   if (packet.type !== 'open') return refuse()
   if (packet.data === undefined) {
     const req = requestOf(session)
-    const objection = server._limits === undefined ? undefined : server._limits.check(req)
+    const objection = server[kState].limits === undefined ? undefined : server[kState].limits.check(req)
     if (objection !== undefined) {
       const refused = refuse()
-      server._emitError(req, FORBIDDEN, objection)
+      server[kEmitError](req, FORBIDDEN, objection)
       return refused
     }
     const id = bridge.generateId()
     const transport = new WebTransport(session, stream, reader)
-    server._register(new Socket(id, server, transport, null, 4), req)
+    server[kRegister](new Socket(id, server, transport, null, 4), req)
     return
   }
   const sid = sessionIdOf(packet.data)
-  const client = sid ? server._upgradable(sid) : undefined
+  const client = sid ? server[kUpgradable](sid) : undefined
   if (client === undefined) return refuse()
   client._maybeUpgrade(new WebTransport(session, stream, reader))
 }

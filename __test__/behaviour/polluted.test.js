@@ -53,7 +53,7 @@ const OPTIONS = {
   "a foreign WebSocket engine": { foreign: true },
 };
 
-const BEFORE = ["foo", "maxPayload", "compress", "status", "get", "set", "value", "enumerable", "deflate", "state", "session"];
+const BEFORE = ["foo", "maxPayload", "compress", "status", "get", "set", "value", "enumerable", "deflate", "state", "session", "owner", "listened", "held"];
 
 /** Node itself, or `ws`, or the original, takes these for its own. */
 const ONLY_OURS = ["sid", "level"];

@@ -15,8 +15,10 @@ class ClusterServer extends Server {
   /** @param {{members: ClusterServer[], forward?: boolean}} opts `forward`: websockets do not take sessions over */
   constructor(opts) {
     super(opts);
-    opts.members.push(this);
-    this.held = new Map();
+    // names as the published engines have them
+    this._opts = { delay: CONNECTION_DELAY, ...opts };
+    this._clients = new Map();
+    this._opts.members.push(this);
   }
 
   // ---- requests of other members' sessions ----------------------------------------------------
@@ -25,7 +27,7 @@ class ClusterServer extends Server {
     super.verify(req, upgrade, (code, context) => {
       if (code !== Server.errors.UNKNOWN_SID) return fn(code, context);
       const { sid, transport } = req._query;
-      const home = this.opts.members.find(({ clients }) => Object.hasOwn(clients, sid));
+      const home = this._opts.members.find(({ clients }) => Object.hasOwn(clients, sid));
       if (home === undefined) return fn(code, context);
       if (!upgrade && home.clients[sid].transport.name !== "polling") return fn(Server.errors.BAD_REQUEST, {});
       setImmediate(() => {
@@ -88,7 +90,7 @@ class ClusterServer extends Server {
         if (client.transport.writable) client.sendPacket("noop");
       } else if (packet.type === "upgrade") {
         transport.removeAllListeners();
-        if (this.opts.forward) this.forward(client, transport);
+        if (this._opts.forward) this.forward(client, transport);
         else this.takeOver(sid, home, transport, req);
       } else {
         abort();
@@ -146,7 +148,7 @@ class ClusterServer extends Server {
 
   giveAway(sid) {
     const client = this.clients[sid];
-    clearTimeout(this.held.get(client));
+    clearTimeout(this._clients.get(client));
     const packets = client.writeBuffer;
     client.onClose("moved");
     return packets;
@@ -155,8 +157,8 @@ class ClusterServer extends Server {
   emit(event, ...args) {
     if (event !== "connection" || args[0].transport.name !== "polling") return super.emit(event, ...args);
     const [client] = args;
-    const timer = setTimeout(() => super.emit(event, ...args), CONNECTION_DELAY);
-    this.held.set(client, timer);
+    const timer = setTimeout(() => super.emit(event, ...args), this._opts.delay);
+    this._clients.set(client, timer);
     client.once("close", () => clearTimeout(timer));
     return true;
   }

@@ -13,8 +13,8 @@ const lib = upstream ? undefined : load();
 function load() {
   const { staleCalls } = require("../../lib/bridge");
   const { polls, posts } = require("../../lib/duties");
-  const { kOwner } = require("../../lib/transport");
-  return { staleCalls, kOwner, waiting: () => [...polls.values(), ...posts] };
+  const { kState } = require("../../lib/symbols");
+  return { staleCalls, kState, waiting: () => [...polls.values(), ...posts] };
 }
 
 /** How many requests are in progress. */
@@ -26,7 +26,7 @@ function accepted() {
 function forgotten() {
   if (upstream) return 0;
   return lib.waiting().filter((transport) => {
-    const session = transport[lib.kOwner];
+    const session = transport[lib.kState].owner;
     // without a session, somebody else answers
     return session !== null && (session.readyState === "closed" || session.transport !== transport);
   }).length;

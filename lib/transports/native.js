@@ -4,9 +4,10 @@
 
 const { Polling } = require('./polling')
 const { WebSocket } = require('./websocket')
+const { kIsNative } = require('../symbols')
 
 function isNativeWebSocket(transport) {
-  return transport instanceof WebSocket && transport._isNative()
+  return transport instanceof WebSocket && transport[kIsNative]()
 }
 
 function isNative(transport) {

@@ -9,8 +9,14 @@ const { BAD_REQUEST } = require('../limits')
 const { content, packetType } = require('../packets')
 const { abortRequest } = require('../refusal')
 const { endWith } = require('../response')
-const { Transport, kOwner } = require('../transport')
+const { Transport } = require('../transport')
 const debug = require('debug')('engine:polling')
+const {
+  kAbortPost, kAnswer, kApply, kBeginPost, kCloseUnbound, kConfirmPost, kEmitError, kEncodingFor, kEndPoll, kEndPost,
+  kFail, kHandOver, kHasWaiting, kOnDecision, kOnNativePoll, kOnPollUnbound, kOnPollingHeaders, kOnPostUnbound, kPutOff,
+  kReadBody, kReadPost, kReady, kRefuse, kRefusesPayload, kRejectPoll, kSendUnbound, kSetPoll, kShow, kState, kTakePoll,
+  kTakeUp, kUnwrap, kWhenWritten, kWrap, kWritten,
+} = require('../symbols')
 
 const { Kind } = bridge
 const wantsCompression = ({ options }) => Boolean(options && options.compress)
@@ -40,11 +46,11 @@ class Polling extends Transport {
     /** How long a graceful close waits for the next poll, in ms. */
     this.closeTimeout = CLOSE_TIMEOUT
     /** Bytes of responses that the kernel has not taken yet. */
-    this._unwritten = 0
+    this[kState].unwritten = 0
     /** The number of the last poll that came in. */
-    this._poll = 0
+    this[kState].poll = 0
     /** Whether the pending poll waits in the native listener. */
-    this._polledNatively = false
+    this[kState].polledNatively = false
   }
 
   get name() {
@@ -53,8 +59,8 @@ class Polling extends Transport {
 
   /** Bytes of responses that the client has not been sent yet. */
   get bufferedAmount() {
-    const owner = this[kOwner]
-    return this._unwritten + (owner === null ? 0 : bridge.getEngine().unreadAnswers(owner._handle))
+    const owner = this[kState].owner
+    return this[kState].unwritten + (owner === null ? 0 : bridge.getEngine().unreadAnswers(owner[kState].handle))
   }
 
   onRequest(req) {
@@ -74,25 +80,25 @@ class Polling extends Transport {
       debug('request overlap')
       return refuseAfter(res, () => this.onError('overlap from client'))
     }
-    const owner = this[kOwner]
-    if (owner === null) return this._onPollUnbound(req, res)
-    if (owner._handle === 0) {
+    const owner = this[kState].owner
+    if (owner === null) return this[kOnPollUnbound](req, res)
+    if (owner[kState].handle === 0) {
       // the session has ended since the request was checked
       res.writeHead(400).end()
       return
     }
-    if (owner._idle) owner.server._limits.heard(owner)
-    this._setPoll(req, res)
-    const more = owner._hasWaiting()
-    const updates = bridge.fast.poll(owner._handle, this._poll, more)
-    if (bridge.outcome[0] === Kind.DUE) return this._putOff(owner, req, res)
-    owner._apply(updates)
+    if (owner[kState].idle) owner.server[kState].limits.heard(owner)
+    this[kSetPoll](req, res)
+    const more = owner[kHasWaiting]()
+    const updates = bridge.fast.poll(owner[kState].handle, this[kState].poll, more)
+    if (bridge.outcome[0] === Kind.DUE) return this[kPutOff](owner, req, res)
+    owner[kApply](updates)
     if (this.req !== req) return
     this.writable = true
-    this._ready(owner)
+    this[kReady](owner)
     if (more && this.req === req && this.writable) {
       // a listener emptied the buffer: what else waits for the poll goes out now
-      owner._apply(bridge.getEngine().sendPackets(owner._handle, [], false))
+      owner[kApply](bridge.getEngine().sendPackets(owner[kState].handle, [], false))
     }
   }
 
@@ -100,97 +106,97 @@ class Polling extends Transport {
    * A poll that comes at the heartbeat's deadline or later is too late, whether the timer has run out or not. But if this
    * thread is late itself, the answer to the ping may have come in time: what waits is read first.
    */
-  _putOff(owner, req, res) {
-    this._endPoll()
+  [kPutOff](owner, req, res) {
+    this[kEndPoll]()
     bridge.whenRead(() => {
       try {
-        if (owner.readyState !== 'closed') owner._apply(bridge.getEngine().endPastDeadline(owner._handle))
+        if (owner.readyState !== 'closed') owner[kApply](bridge.getEngine().endPastDeadline(owner[kState].handle))
       } finally {
-        this._takeUp(owner, req, res)
+        this[kTakeUp](owner, req, res)
       }
     })
   }
 
   /** A poll that was put off, as if it came now. */
-  _takeUp(owner, req, res) {
+  [kTakeUp](owner, req, res) {
     const { server, transport } = owner
     if (owner.readyState === 'closed') {
-      server._refuse(req, res, UNKNOWN_SID, { sid: owner.id })
+      server[kRefuse](req, res, UNKNOWN_SID, { sid: owner.id })
     } else if (transport !== this) {
       const context = { name: 'TRANSPORT_MISMATCH', transport: 'polling', previousTransport: transport.name }
-      server._refuse(req, res, BAD_REQUEST, context)
+      server[kRefuse](req, res, BAD_REQUEST, context)
     } else if (res.destroyed) {
-      this._fail(owner, 'poll connection closed prematurely')
+      this[kFail](owner, 'poll connection closed prematurely')
     } else {
       this.onPollRequest(req, res)
     }
   }
 
   /** The session that the transport has got takes over the poll that waits here. */
-  _takePoll() {
-    const owner = this[kOwner]
+  [kTakePoll]() {
+    const owner = this[kState].owner
     if (!this.writable || !this.res) return
     const { req, res } = this
-    const updates = bridge.fast.poll(owner._handle, this._poll, false)
-    if (bridge.outcome[0] === Kind.DUE) this._putOff(owner, req, res)
-    else owner._apply(updates)
+    const updates = bridge.fast.poll(owner[kState].handle, this[kState].poll, false)
+    if (bridge.outcome[0] === Kind.DUE) this[kPutOff](owner, req, res)
+    else owner[kApply](updates)
   }
 
-  _setPoll(req, res) {
+  [kSetPoll](req, res) {
     this.req = req
     this.res = res
     req[kTransport] = this
-    req[kPoll] = this._poll = acceptPoll(this)
+    req[kPoll] = this[kState].poll = acceptPoll(this)
     req.on('close', onPollClose)
     req.cleanup = cleanupPoll
   }
 
   /** A poll waits in the engine's own listener. */
-  _onNativePoll() {
-    if (this[kOwner]._idle) this[kOwner].server._limits.heard(this[kOwner])
-    this._polledNatively = true
+  [kOnNativePoll]() {
+    if (this[kState].owner[kState].idle) this[kState].owner.server[kState].limits.heard(this[kState].owner)
+    this[kState].polledNatively = true
     this.writable = true
-    this._ready(this[kOwner])
+    this[kReady](this[kState].owner)
   }
 
-  _ready(owner) {
+  [kReady](owner) {
     owner.flush()
-    this._show('ready')
+    this[kShow]('ready')
   }
 
   send(packets) {
     this.writable = false
-    const owner = this[kOwner]
-    if (owner === null) return this._sendUnbound(packets)
+    const owner = this[kState].owner
+    if (owner === null) return this[kSendUnbound](packets)
     if (packets.length === 1) {
       const [packet] = packets
-      owner._apply(bridge.fast.sendPacket(owner._handle, packetType(packet), content(packet.data), wantsCompression(packet)))
+      owner[kApply](bridge.fast.sendPacket(owner[kState].handle, packetType(packet), content(packet.data), wantsCompression(packet)))
     } else {
       const list = []
       for (const packet of packets) list.push(packetType(packet), content(packet.data))
-      owner._apply(bridge.getEngine().sendPackets(owner._handle, list, packets.some(wantsCompression)))
+      owner[kApply](bridge.getEngine().sendPackets(owner[kState].handle, list, packets.some(wantsCompression)))
     }
-    if (this._polledNatively) {
-      this._polledNatively = false
-      this._written()
+    if (this[kState].polledNatively) {
+      this[kState].polledNatively = false
+      this[kWritten]()
     }
   }
 
   /** The engine has decided about the pending poll, whose session may have ended or moved meanwhile. */
-  _onDecision(kind, payload) {
+  [kOnDecision](kind, payload) {
     if (!this.req) return
     this.writable = false
-    if (kind === Kind.REJECT_POLL) this._rejectPoll()
-    else this._answer(payload === undefined ? '' : payload, kind === Kind.ANSWER_POLL)
+    if (kind === Kind.REJECT_POLL) this[kRejectPoll]()
+    else this[kAnswer](payload === undefined ? '' : payload, kind === Kind.ANSWER_POLL)
   }
 
-  _rejectPoll() {
+  [kRejectPoll]() {
     const { res } = this
-    this._endPoll()
+    this[kEndPoll]()
     if (!res.headersSent) res.writeHead(400).end()
   }
 
-  _answer(payload, compress) {
+  [kAnswer](payload, compress) {
     this.write(payload, { compress })
   }
 
@@ -198,19 +204,19 @@ class Polling extends Transport {
   write(data, options) {
     debug('writing "%s"', data)
     this.doWrite(data, options, () => {
-      this._endPoll()
-      this._written()
+      this[kEndPoll]()
+      this[kWritten]()
     })
   }
 
-  _endPoll() {
+  [kEndPoll]() {
     if (this.req) this.req.cleanup()
   }
 
-  _written() {
-    const owner = this[kOwner]
+  [kWritten]() {
+    const owner = this[kState].owner
     if (owner !== null) owner.onDrain()
-    this._show('drain')
+    this[kShow]('drain')
   }
 
   /** Writes the response of the pending poll. */
@@ -219,14 +225,14 @@ class Polling extends Transport {
     const headers = { 'Content-Type': isText ? 'text/plain; charset=UTF-8' : 'application/octet-stream' }
     const length = isText ? Buffer.byteLength(data) : data.length
     const { req, res } = this
-    const encoding = options.compress ? this._encodingFor(req, length) : undefined
+    const encoding = options.compress ? this[kEncodingFor](req, length) : undefined
     if (encoding) headers['Content-Encoding'] = encoding
     else headers['Content-Length'] = length
     try {
       res.writeHead(200, this.headers(req, headers))
     } catch (error) {
       // a listener threw, or added what no header can be: the client must not wait for ever
-      this._endPoll()
+      this[kEndPoll]()
       if (!res.headersSent) res.writeHead(500).end()
       throw error
     }
@@ -234,10 +240,10 @@ class Polling extends Transport {
       endWith(res, data, length)
       callback()
       // what the kernel has not taken yet may never arrive
-      if (res.socket && res.socket.writableLength > 0) this._whenWritten(res, length)
+      if (res.socket && res.socket.writableLength > 0) this[kWhenWritten](res, length)
       return
     }
-    this._whenWritten(res, length, callback)
+    this[kWhenWritten](res, length, callback)
     bridge.compress(data, encoding, compressionOf(this.httpCompression), (bytes) => {
       // the header has promised a compressed body
       if (bytes === undefined) res.destroy()
@@ -246,7 +252,7 @@ class Polling extends Transport {
   }
 
   /** The `Content-Encoding` of a response of so many bytes; undefined: none. */
-  _encodingFor(req, length) {
+  [kEncodingFor](req, length) {
     const options = this.httpCompression
     const accepted = req.headers['accept-encoding']
     if (!options || !accepted || length < options.threshold) return undefined
@@ -259,15 +265,15 @@ class Polling extends Transport {
   }
 
   /** Calls back when a response is written. A client that goes away before has lost packets: that ends the session. */
-  _whenWritten(res, length, callback = noop) {
-    this._unwritten += length
+  [kWhenWritten](res, length, callback = noop) {
+    this[kState].unwritten += length
     const settle = (lost) => {
-      this._unwritten -= length
+      this[kState].unwritten -= length
       res.removeListener('finish', onFinish)
       res.removeListener('close', onClose)
       callback()
-      const owner = this[kOwner]
-      if (lost && owner !== null && owner.transport === this) this._fail(owner, 'poll connection closed prematurely')
+      const owner = this[kState].owner
+      if (lost && owner !== null && owner.transport === this) this[kFail](owner, 'poll connection closed prematurely')
     }
     const { socket } = res
     // `finish` comes even if the connection broke under the write
@@ -278,8 +284,8 @@ class Polling extends Transport {
   }
 
   /** Ends the session for a fault that only this side can see. */
-  _fail(owner, message) {
-    if (owner.readyState !== 'closed') owner._apply(bridge.getEngine().fail(owner._handle, 'transport error', message))
+  [kFail](owner, message) {
+    if (owner.readyState !== 'closed') owner[kApply](bridge.getEngine().fail(owner[kState].handle, 'transport error', message))
   }
 
   /** The headers of a successful response. */
@@ -288,8 +294,8 @@ class Polling extends Transport {
     // old Internet Explorers take a payload for cross-site scripting
     if (agent && (agent.includes(';MSIE') || agent.includes('Trident/'))) headers['X-XSS-Protection'] = '0'
     headers['cache-control'] = 'no-store'
-    const owner = this[kOwner]
-    if (owner !== null) owner.server._onPollingHeaders(headers, req, owner)
+    const owner = this[kState].owner
+    if (owner !== null) owner.server[kOnPollingHeaders](headers, req, owner)
     if (this.listenerCount('headers') > 0) this.emit('headers', headers, req)
     return headers
   }
@@ -298,64 +304,64 @@ class Polling extends Transport {
 
   /** The client sends packets. */
   onDataRequest(req, res) {
-    const owner = this[kOwner]
-    if (owner === null) return this._onPostUnbound(req, res)
-    if (owner._idle) owner.server._limits.heard(owner)
-    const refused = bridge.fast.postStarted(owner._handle)
-    if (refused !== null) return refuseAfter(res, () => owner._apply(refused))
+    const owner = this[kState].owner
+    if (owner === null) return this[kOnPostUnbound](req, res)
+    if (owner[kState].idle) owner.server[kState].limits.heard(owner)
+    const refused = bridge.fast.postStarted(owner[kState].handle)
+    if (refused !== null) return refuseAfter(res, () => owner[kApply](refused))
     const isBinary = req.headers['content-type'] === 'application/octet-stream'
     if (isBinary && this.protocol === 4) {
-      owner._apply(bridge.fast.postFinished(owner._handle, undefined, false))
-      refuseAfter(res, () => this._fail(owner, 'invalid content'))
+      owner[kApply](bridge.fast.postFinished(owner[kState].handle, undefined, false))
+      refuseAfter(res, () => this[kFail](owner, 'invalid content'))
       return
     }
-    this._beginPost(req, res)
-    whenHeard(owner, req, () => this._readPost(owner, req, res, isBinary))
+    this[kBeginPost](req, res)
+    whenHeard(owner, req, () => this[kReadPost](owner, req, res, isBinary))
   }
 
-  _beginPost(req, res) {
+  [kBeginPost](req, res) {
     this.dataReq = req
     this.dataRes = res
     posts.add(this)
   }
 
   /** The POST in progress has been read, or given up: it is answered next, or its connection has ended. */
-  _endPost() {
+  [kEndPost]() {
     this.dataReq = this.dataRes = null
     posts.delete(this)
   }
 
   /** The session has ended or moved before the POST in progress was read. */
-  _abortPost() {
+  [kAbortPost]() {
     if (this.dataReq) this.dataReq.destroy()
   }
 
-  _readPost(owner, req, res, isBinary) {
-    this._readBody(req, {
+  [kReadPost](owner, req, res, isBinary) {
+    this[kReadBody](req, {
       onEnd: (body) => {
-        this._endPost()
-        if (this._refusesPayload(owner, req, res, body, isBinary)) return
+        this[kEndPost]()
+        if (this[kRefusesPayload](owner, req, res, body, isBinary)) return
         try {
           const isOurs = this.onData === onData
-          owner._apply(bridge.fast.postFinished(owner._handle, isOurs ? body : undefined, isBinary))
-          if (!isOurs) this._handOver(body, isBinary)
+          owner[kApply](bridge.fast.postFinished(owner[kState].handle, isOurs ? body : undefined, isBinary))
+          if (!isOurs) this[kHandOver](body, isBinary)
         } finally {
-          this._confirmPost(req, res)
+          this[kConfirmPost](req, res)
         }
       },
       onTooLarge: () => {
-        this._endPost()
+        this[kEndPost]()
         res.writeHead(413).end()
-        owner._apply(bridge.fast.postFinished(owner._handle, undefined, false))
+        owner[kApply](bridge.fast.postFinished(owner[kState].handle, undefined, false))
       },
       onAborted: () => {
-        this._endPost()
-        owner._apply(bridge.getEngine().postAborted(owner._handle))
+        this[kEndPost]()
+        owner[kApply](bridge.getEngine().postAborted(owner[kState].handle))
       },
     })
   }
 
-  _confirmPost(req, res) {
+  [kConfirmPost](req, res) {
     // text/html keeps old mobile browsers from offering a download of form posts
     const headers = { 'Content-Type': 'text/html', 'Content-Length': '2' }
     try {
@@ -369,18 +375,18 @@ class Polling extends Transport {
   }
 
   /** Refuses a POST with more packets than `limits` allow. */
-  _refusesPayload(owner, req, res, body, isBinary) {
+  [kRefusesPayload](owner, req, res, body, isBinary) {
     const { server } = owner
-    if (server._limits === undefined) return false
+    if (server[kState].limits === undefined) return false
     const engine = bridge.getEngine()
-    const objection = server._limits.checkPayload((limit) => engine.hasMorePackets(owner._handle, body, isBinary, limit))
+    const objection = server[kState].limits.checkPayload((limit) => engine.hasMorePackets(owner[kState].handle, body, isBinary, limit))
     if (objection === undefined) return false
-    owner._apply(bridge.fast.postFinished(owner._handle, undefined, false))
+    owner[kApply](bridge.fast.postFinished(owner[kState].handle, undefined, false))
     try {
-      server._emitError(req, BAD_REQUEST, objection)
+      server[kEmitError](req, BAD_REQUEST, objection)
     } finally {
       abortRequest(res, BAD_REQUEST, [], objection)
-      owner._fail('too many packets')
+      owner[kFail]('too many packets')
     }
     return true
   }
@@ -397,8 +403,8 @@ class Polling extends Transport {
     else this.parser.decodePayload(data).every((packet) => take(packet) !== false)
   }
 
-  _handOver(body, isBinary) {
-    const payload = isBinary ? body : this._unwrap(body.toString())
+  [kHandOver](body, isBinary) {
+    const payload = isBinary ? body : this[kUnwrap](body.toString())
     if (payload !== undefined) this.onData(payload)
   }
 
@@ -410,7 +416,7 @@ class Polling extends Transport {
   }
 
   /** Reads a body of at most `maxHttpBufferSize` bytes; the rest of a larger one is let go by. */
-  _readBody(req, { onEnd, onTooLarge, onAborted }) {
+  [kReadBody](req, { onEnd, onTooLarge, onAborted }) {
     const chunks = []
     let length = 0
     let apart = 0
@@ -448,10 +454,10 @@ class Polling extends Transport {
   // ---- the end -------------------------------------------------------------------------------
 
   doClose(fn) {
-    const owner = this[kOwner]
-    if (owner === null) return this._closeUnbound(fn)
+    const owner = this[kState].owner
+    if (owner === null) return this[kCloseUnbound](fn)
     debug(this.discarded ? 'transport discarded - closing right away' : 'closing')
-    const close = (grace) => owner._apply(bridge.getEngine().closeTransport(owner._handle, grace))
+    const close = (grace) => owner[kApply](bridge.getEngine().closeTransport(owner[kState].handle, grace))
     close(this.discarded ? undefined : Number(this.closeTimeout))
     // the next poll is waited for; or somebody ends it now
     if (owner.readyState !== 'closed') this.shouldClose = () => close(undefined)
@@ -459,63 +465,63 @@ class Polling extends Transport {
 
   // ---- without a session: a subclass of Server moves packets between transports itself -----------
 
-  _onPollUnbound(req, res) {
-    this._setPoll(req, res)
+  [kOnPollUnbound](req, res) {
+    this[kSetPoll](req, res)
     this.writable = true
     this.emit('ready')
     if (this.writable && this.shouldClose) this.send([{ type: 'noop' }])
   }
 
-  _sendUnbound(packets) {
+  [kSendUnbound](packets) {
     if (this.shouldClose) {
       packets = packets.concat({ type: 'close' })
       this.shouldClose()
     }
     const compress = packets.some((packet) => packet.options && packet.options.compress)
-    const answer = (payload) => this._answer(this._wrap(payload), compress)
+    const answer = (payload) => this[kAnswer](this[kWrap](payload), compress)
     if (this.protocol === 3) this.parser.encodePayload(packets, this.supportsBinary, answer)
     else this.parser.encodePayload(packets, answer)
   }
 
   /** A payload as it stands in a response. */
-  _wrap(payload) {
+  [kWrap](payload) {
     return payload
   }
 
   /** The payload in a body. */
-  _unwrap(body) {
+  [kUnwrap](body) {
     return body
   }
 
-  _onPostUnbound(req, res) {
+  [kOnPostUnbound](req, res) {
     if (this.dataReq) {
       return refuseAfter(res, () => this.onError('data request overlap from client'))
     }
-    this._beginPost(req, res)
-    this._readBody(req, {
+    this[kBeginPost](req, res)
+    this[kReadBody](req, {
       onEnd: (body) => {
         try {
-          this._handOver(body, false)
+          this[kHandOver](body, false)
         } finally {
           try {
-            this._confirmPost(req, res)
+            this[kConfirmPost](req, res)
           } finally {
-            this._endPost()
+            this[kEndPost]()
           }
         }
       },
       onTooLarge: () => {
-        this._endPost()
+        this[kEndPost]()
         res.writeHead(413).end()
       },
       onAborted: () => {
-        this._endPost()
+        this[kEndPost]()
         this.onError('data request connection closed prematurely')
       },
     })
   }
 
-  _closeUnbound(fn) {
+  [kCloseUnbound](fn) {
     if (this.dataReq) this.dataReq.destroy()
     const finish = once(() => {
       clearTimeout(timer)
@@ -541,11 +547,11 @@ const { onData } = Polling.prototype
 /** The listener of a pending poll's `close` event: the client went away. */
 function onPollClose() {
   const transport = this[kTransport]
-  const owner = transport[kOwner]
+  const owner = transport[kState].owner
   this.cleanup()
   transport.writable = false
   if (owner === null) transport.onError('poll connection closed prematurely')
-  else owner._apply(bridge.getEngine().pollAborted(owner._handle, this[kPoll]))
+  else owner[kApply](bridge.getEngine().pollAborted(owner[kState].handle, this[kPoll]))
 }
 
 function cleanupPoll() {

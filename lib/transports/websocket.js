@@ -3,9 +3,14 @@
 const bridge = require('../bridge')
 const { capture, contextOfEvent } = require('../context')
 const { MESSAGE, content, packetType } = require('../packets')
-const { Transport, kOwner } = require('../transport')
+const { Transport } = require('../transport')
 const { NativeWebSocket } = require('../websocket')
 const debug = require('debug')('engine:ws')
+const {
+  kAwaitsBatches, kAwaitsDrain, kAwaitsWriting, kGoOn, kHand, kHasEndedStream, kHasWaiting, kIsAlone, kIsNative, kIsText,
+  kIsWritten, kKeepContext, kListenTo, kNotOpen, kOnWritten, kOwn, kPreEncoded, kReceiveAlone, kReportDrain,
+  kSendForeign, kSendNative, kSendOne, kSent, kSettle, kSettleBeforeEnd, kShow, kState, kTextsFrom,
+} = require('../symbols')
 
 const FLOWING = 0
 const CONGESTED = 1
@@ -64,13 +69,13 @@ class WebSocket extends Transport {
     this.writable = true
     this.perMessageDeflate = null
     /** The last batch has callbacks, which wait until it is written. */
-    this._awaited = false
-    this._congested = false
-    this._mode = (this.protocol === 3 ? MODE_V3 : 0) | (this.supportsBinary ? 0 : MODE_TEXT_ONLY)
-    if (this._isNative()) {
-      this.socket._transport = this
+    this[kState].awaited = false
+    this[kState].congested = false
+    this[kState].mode = (this.protocol === 3 ? MODE_V3 : 0) | (this.supportsBinary ? 0 : MODE_TEXT_ONLY)
+    if (this[kIsNative]()) {
+      this.socket[kState].transport = this
     } else {
-      this._listenTo(this.socket)
+      this[kListenTo](this.socket)
     }
   }
 
@@ -82,75 +87,75 @@ class WebSocket extends Transport {
     return true
   }
 
-  _isNative() {
+  [kIsNative]() {
     return this.socket instanceof NativeWebSocket
   }
 
   /** Whether no session has the transport: a subclass of Server moves its packets itself. */
-  _isAlone() {
-    return this[kOwner] === null && this.readyState !== 'closed'
+  [kIsAlone]() {
+    return this[kState].owner === null && this.readyState !== 'closed'
   }
 
   /** Whether it has to hear when everything is written. */
-  _awaitsWriting() {
-    return this._awaited || this._congested
+  [kAwaitsWriting]() {
+    return this[kState].awaited || this[kState].congested
   }
 
-  _receiveAlone() {
-    if (this._isNative()) this.socket._own()
+  [kReceiveAlone]() {
+    if (this[kIsNative]()) this.socket[kOwn]()
   }
 
   send(packets) {
     this.writable = false
-    if (this._isNative()) this._sendNative(packets)
-    else this._sendForeign(packets)
+    if (this[kIsNative]()) this[kSendNative](packets)
+    else this[kSendForeign](packets)
   }
 
-  _sendNative(packets) {
+  [kSendNative](packets) {
     let status = FLOWING
     for (let i = 0; i < packets.length; i++) {
       const packet = packets[i]
-      if (i + 1 < packets.length && this._isText(packet) && this._isText(packets[i + 1])) {
-        const texts = this._textsFrom(packets, i)
-        status = bridge.fast.sendMany(this.socket._handle, MESSAGE | (this._mode << 3), texts.length, ...texts)
+      if (i + 1 < packets.length && this[kIsText](packet) && this[kIsText](packets[i + 1])) {
+        const texts = this[kTextsFrom](packets, i)
+        status = bridge.fast.sendMany(this.socket[kState].handle, MESSAGE | (this[kState].mode << 3), texts.length, ...texts)
         i += texts.length - 1
         continue
       }
-      const frame = this._preEncoded(packet)
-      if (frame === undefined) status = this._hand(packetType(packet), content(packet.data), packet.options)
-      else status = sendPreEncoded(this.socket._handle, frame)
+      const frame = this[kPreEncoded](packet)
+      if (frame === undefined) status = this[kHand](packetType(packet), content(packet.data), packet.options)
+      else status = sendPreEncoded(this.socket[kState].handle, frame)
     }
-    const owner = this[kOwner]
-    this._sent(status, owner !== null && owner._awaitsDrain())
+    const owner = this[kState].owner
+    this[kSent](status, owner !== null && owner[kAwaitsDrain]())
   }
 
   /** The texts of the messages that can cross together, from the one at `start` on. */
-  _textsFrom(packets, start) {
+  [kTextsFrom](packets, start) {
     const texts = []
-    for (let i = start; i < packets.length && texts.length < MANY && this._isText(packets[i]); i++) {
+    for (let i = start; i < packets.length && texts.length < MANY && this[kIsText](packets[i]); i++) {
       texts.push(packets[i].data)
     }
     return texts
   }
 
   /** Whether a packet is a message of text, to be sent as it is. */
-  _isText(packet) {
+  [kIsText](packet) {
     const isText = packet.type === 'message' && typeof packet.data === 'string' && !this.perMessageDeflate
-    return isText && this._preEncoded(packet) === undefined
+    return isText && this[kPreEncoded](packet) === undefined
   }
 
   /** Sends one packet without callbacks, if that is all there is to do: see `Socket.sendPacket`. */
-  _sendOne(type, data, options) {
+  [kSendOne](type, data, options) {
     this.writable = false
     const frame = options.wsPreEncodedFrame
-    if (frame === undefined || this.perMessageDeflate) this._sent(this._hand(type, content(data), options), false)
-    else this._sent(sendPreEncoded(this.socket._handle, frame), false)
+    if (frame === undefined || this.perMessageDeflate) this[kSent](this[kHand](type, content(data), options), false)
+    else this[kSent](sendPreEncoded(this.socket[kState].handle, frame), false)
   }
 
   /** Hands one packet to the engine. */
-  _hand(type, data, options) {
-    const handle = this.socket._handle
-    const mode = this._mode
+  [kHand](type, data, options) {
+    const handle = this.socket[kState].handle
+    const mode = this[kState].mode
     if (!this.perMessageDeflate && typeof data === 'string' && data.length <= MAX_SHARED) {
       // the same text as the last recipient got: a broadcast, of which one frame crosses for all
       if (data === shared.text && mode === shared.mode && type === shared.type) {
@@ -164,27 +169,27 @@ class WebSocket extends Transport {
     return bridge.fast.send(handle, data, type | ((mode | plain) << 3))
   }
 
-  _sent(status, awaited) {
-    if (status === CLOSED && (this.socket.readyState !== this.socket.OPEN || this.socket._hasEndedStream())) {
+  [kSent](status, awaited) {
+    if (status === CLOSED && (this.socket.readyState !== this.socket.OPEN || this.socket[kHasEndedStream]())) {
       // ended from this side, past the session; as where a callback tells, nothing happens inside the call
-      const { stack } = this.socket._notOpen()
+      const { stack } = this.socket[kNotOpen]()
       return process.nextTick(() => this.onError('write error', stack))
     }
-    this._congested = status === CONGESTED
-    this._awaited = awaited
-    if (awaited || this._listened) this._keepContext()
-    if (this._congested || awaited) {
+    this[kState].congested = status === CONGESTED
+    this[kState].awaited = awaited
+    if (awaited || this[kState].listened) this[kKeepContext]()
+    if (this[kState].congested || awaited) {
       bridge.scheduleFlush()
-      this.socket._reportDrain()
+      this.socket[kReportDrain]()
     } else {
-      const pump = this.socket._pump
+      const pump = this.socket[kState].pump
       if (pump !== null) pump.write()
       bridge.markWritten(this)
     }
   }
 
   /** A frame that Socket.IO encoded once for all recipients of a broadcast. */
-  _preEncoded(packet) {
+  [kPreEncoded](packet) {
     const frame = packet.options && packet.options.wsPreEncodedFrame
     return frame !== undefined && !this.perMessageDeflate ? frame : undefined
   }
@@ -192,45 +197,45 @@ class WebSocket extends Transport {
   /** Whether a packet brings a frame along that can be sent as it is. */
   _canSendPreEncodedFrame(packet) {
     const sender = this.socket && this.socket._sender
-    return Boolean(sender) && typeof sender.sendFrame === 'function' && this._preEncoded(packet) !== undefined
+    return Boolean(sender) && typeof sender.sendFrame === 'function' && this[kPreEncoded](packet) !== undefined
   }
 
   /** The end of the tick: what was sent is on its way. */
-  _settle() {
-    if (this._awaited || this._congested) return
-    const owner = this[kOwner]
-    const isHeard = owner === null || owner._hasWaiting() || owner._awaitsBatches() || this._listened
-    if (!isHeard && this._context === undefined) {
+  [kSettle]() {
+    if (this[kState].awaited || this[kState].congested) return
+    const owner = this[kState].owner
+    const isHeard = owner === null || owner[kHasWaiting]() || owner[kAwaitsBatches]() || this[kState].listened
+    if (!isHeard && this[kState].context === undefined) {
       this.writable = true
     } else {
-      this._onWritten()
+      this[kOnWritten]()
     }
   }
 
   /** Whoever waits for what is being sent, or sent next, is told in the current context. */
-  _keepContext() {
-    if (this._context === undefined && this._isNative()) this._context = capture()
+  [kKeepContext]() {
+    if (this[kState].context === undefined && this[kIsNative]()) this[kState].context = capture()
   }
 
   /** What was sent has been written: tells those who wait, and goes on with what waits. */
-  _onWritten() {
-    const context = this._context
-    if (context !== undefined) this._context = undefined
+  [kOnWritten]() {
+    const context = this[kState].context
+    if (context !== undefined) this[kState].context = undefined
     const scope = context === undefined ? contextOfEvent() : context
-    scope.runInAsyncScope(this._goOn, this)
+    scope.runInAsyncScope(this[kGoOn], this)
   }
 
-  _goOn() {
-    this._awaited = this._congested = false
+  [kGoOn]() {
+    this[kState].awaited = this[kState].congested = false
     if (this.readyState === 'closed') return
-    const owner = this[kOwner]
+    const owner = this[kState].owner
     try {
       if (owner !== null) owner.onDrain()
-      this._show('drain')
+      this[kShow]('drain')
     } finally {
       this.writable = true
       if (owner !== null) owner.flush()
-      this._show('ready')
+      this[kShow]('ready')
     }
   }
 
@@ -238,11 +243,11 @@ class WebSocket extends Transport {
    * The session is about to end: what was sent before goes out, as far as the kernel takes it, and who waits for that is told.
    * False if it is just on its way.
    */
-  _settleBeforeEnd() {
-    for (let round = 0; round < ROUNDS && (this._awaited || this._congested); round++) {
-      const isWritten = this.socket._isWritten()
+  [kSettleBeforeEnd]() {
+    for (let round = 0; round < ROUNDS && (this[kState].awaited || this[kState].congested); round++) {
+      const isWritten = this.socket[kIsWritten]()
       if (!isWritten) return isWritten !== null
-      this._onWritten()
+      this[kOnWritten]()
     }
     return true
   }
@@ -255,7 +260,7 @@ class WebSocket extends Transport {
 
   // ---- connections that JavaScript drives ----------------------------------------------------
 
-  _listenTo(socket) {
+  [kListenTo](socket) {
     socket.on('message', (data, isBinary) => this.onData(isBinary ? data : data.toString()))
     socket.once('close', () => this.onClose())
     socket.on('error', (error) => this.onError(error))
@@ -270,7 +275,7 @@ class WebSocket extends Transport {
     }
   }
 
-  _sendForeign(packets) {
+  [kSendForeign](packets) {
     packets.forEach((packet, index) => {
       const done = index === packets.length - 1 ? this._onSentLast : this._onSent
       if (this._canSendPreEncodedFrame(packet)) {
@@ -281,8 +286,5 @@ class WebSocket extends Transport {
     })
   }
 }
-
-/** The context of the call whose outcome somebody waits for: few have one, and a field of their own takes memory of every one. */
-WebSocket.prototype._context = undefined
 
 module.exports = { WebSocket }

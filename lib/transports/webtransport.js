@@ -3,6 +3,7 @@
 const { createPacketEncoderStream } = require('engine.io-parser')
 const { Transport } = require('../transport')
 const debug = require('debug')('engine:webtransport')
+const { kReadPackets } = require('../symbols')
 
 /** A WebTransport session that the application accepted; JavaScript moves the packets. */
 class WebTransport extends Transport {
@@ -13,7 +14,7 @@ class WebTransport extends Transport {
     encoder.readable.pipeTo(stream.writable).catch(() => debug('the stream was closed'))
     this.writer = encoder.writable.getWriter()
     this.writable = true
-    this._read(reader)
+    this[kReadPackets](reader)
     session.closed.then(
       () => this.onClose(),
       () => this.onClose()
@@ -24,7 +25,7 @@ class WebTransport extends Transport {
     return 'webtransport'
   }
 
-  async _read(reader) {
+  async [kReadPackets](reader) {
     for (;;) {
       let read
       try {

@@ -1,0 +1,114 @@
+'use strict'
+
+// What the engine keeps with the objects that applications hold, subclass, print and copy: one record for each, as its property
+// `kState`, which is not enumerable. Subclasses have any name for themselves, and nothing of this is printed or copied.
+
+const { kState } = require('./symbols')
+
+const descriptor = { __proto__: null, value: undefined }
+
+/** Gives an object its record, for good. */
+function keep(object, state) {
+  descriptor.value = state
+  Object.defineProperty(object, kState, descriptor)
+  descriptor.value = undefined
+}
+
+/** Completes a class of records: what Object.prototype gets is not theirs, and the rest is made when it is set. */
+function complete(State, defaults) {
+  Object.setPrototypeOf(State.prototype, null)
+  Object.assign(State.prototype, defaults)
+}
+
+class SessionState {
+  /** @param {boolean} traced whether `DEBUG` asks for every packet */
+  constructor(traced) {
+    /** The engine's handle of the session; 0: none yet, or given back. */
+    this.handle = 0
+    /** Of which events somebody has ever heard. */
+    this.listened = 0
+    // arrays that few sessions need, or not for long, are made when they are looked at
+    this.packetsFn = undefined
+    this.sentCallbackFn = undefined
+    /** Whether somebody sees every packet. */
+    this.verbose = false
+    this.traced = traced
+    /** The transport that the client probes. */
+    this.probe = null
+    /** What the server has the session under; undefined: it does not count it. */
+    this.key = undefined
+    /** Whether the engine has ended the session. */
+    this.over = false
+  }
+}
+
+complete(SessionState, {
+  cleanupFn: undefined,
+  /** The context of the call that has begun to close the session. */
+  closer: undefined,
+  /** Why it has ended, if it was not registered then. */
+  endedEarly: undefined,
+  /** Which heartbeats are sent from here, see lib/replaced.js. */
+  relayed: 0,
+  /** The handles of channels that JavaScript drives: the transport's, and the probe's. */
+  channel: 0,
+  probeChannel: 0,
+  /** Lets go of a probe that JavaScript drives. */
+  endProbe: undefined,
+  /** Whether a packet is on its way through an `onPacket` that is not ours. */
+  handingOn: false,
+  /** Whether the session counts as idle, and its address, see lib/limits.js. */
+  idle: false,
+  address: undefined,
+  // of a session that a native listener has opened
+  opening: undefined,
+  /** Whether it serves its polls. */
+  listed: false,
+  /** Whether polls have passed this thread by, and nobody has looked at the transport. */
+  transportless: false,
+  /** Events that wait, see `holdBack` in lib/bridge.js. */
+  held: undefined,
+})
+
+class TransportState {
+  constructor() {
+    /** The session that the transport reports to, without the detour of public listeners. */
+    this.owner = null
+  }
+}
+
+complete(TransportState, {
+  /** Whether anybody has ever listened. */
+  listened: false,
+  /** The context of the call whose bytes wait, see lib/context.js. */
+  context: undefined,
+})
+
+class WebSocketState {
+  constructor(stream) {
+    /** The engine's handle of the connection; 0 once that has been given back. */
+    this.handle = 0
+    /** The stream below, or what stands for it. */
+    this.stream = stream
+    this.transport = null
+  }
+}
+
+complete(WebSocketState, {
+  pump: null,
+  /** Whether messages come here, and not to a session. */
+  owned: false,
+  /** Whether the process stays alive for the connection's sake. */
+  keepsAlive: true,
+  /** The connection's end, while its session does not know of it. */
+  end: undefined,
+  /** Who waits for what it has sent to be written. */
+  awaiting: undefined,
+})
+
+/** Of what there is one of, or that does not live long. */
+class State {}
+
+complete(State, {})
+
+module.exports = { keep, SessionState, TransportState, WebSocketState, State }
