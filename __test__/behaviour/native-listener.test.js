@@ -11,7 +11,7 @@ const os = require("node:os");
 const path = require("node:path");
 const { test: register } = require("node:test");
 const {
-  bind, client, defer, engine, eventually, listen, listenNatively, once, openPolling, openUpgraded, openWebSocket, path: target,
+  bind, client, defer, engine, eventually, listen, listenNatively, once, listenDirectly, openPolling, openUpgraded, openWebSocket, path: target,
   probe, record, request, runFixture, upstream, RawPeer, RawWebSocket,
 } = require("../support");
 
@@ -414,6 +414,80 @@ test("refused requests that nobody takes notice of do not pile up", async () => 
   while (Date.now() < end);
   await eventually(() => raw.text.split("Transport unknown").length > 3000, true);
   assert.ok(errors.length >= 1024, `${errors.length}`);
+});
+
+// ---- HTTP --------------------------------------------------------------------------------------------
+
+const HANDSHAKE = "/engine.io/?EIO=4&transport=polling";
+
+for (const [what, head] of Object.entries({
+  "a bare line feed after the request line": `GET ${HANDSHAKE} HTTP/1.1\nHost: x\r\n\r\n`,
+  "a bare line feed after a header": `GET ${HANDSHAKE} HTTP/1.1\r\nHost: x\nA: b\r\n\r\n`,
+  "a bare line feed at the end of the head": `GET ${HANDSHAKE} HTTP/1.1\r\nHost: x\r\n\n`,
+  "a bare carriage return in a header": `GET ${HANDSHAKE} HTTP/1.1\r\nHost: x\r\nA: b\rC: d\r\n\r\n`,
+  "no Host in HTTP/1.1": `GET ${HANDSHAKE} HTTP/1.1\r\n\r\n`,
+  "two lengths of the same value": `POST ${HANDSHAKE} HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n1`,
+  "two lengths in one header": `POST ${HANDSHAKE} HTTP/1.1\r\nHost: x\r\nContent-Length: 1, 1\r\n\r\n1`,
+  "a signed length": `POST ${HANDSHAKE} HTTP/1.1\r\nHost: x\r\nContent-Length: +1\r\n\r\n1`,
+  "a length beside chunks": `POST ${HANDSHAKE} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
+  "chunks beside a length": `POST ${HANDSHAKE} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n`,
+  "a transfer encoding behind chunks": `POST ${HANDSHAKE} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n`,
+  "a header without a colon": `GET ${HANDSHAKE} HTTP/1.1\r\nHost: x\r\nNothing\r\n\r\n`,
+  "white space before a colon": `GET ${HANDSHAKE} HTTP/1.1\r\nHost: x\r\nA : b\r\n\r\n`,
+})) {
+  for (const pieces of [1, 3]) {
+    test(`${what} is refused as by Node, and ends the connection, in pieces: ${pieces}`, async () => {
+      for (const context of [await listenNatively(), await listenDirectly()]) {
+        const raw = await RawPeer.connect(context.port);
+        const bytes = `GET /other HTTP/1.1\r\nHost: x\r\n\r\n${head}GET ${HANDSHAKE} HTTP/1.1\r\nHost: x\r\n\r\n`;
+        const size = Math.ceil(bytes.length / pieces);
+        for (let at = 0; at < bytes.length; at += size) {
+          raw.write(bytes.slice(at, at + size));
+          await new Promise(setImmediate);
+        }
+        await raw.end();
+        assert.doesNotMatch(raw.text, /HTTP\/1\.1 200/);
+        // Node acts on what comes behind a request without Host, though it does not answer
+        if (context.engine.opts.listener === "native") assert.equal(context.engine.clientsCount, 0);
+      }
+    });
+  }
+}
+
+test("two Hosts, a header line that goes on, and other transfer encodings than chunked are refused, too", async () => {
+  const context = await listenNatively();
+  for (const headers of ["Host: x\r\nHost: y", "Host: x\r\nA: b\r\n c", "Host: x\r\nTransfer-Encoding: gzip, chunked"]) {
+    const raw = await RawPeer.connect(context.port);
+    raw.write(`GET ${HANDSHAKE} HTTP/1.1\r\n${headers}\r\n\r\n`);
+    await raw.end();
+    assert.match(raw.text, /^HTTP\/1\.1 400 Bad Request\r\n/);
+  }
+  assert.equal(context.engine.clientsCount, 0);
+});
+
+test("what comes behind a refused upgrade is no request", async () => {
+  const context = await listenNatively();
+  const raw = await RawPeer.connect(context.port);
+  const upgrade = "Connection: upgrade\r\nUpgrade: other";
+  raw.write(`GET /engine.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\n${upgrade}\r\n\r\nGET ${HANDSHAKE} HTTP/1.1\nHost: x\n\n`);
+  await raw.end();
+  assert.match(raw.text, /^HTTP\/1\.1 400 Bad Request\r\nConnection: close\r\n[^]*Invalid Upgrade header$/);
+  const outside = await RawPeer.connect(context.port);
+  outside.write(`GET /other HTTP/1.1\r\nHost: x\r\n${upgrade}\r\n\r\nGET ${HANDSHAKE} HTTP/1.1\r\nHost: x\r\n\r\n`);
+  await outside.end();
+  assert.equal(outside.text.split("HTTP/1.1 ").length, 2);
+  assert.equal(context.engine.clientsCount, 0);
+});
+
+test("a head of more than 16 KiB, or of more than 100 headers, is refused", async () => {
+  const context = await listenNatively();
+  for (const headers of [`A: ${"x".repeat(20_000)}`, "A: b\r\n".repeat(150).trim()]) {
+    const raw = await RawPeer.connect(context.port);
+    raw.write(`GET ${HANDSHAKE} HTTP/1.1\r\nHost: x\r\n${headers}\r\n\r\n`);
+    await raw.end();
+    assert.match(raw.text, /^HTTP\/1\.1 4(31|00) /);
+  }
+  assert.equal(context.engine.clientsCount, 0);
 });
 
 test("a port that another program has is left alone", async () => {

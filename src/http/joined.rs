@@ -1,29 +1,59 @@
 //! Responses in one piece with what follows: `send` takes the kernel less time than `writev` with a head and a body of a
 //! few hundred bytes, more than the copy costs; and the response that precedes a WebSocket needs no `send` of its own.
+//! Requests are checked on their way in, see `super::strict`.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::strict::Strict;
 
 /// What is longer is not copied.
 const MAX_LENGTH: usize = 1024;
 
-/// A stream that hyper writes to.
+/// What stands for a fault in a request: no head and no line of a chunk has such a byte, so hyper refuses it, with 400 where
+/// that can be said. It looks at a head that comes in pieces when its end is there.
+const FAULT: &[u8] = b"\0\r\n\r\n";
+
+/// What the stream below hyper and the requests above it tell each other.
+#[derive(Debug, Default)]
+pub struct HttpState {
+    /// A request is to switch protocols: what hyper writes from then on is kept.
+    switches: AtomicBool,
+    /// A request asks for another protocol, or is not in order: it is the last one.
+    is_last: AtomicBool,
+}
+
+impl HttpState {
+    /// A request switches protocols.
+    pub fn switch(&self) {
+        self.switches.store(true, SeqCst);
+    }
+
+    /// Whether no other request may follow.
+    pub fn is_last(&self) -> bool {
+        self.is_last.load(SeqCst)
+    }
+}
+
+/// A stream that hyper reads from and writes to.
 #[derive(Debug)]
 pub struct Joined<S> {
     stream: S,
-    /// Set when a request is to switch protocols: what hyper writes from then on is kept.
-    switches: Arc<AtomicBool>,
+    state: Arc<HttpState>,
+    strict: Strict,
+    /// What is left of [`FAULT`].
+    fault: &'static [u8],
     kept: Vec<u8>,
 }
 
 impl<S> Joined<S> {
-    pub fn new(stream: S, switches: Arc<AtomicBool>) -> Self {
-        Self { stream, switches, kept: Vec::new() }
+    pub fn new(stream: S, state: Arc<HttpState>) -> Self {
+        Self { stream, state, strict: Strict::default(), fault: &[], kept: Vec::new() }
     }
 
     /// The stream, and what is to be written to it before anything else.
@@ -32,15 +62,42 @@ impl<S> Joined<S> {
     }
 }
 
+impl<S> Joined<S> {
+    /// Has hyper read what is to it a fault.
+    fn give_fault(&mut self, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let (now, later) = self.fault.split_at(self.fault.len().min(buffer.remaining()));
+        buffer.put_slice(now);
+        self.fault = later;
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Joined<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        if !self.fault.is_empty() {
+            return self.give_fault(buffer);
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        if self.state.is_last() {
+            return Poll::Ready(Ok(()));
+        }
+        let checked = self.strict.check(&buffer.filled()[before..]);
+        if self.strict.is_last() {
+            self.state.is_last.store(true, SeqCst);
+        }
+        if let Err(at) = checked {
+            buffer.set_filled(before + at);
+            self.fault = FAULT;
+            return self.give_fault(buffer);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Joined<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.switches.load(SeqCst) {
+        if self.state.switches.load(SeqCst) {
             self.kept.extend_from_slice(bytes);
             return Poll::Ready(Ok(bytes.len()));
         }
@@ -52,7 +109,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Joined<S> {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.switches.load(SeqCst) {
+        if self.state.switches.load(SeqCst) {
             pieces.iter().for_each(|piece| self.kept.extend_from_slice(piece));
             return Poll::Ready(Ok(pieces.iter().map(|piece| piece.len()).sum()));
         }
@@ -135,10 +192,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_comes_after_the_decision_to_switch_is_kept_in_order() {
-        let switches = Arc::new(AtomicBool::new(false));
-        let mut stream = Joined::new(Log::default(), switches.clone());
+        let state = Arc::<HttpState>::default();
+        let mut stream = Joined::new(Log::default(), state.clone());
         poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, b"before")).await.unwrap();
-        switches.store(true, SeqCst);
+        state.switch();
         let pieces = [IoSlice::new(b"HTTP/1.1 101 "), IoSlice::new(b"Switching Protocols\r\n")];
         let length = poll_fn(|cx| Pin::new(&mut stream).poll_write_vectored(cx, &pieces)).await.unwrap();
         assert_eq!(length, 34);

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -21,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::head_timer::HeadTimer;
-use super::joined::Joined;
+use super::joined::{HttpState, Joined};
 use super::polling::{self, Answerer, Destroyed, Post, Reply};
 use super::query::Query;
 use super::route::{Refusal, Transport, Wanted};
@@ -96,7 +97,7 @@ const MAX_UNTAKEN: usize = 1024;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The limit of a request's head in bytes.
-const MAX_HEAD: usize = 16 * 1024;
+pub(super) const MAX_HEAD: usize = 16 * 1024;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -123,8 +124,7 @@ pub struct Listener {
 #[derive(Debug)]
 pub struct OpenConnection {
     pub(super) open: Open,
-    /// Whether its request is switching protocols.
-    pub(super) switches: Arc<AtomicBool>,
+    pub(super) state: Arc<HttpState>,
     /// Address and port of the client's end, then of ours, each followed by NUL; empty for a UNIX socket.
     pub text: Box<str>,
 }
@@ -213,9 +213,9 @@ impl Listener {
             Some(ends) => ends.map(|end| format!("{}\0{}\0", end.ip(), end.port())).concat().into(),
             None => "\0\0\0\0".into(),
         };
-        let switches = Arc::new(AtomicBool::new(false));
-        let stream = Joined::new(stream, switches.clone());
-        let ends = Arc::new(OpenConnection { open: Open::new(&self), switches, text });
+        let state = Arc::<HttpState>::default();
+        let stream = Joined::new(stream, state.clone());
+        let ends = Arc::new(OpenConnection { open: Open::new(&self), state, text });
         let service = service_fn(move |request| answer::<S>(ends.clone(), request));
         tokio::spawn(async move {
             let connection = http1::Builder::new()
@@ -325,14 +325,20 @@ fn answer<S>(ends: Arc<OpenConnection>, request: Request<Incoming>) -> impl Futu
 where
     S: AsyncRead + AsyncWrite + TryInto<Stream> + Unpin + Send + 'static,
 {
+    let state = ends.state.clone();
     let asks = Asks::of::<S>(ends, request);
-    async {
-        match asks {
-            Asks::Poll(session, answerer) => Ok(polling::poll(session, answerer).await),
-            Asks::Post(session, post, limit) => polling::post(session, post, limit).await,
-            Asks::Refuse(reply) => Ok(reply),
-            Asks::Other(answer) => answer.await,
+    async move {
+        let mut reply = match asks {
+            Asks::Poll(session, answerer) => polling::poll(session, answerer).await,
+            Asks::Post(session, post, limit) => polling::post(session, post, limit).await?,
+            Asks::Refuse(reply) => reply,
+            Asks::Other(answer) => answer.await?,
+        };
+        // what came behind a request for another protocol was not checked, and must not be taken for a request
+        if state.is_last() && reply.status() != StatusCode::SWITCHING_PROTOCOLS {
+            reply.headers_mut().insert(CONNECTION, const { HeaderValue::from_static("close") });
         }
+        Ok(reply)
     }
 }
 

@@ -14,6 +14,7 @@ mod polling;
 mod query;
 mod registry;
 mod route;
+mod strict;
 mod upgrade;
 
 pub use bound::{Bound, Place};

@@ -1,7 +1,6 @@
 //! Requests that become WebSockets, to open a session or to upgrade one.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -55,7 +54,7 @@ where
         }
     };
     connection.keep(Open::new(listener));
-    ends.switches.store(true, SeqCst);
+    ends.state.switch();
     tokio::spawn(switch::<S>(upgrade, Switching(Some(connection))));
     Ok(accepted)
 }
