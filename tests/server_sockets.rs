@@ -241,10 +241,13 @@ fn the_time_since_the_last_byte_is_told() {
 #[test]
 fn the_end_tells_its_cause_and_the_peers_code_and_reason() {
     let mut owner = Owner::new();
-    let (_connection, mut peer) = owner.connect();
+    let (connection, mut peer) = owner.connect();
     let mut close = Vec::new();
     write_masked(&mut close, OpCode::Close, &[&4001u16.to_be_bytes()[..], b"bye"].concat(), [1, 2, 3, 4]);
     peer.write_all(&close).unwrap();
+    // the answer waits until the owner has heard
+    owner.wait(Kind::ConnectionClosed);
+    connection.conclude();
     assert_eq!(owner.wait(Kind::ConnectionEnded), (CLOSED << 16 | 4001, b"bye".to_vec()));
 
     let (connection, _peer) = owner.connect();
