@@ -96,12 +96,13 @@ class NativeListener extends EventEmitter {
     const engine = bridge.getEngine()
     const isNew = this[kState].number === 0
     if (isNew) this[kOpen](engine)
+    // the port may be this listener's own still, which has just been closed
+    const isClosing = engine.isAccepting(this[kState].number)
     try {
       const options = { __proto__: null, path, port, host, backlog: backlogOf(backlog), ipv6Only: Boolean(ipv6Only), reusePort: Boolean(reusePort) }
       this[kState].address = engine.bindListener(this[kState].number, options) || path
     } catch (error) {
-      // the port may be this listener's own still, which has just been closed
-      if (engine.isAccepting(this[kState].number)) return this[kBindLater](target)
+      if (isClosing) return this[kBindLater](target)
       if (isNew) this[kDrop]()
       process.nextTick(() => this.emit('error', listenError(error.message, { path, port, host })))
       return
