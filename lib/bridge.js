@@ -114,7 +114,7 @@ let forget = () => {}
 /** The events of a session that is held back, while there are none. */
 const NONE = Object.freeze([])
 
-/** Sessions that have ended, with reasons and messages, and do not know yet. */
+/** Sessions that have ended and do not know yet, and connections behind them, each with its event: kind, arg and content. */
 let closing = []
 
 /** Sessions whose events wait, see `holdBack`. */
@@ -325,7 +325,10 @@ function deliver(kind, target, arg, content) {
       if (connection !== undefined) connection[kBeforeEnd]()
       releaseConnection(target, connection)
     }
-    if (connection !== undefined) connection[kOnEvent](kind, arg, content)
+    if (connection === undefined) return
+    // sessions that wait to hear of their end hear of it before their connections do
+    if (kind === Kind.CONNECTION_ENDED && closing.length > 0) closing.push(connection, kind, arg, content)
+    else connection[kOnEvent](kind, arg, content)
   } else if (kind === Kind.LEFT_TO_OWNER) {
     if (connectionOf(target) !== undefined) engine.watch(target)
   } else if (kind === Kind.LISTENER_CLOSED) {
@@ -389,7 +392,7 @@ function refuse(kind, target) {
 function tell(session, kind, arg, content) {
   if (kind !== Kind.CLOSED) return session[kOnEvent](kind, arg, content)
   // packets before the end are seen to first, by listeners that put them off to the next tick, too
-  if (closing.push(session, arg, content) === 3 && !dispatching) process.nextTick(closeSessions)
+  if (closing.push(session, kind, arg, content) === 4 && !dispatching) process.nextTick(closeSessions)
 }
 
 /** Sessions that have ended, in one tick: to put each off by itself takes longer than most of what its end means. */
@@ -400,11 +403,13 @@ function closeSessions() {
   try {
     while (next < list.length) {
       const at = next
-      next += 3
-      const session = list[at]
-      const onEvent = () => session[kOnEvent](Kind.CLOSED, list[at + 1], list[at + 2])
-      if (session[kState].closer === undefined) apart(onEvent)
-      else session[kState].closer.runInAsyncScope(onEvent)
+      next += 4
+      const ended = list[at]
+      const kind = list[at + 1]
+      const onEvent = () => ended[kOnEvent](kind, list[at + 2], list[at + 3])
+      const closer = kind === Kind.CLOSED ? ended[kState].closer : undefined
+      if (closer === undefined) apart(onEvent)
+      else closer.runInAsyncScope(onEvent)
     }
   } finally {
     // a listener threw
