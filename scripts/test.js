@@ -33,9 +33,8 @@ const stages = {
   conformance: () => suite('conformance'),
   'conformance-upstream': () => suite('conformance', UPSTREAM),
   // Every door by every attack: a table.
-  hostile: () => hostile(['--test-concurrency=2']),
-  // One file at a time: the original judges clients by when its one thread gets to them.
-  'hostile-upstream': () => hostile(['--test-concurrency=1'], UPSTREAM),
+  hostile: () => hostile(),
+  'hostile-upstream': () => hostile(UPSTREAM),
   fuzz,
   // One file at a time: the tests measure memory and time.
   reliability: () => suite('reliability', undefined, ['--test-concurrency=1', '--expose-gc']),
@@ -174,10 +173,10 @@ async function suite(folder, env = { ENGINE: 'native' }, flags = []) {
 }
 
 /** The table follows the tests: one line per door. */
-async function hostile(flags, env = { ENGINE: 'native' }) {
+async function hostile(env = { ENGINE: 'native' }) {
   const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'engine.io-native-hostile-'))
   const table = path.join(scratch, 'table')
-  const result = await suite('hostile', { ...env, HOSTILE_TABLE: table }, flags)
+  const result = await suite('hostile', { ...env, HOSTILE_TABLE: table }, ['--test-concurrency=2'])
   console.log(`\n${fs.existsSync(table) ? fs.readFileSync(table, 'utf8') : 'no table'}`)
   fs.rmSync(scratch, { recursive: true })
   return result

@@ -22,7 +22,7 @@ const SETTLE_MS = 15_000;
  * The number of cells that attack at once; those that wait for their last sessions to end are not counted. The original
  * serves all clients by one thread, and closes sessions whose pongs that has not got to.
  */
-const ATTACKING = upstream ? 4 : 20;
+const ATTACKING = upstream ? 10 : 20;
 
 let lastCell = 0;
 let attacking = 0;
@@ -228,7 +228,7 @@ class Row {
 function suite(protocol) {
   const only = process.env.CELL ? new RegExp(process.env.CELL) : undefined;
   const done = [];
-  test(`doors, protocol ${protocol}`, { concurrency: upstream ? 2 : 5 }, async (t) => {
+  test(`doors, protocol ${protocol}`, { concurrency: 5 }, async (t) => {
     await Promise.all(
       rows
         .filter((row) => row.protocol === protocol)
