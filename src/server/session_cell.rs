@@ -480,6 +480,8 @@ impl Locked<'_> {
                 Action::AnswerPoll { poll, packets, compress } => self.answer(poll, packets, compress, batch),
                 Action::RejectPoll { poll } => match self.take_responder(poll) {
                     Some(responder) => drop(responder.send(PollAnswer::Rejected)),
+                    // a listener's that is not there is refused by whoever has it
+                    None if self.cell.listed.is_some() => {}
                     None => batch.push(Kind::RejectPoll, session, poll),
                 },
                 Action::AbortPost => match &self.cell.listed {
