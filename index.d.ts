@@ -46,8 +46,15 @@ declare function listen(
 
 /** Options of a native listener: those of a server that need no requests in JavaScript, and where to listen. */
 interface NativeListenerOptions
-  extends Omit<AttachOptions & ServerOptions, "allowRequest" | "cors" | "limits" | "wsEngine"> {
+  extends Omit<
+    AttachOptions & ServerOptions,
+    "allowRequest" | "backpressurePolicy" | "cookie" | "cors" | "limits" | "wsEngine"
+  > {
   listener: "native";
+  /** As in {@link ServerOptions}, but for `wait`. */
+  backpressurePolicy?: "close" | "drop-volatile";
+  /** As in {@link ServerOptions}, but for `encode`. */
+  cookie?: (Omit<CookieSerializeOptions, "encode"> & { name: string; encode?: undefined }) | boolean;
   /** A name or an address; by default all addresses are listened on. */
   host?: string;
   /** How many connections may wait to be accepted. 511 by default. */
@@ -169,7 +176,8 @@ interface ServerOptions {
    */
   perMessageDeflate?: boolean | PerMessageDeflateOptions;
   /**
-   * Compression of poll responses; an object has the options of `zlib` and `threshold`, in bytes.
+   * Compression of poll responses; an object has `threshold`, in bytes, and the options of `zlib`, of which `level` and
+   * `windowBits` count.
    * @default { threshold: 1024 }
    */
   httpCompression?: boolean | object;
@@ -246,7 +254,7 @@ interface Limits {
  * (headers, request), `flush` (socket, packets), `drain` (socket).
  */
 declare abstract class BaseServer extends EventEmitter {
-  /** The options in force; changes count from the next use on. */
+  /** The options in force; changes count from the next use on. Of `limits`, change members: the object is read once. */
   opts: ServerOptions;
   /** The open sessions by their ids. */
   protected clients: Record<string, Socket>;

@@ -31,10 +31,17 @@ class Limits {
   static of(server) {
     const { limits } = server.opts
     if (limits === undefined || limits === null || limits === false) return undefined
+    if (typeof limits !== 'object') throw new TypeError(`limits must be an object, got ${String(limits)}`)
     for (const name of Object.keys(limits)) {
       const value = limits[name]
-      const valid = name === 'addressOf' ? typeof value === 'function' : NUMBERS.includes(name) && value >= 0
-      if (value !== undefined && !valid) throw new TypeError(`limits.${name} is no limit, or ${value} is no value for it`)
+      if (value === undefined) continue
+      if (name === 'addressOf') {
+        if (typeof value !== 'function') throw new TypeError(`limits.addressOf must be a function, got ${String(value)}`)
+      } else if (!NUMBERS.includes(name)) {
+        throw new TypeError(`limits.${name} is unknown; the limits are ${NUMBERS.join(', ')} and addressOf`)
+      } else if (!(value >= 0)) {
+        throw new TypeError(`limits.${name} must be a number that is not negative, got ${String(value)}`)
+      }
     }
     return new Limits(server, limits)
   }

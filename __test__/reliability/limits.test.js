@@ -198,9 +198,12 @@ test("a WebTransport session beyond maxConnections is closed", async () => {
 });
 
 test("an unknown limit and a value that is none are refused by the constructor", () => {
-  assert.throws(() => new api.Server({ limits: { connections: 3 } }), TypeError);
-  assert.throws(() => new api.Server({ limits: { maxConnections: "many" } }), TypeError);
-  assert.throws(() => new api.Server({ limits: { addressOf: "header" } }), TypeError);
+  const says = (limits, message) => assert.throws(() => new api.Server({ limits }), { name: "TypeError", message });
+  says({ connections: 3 }, /^limits\.connections is unknown; the limits are maxConnections, /);
+  says({ maxConnections: "many" }, "limits.maxConnections must be a number that is not negative, got many");
+  says({ maxConnections: -1 }, "limits.maxConnections must be a number that is not negative, got -1");
+  says({ addressOf: "header" }, "limits.addressOf must be a function, got header");
+  says(5, "limits must be an object, got 5");
 });
 
 test("a session that ends in any way gives its place back", async () => {
