@@ -171,7 +171,8 @@ interface ServerOptions {
    */
   allowUpgrades?: boolean;
   /**
-   * Compression of WebSocket messages; an object has the options of `ws`, `threshold` (1024) in bytes.
+   * Compression of WebSocket messages; an object has the options of `ws`, `threshold` (1024) in bytes. Of
+   * `zlibDeflateOptions` only `level` counts; `zlibInflateOptions` and `concurrencyLimit` have no effect.
    * @default false
    */
   perMessageDeflate?: boolean | PerMessageDeflateOptions;
