@@ -274,6 +274,49 @@ test("many websockets together do not feed a blocked thread beyond a bound eithe
   assert.deepEqual([received, clients], [250 * 20, 250]);
 });
 
+test("many polling clients together do not feed a blocked thread beyond a bound either, and nothing is lost", { ...ours, skip: skip || upstream }, async () => {
+  const server = await flow({ native: true, quiet: true, pingTimeout: 60000 });
+  const context = { port: server.port, path: "/engine.io/" };
+  const open = async () => new PollingPeer(context, {}, await request({ port: server.port, path: path(context) }));
+  const peers = await Promise.all(Array.from({ length: 40 }, open));
+  const before = await state(server);
+  // in the queue fourteen times as large
+  const each = 150_000;
+  const body = Array(each).fill("4x").join("\x1e");
+  server.tell("block 2500");
+  await server.next();
+  const posts = peers.map((peer) => peer.request({ method: "POST", body, ms: 40000 }));
+  const told = await server.next();
+  figure(`40 polling clients: ${Math.round(told.peak - before.rss)} MiB more while blocked`);
+  // 64 MiB and one body, twice as they grow; all of it would be 240 MiB
+  assert.ok(told.peak - before.rss < 170, `${told.peak - before.rss} MiB more while blocked, of ${told.graph}`);
+  for (const { status } of await Promise.all(posts)) assert.equal(status, 200);
+  const { received, closes } = await until(server, (now) => now.received >= 40 * each, 40000);
+  assert.deepEqual([received, closes], [40 * each, []]);
+});
+
+test("a client whose packets take long to inflate, and concern nobody, does not keep others waiting", both, async () => {
+  const server = await flow({ pingTimeout: 60000, perMessageDeflate: { threshold: 0 } });
+  const [hostile, honest] = await Promise.all([1, 2].map(() => RawWebSocket.open(server.port, TARGET, DEFLATE)));
+  const noop = zlib.deflateRawSync(Buffer.from(`6${"€é😀x".repeat(99_000)}`), { finishFlush: zlib.constants.Z_SYNC_FLUSH });
+  const one = frame({ rsv: 4, opcode: 1, payload: noop.subarray(0, noop.length - 4) });
+  let done = false;
+  let heard = 0;
+  const pong = async (peer) => {
+    while ((await peer.frame(40000)).opcode !== 10);
+  };
+  hostile.write(Buffer.concat([...Array(300).fill(one), frame({ opcode: 9 })]));
+  const over = pong(hostile).then(() => (done = true));
+  while (!done) {
+    honest.write(frame({ opcode: 9 }));
+    await pong(honest);
+    heard++;
+  }
+  await over;
+  figure(`${heard} pongs meanwhile`);
+  assert.ok(heard >= 30, `${heard} pongs meanwhile`);
+});
+
 test("bodies that come byte by byte cost no more than their bytes", { ...both, skip: skip || upstream }, async () => {
   const server = await flow({ pingTimeout: 60000 });
   const context = { port: server.port, path: "/engine.io/" };

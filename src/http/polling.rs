@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue,
     SET_COOKIE, USER_AGENT, X_XSS_PROTECTION,
@@ -141,6 +141,10 @@ impl Drop for PollGuard {
     }
 }
 
+/// Bodies of so many bytes do not wait for others, as they may be a pong (`d=1%3A2` is the longest), and are no less on the
+/// wire than in the queue.
+const HEARTBEAT: u64 = 8;
+
 /// A POST whose body is still to be read.
 pub struct Post {
     body: Incoming,
@@ -161,10 +165,15 @@ impl Post {
 /// The session ended or moved meanwhile: the request is to be destroyed, as in the original.
 pub async fn post(session: Arc<SessionCell>, post: Post, limit: f64) -> Result<Reply, Destroyed> {
     let Post { body, binary, answerer } = post;
+    let is_heartbeat = body.size_hint().upper().is_some_and(|length| length <= HEARTBEAT);
+    if session.is_queue_full() && !is_heartbeat {
+        // not read, so that what all clients together send is bounded
+        Box::pin(session.has_room()).await;
+    }
     let mut reading = pin!(body::read_all(body, limit));
     let settled = match poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await {
         Poll::Ready(Body::Complete(body)) => receive_at_once(&session, &body, binary),
-        read => Box::pin(receive_later(&session, read, reading, binary)).await,
+        read => Box::pin(receive_later(&session, read, reading, (binary, is_heartbeat))).await,
     };
     match settled {
         Ok(true) => {}
@@ -213,7 +222,7 @@ async fn receive_later(
     session: &Arc<SessionCell>,
     read: Poll<Body>,
     reading: impl Future<Output = Body>,
-    binary: bool,
+    (binary, is_heartbeat): (bool, bool),
 ) -> Result<bool, Refused> {
     // listens before the POST counts as begun, so that nothing is missed in between
     let Some(aborted) = session.post_aborted() else { return Err(Refused::AtOnce) };
@@ -228,7 +237,7 @@ async fn receive_later(
     let read = match read {
         Poll::Ready(read) => read,
         Poll::Pending => tokio::select! {
-            read = body::in_time(reading) => read,
+            read = read_with_room(session, reading, is_heartbeat) => read,
             () = aborted => return Err(Refused::Destroyed),
         },
     };
@@ -249,6 +258,15 @@ async fn receive_later(
         Body::Aborted | Body::TooSlow => {}
     }
     Err(Refused::Body(read))
+}
+
+/// Reads what is still to come of a body, and waits while the owner has too much to take altogether.
+async fn read_with_room(session: &Arc<SessionCell>, reading: impl Future<Output = Body>, is_heartbeat: bool) -> Body {
+    let read = body::in_time(reading).await;
+    if !is_heartbeat {
+        session.has_room().await;
+    }
+    read
 }
 
 /// Begins a POST. False if it is refused, which has ended the session.

@@ -13,6 +13,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::head;
 use super::joined::Joined;
@@ -20,7 +21,7 @@ use super::listener::{Listener, Open, OpenConnection};
 use super::polling::{Destroyed, Reply};
 use super::query::Query;
 use super::route::{Refusal, Transport, Wanted};
-use crate::server::{Binding, Compression, Connection, SessionCell, Stream};
+use crate::server::{Binding, Compression, Connection, Opened, SessionCell, Stream};
 use crate::websocket::deflate::negotiate;
 use crate::websocket::{Decoder, Deflate, HandshakeError, Inflate, Limits, UpgradeRequest, check};
 
@@ -113,7 +114,7 @@ impl Listener {
         }
         let (reply, decoder, compression) = self.handshake(parts)?;
         let options = &self.options;
-        let place = if matches!(wanted, Wanted::New) { self.place().await } else { None };
+        let place = self.place().await;
         let handle = options.connections.take().ok_or(Refusal::Exhausted)?;
         let (queue, commands) = (options.queue.clone(), options.commands.clone());
         let connection = Connection::new(handle, queue, commands, decoder, compression);
@@ -124,7 +125,7 @@ impl Listener {
             }
             // not one that is upgraded, or about to be
             Wanted::Existing(session) => {
-                (!probe(&session, &connection, parts, query, ends)).then_some(Refusal::TransportHandshake)
+                (!probe(&session, &connection, place, parts, query, ends)).then_some(Refusal::TransportHandshake)
             }
         };
         match refused {
@@ -185,6 +186,7 @@ impl Listener {
 fn probe(
     session: &Arc<SessionCell>,
     connection: &Arc<Connection>,
+    place: Option<OwnedSemaphorePermit>,
     parts: &Parts,
     query: &Query<'_>,
     ends: &OpenConnection,
@@ -194,7 +196,7 @@ fn probe(
         started = locked.inner.machine.polls() && locked.start_upgrade(connection);
         if started {
             let head = head::beginning(parts, query, &ends.text, "", Some(connection.handle));
-            batch.push_probing(session.clone(), connection.clone(), head);
+            batch.push_probing(Opened::new(session.clone(), Some(connection.clone()), head, place));
         }
     });
     if started {

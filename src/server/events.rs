@@ -6,10 +6,11 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use tokio::sync::Notify;
+
 use super::connection::Connection;
 use super::handles::NONE;
 use super::opened::{Opened, Refused};
-use super::session_cell::SessionCell;
 use super::turn;
 use crate::session::{ChannelId, Fault, ProbeEnd, Reason};
 
@@ -234,9 +235,10 @@ impl Batch {
     }
 
     /// Appends a [`Kind::Probing`] event.
-    pub fn push_probing(&mut self, session: Arc<SessionCell>, connection: Arc<Connection>, head: String) {
-        let (target, arg) = (session.handle, connection.handle);
-        let data = Data::Opened(Box::new(Opened::new(session, Some(connection), head, None)));
+    pub fn push_probing(&mut self, probing: Opened) {
+        let target = probing.session.handle;
+        let arg = probing.connection.as_ref().map_or(NONE, |connection| connection.handle);
+        let data = Data::Opened(Box::new(probing));
         self.events.push(Event { kind: Kind::Probing, target, arg, charged: NONE, data });
     }
 
@@ -325,6 +327,8 @@ struct Shared {
     /// Connections that are not read until there are fewer.
     stalled: Mutex<Vec<Weak<Connection>>>,
     has_stalled: AtomicBool,
+    /// Tells POSTs that wait for the same.
+    room: Notify,
 }
 
 #[derive(Default)]
@@ -348,6 +352,7 @@ impl EventQueue {
             in_hand: AtomicUsize::new(0),
             stalled: Mutex::default(),
             has_stalled: AtomicBool::new(false),
+            room: Notify::new(),
         }))
     }
 
@@ -449,7 +454,7 @@ impl EventQueue {
     }
 
     /// Whether the owner has too much to take altogether.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.0.waiting.load(SeqCst) + self.0.in_hand.load(SeqCst) > MAX_QUEUED
     }
 
@@ -470,8 +475,22 @@ impl EventQueue {
         true
     }
 
+    /// Waits while the owner has too much to take altogether.
+    pub(crate) async fn has_room(&self) {
+        while self.is_full() {
+            let room = self.0.room.notified();
+            self.0.has_stalled.store(true, SeqCst);
+            if !self.is_full() {
+                // the owner may have looked before
+                self.resume_stalled();
+            }
+            room.await;
+        }
+    }
+
     fn resume_stalled(&self) {
         self.0.has_stalled.store(false, SeqCst);
+        self.0.room.notify_waiters();
         let stalled = std::mem::take(&mut *self.stalled());
         for connection in stalled.iter().filter_map(Weak::upgrade) {
             connection.is_stalled.store(false, SeqCst);

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::task::{Context, Poll, ready};
@@ -59,6 +59,9 @@ pub fn start_reading(connection: Arc<Connection>, early: Vec<u8>) {
 /// The size of the buffer that all connections of an I/O thread read into.
 const READ_BUFFER: usize = 64 * 1024;
 
+/// So often one connection is read before others are.
+const MAX_READS: usize = 16;
+
 thread_local! {
     static SCRATCH: RefCell<(Box<[u8]>, Batch)> =
         RefCell::new((vec![0; READ_BUFFER].into_boxed_slice(), Batch::default()));
@@ -68,18 +71,24 @@ impl Reader {
     /// Reads until nothing is there, and tells how often it has. Ready when the connection is over.
     fn read(&mut self, cx: &mut Context<'_>) -> (Poll<()>, usize) {
         SCRATCH.with_borrow_mut(|(buffer, batch)| {
-            let mut reads = 0;
+            let (mut reads, mut received) = (0, false);
             let result = loop {
                 if self.connection.is_paused() || self.connection.queue.stalls(&self.connection) {
                     break Poll::Pending;
                 }
+                if (received && self.connection.has_undecoded.load(SeqCst)) || reads == MAX_READS {
+                    // this one goes on when all others, and the timers, have had their turn
+                    break pin!(tokio::task::yield_now()).poll(cx);
+                }
                 if self.connection.has_undecoded.load(SeqCst) {
                     self.connection.receive(&mut [], batch);
+                    received = true;
                     continue;
                 }
                 if let Some(mut rare) = self.rare.take() {
                     if !rare.early.is_empty() {
                         self.connection.receive(&mut std::mem::take(&mut rare.early), batch);
+                        received = true;
                         continue;
                     }
                     self.rare = Some(rare);
@@ -101,6 +110,7 @@ impl Reader {
                     Poll::Ready(Ok(length)) => {
                         self.connection.count_read(length);
                         self.connection.receive(&mut buffer[..length], batch);
+                        received = true;
                     }
                     Poll::Ready(Err(error)) => {
                         self.connection.note_end(End::ReadFailed(error.raw_os_error().unwrap_or_default()));
@@ -123,7 +133,7 @@ impl Reader {
     /// Has the owner's thread read from now on, if it can. To decompress is not its work.
     fn leave_to_owner(&mut self, batch: &mut Batch) {
         let connection = &self.connection;
-        if !connection.queue.owner_reads() || connection.is_paused() || connection.compresses() {
+        if !connection.queue.owner_reads() || connection.is_held_up() || connection.compresses() {
             return;
         }
         if connection.outbox().phase != Phase::Open {

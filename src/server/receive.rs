@@ -14,6 +14,10 @@ use crate::protocol::{Data, PacketType, v3, v4};
 use crate::session::{Fault, Revision};
 use crate::websocket::Message;
 
+/// After so many bytes of messages, as they are after inflating, the rest of what came in is left for the next turn: others are to
+/// be read meanwhile. Nobody may hear of them, so that no other bound would hold them up.
+const MAX_DECODED: usize = 256 * 1024;
+
 impl Connection {
     /// Decodes what came in, behind what has been left undecoded, and acts on it: events go to `batch`, answers to the
     /// outbox. When the owner has enough to take, the rest is left undecoded.
@@ -24,14 +28,20 @@ impl Connection {
         }
         let binding = self.binding();
         let mut decoder = self.decoder();
+        let mut decoded = 0;
+        let mut on_message = |message: Message<'_>, session: Option<&mut Locked<'_>>, batch: &mut Batch| {
+            decoded += message.size();
+            let flow = self.on_message(message, session, batch);
+            if decoded > MAX_DECODED { ControlFlow::Break(()) } else { flow }
+        };
         let result = match &binding {
             Binding::Session(cell) => {
                 let mut session = cell.lock(now());
-                let result = decoder.feed(bytes, |message| self.on_message(message, Some(&mut session), batch));
+                let result = decoder.feed(bytes, |message| on_message(message, Some(&mut session), batch));
                 session.finish(batch);
                 result
             }
-            Binding::Owner | Binding::Unbound => decoder.feed(bytes, |message| self.on_message(message, None, batch)),
+            Binding::Owner | Binding::Unbound => decoder.feed(bytes, |message| on_message(message, None, batch)),
         };
         self.has_undecoded.store(decoder.has_undecoded(), SeqCst);
         drop(decoder);

@@ -320,6 +320,16 @@ impl SessionCell {
         self.listed.as_ref().map(|listed| listed.post_aborted.notified())
     }
 
+    /// Whether the owner has too much to take altogether.
+    pub fn is_queue_full(&self) -> bool {
+        self.queue.is_full()
+    }
+
+    /// Waits while it has.
+    pub async fn has_room(&self) {
+        self.queue.has_room().await;
+    }
+
     /// Whether the owner has too much to take that came by POST.
     pub fn is_overfed(&self) -> bool {
         self.listed.as_ref().is_some_and(|listed| listed.owed.load(SeqCst) > MAX_OWED)

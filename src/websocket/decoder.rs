@@ -74,6 +74,16 @@ pub enum Message<'a> {
     },
 }
 
+impl Message<'_> {
+    /// The length of the content in bytes.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Text(content) | Self::Binary(content) => content.len(),
+            Self::Ping(content) | Self::Pong(content) | Self::Close { reason: content, .. } => content.len(),
+        }
+    }
+}
+
 /// The receiving end of one connection, server side.
 #[derive(Debug)]
 pub struct Decoder {
