@@ -267,3 +267,44 @@ fn the_end_tells_its_cause_and_the_peers_code_and_reason() {
     assert_eq!(arg, (READ_FAILED | libc::ECONNRESET as u32) << 16 | NO_CLOSE_FRAME);
     let _ = (arg, READ_FAILED);
 }
+
+fn close_frame() -> Vec<u8> {
+    let mut close = Vec::new();
+    write_masked(&mut close, OpCode::Close, &1000u16.to_be_bytes(), [1, 2, 3, 4]);
+    close
+}
+
+const CLOSE_ECHO: &[u8] = b"\x88\x02\x03\xe8";
+
+#[test]
+fn the_end_of_a_peer_that_has_said_nothing_waits_for_nobody() {
+    let owner = Owner::new();
+    let (_connection, mut peer) = owner.connect();
+    peer.write_all(&close_frame()).unwrap();
+    assert_eq!(read(&mut peer, 4), CLOSE_ECHO);
+}
+
+#[test]
+fn an_end_waits_for_answers_until_the_owner_has_come_back_twice() {
+    let mut owner = Owner::new();
+    for turns in 0..=2 {
+        let (connection, mut peer) = owner.connect();
+        peer.write_all(&message("question")).unwrap();
+        let mut taken = 0;
+        while taken == 0 {
+            let batch = owner.queue.take(Batch::default());
+            let messages = batch.events.iter().filter(|event| event.kind == Kind::ConnectionMessage);
+            taken = messages.map(|event| batch.cost(event)).sum();
+        }
+        connection.settle(taken);
+        (0..turns).for_each(|_| owner.queue.end_turn());
+        peer.write_all(&close_frame()).unwrap();
+        owner.wait(Kind::ConnectionClosed);
+        if turns < 2 {
+            connection.write(|outbox| outbox.message(OpCode::Text, &[], b"answer"));
+            assert_eq!(read(&mut peer, 8), b"\x81\x06answer");
+            connection.conclude();
+        }
+        assert_eq!(read(&mut peer, 4), CLOSE_ECHO);
+    }
+}

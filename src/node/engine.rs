@@ -55,6 +55,8 @@ pub struct State {
     pub(super) last_body: Cell<u32>,
     /// Whether the first recipients of a broadcast have gone ahead in this turn.
     pub(super) has_gone_ahead: Cell<bool>,
+    /// Whether there was a flush since events were taken.
+    has_flushed: Cell<bool>,
     /// The batch that JavaScript is taking, and how far it has come.
     taking: RefCell<Batch>,
     taken: Cell<usize>,
@@ -91,6 +93,7 @@ impl Engine {
             listeners: table(),
             last_body: Cell::new(0),
             has_gone_ahead: Cell::default(),
+            has_flushed: Cell::default(),
             taking: RefCell::default(),
             taken: Cell::new(0),
             contents: RefCell::default(),
@@ -206,6 +209,7 @@ impl State {
     /// thread on an idle engine.
     pub(super) fn flush(&self, here: usize) {
         self.has_gone_ahead.set(false);
+        self.has_flushed.set(true);
         let io = self.io.borrow();
         if here > 0 && (1..=here).contains(&io.iter().map(|thread| thread.commands().waiting()).sum()) {
             for thread in io.iter() {
@@ -224,6 +228,9 @@ impl State {
     /// `take` with their contents: one call costs less than as many elements of an array. A batch ends at [`MAX_BATCH`] bytes,
     /// too. Returns how many there were, plus [`MORE`] if there are more at hand.
     pub(super) fn drain(&self, env: sys::napi_env, meta: &mut [u32], take: sys::napi_value) -> Result<u32> {
+        if self.has_flushed.replace(false) {
+            self.queue.end_turn();
+        }
         let mut batch = self.taking.borrow_mut();
         let mut position = self.taken.get();
         if position >= batch.events.len() {

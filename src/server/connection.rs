@@ -24,6 +24,10 @@ use crate::websocket::{Decoder, Deflate};
 /// While the owner has this many bytes of a connection's messages still to take, it is not read.
 const MAX_OWED: usize = 1 << 20;
 
+/// A listener answers at once, or puts the answer off to the next tick: that is over when the owner comes for more. Once more,
+/// to be safe.
+const TURNS_TO_ANSWER: u32 = 2;
+
 /// Above this many unwritten bytes a connection counts as congested: the owner waits for
 /// [`Kind::Drained`] before it hands over more.
 const CONGESTED: usize = 64 * 1024;
@@ -69,6 +73,8 @@ pub struct Connection {
     pub(super) who_reads: WhoReads,
     /// Bytes of messages that the owner has not taken yet.
     owed: AtomicUsize,
+    /// How many turns of the owner's had ended when it took the last message, see [`EventQueue::end_turn`].
+    taken_in: AtomicU32,
     pub(super) paused: AtomicBool,
     /// Whether the owner has kept the connection from being read since [`Connection::take_unheard`].
     fell_behind: AtomicBool,
@@ -128,6 +134,7 @@ impl Connection {
         compression: Option<Compression>,
     ) -> Arc<Self> {
         let (deflate, deflate_from) = compression.map(|c| (Box::new(Mutex::new(c.deflate)), c.from)).unzip();
+        let long_ago = queue.turns().wrapping_sub(TURNS_TO_ANSWER);
         Arc::new(Self {
             handle,
             queue,
@@ -140,6 +147,7 @@ impl Connection {
             task: OnceLock::new(),
             who_reads: WhoReads::default(),
             owed: AtomicUsize::new(0),
+            taken_in: AtomicU32::new(long_ago),
             paused: AtomicBool::new(true),
             fell_behind: AtomicBool::new(false),
             throttled: AtomicBool::new(false),
@@ -244,11 +252,18 @@ impl Connection {
 
     /// The owner has taken messages of so many bytes.
     pub fn settle(&self, bytes: usize) {
+        self.taken_in.store(self.queue.turns(), Relaxed);
         let left = self.owed.fetch_sub(bytes, SeqCst).saturating_sub(bytes);
         if left <= MAX_OWED / 2 && self.paused.load(SeqCst) && !matches!(self.binding(), Binding::Unbound) {
             self.paused.store(false, SeqCst);
             self.wake();
         }
+    }
+
+    /// Whether the owner has taken all messages and has answered them, if it ever does: since then it has come for more, in
+    /// other turns of its loop.
+    pub(super) fn is_answered(&self) -> bool {
+        self.owed.load(SeqCst) == 0 && self.queue.turns().wrapping_sub(self.taken_in.load(Relaxed)) >= TURNS_TO_ANSWER
     }
 
     /// Whether the connection is not to be read for now.

@@ -3,7 +3,7 @@
 //! Producers append, the owner takes everything at once; it is woken once for all that it then finds: by an I/O
 //! thread at the end of its turn (see `super::turn`). Small contents lie one after the other in one buffer per batch.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Notify;
@@ -324,6 +324,8 @@ struct Shared {
     /// The bytes of the events that wait, and of those that the owner has in hand and not taken yet.
     waiting: AtomicUsize,
     in_hand: AtomicUsize,
+    /// How many turns of the owner's have ended.
+    turns: AtomicU32,
     /// Connections that are not read until there are fewer.
     stalled: Mutex<Vec<Weak<Connection>>>,
     has_stalled: AtomicBool,
@@ -350,6 +352,7 @@ impl EventQueue {
             owner_reads: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
             in_hand: AtomicUsize::new(0),
+            turns: AtomicU32::new(0),
             stalled: Mutex::default(),
             has_stalled: AtomicBool::new(false),
             room: Notify::new(),
@@ -442,6 +445,16 @@ impl EventQueue {
         drop(queued);
         self.taken(0);
         batch
+    }
+
+    /// The owner comes for more in another turn of its loop: it has handled what it took before, and had that written.
+    pub fn end_turn(&self) {
+        self.0.turns.fetch_add(1, SeqCst);
+    }
+
+    /// How many turns of the owner's have ended, modulo 2^32.
+    pub fn turns(&self) -> u32 {
+        self.0.turns.load(SeqCst)
     }
 
     /// The owner has taken events of so many bytes out of what [`EventQueue::take`] gave it.

@@ -58,12 +58,13 @@ impl Connection {
         self.end_by(Ending::PeerEnded, |batch| self.report_closed(None, batch), batch)
     }
 
-    /// The end has come in. What the owner answers to what came before goes out first, if it is going to hear of the end;
-    /// `tell` tells it, and whether it does. Returns whether the end has begun at once.
+    /// The end has come in. What the owner answers to what came before goes out first, if there is something to answer and
+    /// it is going to hear of the end; `tell` tells it, and whether it does. Returns whether the end has begun at once.
     fn end_by(self: &Arc<Self>, ending: Ending, tell: impl FnOnce(&mut Batch) -> bool, batch: &mut Batch) -> bool {
+        let is_answered = self.is_answered();
         let is_put_off = self.put_off(ending);
         let is_told = tell(batch);
-        if is_put_off && is_told {
+        if is_put_off && is_told && !is_answered {
             return false;
         }
         if self.begin_put_off() {
