@@ -299,8 +299,14 @@ class Carrier {
     if (socket.destroyed) return this._settle()
     const error = errorOf(end)
     if (this._done !== undefined) this._settle(error || (end === CLOSED ? undefined : brokenPipe()))
-    // the graceful way is for those who hear it
-    if (error || this.socket === null || (end !== PEER_ENDED && end !== CLOSED)) return socket.destroy(error)
+    if (error || (end !== PEER_ENDED && end !== CLOSED)) return socket.destroy(error)
+    if (this.socket === null) {
+      // nobody hears the events; who holds it sees that both sides have ended
+      const { _readableState: readable, _writableState: writable } = socket
+      readable.ended = readable.endEmitted = true
+      writable.ending = writable.ended = writable.finished = true
+      return socket.destroy()
+    }
     if (end === CLOSED) socket.end()
     if (!socket._readableState.ended) {
       socket.push(null)
@@ -348,6 +354,15 @@ class CarriedSocket extends net.Socket {
     return super.end(...args)
   }
 
+  /** `ws` listens to the errors of its sockets, and ends their connections. */
+  emit(event, ...args) {
+    if (event !== 'error') return super.emit(event, ...args)
+    const isHeard = this.listenerCount('error') > 0
+    if (isHeard) super.emit(event, ...args)
+    this.destroy()
+    return true
+  }
+
   resetAndDestroy() {
     // Node's own insists on a handle of a binding's
     return this._handle ? this._reset() : super.resetAndDestroy()
@@ -390,7 +405,10 @@ class CarriedSocket extends net.Socket {
 
   prependListener(event, listener) {
     if (this._handle) this._handle.onListener(this, event)
-    return super.prependListener(event, listener)
+    super.prependListener(event, listener)
+    // `ws` has been reading when such a listener comes: nobody else begins
+    if (event === 'data' && this.readableFlowing !== false) this.resume()
+    return this
   }
 
   pause() {
@@ -411,6 +429,8 @@ class CarriedSocket extends net.Socket {
 
 Object.defineProperty(CarriedSocket, 'name', { value: 'Socket' })
 CarriedSocket.prototype.constructor = net.Socket
+// what it is after `setTimeout(0)`, which `ws` calls
+CarriedSocket.prototype.timeout = 0
 
 /** Has who puts a function in the place of a method see the bytes from then on. */
 function noticeReplacement(name, original, notice) {
@@ -429,8 +449,12 @@ function noticeReplacement(name, original, notice) {
 noticeReplacement('write', write, (socket) => socket.write.name !== 'writeAfterFIN' && socket._handle.relay(socket))
 noticeReplacement('_write', _write, (socket) => socket._handle.relay(socket))
 noticeReplacement('_writev', _writev, (socket) => socket._handle.relay(socket))
-noticeReplacement('emit', emit, watchData)
+noticeReplacement('_writeGeneric', CarriedSocket.prototype._writeGeneric, (socket) => socket._handle.relay(socket))
+noticeReplacement('emit', CarriedSocket.prototype.emit, watchData)
 noticeReplacement('push', push, watchData)
+// these are called at the end: the socket must be there by then
+noticeReplacement('end', CarriedSocket.prototype.end, (socket) => socket._handle.hold(socket))
+noticeReplacement('destroy', destroy, (socket) => socket._handle.hold(socket))
 
 function watchData(socket) {
   socket._handle.onListener(socket, 'data')
@@ -489,7 +513,7 @@ function carry(socket) {
   const carrier = new Carrier(socket)
   const ours = socket._events.error === onEarlyError ? 2 : 1
   // one is Node's own, of `end`
-  if (socket._eventsCount > ours) carrier.hold(socket)
+  if (socket._eventsCount > ours || typeof socket._events.end !== 'function') carrier.hold(socket)
   else carrier.weak = new WeakRef(socket)
   // counted here from now on: the socket may be collected before its connection ends
   socket._server = null

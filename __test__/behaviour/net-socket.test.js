@@ -848,3 +848,59 @@ improvement("a socket of a websocket cannot be sent to another process", "child.
   socket.send("still");
   assert.equal(await peer.packet(), "4still");
 });
+
+for (const [name, options] of Object.entries(WAYS)) {
+  test(`${name}: prependListener("data") gets the bytes, and the session goes on`, async () => {
+    const { peer, socket, stream } = await opened(options);
+    let read = 0;
+    stream.prependListener("data", (chunk) => (read += chunk.length));
+    socket.on("message", (data) => socket.send(data));
+    for (let i = 0; i < 4; i++) {
+      peer.write(frame({ payload: "4" + "x".repeat(50000) }));
+      await once(socket, "message");
+    }
+    await eventually(() => read > 200000, true);
+    const closed = once(socket, "close");
+    peer.socket.end();
+    await closed;
+  });
+
+  test(`${name}: an error event that nobody listens to is not uncaught, and ends the session`, async () => {
+    const { socket, stream } = await opened(options);
+    const closed = once(socket, "close");
+    stream.emit("error", new Error("of the application's"));
+    await closed;
+    assert.equal(stream.destroyed, true);
+  });
+
+  test(`${name}: end() that is replaced is called at the connection's end`, async () => {
+    const { peer, stream } = await opened(options);
+    const { end } = stream;
+    const called = new Promise((resolve) => {
+      stream.end = function (...args) {
+        resolve();
+        return end.apply(this, args);
+      };
+    });
+    peer.socket.end();
+    await called;
+  });
+
+  test(`${name}: both sides have ended once the peer has ended its side, though nobody listens`, async () => {
+    const { peer, socket, stream } = await opened(options);
+    const closed = once(socket, "close");
+    peer.socket.end();
+    await closed;
+    await eventually(() => stream.closed, true);
+    assert.deepEqual([stream.readableEnded, stream.writableFinished, stream.readableAborted], [true, true, false]);
+  });
+}
+
+test("a listener of end that was there before the upgrade hears it after a collection", async () => {
+  let ended = false;
+  const { peer } = await opened({
+    prepare: (server) => server.prependListener("upgrade", (req, stream) => stream.once("end", () => (ended = true))),
+  });
+  peer.socket.end();
+  await eventually(() => ended, true);
+});
