@@ -239,8 +239,11 @@ for (const [what, end] of [
     const context = await listen({ perMessageDeflate: { threshold: 0 } });
     const { request, stream } = raw(context);
     const connected = once(context.engine, "connection");
+    // the response and the open packet, which the original compresses first
+    const opened = new Promise((resolve) => stream.on("taken", (count) => count === 2 && resolve()));
     context.engine.handleUpgrade(request, stream, Buffer.alloc(0));
     const [socket] = await connected;
+    await opened;
     let received = 0;
     socket.on("message", () => received++);
     const closed = once(socket, "close");
@@ -268,7 +271,12 @@ function raw(context) {
       "sec-websocket-extensions": "permessage-deflate",
     },
   });
-  const stream = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
+  let taken = 0;
+  const write = (_chunk, _encoding, done) => {
+    stream.emit("taken", ++taken);
+    done();
+  };
+  const stream = new Duplex({ read() {}, write });
   defer(() => stream.destroy());
   return { request, stream };
 }
