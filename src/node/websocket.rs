@@ -8,7 +8,7 @@ use napi_derive::napi;
 
 use super::engine::{Engine, MAX_BUFFER, State, exhausted, raw};
 use super::values::{Content, with_content};
-use crate::server::{Accepted, Binding, Command, Compression, Connection, Outbox, Phase};
+use crate::server::{Accepted, Binding, Compression, Connection, Outbox, Phase};
 use super::deflate::{DeflateOptions, DeflateTerms};
 use crate::websocket::{Decoder, HandshakeError, Limits, OpCode, UpgradeRequest, check as check_upgrade};
 
@@ -218,7 +218,7 @@ impl State {
             connection.use_socket(socket.into());
             connection.outbox().frame(response);
             self.hold_commands();
-            let command = Command::Adopt { connection: connection.clone(), early: early.to_vec() };
+            let command = crate::server::Command::Adopt { connection: connection.clone(), early: early.to_vec() };
             connection.commands().send_by_owner(command);
             Ok(connection.handle)
         }
