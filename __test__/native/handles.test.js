@@ -241,7 +241,7 @@ const rows = {
 const uncounted = (call) => Object.assign(call, { isUncounted: true });
 
 /** The number of the poll that the victim waits for. */
-const pollOf = () => Math.max(...require("../../lib/duties").polls.keys());
+const pollOf = () => Math.max(...require("../../lib/duties").polls.numbers);
 
 function end(handle) {
   engine.fail(handle, "forced close");

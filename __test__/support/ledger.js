@@ -14,7 +14,7 @@ function load() {
   const { staleCalls } = require("../../lib/bridge");
   const { polls, posts } = require("../../lib/duties");
   const { kState } = require("../../lib/symbols");
-  return { staleCalls, kState, waiting: () => [...polls.values(), ...posts] };
+  return { staleCalls, kState, waiting: () => [...polls.all(), ...posts.all()] };
 }
 
 /** How many requests are in progress. */

@@ -3,7 +3,7 @@
 const { MAX_STRING_LENGTH } = require('buffer').constants
 const { whenHeard } = require('../backpressure')
 const bridge = require('../bridge')
-const { acceptPoll, endPoll, posts } = require('../duties')
+const { polls, posts } = require('../duties')
 const { compressionOf } = require('../options')
 const { BAD_REQUEST } = require('../limits')
 const { content, packetType } = require('../packets')
@@ -49,6 +49,8 @@ class Polling extends Transport {
     this[kState].unwritten = 0
     /** The number of the last poll that came in. */
     this[kState].poll = 0
+    /** The number of the last POST. */
+    this[kState].post = 0
     /** Whether the pending poll waits in the native listener. */
     this[kState].polledNatively = false
   }
@@ -146,7 +148,7 @@ class Polling extends Transport {
     this.req = req
     this.res = res
     req[kTransport] = this
-    req[kPoll] = this[kState].poll = acceptPoll(this)
+    req[kPoll] = this[kState].poll = polls.add(this)
     req.on('close', onPollClose)
     req.cleanup = cleanupPoll
   }
@@ -322,13 +324,13 @@ class Polling extends Transport {
   [kBeginPost](req, res) {
     this.dataReq = req
     this.dataRes = res
-    posts.add(this)
+    this[kState].post = posts.add(this)
   }
 
   /** The POST in progress has been read, or given up: it is answered next, or its connection has ended. */
   [kEndPost]() {
     this.dataReq = this.dataRes = null
-    posts.delete(this)
+    posts.delete(this[kState].post)
   }
 
   /** The session has ended or moved before the POST in progress was read. */
@@ -557,7 +559,7 @@ function onPollClose() {
 function cleanupPoll() {
   const transport = this[kTransport]
   this.removeListener('close', onPollClose)
-  endPoll(this[kPoll])
+  polls.delete(this[kPoll])
   if (transport.req === this) transport.req = transport.res = null
 }
 
