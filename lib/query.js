@@ -29,14 +29,16 @@ function parseQuery(target) {
   return query
 }
 
-/** Sets a parameter; those of every request by their names, which need not be looked up. */
+/**
+ * Sets a parameter; those of every request by their names, which need not be looked up. What the object has already, or
+ * Object.prototype has, is defined.
+ */
 function set(query, key, value) {
-  // the object has it already, or Object.prototype has
-  if (key in query) define(query, key, value)
-  else if (key === 'EIO') query.EIO = value
-  else if (key === 'transport') query.transport = value
-  else if (key === 'sid') query.sid = value
-  else if (key === 't') query.t = value
+  if (key === 'EIO' && !('EIO' in query)) query.EIO = value
+  else if (key === 'transport' && !('transport' in query)) query.transport = value
+  else if (key === 'sid' && !('sid' in query)) query.sid = value
+  else if (key === 't' && !('t' in query)) query.t = value
+  else if (key in query) define(query, key, value)
   else query[key] = value
 }
 
