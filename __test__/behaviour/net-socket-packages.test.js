@@ -96,15 +96,20 @@ test("ws: a server with another path that was there before refuses the engine's 
   other.close();
 });
 
-test("ws: a server with another path that comes later ends the engine's sessions, and leaves none behind", async () => {
-  const context = await listen();
-  const other = new WebSocketServer({ server: context.server, path: "/other" });
+/** A session whose upgrade another server takes for its own is ended, and told so. */
+async function endsSession(context) {
   const reasons = [];
   context.engine.on("connection", (socket) => socket.on("close", (reason) => reasons.push(reason)));
   const ws = await wsClient(context.port, path(context, { transport: "websocket" }));
   await once(ws, "close");
   await eventually(() => reasons.length, 1);
   assert.equal(context.engine.clientsCount, 0);
+}
+
+test("ws: a server with another path that comes later ends the engine's sessions, and leaves none behind", async () => {
+  const context = await listen();
+  const other = new WebSocketServer({ server: context.server, path: "/other" });
+  await endsSession(context);
   const theirs = await wsClient(context.port, "/other");
   theirs.close();
   await once(theirs, "close");
@@ -141,12 +146,7 @@ improvement(
     context.server.on("request", (req, res) => {
       if (!req.url.startsWith("/engine.io/")) app(req, res);
     });
-    const reasons = [];
-    context.engine.on("connection", (socket) => socket.on("close", (reason) => reasons.push(reason)));
-    const ws = await wsClient(context.port, path(context, { transport: "websocket" }));
-    await once(ws, "close");
-    await eventually(() => reasons.length, 1);
-    assert.equal(context.engine.clientsCount, 0);
+    await endsSession(context);
     const theirs = await wsClient(context.port, "/echo");
     theirs.send("echo");
     assert.equal(String(await theirs.next()), "echo");
