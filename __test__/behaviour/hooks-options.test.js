@@ -130,7 +130,8 @@ improvement("G-118: corrupt map", "an id that is in use is refused, and the sess
   assert.deepEqual(await message, ["a"]);
 });
 
-test("sessions that are not found by their ids may have the same one: all of them live on", async () => {
+/** Two sessions with one id: `{ context, older, younger, first, second }`, the last two their clients. */
+async function openTwins() {
   const context = await listen();
   context.engine.generateId = () => "same";
   const { peer: first, socket: older } = await openWebSocket(context);
@@ -138,6 +139,11 @@ test("sessions that are not found by their ids may have the same one: all of the
   const second = await RawWebSocket.open(context.port, path(context, { transport: "websocket" }));
   const [younger] = await connected;
   assert.match(await second.packet(), /^0\{"sid":"same"/);
+  return { context, older, younger, first, second };
+}
+
+test("sessions that are not found by their ids may have the same one: all of them live on", async () => {
+  const { context, older, younger, first, second } = await openTwins();
   for (const [socket, peer] of [[older, first], [younger, second]]) {
     socket.send("hello");
     assert.equal(await peer.packet(), "4hello");
@@ -147,13 +153,7 @@ test("sessions that are not found by their ids may have the same one: all of the
 
 for (const ended of ["older", "younger"]) {
   improvement("G-118: corrupt map", `of two sessions with one id the ${ended} one ends: the other is found, counted and closed with the server`, async () => {
-    const context = await listen();
-    context.engine.generateId = () => "same";
-    const { peer: first, socket: older } = await openWebSocket(context);
-    const connected = once(context.engine, "connection");
-    const second = await RawWebSocket.open(context.port, path(context, { transport: "websocket" }));
-    const [younger] = await connected;
-    await second.packet();
+    const { context, older, younger, first, second } = await openTwins();
     const [one, other, peer] = ended === "older" ? [older, younger, second] : [younger, older, first];
     const closed = once(one, "close");
     one.close();
