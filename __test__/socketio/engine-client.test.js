@@ -2,7 +2,7 @@
 
 // engine.io without Socket.IO: `attach` and `listen` with the official engine.io-client 6.
 
-const { upstream } = require('./use-engine')
+require('./use-engine')
 require('../support/ledger')
 const assert = require('node:assert')
 const { once } = require('node:events')
@@ -11,7 +11,7 @@ const { afterEach, describe, test } = require('node:test')
 const { Socket: Client } = require('engine.io-client')
 const { event, events, until } = require('./harness')
 
-const eio = upstream ? require('engine.io') : require('../..')
+const { engine: eio } = require('../support/engine')
 
 const MODES = { polling: ['polling'], websocket: ['websocket'], upgrade: ['polling', 'websocket'] }
 

@@ -8,14 +8,11 @@ const Module = require('node:module')
 const path = require('node:path')
 
 const { upstream } = require('../support/engine')
+const original = require('../support/original')
 
-const root = path.join(__dirname, '../..')
+const engine = upstream ? original.main : path.join(__dirname, '../..')
 const resolve = Module._resolveFilename
 
-if (!upstream) {
-  Module._resolveFilename = function (request, ...rest) {
-    return resolve.call(this, request === 'engine.io' ? root : request, ...rest)
-  }
+Module._resolveFilename = function (request, ...rest) {
+  return resolve.call(this, request === 'engine.io' ? engine : request, ...rest)
 }
-
-module.exports = { upstream }

@@ -1,6 +1,8 @@
 "use strict";
 
-// The one switch of the suite: ENGINE=upstream loads the original, anything else the package itself.
+// The one switch of the suite: ENGINE=upstream loads the original (see original.js), anything else the package itself.
+const original = require("./original");
+
 const upstream = process.env.ENGINE === "upstream";
 
 if (upstream) {
@@ -24,6 +26,6 @@ if (upstream) {
 module.exports = {
   upstream,
   /** What `import()` and child processes use: the package refers to itself by its own name. */
-  specifier: upstream ? "engine.io" : "engine.io-native",
-  engine: require(upstream ? "engine.io" : "../.."),
+  specifier: upstream ? original.module : "engine.io-native",
+  engine: require(upstream ? original.main : "../.."),
 };

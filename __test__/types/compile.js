@@ -6,6 +6,7 @@ const path = require('node:path')
 const { after } = require('node:test')
 const ts = require('typescript')
 const { upstream } = require('../support/engine')
+const original = require('../support/original')
 
 const root = path.join(__dirname, '../..')
 const modules = path.join(root, 'node_modules')
@@ -28,9 +29,11 @@ function scratchApp(type) {
   fs.mkdirSync(path.join(app, 'node_modules'))
   const link = (from, name) => fs.symlinkSync(from, path.join(app, 'node_modules', name), 'junction')
   for (const name of fs.readdirSync(modules)) {
-    if (!name.startsWith('.') && (upstream || name !== 'engine.io')) link(path.join(modules, name), name)
+    if (!name.startsWith('.') && name !== 'engine.io') link(path.join(modules, name), name)
   }
-  if (!upstream) {
+  if (upstream) {
+    link(original.folder, 'engine.io')
+  } else {
     const ours = path.join(app, 'node_modules/engine.io')
     fs.mkdirSync(ours)
     for (const file of ['package.json', 'index.d.ts']) fs.copyFileSync(path.join(root, file), path.join(ours, file))
