@@ -2,18 +2,22 @@
 
 // EventEmitters for what there is one or more of per connection: a table of listeners as EventEmitter makes it, a
 // dictionary, takes 200 bytes, a fifth of a connection's objects. To whoever looks at prototypes, their subclasses are
-// subclasses of EventEmitter itself.
+// subclasses of EventEmitter itself. What EventEmitter does besides, once the module `domain` is loaded, is done here, too: an emitter
+// belongs to the domain that it is made in.
 
 const { EventEmitter } = require('events')
 
 /** Has a table while it has a listener: most connections and transports never get one. */
-function LazyEmitter() {}
+function LazyEmitter() {
+  if (EventEmitter.usingDomains) EventEmitter.init.call(this)
+}
 
 /** Starts with a table of fixed shape, a quarter of the size: for sessions, which have a listener or two for life. */
 function CompactEmitter() {
   this._events = new Listeners()
   this._eventsCount = 0
   this._maxListeners = undefined
+  if (EventEmitter.usingDomains) EventEmitter.init.call(this)
 }
 
 for (const Emitter of [LazyEmitter, CompactEmitter]) {
