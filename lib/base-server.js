@@ -4,7 +4,7 @@ const { EventEmitter } = require('events')
 const cookie = require('cookie')
 const debug = require('debug')('engine')
 const bridge = require('./bridge')
-const { showLikeNodes } = require('./emitter')
+const { Listeners } = require('./emitter')
 const { Clients } = require('./clients')
 const { applyMiddlewares } = require('./middleware')
 const { Limits } = require('./limits')
@@ -53,6 +53,8 @@ const DEFAULTS = {
 class BaseServer extends EventEmitter {
   constructor(opts = {}) {
     super()
+    // looked at for every message that is sent
+    this._events = new Listeners()
     keep(this, new State())
     this.middlewares = []
     /** The open sessions by their ids. */
@@ -73,7 +75,6 @@ class BaseServer extends EventEmitter {
     this[kState].limits = Limits.of(this)
     this[kState].periods = undefined
     this[kState].openPacket = new OpenPacket()
-    this[kState].listened = false
     /** Whether the next look at the sessions is due, see lib/replaced.js. */
     this[kState].watching = false
     bridge.getEngine()
@@ -321,23 +322,7 @@ class BaseServer extends EventEmitter {
 
   /** Whether somebody may listen to what every flush would emit. */
   [kHearsFlushes]() {
-    return this[kState].listened || this.emit !== emit
-  }
-
-  on(event, listener) {
-    super.on(event, listener)
-    if (event === 'flush' || event === 'drain') this[kState].listened = true
-    return this
-  }
-
-  addListener(event, listener) {
-    return this.on(event, listener)
-  }
-
-  prependListener(event, listener) {
-    super.prependListener(event, listener)
-    if (event === 'flush' || event === 'drain') this[kState].listened = true
-    return this
+    return this._events?.flush !== undefined || this._events?.drain !== undefined || this.emit !== emit
   }
 
   [kEmitError](req, code, context) {
@@ -398,8 +383,6 @@ class BaseServer extends EventEmitter {
     await acceptWebTransport(this, session)
   }
 }
-
-showLikeNodes(BaseServer.prototype)
 
 /** The codes of `connection_error` and of error responses. */
 BaseServer.errors = {

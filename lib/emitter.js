@@ -25,7 +25,7 @@ for (const Emitter of [LazyEmitter, CompactEmitter]) {
   Object.setPrototypeOf(Emitter, EventEmitter)
 }
 
-/** Listeners by event, without anything inherited. */
+/** Listeners by event, without anything inherited: a look at this is faster than at the dictionaries that EventEmitter makes. */
 function Listeners() {}
 
 Listeners.prototype = Object.create(null)
@@ -52,4 +52,4 @@ function showLikeNodes(prototype) {
   }
 }
 
-module.exports = { LazyEmitter, CompactEmitter, letGoOfTable, showLikeNodes }
+module.exports = { LazyEmitter, CompactEmitter, Listeners, letGoOfTable, showLikeNodes }

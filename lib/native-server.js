@@ -127,6 +127,10 @@ class NativeServer extends Server {
     return this
   }
 
+  addListener(event, listener) {
+    return this.on(event, listener)
+  }
+
   prependListener(event, listener) {
     refuseEvent(event)
     super.prependListener(event, listener)

@@ -36,6 +36,17 @@ function transportOf(socket) {
   return socket[kState].transportless ? Polling.prototype : socket.transport
 }
 
+/** Whether somebody listens to all packets, who has come by another way than our `on`. */
+function hearsPackets(socket) {
+  const listeners = socket._events
+  return (
+    listeners?.packet !== undefined ||
+    listeners?.packetCreate !== undefined ||
+    listeners?.heartbeat !== undefined ||
+    transportOf(socket)._events?.packet !== undefined
+  )
+}
+
 /** Whether the packets that come in are to be handed to an `onPacket` that is not ours. */
 function seesPackets(socket) {
   return socket.onPacket !== ours.onPacket || transportOf(socket).onPacket !== onTransportPacket
@@ -63,7 +74,7 @@ function seesSending(socket) {
 /** Looks at what is replaced, and has the engine leave to JavaScript what that concerns. */
 function notice(socket) {
   if (socket.readyState === 'closed') return
-  if (!socket[kState].verbose && seesPackets(socket)) socket[kListenToAll]()
+  if (!socket[kState].verbose && (seesPackets(socket) || hearsPackets(socket))) socket[kListenToAll]()
   const relayed = seesSending(socket) ? EVERYTHING : socket[kCarriesPolls]() ? POLLS : NOTHING
   if (relayed === socket[kState].relayed) return
   socket[kState].relayed = relayed

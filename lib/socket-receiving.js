@@ -1,23 +1,25 @@
 'use strict'
 
+const { EventEmitter } = require('events')
 const { performance } = require('perf_hooks')
 const bridge = require('./bridge')
 const { decidePoll } = require('./duties')
 const { TYPES, receivedType } = require('./packets')
 const { notice, seesPackets } = require('./replaced')
-const { SendingSocket, HEARS_DATA, HEARS_MESSAGE } = require('./socket-sending')
+const { SendingSocket } = require('./socket-sending')
 const { transportError } = require('./transport')
 const { isNative, isNativeWebSocket } = require('./transports/native')
 const { Polling } = require('./transports/polling')
 const debug = require('debug')('engine:socket')
 const {
   kAbortPost, kAnnounce, kApply, kApplyAll, kAwaitsBatches, kCarriesPolls, kChannelNumber, kDispatch, kFinishClosing,
-  kHandOn, kHears, kHearsPackets, kListenToAll, kMadeTransport, kOnClosed, kOnEvent, kOnMessage, kOnNativePoll,
+  kHandOn, kHearsPackets, kListenToAll, kMadeTransport, kOnClosed, kOnEvent, kOnMessage, kOnNativePoll,
   kOnOtherPacket, kOnPinged, kOnProbing, kOnUpgradeFailed, kOnUpgraded, kOnUpgrading, kRelay, kRelays, kSettleBeforeEnd,
   kShow, kShowFrame, kShowOnTransport, kState, kTick,
 } = require('./symbols')
 
 const { Kind, SEVERAL, outcome } = bridge
+const { emit } = EventEmitter.prototype
 
 /** `arg` of a PACKET event for what is no packet, and for a v3 packet of an unknown type. */
 const PARSE_ERROR = 100
@@ -134,8 +136,8 @@ class ReceivingSocket extends SendingSocket {
       this.emit('packet', packet)
       this[kShowOnTransport](packet)
     }
-    if (this[kHears](HEARS_DATA)) this.emit('data', data)
-    if (this[kHears](HEARS_MESSAGE)) this.emit('message', data)
+    if (this._events?.data !== undefined || this.emit !== emit) this.emit('data', data)
+    if (this._events?.message !== undefined || this.emit !== emit) this.emit('message', data)
   }
 
   [kOnOtherPacket](type, data) {

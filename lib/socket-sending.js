@@ -8,25 +8,10 @@ const { OPEN, MESSAGE } = require('./packets')
 const { WebSocket } = require('./transports/websocket')
 const debug = require('debug')('engine:socket')
 const {
-  kAwaitsBatches, kAwaitsDrain, kHasWaiting, kHears, kHearsFlushes, kHearsSending, kIsNative, kIsPlain, kKeepContext,
+  kAwaitsBatches, kAwaitsDrain, kHasWaiting, kHearsFlushes, kHearsSending, kIsNative, kIsPlain, kKeepContext,
   kListenToAll, kSendOne, kState,
 } = require('./symbols')
 const { keep, SessionState } = require('./state')
-
-const HEARS_PACKET_CREATE = 1
-const HEARS_FLUSH = 2
-const HEARS_DRAIN = 4
-const HEARS_DATA = 8
-const HEARS_MESSAGE = 16
-const HEARS_SENDING = HEARS_PACKET_CREATE | HEARS_FLUSH | HEARS_DRAIN
-const HEARS = {
-  __proto__: null,
-  packetCreate: HEARS_PACKET_CREATE,
-  flush: HEARS_FLUSH,
-  drain: HEARS_DRAIN,
-  data: HEARS_DATA,
-  message: HEARS_MESSAGE,
-}
 
 const { emit } = EventEmitter.prototype
 
@@ -76,7 +61,6 @@ class SendingSocket extends CompactEmitter {
 
   on(event, listener) {
     super.on(event, listener)
-    this[kState].listened |= HEARS[event]
     if (!this[kState].verbose && VERBOSE_EVENTS.has(event)) this[kListenToAll]()
     return this
   }
@@ -87,14 +71,8 @@ class SendingSocket extends CompactEmitter {
 
   prependListener(event, listener) {
     super.prependListener(event, listener)
-    this[kState].listened |= HEARS[event]
     if (!this[kState].verbose && VERBOSE_EVENTS.has(event)) this[kListenToAll]()
     return this
-  }
-
-  /** Whether somebody may listen to an event of every message: spares the emitting where nobody does. */
-  [kHears](bit) {
-    return (this[kState].listened & bit) !== 0 || this.emit !== emit
   }
 
   [kListenToAll]() {
@@ -134,7 +112,7 @@ class SendingSocket extends CompactEmitter {
     }
     const packet = { type, options }
     if (data) packet.data = data
-    if (this[kHears](HEARS_PACKET_CREATE)) this.emit('packetCreate', packet)
+    if (this._events?.packetCreate !== undefined || this.emit !== emit) this.emit('packetCreate', packet)
     if (this.server.opts.maxBackpressure > 0 && overflows(this, packet)) return
     this.writeBuffer.push(packet)
     if (typeof callback === 'function') this.packetsFn.push(callback)
@@ -142,9 +120,15 @@ class SendingSocket extends CompactEmitter {
     this.flush()
   }
 
-  /** Whether somebody may listen to packets that go. */
+  /**
+   * Whether somebody may listen to packets that go: spares the emitting where nobody does. It is looked for in the table of listeners
+   * itself, as listeners have other ways there than methods of ours.
+   */
   [kHearsSending]() {
-    return this[kHears](HEARS_SENDING) || this.server[kHearsFlushes]()
+    const listeners = this._events
+    const hears =
+      listeners?.drain !== undefined || listeners?.flush !== undefined || listeners?.packetCreate !== undefined || this.emit !== emit
+    return hears || this.server[kHearsFlushes]()
   }
 
   /** What waits for the transport goes on in the current context, if the transport tells by an event of the engine's. */
@@ -179,7 +163,7 @@ class SendingSocket extends CompactEmitter {
     if (this._readyState === 'closed' || !this.transport.writable || !this[kHasWaiting]()) return
     const { server } = this
     const serverHears = server[kHearsFlushes]()
-    if (this[kHears](HEARS_FLUSH)) this.emit('flush', this.writeBuffer)
+    if (this._events?.flush !== undefined || this.emit !== emit) this.emit('flush', this.writeBuffer)
     if (serverHears) server.emit('flush', this, this.writeBuffer)
     const packets = this.writeBuffer
     if (this[kState].traced) debug('flushing %d packets to transport', packets.length)
@@ -189,7 +173,7 @@ class SendingSocket extends CompactEmitter {
     // a listener may have emptied the buffer, or closed the transport
     if (packets.length > 0) this.transport.send(packets)
     else this.onDrain()
-    if (this[kHears](HEARS_DRAIN)) this.emit('drain')
+    if (this._events?.drain !== undefined || this.emit !== emit) this.emit('drain')
     if (serverHears) server.emit('drain', this)
   }
 
@@ -221,4 +205,4 @@ class SendingSocket extends CompactEmitter {
 const { flush } = SendingSocket.prototype
 const { send: sendByWebSocket } = WebSocket.prototype
 
-module.exports = { SendingSocket, HEARS_DATA, HEARS_MESSAGE }
+module.exports = { SendingSocket }

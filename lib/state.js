@@ -25,8 +25,6 @@ class SessionState {
   constructor(traced) {
     /** The engine's handle of the session; 0: none yet, or given back. */
     this.handle = 0
-    /** Of which events somebody has ever heard. */
-    this.listened = 0
     // arrays that few sessions need, or not for long, are made when they are looked at
     this.packetsFn = undefined
     this.sentCallbackFn = undefined
@@ -78,8 +76,6 @@ class TransportState {
 }
 
 complete(TransportState, {
-  /** Whether anybody has ever listened. */
-  listened: false,
   /** The context of the call whose bytes wait, see lib/context.js. */
   context: undefined,
 })

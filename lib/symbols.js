@@ -59,7 +59,6 @@ module.exports = {
   kHandleUpgrade: Symbol('handleUpgrade'),
   kHasEndedStream: Symbol('hasEndedStream'),
   kHasWaiting: Symbol('hasWaiting'),
-  kHears: Symbol('hears'),
   kHearsFlushes: Symbol('hearsFlushes'),
   kHearsPackets: Symbol('hearsPackets'),
   kHearsSending: Symbol('hearsSending'),

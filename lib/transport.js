@@ -42,7 +42,6 @@ class Transport extends LazyEmitter {
 
   on(event, listener) {
     super.on(event, listener)
-    this[kState].listened = true
     const owner = this[kState].owner
     // packets of the engine's own transports are shown only to those who listen
     if (event === 'packet') {

@@ -238,3 +238,48 @@ test("transport is another object after an upgrade and its old one is discarded"
   assert.equal(old.discarded, true);
   assert.equal(socket.transport.name, "websocket");
 });
+
+/** Listens by EventEmitter's own method, past those of a subclass. Returns what it heard, and how to stop. */
+function listenPast(emitter, names) {
+  const heard = [];
+  const listeners = names.map((name) => [name, () => heard.push(name)]);
+  for (const [name, listener] of listeners) EventEmitter.prototype.on.call(emitter, name, listener);
+  const stop = () => {
+    for (const [name, listener] of listeners) EventEmitter.prototype.removeListener.call(emitter, name, listener);
+  };
+  return { heard, stop };
+}
+
+for (const [transport, open] of Object.entries({ polling: openPolling, websocket: openWebSocket })) {
+  test(`listeners that EventEmitter's own methods have added are heard, on ${transport}`, async () => {
+    const context = await listen();
+    let sets;
+    context.engine.on("connection", (socket) => {
+      sets = {
+        socket: listenPast(socket, ["packet", "data", "message", "packetCreate", "flush", "drain"]),
+        server: listenPast(context.engine, ["flush", "drain"]),
+        transport: listenPast(socket.transport, ["packet", "drain", "ready"]),
+      };
+    });
+    const { peer, socket } = await open(context);
+    const messages = [];
+    const talk = async () => {
+      const poll = transport === "polling" ? peer.poll() : undefined;
+      if (transport === "polling") await peer.post("4hello");
+      else peer.sendText("4hello");
+      socket.send("hi");
+      await poll;
+    };
+    const all = [["data", "drain", "flush", "message", "packet", "packetCreate"], ["drain", "flush"], ["drain", "packet", "ready"]];
+    await talk();
+    await eventually(() => Object.values(sets).map(({ heard }) => [...new Set(heard)].sort()), all);
+    for (const { heard, stop } of Object.values(sets)) {
+      stop();
+      heard.length = 0;
+    }
+    socket.on("message", (data) => messages.push(data));
+    await talk();
+    await eventually(() => messages, ["hello"]);
+    assert.deepEqual(Object.values(sets).flatMap(({ heard }) => heard), []);
+  });
+}

@@ -3,15 +3,14 @@
 // What reflection tells of the package's public objects that it does not tell of the original's, by its reason. See
 // reflection.js for the lines: what, in the original, here.
 
-const SERVERS = ["BaseServer", "Server", "uServer"];
 const TRANSPORTS = ["Transport", "Polling", "JSONP", "WebSocket", "WebTransport"];
 
 /** The same lines for several classes, whose names stand for `*`. */
 const each = (names, ...lines) => names.flatMap((name) => lines.map((line) => line.replace("*", name)));
 
 module.exports = {
-  "The engine notices who listens, so that nothing is emitted that nobody hears.": each(
-    [...SERVERS, "Socket"],
+  "The engine notices who listens to all packets, so that it tells of those that it sees to itself only where somebody hears.": each(
+    ["Socket"],
     "*.prototype.on | missing | wec function of 2",
     "*.prototype.addListener | missing | wec function of 2",
     "*.prototype.prependListener | missing | wec function of 2",

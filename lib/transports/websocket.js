@@ -177,7 +177,7 @@ class WebSocket extends Transport {
     }
     this[kState].congested = status === CONGESTED
     this[kState].awaited = awaited
-    if (awaited || this[kState].listened) this[kKeepContext]()
+    if (awaited || this._events !== undefined) this[kKeepContext]()
     if (this[kState].congested || awaited) {
       bridge.scheduleFlush()
       this.socket[kReportDrain]()
@@ -204,7 +204,7 @@ class WebSocket extends Transport {
   [kSettle]() {
     if (this[kState].awaited || this[kState].congested) return
     const owner = this[kState].owner
-    const isHeard = owner === null || owner[kHasWaiting]() || owner[kAwaitsBatches]() || this[kState].listened
+    const isHeard = owner === null || owner[kHasWaiting]() || owner[kAwaitsBatches]() || this._events !== undefined
     if (!isHeard && this[kState].context === undefined) {
       this.writable = true
     } else {
