@@ -1,0 +1,190 @@
+"use strict";
+
+// One program on one engine: a server of its own, its clients, and the record of all that is seen, step by step.
+
+const { drawn } = require("./steps");
+const { context, worlds } = require("./faults");
+const { applyHooks, hookOptions } = require("./hooks");
+const { runCalls } = require("./calls");
+const modes = require("./modes");
+const { Observer } = require("./observe");
+const { TIMES } = require("./options");
+
+const delay = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Turns of the event loop in which nothing is seen before a step counts as settled. */
+const TURNS = 4;
+
+/** A step that never comes to rest. */
+const RESTLESS_MS = 3000;
+
+/** The engine looks every 100 ms whether a poll keeps an upgrade waiting. */
+const UPGRADE_CHECK_MS = 140;
+
+let lastId = 0;
+
+class World {
+  /** @param {{ Engine: object, side: string, program: object, pace: { quiet: number, bound: number } }} how */
+  constructor({ Engine, side, program, pace }) {
+    Object.assign(this, { Engine, side, program, pace });
+    this.id = ++lastId;
+    this.mode = modes[program.mode];
+    this.clients = new Map();
+    this.wires = new Set();
+    this.real = new Set();
+    this.counts = new Map();
+    this.steps = [];
+    this.lastAt = 0;
+    this.observer = new Observer((object, text) => this.record(object, text), program.watch);
+  }
+
+  record(object, text) {
+    if (this.over) return;
+    this.lastAt = performance.now();
+    const { streams } = this.steps.at(-1) ?? { streams: {} };
+    (streams[object] ??= []).push(text);
+  }
+
+  /** The next number of its kind. */
+  count(kind) {
+    const number = (this.counts.get(kind) ?? 0) + 1;
+    this.counts.set(kind, number);
+    return number;
+  }
+
+  /** An exception of the program's own. */
+  error(text) {
+    return new Error(`twin#${this.id}: ${text}`);
+  }
+
+  /** The server's object for the session of a client. */
+  sessionOf(name) {
+    const sid = this.clients.get(name)?.sid;
+    return sid === undefined ? undefined : this.observer.sessions.find(({ socket }) => socket.id === sid)?.socket;
+  }
+
+  /** Resolves as the promise does, or after the bound. */
+  async within(promise) {
+    let timer;
+    const bound = new Promise((resolve) => (timer = setTimeout(resolve, this.pace.bound)));
+    await Promise.race([promise, bound]);
+    clearTimeout(timer);
+  }
+
+  async settle() {
+    const start = performance.now();
+    let turns = 0;
+    let seen = this.lastAt;
+    for (;;) {
+      const quiet = this.#upgradeIsWaiting() ? Math.max(this.pace.quiet, UPGRADE_CHECK_MS) : this.pace.quiet;
+      await delay(quiet / TURNS);
+      if (this.lastAt !== seen) {
+        seen = this.lastAt;
+        turns = 0;
+      } else {
+        turns++;
+      }
+      const now = performance.now();
+      if (turns >= TURNS && now - Math.max(seen, start) >= quiet) return;
+      if (now - start > RESTLESS_MS) return this.record("process", "the step does not come to rest");
+    }
+  }
+
+  #upgradeIsWaiting() {
+    for (const client of this.clients.values()) if (client.probed && client.ws?.open && client.poll?.open) return true;
+    return false;
+  }
+
+  /** @returns what was seen: `[{ streams, state }]`, one for each step, and one more for the end */
+  run() {
+    worlds.set(this.id, this);
+    return context.run(this, async () => {
+      try {
+        await this.#open();
+        for (const step of this.program.steps) await this.#step(() => drawn[step.kind].run(this, step));
+        await this.#step(() => void this.engine?.close());
+        return this.#result();
+      } finally {
+        await this.#close();
+      }
+    });
+  }
+
+  async #open() {
+    await this.#step(async () => {
+      const { program } = this;
+      const options = { ...TIMES, ...structuredClone(program.options), ...hookOptions(program.hooks, this) };
+      const prepare = (engine) => {
+        this.engine = engine;
+        applyHooks(program.hooks, engine, this);
+        this.observer.server(engine);
+        engine.on("connection", (socket) => {
+          this.observer.session(socket);
+          runCalls(program.listeners, socket, this);
+        });
+      };
+      try {
+        this.where = { ...(await this.mode.open({ Engine: this.Engine, options, prepare })), tls: this.mode.tls };
+      } catch (error) {
+        this.record("server", `does not open: ${this.observer.show(error)}`);
+      }
+    });
+  }
+
+  async #step(action) {
+    this.steps.push({ streams: {}, state: {} });
+    try {
+      if (this.where || this.steps.length === 1) await action();
+    } catch (error) {
+      this.record("process", `threw ${this.observer.show(error)}`);
+    }
+    await this.settle();
+    const last = this.steps.length === this.program.steps.length + 2;
+    if (this.engine && (this.program.snapshots === "each" || last)) this.steps.at(-1).state = this.observer.snapshot();
+  }
+
+  #result() {
+    this.over = true;
+    const names = new Map();
+    for (const client of this.clients.values()) if (client.sid !== undefined) names.set(client.sid, client.name);
+    this.observer.sessions.forEach(({ socket: { id } }, i) => {
+      if (!names.has(id)) names.set(id, `number ${i + 1}`);
+    });
+    const tidy = (text) => {
+      let result = text.replace(/twin#\d+/g, "twin");
+      for (const [sid, name] of names) result = result.replaceAll(sid, `{${name}}`);
+      return result;
+    };
+    const entries = (object, change) => Object.fromEntries(Object.entries(object).map(([key, value]) => [tidy(key), change(value)]));
+    return this.steps.map(({ streams, state }) => ({
+      streams: entries(streams, (texts) => texts.map(tidy)),
+      state: entries(state, (fields) => entries(fields, tidy)),
+    }));
+  }
+
+  async #close() {
+    this.over = true;
+    for (const client of this.real) client.close();
+    for (const wire of this.wires) wire.cut();
+    for (const { socket } of this.observer.sessions) if (socket.readyState !== "closed") this.#quietly(() => socket.close(true));
+    this.#quietly(() => this.engine?.close());
+    this.#quietly(() => this.where?.close());
+    await delay(5);
+    worlds.delete(this.id);
+  }
+
+  #quietly(action) {
+    try {
+      action();
+    } catch {
+      // the program has broken it
+    }
+  }
+}
+
+/** @returns what was seen */
+function run(Engine, side, program, pace) {
+  return new World({ Engine, side, program, pace }).run();
+}
+
+module.exports = { run };
