@@ -70,7 +70,9 @@ class UpgradeResponse extends EventEmitter {
   setHeader(name, value) {
     validateHeaderName(name)
     for (const one of Array.isArray(value) ? value : [value]) validateHeaderValue(name, one)
-    this.removeHeader(name)
+    // one that is set again keeps its place
+    const before = this[kNameOf](name)
+    if (before !== undefined && before !== name) delete this.headers[before]
     this.headers[name] = value
     return this
   }

@@ -38,14 +38,12 @@ class Server extends BaseServer {
     if (typeof this.ws.on !== 'function') return
     if (this.ws instanceof NativeWebSocketServer) this.ws[kState].mayAddHeaders = (req) => this[kAddsHeaders](req)
     this.ws.on('headers', (lines, req) => {
-      // middlewares' headers first, then the application's, each on lines of its own
-      const headers = {}
-      const isInitial = !sidOf(req)
-      const extra = req[kResponseHeaders]
-      if (extra !== undefined) req[kResponseHeaders] = undefined
-      if (isInitial) this.emit('initial_headers', headers, req)
+      // those that middlewares have set: listeners may change them, too
+      const headers = req[kResponseHeaders] || {}
+      req[kResponseHeaders] = undefined
+      if (!sidOf(req)) this.emit('initial_headers', headers, req)
       this.emit('headers', headers, req)
-      lines.push(...headerLines(Object.assign({}, extra, headers)))
+      lines.push(...headerLines(headers))
     })
   }
 
