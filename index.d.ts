@@ -396,6 +396,8 @@ declare class Socket extends EventEmitter {
   private onOpen;
   private onPacket;
   private onError;
+  private schedulePing;
+  private resetPingTimeout;
   private setTransport;
   private onDrain;
   _maybeUpgrade(transport: Transport): void;

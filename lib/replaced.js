@@ -8,6 +8,7 @@
 const { setTimeout } = require('timers')
 const bridge = require('./bridge')
 const { atRoot } = require('./context')
+const { timersOf } = require('./heartbeat')
 const { Transport } = require('./transport')
 const { Polling } = require('./transports/polling')
 const { WebSocket } = require('./transports/websocket')
@@ -27,8 +28,8 @@ const MIN_SHARE = 0.5
 let ours
 
 /** To be called with Socket's prototype when that is complete. */
-function keepOriginals({ onPacket, sendPacket, flush }) {
-  ours = { onPacket, sendPacket, flush }
+function keepOriginals({ onPacket, sendPacket, flush, onDrain, schedulePing, resetPingTimeout }) {
+  ours = { onPacket, sendPacket, flush, onDrain, schedulePing, resetPingTimeout }
 }
 
 /** A session's transport, or what it will be made of: to look for replacements is no reason to make it. */
@@ -67,14 +68,21 @@ function seesSending(socket) {
     sendsDifferently(transportOf(socket)) ||
     (socket[kState].probe !== null && sendsDifferently(socket[kState].probe)) ||
     socket.sendPacket !== ours.sendPacket ||
-    socket.flush !== ours.flush
+    socket.flush !== ours.flush ||
+    socket.onDrain !== ours.onDrain
   )
+}
+
+/** Whether the session's pings are planned, or waited for, in another way than ours. */
+function seesHeartbeat(socket) {
+  return socket.schedulePing !== ours.schedulePing || socket.resetPingTimeout !== ours.resetPingTimeout
 }
 
 /** Looks at what is replaced, and has the engine leave to JavaScript what that concerns. */
 function notice(socket) {
   if (socket.readyState === 'closed') return
   if (!socket[kState].verbose && (seesPackets(socket) || hearsPackets(socket))) socket[kListenToAll]()
+  if (socket[kState].timers === undefined && seesHeartbeat(socket)) timersOf(socket)
   const relayed = seesSending(socket) ? EVERYTHING : socket[kCarriesPolls]() ? POLLS : NOTHING
   if (relayed === socket[kState].relayed) return
   socket[kState].relayed = relayed
@@ -100,4 +108,4 @@ function look(server) {
   if (any) watch(server)
 }
 
-module.exports = { keepOriginals, notice, seesPackets, watch }
+module.exports = { keepOriginals, notice, seesHeartbeat, seesPackets, watch }

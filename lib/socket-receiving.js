@@ -4,6 +4,7 @@ const { EventEmitter } = require('events')
 const { performance } = require('perf_hooks')
 const bridge = require('./bridge')
 const { decidePoll } = require('./duties')
+const heartbeat = require('./heartbeat')
 const { TYPES, receivedType } = require('./packets')
 const { notice, seesPackets } = require('./replaced')
 const { SendingSocket } = require('./socket-sending')
@@ -68,7 +69,7 @@ class ReceivingSocket extends SendingSocket {
         if (arg === 3 && content === 'probe' && this[kState].probe !== null) {
           this[kState].probe.send([{ type: 'pong', data: 'probe' }])
         } else {
-          this[kRelay](TYPES[arg], content)
+          this[kRelay](TYPES[arg])
         }
         break
       case Kind.CLOSE_CHANNEL:
@@ -134,6 +135,7 @@ class ReceivingSocket extends SendingSocket {
     if (this[kState].verbose) {
       const packet = data === undefined ? { type: 'message' } : { type: 'message', data }
       this.emit('packet', packet)
+      if (this[kState].timers !== undefined) heartbeat.hear(this, 'message')
       this[kShowOnTransport](packet)
     }
     if (this._events?.data !== undefined || this.emit !== emit) this.emit('data', data)
@@ -176,6 +178,7 @@ class ReceivingSocket extends SendingSocket {
 
   [kDispatch](packet) {
     this.emit('packet', packet)
+    if (this[kState].timers !== undefined) heartbeat.hear(this, packet.type)
     if (!this[kState].handingOn) this[kShowOnTransport](packet)
     if (packet.type === 'ping' && this.protocol === 3) {
       // the pong is sent from here, and the rest follows it
@@ -197,6 +200,7 @@ class ReceivingSocket extends SendingSocket {
     if (this[kState].handingOn) return this[kDispatch](packet)
     this.emit('packet', packet)
     const { type, data } = packet
+    if (this[kState].timers !== undefined) heartbeat.hear(this, type)
     // an orderly close is the transport's to tell
     if (type !== 'close') {
       this[kApply](bridge.getEngine().receive(this[kState].handle, this[kChannelNumber](), receivedType(packet), data === 'probe'))
@@ -233,14 +237,14 @@ class ReceivingSocket extends SendingSocket {
   }
 
   /** The engine wants a packet to be sent that nobody has called for: a heartbeat, or what ends a poll. */
-  [kRelay](type, data) {
+  [kRelay](type) {
     if (type === 'noop') {
       if (this.transport.writable && this.transport.name === 'polling') this.transport.send([{ type }])
       return
     }
     if (this._readyState !== 'open') return
     if (type === 'ping') debug('writing ping packet')
-    this.sendPacket(type, data)
+    this.sendPacket(type)
     // the answer to a client's ping, in protocol 3
     if (type === 'pong') this.emit('heartbeat')
   }
@@ -253,6 +257,42 @@ class ReceivingSocket extends SendingSocket {
     this.server.emit('flush', this, buffer)
     this.emit('drain')
     this.server.emit('drain', this)
+  }
+
+  // ---- heartbeats, where the application looks after them, see lib/heartbeat.js ------------------
+
+  /** Has a ping sent in `pingInterval`, and its answer expected. */
+  schedulePing() {
+    heartbeat.schedulePing(this)
+  }
+
+  /** The client has its full time from now on. */
+  resetPingTimeout() {
+    heartbeat.resetPingTimeout(this)
+  }
+
+  get pingIntervalTimer() {
+    return heartbeat.timersOf(this).ping
+  }
+
+  set pingIntervalTimer(timer) {
+    heartbeat.timersOf(this).ping = timer
+  }
+
+  get pingTimeoutTimer() {
+    return heartbeat.timersOf(this).timeout
+  }
+
+  set pingTimeoutTimer(timer) {
+    heartbeat.timersOf(this).timeout = timer
+  }
+
+  get hasRefreshedPingTimeout() {
+    return heartbeat.timersOf(this).hasRefreshed
+  }
+
+  set hasRefreshedPingTimeout(has) {
+    heartbeat.timersOf(this).hasRefreshed = has
   }
 
   onError(error) {
@@ -279,7 +319,10 @@ class ReceivingSocket extends SendingSocket {
     if (code === 0) description = transportError(message)
     else if (code === 1) description = new Error(message)
     this[kState].over = true
-    this.onClose(REASONS[code], description)
+    if (description === undefined) this.onClose(REASONS[code])
+    else this.onError(description)
+    // an `onError` that is not ours may have kept the error to itself: the transport is closed for all that
+    if (description !== undefined && this._readyState !== 'closed') this.onClose('transport close')
     if (code === 0 && isNative(transport)) transport[kShow]('error', description)
   }
 }

@@ -147,6 +147,7 @@ class SendingSocket extends CompactEmitter {
       transport[kIsNative]() &&
       transport.send === sendByWebSocket &&
       this.flush === flush &&
+      this.onDrain === onDrain &&
       !this[kHasWaiting]() &&
       !this[kAwaitsBatches]() &&
       !this[kHearsSending]()
@@ -202,7 +203,7 @@ class SendingSocket extends CompactEmitter {
   }
 }
 
-const { flush } = SendingSocket.prototype
+const { flush, onDrain } = SendingSocket.prototype
 const { send: sendByWebSocket } = WebSocket.prototype
 
 module.exports = { SendingSocket }

@@ -4,9 +4,10 @@ const { EventEmitter } = require('events')
 const bridge = require('./bridge')
 const { capture } = require('./context')
 const { showLikeNodes } = require('./emitter')
+const heartbeat = require('./heartbeat')
 const { Opening, showRequest } = require('./opening')
 const { receivedType } = require('./packets')
-const { keepOriginals, notice, watch } = require('./replaced')
+const { keepOriginals, notice, seesHeartbeat, watch } = require('./replaced')
 const { ReceivingSocket } = require('./socket-receiving')
 const { SendingSocket } = require('./socket-sending')
 const { Transport, transportError } = require('./transport')
@@ -41,10 +42,6 @@ class Socket extends ReceivingSocket {
     this.upgraded = false
     /** Packets that wait for the transport: `{ type, options, data }`. */
     this.writeBuffer = []
-    // in name only: the engine has the timers
-    this.pingTimeoutTimer = null
-    this.pingIntervalTimer = null
-    this.hasRefreshedPingTimeout = false
     this.id = id
     this.server = server
     if (opened === undefined) {
@@ -76,6 +73,7 @@ class Socket extends ReceivingSocket {
       this.readyState = 'open'
       if (transport !== undefined) this[kBindTransport](transport)
       this.emit('open')
+      if (this[kState].timers !== undefined || seesHeartbeat(this)) heartbeat.begin(this)
     }
     watch(server)
   }
@@ -136,6 +134,7 @@ class Socket extends ReceivingSocket {
     this.sendPacket('open', this.server[kState].openPacket.text(this.id, this.getAvailableUpgrades(), opts))
     if (opts.initialPacket) this.sendPacket('message', opts.initialPacket)
     this.emit('open')
+    if (this[kState].timers !== undefined || seesHeartbeat(this)) heartbeat.begin(this)
   }
 
   // ---- transports ----------------------------------------------------------------------------
@@ -279,10 +278,13 @@ class Socket extends ReceivingSocket {
     debug('got upgrade packet - upgrading')
     this.transport.discard()
     this.upgraded = true
+    this[kState].moving = true
     // a listener of the old transport's that throws does not keep the session from moving
     try {
       this.clearTransport()
     } finally {
+      this[kState].moving = false
+      heartbeat.move(this)
       this[kMoveTo](transport, isWatched)
     }
   }
@@ -371,7 +373,7 @@ class Socket extends ReceivingSocket {
     }
     let isClosing = false
     try {
-      transport.close(this.onClose.bind(this, 'forced close', undefined))
+      transport.close(this.onClose.bind(this, 'forced close'))
       isClosing = true
     } finally {
       // a connection that throws is not asked again: this is the end, and the exception goes its way
@@ -392,6 +394,7 @@ class Socket extends ReceivingSocket {
       })
     }
     this[kState].packetsFn = this[kState].sentCallbackFn = undefined
+    if (this[kState].timers !== undefined) heartbeat.stop(this[kState].timers)
     // a listener that throws, of a transport or of what is answered, does not keep the rest from ending
     try {
       this[kEndInEngine](reason, description)

@@ -44,8 +44,12 @@ complete(SessionState, {
   cleanupFn: undefined,
   /** The context of the call that has begun to close the session. */
   closer: undefined,
+  /** Whether it lets go of the transport that it is upgraded from. */
+  moving: false,
   /** Why it has ended, if it was not registered then. */
   endedEarly: undefined,
+  /** Those of the heartbeat, if JavaScript sees to it, see lib/heartbeat.js. */
+  timers: undefined,
   /** Which heartbeats are sent from here, see lib/replaced.js. */
   relayed: 0,
   /** The handles of channels that JavaScript drives: the transport's, and the probe's. */

@@ -3,7 +3,7 @@
 mod support;
 
 use engine_io_native::protocol::PacketType::{self, Message, Noop, Ping, Pong, Upgrade};
-use engine_io_native::session::{Action, Delivery, Fault, OutPacket, Reason, Relayed, Revision};
+use engine_io_native::session::{Action, Delivery, Fault, OutPacket, Reason, Relayed, Revision, Taken};
 use support::session::*;
 
 const PINGED: [Action; 1] = [Action::Pinged];
@@ -530,4 +530,65 @@ fn what_ends_a_poll_during_an_upgrade_is_told_where_the_owner_sends_it() {
     let mut bench = Bench::probed();
     bench.step(|session, _, _| session.set_relayed(Relayed::Everything));
     assert_eq!(bench.wait(100), [Action::Relay { kind: Noop }]);
+}
+
+// ---- a heartbeat that its owner takes over ------------------------------------------------------
+
+#[test]
+fn an_owner_that_takes_a_heartbeat_over_learns_how_far_it_is() {
+    let mut bench = Bench::channel();
+    bench.wait(5_000);
+    let rest = Taken { left: PING_INTERVAL - 5_000, is_waiting: false, is_extended: false };
+    assert_eq!(bench.session.take_heartbeat(bench.now), Some(rest));
+    assert_eq!(bench.session.take_heartbeat(bench.now), None);
+
+    let mut bench = pinged();
+    bench.wait(1_000);
+    let waiting = Taken { left: PING_TIMEOUT - 1_000, is_waiting: true, is_extended: false };
+    assert_eq!(bench.session.take_heartbeat(bench.now), Some(waiting));
+
+    let mut bench = pinged();
+    bench.packet_on(FIRST, Message);
+    let extended = Taken { left: PING_TIMEOUT, is_waiting: true, is_extended: true };
+    assert_eq!(bench.session.take_heartbeat(bench.now), Some(extended));
+
+    let mut bench = Bench::channel_v3();
+    let listening = Taken { left: PING_INTERVAL + PING_TIMEOUT, is_waiting: true, is_extended: false };
+    assert_eq!(bench.session.take_heartbeat(bench.now), Some(listening));
+}
+
+#[test]
+fn nothing_is_due_once_the_owner_has_taken_the_heartbeat_over() {
+    for mut bench in [pinged(), Bench::channel_v3()] {
+        bench.session.take_heartbeat(bench.now);
+        assert_eq!(bench.timer(), None);
+        assert_eq!(bench.wait(10 * (PING_INTERVAL + PING_TIMEOUT)), []);
+        assert!(!bench.session.is_overdue(bench.now));
+        bench.session.excuse(bench.now);
+        bench.session.excuse_if_late(bench.now);
+        bench.packet_on(FIRST, Message);
+        assert_eq!(bench.timer(), None);
+    }
+}
+
+#[test]
+fn heartbeats_in_the_wrong_direction_end_a_session_whoever_sees_to_its_own() {
+    let mut bench = Bench::channel();
+    bench.session.take_heartbeat(bench.now);
+    assert_eq!(bench.packet_on(FIRST, Pong), []);
+    let ended = [Action::CloseChannel { channel: FIRST }, failed(Fault::HeartbeatDirection)];
+    assert_eq!(bench.packet_on(FIRST, Ping), ended);
+    let mut bench = Bench::channel_v3();
+    bench.session.take_heartbeat(bench.now);
+    assert_eq!(bench.packet_on(FIRST, Ping), [send(FIRST, [bare(Pong)])]);
+    assert_eq!(bench.timer(), None);
+}
+
+#[test]
+fn an_upgrade_of_a_session_with_such_a_heartbeat_has_its_timer() {
+    let mut bench = Bench::upgrading();
+    bench.session.take_heartbeat(bench.now);
+    assert_eq!(bench.timer(), Some(UPGRADE_TIMEOUT));
+    bench.packet_on(SECOND, Upgrade);
+    assert_eq!(bench.timer(), None);
 }

@@ -41,12 +41,16 @@ module.exports = {
     "Socket.prototype.* | missing | get set -c",
   ),
 
-  "The engine has the timers of heartbeats, whose fields are there in name only.": [
-    "Socket#pingIntervalTimer | wec Timeout | wec null",
-    "Socket#pingTimeoutTimer | wec Timeout | wec null",
-    "Socket.prototype.resetPingTimeout | w-c function of 0 | missing",
-    "Socket.prototype.schedulePing | w-c function of 0 | missing",
-  ],
+  "The engine has the timers of heartbeats until somebody looks at them.": each(
+    ["pingIntervalTimer", "pingTimeoutTimer", "hasRefreshedPingTimeout"],
+    "Socket.prototype.* | missing | get set -c",
+  ).concat(
+    "Socket#pingIntervalTimer | wec Timeout | missing",
+    "Socket#pingIntervalTimer | wec null | missing",
+    "Socket#pingTimeoutTimer | wec null | missing",
+    "Socket#pingTimeoutTimer | wec Timeout | missing",
+    "Socket#hasRefreshedPingTimeout | wec boolean | missing",
+  ),
 
   "The engine has the connection and makes the frames: functions for each connection that would send them are needed for others' only.": [
     "WebSocket#_doSend | wec function of 1 | missing",

@@ -34,6 +34,16 @@ impl Engine {
         }
     }
 
+    /// From now on JavaScript sends the session's pings and ends it when its client is silent. `[ms until the next ping or
+    /// the end, whether an answer is waited for, whether a packet has put its deadline off]`, each as a number; null if it
+    /// does already, or the session is over.
+    #[napi]
+    pub fn take_heartbeat(&self, session: u32) -> Option<Vec<f64>> {
+        let mut taken = None;
+        self.session(session)?.step(|session, _| taken = session.inner.machine.take_heartbeat(session.now));
+        taken.map(|taken| vec![taken.left as f64, f64::from(taken.is_waiting), f64::from(taken.is_extended)])
+    }
+
     /// Bytes of answers to polls that the engine's own listener has not handed to the kernel yet.
     #[napi]
     pub fn unread_answers(&self, session: u32) -> f64 {

@@ -2,7 +2,7 @@
 
 use super::{Millis, Revision, Timing};
 
-/// The heartbeat of an open session. Exactly one deadline is armed at any time.
+/// The heartbeat of an open session. Exactly one deadline is armed at any time, unless the owner has taken it over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heartbeat {
     /// v4: the next ping goes out at this time. `excused`: the pong to the last one may still come.
@@ -12,6 +12,19 @@ pub enum Heartbeat {
     Waiting { sent: Millis, deadline: Millis, extended: bool, excused: bool },
     /// v3: the client pings before this time. `excused`: it was given more time than it had.
     Listening { deadline: Millis, excused: bool },
+    /// The owner sends pings and counts the time.
+    Owners,
+}
+
+/// What the owner goes on with when it takes a heartbeat over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Time until the next ping, or until the peer is gone.
+    pub left: Millis,
+    /// Whether the peer is waited for.
+    pub is_waiting: bool,
+    /// Whether a packet has moved the deadline already.
+    pub is_extended: bool,
 }
 
 /// What the heartbeat wants when its time has come.
@@ -34,23 +47,37 @@ impl Heartbeat {
         }
     }
 
-    pub fn deadline(&self) -> Millis {
+    /// When the next thing is due.
+    pub fn deadline(&self) -> Option<Millis> {
         match *self {
-            Self::Rest { ping_at, .. } => ping_at,
-            Self::Waiting { deadline, .. } | Self::Listening { deadline, .. } => deadline,
+            Self::Rest { ping_at, .. } => Some(ping_at),
+            Self::Waiting { deadline, .. } | Self::Listening { deadline, .. } => Some(deadline),
+            Self::Owners => None,
         }
+    }
+
+    /// From now on the heartbeat is the owner's. `None`: it is already.
+    pub fn take(&mut self, now: Millis) -> Option<Taken> {
+        let left = self.deadline()?.saturating_sub(now);
+        let taken = match std::mem::replace(self, Self::Owners) {
+            Self::Waiting { extended, .. } => Taken { left, is_waiting: true, is_extended: extended },
+            Self::Listening { .. } => Taken { left, is_waiting: true, is_extended: false },
+            Self::Rest { .. } | Self::Owners => Taken { left, is_waiting: false, is_extended: false },
+        };
+        Some(taken)
     }
 
     /// Whether a deadline has passed, for which the peer was excused, and it has not been heard since.
     pub fn is_excused(&self) -> bool {
         match *self {
             Self::Rest { excused, .. } | Self::Waiting { excused, .. } | Self::Listening { excused, .. } => excused,
+            Self::Owners => false,
         }
     }
 
     /// Time has passed; `None` while nothing is due.
     pub fn due(&mut self, now: Millis, timing: &Timing) -> Option<Beat> {
-        if now < self.deadline() {
+        if now < self.deadline()? {
             return None;
         }
         match self {
@@ -60,6 +87,7 @@ impl Heartbeat {
                 Some(Beat::Ping)
             }
             Self::Waiting { .. } | Self::Listening { .. } => Some(Beat::Dead),
+            Self::Owners => None,
         }
     }
 
@@ -76,6 +104,7 @@ impl Heartbeat {
     /// The peer's part of the heartbeat came in: a pong in v4, a ping in v3.
     pub fn beat(&mut self, now: Millis, timing: &Timing) {
         *self = match *self {
+            Self::Owners => Self::Owners,
             Self::Listening { .. } => Self::start(now, Revision::V3, timing),
             // a pong that is read late: the peer counts the time until the next ping from the last one
             Self::Rest { ping_at, excused: true } => Self::Rest { ping_at, excused: false },
@@ -89,7 +118,7 @@ impl Heartbeat {
     /// The peer may have spoken without being heard: pings go on, because it expects them, as if it had answered.
     pub fn excuse(&mut self, now: Millis, timing: &Timing) {
         match *self {
-            Self::Rest { .. } => {}
+            Self::Rest { .. } | Self::Owners => {}
             Self::Waiting { sent, .. } => {
                 *self = Self::Rest { ping_at: now.max(sent + timing.ping_interval()), excused: true };
             }
@@ -103,7 +132,7 @@ impl Heartbeat {
     /// supervised. (The original forgets the deadline here.)
     pub fn moved(&mut self, now: Millis, timing: &Timing) {
         match self {
-            Self::Rest { .. } => {}
+            Self::Rest { .. } | Self::Owners => {}
             Self::Waiting { deadline, .. } => *deadline = now + timing.ping_timeout(),
             Self::Listening { deadline, .. } => *deadline = now + timing.ping_interval() + timing.ping_timeout(),
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::heartbeat::{Beat, Heartbeat};
+use super::heartbeat::{Beat, Heartbeat, Taken};
 use super::timing::Timing;
 use super::upgrade::{ProbeEnd, Upgrade};
 use super::{ChannelId, Fault, Millis, OutData, OutPacket, PollId, Reason, Revision};
@@ -417,19 +417,18 @@ impl Session {
 
     // ---- time --------------------------------------------------------------------------------
 
-    /// The time at which [`Session::tick`] wants to be called; `None` once closed.
+    /// The time at which [`Session::tick`] wants to be called; `None` once closed, or while nothing will be due.
     pub fn next_deadline(&self) -> Option<Millis> {
         if self.state == State::Closed {
             return None;
         }
-        let mut deadline = self.heartbeat.deadline();
-        if let Some(upgrade) = &self.upgrade {
-            deadline = deadline.min(upgrade.next_deadline());
-        }
-        if let Some(close_at) = self.close_at() {
-            deadline = deadline.min(close_at);
-        }
-        Some(deadline)
+        let upgrade = self.upgrade.as_ref().map(|upgrade| upgrade.next_deadline());
+        [self.heartbeat.deadline(), upgrade, self.close_at()].into_iter().flatten().min()
+    }
+
+    /// From now on the owner sends pings and ends the session when its peer is silent. `None`: it does already.
+    pub fn take_heartbeat(&mut self, now: Millis) -> Option<Taken> {
+        self.heartbeat.take(now)
     }
 
     fn close_at(&self) -> Option<Millis> {
@@ -442,9 +441,15 @@ impl Session {
     /// Whether [`Session::tick`] would now find that the peer is gone. A driver that may hold unread input
     /// of the peer reads it first.
     pub fn is_overdue(&self, now: Millis) -> bool {
-        self.state != State::Closed
-            && !matches!(self.heartbeat, Heartbeat::Rest { .. })
-            && self.heartbeat.deadline() <= now
+        self.overdue(now).is_some()
+    }
+
+    /// For how long the peer's time has been over.
+    fn overdue(&self, now: Millis) -> Option<Millis> {
+        if self.state == State::Closed || matches!(self.heartbeat, Heartbeat::Rest { .. }) {
+            return None;
+        }
+        now.checked_sub(self.heartbeat.deadline()?)
     }
 
     /// Whether a poll that arrives now is too late: the heartbeat's deadline has passed, and a poll is no answer to a ping.
@@ -468,7 +473,7 @@ impl Session {
     /// A driver that was kept from its work looks at the heartbeat only now. If the deadline passed more than
     /// a quarter of `pingTimeout` ago, the peer could not be heard and is excused.
     pub fn excuse_if_late(&mut self, now: Millis) {
-        if self.is_overdue(now) && now - self.heartbeat.deadline() > self.timing.ping_timeout() / 4 {
+        if self.overdue(now).is_some_and(|late| late > self.timing.ping_timeout() / 4) {
             self.excuse(now);
         }
     }

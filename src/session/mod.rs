@@ -12,6 +12,7 @@ mod timing;
 mod upgrade;
 
 pub use close::{Fault, Reason};
+pub use heartbeat::Taken;
 pub use id::IdGenerator;
 pub use machine::{Action, Delivery, Relayed, Session, Start};
 pub use timing::{Millis, Timing};
