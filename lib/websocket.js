@@ -192,9 +192,9 @@ class NativeWebSocket extends LazyEmitter {
   /** The end has been heard of: what the engine has put off until then may follow what was sent. */
   [kConclude]() {
     if (this[kState].handle === 0) return
-    bridge.getEngine().concludeConnection(this[kState].handle)
+    const mustFlush = bridge.fast.conclude(this[kState].handle) === 1
     if (this[kState].pump !== null) this[kState].pump.write()
-    else bridge.scheduleFlush()
+    else if (mustFlush) bridge.scheduleFlush()
   }
 
   /**

@@ -278,10 +278,12 @@ const CLOSE_ECHO: &[u8] = b"\x88\x02\x03\xe8";
 
 #[test]
 fn the_end_of_a_peer_that_has_said_nothing_waits_for_nobody() {
-    let owner = Owner::new();
-    let (_connection, mut peer) = owner.connect();
+    let mut owner = Owner::new();
+    let (connection, mut peer) = owner.connect();
     peer.write_all(&close_frame()).unwrap();
     assert_eq!(read(&mut peer, 4), CLOSE_ECHO);
+    owner.wait(Kind::ConnectionClosed);
+    assert!(!connection.conclude(), "nothing is left to do");
 }
 
 #[test]
@@ -303,7 +305,7 @@ fn an_end_waits_for_answers_until_the_owner_has_come_back_twice() {
         if turns < 2 {
             connection.write(|outbox| outbox.message(OpCode::Text, &[], b"answer"));
             assert_eq!(read(&mut peer, 8), b"\x81\x06answer");
-            connection.conclude();
+            assert!(connection.conclude());
         }
         assert_eq!(read(&mut peer, 4), CLOSE_ECHO);
     }

@@ -54,6 +54,8 @@ type Args<const N: usize> = [sys::napi_value; N];
 /// * `releaseConnection(connection): number` the same for a connection, when it has had its last event.
 /// * `upgrade(fd, key, early: Uint8Array, maxPayload): number` takes a connection over whose client has sent the usual
 ///   upgrade request with this key, and accepts that, see `State::adopt`. Throws if the key is none.
+/// * `conclude(connection): number` JavaScript has heard that the connection's session is over: our side of the connection may
+///   end. Returns 1 if a flush has to follow.
 /// * `traffic(connection, direction): number` the bytes that were read (0) or handed over to be written (1).
 /// * `sendShared(connection): number` sends the frame that is kept: what a broadcast sends to each of its
 ///   recipients crosses once.
@@ -82,6 +84,7 @@ pub fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_valu
     add(env, object, state, "releaseSession", callback::<1, ReleaseSession>)?;
     add(env, object, state, "releaseConnection", callback::<1, ReleaseConnection>)?;
     add(env, object, state, "upgrade", callback::<4, Upgrade>)?;
+    add(env, object, state, "conclude", callback::<1, Conclude>)?;
     add(env, object, state, "traffic", callback::<2, Traffic>)?;
     Ok(object)
 }
@@ -487,6 +490,18 @@ impl Fast<4> for Upgrade {
             Content::Binary(early) => state.adopt(fd, response.as_bytes(), early, ends(limit, None)),
             _ => Err(Error::new(Status::InvalidArg, "expected a Uint8Array")),
         })?
+    }
+}
+
+struct Conclude;
+
+impl Fast<1> for Conclude {
+    type Output = u32;
+
+    fn run(env: sys::napi_env, state: &State, [connection]: Args<1>) -> Result<u32> {
+        let connections = state.connections.borrow();
+        let connection = connections.get(number(env, connection)?);
+        Ok(connection.is_some_and(|connection| connection.conclude()).into())
     }
 }
 

@@ -166,14 +166,6 @@ impl Engine {
         if outbox.writing { None } else { Some(outbox.is_clear() && outbox.phase != Phase::Dead) }
     }
 
-    /// JavaScript has heard that the connection's session is over: our side of the connection may end.
-    #[napi]
-    pub fn conclude_connection(&self, connection: u32) {
-        if let Some(connection) = self.connection(connection) {
-            connection.conclude();
-        }
-    }
-
     /// Cuts the connection off.
     #[napi]
     pub fn terminate_connection(&self, connection: u32) {

@@ -542,11 +542,17 @@ impl Connection {
     }
 
     /// The owner has heard that the session is over: our side may end. To see to that is the I/O thread's work: it takes two
-    /// system calls or three.
-    pub fn conclude(self: &Arc<Self>) {
-        if self.begin_put_off() {
+    /// system calls or three. Whether it has been asked; most ends have not been put off.
+    pub fn conclude(self: &Arc<Self>) -> bool {
+        if !self.outbox().is_end_due() {
+            self.winds_up.store(false, SeqCst);
+            return false;
+        }
+        let must_flush = self.begin_put_off();
+        if must_flush {
             self.commands.send_by_owner(Command::Flush(self.clone()));
         }
+        must_flush
     }
 
     /// What was put off begins. Whether a [`Connection::flush`] has to be seen to.

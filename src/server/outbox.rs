@@ -443,6 +443,11 @@ impl Outbox {
         true
     }
 
+    /// Whether something has to be done about the end when the owner has heard of it, and nobody does it or has been told to.
+    pub fn is_end_due(&self) -> bool {
+        self.ending.is_some() || (self.phase == Phase::Ending && !self.dirty && !self.writing)
+    }
+
     /// The owner has heard of the end.
     pub fn conclude(&mut self) {
         if let Some(ending) = self.ending.take() {
