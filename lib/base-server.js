@@ -239,11 +239,13 @@ class BaseServer extends EventEmitter {
       debug('unsupported protocol version')
       return refuse(errors.UNSUPPORTED_PROTOCOL_VERSION, { protocol })
     }
+    const isOurs = this.generateId === generateId
     let id
     try {
       id = await (this[kState].limits === undefined ? this.generateId(req) : this[kState].limits.within(req, this.generateId(req)))
       // others may have the same id, but not while its requests find a session by it
-      if (this[kClient](id)?.transport.name === 'polling') {
+      if (isOurs) this[kState].clients.expect(id)
+      else if (this[kClient](id)?.transport.name === 'polling') {
         throw new Error(`expected a session id that is not in use, got "${id}", by which the requests of a polling session come`)
       }
       // others may have come meanwhile
@@ -383,6 +385,8 @@ class BaseServer extends EventEmitter {
     await acceptWebTransport(this, session)
   }
 }
+
+const { generateId } = BaseServer.prototype
 
 /** The codes of `connection_error` and of error responses. */
 BaseServer.errors = {

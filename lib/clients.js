@@ -16,6 +16,8 @@ class Clients {
     /** Those that it does not find, as long as there is no table. */
     this._others = undefined
     this._displaced = undefined
+    /** The last id that was made for a session to come. */
+    this._made = undefined
   }
 
   /** Has the table made when somebody looks at it. */
@@ -44,18 +46,32 @@ class Clients {
   }
 
   get(id) {
-    if (this._object !== undefined) return Object.hasOwn(this._object, id) ? this._object[id] : undefined
-    const other = this._others.get(String(id))
+    if (this._others !== undefined) return this._find(String(id))
+    const { clients } = this._server
+    const client = clients[id]
+    if (client === undefined) return undefined
+    // else it may be a property of Object.prototype's
+    return client?.[kState]?.key === id || Object.hasOwn(clients, id) ? client : undefined
+  }
+
+  _find(id) {
+    const other = this._others.get(id)
     if (other !== undefined || !this._inEngine) return other
-    const session = this._server.httpServer[kFind](String(id))
+    const session = this._server.httpServer[kFind](id)
     return this._isOpen(session) ? session : undefined
+  }
+
+  /** An id of the engine's has been made, of 120 random bits: nobody else has it, so that it need not be looked for. */
+  expect(id) {
+    this._made = id
   }
 
   /** The younger of two sessions with one id is found by it. */
   add(client) {
     const key = String(client.id)
-    // the engine makes the ids of those that it finds by itself
-    const older = client[kState].listed ? undefined : this.get(key)
+    const isNew = key === this._made || client[kState].opening !== undefined
+    this._made = undefined
+    const older = isNew ? undefined : this.get(key)
     if (older !== undefined) (this._displaced ||= new Set()).add(older)
     // the id may change, or be deleted
     client[kState].key = key
@@ -63,7 +79,8 @@ class Clients {
   }
 
   _enter(client) {
-    if (this._object !== undefined) this._object[client[kState].key] = client
+    const table = this._object
+    if (table !== undefined) table[client[kState].key] = client
     else if (client[kState].listed) this._inEngine = true
     else this._others.set(client[kState].key, client)
   }
@@ -75,10 +92,12 @@ class Clients {
 
   _leave(client) {
     if (this._displaced !== undefined && this._displaced.delete(client)) return
-    if (this._object === undefined) {
-      if (!client[kState].listed && this._others.get(client[kState].key) === client) this._others.delete(client[kState].key)
-    } else if (this._object[client[kState].key] === client) {
-      delete this._object[client[kState].key]
+    const { key } = client[kState]
+    const table = this._object
+    if (table === undefined) {
+      if (!client[kState].listed && this._others.get(key) === client) this._others.delete(key)
+    } else if (table[key] === client) {
+      delete table[key]
     }
     if (this._displaced !== undefined) this._replace(client)
   }

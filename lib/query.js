@@ -48,7 +48,7 @@ function define(query, key, value) {
 
 /** The session that a request names. It is looked up in a table: a property of Object.prototype names none. */
 function sidOf({ _query: query }) {
-  return Object.hasOwn(query, 'sid') ? query.sid : undefined
+  return query.sid !== undefined && Object.hasOwn(query, 'sid') ? query.sid : undefined
 }
 
 module.exports = { parseQuery, sidOf }

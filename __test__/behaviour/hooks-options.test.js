@@ -151,6 +151,18 @@ test("sessions that are not found by their ids may have the same one: all of the
   assert.deepEqual([context.engine.clientsCount, context.engine.clients.same === younger], [2, true]);
 });
 
+improvement("G-118: corrupt map", "an id that generateId() has made before is one that a living session may have", async () => {
+  const context = await listen();
+  const { open, socket: older } = await openWebSocket(context);
+  context.engine.generateId = () => open.sid;
+  const { socket: younger } = await openWebSocket(context);
+  assert.equal(context.engine.clients[open.sid] === younger, true);
+  const closed = once(younger, "close");
+  younger.close();
+  await closed;
+  assert.deepEqual([context.engine.clientsCount, context.engine.clients[open.sid] === older], [1, true]);
+});
+
 for (const ended of ["older", "younger"]) {
   improvement("G-118: corrupt map", `of two sessions with one id the ${ended} one ends: the other is found, counted and closed with the server`, async () => {
     const { context, older, younger, first, second } = await openTwins();
