@@ -224,9 +224,9 @@ function endTurn(more) {
     setImmediate(resume)
   }
   if (closing.length > 0) process.nextTick(closeSessions)
-  flushScheduled = true
   try {
-    settle()
+    // at the root already
+    settleAll()
   } catch (error) {
     // it would take the place of what a listener may have thrown before
     setImmediate(rethrow, error)
@@ -397,6 +397,10 @@ function tell(session, kind, arg, content) {
 
 /** Sessions that have ended, in one tick: to put each off by itself takes longer than most of what its end means. */
 function closeSessions() {
+  atRoot(closeAll)
+}
+
+function closeAll() {
   const list = closing
   closing = []
   let next = 0
@@ -404,18 +408,20 @@ function closeSessions() {
     while (next < list.length) {
       const at = next
       next += 4
-      const ended = list[at]
-      const kind = list[at + 1]
-      const onEvent = () => ended[kOnEvent](kind, list[at + 2], list[at + 3])
-      const closer = kind === Kind.CLOSED ? ended[kState].closer : undefined
-      if (closer === undefined) apart(onEvent)
-      else closer.runInAsyncScope(onEvent)
+      const closer = list[at + 1] === Kind.CLOSED ? list[at][kState].closer : undefined
+      const scope = closer === undefined ? contextOfEvent() : closer
+      scope.runInAsyncScope(tellEnd, list[at], list[at + 1], list[at + 2], list[at + 3])
     }
   } finally {
     // a listener threw
     closing = list.slice(next).concat(closing)
     if (closing.length > 0) setImmediate(closeSessions)
   }
+}
+
+/** Called on a session, or on its connection. */
+function tellEnd(kind, arg, content) {
+  this[kOnEvent](kind, arg, content)
 }
 
 /**
@@ -460,10 +466,14 @@ function holdBack(session) {
 
 /** What came for them meanwhile follows, in order. Behind a listener that throws, in the loop's next turn. */
 function letGo() {
+  atRoot(letAllGo)
+}
+
+function letAllGo() {
   try {
     for (let left = heldBack.length; left > 0; left--) {
       const [session] = heldBack
-      apart(tellHeld, session)
+      if (session[kState].held !== NONE) contextOfEvent().runInAsyncScope(tellHeld, session)
       session[kState].held = undefined
       heldBack.shift()
     }
