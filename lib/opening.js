@@ -4,7 +4,7 @@ const { IncomingMessage } = require('http')
 const { LazyEmitter } = require('./emitter')
 const { parseQuery } = require('./query')
 const { kOnEnd, kState } = require('./symbols')
-const { keep, State } = require('./state')
+const { Descriptor, define, keep, State } = require('./state')
 
 /** Where the fields of a request's head are, see src/http/head.rs. */
 const SID = 0
@@ -156,8 +156,7 @@ class Ends extends LazyEmitter {
 }
 
 /** `socket.request` of a session that the native listener has opened. */
-const REQUEST = {
-  __proto__: null,
+const REQUEST = new Descriptor({
   configurable: true,
   enumerable: true,
   get() {
@@ -166,12 +165,12 @@ const REQUEST = {
   set(req) {
     this[kState].opening.request = req
   },
-}
+})
 
 /** Has a session show the request that opened it. */
 function showRequest(socket, opening) {
   socket[kState].opening = opening
-  Object.defineProperty(socket, 'request', REQUEST)
+  define(socket, 'request', REQUEST)
   socket.remoteAddress = opening.remoteAddress
 }
 

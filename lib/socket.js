@@ -10,6 +10,7 @@ const { receivedType } = require('./packets')
 const { keepOriginals, notice, seesHeartbeat, watch } = require('./replaced')
 const { ReceivingSocket } = require('./socket-receiving')
 const { SendingSocket } = require('./socket-sending')
+const { Descriptor, define } = require('./state')
 const { Transport, transportError } = require('./transport')
 const { isNative, isNativeWebSocket } = require('./transports/native')
 const { Polling } = require('./transports/polling')
@@ -55,7 +56,7 @@ class Socket extends ReceivingSocket {
     if (opened === undefined && req) this.remoteAddress = addressOf(req)
     if (transport === undefined) {
       this[kState].listed = this[kState].transportless = true
-      Object.defineProperty(this, 'transport', TRANSPORT)
+      define(this, 'transport', TRANSPORT)
     }
     if (opened === undefined) {
       try {
@@ -450,8 +451,7 @@ function markClosed(transport) {
 }
 
 /** What carries the packets of a session that a native listener has opened is made when somebody looks at it. */
-const TRANSPORT = {
-  __proto__: null,
+const TRANSPORT = new Descriptor({
   configurable: true,
   enumerable: true,
   get() {
@@ -463,7 +463,7 @@ const TRANSPORT = {
     this[kState].transportless = false
     Object.defineProperty(this, 'transport', { __proto__: null, value, writable: true, configurable: true, enumerable: true })
   },
-}
+})
 
 joinHalves()
 keepOriginals(Socket.prototype)

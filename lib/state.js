@@ -5,13 +5,38 @@
 
 const { kState } = require('./symbols')
 
-const descriptor = { __proto__: null, value: undefined }
+/**
+ * A descriptor of a property, for `define`. V8 takes a third less time for those that are ordinary objects, as `fields` is,
+ * unless they inherit something.
+ */
+class Descriptor {
+  constructor(fields) {
+    this.ordinary = fields
+    this.isolated = { __proto__: null, ...fields }
+  }
+}
+
+const ordinary = {}
+
+/** Defines a property. A property of Object.prototype's is not taken for one of the descriptor's. */
+function define(object, name, descriptor) {
+  Object.defineProperty(object, name, isPolluted() ? descriptor.isolated : descriptor.ordinary)
+}
+
+function isPolluted() {
+  return (
+    'value' in ordinary || 'get' in ordinary || 'set' in ordinary ||
+    'writable' in ordinary || 'enumerable' in ordinary || 'configurable' in ordinary
+  )
+}
+
+const record = new Descriptor({ value: undefined })
 
 /** Gives an object its record, for good. */
 function keep(object, state) {
-  descriptor.value = state
-  Object.defineProperty(object, kState, descriptor)
-  descriptor.value = undefined
+  record.ordinary.value = record.isolated.value = state
+  define(object, kState, record)
+  record.ordinary.value = record.isolated.value = undefined
 }
 
 /** Completes a class of records: what Object.prototype gets is not theirs, and the rest is made when it is set. */
@@ -111,4 +136,4 @@ class State {}
 
 complete(State, {})
 
-module.exports = { keep, SessionState, TransportState, WebSocketState, State }
+module.exports = { Descriptor, define, keep, SessionState, TransportState, WebSocketState, State }
