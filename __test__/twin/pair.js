@@ -21,7 +21,7 @@ class Pair {
   /** @returns `{ differences, left, right }` */
   async try(program, pace = PACES.fast, used) {
     const [left, right] = await Promise.all([this.left, this.right].map(([name, Engine]) => run(Engine, name, program, pace)));
-    return { differences: unexplained(compare(left, right), program, used), left, right };
+    return { differences: unexplained(compare(left, right), { program, left, right }, used), left, right };
   }
 
   /** A difference counts if one of its class is there each time. @returns the classes, or undefined */

@@ -132,13 +132,14 @@ class World {
   }
 
   async #step(action) {
-    this.steps.push({ streams: {}, state: {} });
+    this.steps.push({ streams: {}, state: {}, readyStates: {} });
     try {
       if (this.where || this.steps.length === 1) await action();
     } catch (error) {
       this.record("process", `threw ${this.observer.show(error)}`);
     }
     await this.settle();
+    for (const { socket } of this.observer.sessions) this.steps.at(-1).readyStates[socket.id] = socket.readyState;
     const last = this.steps.length === this.program.steps.length + 2;
     if (this.engine && (this.program.snapshots === "each" || last)) this.steps.at(-1).state = this.observer.snapshot();
   }
@@ -156,9 +157,11 @@ class World {
       return result;
     };
     const entries = (object, change) => Object.fromEntries(Object.entries(object).map(([key, value]) => [tidy(key), change(value)]));
-    return this.steps.map(({ streams, state }) => ({
+    return this.steps.map(({ streams, state, readyStates }) => ({
       streams: entries(streams, (texts) => texts.map(tidy)),
       state: entries(state, (fields) => entries(fields, tidy)),
+      // what exceptions are decided by; not compared
+      readyStates: entries(readyStates, (text) => text),
     }));
   }
 
