@@ -140,6 +140,15 @@ function runCalls(calls, session, world) {
   for (const call of calls) CALLS[call.do].run(call, session, world);
 }
 
+/** The calls that pass, at any depth. */
+function filterCalls(calls, passes) {
+  return calls.filter(passes).map((call) => {
+    const kept = { ...call };
+    for (const list of ["calls", "callback"]) if (call[list] !== undefined) kept[list] = filterCalls(call[list], passes);
+    return kept;
+  });
+}
+
 const tellCalls = (calls) => calls.map((call) => CALLS[call.do].tell(call)).join("; ");
 
-module.exports = { drawCalls, runCalls, tellCalls };
+module.exports = { drawCalls, filterCalls, runCalls, tellCalls };

@@ -23,8 +23,9 @@ function ownerOf(error) {
 
 function take(kind, error) {
   const world = ownerOf(error);
-  if (world === undefined || world.over) strays.push(error);
-  else world.record("process", `${kind} ${world.observer.show(error)}`);
+  if (world === undefined) strays.push(error);
+  // what is broken when the record is closed and its server taken down is the program's doing
+  else if (!world.over) world.record("process", `${kind} ${world.observer.show(error)}`);
 }
 
 function watchProcess() {

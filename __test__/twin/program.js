@@ -6,9 +6,10 @@
 const { Random } = require("../chaos/random");
 const { drawCalls } = require("./calls");
 const { drawHooks } = require("./hooks");
+const modes = require("./modes");
 const { EVENTS } = require("./observe");
 const { drawOptions } = require("./options");
-const { drawn } = require("./steps");
+const { drawn, kindsOf } = require("./steps");
 
 const STEPS = 14;
 
@@ -47,8 +48,7 @@ function drawWatch(random) {
   };
 }
 
-function drawStep(random, sketch) {
-  const kinds = Object.keys(drawn);
+function drawStep(random, sketch, kinds) {
   const weights = kinds.map((kind) => drawn[kind].weight(sketch));
   let at = random.next() * weights.reduce((sum, weight) => sum + weight, 0);
   const kind = kinds[weights.findIndex((weight) => (at -= weight) < 0)];
@@ -71,8 +71,10 @@ function drawProgram(seed, mode, protocol) {
     steps: [],
   };
   if (random.chance(0.15)) program.deaf = true;
+  const kinds = kindsOf(modes[mode]);
   const count = 3 + random.below(STEPS - 2);
-  for (let i = 0; i < count; i++) program.steps.push(drawStep(random, sketch));
+  for (let i = 0; i < count; i++) program.steps.push(drawStep(random, sketch, kinds));
+  modes[mode].adapt?.(program, random);
   return program;
 }
 

@@ -31,7 +31,7 @@ class World {
     this.mode = modes[program.mode];
     this.clients = new Map();
     this.wires = new Set();
-    this.real = new Set();
+    this.streams = new Set();
     this.counts = new Map();
     this.steps = [];
     this.lastAt = 0;
@@ -167,7 +167,7 @@ class World {
 
   async #close() {
     this.over = true;
-    for (const client of this.real) client.close();
+    for (const stream of this.streams) stream.end();
     for (const wire of this.wires) wire.cut();
     for (const { socket } of this.observer.sessions) if (socket.readyState !== "closed") this.#quietly(() => socket.close(true));
     this.#quietly(() => this.engine?.close());
