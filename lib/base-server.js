@@ -181,8 +181,8 @@ class BaseServer extends EventEmitter {
       const previousProtocol = client.protocol
       return fn(errors.BAD_REQUEST, { name: 'PROTOCOL_MISMATCH', protocol, previousProtocol })
     }
-    // no transport answers such a request, and the client would wait for ever
-    if (!upgrade && transport !== 'polling') {
+    // a WebSocket answers no such request, and the client would wait for ever
+    if (!upgrade && client.transport.handlesUpgrades) {
       return fn(errors.BAD_REQUEST, { name: 'TRANSPORT_HANDSHAKE_ERROR' })
     }
     fn()

@@ -145,6 +145,7 @@ class Socket extends ReceivingSocket {
     notice(this)
     if (isNative(transport)) {
       transport[kState].owner = this
+      transport[kState].left = false
       const { socket } = transport
       if (transport.listenerCount('packet') > 0 || (socket && socket.listenerCount('message') > 0)) this[kListenToAll]()
       if (transport.req) transport[kTakePoll]()
@@ -176,7 +177,9 @@ class Socket extends ReceivingSocket {
       if (transport instanceof WebSocket) transport.socket[kClosing](this[kState].over)
       else transport[kAbortPost]()
       markClosed(transport)
-      transport[kShow]('close')
+      transport[kState].left = true
+      if (ON_CLOSE.has(transport.onClose)) transport[kShow]('close')
+      else transport.onClose()
       return
     }
     transport.on('error', () => debug('error triggered by discarded transport'))
@@ -438,6 +441,7 @@ class Socket extends ReceivingSocket {
 }
 
 const { close } = Transport.prototype
+const ON_CLOSE = new Set([Transport.prototype.onClose, Polling.prototype.onClose])
 const DO_CLOSE = new Set([Polling.prototype.doClose, WebSocket.prototype.doClose])
 
 /** Whether a transport ends as ours do, of which the engine sees to all. */

@@ -105,6 +105,8 @@ class TransportState {
 }
 
 complete(TransportState, {
+  /** Whether the session has ended, or has moved to another transport: what is done to this one does not concern it any more. */
+  left: false,
   /** The context of the call whose bytes wait, see lib/context.js. */
   context: undefined,
 })

@@ -23,6 +23,7 @@ module.exports = {
   kBindTransport: Symbol('bindTransport'),
   kCallBack: Symbol('callBack'),
   kCallBackWhenWritten: Symbol('callBackWhenWritten'),
+  kCarried: Symbol('carried'),
   kCarriesPolls: Symbol('carriesPolls'),
   kChannelNumber: Symbol('channelNumber'),
   kCheck: Symbol('check'),

@@ -4,7 +4,7 @@ const parserV4 = require('engine.io-parser')
 const parserV3 = require('./parser-v3')
 const { LazyEmitter, letGoOfTable } = require('./emitter')
 const debug = require('debug')('engine:transport')
-const { kListenToAll, kOnTransportEvent, kReceiveAlone, kShow, kState } = require('./symbols')
+const { kCarried, kListenToAll, kOnTransportEvent, kReceiveAlone, kShow, kState } = require('./symbols')
 const { keep, TransportState } = require('./state')
 
 /**
@@ -57,11 +57,16 @@ class Transport extends LazyEmitter {
 
   /** Events from others than the transport concern its session, too. */
   emit(event, ...args) {
-    const owner = this[kState].owner
     // an error is never unheard of where there is a session
-    const heard = (owner !== null && this.listenerCount(event) === 0) || super.emit(event, ...args)
+    const heard = (this[kState].owner !== null && this.listenerCount(event) === 0) || super.emit(event, ...args)
+    const owner = this[kCarried]()
     if (owner !== null) owner[kOnTransportEvent](event, args[0])
     return heard
+  }
+
+  /** The session that the transport carries, if there is one still. */
+  [kCarried]() {
+    return this[kState].left ? null : this[kState].owner
   }
 
   /** Shows an event that the session knows of. */
@@ -88,7 +93,7 @@ class Transport extends LazyEmitter {
   }
 
   onError(message, description) {
-    const owner = this[kState].owner
+    const owner = this[kCarried]()
     if (owner === null && this.listenerCount('error') === 0) {
       debug('ignored transport error %s (%s)', message, description)
       return
@@ -99,7 +104,7 @@ class Transport extends LazyEmitter {
   }
 
   onPacket(packet) {
-    const owner = this[kState].owner
+    const owner = this[kCarried]()
     if (owner !== null) owner.onPacket(packet)
     super.emit('packet', packet)
   }
@@ -111,7 +116,7 @@ class Transport extends LazyEmitter {
   onClose() {
     this.readyState = 'closed'
     super.emit('close')
-    const owner = this[kState].owner
+    const owner = this[kCarried]()
     if (owner !== null) owner.onClose('transport close')
   }
 }

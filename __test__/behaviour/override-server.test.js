@@ -4,7 +4,8 @@
 
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
-const { engine, once, eventually, request, wsClient, openPolling, openWebSocket, openUpgraded, path } = require("../support");
+const { engine, listen, once, eventually, record, request, wsClient, openPolling, openWebSocket, openUpgraded, path } =
+  require("../support");
 const { serve } = require("../support/subclass");
 
 const { Server } = engine;
@@ -163,6 +164,48 @@ test("createTransport may be overridden to make transports of classes of its own
   const [sid] = Object.keys(context.engine.clients).filter((id) => id !== socket.id);
   context.engine.clients[sid].send("hello");
   assert.equal(await ws.next(), "4HELLO");
+});
+
+test("a transport of the application's own may be served by plain requests", async (t) => {
+  class Streaming extends engine.Transport {
+    get name() {
+      return "streaming";
+    }
+
+    onRequest({ method, res }) {
+      if (method === "POST") {
+        this.onData("4posted");
+        return res.end("taken");
+      }
+      this.res = res;
+      this.writable = true;
+      this.emit("ready");
+    }
+
+    send(packets) {
+      for (const packet of packets) this.parser.encodePacket(packet, false, (data) => this.res.write(`${data}\n`));
+      this.emit("drain");
+    }
+
+    doClose(done) {
+      this.res.end();
+      done();
+    }
+  }
+  engine.transports.streaming = Streaming;
+  t.after(() => delete engine.transports.streaming);
+  const context = await listen({ transports: ["polling", "streaming"] });
+  const connected = once(context.engine, "connection");
+  const stream = request({ port: context.port, path: path(context, { transport: "streaming" }) });
+  const [socket] = await connected;
+  const messages = record(socket, "message");
+  const posted = await request({ port: context.port, method: "POST", path: path(context, { transport: "streaming", sid: socket.id }) });
+  assert.deepEqual([posted.status, posted.body], [200, "taken"]);
+  assert.deepEqual(messages, [["message", "posted"]]);
+  socket.send("hello");
+  socket.close();
+  const { body } = await stream;
+  assert.match(body, /^0\{"sid":.*\}\n4hello\n$/);
 });
 
 test("an exception of createTransport refuses the handshake", async () => {

@@ -324,6 +324,67 @@ test("transports may be exchanged in the transports object", async (t) => {
   assert.equal(socket.transport.isMine, true);
 });
 
+test("an onClose of a subclass is called once when the client of a websocket goes", async (t) => {
+  const { websocket } = engine.transports;
+  t.after(() => (engine.transports.websocket = websocket));
+  let calls = 0;
+  engine.transports.websocket = class extends websocket {
+    onClose() {
+      calls++;
+      super.onClose();
+    }
+  };
+  const { peer, socket } = await openWebSocket(await listen());
+  const closed = once(socket, "close");
+  peer.sendClose();
+  assert.deepEqual(await closed, ["transport close", undefined]);
+  await eventually(() => calls, 1);
+});
+
+test("a replaced onClose is called once when a polling client goes", async () => {
+  const { peer, socket } = await openPolling(await listen());
+  const calls = [];
+  note(socket.transport, "onClose", calls);
+  const closed = once(socket, "close");
+  await peer.post("1");
+  assert.deepEqual(await closed, ["transport close", undefined]);
+  assert.equal(calls.length, 1);
+});
+
+test("a replaced onClose of the old transport is called when a session is upgraded, which goes on", async () => {
+  const context = await listen();
+  const calls = [];
+  context.engine.on("connection", (socket) => note(socket.transport, "onClose", calls));
+  const { peer, socket } = await openUpgraded(context);
+  await eventually(() => calls.length, 1);
+  socket.send("x");
+  assert.equal(await peer.packet(), "4x");
+});
+
+for (const [name, act] of Object.entries({
+  "emit('close')": (transport) => transport.emit("close"),
+  "emit('error')": (transport) => transport.emit("error", new Error("late")),
+  "emit('packet')": (transport) => transport.emit("packet", { type: "message", data: "late" }),
+  "onClose()": (transport) => transport.onClose(),
+  "onError()": (transport) => transport.onError("late"),
+  "onPacket()": (transport) => transport.onPacket({ type: "message", data: "late" }),
+  "onData()": (transport) => transport.onData("4late"),
+  "close()": (transport) => transport.close(),
+  "doClose()": (transport) => transport.doClose(() => {}),
+})) {
+  test(`${name} of the transport that a session has been upgraded from does not concern the session`, async () => {
+    const context = await listen();
+    let old;
+    context.engine.on("connection", (socket) => (old = socket.transport));
+    const { peer, socket } = await openUpgraded(context);
+    const events = record(socket, ["message", "close"]);
+    act(old);
+    peer.sendText("4next");
+    await eventually(() => events, [["message", "next"]]);
+    assert.equal(socket.readyState, "open");
+  });
+}
+
 for (const [event, args, reason] of [
   ["packet", [{ type: "message", data: "x" }], undefined],
   ["error", [new Error("by hand")], "transport error"],

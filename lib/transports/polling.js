@@ -459,7 +459,7 @@ class Polling extends Transport {
     const owner = this[kState].owner
     if (owner === null) return this[kCloseUnbound](fn)
     // the engine has closed the transport before its session lets go of it
-    if (owner[kState].handle === 0 || owner[kState].moving) return fn()
+    if (owner[kState].handle === 0 || owner[kState].moving || this[kState].left) return fn()
     debug(this.discarded ? 'transport discarded - closing right away' : 'closing')
     const close = (grace) => owner[kApply](bridge.getEngine().closeTransport(owner[kState].handle, grace))
     close(this.discarded ? undefined : Number(this.closeTimeout))
