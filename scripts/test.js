@@ -12,6 +12,7 @@ const os = require('node:os')
 const path = require('node:path')
 const { build } = require('./build')
 const { checkNode, checkRust, fail, findChromium, installPackages, root, step } = require('./setup')
+const { published, warning } = require('./upstream/releases')
 
 const STAGE_LIMIT_MS = 15 * 60_000
 const FILE_LIMIT_MS = 3 * 60_000
@@ -65,6 +66,8 @@ async function main() {
     build()
   }
 
+  // Asked beside the stages, told below their table.
+  const versions = published()
   const results = []
   for (const name of names) {
     step(`${name}${upstream ? ' (on the original engine.io)' : ''}`)
@@ -73,6 +76,8 @@ async function main() {
     results.push({ name, ...result, seconds: (performance.now() - start) / 1000 })
   }
   report(results)
+  const news = warning(await versions)
+  if (news) console.log(`\n⚠ ${news}`)
 }
 
 /** The code compiles where none of the tests run. Without rustup, or a way to its server, there is nothing to compile with. */
