@@ -1,6 +1,7 @@
 'use strict'
 
 const { EventEmitter } = require('events')
+const { setImmediate } = require('timers')
 const cookie = require('cookie')
 const debug = require('debug')('engine')
 const bridge = require('./bridge')

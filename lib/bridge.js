@@ -5,11 +5,15 @@
 
 const { constants } = require('buffer')
 const { performance } = require('perf_hooks')
+const { setImmediate } = require('timers')
 const { decidePoll } = require('./duties')
 const { apart, atRoot, capture, contextOfEvent, lookForHooks } = require('./context')
 const { onExit } = require('./exit')
 const { Engine } = require('./native')
 const { kBeforeEnd, kFail, kOnClosed, kOnEvent, kOnOpened, kOnRefused, kSettle, kState, kTick } = require('./symbols')
+
+// as they are now: tests of applications put fakes in their places, and events come from threads that go on
+const { nextTick } = process
 
 /** What an event tells; the numbers are those of `Kind` in src/server/events.rs. */
 const Kind = {
@@ -223,7 +227,7 @@ function endTurn(more) {
     deferred = true
     setImmediate(resume)
   }
-  if (closing.length > 0) process.nextTick(closeSessions)
+  if (closing.length > 0) nextTick(closeSessions)
   try {
     // at the root already
     settleAll()
@@ -392,7 +396,7 @@ function refuse(kind, target) {
 function tell(session, kind, arg, content) {
   if (kind !== Kind.CLOSED) return session[kOnEvent](kind, arg, content)
   // packets before the end are seen to first, by listeners that put them off to the next tick, too
-  if (closing.push(session, kind, arg, content) === 4 && !dispatching) process.nextTick(closeSessions)
+  if (closing.push(session, kind, arg, content) === 4 && !dispatching) nextTick(closeSessions)
 }
 
 /** Sessions that have ended, in one tick: to put each off by itself takes longer than most of what its end means. */
@@ -554,7 +558,7 @@ function scheduleFlush() {
   if (exiting) return finish()
   if (!flushScheduled) {
     flushScheduled = true
-    if (!dispatching) process.nextTick(settle)
+    if (!dispatching) nextTick(settle)
   }
 }
 

@@ -4,6 +4,7 @@
 // limiters and shutdown helpers can use: `carry` gives it a `Carrier` as its handle and `CarriedSocket` as its class.
 
 const net = require('net')
+const { setImmediate } = require('timers')
 const { getSystemErrorName } = require('util')
 const bridge = require('./bridge')
 const { atRoot, capture } = require('./context')

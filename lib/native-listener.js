@@ -2,6 +2,7 @@
 
 const dns = require('dns')
 const { EventEmitter } = require('events')
+const { setImmediate } = require('timers')
 const { getSystemErrorMap } = require('util')
 const bridge = require('./bridge')
 const { NativeServer, refusal } = require('./native-server')

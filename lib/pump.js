@@ -1,6 +1,7 @@
 'use strict'
 
 const { Socket } = require('net')
+const { setImmediate } = require('timers')
 const bridge = require('./bridge')
 const { kState } = require('./symbols')
 

@@ -2,6 +2,7 @@
 
 const { EventEmitter } = require('events')
 const { performance } = require('perf_hooks')
+const { setImmediate } = require('timers')
 const bridge = require('./bridge')
 const { decidePoll } = require('./duties')
 const heartbeat = require('./heartbeat')

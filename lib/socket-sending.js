@@ -1,6 +1,7 @@
 'use strict'
 
 const { EventEmitter } = require('events')
+const { setImmediate } = require('timers')
 const { bufferedAmount, overflows } = require('./backpressure')
 const bridge = require('./bridge')
 const { CompactEmitter } = require('./emitter')

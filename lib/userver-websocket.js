@@ -1,5 +1,6 @@
 'use strict'
 
+const { setImmediate } = require('timers')
 const { Transport } = require('./transport')
 const debug = require('debug')('engine:uws')
 const { kCutOff, kOnDrain, kOnEnd, kOnMessage, kOnOpen, kState, kWriteOne, kWriteQueue } = require('./symbols')
