@@ -4,7 +4,7 @@
 // `maxBackpressure` (bytes, off by default) and `backpressurePolicy`.
 
 const debug = require('debug')('engine:socket')
-const { kFail, kHasWaiting, kThrottle } = require('./symbols')
+const { kFail, kHasWaiting, kThrottle, kUnwritten } = require('./symbols')
 
 /** What happens to a packet that would exceed `maxBackpressure`. */
 const POLICIES = ['close', 'drop-volatile', 'wait']
@@ -43,7 +43,9 @@ function bytesWaiting(socket) {
 }
 
 function bytesInTransport(transport) {
-  const amount = transport.socket ? transport.socket.bufferedAmount : transport.bufferedAmount
+  const { socket } = transport
+  if (socket && typeof socket[kUnwritten] === 'function') return socket[kUnwritten]()
+  const amount = socket ? socket.bufferedAmount : transport.bufferedAmount
   return amount > 0 ? amount : 0
 }
 

@@ -107,6 +107,8 @@ class TransportState {
 complete(TransportState, {
   /** Whether the session has ended, or has moved to another transport: what is done to this one does not concern it any more. */
   left: false,
+  /** Whether all was written that somebody waits for, who is told at the end of the tick. */
+  written: false,
   /** The context of the call whose bytes wait, see lib/context.js. */
   context: undefined,
 })

@@ -9,7 +9,7 @@ const {
   kAfterSession, kAwaitsWriting, kBeforeEnd, kBeginClosing, kCallBack, kCallBackWhenWritten, kClosing, kConclude,
   kCutOff, kEnded, kFinish, kHasEndedStream, kIsAlone, kIsWritten, kKeepAlive, kListenToAll, kMadeTransport, kNotOpen,
   kOnDrained, kOnEvent, kOnFault, kOnMessage, kOnWritten, kOwn, kRefuse, kReportDrain, kSendControl, kSendFrame, kShow,
-  kStart, kState, kStopReading, kThrottle,
+  kStart, kState, kStopReading, kThrottle, kUnwritten,
 } = require('./symbols')
 const { keep, WebSocketState } = require('./state')
 
@@ -53,11 +53,20 @@ class NativeWebSocket extends LazyEmitter {
     return typeof stream.below === 'function' ? stream.below() : stream
   }
 
-  /** Bytes handed over and not yet written. */
+  /** Bytes that were sent and that the connection below does not take yet: all others are written by now. */
   get bufferedAmount() {
-    if (this[kState].handle === 0) return 0
-    const inStream = this[kState].pump === null ? 0 : this[kState].pump.stream.writableLength
-    return bridge.getEngine().bufferedAmount(this[kState].handle) + inStream
+    const { handle, pump } = this[kState]
+    if (handle === 0) return 0
+    if (pump === null) return bridge.getEngine().refusedAmount(handle)
+    pump.write()
+    return this[kUnwritten]()
+  }
+
+  /** Bytes handed over and not yet written. */
+  [kUnwritten]() {
+    const { handle, pump } = this[kState]
+    if (handle === 0) return 0
+    return bridge.getEngine().bufferedAmount(handle) + (pump === null ? 0 : pump.stream.writableLength)
   }
 
   /** `DRAINED` follows when all that was handed over is written. */

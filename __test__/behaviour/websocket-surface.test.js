@@ -176,3 +176,45 @@ test("the WebSocket of a session behind listen() has them, too", async () => {
   peer.socket.end();
   assert.equal((await closed)[0], 1001);
 });
+
+test("bufferedAmount is 0 in connection, and after each message while the client reads", async () => {
+  const context = await listen();
+  const amounts = [];
+  context.engine.on("connection", (socket) => {
+    const ws = socket.transport.socket;
+    amounts.push(ws.bufferedAmount);
+    for (const data of ["a", "b", Buffer.alloc(1000)]) {
+      socket.send(data);
+      amounts.push(ws.bufferedAmount);
+    }
+    ws.send("4c");
+    ws.ping();
+    amounts.push(ws.bufferedAmount);
+    socket.on("message", () => {
+      socket.send("d");
+      amounts.push(ws.bufferedAmount);
+    });
+  });
+  const { peer } = await openWebSocket(context);
+  peer.sendText("4x");
+  await eventually(() => amounts, [0, 0, 0, 0, 0, 0]);
+});
+
+test("bufferedAmount is 0 in upgrade, and after a message that follows", async () => {
+  const { socket } = await openUpgraded(await listen());
+  const ws = socket.transport.socket;
+  assert.equal(ws.bufferedAmount, 0);
+  socket.send("a");
+  assert.equal(ws.bufferedAmount, 0);
+});
+
+test("what a client that does not read leaves behind counts as bufferedAmount, and no longer when it is gone", async () => {
+  const { peer, ws } = await opened();
+  peer.socket.pause();
+  for (let n = 0; n < 32; n++) ws.send(Buffer.alloc(1 << 20));
+  assert.ok(ws.bufferedAmount > 1 << 20);
+  const closed = once(ws, "close");
+  peer.socket.destroy();
+  await closed;
+  assert.equal(ws.bufferedAmount, 0);
+});

@@ -8,7 +8,7 @@ const { NativeWebSocket } = require('../websocket')
 const debug = require('debug')('engine:ws')
 const {
   kAwaitsBatches, kAwaitsDrain, kAwaitsWriting, kGoOn, kHand, kHasEndedStream, kHasWaiting, kIsAlone, kIsNative, kIsText,
-  kIsWritten, kKeepContext, kListenTo, kNotOpen, kOnWritten, kOwn, kPreEncoded, kReceiveAlone, kReportDrain,
+  kIsWritten, kIsWrittenNow, kKeepContext, kListenTo, kNotOpen, kOnWritten, kOwn, kPreEncoded, kReceiveAlone, kReportDrain,
   kSendForeign, kSendNative, kSendOne, kSent, kSettle, kSettleBeforeEnd, kShow, kState, kTextsFrom,
 } = require('../symbols')
 
@@ -178,14 +178,25 @@ class WebSocket extends Transport {
     this[kState].congested = status === CONGESTED
     this[kState].awaited = awaited
     if (awaited || this._events !== undefined) this[kKeepContext]()
-    if (this[kState].congested || awaited) {
+    if (this[kState].congested || (awaited && !this[kIsWrittenNow]())) {
       bridge.scheduleFlush()
       this.socket[kReportDrain]()
+    } else if (awaited) {
+      this[kState].written = true
+      process.nextTick(tellWritten, this)
     } else {
       const pump = this.socket[kState].pump
       if (pump !== null) pump.write()
       bridge.markWritten(this)
     }
+  }
+
+  /**
+   * Writes what somebody waits for at once, so that they hear of it at the end of the tick, as in the original. Whether that was
+   * possible: not where it is compressed, nor where a stream of JavaScript's takes its time.
+   */
+  [kIsWrittenNow]() {
+    return !this.perMessageDeflate && this.socket[kState].pump === null && this.socket[kIsWritten]() === true
   }
 
   /** A frame that Socket.IO encoded once for all recipients of a broadcast. */
@@ -227,6 +238,7 @@ class WebSocket extends Transport {
 
   [kGoOn]() {
     this[kState].awaited = this[kState].congested = false
+    if (this[kState].written) this[kState].written = false
     if (this.readyState === 'closed') return
     const owner = this[kState].owner
     try {
@@ -285,6 +297,12 @@ class WebSocket extends Transport {
       }
     })
   }
+}
+
+/** The tick is over in which something was written that somebody waits for. */
+function tellWritten(transport) {
+  // an event may have told before, and others wait for what is sent next
+  if (transport[kState].written) transport[kOnWritten]()
 }
 
 module.exports = { WebSocket }

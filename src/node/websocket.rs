@@ -126,6 +126,17 @@ impl Engine {
         self.connection(connection).map_or(0.0, |connection| connection.outbox().unwritten() as f64)
     }
 
+    /// Writes what waits, as far as the kernel takes it now, and tells how many bytes it does not take. What is to be compressed is
+    /// left to the I/O thread.
+    #[napi]
+    pub fn refused_amount(&self, connection: u32) -> f64 {
+        let Some(connection) = self.connection(connection) else { return 0.0 };
+        if !connection.compresses() {
+            connection.flush();
+        }
+        connection.outbox().unwritten() as f64
+    }
+
     /// Has the connection not read until its peer has read what waits for it.
     #[napi]
     pub fn throttle(&self, connection: u32) {
