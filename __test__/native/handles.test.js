@@ -127,6 +127,7 @@ const rows = {
   ],
   sendPackets: session((old) => engine.sendPackets(old, [4, "for somebody else", 1, undefined], false)),
   setRelayed: session((old) => engine.setRelayed(old, 2)),
+  takeHeartbeat: session((old) => assert.equal(engine.takeHeartbeat(old), null)),
   setVerbose: session((old) => engine.setVerbose(old, true)),
   startUpgrade: (v) => [
     ...v.sessions.map((old) => () => assert.equal(engine.startUpgrade(old, v.own), false)),
@@ -147,6 +148,7 @@ const rows = {
   // connections
   bindToOwner: connection((old) => assert.equal(engine.bindToOwner(old), false)),
   bufferedAmount: connection((old) => assert.equal(engine.bufferedAmount(old), 0)),
+  refusedAmount: connection((old) => assert.equal(engine.refusedAmount(old), 0)),
   closeConnection: connection((old) => engine.closeConnection(old, 1000, "for somebody else")),
   conclude: connection((old) => assert.equal(fast.conclude(old), 0)),
   flushConnection: connection((old) => assert.equal(engine.flushConnection(old), false)),
