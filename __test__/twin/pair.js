@@ -4,7 +4,7 @@
 
 const { classOf, compare } = require("./compare");
 const { unexplained } = require("./exceptions");
-const { run } = require("./world");
+const { domainOf } = require("./domains");
 
 /** How long nothing must have happened before a step counts as over, and how long it waits for what it awaits; in ms. */
 const PACES = {
@@ -20,8 +20,13 @@ class Pair {
 
   /** @returns `{ differences, left, right }` */
   async try(program, pace = PACES.fast, used) {
-    const [left, right] = await Promise.all([this.left, this.right].map(([name, Engine]) => run(Engine, name, program, pace)));
+    const [left, right] = await Promise.all([this.left, this.right].map(([side, Engine]) => this.#run({ Engine, side, program, pace })));
     return { differences: unexplained(compare(left, right), { program, left, right }, used), left, right };
+  }
+
+  #run(how) {
+    const { World } = domainOf(how.program.mode);
+    return new World(how).run();
   }
 
   /** A difference counts if one of its class is there each time. @returns the classes, or undefined */

@@ -17,7 +17,7 @@ const { strays, watchProcess } = require("./faults");
 const { exceptions } = require("./exceptions");
 const modes = require("./modes");
 const { Pair, PACES } = require("./pair");
-const { drawProgram } = require("./program");
+const { domainOf } = require("./domains");
 const { shrink } = require("./shrink");
 const { command, tell } = require("./story");
 
@@ -69,7 +69,7 @@ async function search() {
   const programs = Array.from({ length: count }, (_, i) => {
     const mode = chosen[i % chosen.length];
     const speaks = protocols.filter((protocol) => (modes[mode].protocols ?? [4, 3]).includes(protocol));
-    return drawProgram(seed + i, mode, speaks[Math.floor(i / chosen.length) % speaks.length]);
+    return domainOf(mode).drawProgram(seed + i, mode, speaks[Math.floor(i / chosen.length) % speaks.length]);
   });
 
   const start = performance.now();

@@ -2,9 +2,8 @@
 
 // A program and what came of it, for people.
 
-const { tellCalls } = require("./calls");
 const { makeShow } = require("./show");
-const { drawn } = require("./steps");
+const { domainOf } = require("./domains");
 
 const show = makeShow();
 
@@ -12,7 +11,7 @@ function tellProgram(program) {
   const lines = [`mode ${program.mode}, protocol ${program.protocol}`];
   for (const [name, value] of Object.entries(program.options)) lines.push(`option ${name}: ${show(value)}`);
   for (const hook of program.hooks) lines.push(`hook ${JSON.stringify(hook)}`);
-  if (program.listeners.length > 0) lines.push(`on connection: ${tellCalls(program.listeners)}`);
+  if (program.listeners.length > 0) lines.push(`on connection: ${domainOf(program.mode).tellListeners(program.listeners)}`);
   if (program.deaf) lines.push("clients do not answer close frames nor ends");
   const watched = Object.entries(program.watch).filter(([, events]) => events.length > 0);
   if (watched.length > 0) lines.push(`listeners: ${watched.map(([kind, events]) => `${kind} (${events.join(", ")})`).join(", ")}`);
@@ -44,6 +43,7 @@ function tellStep(left, right, names) {
 /** @param {{ program: object, left: object[], right: object[], names: [string, string] }} found */
 function tell({ program, left, right, names }) {
   const lines = tellProgram(program).map((line) => `  ${line}`);
+  const { drawn } = domainOf(program.mode);
   const steps = ["the server is opened", ...program.steps.map((step) => drawn[step.kind].tell(step)), "server.close()"];
   steps.forEach((step, i) => {
     const seen = tellStep(left[i], right[i], names);

@@ -21,6 +21,9 @@ const RESTLESS_MS = 3000;
 /** The engine looks every 100 ms whether a poll keeps an upgrade waiting. */
 const UPGRADE_CHECK_MS = 140;
 
+/** A mistake in the twin, which would be the same on both sides: the program's own exceptions have a mark. */
+const isOurs = ({ message, stack }) => !/twin#/.test(message) && /^\s+at .*__test__.twin.(?!calls)/.test(String(stack).split("\n")[1]);
+
 let lastId = 0;
 
 class World {
@@ -35,7 +38,16 @@ class World {
     this.counts = new Map();
     this.steps = [];
     this.lastAt = 0;
-    this.observer = new Observer((object, text) => this.record(object, text), program.watch);
+    this.observer = this.makeObserver();
+  }
+
+  /** The kinds of steps. */
+  get drawn() {
+    return drawn;
+  }
+
+  makeObserver() {
+    return new Observer((object, text) => this.record(object, text), this.program.watch);
   }
 
   record(object, text) {
@@ -63,10 +75,10 @@ class World {
     return sid === undefined ? undefined : this.observer.sessions.find(({ socket }) => socket.id === sid)?.socket;
   }
 
-  /** Resolves as the promise does, or after the bound. */
-  async within(promise) {
+  /** Resolves as the promise does, or after the bound, or so many bounds. */
+  async within(promise, times = 1) {
     let timer;
-    const bound = new Promise((resolve) => (timer = setTimeout(resolve, this.pace.bound)));
+    const bound = new Promise((resolve) => (timer = setTimeout(resolve, this.pace.bound * times)));
     await Promise.race([promise, bound]);
     clearTimeout(timer);
   }
@@ -76,7 +88,7 @@ class World {
     let turns = 0;
     let seen = this.lastAt;
     for (;;) {
-      const quiet = this.#upgradeIsWaiting() ? Math.max(this.pace.quiet, UPGRADE_CHECK_MS) : this.pace.quiet;
+      const quiet = this.isWaiting() ? Math.max(this.pace.quiet, UPGRADE_CHECK_MS) : this.pace.quiet;
       await delay(quiet / TURNS);
       if (this.lastAt !== seen) {
         seen = this.lastAt;
@@ -90,7 +102,8 @@ class World {
     }
   }
 
-  #upgradeIsWaiting() {
+  /** Whether an upgrade waits for the engine's next look. */
+  isWaiting() {
     for (const client of this.clients.values()) if (client.probed && client.ws?.open && client.poll?.open) return true;
     return false;
   }
@@ -100,9 +113,9 @@ class World {
     worlds.set(this.id, this);
     return context.run(this, async () => {
       try {
-        await this.#open();
-        for (const step of this.program.steps) await this.#step(() => drawn[step.kind].run(this, step));
-        await this.#step(() => void this.engine?.close());
+        await this.#step(() => this.openServer());
+        for (const step of this.program.steps) await this.#step(() => this.drawn[step.kind].run(this, step));
+        await this.#step(() => this.closeEngine());
         return this.#result();
       } finally {
         await this.#close();
@@ -110,25 +123,23 @@ class World {
     });
   }
 
-  async #open() {
-    await this.#step(async () => {
-      const { program } = this;
-      const options = { ...TIMES, ...structuredClone(program.options), ...hookOptions(program.hooks, this) };
-      const prepare = (engine) => {
-        this.engine = engine;
-        applyHooks(program.hooks, engine, this);
-        this.observer.server(engine);
-        engine.on("connection", (socket) => {
-          this.observer.session(socket);
-          runCalls(program.listeners, socket, this);
-        });
-      };
-      try {
-        this.where = { ...(await this.mode.open({ Engine: this.Engine, options, prepare })), tls: this.mode.tls };
-      } catch (error) {
-        this.record("server", `does not open: ${this.observer.show(error)}`);
-      }
-    });
+  async openServer() {
+    const { program } = this;
+    const options = { ...TIMES, ...structuredClone(program.options), ...hookOptions(program.hooks, this) };
+    const prepare = (engine) => {
+      this.engine = engine;
+      applyHooks(program.hooks, engine, this);
+      this.observer.server(engine);
+      engine.on("connection", (socket) => {
+        this.observer.session(socket);
+        runCalls(program.listeners, socket, this);
+      });
+    };
+    try {
+      this.where = { ...(await this.mode.open({ Engine: this.Engine, options, prepare })), tls: this.mode.tls };
+    } catch (error) {
+      this.record("server", `does not open: ${this.observer.show(error)}`);
+    }
   }
 
   async #step(action) {
@@ -136,6 +147,7 @@ class World {
     try {
       if (this.where || this.steps.length === 1) await action();
     } catch (error) {
+      if (isOurs(error)) throw error;
       this.record("process", `threw ${this.observer.show(error)}`);
     }
     await this.settle();
@@ -146,11 +158,7 @@ class World {
 
   #result() {
     this.over = true;
-    const names = new Map();
-    for (const client of this.clients.values()) if (client.sid !== undefined) names.set(client.sid, client.name);
-    this.observer.sessions.forEach(({ socket: { id } }, i) => {
-      if (!names.has(id)) names.set(id, `number ${i + 1}`);
-    });
+    const names = this.idNames();
     const tidy = (text) => {
       let result = text.replace(/twin#\d+/g, "twin");
       for (const [sid, name] of names) result = result.replaceAll(sid, `{${name}}`);
@@ -165,18 +173,37 @@ class World {
     }));
   }
 
+  /** What ids stand for. */
+  idNames() {
+    const names = new Map();
+    for (const client of this.clients.values()) if (client.sid !== undefined) names.set(client.sid, client.name);
+    this.observer.sessions.forEach(({ socket: { id } }, i) => {
+      if (!names.has(id)) names.set(id, `number ${i + 1}`);
+    });
+    return names;
+  }
+
+  closeEngine() {
+    this.engine?.close();
+  }
+
+  /** Ends what the program has left open. */
+  hangUp() {
+    for (const { socket } of this.observer.sessions) if (socket.readyState !== "closed") this.quietly(() => socket.close(true));
+    this.quietly(() => this.engine?.close());
+  }
+
   async #close() {
     this.over = true;
     for (const stream of this.streams) stream.end();
     for (const wire of this.wires) wire.cut();
-    for (const { socket } of this.observer.sessions) if (socket.readyState !== "closed") this.#quietly(() => socket.close(true));
-    this.#quietly(() => this.engine?.close());
-    this.#quietly(() => this.where?.close());
+    this.hangUp();
+    this.quietly(() => this.where?.close());
     await delay(5);
     worlds.delete(this.id);
   }
 
-  #quietly(action) {
+  quietly(action) {
     try {
       action();
     } catch {
@@ -185,9 +212,4 @@ class World {
   }
 }
 
-/** @returns what was seen */
-function run(Engine, side, program, pace) {
-  return new World({ Engine, side, program, pace }).run();
-}
-
-module.exports = { run };
+module.exports = { World };

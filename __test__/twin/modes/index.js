@@ -13,6 +13,7 @@ const modes = [
   require("./webtransport"),
   require("./userver"),
   require("./native"),
+  require("./socketio"),
 ].filter(({ available = true }) => available);
 
 module.exports = Object.fromEntries(modes.map((mode) => [mode.name, mode]));

@@ -1,0 +1,4 @@
+"use strict";
+
+/** Socket.IO on the engine; its worlds open their servers themselves. */
+module.exports = { name: "socketio" };
