@@ -10,7 +10,7 @@ const { decidePoll } = require('./duties')
 const { apart, atRoot, capture, contextOfEvent, lookForHooks } = require('./context')
 const { onExit } = require('./exit')
 const { Engine } = require('./native')
-const { kBeforeEnd, kFail, kOnClosed, kOnEvent, kOnOpened, kOnRefused, kSettle, kState, kTick } = require('./symbols')
+const { kBeforeEnd, kFail, kOnClosed, kOnEvent, kOnOpened, kOnRefused, kOnReleased, kSettle, kState, kTick } = require('./symbols')
 
 // as they are now: tests of applications put fakes in their places, and events come from threads that go on
 const { nextTick } = process
@@ -328,6 +328,7 @@ function deliver(kind, target, arg, content) {
     if (kind === Kind.CONNECTION_ENDED) {
       if (connection !== undefined) connection[kBeforeEnd]()
       releaseConnection(target, connection)
+      if (connection !== undefined) connection[kOnReleased](arg)
     }
     if (connection === undefined) return
     // sessions that wait to hear of their end hear of it before their connections do

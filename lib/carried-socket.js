@@ -8,11 +8,12 @@ const { setImmediate } = require('timers')
 const { getSystemErrorName } = require('util')
 const bridge = require('./bridge')
 const { atRoot, capture } = require('./context')
-const { kCutOff, kKeepAlive, kState } = require('./symbols')
+const { kCutOff, kKeepAlive, kOnStreamClosed, kState } = require('./symbols')
 
 /** Why a connection has ended, as in `End` of src/server/connection.rs. */
 const PEER_ENDED = 3
 const CLOSED = 4
+const PEER_FOLLOWED = 5
 const READ_FAILED = 0x4000
 const WRITE_FAILED = 0x8000
 const ERRNO = 0x3fff
@@ -155,7 +156,7 @@ class Carrier {
     this.closing = true
     this._leaveServer()
     // libuv calls back in a later phase of the event loop, too
-    if (done) atRoot(setImmediate, done)
+    if (done) atRoot(setImmediate, emitClose, this, done)
   }
 
   _connection() {
@@ -186,9 +187,19 @@ class Carrier {
 
   // ---- what CarriedSocket asks ---------------------------------------------------------------
 
-  /** Somebody listens: the socket must not be collected before it has told. */
+  /** Somebody listens: the socket must not be collected before it has told, and is the one that tells of the end. */
   hold(socket) {
+    if (this.socket !== null) return
     this.socket = socket
+    // where `ws` has its listener: behind those that are there, and before those that come
+    if (!this.hasClosed) on.call(socket, 'close', () => this._onClose())
+  }
+
+  /** The socket emits `close`, or has done so. */
+  _onClose() {
+    if (this.hasClosed) return
+    this.hasClosed = true
+    if (this.socket !== null) this.websocket[kOnStreamClosed]()
   }
 
   /** The same, and who wants the bytes gets those that come from now on. */
@@ -216,7 +227,11 @@ class Carrier {
   /** Ends this side of the stream behind what waits. */
   endStream(done) {
     this._await(done)
-    if (this._isOver() || !bridge.getEngine().endStream(this._connection())) return this._settle()
+    const isOver = this._isOver() || !bridge.getEngine().endStream(this._connection())
+    // libuv calls back in a later phase of the event loop
+    if (isOver && this._endsLast) atRoot(setImmediate, () => this._settle())
+    else if (isOver) this._settle()
+    if (isOver) return
     bridge.scheduleFlush()
   }
 
@@ -263,6 +278,22 @@ class Carrier {
     return this.alive() || { remoteAddress: this.address }
   }
 
+  /** Whether the socket is still to close: where somebody listens, to emit `close`; else the connection's end is enough. */
+  awaitsClose() {
+    return this.socket !== null ? !this.hasClosed : !this._isOver()
+  }
+
+  /** Whether an end of this kind followed all that the peer had to say. */
+  isOrderly(end) {
+    return end === PEER_ENDED || end === CLOSED || end === PEER_FOLLOWED
+  }
+
+  /** The socket has not closed for long: its `close` is not waited for any more. */
+  giveUp() {
+    this.hasClosed = true
+    destroy.call(this.socket)
+  }
+
   /** All that was handed over is written. Whether somebody has waited for it here. */
   onDrained() {
     if (this._done === undefined) return false
@@ -293,14 +324,20 @@ class Carrier {
     this.written = this.bytesWritten
   }
 
-  /** The same when its session knows. */
+  /** It has been forgotten. */
+  onReleased(end) {
+    // nobody hears of it: who looks when the session closes sees a socket that is destroyed
+    if (this.socket === null || this.socket.destroyed) this.finish(end)
+  }
+
+  /** The socket ends as the connection has. */
   finish(end) {
     const socket = this.alive()
     if (socket === undefined) return this._leaveServer()
     if (socket.destroyed) return this._settle()
     const error = errorOf(end)
     if (this._done !== undefined) this._settle(error || (end === CLOSED ? undefined : brokenPipe()))
-    if (error || (end !== PEER_ENDED && end !== CLOSED)) return socket.destroy(error)
+    if (!this.isOrderly(end)) return socket.destroy(error)
     if (this.socket === null) {
       // nobody hears the events; who holds it sees that both sides have ended
       const { _readableState: readable, _writableState: writable } = socket
@@ -308,12 +345,14 @@ class Carrier {
       writable.ending = writable.ended = writable.finished = true
       return socket.destroy()
     }
-    if (end === CLOSED) socket.end()
+    if (end !== PEER_ENDED) socket.end()
     if (!socket._readableState.ended) {
       socket.push(null)
       socket.read(0)
     }
-    if (end !== CLOSED) socket.end()
+    if (end !== PEER_ENDED) return
+    this._endsLast = true
+    socket.end()
   }
 }
 
@@ -327,8 +366,12 @@ Object.assign(Carrier.prototype, {
   hasEnded: false,
   /** Whether frames pass the application's `write`. */
   relays: false,
+  /** Whether the peer has ended its side first. */
+  _endsLast: false,
   /** The idle time when `timeout` was emitted last is part of the current one. */
   _toldIdle: false,
+  /** Whether the socket has emitted `close`. */
+  hasClosed: false,
 })
 
 /**
@@ -531,6 +574,15 @@ function carry(socket) {
   socket._readableState.reading = false
   tcp.close()
   return carrier
+}
+
+/** `done` emits `close`; a listener may throw, and others may have been removed. */
+function emitClose(carrier, done) {
+  try {
+    done()
+  } finally {
+    carrier._onClose()
+  }
 }
 
 function toBytes(chunk, encoding) {

@@ -3,7 +3,7 @@
 const { Socket } = require('net')
 const { setImmediate } = require('timers')
 const bridge = require('./bridge')
-const { kState } = require('./symbols')
+const { kOnStreamClosed, kState } = require('./symbols')
 
 /** A peer that does not end the connection after the closing handshake is cut off after so many ms. */
 const CLOSE_TIMEOUT = 30 * 1000
@@ -41,17 +41,21 @@ class Pump {
     this.gone = false
     /** The peer has ended its side. */
     this.finished = false
+    /** Whether the stream has emitted `close`, which other streams than a `net.Socket` may never do. */
+    this.hasClosed = !(stream instanceof Socket)
     /** Writes that the stream has not seen to yet. */
     this.pending = 0
+    /** The stream has seen to the last one within the call, but has not called back yet. */
+    this.isOut = false
     /** No more is written until they are through, of which the engine hears. */
     this.blocked = false
     /** Somebody wants to know when all is written. */
     this.awaited = false
     this.timer = null
     this.onWritten = (error) => {
-      if (error && !this.over) return this.fail(error)
+      if (error && !this.over) return this.onFailure(error)
       // of what a socket of Node's was writing when it was destroyed it tells nothing: it has not got out
-      if (this.stream.destroyed) return
+      if (this.stream.destroyed && !this.isOut) return
       if (--this.pending > 0 || !this.blocked || this.over) return
       this.blocked = false
       if (bridge.getEngine().pipeWritten(this.websocket[kState].handle)) this.awaited = false
@@ -66,8 +70,27 @@ class Pump {
     stream.on('close', () => {
       clearTimeout(this.timer)
       gone()
+      bridge.drainNow()
+      this.hasClosed = true
+      websocket[kOnStreamClosed]()
     })
     stream.on('end', () => this.endInOrder())
+  }
+
+  /** Whether the stream's `close` is still to come. */
+  awaitsClose() {
+    return !this.hasClosed
+  }
+
+  /** Whether the peer has said all that it had to say. */
+  isOrderly() {
+    return this.finished
+  }
+
+  /** The stream has not closed for long: its `close` is not waited for any more. */
+  giveUp() {
+    this.hasClosed = true
+    this.stream.destroy()
   }
 
   start() {
@@ -123,8 +146,13 @@ class Pump {
     bridge.drainNow(owner === null ? 0 : owner[kState].handle, connection)
   }
 
-  /** Writes what waits, unless the stream is full. */
+  /** Writes what waits, unless the stream is full; the end of our side follows at once. */
   write() {
+    this._writeSome()
+    if (this.websocket.readyState !== this.websocket.OPEN) this._writeSome()
+  }
+
+  _writeSome() {
     if (this.over || this.blocked) return
     if (slab.length - used < SLAB_END) {
       slab = Buffer.allocUnsafeSlow(SLAB)
@@ -156,7 +184,9 @@ class Pump {
 
   _writeOut(bytes) {
     this.pending++
-    if (!this.stream.write(bytes, this.onWritten) || this.awaited) this.block()
+    const isFull = !this.stream.write(bytes, this.onWritten)
+    this.isOut = this.stream.writableLength === 0
+    if (isFull || this.awaited) this.block()
   }
 
   /** Somebody waits for what has been handed over to be written. */
@@ -177,6 +207,12 @@ class Pump {
     // a TLS socket of Node 18 may never hear that the one below it is gone
     const { _parent: below } = this.stream
     if (below instanceof Socket) below.once('close', () => this.end())
+  }
+
+  onFailure(error) {
+    // `ws` writes the head and the content of a frame by themselves: the stream tells of this error before the second one fails
+    if (error.code === 'ERR_STREAM_WRITE_AFTER_END') process.nextTick(() => this.fail(error))
+    else this.fail(error)
   }
 
   /** What was written has not got out, of which the session hears. */
@@ -204,6 +240,7 @@ class Pump {
 
   end() {
     if (this.over) return
+    if (this.blocked && this.isOut) bridge.getEngine().pipeWritten(this.websocket[kState].handle)
     this.finish(true)
     if (!this.stream.destroyed) this.stream.destroy()
   }

@@ -15,8 +15,8 @@ const { Polling } = require('./transports/polling')
 const debug = require('debug')('engine:socket')
 const {
   kAbortPost, kAnnounce, kApply, kApplyAll, kAwaitsBatches, kCarriesPolls, kChannelNumber, kDispatch, kFinishClosing,
-  kHandOn, kHearsPackets, kListenToAll, kMadeTransport, kOnClosed, kOnEvent, kOnMessage, kOnNativePoll,
-  kOnOtherPacket, kOnPinged, kOnProbing, kOnUpgradeFailed, kOnUpgraded, kOnUpgrading, kRelay, kRelays, kSettleBeforeEnd,
+  kHandOn, kHearsPackets, kHoldEnd, kListenToAll, kMadeTransport, kOnClosed, kOnEvent, kOnMessage, kOnNativePoll,
+  kOnOtherPacket, kOnPinged, kOnProbing, kOnUpgraded, kOnUpgradeFailed, kOnUpgrading, kRelay, kRelays, kSettleBeforeEnd,
   kShow, kShowFrame, kShowOnTransport, kState, kTick,
 } = require('./symbols')
 
@@ -29,6 +29,8 @@ const UNKNOWN_TYPE = 101
 
 /** The close reasons by their numbers in a CLOSED event; 1 is a transport error without a type. */
 const REASONS = ['transport error', 'transport error', 'transport close', 'parse error', 'ping timeout', 'forced close']
+
+const TRANSPORT_CLOSE = 2
 
 /** So many ms are waited for what is just being written when a session ends. */
 const PATIENCE = 50
@@ -310,9 +312,17 @@ class ReceivingSocket extends SendingSocket {
       if (this[kAwaitsBatches]() && isNativeWebSocket(transport)) isSettled = transport[kSettleBeforeEnd]() || performance.now() > until
     } finally {
       // a callback may throw
-      if (isSettled) this[kFinishClosing](code, message, transport)
-      else setImmediate(() => this[kOnClosed](code, message, until))
+      if (!isSettled) setImmediate(() => this[kOnClosed](code, message, until))
+      else if (code !== TRANSPORT_CLOSE || !this[kHoldEnd](transport)) this[kFinishClosing](code, message, transport)
     }
+  }
+
+  /** The connection closes. Whether this hears of it later, when the stream below has told. */
+  [kHoldEnd](transport) {
+    if (!isNativeWebSocket(transport)) return false
+    const isHeld = transport.socket[kHoldEnd](() => this[kFinishClosing](TRANSPORT_CLOSE, undefined, transport))
+    if (isHeld) this[kState].over = true
+    return isHeld
   }
 
   [kFinishClosing](code, message, transport) {

@@ -129,8 +129,12 @@ complete(WebSocketState, {
   owned: false,
   /** Whether the process stays alive for the connection's sake. */
   keepsAlive: true,
-  /** The connection's end, while its session does not know of it. */
+  /** The connection's end, while its session does not know of it, or the stream below has not told of it. */
   end: undefined,
+  /** Tells the session of its end, which waits until the stream below has told. */
+  tell: undefined,
+  /** Ends the waiting for a stream that does not tell. */
+  patience: undefined,
   /** Who waits for what it has sent to be written. */
   awaiting: undefined,
 })

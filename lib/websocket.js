@@ -1,15 +1,17 @@
 'use strict'
 
+const { performance } = require('perf_hooks')
 const bridge = require('./bridge')
 const { Carrier } = require('./carried-socket')
-const { capture } = require('./context')
+const { apart, capture } = require('./context')
 const { LazyEmitter, letGoOfTable } = require('./emitter')
 const { addEvents } = require('./websocket-events')
 const {
-  kAfterSession, kAwaitsWriting, kBeforeEnd, kBeginClosing, kCallBack, kCallBackWhenWritten, kClosing, kConclude,
-  kCutOff, kEnded, kFinish, kHasEndedStream, kIsAlone, kIsWritten, kKeepAlive, kListenToAll, kMadeTransport, kNotOpen,
-  kOnDrained, kOnEvent, kOnFault, kOnMessage, kOnWritten, kOwn, kRefuse, kReportDrain, kSendControl, kSendFrame, kShow,
-  kStart, kState, kStopReading, kThrottle, kUnwritten,
+  kAfterSession, kAwaitsStream, kAwaitsWriting, kBeforeEnd, kBeginClosing, kBelow, kCallBack, kCallBackWhenWritten,
+  kCannotSend, kClosing, kConclude, kCutOff, kEnded, kFinish, kHasEndedStream, kHoldEnd, kIsAlone, kIsWritten, kKeepAlive,
+  kListenToAll, kMadeTransport, kNotOpen, kOnDrained, kOnEvent, kOnFault, kOnMessage, kOnReleased, kOnStreamClosed,
+  kOnWritten, kOwn, kRefuse, kReportDrain, kSendControl, kSendFrame, kShow, kStart, kState, kStopReading, kTellEnd,
+  kThrottle, kUnwritten,
 } = require('./symbols')
 const { keep, WebSocketState } = require('./state')
 
@@ -23,6 +25,12 @@ const EMPTY = Buffer.alloc(0)
 /** The opcodes of control frames. */
 const PING = 9
 const PONG = 10
+
+/** So many ms are waited for what is just being written when a connection is cut off. */
+const PATIENCE = 50
+
+/** A stream that has been ended, and does not emit `close`, is waited for so many ms. */
+const STREAM_TIMEOUT = 30 * 1000
 
 /** The code of a connection that ended without a close frame. */
 const NO_CLOSE_FRAME = 1006
@@ -185,10 +193,10 @@ class NativeWebSocket extends LazyEmitter {
   /** The session on this connection is over; `told`: the engine knows, and closes the connection itself. */
   [kClosing](told) {
     if (!told) return this.close()
+    const isFirst = this.readyState === CONNECTING_STATES.OPEN
+    if (isFirst) this.readyState = CONNECTING_STATES.CLOSING
     this[kConclude]()
-    if (this.readyState !== CONNECTING_STATES.OPEN) return
-    this.readyState = CONNECTING_STATES.CLOSING
-    if (this[kState].pump !== null) this[kState].pump.expectEnd()
+    if (isFirst && this[kState].pump !== null) this[kState].pump.expectEnd()
   }
 
   /** Whether all that was handed over is with the kernel by now; null: it is just being written. */
@@ -202,8 +210,10 @@ class NativeWebSocket extends LazyEmitter {
   [kConclude]() {
     if (this[kState].handle === 0) return
     const mustFlush = bridge.fast.conclude(this[kState].handle) === 1
-    if (this[kState].pump !== null) this[kState].pump.write()
-    else if (mustFlush) bridge.scheduleFlush()
+    const { pump } = this[kState]
+    if (pump !== null) pump.write()
+    // a stream that has been paused meanwhile goes on then, too
+    if (mustFlush || pump !== null) bridge.scheduleFlush()
   }
 
   /**
@@ -233,10 +243,18 @@ class NativeWebSocket extends LazyEmitter {
     else this[kCutOff](false)
   }
 
-  /** What the socket does when it is destroyed. */
-  [kCutOff](isReset) {
+  /**
+   * What the socket does when it is destroyed. What was sent before in the same tick is written, as where each frame is written at
+   * once, and told before the end; what another thread is just writing is waited for until the time `until`.
+   */
+  [kCutOff](isReset, until = performance.now() + PATIENCE) {
     if (this[kState].handle === 0) return
     this.readyState = CONNECTING_STATES.CLOSING
+    if (this[kState].pump === null) {
+      const isWritten = bridge.getEngine().flushConnection(this[kState].handle)
+      if (isWritten === null && performance.now() < until) return setImmediate(() => this[kCutOff](isReset, until))
+      process.nextTick(bridge.drainNow)
+    }
     if (isReset) bridge.getEngine().resetConnection(this[kState].handle)
     else bridge.getEngine().terminateConnection(this[kState].handle)
   }
@@ -315,6 +333,25 @@ class NativeWebSocket extends LazyEmitter {
     if (this.listenerCount('error') > 0) this.emit('error', new Error(message))
   }
 
+  /**
+   * Something was to be sent that cannot be, for the end has begun from this side, past the session; `done` gets the error. If it
+   * was the application that has ended the stream below, that tells of an error, too. False: it is otherwise.
+   */
+  [kCannotSend](done) {
+    const { stream } = this[kState]
+    const socket = stream instanceof Carrier && stream.hasEnded && this.readyState === CONNECTING_STATES.OPEN ? stream.alive() : undefined
+    if (socket !== undefined) {
+      // `ws` writes the head and the content of a frame by themselves: an error of the first is told before one of the second
+      socket.write(EMPTY)
+      socket.write(EMPTY, done)
+    } else if (this.readyState !== CONNECTING_STATES.OPEN || this[kHasEndedStream]()) {
+      process.nextTick(done, this[kNotOpen]())
+    } else {
+      return false
+    }
+    return true
+  }
+
   /** Whether the application has ended our side of the stream, past the WebSocket. */
   [kHasEndedStream]() {
     return this[kState].stream instanceof Carrier && this[kState].stream.hasEnded
@@ -340,35 +377,99 @@ class NativeWebSocket extends LazyEmitter {
     this[kKeepAlive](true)
   }
 
+  /** That has been done. */
+  [kOnReleased](arg) {
+    if (this[kState].stream instanceof Carrier) this[kState].stream.onReleased(arg >>> 16)
+  }
+
   [kEnded](arg, reason) {
+    if (this[kAwaitsStream]()) {
+      const { stream } = this[kState]
+      this.readyState = CONNECTING_STATES.CLOSING
+      this[kState].end = { arg, reason }
+      this[kState].patience = setTimeout(() => this[kOnStreamClosed](true), STREAM_TIMEOUT).unref()
+      if (stream instanceof Carrier) stream.finish(arg >>> 16)
+      return
+    }
     this.readyState = CONNECTING_STATES.CLOSED
     // a pump ends its stream itself
     if (this[kState].pump === null && !(this[kState].stream instanceof Carrier)) this[kState].stream.destroy()
     const transport = this[kState].transport
     const owner = transport === null ? null : transport[kState].owner
     // its session is told first
-    if (owner !== null && owner[kMadeTransport]() === transport && owner.readyState !== 'closed') this[kState].end = { arg, reason }
-    else this[kFinish](arg, reason)
+    if (owner === null || owner[kMadeTransport]() !== transport || owner.readyState === 'closed') return this[kFinish](arg, reason)
+    this[kState].end = { arg, reason }
+    if (this[kState].tell !== undefined) this[kTellEnd]()
   }
 
   /** The session on this connection has closed, and all know. */
   [kAfterSession]() {
     const end = this[kState].end
-    if (end === undefined) return
+    if (end === undefined || this[kAwaitsStream]()) return
     this[kState].end = undefined
     this[kFinish](end.arg, end.reason)
   }
 
+  /**
+   * Whether the ends of session and WebSocket follow the `close` of the stream below, as where `ws` listens to it: that is still
+   * to come, and somebody may hear it.
+   */
+  [kAwaitsStream]() {
+    const below = this[kBelow]()
+    return below !== undefined && below.awaitsClose()
+  }
+
+  /** What knows of the stream's end. */
+  [kBelow]() {
+    const { pump, stream } = this[kState]
+    return pump !== null ? pump : stream instanceof Carrier ? stream : undefined
+  }
+
+  /** The session's connection is about to end, or has ended. Whether `tell` is going to be called when the stream below has told. */
+  [kHoldEnd](tell) {
+    if (!this[kAwaitsStream]()) {
+      if (this[kState].handle === 0) this.readyState = CONNECTING_STATES.CLOSED
+      return false
+    }
+    this[kState].tell = tell
+    this[kClosing](true)
+    return true
+  }
+
+  /** The stream below emits `close`, or is not waited for any more. */
+  [kOnStreamClosed](isGivenUp = false) {
+    const { end, tell, patience } = this[kState]
+    if (patience !== undefined) clearTimeout(patience)
+    this[kState].patience = undefined
+    if (isGivenUp) this[kBelow]().giveUp()
+    if (end === undefined && tell === undefined) return
+    // `ws` tells at once if it has read to the end, else in the next tick
+    const isOrderly = end === undefined || (end.arg & 0xffff) !== NO_CLOSE_FRAME || this[kBelow]().isOrderly(end.arg >>> 16)
+    if (isOrderly || isGivenUp) apart(this[kTellEnd], this)
+    else process.nextTick(apart, this[kTellEnd], this)
+  }
+
+  [kTellEnd]() {
+    const { tell } = this[kState]
+    this[kState].tell = undefined
+    this.readyState = CONNECTING_STATES.CLOSED
+    try {
+      if (tell !== undefined) tell()
+    } finally {
+      // the session may have been closed before, or not know yet
+      const { end } = this[kState]
+      this[kState].end = undefined
+      if (end !== undefined) this[kEnded](end.arg, end.reason)
+    }
+  }
+
   [kFinish](arg, reason = EMPTY) {
     const code = arg & 0xffff
+    this.readyState = CONNECTING_STATES.CLOSED
     if (this[kState].awaiting !== undefined) this[kCallBack](new Error('The connection has ended before the data was written'))
-    try {
-      if (this[kState].transport !== null && this[kState].transport[kIsAlone]()) this[kState].transport.onClose()
-      if (code !== NO_CLOSE_FRAME && this.listenerCount('close') > 0) this._closeFrameReceived = this._closeFrameSent = true
-      this.emit('close', code, reason)
-    } finally {
-      if (this[kState].stream instanceof Carrier) this[kState].stream.finish(arg >>> 16)
-    }
+    if (this[kState].transport !== null && this[kState].transport[kIsAlone]()) this[kState].transport.onClose()
+    if (code !== NO_CLOSE_FRAME && this.listenerCount('close') > 0) this._closeFrameReceived = this._closeFrameSent = true
+    this.emit('close', code, reason)
   }
 
   /** Whether the process stays alive for the connection's sake. */

@@ -19,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const CUT_OFF: u32 = 1;
 const PEER_ENDED: u32 = 3;
 const CLOSED: u32 = 4;
+const PEER_FOLLOWED: u32 = 5;
 const READ_FAILED: u32 = 0x4000;
 const NO_CLOSE_FRAME: u32 = 1006;
 
@@ -88,6 +89,14 @@ fn raw_bytes_go_behind_frames_and_before_later_ones() {
 }
 
 #[test]
+fn the_end_of_the_peers_side_before_ours_is_told_as_such() {
+    let mut owner = Owner::new();
+    let (_connection, peer) = owner.connect();
+    drop(peer);
+    assert_eq!(owner.wait(Kind::ConnectionEnded).0, PEER_ENDED << 16 | NO_CLOSE_FRAME);
+}
+
+#[test]
 fn our_side_ends_behind_what_waits_and_nothing_follows() {
     let mut owner = Owner::new();
     let (connection, mut peer) = owner.connect();
@@ -109,7 +118,7 @@ fn our_side_ends_behind_what_waits_and_nothing_follows() {
     peer.write_all(&message("up")).unwrap();
     assert_eq!(owner.wait(Kind::ConnectionMessage).1, b"up");
     drop(peer);
-    assert_eq!(owner.wait(Kind::ConnectionEnded).0, PEER_ENDED << 16 | NO_CLOSE_FRAME);
+    assert_eq!(owner.wait(Kind::ConnectionEnded).0, PEER_FOLLOWED << 16 | NO_CLOSE_FRAME);
 }
 
 #[test]

@@ -904,16 +904,3 @@ test("a listener of end that was there before the upgrade hears it after a colle
   peer.socket.end();
   await eventually(() => ended, true);
 });
-
-improvement("the net.Socket's listeners from before the session hear of its end first", "a session has closed when its net.Socket tells of the close", async () => {
-  const order = [];
-  const { context, peer, socket, stream } = await opened({
-    prepare: (server) => server.on("connection", (tcp) => tcp.on("close", () => order.push("socket"))),
-  });
-  socket.on("close", () => order.push("session"));
-  const closed = once(stream, "close");
-  peer.sendClose(1000);
-  await closed;
-  assert.deepEqual(order, ["session", "socket"]);
-  assert.equal(context.engine.clientsCount, 0);
-});

@@ -6,7 +6,7 @@
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
 const { setFlagsFromString } = require("node:v8");
-const { listen, openUpgraded, openWebSocket } = require("../support");
+const { eventually, listen, once, openUpgraded, openWebSocket } = require("../support");
 
 setFlagsFromString("--allow-natives-syntax");
 const haveSameMap = new Function("a", "b", "return %HaveSameMap(a, b)");
@@ -49,4 +49,21 @@ test("a socket that nobody listens to, and nobody has, can be collected", async 
   assert.ok(sockets.filter((socket) => socket.deref() !== undefined).length <= 1);
   attached.close();
   server.close();
+});
+
+test("a session is told of its end though its socket, which nobody reads to the end, does not close", async () => {
+  const { kState } = require("../../lib/symbols");
+  const { peer, socket } = await openWebSocket(await listen());
+  const websocket = socket.transport.socket;
+  const { socket: stream } = socket.request;
+  // takes nothing: `end` cannot come, nor `close`
+  stream.on("readable", () => {});
+  peer.sendText("4unread");
+  peer.socket.end();
+  await eventually(() => websocket[kState].patience !== undefined, true);
+  assert.deepEqual([socket.readyState, stream.destroyed], ["open", false]);
+  const closed = once(socket, "close");
+  websocket[kState].patience._onTimeout();
+  assert.deepEqual(await closed, ["transport close", undefined]);
+  assert.equal(stream.destroyed, true);
 });

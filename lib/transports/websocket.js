@@ -7,8 +7,8 @@ const { Transport } = require('../transport')
 const { NativeWebSocket } = require('../websocket')
 const debug = require('debug')('engine:ws')
 const {
-  kAwaitsBatches, kAwaitsDrain, kAwaitsWriting, kGoOn, kHand, kHasEndedStream, kHasWaiting, kIsAlone, kIsNative, kIsText,
-  kIsWritten, kIsWrittenNow, kKeepContext, kListenTo, kNotOpen, kOnWritten, kOwn, kPreEncoded, kReceiveAlone, kReportDrain,
+  kAwaitsBatches, kAwaitsDrain, kAwaitsWriting, kCannotSend, kGoOn, kHand, kHasWaiting, kIsAlone, kIsNative, kIsText,
+  kIsWritten, kIsWrittenNow, kKeepContext, kListenTo, kOnWritten, kOwn, kPreEncoded, kReceiveAlone, kReportDrain,
   kSendForeign, kSendNative, kSendOne, kSent, kSettle, kSettleBeforeEnd, kShow, kState, kTextsFrom,
 } = require('../symbols')
 
@@ -50,6 +50,7 @@ bridge.onTurnEnd(() => {
 
 /** A frame in parts that Socket.IO made for all recipients of a broadcast: it crosses once. */
 function sendPreEncoded(handle, frame) {
+  if (handle === 0) return CLOSED
   if (frame !== shared.frame) {
     keep(undefined, 0, 0)
     bridge.fast.shareFrame(frame[0], frame[1])
@@ -112,8 +113,8 @@ class WebSocket extends Transport {
   }
 
   [kSendNative](packets) {
-    let status = FLOWING
-    for (let i = 0; i < packets.length; i++) {
+    let status = this.socket[kState].handle === 0 ? CLOSED : FLOWING
+    for (let i = 0; i < packets.length && this.socket[kState].handle !== 0; i++) {
       const packet = packets[i]
       if (i + 1 < packets.length && this[kIsText](packet) && this[kIsText](packets[i + 1])) {
         const texts = this[kTextsFrom](packets, i)
@@ -155,6 +156,7 @@ class WebSocket extends Transport {
   /** Hands one packet to the engine. */
   [kHand](type, data, options) {
     const handle = this.socket[kState].handle
+    if (handle === 0) return CLOSED
     const mode = this[kState].mode
     if (!this.perMessageDeflate && typeof data === 'string' && data.length <= MAX_SHARED) {
       // the same text as the last recipient got: a broadcast, of which one frame crosses for all
@@ -170,17 +172,16 @@ class WebSocket extends Transport {
   }
 
   [kSent](status, awaited) {
-    if (status === CLOSED && (this.socket.readyState !== this.socket.OPEN || this.socket[kHasEndedStream]())) {
-      // ended from this side, past the session; as where a callback tells, nothing happens inside the call
-      const { stack } = this.socket[kNotOpen]()
-      return process.nextTick(() => this.onError('write error', stack))
-    }
+    // as where a callback tells, nothing happens inside the call
+    if (status === CLOSED && this.socket[kCannotSend](({ stack }) => this.onError('write error', stack))) return
     this[kState].congested = status === CONGESTED
     this[kState].awaited = awaited
     if (awaited || this._events !== undefined) this[kKeepContext]()
     if (this[kState].congested || (awaited && !this[kIsWrittenNow]())) {
       bridge.scheduleFlush()
       this.socket[kReportDrain]()
+      const { pump } = this.socket[kState]
+      if (pump !== null) pump.write()
     } else if (awaited) {
       this[kState].written = true
       process.nextTick(tellWritten, this)

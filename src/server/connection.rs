@@ -705,6 +705,8 @@ pub enum End {
     PeerEnded,
     /// Both close frames have passed, and our side has been ended.
     Closed,
+    /// The peer has ended its side behind ours.
+    PeerFollowed,
     /// Reading failed with this error number.
     ReadFailed(i32),
     /// Writing failed with this error number.
@@ -719,6 +721,7 @@ impl End {
             Self::Reset => 2,
             Self::PeerEnded => 3,
             Self::Closed => 4,
+            Self::PeerFollowed => 5,
             Self::ReadFailed(errno) => READ_FAILED | errno as u32 & ERRNO,
             Self::WriteFailed(errno) => WRITE_FAILED | errno as u32 & ERRNO,
         }

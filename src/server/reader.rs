@@ -103,7 +103,8 @@ impl Reader {
                 match stream.poll_read(self.registration.as_ref(), cx, buffer) {
                     Poll::Pending => break Poll::Pending,
                     Poll::Ready(Ok(0)) => {
-                        self.connection.note_end(End::PeerEnded);
+                        let is_answer = self.connection.outbox().phase >= Phase::Ending;
+                        self.connection.note_end(if is_answer { End::PeerFollowed } else { End::PeerEnded });
                         let is_over = self.connection.peer_ended(batch);
                         break if is_over { Poll::Ready(()) } else { Poll::Pending };
                     }
