@@ -129,6 +129,7 @@ const rows = {
   setRelayed: session((old) => engine.setRelayed(old, 2)),
   takeHeartbeat: session((old) => assert.equal(engine.takeHeartbeat(old), null)),
   setVerbose: session((old) => engine.setVerbose(old, true)),
+  takeHeartbeat: session((old) => engine.takeHeartbeat(old)),
   startUpgrade: (v) => [
     ...v.sessions.map((old) => () => assert.equal(engine.startUpgrade(old, v.own), false)),
     () => assert.equal(engine.startUpgrade(v.session, v.connection), false),
