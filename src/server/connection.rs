@@ -64,17 +64,24 @@ pub struct Connection {
     /// The compressor of a connection with permessage-deflate; used while `Outbox::writing` is set.
     deflate: Option<Box<Mutex<Deflate>>>,
     pub handle: ChannelId,
+    /// The first cause of the end, see [`End`]; 0: none yet.
+    end: AtomicU32,
     pub queue: EventQueue,
     commands: Commands,
-    binding: Mutex<Binding>,
+    bound: Mutex<Bound>,
     decoder: Mutex<Decoder>,
     /// Wakes the task that reads the socket.
     pub(super) task: OnceLock<Waker>,
-    pub(super) who_reads: WhoReads,
     /// Bytes of messages that the owner has not taken yet.
     owed: AtomicUsize,
+    /// Bytes that were read from the socket. One thread at a time reads, and writes this.
+    read: AtomicU64,
     /// How many turns of the owner's had ended when it took the last message, see [`EventQueue::end_turn`].
     taken_in: AtomicU32,
+    /// When something was read or written last, in ms and 1 more; 0: nobody wants to know. It begins anew after seven weeks; no
+    /// time that anybody waits for is as long.
+    active: AtomicU32,
+    pub(super) who_reads: WhoReads,
     pub(super) paused: AtomicBool,
     /// Whether the owner has kept the connection from being read since [`Connection::take_unheard`].
     fell_behind: AtomicBool,
@@ -96,14 +103,13 @@ pub struct Connection {
     pub(super) over: AtomicBool,
     /// Whether it was cut off before everything was written.
     lost: AtomicBool,
-    /// The first cause of the end, see [`End`]; 0: none yet.
-    end: AtomicU32,
-    /// Bytes that were read from the socket. One thread at a time reads, and writes this.
-    read: AtomicU64,
-    /// When something was read or written last, in ms and 1 more; 0: nobody wants to know.
-    active: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Bound {
+    to: Binding,
     /// The listener that counts the connection.
-    counted: Mutex<Option<Open>>,
+    counted: Option<Open>,
 }
 
 /// The sending side of permessage-deflate.
@@ -142,12 +148,14 @@ impl Connection {
             pipe: OnceLock::new(),
             outbox: Mutex::new(Outbox::new(deflate_from)),
             deflate,
-            binding: Mutex::new(Binding::Unbound),
+            bound: Mutex::new(Bound { to: Binding::Unbound, counted: None }),
             decoder: Mutex::new(decoder),
             task: OnceLock::new(),
             who_reads: WhoReads::default(),
             owed: AtomicUsize::new(0),
+            read: AtomicU64::new(0),
             taken_in: AtomicU32::new(long_ago),
+            active: AtomicU32::new(0),
             paused: AtomicBool::new(true),
             fell_behind: AtomicBool::new(false),
             throttled: AtomicBool::new(false),
@@ -160,15 +168,12 @@ impl Connection {
             over: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             end: AtomicU32::new(0),
-            read: AtomicU64::new(0),
-            active: AtomicU64::new(0),
-            counted: Mutex::new(None),
         })
     }
 
     /// Keeps the listener from being fully closed while the connection is open.
     pub fn keep(&self, counted: Open) {
-        *self.counted.lock().unwrap_or_else(PoisonError::into_inner) = Some(counted);
+        self.bound().counted = Some(counted);
     }
 
     pub fn outbox(&self) -> MutexGuard<'_, Outbox> {
@@ -180,15 +185,19 @@ impl Connection {
     }
 
     pub fn binding(&self) -> Binding {
-        self.binding.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.bound().to.clone()
+    }
+
+    fn bound(&self) -> MutexGuard<'_, Bound> {
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says whom the messages are for, and starts reading.
     pub fn bind(self: &Arc<Self>, binding: Binding) {
-        let mut current = self.binding.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.bound();
         let over = self.over.load(SeqCst);
         if !over {
-            *current = binding.clone();
+            current.to = binding.clone();
         }
         drop(current);
         if over {
@@ -216,9 +225,9 @@ impl Connection {
 
     /// The engine goes away: a session and its connection know each other, and neither is to be kept by that.
     pub fn abandon(&self) {
-        let mut current = self.binding.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.bound();
         self.over.store(true, SeqCst);
-        let binding = std::mem::replace(&mut *current, Binding::Unbound);
+        let binding = std::mem::replace(&mut current.to, Binding::Unbound);
         drop(current);
         drop(binding);
     }
@@ -305,7 +314,7 @@ impl Connection {
 
     fn note_activity(&self) {
         if self.active.load(Relaxed) != 0 {
-            self.active.store(now() + 1, Relaxed);
+            self.active.store(stamp(), Relaxed);
         }
     }
 
@@ -323,10 +332,14 @@ impl Connection {
     pub fn idle(&self) -> u64 {
         match self.active.load(Relaxed) {
             0 => {
-                self.active.store(now() + 1, Relaxed);
+                self.active.store(stamp(), Relaxed);
                 0
             }
-            last => (now() + 1).saturating_sub(last),
+            last => match stamp().wrapping_sub(last) {
+                // another thread has noted something just now
+                u32::MAX => 0,
+                idle => idle.into(),
+            },
         }
     }
 
@@ -676,9 +689,10 @@ impl Connection {
         if let (Some(pipe), false) = (self.pipe.get(), is_complete || end == End::Reset.code()) {
             pipe.shutdown(Shutdown::Both);
         }
-        let mut current = self.binding.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.bound();
         self.over.store(true, SeqCst);
-        let binding = std::mem::replace(&mut *current, Binding::Unbound);
+        let binding = std::mem::replace(&mut current.to, Binding::Unbound);
+        let counted = current.counted.take();
         drop(current);
         let mut batch = Batch::default();
         self.report_closed_to(binding, self.write_fault(), &mut batch);
@@ -689,9 +703,14 @@ impl Connection {
             batch.push_bytes(Kind::ConnectionEnded, self.handle, arg, &reason);
         }
         self.queue.append(&mut batch);
-        self.counted.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(counted);
         free_later(|| Leftover::Connection(self.clone()));
     }
+}
+
+/// The time in ms and 1 more, as far as `Connection::active` has room for it; never 0.
+fn stamp() -> u32 {
+    ((now() + 1) as u32).max(1)
 }
 
 /// Why a connection has ended.

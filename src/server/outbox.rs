@@ -120,11 +120,9 @@ pub struct Outbox {
     /// What the kernel has taken a part of, and how much; goes out before `bytes`.
     pub(super) started: Option<Box<(Frames, usize)>>,
     pub bytes: Frames,
-    /// With permessage-deflate.
-    deflating: Option<Box<Deflating>>,
+    /// What few connections need, or not for long.
+    rare: Option<Box<Rare>>,
     pub phase: Phase,
-    /// The end has been put off until the owner has heard of it, see [`Outbox::put_off`].
-    ending: Option<Box<Ending>>,
     /// A write is under way on some thread, with the bytes taken out.
     pub writing: bool,
     /// The kernel takes no more for now.
@@ -144,13 +142,15 @@ pub struct Outbox {
     peer_code: u16,
     /// Bytes that have been taken to be written.
     taken: u64,
-    /// What few connections need.
-    rare: Option<Box<Rare>>,
 }
 
 /// See [`Outbox::rare`].
 #[derive(Debug, Default)]
 struct Rare {
+    /// With permessage-deflate.
+    deflating: Option<Deflating>,
+    /// The end has been put off until the owner has heard of it, see [`Outbox::put_off`].
+    ending: Option<Ending>,
     /// The reason in the peer's close frame.
     peer_reason: Vec<u8>,
     /// Frames that the owner takes and gives back by [`Outbox::raw`], see [`Outbox::relay`].
@@ -164,12 +164,12 @@ const NO_CLOSE_FRAME: u16 = 1006;
 impl Outbox {
     /// An empty outbox. With permessage-deflate, messages of at least `deflate_from` bytes are compressed.
     pub fn new(deflate_from: Option<usize>) -> Self {
+        let deflating = deflate_from.map(|from| Deflating { pending: Vec::new(), compressing: false, from });
         Self {
             started: None,
             bytes: Frames::default(),
-            deflating: deflate_from.map(|from| Box::new(Deflating { pending: Vec::new(), compressing: false, from })),
+            rare: deflating.map(|deflating| Box::new(Rare { deflating: Some(deflating), ..Rare::default() })),
             phase: Phase::Open,
-            ending: None,
             writing: false,
             blocked: false,
             dirty: false,
@@ -180,7 +180,6 @@ impl Outbox {
             expected: 0,
             peer_code: 0,
             taken: 0,
-            rare: None,
         }
     }
 
@@ -274,7 +273,11 @@ impl Outbox {
     }
 
     fn pending(&self) -> &[Pending] {
-        self.deflating.as_ref().map_or(&[], |deflating| &deflating.pending)
+        self.rare.as_ref().and_then(|rare| rare.deflating.as_ref()).map_or(&[], |deflating| &deflating.pending)
+    }
+
+    fn deflating(&mut self) -> Option<&mut Deflating> {
+        self.rare.as_mut()?.deflating.as_mut()
     }
 
     /// Takes what is to be written next.
@@ -286,14 +289,14 @@ impl Outbox {
 
     /// What has to be compressed before it can be written; [`Outbox::compressed`] follows.
     pub fn take_pending(&mut self) -> Option<Uncompressed> {
-        let deflating = self.deflating.as_mut().filter(|deflating| !deflating.pending.is_empty())?;
+        let deflating = self.deflating().filter(|deflating| !deflating.pending.is_empty())?;
         deflating.compressing = true;
         Some(Uncompressed(std::mem::take(&mut deflating.pending)))
     }
 
     /// What [`Outbox::take_pending`] gave, as frames.
     pub fn compressed(&mut self, frames: &[u8]) {
-        if let Some(deflating) = &mut self.deflating {
+        if let Some(deflating) = self.deflating() {
             deflating.compressing = false;
         }
         if self.phase != Phase::Dead {
@@ -311,10 +314,13 @@ impl Outbox {
 
     /// Where complete frames go.
     fn frames(&mut self) -> &mut Vec<u8> {
-        if !self.deflating.as_ref().is_some_and(|it| it.compressing || !it.pending.is_empty()) {
-            return if self.rare.is_none() { self.bytes.own() } else { self.ready_frames() };
+        if self.rare.is_none() {
+            return self.bytes.own();
         }
-        let Some(deflating) = self.deflating.as_mut() else { return self.bytes.own() };
+        if !self.deflating().is_some_and(|it| it.compressing || !it.pending.is_empty()) {
+            return self.ready_frames();
+        }
+        let Some(deflating) = self.rare.as_mut().and_then(|rare| rare.deflating.as_mut()) else { return self.bytes.own() };
         if !matches!(deflating.pending.last(), Some(Pending::Frames(_))) {
             deflating.pending.push(Pending::Frames(Vec::new()));
         }
@@ -330,7 +336,7 @@ impl Outbox {
         if self.phase != Phase::Open {
             return;
         }
-        if let Some(deflating) = self.deflating.as_mut().filter(|deflating| len >= deflating.from) {
+        if let Some(deflating) = self.deflating().filter(|deflating| len >= deflating.from) {
             return deflating.pending.push(Pending::Message(opcode, [prefix, payload].concat()));
         }
         self.plain_message(opcode, prefix, payload);
@@ -359,7 +365,7 @@ impl Outbox {
 
     /// The same for a frame that many connections send: where nothing else waits it is not copied.
     pub fn shared_frame(&mut self, frame: &Arc<[u8]>) {
-        if self.phase == Phase::Open && self.bytes.is_empty() && self.deflating.is_none() && self.rare.is_none() {
+        if self.phase == Phase::Open && self.bytes.is_empty() && self.rare.is_none() {
             self.bytes = Frames::Shared(frame.clone());
         } else {
             self.frame(frame);
@@ -437,21 +443,22 @@ impl Outbox {
             self.carry_out(ending);
             return false;
         }
-        if matches!(self.ending.as_deref(), None | Some(Ending::Session)) {
-            self.ending = Some(Box::new(ending));
+        let put_off = &mut self.rare.get_or_insert_default().ending;
+        if matches!(put_off, None | Some(Ending::Session)) {
+            *put_off = Some(ending);
         }
         true
     }
 
     /// Whether something has to be done about the end when the owner has heard of it, and nobody does it or has been told to.
     pub fn is_end_due(&self) -> bool {
-        self.ending.is_some() || (self.phase == Phase::Ending && !self.dirty && !self.writing)
+        self.rare.as_ref().is_some_and(|rare| rare.ending.is_some()) || (self.phase == Phase::Ending && !self.dirty && !self.writing)
     }
 
     /// The owner has heard of the end.
     pub fn conclude(&mut self) {
-        if let Some(ending) = self.ending.take() {
-            self.carry_out(*ending);
+        if let Some(ending) = self.rare.as_mut().and_then(|rare| rare.ending.take()) {
+            self.carry_out(ending);
         }
     }
 
@@ -496,14 +503,14 @@ impl Outbox {
     /// The connection is gone.
     pub fn kill(&mut self) {
         self.phase = Phase::Dead;
-        self.ending = None;
         self.started = None;
         self.bytes = Frames::default();
-        if let Some(deflating) = &mut self.deflating {
-            deflating.pending = Vec::new();
-        }
         if let Some(rare) = &mut self.rare {
+            rare.ending = None;
             rare.relayed = None;
+            if let Some(deflating) = &mut rare.deflating {
+                deflating.pending = Vec::new();
+            }
         }
     }
 }
