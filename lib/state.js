@@ -45,6 +45,24 @@ function complete(State, defaults) {
   Object.assign(State.prototype, defaults)
 }
 
+/**
+ * Has a class of records keep booleans as the bits of its field `flags`: a field for each would take 8 bytes of every session.
+ */
+function pack(State, names) {
+  names.forEach((name, index) => {
+    const bit = 1 << index
+    Object.defineProperty(State.prototype, name, {
+      __proto__: null,
+      get() {
+        return (this.flags & bit) !== 0
+      },
+      set(is) {
+        this.flags = is ? this.flags | bit : this.flags & ~bit
+      },
+    })
+  })
+}
+
 class SessionState {
   /** @param {boolean} traced whether `DEBUG` asks for every packet */
   constructor(traced) {
@@ -53,24 +71,37 @@ class SessionState {
     // arrays that few sessions need, or not for long, are made when they are looked at
     this.packetsFn = undefined
     this.sentCallbackFn = undefined
-    /** Whether somebody sees every packet. */
-    this.verbose = false
+    this.flags = 0
     this.traced = traced
     /** The transport that the client probes. */
     this.probe = null
     /** What the server has the session under; undefined: it does not count it. */
     this.key = undefined
-    /** Whether the engine has ended the session. */
-    this.over = false
   }
 }
+
+pack(SessionState, [
+  'traced',
+  // whether somebody sees every packet
+  'verbose',
+  // whether the engine has ended the session
+  'over',
+  // whether it lets go of the transport that it is upgraded from
+  'moving',
+  // whether a packet is on its way through an `onPacket` that is not ours
+  'handingOn',
+  // whether the session counts as idle, see lib/limits.js
+  'idle',
+  // of a session that a native listener has opened: whether it serves its polls
+  'listed',
+  // whether polls have passed this thread by, and nobody has looked at the transport
+  'transportless',
+])
 
 complete(SessionState, {
   cleanupFn: undefined,
   /** The context of the call that has begun to close the session. */
   closer: undefined,
-  /** Whether it lets go of the transport that it is upgraded from. */
-  moving: false,
   /** Why it has ended, if it was not registered then. */
   endedEarly: undefined,
   /** Those of the heartbeat, if JavaScript sees to it, see lib/heartbeat.js. */
@@ -82,17 +113,10 @@ complete(SessionState, {
   probeChannel: 0,
   /** Lets go of a probe that JavaScript drives. */
   endProbe: undefined,
-  /** Whether a packet is on its way through an `onPacket` that is not ours. */
-  handingOn: false,
-  /** Whether the session counts as idle, and its address, see lib/limits.js. */
-  idle: false,
+  /** What it counts under, see lib/limits.js. */
   address: undefined,
-  // of a session that a native listener has opened
+  /** The request that a native listener has opened it for. */
   opening: undefined,
-  /** Whether it serves its polls. */
-  listed: false,
-  /** Whether polls have passed this thread by, and nobody has looked at the transport. */
-  transportless: false,
   /** Events that wait, see `holdBack` in lib/bridge.js. */
   held: undefined,
 })
@@ -101,8 +125,28 @@ class TransportState {
   constructor() {
     /** The session that the transport reports to, without the detour of public listeners. */
     this.owner = null
+    this.flags = 0
+  }
+
+  /** How a WebSocket is written to, see `send` in src/node/fast.rs. */
+  get mode() {
+    return this.flags >> MODE
+  }
+
+  set mode(mode) {
+    this.flags |= mode << MODE
   }
 }
+
+const MODE = 8
+
+pack(TransportState, [
+  // the last batch has callbacks, which wait until it is written
+  'awaited',
+  'congested',
+  // whether the pending poll waits in the native listener
+  'polledNatively',
+])
 
 complete(TransportState, {
   /** Whether the session has ended, or has moved to another transport: what is done to this one does not concern it any more. */

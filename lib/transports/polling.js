@@ -51,8 +51,6 @@ class Polling extends Transport {
     this[kState].poll = 0
     /** The number of the last POST. */
     this[kState].post = 0
-    /** Whether the pending poll waits in the native listener. */
-    this[kState].polledNatively = false
   }
 
   get name() {

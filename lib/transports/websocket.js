@@ -69,9 +69,6 @@ class WebSocket extends Transport {
     this.socket = req.websocket
     this.writable = true
     this.perMessageDeflate = null
-    /** The last batch has callbacks, which wait until it is written. */
-    this[kState].awaited = false
-    this[kState].congested = false
     this[kState].mode = (this.protocol === 3 ? MODE_V3 : 0) | (this.supportsBinary ? 0 : MODE_TEXT_ONLY)
     if (this[kIsNative]()) {
       this.socket[kState].transport = this
