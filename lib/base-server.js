@@ -137,7 +137,14 @@ class BaseServer extends EventEmitter {
       return fn(errors.BAD_REQUEST, { name: 'TRANSPORT_HANDSHAKE_ERROR' })
     }
     if (this[kState].limits !== undefined) {
-      const objection = this[kState].limits.check(req)
+      let objection
+      try {
+        objection = this[kState].limits.check(req)
+      } catch (error) {
+        // whoever throws has not allowed it
+        fn(errors.FORBIDDEN)
+        throw error
+      }
       if (objection !== undefined) return fn(errors.FORBIDDEN, objection)
       fn = this[kState].limits.watch(req, fn)
     }
@@ -310,7 +317,13 @@ class BaseServer extends EventEmitter {
   [kRegister](socket, req) {
     this[kState].clients.add(socket)
     this.clientsCount++
-    if (this[kState].limits !== undefined) this[kState].limits.opened(socket, req)
+    try {
+      if (this[kState].limits !== undefined) this[kState].limits.opened(socket, req)
+    } catch (error) {
+      // nobody gets to know this session
+      socket.close(true)
+      throw error
+    }
     this.emit('connection', socket)
     // one that has ended before anybody could listen ends for all to hear
     if (socket[kState].endedEarly !== undefined) process.nextTick(() => socket[kEndAgain]())

@@ -178,16 +178,28 @@ class Limits {
       const due = performance.now() - this.options.handshakeTimeout
       for (const [socket, opened] of this._idle) {
         if (opened > due) return this._closeIdleIn(Math.max(1, opened - due))
-        debug('session %s was opened and left alone', socket.id)
-        apart(() => {
-          this._server[kEmitError](socket.request, BAD_REQUEST, { ...this._tooLate(), sid: socket.id })
-          socket[kFail]('handshake timeout')
-        })
+        let isClosed = false
+        try {
+          apart(this._closeIdle, this, socket)
+          isClosed = true
+        } finally {
+          // a listener threw: the others are seen to all the same
+          if (!isClosed && this._idle.size > 0) this._closeIdleIn(1)
+        }
       }
     }
     this._timer = atRoot(setTimeout, closeIdle, ms)
     // the sessions themselves keep the process alive
     this._timer.unref()
+  }
+
+  _closeIdle(socket) {
+    debug('session %s was opened and left alone', socket.id)
+    try {
+      this._server[kEmitError](socket.request, BAD_REQUEST, { ...this._tooLate(), sid: socket.id })
+    } finally {
+      socket[kFail]('handshake timeout')
+    }
   }
 
   /** Whether a POST has more packets than are taken; then it is refused and the session closed. */

@@ -41,7 +41,13 @@ async function acceptWebTransport(server, session) {
   if (packet.type !== 'open') return refuse()
   if (packet.data === undefined) {
     const req = requestOf(session)
-    const objection = server[kState].limits === undefined ? undefined : server[kState].limits.check(req)
+    let objection
+    try {
+      if (server[kState].limits !== undefined) objection = server[kState].limits.check(req)
+    } catch (error) {
+      refuse()
+      throw error
+    }
     if (objection !== undefined) {
       const refused = refuse()
       server[kEmitError](req, FORBIDDEN, objection)

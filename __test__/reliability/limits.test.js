@@ -206,6 +206,57 @@ test("an unknown limit and a value that is none are refused by the constructor",
   says(5, "limits must be an object, got 5");
 });
 
+/** Collects what is thrown, or rejected, and not caught until the test is over. */
+function uncaught(t) {
+  const messages = [];
+  const note = ({ message }) => messages.push(message);
+  // the test runner has listeners of its own
+  const listeners = process.listeners("unhandledRejection");
+  process.removeAllListeners("unhandledRejection");
+  process.on("unhandledRejection", note);
+  process.setUncaughtExceptionCaptureCallback(note);
+  t.after(() => {
+    process.setUncaughtExceptionCaptureCallback(null);
+    process.removeListener("unhandledRejection", note);
+    for (const listener of listeners) process.on("unhandledRejection", listener);
+  });
+  return messages;
+}
+
+for (const event of ["connection_error", "close"]) {
+  test(`a ${event} listener that throws does not keep other sessions that are left alone from being closed`, async (t) => {
+    const context = await listen({ limits: { handshakeTimeout: 100 } });
+    const messages = uncaught(t);
+    const fail = () => {
+      throw new Error(event);
+    };
+    if (event === "connection_error") context.engine.on(event, fail);
+    else context.engine.on("connection", (socket) => socket.on(event, fail));
+    for (let i = 0; i < 3; i++) await handshake(context);
+    await eventually(() => context.engine.clientsCount, 0);
+    assert.deepEqual(messages, [event, event, event]);
+  });
+}
+
+// it is asked when a request is checked, before its session is opened, and for the session
+for (const [time, status] of [[1, 403], [2, 400], [3, 200]]) {
+  test(`an addressOf that throws when it is asked for the ${time}. time leaves no request without an answer, and no session`, async (t) => {
+    let calls = 0;
+    const addressOf = () => {
+      if (++calls === time) throw new Error("addressOf");
+      return "a";
+    };
+    const context = await listen({ limits: { maxConnectionsPerAddress: 1, addressOf } });
+    const messages = uncaught(t);
+    const connections = record(context.engine, "connection");
+    assert.equal((await handshake(context)).status, status);
+    assert.deepEqual(messages, time === 2 ? [] : ["addressOf"]);
+    assert.deepEqual([connections, context.engine.clientsCount], [[], 0]);
+    assert.equal((await handshake(context)).status, 200);
+    assert.equal(connections.length, 1);
+  });
+}
+
 test("a session that ends in any way gives its place back", async () => {
   const context = await listen({ limits: { maxConnectionsPerAddress: 1, maxConnections: 1, maxIdlePollingSessions: 1 } });
   const { peer, socket } = await openWebSocket(context);
