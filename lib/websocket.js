@@ -1,6 +1,7 @@
 'use strict'
 
 const { performance } = require('perf_hooks')
+const { setImmediate } = require('timers')
 const bridge = require('./bridge')
 const { Carrier } = require('./carried-socket')
 const { apart, capture } = require('./context')
