@@ -18,7 +18,8 @@
  * @returns {Difference[]} in the order of the steps. Of what an object did in a step: all entries that differ, up to the
  * first that is about something else on the other side, behind which nothing can be told.
  */
-function compare(left, right) {
+function compare(left, right, { kind }) {
+  if (kind === "timed") [left, right] = [whole(left), whole(right)];
   const differences = [];
   for (let step = 0; step < Math.max(left.length, right.length); step++) {
     const [a, b] = [left[step], right[step]].map((side) => side ?? { streams: {}, state: {} });
@@ -31,6 +32,13 @@ function compare(left, right) {
     }
   }
   return differences;
+}
+
+/** Where timers fire, it is open in which step something is seen: all of it as one step, with the state at the end. */
+function whole(side) {
+  const streams = {};
+  for (const step of side) for (const [object, texts] of Object.entries(step.streams)) streams[object] = [...(streams[object] ?? []), ...texts];
+  return [{ streams, state: side.at(-1).state }];
 }
 
 const keys = (a, b) => new Set([...Object.keys(a), ...Object.keys(b)]);

@@ -21,7 +21,7 @@ class Pair {
   /** @returns `{ differences, left, right }` */
   async try(program, pace = PACES.fast, used) {
     const [left, right] = await Promise.all([this.left, this.right].map(([side, Engine]) => this.#run({ Engine, side, program, pace })));
-    return { differences: unexplained(compare(left, right), { program, left, right }, used), left, right };
+    return { differences: unexplained(compare(left, right, program), { program, left, right }, used), left, right };
   }
 
   #run(how) {

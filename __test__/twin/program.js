@@ -11,8 +11,6 @@ const { EVENTS } = require("./observe");
 const { drawOptions } = require("./options");
 const { drawn, kindsOf } = require("./steps");
 
-const STEPS = 14;
-
 /** What the program's steps so far have probably led to: guides what comes next, and binds nothing. */
 class Sketch {
   constructor(protocol) {
@@ -55,14 +53,46 @@ function drawStep(random, sketch, kinds) {
   return { kind, ...drawn[kind].draw(random, sketch) };
 }
 
+/** What a program is about: raw clients, real ones, or timers. */
+const KINDS = {
+  raw: { weight: 0.84, most: 14 },
+  real: {
+    weight: 0.12,
+    most: 8,
+    change(program) {
+      // a client that polls by itself polls as often as it likes
+      const { watch } = program;
+      watch.server = watch.server.filter((event) => event === "connection_error");
+      watch.session = watch.session.filter((event) => !["packet", "packetCreate", "flush", "drain"].includes(event));
+      watch.transport = [];
+    },
+  },
+  timed: {
+    weight: 0.04,
+    most: 4,
+    change(program, random) {
+      Object.assign(program.options, random.pick([{ pingInterval: 150, pingTimeout: 100 }, { upgradeTimeout: 120 }, { pingInterval: 100, pingTimeout: 250, upgradeTimeout: 180 }]));
+    },
+  },
+};
+
+function drawKind(random) {
+  let at = random.next();
+  return Object.keys(KINDS).find((kind) => (at -= KINDS[kind].weight) < 0) ?? "raw";
+}
+
 /** @returns the program of a seed */
 function drawProgram(seed, mode, protocol) {
   const random = new Random(`${seed} ${mode} ${protocol}`);
   const sketch = new Sketch(protocol);
+  const { steps: extra = [], kinds: possible = Object.keys(KINDS), adapt } = modes[mode];
+  const drawnKind = drawKind(random);
+  const kind = possible.includes(drawnKind) ? drawnKind : "raw";
   const program = {
     seed,
     mode,
     protocol,
+    kind,
     options: drawOptions(random, protocol),
     hooks: drawHooks(random),
     watch: drawWatch(random),
@@ -71,10 +101,11 @@ function drawProgram(seed, mode, protocol) {
     steps: [],
   };
   if (random.chance(0.15)) program.deaf = true;
-  const kinds = kindsOf(modes[mode]);
-  const count = 3 + random.below(STEPS - 2);
+  const kinds = kindsOf([kind, ...(kind === "raw" ? extra : [])]);
+  const count = 3 + random.below(KINDS[kind].most - 2);
   for (let i = 0; i < count; i++) program.steps.push(drawStep(random, sketch, kinds));
-  modes[mode].adapt?.(program, random);
+  KINDS[kind].change?.(program, random);
+  adapt?.(program, random);
   return program;
 }
 

@@ -6,8 +6,8 @@
 //   npm run twin -- --replay PROGRAM
 //
 // Program number i has the seed N + i. A difference counts if it is there in each of three runs of its own; those that do
-// not come again are listed as unstable. --left and --right name the two sides (upstream, native): with the same on both
-// sides the twin measures itself. --shrink 0: differences are told as they are. Exit code 1: there is a difference.
+// not come again are listed as unstable. --left and --right name the two sides (upstream, native, or a module): with the same
+// on both sides the twin measures itself. --shrink 0: differences are told as they are. Exit code 1: there is a difference.
 
 const fs = require("node:fs");
 const path = require("node:path");
@@ -27,7 +27,7 @@ const args = process.argv.slice(2);
 const option = (name, otherwise) => (args.includes(`--${name}`) ? args[args.indexOf(`--${name}`) + 1] : otherwise);
 
 const names = [option("left", "upstream"), option("right", "native")];
-const pair = new Pair(...names.map((name) => [name, require(ENGINES[name])]));
+const pair = new Pair(...names.map((name) => [name, require(ENGINES[name] ?? path.resolve(name))]));
 
 /** Classes that have been shown. */
 const reported = new Set();

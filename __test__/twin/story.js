@@ -12,6 +12,7 @@ function tellProgram(program) {
   for (const [name, value] of Object.entries(program.options)) lines.push(`option ${name}: ${show(value)}`);
   for (const hook of program.hooks) lines.push(`hook ${JSON.stringify(hook)}`);
   if (program.listeners.length > 0) lines.push(`on connection: ${domainOf(program.mode).tellListeners(program.listeners)}`);
+  if (program.kind === "timed") lines.push("timers fire, so that it is left open in which step something is seen");
   if (program.deaf) lines.push("clients do not answer close frames nor ends");
   const watched = Object.entries(program.watch).filter(([, events]) => events.length > 0);
   if (watched.length > 0) lines.push(`listeners: ${watched.map(([kind, events]) => `${kind} (${events.join(", ")})`).join(", ")}`);

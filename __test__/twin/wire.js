@@ -159,6 +159,17 @@ class Wire {
     return plain;
   }
 
+  /** Resolves when a text frame says this. */
+  next(text) {
+    return new Promise((resolve) => {
+      const { onFrame } = this.options;
+      this.options.onFrame = (opcode, payload) => {
+        onFrame?.(opcode, payload);
+        if (opcode === 1 && payload.toString() === text) resolve();
+      };
+    });
+  }
+
   write(data) {
     if (this.socket.writable) this.socket.write(data);
   }

@@ -3,22 +3,23 @@
 // Every kind of step: `weight(sketch)` and `draw(random, sketch)` make one, `run(world, step)` does it, `tell(step)` says
 // it in words.
 
-const usual = {
-  ...require("./requests"),
-  ...require("./websocket"),
-  ...require("./application"),
-};
+const requests = require("./requests");
+const websocket = require("./websocket");
+const { application } = require("./application");
+const { openPolling, poll } = requests;
+const { openWebSocket, openUpgrade, frames } = websocket;
 
-/** What only some modes have. */
-const special = {
+/** What programs are made of, by their kind. */
+const sets = {
+  raw: { ...requests, ...websocket, application },
+  real: { ...require("./real"), application },
+  timed: { openPolling, poll, openWebSocket, openUpgrade, frames, application, ...require("./time") },
   webtransport: require("./webtransport"),
 };
 
-const drawn = Object.assign({}, usual, ...Object.values(special));
+const drawn = Object.assign({}, ...Object.values(sets));
 
-/** The kinds of steps that programs of a mode have. */
-function kindsOf({ steps = [] }) {
-  return [usual, ...steps.map((name) => special[name])].flatMap((kinds) => Object.keys(kinds));
-}
+/** The kinds of steps of these sets. */
+const kindsOf = (names) => names.flatMap((name) => Object.keys(sets[name]));
 
 module.exports = { drawn, kindsOf };
