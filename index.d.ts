@@ -2,6 +2,7 @@ import { EventEmitter } from "events";
 import type { IncomingMessage, Server as HttpServer, ServerResponse } from "http";
 import type { ListenOptions } from "net";
 import type { Duplex } from "stream";
+import type { ZlibOptions } from "zlib";
 import type { CorsOptions, CorsOptionsDelegate } from "cors";
 import * as parser from "engine.io-parser";
 import type { Packet, RawData } from "engine.io-parser";
@@ -156,6 +157,16 @@ interface ServerOptions {
    */
   maxHttpBufferSize?: number;
   /**
+   * How long the body of a POST may take to come, in milliseconds; then it gets a 408, and its session ends.
+   * @default 30000
+   */
+  httpRequestBodyTimeout?: number;
+  /**
+   * In how many pieces the body of a POST, or a WebSocket frame, may come in.
+   * @default 10000
+   */
+  maxBufferedChunks?: number;
+  /**
    * Decides whether a session may be opened, by calling `fn(null, true)` or `fn(message, false)`, now or later. Asked
    * once per session, at its first request.
    */
@@ -181,7 +192,7 @@ interface ServerOptions {
    * `windowBits` count.
    * @default { threshold: 1024 }
    */
-  httpCompression?: boolean | object;
+  httpCompression?: false | (ZlibOptions & { threshold: number });
   /**
    * A class with the interface of the `Server` of `ws`, to be used instead of the engine's own WebSocket server.
    */
@@ -419,6 +430,15 @@ declare class Socket extends EventEmitter {
 
 type TransportState = "open" | "closing" | "closed";
 
+/** What a transport is given of its server's options. */
+interface TransportOptions {
+  perMessageDeflate?: PerMessageDeflateOptions;
+  maxHttpBufferSize?: number;
+  maxBufferedChunks?: number;
+  httpRequestBodyTimeout?: number;
+  httpCompression?: false | (ZlibOptions & { threshold: number });
+}
+
 /**
  * What carries the packets of a session.
  *
@@ -426,6 +446,7 @@ type TransportState = "open" | "closing" | "closed";
  * (headers, request).
  */
 declare abstract class Transport extends EventEmitter {
+  protected readonly opts: TransportOptions;
   /** The id of the session. */
   sid: string;
   /** Whether packets can be sent now. */
@@ -440,7 +461,7 @@ declare abstract class Transport extends EventEmitter {
   set readyState(state: TransportState);
   /** The transports this one can be changed for. */
   static upgradesTo: string[];
-  constructor(req: { _query: Record<string, string> });
+  constructor(req: { _query: Record<string, string> }, opts?: TransportOptions);
   /** From now on errors are nobody's concern. */
   discard(): void;
   /** Takes a request of the session. */
@@ -456,16 +477,12 @@ declare abstract class Transport extends EventEmitter {
 }
 
 declare class Polling extends Transport {
-  /** The largest POST body, in bytes. */
-  maxHttpBufferSize: number;
-  httpCompression: any;
   private req;
   private res;
   private dataReq;
   private dataRes;
   private shouldClose;
   private readonly closeTimeout;
-  constructor(req: any);
   get name(): string;
   onRequest(req: EngineRequest): void;
   private onPollRequest;
@@ -480,9 +497,8 @@ declare class Polling extends Transport {
 }
 
 declare class WebSocket extends Transport {
-  perMessageDeflate?: boolean | PerMessageDeflateOptions;
   private socket;
-  constructor(req: EngineRequest);
+  constructor(req: EngineRequest, opts: TransportOptions);
   get name(): string;
   get handlesUpgrades(): boolean;
   send(packets: Packet[]): void;
@@ -492,13 +508,13 @@ declare class WebSocket extends Transport {
 declare class WebTransport extends Transport {
   private readonly session;
   private readonly writer;
-  constructor(session: any, stream: any, reader: any);
+  constructor(session: any, stream: any, reader: any, opts: TransportOptions);
   get name(): string;
   send(packets: any): Promise<void>;
   doClose(fn: any): void;
 }
 
-declare function polling(req: EngineRequest): Polling;
+declare function polling(req: EngineRequest, opts: TransportOptions): Polling;
 declare namespace polling {
   var upgradesTo: string[];
 }

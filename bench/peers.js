@@ -34,9 +34,9 @@ const oxide = path.join(__dirname, 'engineioxide');
 
 module.exports = {
   // As `npm install engine.io` leaves it: ws without its optional addon, which another package may have brought here.
-  upstream: { title: 'engine.io 6.6.12 + ws', start: app('upstream', { WS_NO_BUFFER_UTIL: '1' }), can: all, js: true },
+  upstream: { title: 'engine.io 6.6.13 + ws', start: app('upstream', { WS_NO_BUFFER_UTIL: '1' }), can: all, js: true },
   native: { title: 'engine.io-native', start: app('native'), can: all, js: true },
-  bufferutil: { title: 'engine.io 6.6.12 + ws + bufferutil', start: app('upstream'), can: unmasks, js: true },
+  bufferutil: { title: 'engine.io 6.6.13 + ws + bufferutil', start: app('upstream'), can: unmasks, js: true },
   userver: {
     title: "engine.io's uServer on uWebSockets.js",
     start: app('userver'),

@@ -20,7 +20,7 @@ const { acceptWebTransport } = require('./webtransport-session')
 const { NativeWebSocketServer } = require('./websocket-server')
 const {
   kAvailableUpgrades, kClient, kDropTiming, kEmitError, kEndAgain, kHearsFlushes, kMakeTransport, kOnPollingHeaders,
-  kRefuse, kRegister, kState, kTiming, kUnregister, kUpgradable, kVerifySession, kWithOptions,
+  kRefuse, kRegister, kState, kTiming, kUnregister, kUpgradable, kVerifySession,
 } = require('./symbols')
 const { keep, State } = require('./state')
 
@@ -43,6 +43,8 @@ const DEFAULTS = {
   httpCompression: { threshold: 1024 },
   cors: false,
   allowEIO3: false,
+  maxBufferedChunks: 10000,
+  httpRequestBodyTimeout: 30000,
 }
 
 /**
@@ -294,17 +296,7 @@ class BaseServer extends EventEmitter {
   }
 
   [kMakeTransport](name, req) {
-    return this[kWithOptions](name, this.createTransport(name, req))
-  }
-
-  [kWithOptions](name, transport) {
-    if (name === 'polling') {
-      transport.maxHttpBufferSize = this.opts.maxHttpBufferSize
-      transport.httpCompression = this.opts.httpCompression
-    } else if (name === 'websocket') {
-      transport.perMessageDeflate = this.opts.perMessageDeflate
-    }
-    return transport
+    return this.createTransport(name, req)
   }
 
   /** The names of the transports that clients of this server may upgrade to from this one. */

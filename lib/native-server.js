@@ -4,16 +4,16 @@ const { serialize } = require('cookie')
 const debug = require('debug')('engine')
 const bridge = require('./bridge')
 const { Opening } = require('./opening')
-const { compressionOf, ownOf } = require('./options')
+const { compressionOf, ownOf, transportOptions } = require('./options')
 const { Server } = require('./server')
 const { Socket } = require('./socket')
 const transports = require('./transports')
 const { Polling } = require('./transports/polling')
 const { NativeWebSocket } = require('./websocket')
-const { NativeWebSocketServer, deflateOptions } = require('./websocket-server')
+const { NativeWebSocketServer, chunksOf, deflateOptions } = require('./websocket-server')
 const {
   kAvailableUpgrades, kEmitError, kOnOpened, kOnRefused, kOpenWebSocket, kPollingTransport, kRegister, kSetTakesUpgrades,
-  kSettings, kState, kTellRefusals, kTiming, kWithOptions,
+  kSettings, kState, kTellRefusals, kTiming,
 } = require('./symbols')
 
 /** Options that want to see requests, with what they are given that would let them. */
@@ -141,6 +141,7 @@ class NativeServer extends Server {
   /** What the listener needs to know of the options, which do not change. */
   [kSettings]() {
     const { transports, cookie, perMessageDeflate, httpCompression, maxHttpBufferSize, allowEIO3 } = this.opts
+    const { maxBufferedChunks, httpRequestBodyTimeout } = this.opts
     const open = (name) => {
       if (transports.indexOf(name) === -1) return undefined
       return this[kState].openPacket.text('', this[kAvailableUpgrades](name), this.opts).slice('{"sid":"'.length)
@@ -153,6 +154,9 @@ class NativeServer extends Server {
       websocket: open('websocket'),
       allowsV3: Boolean(allowEIO3),
       maxHttpBufferSize: Number(maxHttpBufferSize),
+      maxBufferedChunks: Number(maxBufferedChunks),
+      maxChunks: chunksOf(maxBufferedChunks),
+      httpRequestBodyTimeout: Number(httpRequestBodyTimeout),
       compression: httpCompression ? ownOf(compressionOf(httpCompression)) : undefined,
       cookie: cookie ? cookieParts(cookie) : undefined,
       deflate: perMessageDeflate ? ownOf(deflateOptions(perMessageDeflate)) : undefined,
@@ -191,12 +195,12 @@ class NativeServer extends Server {
   [kOpenWebSocket](opening, connection, query) {
     const websocket = new NativeWebSocket(connection, opening)
     opening.websocket = websocket
-    return this[kWithOptions]('websocket', new transports.websocket({ _query: query, websocket }))
+    return new transports.websocket({ _query: query, websocket }, transportOptions(this.opts))
   }
 
   /** The transport of a session that polls, for who looks at it. */
   [kPollingTransport](opening) {
-    return this[kWithOptions]('polling', new NativePolling({ _query: opening.query }))
+    return new NativePolling({ _query: opening.query }, transportOptions(this.opts))
   }
 }
 

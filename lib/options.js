@@ -32,6 +32,11 @@ function ownOf(object) {
   return { __proto__: null, ...object }
 }
 
+/** What a transport is given of its server's options. */
+function transportOptions({ perMessageDeflate, maxHttpBufferSize, maxBufferedChunks, httpCompression, httpRequestBodyTimeout }) {
+  return { perMessageDeflate, maxHttpBufferSize, maxBufferedChunks, httpCompression, httpRequestBodyTimeout }
+}
+
 /**
  * What the engine takes of the option `httpCompression`: zlib's `memLevel`, `strategy` and `chunkSize`
  * have no counterpart there.
@@ -85,4 +90,4 @@ function warn(what, instead) {
   process.emitWarning(`${what} has no effect; write ${instead}`, { type: 'EngineIoWarning', code: 'ENGINE_IO_OLD_WAY' })
 }
 
-module.exports = { ownOf, validate, warnOfOldWays, checkWsEngine, compressionOf }
+module.exports = { ownOf, validate, warnOfOldWays, checkWsEngine, compressionOf, transportOptions }

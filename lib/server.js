@@ -7,7 +7,7 @@ const { cheapenAcceptedSockets } = require('./accepted-sockets')
 const { BaseServer } = require('./base-server')
 const { onEarlyError } = require('./carried-socket')
 const { UpgradeResponse } = require('./middleware')
-const { checkWsEngine } = require('./options')
+const { checkWsEngine, transportOptions } = require('./options')
 const { parseQuery, sidOf } = require('./query')
 const { abortRequest, abortUpgrade, abortWebSocket } = require('./refusal')
 const transports = require('./transports')
@@ -34,6 +34,7 @@ class Server extends BaseServer {
       clientTracking: false,
       perMessageDeflate: this.opts.perMessageDeflate,
       maxPayload: this.opts.maxHttpBufferSize,
+      maxBufferedChunks: this.opts.maxBufferedChunks,
     })
     if (typeof this.ws.on !== 'function') return
     if (this.ws instanceof NativeWebSocketServer) this.ws[kState].mayAddHeaders = (req) => this[kAddsHeaders](req)
@@ -71,7 +72,7 @@ class Server extends BaseServer {
   }
 
   createTransport(name, req) {
-    return new transports[name](req)
+    return new transports[name](req, transportOptions(this.opts))
   }
 
   /** Serves an HTTP request. Returns the server, for chaining. */

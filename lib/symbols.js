@@ -172,7 +172,6 @@ module.exports = {
   kUpgrade: Symbol('upgrade'),
   kVerifySession: Symbol('verifySession'),
   kWhenWritten: Symbol('whenWritten'),
-  kWithOptions: Symbol('withOptions'),
   kWrap: Symbol('wrap'),
   kWriteHeaders: Symbol('writeHeaders'),
   kWriteOne: Symbol('writeOne'),

@@ -14,9 +14,14 @@ const { keep, TransportState } = require('./state')
  * written), `ready` (can take more), `headers` (headers, request).
  */
 class Transport extends LazyEmitter {
-  /** @param {import('http').IncomingMessage} req the request that opens it, with `_query` */
-  constructor(req) {
+  /**
+   * @param {import('http').IncomingMessage} req the request that opens it, with `_query`
+   * @param {object} opts see `transportOptions` in lib/options.js
+   */
+  constructor(req, opts = {}) {
     super()
+    /** What concerns the transport of its server's options, as they were when it was made. */
+    this.opts = opts
     keep(this, new TransportState())
     /** Whether `send()` may be called now. */
     this.writable = false

@@ -11,11 +11,10 @@ const DROPPED = 2
 
 /** A WebSocket of uWebSockets.js; JavaScript moves the packets. */
 class WebSocket extends Transport {
-  constructor(req) {
-    super(req)
+  constructor(req, opts) {
+    super(req, opts)
     /** The connection, with `subscribe()`, `publish()` and so on; null before it is open. */
     this.socket = null
-    this.perMessageDeflate = null
     this[kState].packets = []
     this[kState].gone = false
     this[kState].congested = false
@@ -89,7 +88,7 @@ class WebSocket extends Transport {
   }
 
   [kWriteOne]({ options }, data) {
-    const deflate = this.perMessageDeflate
+    const deflate = this.opts.perMessageDeflate
     const compress = Boolean(deflate) && !(options && options.compress === false) && Buffer.byteLength(data) > deflate.threshold
     return this.socket.send(data, typeof data !== 'string', compress)
   }

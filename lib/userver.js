@@ -1,6 +1,7 @@
 'use strict'
 
 const debug = require('debug')('engine:uws')
+const { transportOptions } = require('./options')
 const { parseQuery, sidOf } = require('./query')
 const { abortRequest } = require('./refusal')
 const { BaseServer } = require('./base-server')
@@ -36,7 +37,7 @@ class uServer extends BaseServer {
   }
 
   createTransport(name, req) {
-    return new transports[name](req)
+    return new transports[name](req, transportOptions(this.opts))
   }
 
   /**

@@ -22,7 +22,10 @@ const kWebSocket = Symbol('websocket')
  * Events: `headers` (lines of the response, request), before they are written; listeners may add lines.
  */
 class NativeWebSocketServer extends EventEmitter {
-  /** @param {{maxPayload: number, perMessageDeflate?: boolean | object}} options `maxPayload`: bytes */
+  /**
+   * @param {{maxPayload: number, maxBufferedChunks: number, perMessageDeflate?: boolean | object}} options `maxPayload`: bytes
+   * of a message; `maxBufferedChunks`: pieces in which a frame comes
+   */
   constructor(options) {
     super()
     keep(this, new State())
@@ -43,9 +46,9 @@ class NativeWebSocketServer extends EventEmitter {
     if (this[kIsPlain](req, headers, socket)) {
       const early = readEarly(socket, head)
       const key = headers['sec-websocket-key']
-      const maxPayload = Number(this.options.maxPayload)
+      const { maxPayload, maxChunks } = limitsOf(this.options)
       bridge.getEngine()
-      const websocket = takeOver(socket, (fd) => bridge.fast.upgrade(fd, key, early, maxPayload))
+      const websocket = takeOver(socket, (fd) => bridge.fast.upgrade(fd, key, early, maxPayload, maxChunks))
       if (websocket !== undefined) return done(websocket, req)
       head = early
     }
@@ -84,7 +87,7 @@ class NativeWebSocketServer extends EventEmitter {
       refuseUpgrade(socket, 500, STATUS_CODES[500])
       throw error
     }
-    const websocket = connect(socket, head, lines, { maxPayload: Number(this.options.maxPayload), deflate })
+    const websocket = connect(socket, head, lines, { ...limitsOf(this.options), deflate })
     socket[kWebSocket] = websocket
     if (checked.protocol != null) websocket.protocol = checked.protocol
     if (deflate != null) websocket.extensions = 'permessage-deflate'
@@ -130,6 +133,15 @@ function headerLines(headers) {
   return lines
 }
 
+function limitsOf({ maxPayload, maxBufferedChunks }) {
+  return { maxPayload: Number(maxPayload), maxChunks: chunksOf(maxBufferedChunks) }
+}
+
+/** The option `maxBufferedChunks` as `ws` takes it, as a number of 32 bits; 0: no limit. */
+function chunksOf(maxBufferedChunks) {
+  return Math.max(0, maxBufferedChunks | 0)
+}
+
 /** The options of `ws` for permessage-deflate; undefined: it is off. */
 function deflateOptions(options) {
   if (!options) return undefined
@@ -147,11 +159,11 @@ function deflateOptions(options) {
 }
 
 function connect(socket, head, lines, terms) {
-  const { maxPayload, deflate } = terms
+  const { maxPayload, maxChunks, deflate } = terms
   const response = Buffer.from(lines.concat('\r\n').join('\r\n'), 'latin1')
   if (!canTakeOver(socket)) return pump(socket, head, response, terms)
   const early = readEarly(socket, head)
-  const adopt = (fd) => bridge.getEngine().adopt(fd, response, early, maxPayload, deflate)
+  const adopt = (fd) => bridge.getEngine().adopt(fd, response, early, maxPayload, maxChunks, deflate)
   return takeOver(socket, adopt) || pump(socket, early, response, terms)
 }
 
@@ -200,7 +212,7 @@ function pump(socket, head, response, terms) {
   if (typeof socket.setNoDelay === 'function') socket.setNoDelay()
   forgetTimeout(socket)
   socket.write(response)
-  const websocket = new NativeWebSocket(bridge.getEngine().openPipe(terms.maxPayload, terms.deflate), socket)
+  const websocket = new NativeWebSocket(bridge.getEngine().openPipe(terms.maxPayload, terms.maxChunks, terms.deflate), socket)
   websocket[kState].pump = new Pump(websocket, socket)
   if (head && head.length > 0) socket.unshift(head)
   return websocket
@@ -219,4 +231,4 @@ function refuseUpgrade(socket, status, message, extra = []) {
   socket.end(lines.join('\r\n') + '\r\n\r\n' + message)
 }
 
-module.exports = { NativeWebSocketServer, headerLines, refuseUpgrade, deflateOptions }
+module.exports = { NativeWebSocketServer, headerLines, refuseUpgrade, chunksOf, deflateOptions }

@@ -54,14 +54,14 @@ async function acceptWebTransport(server, session) {
       return refused
     }
     const id = bridge.generateId()
-    const transport = new WebTransport(session, stream, reader)
+    const transport = new WebTransport(session, stream, reader, {})
     server[kRegister](new Socket(id, server, transport, null, 4), req)
     return
   }
   const sid = sessionIdOf(packet.data)
   const client = sid ? server[kUpgradable](sid) : undefined
   if (client === undefined) return refuse()
-  client._maybeUpgrade(new WebTransport(session, stream, reader))
+  client._maybeUpgrade(new WebTransport(session, stream, reader, {}))
 }
 
 /** The first packet of the session's first stream; undefined if the session ends before. */

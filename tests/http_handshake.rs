@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine_io_native::http::{Listener, ListenerOptions, Settings};
+use engine_io_native::http::{BodyLimits, Listener, ListenerOptions, Settings};
 use engine_io_native::server::{Batch, Command, Commands, Data, EventQueue, Kind, run};
 use engine_io_native::session::Timing;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,8 +22,9 @@ fn listener(queue: &EventQueue, commands: &Commands) -> Arc<Listener> {
             polling: rest.clone(),
             websocket: rest,
             allows_v3: false,
-            max_body: 1e6,
+            bodies: BodyLimits::new(1e6, 10_000.0, 30_000),
             max_payload: 0,
+            max_chunks: 0,
             compression: None,
             cookie: Some(("io=".to_owned(), "; Path=/".to_owned())),
             deflate: None,

@@ -258,6 +258,39 @@ fn empty_fragments_count_to_their_limit() {
     );
 }
 
+/// What comes of a stream of these pieces with at most three of a frame.
+fn of_three_chunks(pieces: &[&[u8]]) -> Result<usize, FrameError> {
+    let mut decoder = Decoder::new(Limits { max_chunks: 3, ..Limits::default() });
+    let mut messages = 0;
+    for piece in pieces {
+        decoder.feed(&mut piece.to_vec(), |_| {
+            messages += 1;
+            ControlFlow::Continue(())
+        })?;
+    }
+    Ok(messages)
+}
+
+#[test]
+fn a_frame_may_come_in_as_many_pieces_as_are_allowed() {
+    let whole = frame(0x82, b"0123456789");
+    let (head, payload) = whole.split_at(6);
+    let pieces = |n: usize| {
+        let (first, rest) = payload.split_at(payload.len() - n + 1);
+        [&[[head, first].concat()][..], &rest.chunks(1).map(<[u8]>::to_vec).collect::<Vec<_>>()].concat()
+    };
+    let fed = |pieces: Vec<Vec<u8>>| of_three_chunks(&pieces.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    assert_eq!(fed(pieces(3)), Ok(1));
+    assert_eq!(fed(pieces(4)), Err(FrameError::TooManyChunks));
+    // each frame counts for itself, and what is not there does not count
+    assert_eq!(fed([pieces(3), pieces(3)].concat()), Ok(2));
+    let empty = vec![vec![]; 9];
+    assert_eq!(fed([pieces(3)[..1].to_vec(), empty, pieces(3)[1..].to_vec()].concat()), Ok(1));
+    // a piece may have the end of one frame and the beginning of the next
+    let joined = [pieces(3)[2].clone(), pieces(3)[0].clone()].concat();
+    assert_eq!(fed([pieces(3)[..2].to_vec(), vec![joined], pieces(3)[1..].to_vec()].concat()), Ok(2));
+}
+
 #[test]
 fn every_fault_has_the_code_class_and_message_of_ws() {
     let prefixed = |text: &str| format!("Invalid WebSocket frame: {text}");
@@ -366,6 +399,7 @@ fn trace(stream: &[u8], mut next_piece: impl FnMut() -> usize) -> Vec<String> {
     let mut decoder = Decoder::new(Limits {
         max_payload: 300,
         max_fragments: 5,
+        max_chunks: 0,
         max_text: 0,
     });
     let mut trace = Vec::new();

@@ -125,7 +125,7 @@ fn a_stream_split_in_two_at_any_byte_yields_the_same() {
 fn a_stream_in_chunks_of_any_size_yields_the_same() {
     let (stream, expected) = conversation();
     for chunk in [1, 2, 3, 5, 7, 13, 64, 125, 1000, 4096, 65_536] {
-        let mut decoder = Decoder::new(Limits::default());
+        let mut decoder = Decoder::new(Limits { max_chunks: 0, ..Limits::default() });
         assert_eq!(
             decode(&mut decoder, &stream, chunk).as_ref(),
             Ok(&expected),
@@ -158,7 +158,7 @@ fn between_messages_the_decoder_holds_no_memory() {
     let close = stream.len() - 11;
     decode(&mut decoder, &stream[..close], 100).expect("sound");
     assert_eq!(decoder.retained(), 0);
-    assert!(size_of::<Decoder>() <= 48);
+    assert!(size_of::<Decoder>() <= 56);
 }
 
 #[test]

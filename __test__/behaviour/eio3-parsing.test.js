@@ -2,7 +2,7 @@
 
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
-const { listen, openPolling, record, request } = require("../support");
+const { listen, once, openPolling, record, request } = require("../support");
 const { ALLOW, binaryPayload, openPolling3, postBinary, textPayload } = require("../support/eio3");
 
 /** What the session makes of a POST: the packets it shows and how it closes. */
@@ -173,14 +173,16 @@ test("sessions of both revisions live side by side", async () => {
   assert.deepEqual([three.socket.transport.protocol, four.socket.transport.protocol], [3, 4]);
 });
 
-test("a body of exactly maxHttpBufferSize bytes passes, one more byte is a 413 and leaves the session open", async () => {
+test("a body of exactly maxHttpBufferSize bytes passes, one more byte is a 413 and ends the session", async () => {
   const context = await listen({ ...ALLOW, maxHttpBufferSize: 100 });
   const { peer, socket } = await openPolling3(context);
   assert.equal((await peer.post(`97:4${"x".repeat(96)}`)).status, 200);
-  const binary = binaryPayload(Buffer.concat([Buffer.from([4]), Buffer.alloc(96)]));
-  assert.equal((await postBinary(peer, binary)).status, binary.length > 100 ? 413 : 200);
+  const binary = binaryPayload(Buffer.concat([Buffer.from([4]), Buffer.alloc(95)]));
+  assert.equal(binary.length, 100);
+  assert.equal((await postBinary(peer, binary)).status, 200);
+  const closed = once(socket, "close");
   assert.equal((await peer.post(`98:4${"x".repeat(97)}`)).status, 413);
-  assert.equal(socket.readyState, "open");
+  assert.equal((await closed)[1].message, "payload too large");
 });
 
 test("333,000 packets of one POST take linear time", async () => {

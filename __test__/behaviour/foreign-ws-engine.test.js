@@ -50,7 +50,13 @@ test("the class is made with the options of the engine", async () => {
     }
   }
   await listen({ wsEngine: Noting, maxHttpBufferSize: 1234, perMessageDeflate: { threshold: 10 } });
-  assert.deepEqual(options[0], { noServer: true, clientTracking: false, perMessageDeflate: { threshold: 10 }, maxPayload: 1234 });
+  assert.deepEqual(options[0], {
+    noServer: true,
+    clientTracking: false,
+    perMessageDeflate: { threshold: 10 },
+    maxPayload: 1234,
+    maxBufferedChunks: 10000,
+  });
 });
 
 test("a class that is no emitter will do, without events for the headers", async () => {

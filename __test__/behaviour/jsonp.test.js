@@ -131,10 +131,11 @@ test("the type of a form's request is not looked at", async () => {
   assert.deepEqual(await message, ["a"]);
 });
 
-test("a form over maxHttpBufferSize is a 413", async () => {
+test("a form over maxHttpBufferSize is a 413 and ends the session", async () => {
   const { peer, socket } = await open(V4, { maxHttpBufferSize: 20 });
+  const closed = once(socket, "close");
   assert.equal((await peer.post(`d=4${"x".repeat(18)}`, FORM)).status, 413);
-  assert.equal(socket.readyState, "open");
+  assert.equal((await closed)[1].message, "payload too large");
 });
 
 test("a JSONP session can be upgraded", async () => {

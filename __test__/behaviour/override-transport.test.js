@@ -252,9 +252,9 @@ test("a poll within closeTimeout ends a graceful close", async () => {
   assert.deepEqual(await closed, ["forced close", undefined]);
 });
 
-test("maxHttpBufferSize of a transport is what its POSTs may have", async () => {
+test("opts.maxHttpBufferSize of a transport is what its POSTs may have", async () => {
   const { peer, socket } = await openPolling(await listen());
-  socket.transport.maxHttpBufferSize = 3;
+  socket.transport.opts.maxHttpBufferSize = 3;
   assert.equal((await peer.post("4ab")).status, 200);
   assert.equal((await peer.post("4abc")).status, 413);
 });

@@ -18,9 +18,42 @@ test("a polling transport has the documented properties", async () => {
   assert.equal(transport.protocol, 4);
   assert.equal(transport.supportsBinary, true);
   assert.equal(transport.discarded, false);
-  assert.equal(transport.maxHttpBufferSize, 1234);
-  assert.deepEqual(transport.httpCompression, { threshold: 1024 });
   assert.equal(transport.closeTimeout, 30000);
+});
+
+const names = ["perMessageDeflate", "maxHttpBufferSize", "maxBufferedChunks", "httpCompression", "httpRequestBodyTimeout"];
+
+for (const [kind, open] of [["polling", openPolling], ["websocket", openWebSocket], ["upgraded", openUpgraded]]) {
+  test(`a ${kind} transport has the server's options that concern it, as they are when it is made`, async () => {
+    const context = await listen({ maxHttpBufferSize: 1234, perMessageDeflate: { threshold: 5 }, httpCompression: { threshold: 6 } });
+    const { opts } = context.engine;
+    opts.maxBufferedChunks = 77;
+    const { transport } = (await open(context)).socket;
+    opts.maxBufferedChunks = 78;
+    assert.deepEqual(Object.keys(transport.opts), names);
+    assert.deepEqual(Object.values(transport.opts), [{ threshold: 5 }, 1234, 77, { threshold: 6 }, 30000]);
+    assert.equal(transport.opts.perMessageDeflate, opts.perMessageDeflate);
+    assert.equal(transport.opts.httpCompression, opts.httpCompression);
+    const { value, ...descriptor } = Object.getOwnPropertyDescriptor(transport, "opts");
+    assert.deepEqual(descriptor, { configurable: true, enumerable: true, writable: true });
+    assert.equal(value, transport.opts);
+    for (const name of names) assert.equal(name in transport, false, name);
+    const { transport: other } = (await openPolling(context)).socket;
+    assert.notEqual(other.opts, transport.opts);
+  });
+}
+
+test("a transport that is made by hand has the options it is given, or none", () => {
+  const req = { _query: { EIO: "4" }, websocket: new EventEmitter() };
+  const given = {};
+  for (const Made of [engine.Transport, engine.transports.polling, engine.transports.websocket]) {
+    assert.equal(new Made(req, given).opts, given);
+    assert.deepEqual(new Made(req).opts, {});
+  }
+  const server = new engine.Server({ maxHttpBufferSize: 9 });
+  assert.equal(server.createTransport("polling", req).opts.maxHttpBufferSize, 9);
+  assert.equal(server.createTransport("websocket", req).opts.maxHttpBufferSize, 9);
+  server.close();
 });
 
 test("a websocket transport has the documented properties", async () => {

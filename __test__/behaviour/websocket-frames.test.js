@@ -2,7 +2,8 @@
 
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
-const { closePayload, frame, listen, never, once, openWebSocket, record, times } = require("../support");
+const { WebSocketServer } = require("ws");
+const { closePayload, eventually, frame, listen, never, once, openWebSocket, record, times } = require("../support");
 
 async function session(opts) {
   const context = await listen(opts);
@@ -365,11 +366,61 @@ test("more than 16384 fragments get 1008", () => {
   return violates(bytes, 1008, /Too many message fragments$/);
 });
 
-test("1000 ping frames get 1000 pongs", async () => {
+const pings = (count) => Buffer.concat(Array.from({ length: count }, () => frame({ opcode: 9, payload: "p" })));
+
+test("1000 ping frames get 1000 pongs, 60 at a time", async () => {
   const { peer } = await session();
-  peer.write(Buffer.concat(Array.from({ length: 1000 }, () => frame({ opcode: 9, payload: "p" }))));
-  for (let i = 0; i < 1000; i++) assert.equal((await peer.frame()).opcode, 10);
+  for (let sent = 0; sent < 1000; sent += 50) {
+    peer.write(pings(50));
+    for (let i = 0; i < 50; i++) assert.equal((await peer.frame()).opcode, 10);
+  }
 });
+
+test("of more than 60 ping frames at once 60 are answered, and the connection is cut off", async () => {
+  const { peer, socket } = await session();
+  const messages = record(socket, "message");
+  const closed = once(socket, "close");
+  peer.write(Buffer.concat([frame({ payload: "4a" }), pings(61), frame({ payload: "4b" })]));
+  assert.deepEqual(await closed, ["transport close", undefined]);
+  await peer.end();
+  assert.deepEqual(messages, [["message", "a"], ["message", "b"]]);
+  assert.equal(peer.text, "\x8a\x01p".repeat(60));
+});
+
+/** Writes bytes in pieces of 4, each when the server has read those before, as long as the session is there. */
+async function writeInPieces({ peer, socket }, bytes) {
+  const { _socket: stream } = socket.transport.socket;
+  const before = stream.bytesRead;
+  for (let at = 0; at < bytes.length && socket.readyState === "open"; at += 4) {
+    peer.write(bytes.subarray(at, at + 4));
+    await eventually(() => stream.bytesRead - before, Math.min(at + 4, bytes.length));
+  }
+}
+
+for (const [how, opts] of [["", {}], [", with permessage-deflate", { perMessageDeflate: true }], [", on a wsEngine", { wsEngine: WebSocketServer }]]) {
+  // six bytes of header and mask, and thirty of payload
+  const bytes = frame({ payload: `4${"x".repeat(29)}` });
+
+  test(`a frame whose payload comes in more pieces than maxBufferedChunks gets 1008${how}`, async () => {
+    const opened = await session({ ...opts, maxBufferedChunks: 7 });
+    const closed = once(opened.socket, "close");
+    await writeInPieces(opened, bytes);
+    const [reason, { message, type }] = await closed;
+    assert.deepEqual([reason, type], ["transport error", "TransportError"]);
+    assert.match(message, /Too many buffered chunks$/);
+    assert.equal((await opened.peer.closeFrame()).code, 1008);
+  });
+
+  for (const maxBufferedChunks of [8, 0, -1, undefined, NaN]) {
+    test(`as many pieces as maxBufferedChunks (${maxBufferedChunks}) allows are a message${how}`, async () => {
+      const opened = await session({ ...opts, maxBufferedChunks });
+      const messages = times(opened.socket, "message", 2);
+      await writeInPieces(opened, bytes);
+      await writeInPieces(opened, bytes);
+      assert.deepEqual(await messages, [["x".repeat(29)], ["x".repeat(29)]]);
+    });
+  }
+}
 
 test("messages before an invalid frame in the same chunk are delivered", async () => {
   const { peer, socket } = await session();

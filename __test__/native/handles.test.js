@@ -207,7 +207,7 @@ const rows = {
   isAccepting: (v) => [() => assert.equal(engine.isAccepting(v.listener), false)],
   openConnections: (v) => [() => assert.equal(engine.openConnections(v.listener), 0)],
   openListener: (v) => [
-    refuses(() => engine.openListener({ path: "/", timing: v.timing, allowsV3: false, maxHttpBufferSize: 1 })),
+    refuses(() => engine.openListener({ path: "/", timing: v.timing, allowsV3: false, maxHttpBufferSize: 1, maxBufferedChunks: 1, maxChunks: 1, httpRequestBodyTimeout: 1 })),
   ],
   setTakesUpgrades: (v) => [() => engine.setTakesUpgrades(v.listener, false)],
   tellRefusals: (v) => [() => engine.tellRefusals(v.listener)],

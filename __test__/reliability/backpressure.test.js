@@ -318,7 +318,7 @@ test("a client whose packets take long to inflate, and concern nobody, does not 
 });
 
 test("bodies that come byte by byte cost no more than their bytes", { ...both, skip: skip || upstream }, async () => {
-  const server = await flow({ pingTimeout: 60000 });
+  const server = await flow({ pingTimeout: 60000, maxBufferedChunks: 1e6 });
   const context = { port: server.port, path: "/engine.io/" };
   const part = Buffer.from("1\r\nx\r\n".repeat(100_000));
   for (let i = 0; i < 8; i++) {

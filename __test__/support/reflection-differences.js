@@ -31,8 +31,8 @@ module.exports = {
       "*#_maxListeners | wec undefined | missing",
     ),
     "WebTransport#_maxListeners | wec undefined | missing",
-    "WebTransport: the order of what both have | _events _eventsCount writable _readyState discarded protocol parser supportsBinary session writer sid | writable _readyState discarded protocol parser supportsBinary session writer _events _eventsCount sid",
-    "WebSocket: the order of what both have | _events _eventsCount writable _readyState discarded protocol parser supportsBinary _onSent _onSentLast socket perMessageDeflate sid | writable _readyState discarded protocol parser supportsBinary socket perMessageDeflate _onSent _onSentLast _events _eventsCount sid",
+    "WebTransport: the order of what both have | _events _eventsCount opts writable _readyState discarded protocol parser supportsBinary session writer sid | opts writable _readyState discarded protocol parser supportsBinary session writer _events _eventsCount sid",
+    "WebSocket: the order of what both have | _events _eventsCount opts writable _readyState discarded protocol parser supportsBinary _onSent _onSentLast socket sid | opts writable _readyState discarded protocol parser supportsBinary socket _onSent _onSentLast _events _eventsCount sid",
   ],
 
   "Arrays that few sessions need are made when they are looked at: 40 bytes each.": each(

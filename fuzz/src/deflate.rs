@@ -10,7 +10,7 @@ use crate::stream::{Received, receive};
 pub fn run(data: &[u8]) {
     let [setup, second, content @ ..] = data else { return };
     let agreement = agreement(*setup);
-    let limits = Limits { max_payload: 65_536, max_fragments: 0, max_text: 0 };
+    let limits = Limits { max_payload: 65_536, max_fragments: 0, max_chunks: 0, max_text: 0 };
     let mut decoder = Decoder::with_inflate(limits, Inflate::new(&agreement));
     // few messages: most of the time goes into setting zlib up
     let size = content.len() / 8 + usize::from(second >> 4) * 40 + 1;

@@ -19,6 +19,8 @@ pub fn run(data: &[u8]) {
     let limits = Limits {
         max_payload: [0, 10, 1_000, 100_000][usize::from(setup >> 3 & 3)],
         max_fragments: [0, 1, 3, 100][usize::from(setup >> 5 & 3)],
+        // the same stream is fed in pieces and as a whole
+        max_chunks: 0,
         max_text: 0,
     };
     let offer = usize::from(setup >> 1 & 3).checked_sub(1).and_then(|offer| OFFERS.get(offer));

@@ -13,7 +13,7 @@ const LIMIT: usize = 100_000;
 /// The bytes are frames, see [`build`].
 pub fn run(data: &[u8]) {
     let stream = build(data);
-    let limits = Limits { max_payload: LIMIT as u64, max_fragments: 0, max_text: 0 };
+    let limits = Limits { max_payload: LIMIT as u64, max_fragments: 0, max_chunks: 0, max_text: 0 };
     let (mut ours, result) = receive(&mut Decoder::new(limits), &stream, &[]);
     let (mut theirs, mut failed) = tungstenite(&stream);
 

@@ -13,7 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine_io_native::http::{CompressionOptions, DeflateSettings, Listener, ListenerOptions, Settings};
+use engine_io_native::http::{BodyLimits, CompressionOptions, DeflateSettings, Listener, ListenerOptions, Settings};
 use engine_io_native::server::{Command, Commands, EventQueue, Handles};
 use engine_io_native::session::Timing;
 use engine_io_native::websocket::deflate::Options;
@@ -65,8 +65,9 @@ async fn play(setup: Setup, script: &[u8]) {
         polling: open(),
         websocket: open(),
         allows_v3: setup.v3,
-        max_body: setup.max_message as f64,
+        bodies: BodyLimits::new(setup.max_message as f64, 100.0, 30_000),
         max_payload: setup.max_message,
+        max_chunks: 100,
         compression: setup.compress.then_some(CompressionOptions { threshold: 10.0, level: 6, window_bits: 15 }),
         cookie: setup.v3.then(|| ("io=".to_owned(), "; Path=/".to_owned())),
         deflate: setup.deflate.then(|| DeflateSettings { options: Options::default(), level: 1, from: 10 }),

@@ -6,8 +6,8 @@ const { WebSocket } = require('./websocket')
 const { WebTransport } = require('./webtransport')
 
 /** HTTP long-polling: by script tags where the client asks for it (`j`), by XHR otherwise. */
-function polling(req) {
-  return typeof req._query.j === 'string' ? new JSONP(req) : new Polling(req)
+function polling(req, opts) {
+  return typeof req._query.j === 'string' ? new JSONP(req, opts) : new Polling(req, opts)
 }
 
 polling.upgradesTo = ['websocket', 'webtransport']

@@ -6,8 +6,8 @@ const { kState, kUnwrap, kWrap } = require('../symbols')
 
 /** Polling by script tags and form posts; what is special about it is in src/protocol/jsonp.rs. */
 class JSONP extends Polling {
-  constructor(req) {
-    super(req)
+  constructor(req, opts) {
+    super(req, opts)
     /** The index of the client's callback: digits only, it ends up in a script. */
     this[kState].index = (req._query.j || '').replace(/[^0-9]/g, '')
   }

@@ -28,7 +28,7 @@ const UNKNOWN_SID = 1
 
 const CLOSE_TIMEOUT = 30 * 1000
 
-/** So many chunks of a body are kept apart. */
+/** This many pieces of a body are kept apart. */
 const MAX_APART = 256
 
 /** The last `Accept-Encoding` that was judged, and the outcome. */
@@ -41,8 +41,8 @@ let lastEncoding
  * that reach a native listener never come here.
  */
 class Polling extends Transport {
-  constructor(req) {
-    super(req)
+  constructor(...args) {
+    super(...args)
     /** How long a graceful close waits for the next poll, in ms. */
     this.closeTimeout = CLOSE_TIMEOUT
     /** Bytes of responses that the kernel has not taken yet. */
@@ -244,7 +244,7 @@ class Polling extends Transport {
       return
     }
     this[kWhenWritten](res, length, callback)
-    bridge.compress(data, encoding, compressionOf(this.httpCompression), (bytes) => {
+    bridge.compress(data, encoding, compressionOf(this.opts.httpCompression), (bytes) => {
       // the header has promised a compressed body
       if (bytes === undefined) res.destroy()
       else if (!res.destroyed) res.end(bytes)
@@ -253,7 +253,7 @@ class Polling extends Transport {
 
   /** The `Content-Encoding` of a response of so many bytes; undefined: none. */
   [kEncodingFor](req, length) {
-    const options = this.httpCompression
+    const options = this.opts.httpCompression
     const accepted = req.headers['accept-encoding']
     if (!options || !accepted || length < options.threshold) return undefined
     // clients of one kind send the same header
@@ -349,10 +349,13 @@ class Polling extends Transport {
           this[kConfirmPost](req, res)
         }
       },
-      onTooLarge: () => {
-        this[kEndPost]()
-        res.writeHead(413).end()
-        owner[kApply](bridge.fast.postFinished(owner[kState].handle, undefined, false))
+      onRefused: (status, message) => {
+        res.writeHead(status).end()
+        try {
+          this[kFail](owner, message)
+        } finally {
+          this[kEndPost]()
+        }
       },
       onAborted: () => {
         this[kEndPost]()
@@ -415,38 +418,53 @@ class Polling extends Transport {
     super.onClose()
   }
 
-  /** Reads a body of at most `maxHttpBufferSize` bytes; the rest of a larger one is let go by. */
-  [kReadBody](req, { onEnd, onTooLarge, onAborted }) {
+  /**
+   * Reads a body of at most `maxHttpBufferSize` bytes, in at most `maxBufferedChunks` pieces, within `httpRequestBodyTimeout`.
+   * Any other is refused, and its connection ended.
+   */
+  [kReadBody](req, { onEnd, onRefused, onAborted }) {
     const chunks = []
     let length = 0
-    let apart = 0
+    let pieces = 0
     let left = false
-    const onClose = () => {
-      if (!left) onAborted()
+    let timer
+    const leave = () => {
       left = true
+      clearTimeout(timer)
+    }
+    const onClose = () => {
+      if (left) return
+      leave()
+      onAborted()
+    }
+    const refuse = (status, message) => {
+      leave()
+      chunks.length = 0
+      try {
+        onRefused(status, message)
+      } finally {
+        req.destroy()
+      }
     }
     // it may have waited, see `whenHeard`, and its client has not
     if (req.destroyed || req.aborted) return onClose()
+    timer = setTimeout(refuse, this.opts.httpRequestBodyTimeout, 408, 'http request timeout')
     req.on('close', onClose)
     req.on('data', (chunk) => {
       if (left) return
+      // somebody has set an encoding
+      if (typeof chunk === 'string') chunk = Buffer.from(chunk, req.readableEncoding)
       length += chunk.length
+      // a limit that is not a number is none
+      if (length > this.opts.maxHttpBufferSize || length > MAX_STRING_LENGTH) return refuse(413, 'payload too large')
       chunks.push(chunk)
+      if (++pieces > this.opts.maxBufferedChunks) return refuse(413, 'too many chunks')
       // a client that sends byte by byte must not cost a Buffer for each
-      if (++apart === MAX_APART) {
-        chunks.push(Buffer.concat(chunks.splice(-MAX_APART)))
-        apart = 0
-      }
-      // a limit that is no number is none
-      if (!(length > this.maxHttpBufferSize) && length <= MAX_STRING_LENGTH) return
-      // it flows on: the connection can be used for the next request
-      left = true
-      chunks.length = 0
-      onTooLarge()
+      if (pieces % MAX_APART === 0) chunks.push(Buffer.concat(chunks.splice(-MAX_APART)))
     })
     req.on('end', () => {
       if (left) return
-      left = true
+      leave()
       onEnd(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, length))
     })
   }
@@ -512,9 +530,13 @@ class Polling extends Transport {
           }
         }
       },
-      onTooLarge: () => {
-        this[kEndPost]()
-        res.writeHead(413).end()
+      onRefused: (status, message) => {
+        res.writeHead(status).end()
+        try {
+          this.onError(message)
+        } finally {
+          this[kEndPost]()
+        }
       },
       onAborted: () => {
         this[kEndPost]()

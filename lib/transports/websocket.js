@@ -64,11 +64,10 @@ function sendPreEncoded(handle, frame) {
  * (from a custom `wsEngine`, or given to `onWebSocket`).
  */
 class WebSocket extends Transport {
-  constructor(req) {
-    super(req)
+  constructor(req, opts) {
+    super(req, opts)
     this.socket = req.websocket
     this.writable = true
-    this.perMessageDeflate = null
     this[kState].mode = (this.protocol === 3 ? MODE_V3 : 0) | (this.supportsBinary ? 0 : MODE_TEXT_ONLY)
     if (this[kIsNative]()) {
       this.socket[kState].transport = this
@@ -138,7 +137,7 @@ class WebSocket extends Transport {
 
   /** Whether a packet is a message of text, to be sent as it is. */
   [kIsText](packet) {
-    const isText = packet.type === 'message' && typeof packet.data === 'string' && !this.perMessageDeflate
+    const isText = packet.type === 'message' && typeof packet.data === 'string' && !this.opts.perMessageDeflate
     return isText && this[kPreEncoded](packet) === undefined
   }
 
@@ -146,7 +145,7 @@ class WebSocket extends Transport {
   [kSendOne](type, data, options) {
     this.writable = false
     const frame = options.wsPreEncodedFrame
-    if (frame === undefined || this.perMessageDeflate) this[kSent](this[kHand](type, content(data), options), false)
+    if (frame === undefined || this.opts.perMessageDeflate) this[kSent](this[kHand](type, content(data), options), false)
     else this[kSent](sendPreEncoded(this.socket[kState].handle, frame), false)
   }
 
@@ -155,7 +154,7 @@ class WebSocket extends Transport {
     const handle = this.socket[kState].handle
     if (handle === 0) return CLOSED
     const mode = this[kState].mode
-    if (!this.perMessageDeflate && typeof data === 'string' && data.length <= MAX_SHARED) {
+    if (!this.opts.perMessageDeflate && typeof data === 'string' && data.length <= MAX_SHARED) {
       // the same text as the last recipient got: a broadcast, of which one frame crosses for all
       if (data === shared.text && mode === shared.mode && type === shared.type) {
         if (shared.count++ === 0) bridge.fast.share(data, type | (mode << 3))
@@ -194,13 +193,13 @@ class WebSocket extends Transport {
    * possible: not where it is compressed, nor where a stream of JavaScript's takes its time.
    */
   [kIsWrittenNow]() {
-    return !this.perMessageDeflate && this.socket[kState].pump === null && this.socket[kIsWritten]() === true
+    return !this.opts.perMessageDeflate && this.socket[kState].pump === null && this.socket[kIsWritten]() === true
   }
 
   /** A frame that Socket.IO encoded once for all recipients of a broadcast. */
   [kPreEncoded](packet) {
     const frame = packet.options && packet.options.wsPreEncodedFrame
-    return frame !== undefined && !this.perMessageDeflate ? frame : undefined
+    return frame !== undefined && !this.opts.perMessageDeflate ? frame : undefined
   }
 
   /** Whether a packet brings a frame along that can be sent as it is. */

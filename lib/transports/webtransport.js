@@ -7,8 +7,8 @@ const { kReadPackets } = require('../symbols')
 
 /** A WebTransport session that the application accepted; JavaScript moves the packets. */
 class WebTransport extends Transport {
-  constructor(session, stream, reader) {
-    super({ _query: { EIO: '4' } })
+  constructor(session, stream, reader, opts) {
+    super({ _query: { EIO: '4' } }, opts)
     this.session = session
     const encoder = createPacketEncoderStream()
     encoder.readable.pipeTo(stream.writable).catch(() => debug('the stream was closed'))

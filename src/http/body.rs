@@ -1,12 +1,29 @@
-//! Reading request bodies up to a limit, of size and of time.
+//! Reading request bodies up to limits of size, of pieces and of time.
 
 use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::{Bytes, Incoming};
 
-/// A client that takes longer than this for a body is given up, as by the `requestTimeout` of Node's HTTP server.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// What a client may take for a body.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimits {
+    /// Bytes.
+    pub size: u64,
+    /// Pieces in which it comes.
+    pub chunks: u32,
+    /// Milliseconds.
+    pub time: u32,
+}
+
+impl BodyLimits {
+    /// Those that the options of a server say. What is not a number is no limit of a size.
+    pub fn new(size: f64, chunks: f64, time: u32) -> Self {
+        let or_none = |limit: f64| if limit.is_nan() { f64::INFINITY } else { limit };
+        // saturating, as all such casts are
+        Self { size: or_none(size) as u64, chunks: or_none(chunks) as u32, time }
+    }
+}
 
 /// What became of reading a body.
 #[derive(Debug)]
@@ -14,27 +31,33 @@ pub enum Body {
     Complete(Bytes),
     /// More bytes than allowed came; the rest is not read.
     TooLarge,
+    /// More pieces than allowed came.
+    TooManyChunks,
     /// The client went away or broke the framing.
     Aborted,
     /// It did not come in time.
     TooSlow,
 }
 
-/// Gives the reading of a body so much time.
-pub async fn in_time(reading: impl Future<Output = Body>) -> Body {
-    tokio::time::timeout(PATIENCE, reading).await.unwrap_or(Body::TooSlow)
+/// Gives the reading of a body this many milliseconds.
+pub async fn in_time(time: u32, reading: impl Future<Output = Body>) -> Body {
+    tokio::time::timeout(Duration::from_millis(time.into()), reading).await.unwrap_or(Body::TooSlow)
 }
 
-/// Reads a body of at most `limit` bytes. The announced length is not trusted for allocation.
-pub async fn read_all(mut body: Incoming, limit: f64) -> Body {
+/// Reads a body within the limits of its size and its pieces. The announced length is not trusted for allocation.
+pub async fn read_all(mut body: Incoming, limits: BodyLimits) -> Body {
     let mut first = Bytes::new();
     let mut bytes = Vec::new();
+    let mut chunks: u32 = 0;
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else { return Body::Aborted };
         let Ok(data) = frame.into_data() else { continue };
-        // compared as the original does, in floating point: Infinity is no limit, NaN neither
-        if (first.len() + bytes.len() + data.len()) as f64 > limit {
+        if (first.len() + bytes.len() + data.len()) as u64 > limits.size {
             return Body::TooLarge;
+        }
+        chunks = chunks.saturating_add(1);
+        if chunks > limits.chunks {
+            return Body::TooManyChunks;
         }
         if first.is_empty() && bytes.is_empty() {
             // most bodies are no more than that, and not copied

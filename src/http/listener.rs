@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
+use super::body::BodyLimits;
 use super::head_timer::HeadTimer;
 use super::joined::{HttpState, Joined};
 use super::polling::{self, Answerer, Destroyed, Post, Reply};
@@ -59,10 +60,11 @@ pub struct Settings {
     pub websocket: Option<String>,
     /// Clients of protocol 3 are served.
     pub allows_v3: bool,
-    /// The limit of request bodies in bytes, compared as the original does, in floating point.
-    pub max_body: f64,
+    pub bodies: BodyLimits,
     /// The limit of a WebSocket message in bytes; 0: none.
     pub max_payload: u64,
+    /// See [`crate::websocket::Limits::max_chunks`].
+    pub max_chunks: u32,
     pub compression: Option<CompressionOptions>,
     /// What the cookie of a polling handshake says before and after the id.
     pub cookie: Option<(String, String)>,
@@ -314,7 +316,7 @@ impl Accepting {
 /// What a request is taken for.
 enum Asks {
     Poll(Arc<SessionCell>, Answerer),
-    Post(Arc<SessionCell>, Post, f64),
+    Post(Arc<SessionCell>, Post, BodyLimits),
     Refuse(Reply),
     /// Rare, and therefore in a box: hyper moves what it gets for every request.
     Other(Pin<Box<dyn Future<Output = Result<Reply, Destroyed>> + Send>>),
@@ -330,7 +332,7 @@ where
     async move {
         let mut reply = match asks {
             Asks::Poll(session, answerer) => polling::poll(session, answerer).await,
-            Asks::Post(session, post, limit) => polling::post(session, post, limit).await?,
+            Asks::Post(session, post, limits) => polling::post(session, post, limits).await?,
             Asks::Refuse(reply) => reply,
             Asks::Other(answer) => answer.await?,
         };
@@ -370,7 +372,7 @@ impl Asks {
             }
             Ok(Wanted::Existing(session)) => match parts.method {
                 Method::GET => Self::Poll(session, Answerer::of(parts, settings.compression)),
-                Method::POST => Self::Post(session, Post::of(parts, incoming), settings.max_body),
+                Method::POST => Self::Post(session, Post::of(parts, incoming), settings.bodies),
                 _ => Self::Refuse(polling::bare(StatusCode::INTERNAL_SERVER_ERROR)),
             },
             Ok(Wanted::New) => match listener.places.clone().try_acquire_owned() {

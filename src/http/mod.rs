@@ -17,6 +17,7 @@ mod route;
 mod strict;
 mod upgrade;
 
+pub use body::BodyLimits;
 pub use bound::{Bound, Place};
 pub use compressor::CompressionJob;
 pub use encoding::{CompressionOptions, ContentEncoding};

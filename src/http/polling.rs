@@ -15,10 +15,10 @@ use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 use tokio::sync::oneshot;
 
-use super::body::{self, Body};
+use super::body::{self, Body, BodyLimits};
 use super::{CompressionOptions, ContentEncoding, compressor};
 use crate::server::{Locked, PollAnswer, SessionCell};
-use crate::session::{PollId, Revision};
+use crate::session::{Fault, PollId, Reason, Revision};
 
 pub type Reply = Response<Full<Bytes>>;
 
@@ -163,17 +163,17 @@ impl Post {
 ///
 /// # Errors
 /// The session ended or moved meanwhile: the request is to be destroyed, as in the original.
-pub async fn post(session: Arc<SessionCell>, post: Post, limit: f64) -> Result<Reply, Destroyed> {
+pub async fn post(session: Arc<SessionCell>, post: Post, limits: BodyLimits) -> Result<Reply, Destroyed> {
     let Post { body, binary, answerer } = post;
     let is_heartbeat = body.size_hint().upper().is_some_and(|length| length <= HEARTBEAT);
     if session.is_queue_full() && !is_heartbeat {
         // not read, so that what all clients together send is bounded
         Box::pin(session.has_room()).await;
     }
-    let mut reading = pin!(body::read_all(body, limit));
+    let mut reading = pin!(body::read_all(body, limits));
     let settled = match poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await {
         Poll::Ready(Body::Complete(body)) => receive_at_once(&session, &body, binary),
-        read => Box::pin(receive_later(&session, read, reading, (binary, is_heartbeat))).await,
+        read => Box::pin(receive_later(&session, read, reading, (binary, is_heartbeat, limits.time))).await,
     };
     match settled {
         Ok(true) => {}
@@ -222,7 +222,7 @@ async fn receive_later(
     session: &Arc<SessionCell>,
     read: Poll<Body>,
     reading: impl Future<Output = Body>,
-    (binary, is_heartbeat): (bool, bool),
+    (binary, is_heartbeat, time): (bool, bool, u32),
 ) -> Result<bool, Refused> {
     // listens before the POST counts as begun, so that nothing is missed in between
     let Some(aborted) = session.post_aborted() else { return Err(Refused::AtOnce) };
@@ -237,11 +237,11 @@ async fn receive_later(
     let read = match read {
         Poll::Ready(read) => read,
         Poll::Pending => tokio::select! {
-            read = read_with_room(session, reading, is_heartbeat) => read,
+            read = read_with_room(session, body::in_time(time, reading), is_heartbeat) => read,
             () = aborted => return Err(Refused::Destroyed),
         },
     };
-    match read {
+    let fault = match read {
         Body::Complete(body) => {
             guard.session = None;
             session.step_queued(|session, batch| {
@@ -250,19 +250,20 @@ async fn receive_later(
             });
             return Ok(false);
         }
-        Body::TooLarge => {
-            guard.session = None;
-            session.step_queued(|session, _| session.inner.machine.post_finished());
-        }
+        Body::TooLarge => Fault::BodyTooLarge,
+        Body::TooManyChunks => Fault::TooManyChunks,
+        Body::TooSlow => Fault::BodyTimeout,
         // the guard ends the session
-        Body::Aborted | Body::TooSlow => {}
-    }
+        Body::Aborted => return Err(Refused::Body(read)),
+    };
+    guard.session = None;
+    session.step_queued(|session, _| session.inner.machine.close(Reason::TransportError(fault), &mut session.actions));
     Err(Refused::Body(read))
 }
 
 /// Reads what is still to come of a body, and waits while the owner has too much to take altogether.
 async fn read_with_room(session: &Arc<SessionCell>, reading: impl Future<Output = Body>, is_heartbeat: bool) -> Body {
-    let read = body::in_time(reading).await;
+    let read = reading.await;
     if !is_heartbeat {
         session.has_room().await;
     }
@@ -276,9 +277,8 @@ fn begin(session: &mut Locked<'_>, binary: bool) -> bool {
     }
     let is_refused = binary && session.inner.machine.revision() == Revision::V4;
     if is_refused {
-        let reason = crate::session::Reason::TransportError(crate::session::Fault::InvalidContent);
         session.inner.machine.post_finished();
-        session.inner.machine.close(reason, &mut session.actions);
+        session.inner.machine.close(Reason::TransportError(Fault::InvalidContent), &mut session.actions);
     }
     !is_refused
 }
@@ -316,7 +316,7 @@ fn is_old_ie(request: &HeaderMap) -> bool {
 /// The answer to a request whose body was not read.
 pub fn refusal(body: &Body) -> Reply {
     match body {
-        Body::TooLarge => bare(StatusCode::PAYLOAD_TOO_LARGE),
+        Body::TooLarge | Body::TooManyChunks => closing(StatusCode::PAYLOAD_TOO_LARGE),
         Body::TooSlow => closing(StatusCode::REQUEST_TIMEOUT),
         Body::Aborted | Body::Complete(_) => bare(StatusCode::BAD_REQUEST),
     }

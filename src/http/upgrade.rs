@@ -170,7 +170,7 @@ impl Listener {
         if let Some(protocol) = &accepted.protocol {
             insert(SEC_WEBSOCKET_PROTOCOL, protocol);
         }
-        let limits = Limits { max_payload: settings.max_payload, ..Limits::default() };
+        let limits = Limits { max_payload: settings.max_payload, max_chunks: settings.max_chunks, ..Limits::default() };
         Ok(match agreement {
             Some((deflate, agreement)) => {
                 insert(SEC_WEBSOCKET_EXTENSIONS, &agreement.header);

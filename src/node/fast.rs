@@ -52,7 +52,7 @@ type Args<const N: usize> = [sys::napi_value; N];
 ///   `sendPacket(session, type, data, compress)` see `super::polling`.
 /// * `releaseSession(session): number` JavaScript is done with a session and forgets its handle, in this very step.
 /// * `releaseConnection(connection): number` the same for a connection, when it has had its last event.
-/// * `upgrade(fd, key, early: Uint8Array, maxPayload): number` takes a connection over whose client has sent the usual
+/// * `upgrade(fd, key, early: Uint8Array, maxPayload, maxChunks): number` takes a connection over whose client has sent the usual
 ///   upgrade request with this key, and accepts that, see `State::adopt`. Throws if the key is none.
 /// * `conclude(connection): number` JavaScript has heard that the connection's session is over: our side of the connection may
 ///   end. Returns 1 if a flush has to follow.
@@ -83,7 +83,7 @@ pub fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_valu
     add(env, object, state, "sendPacket", callback::<4, SendPacket>)?;
     add(env, object, state, "releaseSession", callback::<1, ReleaseSession>)?;
     add(env, object, state, "releaseConnection", callback::<1, ReleaseConnection>)?;
-    add(env, object, state, "upgrade", callback::<4, Upgrade>)?;
+    add(env, object, state, "upgrade", callback::<5, Upgrade>)?;
     add(env, object, state, "conclude", callback::<1, Conclude>)?;
     add(env, object, state, "traffic", callback::<2, Traffic>)?;
     Ok(object)
@@ -471,14 +471,14 @@ impl Fast<1> for ReleaseConnection {
 
 struct Upgrade;
 
-impl Fast<4> for Upgrade {
+impl Fast<5> for Upgrade {
     type Output = u32;
 
-    fn run(env: sys::napi_env, state: &State, [fd, key, early, max_payload]: Args<4>) -> Result<u32> {
+    fn run(env: sys::napi_env, state: &State, [fd, key, early, max_payload, max_chunks]: Args<5>) -> Result<u32> {
         let mut limit = 0.0;
         // SAFETY: env and the value belong to the running callback.
         check(unsafe { sys::napi_get_value_double(env, max_payload, &mut limit) })?;
-        let fd = int(env, fd)?;
+        let (fd, max_chunks) = (int(env, fd)?, number(env, max_chunks)?);
         let key = text(env, key)?;
         let request = UpgradeRequest { method: "GET", upgrade: Some("websocket"), key: key.as_deref(), version: Some("13"), protocol: None };
         let accepted = judge(&request).map_err(|error| Error::new(Status::InvalidArg, error.message()))?;
@@ -487,7 +487,7 @@ impl Fast<4> for Upgrade {
             accepted.accept
         );
         with_content(env, early, |content| match content {
-            Content::Binary(early) => state.adopt(fd, response.as_bytes(), early, ends(limit, None)),
+            Content::Binary(early) => state.adopt(fd, response.as_bytes(), early, ends(limit, max_chunks, None)),
             _ => Err(Error::new(Status::InvalidArg, "expected a Uint8Array")),
         })?
     }

@@ -8,9 +8,9 @@ use napi_derive::napi;
 
 use super::compress::HttpCompression;
 use super::deflate::DeflateOptions;
-use super::engine::{Engine, exhausted};
+use super::engine::{Engine, exhausted, period};
 use super::websocket::max_payload_of;
-use crate::http::{Bound, Listener, ListenerOptions, Place, Settings};
+use crate::http::{BodyLimits, Bound, Listener, ListenerOptions, Place, Settings};
 use crate::websocket::max_text;
 
 /// What the options of a server say, see [`Settings`].
@@ -23,6 +23,10 @@ pub struct ListenerSettings {
     pub websocket: Option<String>,
     pub allows_v3: bool,
     pub max_http_buffer_size: f64,
+    pub max_buffered_chunks: f64,
+    /// The same as the WebSocket decoder takes it.
+    pub max_chunks: u32,
+    pub http_request_body_timeout: f64,
     pub compression: Option<HttpCompression>,
     /// What the cookie of a polling handshake says before the id, and after it.
     pub cookie: Option<Vec<String>>,
@@ -62,8 +66,13 @@ impl Engine {
             polling: settings.polling,
             websocket: settings.websocket,
             allows_v3: settings.allows_v3,
-            max_body: body_limit(settings.max_http_buffer_size),
+            bodies: BodyLimits::new(
+                body_limit(settings.max_http_buffer_size),
+                settings.max_buffered_chunks,
+                period(settings.http_request_body_timeout) as u32,
+            ),
             max_payload: max_payload_of(settings.max_http_buffer_size),
+            max_chunks: settings.max_chunks,
             compression: settings.compression.map(Into::into),
             cookie: settings.cookie.and_then(|parts| <[String; 2]>::try_from(parts).ok()).map(Into::into),
             deflate: settings.deflate.map(Into::into),

@@ -38,8 +38,8 @@ const LARGE: u32 = u32::MAX - 2;
 impl Engine {
     /// Opens a connection that JavaScript carries bytes for. Returns its number.
     #[napi]
-    pub fn open_pipe(&self, max_payload: f64, deflate: Option<DeflateTerms>) -> Result<u32> {
-        let connection = self.new_connection(ends(max_payload, deflate))?;
+    pub fn open_pipe(&self, max_payload: f64, max_chunks: u32, deflate: Option<DeflateTerms>) -> Result<u32> {
+        let connection = self.new_connection(ends(max_payload, max_chunks, deflate))?;
         connection.use_owner_pipe();
         Ok(connection.handle)
     }

@@ -78,9 +78,10 @@ impl Engine {
         response: &[u8],
         early: &[u8],
         max_payload: f64,
+        max_chunks: u32,
         deflate: Option<DeflateTerms>,
     ) -> Result<u32> {
-        self.state.adopt(fd, response, early, ends(max_payload, deflate))
+        self.state.adopt(fd, response, early, ends(max_payload, max_chunks, deflate))
     }
 
     /// A handle for a channel that JavaScript drives.
@@ -268,9 +269,9 @@ const FIRST: usize = 16;
 /// The receiving and the sending side of a connection.
 pub(super) type Ends = (Decoder, Option<Compression>);
 
-/// Those of a connection with a limit of a message in bytes, and with what was agreed on compression.
-pub(super) fn ends(max_payload: f64, deflate: Option<DeflateTerms>) -> Ends {
-    let limits = Limits { max_payload: max_payload_of(max_payload), ..Limits::default() };
+/// Those of a connection with limits of a message, see [`Limits`], and with what was agreed on compression.
+pub(super) fn ends(max_payload: f64, max_chunks: u32, deflate: Option<DeflateTerms>) -> Ends {
+    let limits = Limits { max_payload: max_payload_of(max_payload), max_chunks, ..Limits::default() };
     match deflate {
         Some(terms) => terms.ends(limits),
         None => (Decoder::new(limits), None),

@@ -9,11 +9,11 @@ use crate::websocket::{Deflate, OpCode, write_close, write_header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// Pongs for the peer's ping frames wait up to this many bytes; then pings stay unanswered, which RFC 6455
-/// (5.5.3) allows: a peer that pings and does not read must not fill the memory.
-const MAX_WAITING_PONGS: usize = 16 * 1024;
+/// This many pongs for the peer's ping frames wait to be written, as in `ws` (`maxPendingAutoPongs`): a peer that pings and
+/// does not read must not fill the memory.
+const MAX_WAITING_PONGS: u8 = 60;
 
-/// The same for the answers to its packets: to probes, and to the pings of protocol 3.
+/// The answers to its packets, to probes and to the pings of protocol 3, wait up to this many bytes; then they are left out.
 const MAX_WAITING_ANSWERS: usize = 256 * 1024;
 
 /// Room for several small frames, in bytes: growing step by step would copy them each time.
@@ -135,7 +135,10 @@ pub struct Outbox {
     pub heard_close: bool,
     /// The peer has ended its side of the connection below.
     has_peer_ended: bool,
-    waiting_pongs: u32,
+    /// Pongs in what has not been taken to be written, and in what was taken last.
+    waiting_pongs: u8,
+    taken_pongs: u8,
+    waiting_answers: u32,
     /// How many bytes were written last, up to [`MAX_EXPECTED`]: as many are expected next.
     expected: u16,
     /// The code of the peer's close frame; 0: none came.
@@ -177,6 +180,8 @@ impl Outbox {
             heard_close: false,
             has_peer_ended: false,
             waiting_pongs: 0,
+            taken_pongs: 0,
+            waiting_answers: 0,
             expected: 0,
             peer_code: 0,
             taken: 0,
@@ -284,6 +289,7 @@ impl Outbox {
     pub fn take_frames(&mut self) -> Frames {
         self.expected = self.bytes.len().min(MAX_EXPECTED) as u16;
         self.taken += self.bytes.len() as u64;
+        self.taken_pongs = std::mem::take(&mut self.waiting_pongs);
         std::mem::take(&mut self.bytes)
     }
 
@@ -376,7 +382,7 @@ impl Outbox {
     pub fn packets(&mut self, packets: &[OutPacket], revision: Revision, base64: bool) {
         for OutPacket { kind, data } in packets {
             let digit = [kind.digit()];
-            if *kind == PacketType::Pong && !self.may_answer(10, MAX_WAITING_ANSWERS) {
+            if *kind == PacketType::Pong && !self.may_answer() {
                 continue;
             }
             match (data, revision, base64) {
@@ -405,24 +411,34 @@ impl Outbox {
         self.bytes = Frames::Own(bytes);
     }
 
-    /// Answers a ping frame.
-    pub fn pong(&mut self, payload: &[u8]) {
-        if self.phase == Phase::Open && self.may_answer(payload.len() + 2, MAX_WAITING_PONGS) {
-            let frames = self.frames();
-            write_header(frames, OpCode::Pong, false, payload.len());
-            frames.extend_from_slice(payload);
+    /// Answers a ping frame. False if too many answers wait already: the connection is to be cut off.
+    pub fn pong(&mut self, payload: &[u8]) -> bool {
+        if self.phase != Phase::Open {
+            return true;
         }
+        let is_being_written = self.writing || self.blocked || self.started.is_some();
+        let taken = if is_being_written { self.taken_pongs } else { 0 };
+        if self.waiting_pongs + taken >= MAX_WAITING_PONGS {
+            return false;
+        }
+        self.waiting_pongs += 1;
+        let frames = self.frames();
+        write_header(frames, OpCode::Pong, false, payload.len());
+        frames.extend_from_slice(payload);
+        true
     }
 
-    /// Whether one more answer of so many bytes may wait for a peer that does not read.
-    fn may_answer(&mut self, len: usize, max: usize) -> bool {
+    /// Whether one more answer may wait for a peer that does not read.
+    fn may_answer(&mut self) -> bool {
+        /// The most that an answer has, in bytes.
+        const LEN: usize = 10;
         if self.is_clear() {
-            self.waiting_pongs = 0;
+            self.waiting_answers = 0;
         }
-        let waiting = self.waiting_pongs as usize + len;
-        let may = waiting <= max;
+        let waiting = self.waiting_answers as usize + LEN;
+        let may = waiting <= MAX_WAITING_ANSWERS;
         if may {
-            self.waiting_pongs = waiting as u32;
+            self.waiting_answers = waiting as u32;
         }
         may
     }
@@ -558,6 +574,26 @@ mod tests {
         outbox.close(None, &[]);
         outbox.shared_frame(&frame);
         assert_eq!(*outbox.take_frames(), *b"\x88\x00", "nothing follows a close frame");
+    }
+
+    #[test]
+    fn as_many_pings_are_answered_as_wait_to_be_written_and_no_more() {
+        let mut outbox = Outbox::new(None);
+        assert!((0..60).all(|_| outbox.pong(b"a")));
+        assert!(!outbox.pong(b"a"), "the 61st");
+        let taken = outbox.take_frames();
+        assert_eq!(taken.len(), 60 * 3);
+        outbox.writing = true;
+        assert!(!outbox.pong(b"a"), "they are being written");
+        outbox.writing = false;
+        outbox.started = Some(Box::new((taken, 100)));
+        assert!(!outbox.pong(b"a"), "the kernel has not taken all of them");
+        outbox.started = None;
+        outbox.message(OpCode::Text, b"4", b"a");
+        assert!((0..60).all(|_| outbox.pong(b"a")), "those that are written do not count, whatever else waits");
+        assert!(!outbox.pong(b"a"));
+        outbox.close(None, &[]);
+        assert!(outbox.pong(b"a"), "nothing is answered any more");
     }
 
     #[test]

@@ -18,6 +18,14 @@ use crate::websocket::Message;
 /// be read meanwhile. Nobody may hear of them, so that no other bound would hold them up.
 const MAX_DECODED: usize = 256 * 1024;
 
+/// Whether ping frames have come in, and whether that were more than are answered.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Pings {
+    None,
+    Answered,
+    TooMany,
+}
+
 impl Connection {
     /// Decodes what came in, behind what has been left undecoded, and acts on it: events go to `batch`, answers to the
     /// outbox. When the owner has enough to take, the rest is left undecoded.
@@ -29,9 +37,10 @@ impl Connection {
         let binding = self.binding();
         let mut decoder = self.decoder();
         let mut decoded = 0;
+        let mut pings = Pings::None;
         let mut on_message = |message: Message<'_>, session: Option<&mut Locked<'_>>, batch: &mut Batch| {
             decoded += message.size();
-            let flow = self.on_message(message, session, batch);
+            let flow = self.on_message(message, session, &mut pings, batch);
             if decoded > MAX_DECODED { ControlFlow::Break(()) } else { flow }
         };
         let result = match &binding {
@@ -45,6 +54,13 @@ impl Connection {
         };
         self.has_undecoded.store(decoder.has_undecoded(), SeqCst);
         drop(decoder);
+        if pings != Pings::None {
+            self.flush();
+        }
+        if pings == Pings::TooMany {
+            // who carries the connection tells of its end
+            self.terminate();
+        }
         if let Err(error) = result {
             let text = format!("{}: {error}", error.name());
             self.end_by(Ending::Fault(error.close_code()), |batch| {
@@ -77,6 +93,7 @@ impl Connection {
         self: &Arc<Self>,
         message: Message<'_>,
         session: Option<&mut Locked<'_>>,
+        pings: &mut Pings,
         batch: &mut Batch,
     ) -> ControlFlow<()> {
         match (message, session) {
@@ -91,7 +108,9 @@ impl Connection {
                 self.owe(batch.charge(self.handle));
             }
             (Message::Ping(payload), _) => {
-                self.write(|outbox| outbox.pong(payload));
+                let mut is_answered = true;
+                self.enqueue(|outbox| is_answered = outbox.pong(payload));
+                *pings = (*pings).max(if is_answered { Pings::Answered } else { Pings::TooMany });
                 self.show_control(PING, payload, batch);
             }
             (Message::Pong(payload), _) => self.show_control(PONG, payload, batch),

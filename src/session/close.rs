@@ -41,6 +41,10 @@ pub enum Fault {
     PollAborted,
     /// The client went away in the middle of a POST.
     DataAborted,
+    /// A POST with more bytes than allowed, in more pieces than allowed, or that takes longer than allowed.
+    BodyTooLarge,
+    TooManyChunks,
+    BodyTimeout,
     /// A binary POST in protocol 4.
     InvalidContent,
     /// A ping from a v4 client or a pong from a v3 client.
@@ -59,6 +63,9 @@ impl Fault {
             Fault::DataOverlap => "data request overlap from client",
             Fault::PollAborted => "poll connection closed prematurely",
             Fault::DataAborted => "data request connection closed prematurely",
+            Fault::BodyTooLarge => "payload too large",
+            Fault::TooManyChunks => "too many chunks",
+            Fault::BodyTimeout => "http request timeout",
             Fault::InvalidContent => "invalid content",
             Fault::HeartbeatDirection => "invalid heartbeat direction",
             Fault::Frame(text) => return Cow::Borrowed(text),

@@ -224,7 +224,7 @@ impl Session {
         }
     }
 
-    /// A POST has been read to its end, or given up with an answer of its own (`413`).
+    /// A POST has been read to its end, or is not wanted.
     pub fn post_finished(&mut self) {
         if let Transport::Polling(polling) = &mut self.transport {
             polling.posting = false;

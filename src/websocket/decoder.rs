@@ -25,6 +25,8 @@ pub struct Limits {
     pub max_payload: u64,
     /// Frames of one message, empty ones included. 0 is unlimited.
     pub max_fragments: u32,
+    /// Pieces in which the payload of one frame may come in: the calls of [`Decoder::feed`] that it takes. 0 is unlimited.
+    pub max_chunks: u32,
     /// UTF-16 code units of a text: a longer one is no string of the owner's. 0 is unlimited.
     pub max_text: u32,
 }
@@ -44,11 +46,13 @@ pub fn max_text() -> u32 {
 }
 
 impl Default for Limits {
-    /// The defaults of the original: 1,000,000 bytes (`maxHttpBufferSize`) and 16,384 frames. For texts see [`set_max_text`].
+    /// The defaults of the original: 1,000,000 bytes (`maxHttpBufferSize`), 16,384 frames and 10,000 pieces
+    /// (`maxBufferedChunks`). For texts see [`set_max_text`].
     fn default() -> Self {
         Self {
             max_payload: 1_000_000,
             max_fragments: 16_384,
+            max_chunks: 10_000,
             max_text: max_text(),
         }
     }
@@ -104,6 +108,8 @@ pub struct Decoder {
 struct Pending {
     /// The frame whose payload is incomplete.
     frame: Option<Frame>,
+    /// The pieces in which its payload has come in so far.
+    chunks: u32,
     /// What arrived of the payload of a control frame.
     control: Vec<u8>,
     /// The data message that is incomplete.
@@ -174,6 +180,10 @@ impl Decoder {
         if self.ended {
             return Ok(());
         }
+        if let Err(error) = self.count_chunk(chunk) {
+            self.end();
+            return Err(error);
+        }
         if self.has_undecoded() {
             return self.feed_undecoded(chunk, on_message);
         }
@@ -196,6 +206,19 @@ impl Decoder {
                 Err(error)
             }
         }
+    }
+
+    /// Counts a chunk that goes on with a frame.
+    fn count_chunk(&mut self, chunk: &[u8]) -> Result<(), FrameError> {
+        let max = self.limits.max_chunks;
+        let Some(pending) = self.pending.as_mut().filter(|pending| pending.frame.is_some() && !chunk.is_empty()) else {
+            return Ok(());
+        };
+        if max > 0 && pending.chunks >= max {
+            return Err(FrameError::TooManyChunks);
+        }
+        pending.chunks = pending.chunks.saturating_add(1);
+        Ok(())
     }
 
     /// Whether the consumer had enough before the end of a chunk: [`Decoder::feed`] has more to
@@ -386,6 +409,7 @@ impl Decoder {
             mask: rotate(header.mask, payload.len()),
             missing,
         });
+        pending.chunks = u32::from(!payload.is_empty());
         if header.opcode.is_control() {
             pending.control.extend_from_slice(payload);
             return Ok(());

@@ -36,8 +36,7 @@ pub enum FrameError {
     TextTooLong { length: u64, max: u32 },
     /// More fragments in a message than the limit.
     TooManyFragments,
-    /// `ws` keeps TCP chunks apart and limits their number. [`Decoder`](super::Decoder) copies them
-    /// together and never returns this; it stands here so that the table is complete.
+    /// A frame that comes in more pieces than the limit.
     TooManyChunks,
     /// The compressed data are broken. Holds zlib's message.
     Inflate(Box<str>),

@@ -14,7 +14,9 @@ const options: ServerOptions = {
   transports: ["polling", "websocket", "webtransport"],
   allowUpgrades: true,
   perMessageDeflate: { threshold: 1024, serverNoContextTakeover: true },
-  httpCompression: { threshold: 1024 },
+  httpCompression: { threshold: 1024, level: 1 },
+  httpRequestBodyTimeout: 10_000,
+  maxBufferedChunks: 100,
   wsEngine: class {},
   initialPacket: "hello",
   cookie: { name: "io", maxAge: 60, sameSite: "strict", secure: true, httpOnly: true, path: "/" },
@@ -62,12 +64,15 @@ const refuse: ErrorCallback = (errorCode, context) => [errorCode === 1, context?
 refuse();
 refuse(Server.errors.BAD_REQUEST, { name: "MIDDLEWARE_FAILURE" });
 
-const websocket = new transports.websocket({ _query: {} } as ConstructorParameters<typeof transports.websocket>[0]);
+type Made = ConstructorParameters<typeof transports.websocket>;
+const given: Made[1] = { perMessageDeflate: { threshold: 1 }, maxHttpBufferSize: 1, httpCompression: false, maxBufferedChunks: 1 };
+const websocket = new transports.websocket({ _query: {} } as Made[0], given);
 const upgradable: string[] = transports.polling.upgradesTo;
-websocket.perMessageDeflate = false;
+const polling = transports.polling({ _query: {} } as Made[0], { httpRequestBodyTimeout: 1, httpCompression: { threshold: 1 } });
+const names: string[] = [websocket.name, polling.name];
 transports.webtransport.upgradesTo.push("websocket");
 
 new uServer({ pingInterval: 1 }).attach({}, { path: "/ws", idleTimeout: 60, compression: 0, maxBackpressure: 1 });
 parser.encodePacket({ type: "message", data: "x" }, true, (encoded) => encoded);
 
-export { revision, count, upgrades, interval, text, upgradable };
+export { revision, count, upgrades, interval, text, upgradable, names };

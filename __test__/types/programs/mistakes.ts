@@ -12,6 +12,10 @@ new Server({ transports: ["flashsocket"] });
 new Server({ cookie: { path: "/" } });
 // @ts-expect-error: not an option
 new Server({ pingTimeOut: 1 });
+// @ts-expect-error: false or an object
+new Server({ httpCompression: true });
+// @ts-expect-error: a time in milliseconds
+new Server({ httpRequestBodyTimeout: "30s" });
 // @ts-expect-error: a port is a number
 listen("3000");
 // @ts-expect-error: abstract
@@ -20,6 +24,8 @@ new Transport({ _query: {} });
 BaseServer.length;
 // @ts-expect-error: for subclasses
 server.clients;
+// @ts-expect-error: for subclasses
+socket.transport.opts;
 // @ts-expect-error: for the engine
 socket.writeBuffer;
 // @ts-expect-error: for the engine

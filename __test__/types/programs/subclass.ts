@@ -49,6 +49,14 @@ export class ClusterServer extends Server {
 }
 
 export class QueueTransport extends Transport {
+  constructor(req: { _query: Record<string, string> }, private readonly limit = 1) {
+    super(req, { maxBufferedChunks: limit });
+  }
+
+  get room(): number {
+    return (this.opts.maxBufferedChunks ?? 0) - this.limit;
+  }
+
   static override upgradesTo = ["websocket"];
 
   get name() {
