@@ -55,7 +55,7 @@ const openReal = {
   run(world, { as, transports, upgrade = true }) {
     const client = new RealClient(world, as, { transports, upgrade });
     world.wires.add(client);
-    return world.within(client.upgraded, 3);
+    return world.within(client.upgraded, 8);
   },
   tell: ({ as, transports, upgrade }) => `${as}, a real client, opens a session by ${transports.join(" and ")}${upgrade === false ? ", without upgrade" : ""}`,
 };

@@ -1,0 +1,37 @@
+"use strict";
+
+// What exceptions ask about a program and what it did.
+
+const json = (value) => JSON.stringify(value) ?? "";
+
+/** The client whose session an object belongs to. */
+const sessionOf = (object) => /\{([^}]+)\}/.exec(object)?.[1] ?? /^client (\w+),/.exec(object)?.[1];
+
+const isCount = ({ object, field }) => object === "server" && (field === "clientsCount" || field === "clients");
+
+/** All calls of the application, at any depth, that are as described. */
+function callsLike({ listeners, steps }, matches) {
+  const found = [];
+  const look = (value) => {
+    if (typeof value !== "object" || value === null) return;
+    if (value.do !== undefined && matches(value)) found.push(value);
+    Object.values(value).forEach(look);
+  };
+  look([listeners, steps]);
+  return found;
+}
+
+/** Whether an exception of the application's own came up, on the original's side, up to this step. */
+function hasThrown({ left }, step) {
+  return left.slice(0, step + 1).some(({ streams }) => (streams.process ?? []).some((text) => text.includes('"twin: the application"')));
+}
+
+const hasHook = ({ hooks }, name, ...how) => hooks.some((one) => one.hook === name && (how.length === 0 || how.includes(one.how)));
+
+/** Sessions that one side has ended in this step, and the other has not; by their clients' names. */
+function endedAlone(side, other, step) {
+  const states = Object.entries(side[step]?.readyStates ?? {});
+  return states.filter(([name, state]) => state === "closed" && other[step]?.readyStates[name] !== "closed").map(([name]) => name.slice(1, -1));
+}
+
+module.exports = { json, sessionOf, isCount, callsLike, hasThrown, hasHook, endedAlone };

@@ -1,0 +1,57 @@
+"use strict";
+
+// What may differ. Rows of docs/DIFFERENCES.md and of docs/NATIVE-LISTENER.md that programs meet: each says which of the
+// differences of a program it explains; what no row explains is a difference.
+
+/**
+ * @typedef {object} Case what a difference is looked at in
+ * @property {object} program
+ * @property {object[]} left what the original showed, step by step
+ * @property {object[]} right
+ *
+ * @typedef {object} Exception
+ * @property {number | string} row
+ * @property {string} what
+ * @property {string[]} [modes] those that it is for; else all
+ * @property {(difference: import("../compare").Difference, of: Case) => boolean | Scope} explains
+ *
+ * @typedef {object} Scope what else is explained, from this step on, because the two sides lead different lives
+ * @property {string} [session] all about this session, by its client's name
+ * @property {boolean} [counts] how many sessions there are
+ */
+
+const { sessionOf } = require("./case");
+
+/** @type {Exception[]} */
+const exceptions = [...require("./rows"), ...require("./userver"), ...require("./native")];
+
+const counted = (text) => text?.replace(/clientsCount \d+/, "");
+const isCount = ({ object, field }) => object === "server" && (field === "clientsCount" || field === "clients");
+
+/** @returns what no row explains; counts the programs that need a row in `used` */
+function unexplained(differences, of, used = new Map()) {
+  const possible = exceptions.filter(({ modes }) => modes === undefined || modes.includes(of.program.mode));
+  const rest = [];
+  const rows = new Set();
+  const sessions = new Set();
+  let counts = false;
+  for (const difference of differences) {
+    const { object, left, right } = difference;
+    if (sessions.has(sessionOf(object))) continue;
+    if (object === "server" && [...sessions].some((one) => `${left} ${right}`.includes(`{${one}}`))) continue;
+    if (counts && (isCount(difference) || counted(left) === counted(right))) continue;
+    let scope;
+    const exception = possible.find((one) => (scope = one.explains(difference, of)));
+    if (exception === undefined) {
+      rest.push(difference);
+      continue;
+    }
+    rows.add(exception.row);
+    if (scope.session !== undefined) sessions.add(scope.session);
+    if (scope.counts) counts = true;
+  }
+  for (const row of rows) used.set(row, (used.get(row) ?? 0) + 1);
+  return rest;
+}
+
+module.exports = { exceptions, unexplained };

@@ -1,0 +1,77 @@
+"use strict";
+
+// Rows of docs/DIFFERENCES.md.
+
+const { callsLike, endedAlone, hasHook, hasThrown, isCount, json, sessionOf } = require("./case");
+
+const ofSession = ({ object }, more) => sessionOf(object) !== undefined && { session: sessionOf(object), ...more };
+
+const uncompressed = (entry) => entry?.replace(/^(frame \w+) rsv 4/, "$1");
+
+/** @type {import("./index").Exception[]} */
+module.exports = [
+  {
+    row: 1,
+    what: "a flush listener that empties the buffer, or sends, leaves the transport unwritable, or throws",
+    explains: (difference, { program }) =>
+      callsLike(program, (call) => call.do === "listen" && call.event === "flush" && /"do":"(send|buffer)"/.test(json(call.calls))).length > 0 && ofSession(difference),
+  },
+  {
+    row: 2,
+    what: "close(true) and server.close() end a session that is closing",
+    explains(difference, { left, right, program }) {
+      const { step, object } = difference;
+      const closes = step === program.steps.length + 1 || /"closeServer"|"discard":true/.test(json([program.steps[step - 1], program.listeners]));
+      const ended = closes ? endedAlone(right, left, step).filter((name) => left[step].readyStates[`{${name}}`] === "closing") : [];
+      if (ended.includes(sessionOf(object))) return ofSession(difference, { counts: true });
+      return ended.length > 0 && isCount(difference) && { counts: true };
+    },
+  },
+  {
+    row: 4,
+    what: "removeAllListeners() does not remove the engine's own",
+    explains: (difference, { program }) =>
+      callsLike(program, (call) => call.do === "removeListeners" && call.event === "close").length > 0 &&
+      (isCount(difference) || (/clientsCount/.test(difference.left) && counted(difference.left) === counted(difference.right))) && { counts: true },
+  },
+  {
+    row: 6,
+    what: "the answer to a handshake that is refused after the 101 arrives over TLS",
+    modes: ["https"],
+    explains: ({ object, step, left }, of) =>
+      /^client /.test(object) && left === "end" && (of.right[step].streams[object] ?? []).some((text) => text.startsWith("HTTP/1.1 101")) && !(of.right[step].streams[object] ?? []).some((text) => text.includes('"sid\\":')),
+  },
+  {
+    row: 7,
+    what: "a plain request for the session of a WebSocket is answered",
+    explains: ({ left, right }) => left === undefined && (/^HTTP\/1.1 400 [^]*"code\\":3/.test(right) || /^connection_error.*TRANSPORT_HANDSHAKE_ERROR/.test(right)),
+  },
+  {
+    row: 8,
+    what: "a listener that throws does not keep the connection from going on",
+    explains: (difference, of) => hasThrown(of, difference.step) && ofSession(difference, { counts: true }),
+  },
+  {
+    row: 20,
+    what: "what permessage-deflate compresses",
+    explains: ({ left, right }, { program }) => program.options.perMessageDeflate !== undefined && uncompressed(left) === uncompressed(right),
+  },
+  {
+    row: 24,
+    what: "allowRequest that throws refuses",
+    explains: ({ object, left, right }, { program }) =>
+      hasHook(program, "allowRequest", "throw") && left === undefined &&
+      (/^connection_error.*"Forbidden"/.test(right) || (object.startsWith("client ") && /^HTTP\/1.1 40[03]|^end$/.test(right))),
+  },
+  {
+    row: 29,
+    what: "a patch of onPacket counts from the next packet",
+    explains: (difference, { program }) =>
+      callsLike(program, (call) => call.do === "replace" && call.on === "socket" && call.method === "onPacket").length > 0 &&
+      /^socket\.onPacket\(/.test(difference.right) && ofSession(difference),
+  },
+];
+
+function counted(text) {
+  return text?.replace(/clientsCount \d+/, "");
+}
