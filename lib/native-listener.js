@@ -226,13 +226,16 @@ function checked(given) {
   const target = ownOf(given)
   for (const name of REFUSED) if (target[name] !== undefined) throw refusal(`listening on { ${name} }`)
   const hasPort = typeof target.port === 'number' || typeof target.port === 'string'
-  if (!hasPort && typeof target.path === 'string') return { ...target, __proto__: null, port: undefined, host: undefined }
-  if (!('port' in target)) {
+  if (!hasPort && typeof target.path === 'string' && target.path !== '') {
+    return { ...target, __proto__: null, port: undefined, host: undefined }
+  }
+  const isAny = 'port' in target && (target.port === undefined || target.port === null)
+  if (!hasPort && !isAny) {
     const error = new TypeError("The argument 'options' must have the property \"port\" or \"path\".")
     throw Object.assign(error, { code: 'ERR_INVALID_ARG_VALUE' })
   }
   const { port } = target
-  const number = port === undefined || port === null ? 0 : Number(port)
+  const number = isAny ? 0 : Number(port)
   if (!Number.isInteger(number) || number < 0 || number > 65535 || (typeof port === 'string' && port.trim() === '')) {
     const error = new RangeError(`options.port should be >= 0 and < 65536. Received ${String(port)}.`)
     throw Object.assign(error, { code: 'ERR_SOCKET_BAD_PORT' })

@@ -109,7 +109,9 @@ test("a host that does not exist is an error event", async () => {
 test("what Node's servers throw about a port is thrown, and what cannot be listened on is refused", () => {
   const native = { listener: "native" };
   for (const port of [-1, 65536, 1.5, NaN]) assert.throws(() => engine.listen(port, native), { code: "ERR_SOCKET_BAD_PORT" });
-  assert.throws(() => engine.listen({}, native), { code: "ERR_INVALID_ARG_VALUE" });
+  for (const place of [{}, { path: "" }, { port: true }, { port: [] }, true, 10n]) {
+    assert.throws(() => engine.listen(place, native), { code: "ERR_INVALID_ARG_VALUE" });
+  }
   for (const place of [{ fd: 3 }, net.createServer().listen(0).unref()]) assert.throws(() => engine.listen(place, native), refused);
   assert.throws(() => engine.listen(0, { listener: "rust" }), { name: "TypeError", message: /'native'.*got rust/ });
 });
