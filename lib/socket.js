@@ -459,13 +459,16 @@ const TRANSPORT = new Descriptor({
   configurable: true,
   enumerable: true,
   get() {
+    if (!this[kState].transportless) return this[kState].transport
     this[kBindTransport](this.server[kPollingTransport](this[kState].opening))
     if (this._readyState === 'closed') markClosed(this.transport)
     return this.transport
   },
   set(value) {
     this[kState].transportless = false
-    Object.defineProperty(this, 'transport', { __proto__: null, value, writable: true, configurable: true, enumerable: true })
+    // sealed: the property stays as it is
+    if (Object.getOwnPropertyDescriptor(this, 'transport')?.configurable === false) this[kState].transport = value
+    else Object.defineProperty(this, 'transport', { __proto__: null, value, writable: true, configurable: true, enumerable: true })
   },
 })
 

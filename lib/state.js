@@ -117,6 +117,8 @@ complete(SessionState, {
   address: undefined,
   /** The request that a native listener has opened it for. */
   opening: undefined,
+  /** The transport of one whose property for it has been sealed, see lib/socket.js. */
+  transport: undefined,
   /** Events that wait, see `holdBack` in lib/bridge.js. */
   held: undefined,
 })

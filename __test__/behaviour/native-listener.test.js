@@ -499,3 +499,17 @@ test("a port that another program has is left alone", async () => {
   await once(httpServer, "error");
   assert.equal((await request({ port, path: "/" })).body, "other");
 });
+
+test("a polling session that its listener has sealed exchanges messages and closes", async () => {
+  const context = await listenNatively();
+  context.engine.on("connection", (socket) => Object.seal(socket));
+  const { peer, socket } = await openPolling(context);
+  const messages = record(socket, ["message", "close"]);
+  await peer.post("4hello");
+  await eventually(() => messages, [["message", "hello"]]);
+  socket.send("hi");
+  assert.equal((await peer.poll()).body, "4hi");
+  assert.equal(socket.transport, socket.transport);
+  socket.close(true);
+  assert.deepEqual(messages[1], ["close", "forced close", undefined]);
+});
