@@ -12,6 +12,9 @@ const {
   kSendForeign, kSendNative, kSendOne, kSent, kSettle, kSettleBeforeEnd, kShow, kState, kTextsFrom,
 } = require('../symbols')
 
+// as it is now, see lib/bridge.js
+const { nextTick } = process
+
 const FLOWING = 0
 const CONGESTED = 1
 const CLOSED = 2
@@ -180,7 +183,7 @@ class WebSocket extends Transport {
       if (pump !== null) pump.write()
     } else if (awaited) {
       this[kState].written = true
-      process.nextTick(tellWritten, this)
+      nextTick(tellWritten, this)
     } else {
       const pump = this.socket[kState].pump
       if (pump !== null) pump.write()

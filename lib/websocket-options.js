@@ -1,0 +1,59 @@
+'use strict'
+
+// The options of a WebSocket server, which are those of `ws`. `engine.ws.options` may be changed at any time, and counts for the
+// connections that follow. What the engine cannot do is left to `ws`, whose code is loaded then.
+
+/** The defaults of `ws` that decide how a connection works, as the engine has them, too. */
+const SERVED = {
+  allowSynchronousEvents: true,
+  autoPong: true,
+  closeTimeout: 30000,
+  maxFragments: 16 * 1024,
+  maxPendingAutoPongs: 60,
+  skipUTF8Validation: false,
+}
+
+/** Its other defaults. */
+const OTHERS = {
+  maxBufferedChunks: 256 * 1024,
+  maxPayload: 100 * 1024 * 1024,
+  perMessageDeflate: false,
+  handleProtocols: null,
+  clientTracking: true,
+  verifyClient: null,
+  noServer: false,
+  backlog: null,
+  server: null,
+  host: null,
+  path: null,
+  port: null,
+}
+
+function theirs() {
+  return require('ws').WebSocketServer
+}
+
+/** The options that `ws` would have with these. */
+function completed(options) {
+  const all = { ...SERVED, ...OTHERS }
+  // the class is loaded when somebody looks at it
+  Object.defineProperty(all, 'WebSocket', {
+    __proto__: null,
+    configurable: true,
+    enumerable: true,
+    get: () => require('ws').WebSocket,
+    set: (value) => Object.defineProperty(all, 'WebSocket', { __proto__: null, value, writable: true }),
+  })
+  Object.assign(all, options)
+  if (all.perMessageDeflate === true) all.perMessageDeflate = {}
+  return all
+}
+
+/** Whether connections with these options can be the engine's. */
+function isServed(options) {
+  for (const name in SERVED) if (options[name] !== SERVED[name]) return false
+  const descriptor = Object.getOwnPropertyDescriptor(options, 'WebSocket')
+  return descriptor === undefined || descriptor.get !== undefined || descriptor.value === require('ws').WebSocket
+}
+
+module.exports = { completed, isServed, theirs }
