@@ -113,6 +113,7 @@ const bodies = new Map()
 /** Transports that were written to and have not been told that they may go on. */
 let written = []
 let flushScheduled = false
+let prepareFlush = () => {}
 let forget = () => {}
 
 /** The events of a session that is held back, while there are none. */
@@ -587,6 +588,7 @@ function settleAll() {
       written = list.slice(next).concat(written)
       setImmediate(scheduleFlush)
     }
+    prepareFlush()
     // what answers a single message is written here and now, if it was put off to the next tick, too
     const isLone = dispatched === 1
     fast.flush(isLone && meta[0] === Kind.MESSAGE ? SMALL_ROOM : Number(isLone))
@@ -598,6 +600,12 @@ function settleAll() {
     forget()
     for (const pipe of pausedPipes) apart(pipe._resumeIfWanted, pipe)
   }
+}
+
+/** `listener` is called whenever something is about to be written by this thread. */
+function beforeFlush(listener) {
+  prepareFlush = listener
+  module.exports.prepareFlush = listener
 }
 
 /** `listener` is called whenever what was sent in a turn has been handed over. */
@@ -621,6 +629,8 @@ module.exports = {
   release,
   drainNow,
   markWritten,
+  beforeFlush,
+  prepareFlush,
   onTurnEnd,
   scheduleFlush,
   scheduleLateFlush,

@@ -4,6 +4,7 @@
 // limiters and shutdown helpers can use: `carry` gives it a `Carrier` as its handle and `CarriedSocket` as its class.
 
 const net = require('net')
+const { performance } = require('perf_hooks')
 const { setImmediate } = require('timers')
 const { getSystemErrorName } = require('util')
 const bridge = require('./bridge')
@@ -40,7 +41,7 @@ class Carrier {
     const tcp = socket._handle
     /** The connection. */
     this.websocket = null
-    /** Node's server, which counts the connection until the socket is destroyed, or collected and the connection over. */
+    /** Node's server, which counts the connection until the socket is destroyed or, if that is collected, the connection over. */
     this.server = socket._server
     /** The peer's address, for who asks after the socket has been collected. */
     this.address = socket.remoteAddress
@@ -65,9 +66,9 @@ class Carrier {
     return this.written + this._traffic(WRITTEN)
   }
 
-  /** Bytes that wait to be written. */
+  /** Bytes that the kernel does not take yet: all others are written by now. */
   get writeQueueSize() {
-    return this._isOver() ? 0 : bridge.getEngine().bufferedAmount(this._connection())
+    return this._isOver() ? 0 : bridge.getEngine().refusedAmount(this._connection())
   }
 
   get fd() {
@@ -154,7 +155,8 @@ class Carrier {
 
   _closed(done) {
     this.closing = true
-    this._leaveServer()
+    // Node sees to the server's count where a socket is destroyed
+    this.server = null
     // libuv calls back in a later phase of the event loop, too
     if (done) atRoot(setImmediate, emitClose, this, done)
   }
@@ -165,6 +167,11 @@ class Carrier {
 
   _isOver() {
     return this.websocket[kState].handle === 0
+  }
+
+  /** Whether anything has come in since the upgrade. */
+  hasRead() {
+    return this._hasRead || this._traffic(READ) > 0
   }
 
   _traffic(direction) {
@@ -210,8 +217,11 @@ class Carrier {
 
   /** Writes behind what the session has sent. There is one such write at a time. */
   writeRaw(bytes, done) {
+    // the engine does not know of it; a socket of Node's has been written to
+    if (bytes.length === 0) this._touched = performance.now()
     this._await(done)
     this._pending = bytes.length
+    this.lookForReplacement()
     if (this._isOver() || !bridge.getEngine().writeRaw(this._connection(), bytes)) return process.nextTick(() => this._settle(brokenPipe()))
     bridge.scheduleFlush()
   }
@@ -255,7 +265,7 @@ class Carrier {
 
   /** For how many ms nothing has been read or written; noted from the first call on. */
   idle() {
-    return this._isOver() ? 0 : bridge.getEngine().idle(this._connection())
+    return this._isOver() ? 0 : Math.min(bridge.getEngine().idle(this._connection()), performance.now() - this._touched)
   }
 
   /** Has what the session sends pass `socket.write`. */
@@ -264,6 +274,35 @@ class Carrier {
     if (this._isOver()) return
     this.relays = true
     bridge.getEngine().relay(this._connection())
+  }
+
+  /**
+   * Somebody takes one of the methods that bytes pass: to put another in its place, perhaps, by `defineProperty`, which tells
+   * nobody. That is looked for before anything is written that is sent from now on.
+   */
+  suspect() {
+    if (this.relays || this._isSuspect || this._isOver()) return
+    this._isSuspect = true
+    const engine = bridge.getEngine()
+    engine.flushConnection(this._connection())
+    engine.relay(this._connection())
+    suspects.push(this)
+    bridge.scheduleFlush()
+  }
+
+  /** `ws` hears of an error, after which it sends nothing. */
+  fail() {
+    const { websocket } = this
+    if (websocket.readyState === websocket.OPEN) websocket.readyState = websocket.CLOSING
+  }
+
+  lookForReplacement() {
+    if (!this._isSuspect) return
+    this._isSuspect = false
+    const socket = this.alive()
+    if (this.relays || this._isOver()) return
+    if (socket !== undefined && PASSED.some((name) => isReplaced(socket, name))) this.relay(socket)
+    else bridge.getEngine().unrelay(this._connection())
   }
 
   // ---- what NativeWebSocket asks -------------------------------------------------------------
@@ -303,6 +342,8 @@ class Carrier {
 
   /** Frames are to pass the application's `write`. */
   onRelayed() {
+    this.lookForReplacement()
+    if (!this.relays) return
     const { bytes, ends } = bridge.getEngine().takeRelayed(this._connection())
     const socket = this.alive()
     if (socket === undefined || socket.destroyed) return
@@ -320,7 +361,9 @@ class Carrier {
   /** The connection is over; its number is about to be forgotten. */
   onEnded() {
     if (this.closing) return
-    this.read = this.bytesRead
+    const read = this._traffic(READ)
+    if (read > 0) this._hasRead = true
+    this.read += read
     this.written = this.bytesWritten
   }
 
@@ -366,6 +409,12 @@ Object.assign(Carrier.prototype, {
   hasEnded: false,
   /** Whether frames pass the application's `write`. */
   relays: false,
+  /** Whether anything has come in since the upgrade, once the connection has ended. */
+  _hasRead: false,
+  /** When nothing was written, which counts as traffic. */
+  _touched: -Infinity,
+  /** Whether somebody has taken one of the methods that bytes pass, in this tick. */
+  _isSuspect: false,
   /** Whether the peer has ended its side first. */
   _endsLast: false,
   /** The idle time when `timeout` was emitted last is part of the current one. */
@@ -401,6 +450,7 @@ class CarriedSocket extends net.Socket {
   /** `ws` listens to the errors of its sockets, and ends their connections. */
   emit(event, ...args) {
     if (event !== 'error') return super.emit(event, ...args)
+    if (this._handle) this._handle.fail()
     const isHeard = this.listenerCount('error') > 0
     if (isHeard) super.emit(event, ...args)
     this.destroy()
@@ -414,6 +464,9 @@ class CarriedSocket extends net.Socket {
 
   /** `ws` listens to the errors of its sockets: one that nobody else listens to is not uncaught. */
   _destroy(error, done) {
+    // remembered
+    void this.readableDidRead
+    if (error && this._handle) process.nextTick(fail, this._handle)
     if (!error) return super._destroy(error, done)
     super._destroy(error, (failure) => done(this.listenerCount('error') > 0 ? failure : null))
   }
@@ -465,6 +518,22 @@ class CarriedSocket extends net.Socket {
     return super.resume()
   }
 
+  /** `ws` reads its sockets. */
+  get readableFlowing() {
+    const flowing = super.readableFlowing
+    return flowing === null ? true : flowing
+  }
+
+  set readableFlowing(flowing) {
+    super.readableFlowing = flowing
+  }
+
+  get readableDidRead() {
+    const carrier = this._handle
+    if (carrier && carrier.hasRead()) this._readableState.dataEmitted = true
+    return super.readableDidRead
+  }
+
   get writableLength() {
     const carrier = this._handle
     return super.writableLength + (carrier ? carrier.writeQueueSize - carrier._pending : 0)
@@ -476,12 +545,34 @@ CarriedSocket.prototype.constructor = net.Socket
 // what it is after `setTimeout(0)`, which `ws` calls
 CarriedSocket.prototype.timeout = 0
 
+/** The methods that bytes pass on their way out. */
+const PASSED = ['write', '_write', '_writev', '_writeGeneric']
+
+/** Carriers of sockets that somebody has taken such a method of. */
+let suspects = []
+
+bridge.beforeFlush(() => {
+  if (suspects.length === 0) return
+  const list = suspects
+  suspects = []
+  for (const carrier of list) carrier.lookForReplacement()
+})
+
+/** Whether a socket has a method of its own that is not Node's: Node replaces `write` of one that may not be half open. */
+function isReplaced(socket, name) {
+  return Object.hasOwn(socket, name) && !(name === 'write' && socket.write.name === 'writeAfterFIN')
+}
+
 /** Has who puts a function in the place of a method see the bytes from then on. */
 function noticeReplacement(name, original, notice) {
+  const isPassed = PASSED.includes(name)
   Object.defineProperty(CarriedSocket.prototype, name, {
     configurable: true,
     enumerable: false,
-    get: () => original,
+    get() {
+      if (isPassed && this._handle) this._handle.suspect()
+      return original
+    },
     set(value) {
       Object.defineProperty(this, name, { value, writable: true, configurable: true, enumerable: true })
       if (this._handle) notice(this)
@@ -489,8 +580,7 @@ function noticeReplacement(name, original, notice) {
   })
 }
 
-// Node itself replaces `write` of a socket that may not be half open
-noticeReplacement('write', write, (socket) => socket.write.name !== 'writeAfterFIN' && socket._handle.relay(socket))
+noticeReplacement('write', write, (socket) => isReplaced(socket, 'write') && socket._handle.relay(socket))
 noticeReplacement('_write', _write, (socket) => socket._handle.relay(socket))
 noticeReplacement('_writev', _writev, (socket) => socket._handle.relay(socket))
 noticeReplacement('_writeGeneric', CarriedSocket.prototype._writeGeneric, (socket) => socket._handle.relay(socket))
@@ -526,7 +616,7 @@ function isPristine(socket) {
   if (data !== undefined || readable !== undefined || resumes !== undefined || pauses !== undefined) return false
   const state = socket._readableState
   if (state.pipes.length > 0 || state.decoder || socket.readableFlowing === false) return false
-  return socket.writableLength === 0 && socket.writableCorked === 0 && isPlainHandle(socket._handle)
+  return socket.writable && socket.writableLength === 0 && socket.writableCorked === 0 && isPlainHandle(socket._handle)
 }
 
 function isPlainHandle(handle) {
@@ -559,8 +649,6 @@ function carry(socket) {
   // one is Node's own, of `end`
   if (socket._eventsCount > ours || typeof socket._events.end !== 'function') carrier.hold(socket)
   else carrier.weak = new WeakRef(socket)
-  // counted here from now on: the socket may be collected before its connection ends
-  socket._server = null
   socket._handle = carrier
   Object.setPrototypeOf(socket, CarriedSocket.prototype)
   if (Object.hasOwn(socket, 'on')) {
@@ -574,6 +662,10 @@ function carry(socket) {
   socket._readableState.reading = false
   tcp.close()
   return carrier
+}
+
+function fail(carrier) {
+  carrier.fail()
 }
 
 /** `done` emits `close`; a listener may throw, and others may have been removed. */

@@ -66,7 +66,10 @@ class NativeWebSocket extends LazyEmitter {
   get bufferedAmount() {
     const { handle, pump } = this[kState]
     if (handle === 0) return 0
-    if (pump === null) return bridge.getEngine().refusedAmount(handle)
+    if (pump === null) {
+      bridge.prepareFlush()
+      return bridge.getEngine().refusedAmount(handle)
+    }
     pump.write()
     return this[kUnwritten]()
   }
@@ -204,6 +207,7 @@ class NativeWebSocket extends LazyEmitter {
   [kIsWritten]() {
     if (this[kState].handle === 0) return false
     if (this[kState].pump !== null) return this[kState].pump.isWritten()
+    bridge.prepareFlush()
     return bridge.getEngine().flushConnection(this[kState].handle)
   }
 
@@ -239,6 +243,7 @@ class NativeWebSocket extends LazyEmitter {
   /** Cuts the connection off. */
   terminate() {
     const socket = this[kState].stream instanceof Carrier ? this[kState].stream.alive() : undefined
+    if (this.readyState === CONNECTING_STATES.OPEN) this.readyState = CONNECTING_STATES.CLOSING
     // its streams know then
     if (socket !== undefined && !socket.destroyed) socket.destroy()
     else this[kCutOff](false)
@@ -250,7 +255,6 @@ class NativeWebSocket extends LazyEmitter {
    */
   [kCutOff](isReset, until = performance.now() + PATIENCE) {
     if (this[kState].handle === 0) return
-    this.readyState = CONNECTING_STATES.CLOSING
     if (this[kState].pump === null) {
       const isWritten = bridge.getEngine().flushConnection(this[kState].handle)
       if (isWritten === null && performance.now() < until) return setImmediate(() => this[kCutOff](isReset, until))
@@ -340,12 +344,13 @@ class NativeWebSocket extends LazyEmitter {
    */
   [kCannotSend](done) {
     const { stream } = this[kState]
-    const socket = stream instanceof Carrier && stream.hasEnded && this.readyState === CONNECTING_STATES.OPEN ? stream.alive() : undefined
+    const isOpen = this.readyState === CONNECTING_STATES.OPEN
+    const socket = isOpen && stream instanceof Carrier && (stream.hasEnded || stream.closing) ? stream.alive() : undefined
     if (socket !== undefined) {
       // `ws` writes the head and the content of a frame by themselves: an error of the first is told before one of the second
       socket.write(EMPTY)
       socket.write(EMPTY, done)
-    } else if (this.readyState !== CONNECTING_STATES.OPEN || this[kHasEndedStream]()) {
+    } else if (!isOpen || this[kHasEndedStream]()) {
       process.nextTick(done, this[kNotOpen]())
     } else {
       return false

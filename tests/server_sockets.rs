@@ -319,3 +319,18 @@ fn an_end_waits_for_answers_until_the_owner_has_come_back_twice() {
         assert_eq!(read(&mut peer, 4), CLOSE_ECHO);
     }
 }
+
+#[test]
+fn what_is_not_relayed_after_all_goes_out_in_order() {
+    let mut owner = Owner::new();
+    let (connection, mut peer) = owner.connect();
+    connection.relay();
+    connection.write(|outbox| outbox.message(OpCode::Text, &[], b"one"));
+    owner.wait(Kind::PipeReady);
+    connection.write(|outbox| {
+        outbox.unrelay();
+        assert!(outbox.raw(b"two"));
+    });
+    assert_eq!(read(&mut peer, 8), b"\x81\x03onetwo");
+    assert_eq!(connection.outbox().take_relayed(), (Vec::new(), false));
+}

@@ -299,6 +299,45 @@ const ROWS = {
       assert.equal(socket.readyState, "open");
     },
   },
+  "setTimeout() counts a write of nothing": {
+    members: ["setTimeout", "write"],
+    async run({ stream }) {
+      let told = 0;
+      stream.setTimeout(400, () => told++);
+      for (let i = 0; i < 8; i++) {
+        stream.write("");
+        await delay(100);
+      }
+      assert.equal(told, 0);
+      await eventually(() => told, 1);
+    },
+  },
+  "it tells of the bytes that have been read, and of those that wait": {
+    members: ["readableFlowing", "readableDidRead", "writableLength", "bufferSize"],
+    async run(context) {
+      const { peer, socket, stream } = context;
+      const states = () => [stream.readableFlowing, stream.readableDidRead, stream.writableLength, stream.bufferSize];
+      socket.send("written at once");
+      const [flowing, , ...waiting] = states();
+      assert.deepEqual([flowing, ...waiting], [true, 0, 0]);
+      const message = once(socket, "message");
+      peer.sendText("4up");
+      await message;
+      assert.deepEqual(states(), [true, true, 0, 0]);
+      await endOf(context, () => peer.socket.end());
+      assert.deepEqual([stream.readableFlowing, stream.readableDidRead], [true, true]);
+    },
+  },
+  "it has the server that counts it": {
+    members: ["_server", "server"],
+    async run(context) {
+      const { stream } = context;
+      assert.equal(stream._server, context.context.server);
+      await endOf(context, () => stream.destroy());
+      assert.equal(stream._server, context.context.server);
+      assert.equal(await count(context.context), 0);
+    },
+  },
   "setNoDelay(), setKeepAlive(), ref() and unref() return the socket": {
     members: ["setNoDelay", "setKeepAlive", "ref", "unref"],
     async run({ peer, socket, stream }) {
@@ -590,6 +629,27 @@ const WATCHERS = {
   ],
 };
 
+/** As `shimmer` and its like do. */
+const define = (object, name, see) => {
+  const original = object[name];
+  const value = function (...args) {
+    see(args);
+    return original.apply(this, args);
+  };
+  Object.defineProperty(object, name, { configurable: true, enumerable: true, writable: true, value });
+};
+
+Object.assign(WATCHERS, {
+  "defines a write() of its own": ["out", (stream, seen) => define(stream, "write", ([chunk]) => (seen.out += chunk.length))],
+  "defines _write() and _writev() of its own": [
+    "out",
+    (stream, seen) => {
+      define(stream, "_write", ([chunk]) => (seen.out += chunk.length));
+      define(stream, "_writev", ([chunks]) => chunks.forEach(({ chunk }) => (seen.out += chunk.length)));
+    },
+  ],
+});
+
 /** When somebody begins to. */
 const TIMES = {
   "from the start": (context, watch) => context.server.on("connection", watch),
@@ -624,6 +684,23 @@ for (const [who, [direction, watch]] of Object.entries(WATCHERS)) {
       const closed = once(socket, "close");
       peer.sendClose(1000);
       await closed;
+    });
+  }
+}
+
+for (const how of [wrap, define]) {
+  for (const [name, send] of Object.entries({
+    "a message": (socket) => socket.send("now"),
+    "a message with a callback": (socket) => socket.send("now", () => {}),
+  })) {
+    test(`who has a write() of its own, by ${how.name}(), sees ${name} of the same tick, and none before it`, async () => {
+      const { peer, socket, stream } = await opened();
+      const seen = [];
+      socket.send("before");
+      how(stream, "write", ([chunk]) => seen.push(Buffer.from(chunk)));
+      send(socket);
+      assert.deepEqual([await peer.packet(), await peer.packet()], ["4before", "4now"]);
+      assert.equal(Buffer.concat(seen).toString(), plain("4now").toString());
     });
   }
 }

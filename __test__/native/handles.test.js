@@ -129,7 +129,6 @@ const rows = {
   setRelayed: session((old) => engine.setRelayed(old, 2)),
   takeHeartbeat: session((old) => assert.equal(engine.takeHeartbeat(old), null)),
   setVerbose: session((old) => engine.setVerbose(old, true)),
-  takeHeartbeat: session((old) => engine.takeHeartbeat(old)),
   startUpgrade: (v) => [
     ...v.sessions.map((old) => () => assert.equal(engine.startUpgrade(old, v.own), false)),
     () => assert.equal(engine.startUpgrade(v.session, v.connection), false),
@@ -184,6 +183,7 @@ const rows = {
   peerName: connection((old) => assert.equal(engine.peerName(old), null)),
   refuseFrames: connection((old) => engine.refuseFrames(old)),
   relay: connection((old) => engine.relay(old)),
+  unrelay: connection((old) => engine.unrelay(old)),
   resetConnection: connection((old) => engine.resetConnection(old)),
   sendControlFrame: connection((old) => engine.sendControlFrame(old, 9, Buffer.from("x"))),
   setKeepAlive: connection((old) => engine.setKeepAlive(old, true, 1, 1, 1)),

@@ -113,6 +113,14 @@ impl Engine {
         }
     }
 
+    /// From now on what is to be written is not taken any more, which holds for what waits, too.
+    #[napi]
+    pub fn unrelay(&self, connection: u32) {
+        if let Some(connection) = self.connection(connection) {
+            self.enqueue(&connection, |outbox| outbox.unrelay());
+        }
+    }
+
     /// Takes what is to be written.
     #[napi]
     pub fn take_relayed(&self, env: Env, connection: u32) -> Result<Relayed> {

@@ -243,6 +243,13 @@ impl Outbox {
         }
     }
 
+    /// Nothing is in the way of the bytes, after all.
+    pub fn unrelay(&mut self) {
+        if let Some(relayed) = self.rare.as_mut().and_then(|rare| rare.relayed.take()) {
+            self.bytes.own().extend_from_slice(&relayed);
+        }
+    }
+
     /// Takes what waits to pass through the owner. Also tells whether the end of our side is to follow it.
     pub fn take_relayed(&mut self) -> (Vec<u8>, bool) {
         let relayed = self.rare.as_mut().and_then(|rare| rare.relayed.as_mut()).map(std::mem::take);
@@ -265,9 +272,7 @@ impl Outbox {
 
     /// Writes what is left and ends our side of the stream, which the owner has ended.
     pub fn end_stream(&mut self) {
-        if let Some(relayed) = self.rare.as_mut().and_then(|rare| rare.relayed.take()) {
-            self.bytes.own().extend_from_slice(&relayed);
-        }
+        self.unrelay();
         self.end();
     }
 
