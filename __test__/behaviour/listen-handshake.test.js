@@ -294,13 +294,16 @@ for (const [transport, handshake] of Object.entries(ways)) {
   });
 }
 
-each("websocket behind listen(): the response is that of an attached engine", async (listen) => {
-  const context = await listen();
-  const peer = await RawWebSocket.open(context.port, path(context, websocket), { headers: { "Sec-WebSocket-Protocol": "a, b" } });
-  const { upgrade, connection, ...headers } = peer.headers;
-  assert.deepEqual([peer.status, upgrade, connection], [101, "websocket", "Upgrade"]);
-  assert.equal(headers["sec-websocket-accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-  assert.equal(headers["sec-websocket-protocol"], "a");
+each("websocket behind listen(): the lines of the response are those of an attached engine", async (listen) => {
+  const context = await listen({ perMessageDeflate: true });
+  const headers = { "Sec-WebSocket-Protocol": "a, b", "Sec-WebSocket-Extensions": "permessage-deflate" };
+  const lines = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="];
+  const more = ["Sec-WebSocket-Protocol: a", "Sec-WebSocket-Extensions: permessage-deflate"];
+  for (const [options, expected] of [[{}, lines], [{ headers }, [...lines, ...more]]]) {
+    const peer = await RawWebSocket.open(context.port, path(context, websocket), options);
+    assert.equal(peer.statusLine, "HTTP/1.1 101 Switching Protocols");
+    assert.deepEqual(peer.headerLines, expected);
+  }
 });
 
 each("websocket behind listen(): requests that are no WebSocket's are refused as ever", async (listen) => {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
-    CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use hyper::http::request::Parts;
 use hyper::upgrade::OnUpgrade;
@@ -45,7 +45,7 @@ where
     let upgrade = hyper::upgrade::on(&mut request);
     let (parts, _) = request.into_parts();
     let query = Query::of(&parts.uri);
-    let (accepted, connection) = match listener.accept(&parts, &query, &ends).await {
+    let (Switch { reply, head }, connection) = match listener.accept(&parts, &query, &ends).await {
         Ok(accepted) => accepted,
         Err(refused) => {
             if let Refused::Engine(refusal) = refused {
@@ -56,8 +56,42 @@ where
     };
     connection.keep(Open::new(listener));
     ends.state.switch();
-    tokio::spawn(switch::<S>(upgrade, Switching(Some(connection))));
-    Ok(accepted)
+    tokio::spawn(switch::<S>(upgrade, Switching(Some(connection)), head));
+    Ok(reply)
+}
+
+/// How the response that switches protocols begins.
+const HEAD_START: &str = "HTTP/1.1 101 ";
+
+/// The response that switches protocols.
+struct Switch {
+    /// For hyper, which hands the stream over behind it.
+    reply: Reply,
+    /// As it is sent: hyper spells names in ways of its own, and adds a date.
+    head: Vec<u8>,
+}
+
+impl Switch {
+    fn to(accept: &str, protocol: Option<&str>, extensions: Option<&str>) -> Self {
+        let mut reply = super::polling::bare(StatusCode::SWITCHING_PROTOCOLS);
+        let headers = reply.headers_mut();
+        headers.insert(UPGRADE, const { HeaderValue::from_static("websocket") });
+        headers.insert(CONNECTION, const { HeaderValue::from_static("Upgrade") });
+        let mut head = format!("{HEAD_START}Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n");
+        // base64, a token of the client's and what is made of its offer: valid values all of them
+        let lines = [
+            ("Sec-WebSocket-Accept", Some(accept)),
+            ("Sec-WebSocket-Protocol", protocol),
+            ("Sec-WebSocket-Extensions", extensions),
+        ];
+        for (name, value) in lines {
+            if let Some(value) = value {
+                head.extend([name, ": ", value, "\r\n"]);
+            }
+        }
+        head.push_str("\r\n");
+        Self { reply, head: head.into_bytes() }
+    }
 }
 
 /// Why a request does not become a WebSocket.
@@ -106,13 +140,13 @@ impl Listener {
         parts: &Parts,
         query: &Query<'_>,
         ends: &OpenConnection,
-    ) -> Result<(Reply, Arc<Connection>), Refused> {
+    ) -> Result<(Switch, Arc<Connection>), Refused> {
         let wanted = self.judge(&parts.method, query, true)?;
         // a session that polls cannot begin on a connection that does not
         if query.transport() != Some(Transport::WebSocket) {
             return Err(Refusal::TransportHandshake.into());
         }
-        let (reply, decoder, compression) = self.handshake(parts)?;
+        let (switch, decoder, compression) = self.handshake(parts)?;
         let options = &self.options;
         let place = self.place().await;
         let handle = options.connections.take().ok_or(Refusal::Exhausted)?;
@@ -129,7 +163,7 @@ impl Listener {
             }
         };
         match refused {
-            None => Ok((reply, connection)),
+            None => Ok((switch, connection)),
             Some(refusal) => {
                 options.connections.give_back(handle);
                 Err(refusal.into())
@@ -138,7 +172,7 @@ impl Listener {
     }
 
     /// The WebSocket part of a request: the response, and both ends of the connection.
-    fn handshake(&self, parts: &Parts) -> Result<(Reply, Decoder, Option<Compression>), HandshakeError> {
+    fn handshake(&self, parts: &Parts) -> Result<(Switch, Decoder, Option<Compression>), HandshakeError> {
         if !self.takes_upgrades() {
             return Err(HandshakeError::Closed);
         }
@@ -156,28 +190,15 @@ impl Listener {
             Some((deflate, offers)) => negotiate(&offers, &deflate.options)?.map(|agreement| (deflate, agreement)),
             None => None,
         };
-        let mut reply = super::polling::bare(StatusCode::SWITCHING_PROTOCOLS);
-        let headers = reply.headers_mut();
-        headers.insert(UPGRADE, const { HeaderValue::from_static("websocket") });
-        headers.insert(CONNECTION, const { HeaderValue::from_static("Upgrade") });
-        // base64, a token of the client's and what is made of its offer: none can be anything but a valid value
-        let mut insert = |name, value: &str| {
-            if let Ok(value) = HeaderValue::from_str(value) {
-                headers.insert(name, value);
-            }
-        };
-        insert(SEC_WEBSOCKET_ACCEPT, &accepted.accept);
-        if let Some(protocol) = &accepted.protocol {
-            insert(SEC_WEBSOCKET_PROTOCOL, protocol);
-        }
+        let extensions = agreement.as_ref().map(|(_, agreement)| agreement.header.as_str());
+        let switch = Switch::to(&accepted.accept, accepted.protocol.as_deref(), extensions);
         let limits = Limits { max_payload: settings.max_payload, max_chunks: settings.max_chunks, ..Limits::default() };
         Ok(match agreement {
             Some((deflate, agreement)) => {
-                insert(SEC_WEBSOCKET_EXTENSIONS, &agreement.header);
                 let compression = Compression { deflate: Deflate::new(&agreement, deflate.level), from: deflate.from };
-                (reply, Decoder::with_inflate(limits, Inflate::new(&agreement)), Some(compression))
+                (switch, Decoder::with_inflate(limits, Inflate::new(&agreement)), Some(compression))
             }
-            None => (reply, Decoder::new(limits), None),
+            None => (switch, Decoder::new(limits), None),
         })
     }
 }
@@ -205,6 +226,15 @@ fn probe(
     started
 }
 
+/// Puts a head in the place of hyper's, which comes last in what hyper has written: before it are the answers to earlier requests.
+fn replace_head(written: &mut Vec<u8>, head: &[u8]) {
+    let start = HEAD_START.as_bytes();
+    if let Some(at) = written.windows(start.len()).rposition(|window| window == start) {
+        written.truncate(at);
+        written.extend_from_slice(head);
+    }
+}
+
 /// The values of a header as Node joins them.
 fn joined(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     let values: Vec<_> = headers.get_all(name).iter().map(HeaderValue::to_str).collect::<Result<_, _>>().ok()?;
@@ -223,8 +253,8 @@ impl Drop for Switching {
     }
 }
 
-/// Goes on with an accepted upgrade: takes the socket back from hyper.
-async fn switch<S>(upgrade: OnUpgrade, mut switching: Switching)
+/// Goes on with an accepted upgrade: takes the socket back from hyper. `head` goes out in the place of hyper's response.
+async fn switch<S>(upgrade: OnUpgrade, mut switching: Switching, head: Vec<u8>)
 where
     S: AsyncRead + AsyncWrite + TryInto<Stream> + Unpin + Send + 'static,
 {
@@ -234,8 +264,9 @@ where
     };
     let Some(parts) = stream else { return };
     if let Some(connection) = switching.0.take() {
-        let (stream, response) = parts.io.into_inner().into_parts();
-        connection.outbox().put_first(response);
+        let (stream, mut first) = parts.io.into_inner().into_parts();
+        replace_head(&mut first, &head);
+        connection.outbox().put_first(first);
         match stream.try_into() {
             Ok(stream) => {
                 connection.use_socket(stream);
