@@ -115,6 +115,7 @@ module.exports = {
   kOnWritten: Symbol('onWritten'),
   kOpen: Symbol('open'),
   kOpenWebSocket: Symbol('openWebSocket'),
+  kOverlapStatus: Symbol('overlapStatus'),
   kOwn: Symbol('own'),
   kPause: Symbol('pause'),
   kPollingTransport: Symbol('pollingTransport'),

@@ -8,7 +8,7 @@ const { STATUS_CODES, validateHeaderName, validateHeaderValue } = require('http'
 const { EventEmitter } = require('events')
 const { Readable } = require('stream')
 const {
-  kCutOff, kFinish, kIsOpen, kOnAborted, kOnChunk, kOnClose, kOnWebSocketClosed, kPause, kRespond, kResume, kState,
+  kCutOff, kFinish, kIsOpen, kOnAborted, kOnChunk, kOnClose, kOnWebSocketClosed, kOverlapStatus, kPause, kRespond, kResume, kState,
   kTake, kUpgrade, kWriteHeaders,
 } = require('./symbols')
 const { keep, State } = require('./state')
@@ -144,6 +144,11 @@ class Response extends EventEmitter {
     this[kState].headers = new Map()
     this[kState].chunks = []
     res.onAborted(() => this[kOnAborted]())
+  }
+
+  /** The answer to a poll or a POST that overlaps another. */
+  get [kOverlapStatus]() {
+    return 500
   }
 
   [kIsOpen]() {

@@ -134,6 +134,15 @@ for (const [door, { skip = false, keepsConnections = false, ...way }] of Object.
   });
 }
 
+improvement("the end of a chunked body counts as a chunk", "uServer: as many chunks as maxBufferedChunks are taken", async (t) => {
+  if (withoutUws) return t.skip(withoutUws);
+  const { socket, target, send } = await open({ serve: listenOnUws }, "4", { maxBufferedChunks: 4 });
+  const message = once(socket, "message");
+  const post = await send(`${inChunks(target, ["4", "a", "b", "c"])}0\r\n\r\n`);
+  await post.match(/^HTTP\/1\.1 200 [^]*\r\n\r\nok$/);
+  assert.deepEqual(await message, ["abc"]);
+});
+
 test("the connection of a refused body serves nothing that came behind it", async () => {
   const { socket, target, send } = await open({ serve: listen }, "4", { maxHttpBufferSize: 10 });
   const messages = record(socket, "message");

@@ -181,11 +181,38 @@ test("two polls at once end the session", async () => {
   await eventually(() => socket.transport.writable, true);
   const closed = once(socket, "close");
   const second = await peer.poll();
-  assert.ok(second.status >= 400);
+  assert.deepEqual([second.status, second.body], [500, ""]);
   assert.equal((await first).body, "1");
   const [reason, error] = await closed;
   assert.deepEqual([reason, error.message], ["transport error", "overlap from client"]);
 });
+
+test("two POSTs at once end the session", async () => {
+  const { peer, socket } = await openPolling(await listenOnUws());
+  const first = peer.request({ method: "POST", headers: { "content-length": "100" }, body: null });
+  first.req.write("4half");
+  await eventually(() => Boolean(socket.transport.dataReq), true);
+  const closed = once(socket, "close");
+  const second = await peer.post("4a");
+  assert.deepEqual([second.status, second.body], [500, ""]);
+  const [reason, error] = await closed;
+  assert.deepEqual([reason, error.message], ["transport error", "data request overlap from client"]);
+  first.req.destroy();
+});
+
+for (const [kind, open] of [["polling", openPolling], ["websocket", openWebSocket]]) {
+  test(`a ${kind} transport has the server's options that concern it`, async () => {
+    const { socket } = await open(await listenOnUws({ maxBufferedChunks: 7, perMessageDeflate: { threshold: 5 } }));
+    assert.deepEqual(socket.transport.opts, {
+      perMessageDeflate: { threshold: 5 },
+      maxHttpBufferSize: 1000000,
+      maxBufferedChunks: 7,
+      httpCompression: { threshold: 1024 },
+      httpRequestBodyTimeout: 30000,
+    });
+    assert.equal(Object.keys(socket.transport).includes("perMessageDeflate"), false);
+  });
+}
 
 test("server.close() closes all sessions", async () => {
   const context = await listenOnUws();

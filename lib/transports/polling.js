@@ -13,7 +13,7 @@ const { Transport } = require('../transport')
 const debug = require('debug')('engine:polling')
 const {
   kAbortPost, kAnswer, kApply, kBeginPost, kCloseUnbound, kConfirmPost, kEmitError, kEncodingFor, kEndPoll, kEndPost,
-  kFail, kHandOver, kHasWaiting, kOnDecision, kOnNativePoll, kOnPollUnbound, kOnPollingHeaders, kOnPostUnbound, kPutOff,
+  kFail, kHandOver, kHasWaiting, kOnDecision, kOnNativePoll, kOnPollUnbound, kOnPollingHeaders, kOnPostUnbound, kOverlapStatus, kPutOff,
   kReadBody, kReadPost, kReady, kRefuse, kRefusesPayload, kRejectPoll, kSendUnbound, kSetPoll, kShow, kState, kTakePoll,
   kTakeUp, kUnwrap, kWhenWritten, kWrap, kWritten,
 } = require('../symbols')
@@ -78,7 +78,7 @@ class Polling extends Transport {
   onPollRequest(req, res) {
     if (this.req) {
       debug('request overlap')
-      return refuseAfter(res, () => this.onError('overlap from client'))
+      return refuseAfter(res, () => this.onError('overlap from client'), res[kOverlapStatus])
     }
     const owner = this[kState].owner
     if (owner === null) return this[kOnPollUnbound](req, res)
@@ -308,7 +308,7 @@ class Polling extends Transport {
     if (owner === null) return this[kOnPostUnbound](req, res)
     if (owner[kState].idle) owner.server[kState].limits.heard(owner)
     const refused = bridge.fast.postStarted(owner[kState].handle)
-    if (refused !== null) return refuseAfter(res, () => owner[kApply](refused))
+    if (refused !== null) return refuseAfter(res, () => owner[kApply](refused), res[kOverlapStatus])
     const isBinary = req.headers['content-type'] === 'application/octet-stream'
     if (isBinary && this.protocol === 4) {
       owner[kApply](bridge.fast.postFinished(owner[kState].handle, undefined, false))
@@ -515,7 +515,7 @@ class Polling extends Transport {
 
   [kOnPostUnbound](req, res) {
     if (this.dataReq) {
-      return refuseAfter(res, () => this.onError('data request overlap from client'))
+      return refuseAfter(res, () => this.onError('data request overlap from client'), res[kOverlapStatus])
     }
     this[kBeginPost](req, res)
     this[kReadBody](req, {
@@ -586,11 +586,11 @@ function cleanupPoll() {
 }
 
 /** Refuses a request when its session has been told why, whatever a listener throws. */
-function refuseAfter(res, tell) {
+function refuseAfter(res, tell, status = 400) {
   try {
     tell()
   } finally {
-    res.writeHead(400).end()
+    res.writeHead(status).end()
   }
 }
 
