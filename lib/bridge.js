@@ -22,7 +22,6 @@ const Kind = {
   PINGED: 3,
   ANSWER_POLL: 4,
   REJECT_POLL: 5,
-  ABORT_POST: 6,
   UPGRADING: 7,
   UPGRADED: 8,
   UPGRADE_FAILED: 9,

@@ -10,9 +10,10 @@ const bridge = require('./bridge')
 const { atRoot } = require('./context')
 const { timersOf } = require('./heartbeat')
 const { Transport } = require('./transport')
+const { isNative } = require('./transports/native')
 const { Polling } = require('./transports/polling')
 const { WebSocket } = require('./transports/websocket')
-const { kCarriesPolls, kListenToAll, kState } = require('./symbols')
+const { kCarriesPolls, kExpose, kListenToAll, kState } = require('./symbols')
 
 const { onPacket: onTransportPacket } = Transport.prototype
 const { send: sendByPolling } = Polling.prototype
@@ -43,14 +44,22 @@ function hearsPackets(socket) {
   return (
     listeners?.packet !== undefined ||
     listeners?.packetCreate !== undefined ||
-    listeners?.heartbeat !== undefined ||
-    transportOf(socket)._events?.packet !== undefined
+    listeners?.heartbeat !== undefined
   )
+}
+
+/** The same for a transport: its session may be among those who listen to packets there. */
+function exposePackets(transport) {
+  const listeners = transport._events?.packet
+  if (listeners === undefined || !isNative(transport)) return
+  const { listened, packets } = transport[kState]
+  if (!packets && (!listened || Array.isArray(listeners))) transport[kExpose]('packet')
 }
 
 /** Whether the packets that come in are to be handed to an `onPacket` that is not ours. */
 function seesPackets(socket) {
-  return socket.onPacket !== ours.onPacket || transportOf(socket).onPacket !== onTransportPacket
+  const transport = transportOf(socket)
+  return socket.onPacket !== ours.onPacket || transport.onPacket !== onTransportPacket || isWatched(transport, 'packets')
 }
 
 /** Which heartbeats are to be sent from here: none, those to a client that polls by this thread, all. */
@@ -62,10 +71,16 @@ function sendsDifferently({ send }) {
   return send !== sendByWebSocket && send !== sendByPolling
 }
 
+/** Whether somebody listens to the packets of one of the engine's own transports, or to all that comes and goes. */
+function isWatched(transport, what) {
+  return transport[kState] !== undefined && transport[kState][what] && isNative(transport)
+}
+
 /** Whether the packets that go out pass something that is not ours. */
 function seesSending(socket) {
   return (
     sendsDifferently(transportOf(socket)) ||
+    isWatched(transportOf(socket), 'watched') ||
     (socket[kState].probe !== null && sendsDifferently(socket[kState].probe)) ||
     socket.sendPacket !== ours.sendPacket ||
     socket.flush !== ours.flush ||
@@ -81,6 +96,7 @@ function seesHeartbeat(socket) {
 /** Looks at what is replaced, and has the engine leave to JavaScript what that concerns. */
 function notice(socket) {
   if (socket.readyState === 'closed') return
+  exposePackets(transportOf(socket))
   if (!socket[kState].verbose && (seesPackets(socket) || hearsPackets(socket))) socket[kListenToAll]()
   if (socket[kState].timers === undefined && seesHeartbeat(socket)) timersOf(socket)
   const relayed = seesSending(socket) ? EVERYTHING : socket[kCarriesPolls]() ? POLLS : NOTHING

@@ -7,17 +7,17 @@ const bridge = require('./bridge')
 const { decidePoll } = require('./duties')
 const heartbeat = require('./heartbeat')
 const { TYPES, receivedType } = require('./packets')
-const { notice, seesPackets } = require('./replaced')
+const { seesPackets } = require('./replaced')
 const { SendingSocket } = require('./socket-sending')
 const { transportError } = require('./transport')
 const { isNative, isNativeWebSocket } = require('./transports/native')
 const { Polling } = require('./transports/polling')
 const debug = require('debug')('engine:socket')
 const {
-  kAbortPost, kAnnounce, kApply, kApplyAll, kAwaitsBatches, kCarriesPolls, kChannelNumber, kDispatch, kFinishClosing,
+  kAnnounce, kApply, kApplyAll, kAwaitsBatches, kCarriesPolls, kChannelNumber, kDispatch, kFinishClosing,
   kHandOn, kHearsPackets, kHoldEnd, kListenToAll, kMadeTransport, kOnClosed, kOnEvent, kOnMessage, kOnNativePoll,
   kOnOtherPacket, kOnPinged, kOnProbing, kOnUpgraded, kOnUpgradeFailed, kOnUpgrading, kRelay, kRelays, kSettleBeforeEnd,
-  kShow, kShowFrame, kShowOnTransport, kState, kTick,
+  kShowFrame, kState, kTick,
 } = require('./symbols')
 
 const { Kind, SEVERAL, outcome } = bridge
@@ -29,8 +29,10 @@ const UNKNOWN_TYPE = 101
 
 /** The close reasons by their numbers in a CLOSED event; 1 is a transport error without a type. */
 const REASONS = ['transport error', 'transport error', 'transport close', 'parse error', 'ping timeout', 'forced close']
-
+const TRANSPORT_ERROR = 0
+const FAULT = 1
 const TRANSPORT_CLOSE = 2
+const FORCED_CLOSE = 5
 
 /** So many ms are waited for what is just being written when a session ends. */
 const PATIENCE = 50
@@ -56,9 +58,6 @@ class ReceivingSocket extends SendingSocket {
       case Kind.REJECT_POLL:
         decidePoll(kind, arg, content)
         break
-      case Kind.ABORT_POST:
-        if (this.transport instanceof Polling) this.transport[kAbortPost]()
-        break
       case Kind.UPGRADING:
         this[kOnUpgrading]()
         break
@@ -69,11 +68,7 @@ class ReceivingSocket extends SendingSocket {
         this[kOnUpgradeFailed](arg, content)
         break
       case Kind.SEND_PACKET:
-        if (arg === 3 && content === 'probe' && this[kState].probe !== null) {
-          this[kState].probe.send([{ type: 'pong', data: 'probe' }])
-        } else {
-          this[kRelay](TYPES[arg])
-        }
+        this[kRelay](TYPES[arg])
         break
       case Kind.CLOSE_CHANNEL:
         // the event that follows says what became of the session, and closes the transport
@@ -132,26 +127,27 @@ class ReceivingSocket extends SendingSocket {
   }
 
   [kOnMessage](data) {
+    if (seesPackets(this)) return this[kHandOn]({ type: 'message', data })
     if (this._readyState !== 'open') return
     if (this[kState].traced) debug('received packet message')
-    if (seesPackets(this)) return this[kHandOn]({ type: 'message', data })
     if (this[kState].verbose) {
       const packet = data === undefined ? { type: 'message' } : { type: 'message', data }
       this.emit('packet', packet)
       if (this[kState].timers !== undefined) heartbeat.hear(this, 'message')
-      this[kShowOnTransport](packet)
+      this[kShowFrame](packet)
     }
     if (this._events?.data !== undefined || this.emit !== emit) this.emit('data', data)
     if (this._events?.message !== undefined || this.emit !== emit) this.emit('message', data)
   }
 
   [kOnOtherPacket](type, data) {
-    if (this._readyState !== 'open') return
     const packet = { type: type === PARSE_ERROR ? 'error' : type === UNKNOWN_TYPE ? undefined : TYPES[type] }
     if (type === PARSE_ERROR) packet.data = 'parser error'
     else if (data !== undefined) packet.data = data
     if (seesPackets(this)) return this[kHandOn](packet)
+    if (this._readyState !== 'open') return
     this[kDispatch](packet)
+    this[kShowFrame](packet)
   }
 
   /** Another `onPacket` wants to see packets; what the engine has done about them is not done again. */
@@ -166,12 +162,7 @@ class ReceivingSocket extends SendingSocket {
     this[kShowFrame](packet)
   }
 
-  [kShowOnTransport](packet) {
-    if (isNative(this.transport)) this.transport[kShow]('packet', packet)
-    this[kShowFrame](packet)
-  }
-
-  /** Shows a packet to those who listen to the messages of the connection below the session. */
+  /** Shows a packet to those who listen to the messages of the connection below, if they began to when it had been decoded. */
   [kShowFrame](packet) {
     const { transport } = this
     if (!isNativeWebSocket(transport) || transport.socket.listenerCount('message') === 0) return
@@ -182,7 +173,6 @@ class ReceivingSocket extends SendingSocket {
   [kDispatch](packet) {
     this.emit('packet', packet)
     if (this[kState].timers !== undefined) heartbeat.hear(this, packet.type)
-    if (!this[kState].handingOn) this[kShowOnTransport](packet)
     if (packet.type === 'ping' && this.protocol === 3) {
       // the pong is sent from here, and the rest follows it
       if (this[kState].relayed !== 0) return
@@ -204,9 +194,10 @@ class ReceivingSocket extends SendingSocket {
     this.emit('packet', packet)
     const { type, data } = packet
     if (this[kState].timers !== undefined) heartbeat.hear(this, type)
-    // an orderly close is the transport's to tell
-    if (type !== 'close') {
-      this[kApply](bridge.getEngine().receive(this[kState].handle, this[kChannelNumber](), receivedType(packet), data === 'probe'))
+    const channel = this[kChannelNumber]()
+    // by polling an orderly close is the transport's to tell; a listener may have ended the session
+    if ((type !== 'close' || channel !== null) && this[kState].handle !== 0) {
+      this[kApply](bridge.getEngine().receive(this[kState].handle, channel, receivedType(packet), data === 'probe'))
     }
     if (type === 'message') {
       this.emit('data', data)
@@ -326,15 +317,20 @@ class ReceivingSocket extends SendingSocket {
   }
 
   [kFinishClosing](code, message, transport) {
-    let description
-    if (code === 0) description = transportError(message)
-    else if (code === 1) description = new Error(message)
     this[kState].over = true
-    if (description === undefined) this.onClose(REASONS[code])
-    else this.onError(description)
-    // an `onError` that is not ours may have kept the error to itself: the transport is closed for all that
-    if (description !== undefined && this._readyState !== 'closed') this.onClose('transport close')
-    if (code === 0 && isNative(transport)) transport[kShow]('error', description)
+    const hasState = transport !== undefined && isNative(transport)
+    if (isNativeWebSocket(transport)) transport[kState].ended = true
+    const isError = code === TRANSPORT_ERROR || code === FAULT
+    try {
+      if (code === FAULT) this.onError(new Error(message))
+      else if (isError && hasState) transport.onError(message)
+      else if (isError) this.onError(transportError(message))
+      else if (code === TRANSPORT_CLOSE && hasState) transport.onClose()
+      else if (code === FORCED_CLOSE && hasState && transport.shouldClose) transport.shouldClose()
+    } finally {
+      // methods that are not ours may have kept it to themselves: the transport is closed for all that
+      if (this._readyState !== 'closed') this.onClose(isError ? 'transport close' : REASONS[code])
+    }
   }
 }
 

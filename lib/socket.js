@@ -14,17 +14,19 @@ const { Descriptor, define } = require('./state')
 const { Transport, transportError } = require('./transport')
 const { isNative, isNativeWebSocket } = require('./transports/native')
 const { Polling } = require('./transports/polling')
-const { WebSocket } = require('./transports/websocket')
 const debug = require('debug')('engine:socket')
 const {
-  kAbortPost, kAfterSession, kApply, kAvailableUpgrades, kBindTransport, kCloseInOrder, kCloseProbe, kClosing,
-  kDropChannel, kDropProbeChannel, kEndAgain, kEndInEngine, kFail, kHasWaiting, kKeepContext, kListenToAll,
-  kMadeTransport, kMoveTo, kOnProbing, kOnTransportEvent, kOnUpgradeFailed, kOnUpgraded, kOnUpgrading, kOpen,
-  kOpenWebSocket, kPollingTransport, kProbeForeign, kShow, kStart, kState, kTakePoll, kTakeProbe, kTiming, kUnregister,
+  kAdd, kAfterSession, kAnnounceUpgrade, kApply, kAttach, kAttachProbe, kAvailableUpgrades, kBindTransport, kCloseInOrder, kCloseProbe, kClosing,
+  kDropChannel, kDropProbeChannel, kEndAgain, kEndInEngine, kFail, kHasWaiting, kKeepContext,
+  kMadeTransport, kMove, kMoveTo, kNotice, kOnProbePacket, kOnProbing, kOnUpgradeFailed, kOnUpgraded, kOnUpgrading, kOpen,
+  kOpenWebSocket, kPollingTransport, kShow, kShowMessages, kShowPackets, kStart, kState, kTakePoll, kTakeProbe, kTiming, kTryOut, kUnregister,
 } = require('./symbols')
 
 /** `arg` of an UPGRADE_FAILED event, as in src/server/events.rs. */
 const ProbeEnd = { GIVEN_UP: 0, SESSION_ENDED: 1, CLOSED: 2, FAILED: 3 }
+
+/** So many bytes wait for a client that tries a transport out and does not read. */
+const MAX_ANSWERS = 256 * 1024
 
 /**
  * A client's session. The engine keeps its state, heartbeat and transports; this is its public side:
@@ -142,27 +144,31 @@ class Socket extends ReceivingSocket {
 
   setTransport(transport) {
     this.transport = transport
+    if (!isNative(transport)) return this[kAttach](transport)
+    transport[kState].owner = this
+    transport[kState].left = false
+    if (transport[kState].listened) this[kAttach](transport)
+    if (transport[kState].packets) transport[kShowPackets]()
+    if (transport.socket && transport.socket.listenerCount('message') > 0) transport.socket[kShowMessages]()
     notice(this)
-    if (isNative(transport)) {
-      transport[kState].owner = this
-      transport[kState].left = false
-      const { socket } = transport
-      if (transport.listenerCount('packet') > 0 || (socket && socket.listenerCount('message') > 0)) this[kListenToAll]()
-      if (transport.req) transport[kTakePoll]()
-      return
-    }
+    if (transport.req) transport[kTakePoll]()
+  }
+
+  /** Listens to a transport: to one of the engine's own if others do, too. */
+  [kAttach](transport) {
     const listeners = {
-      error: this.onError.bind(this),
+      error: (error) => this.onError(error),
       ready: () => this.flush(),
-      packet: this.onPacket.bind(this),
-      drain: this.onDrain.bind(this),
-      close: this.onClose.bind(this, 'transport close'),
+      packet: (packet) => this.onPacket(packet),
+      drain: () => this.onDrain(),
+      close: () => this.onClose('transport close'),
     }
-    const events = Object.keys(listeners)
-    for (const event of events) transport.on(event, listeners[event])
-    this.cleanupFn.push(() => {
-      for (const event of events) transport.removeListener(event, listeners[event])
-    })
+    this.cleanupFn.push(listenTo(transport, listeners))
+  }
+
+  /** Somebody listens to more than before. */
+  [kNotice]() {
+    notice(this)
   }
 
   /** Lets the current transport go. */
@@ -171,32 +177,17 @@ class Socket extends ReceivingSocket {
     // nobody has ever looked at it
     if (this[kState].transportless && closesPlainly(Polling.prototype)) return
     const { transport } = this
-    if (isNative(transport)) {
-      // the engine has closed it, or does so at its own time
-      if (!closesPlainly(transport)) transport.close()
-      if (transport instanceof WebSocket) transport.socket[kClosing](this[kState].over)
-      else transport[kAbortPost]()
-      markClosed(transport)
-      transport[kState].left = true
-      if (ON_CLOSE.has(transport.onClose)) transport[kShow]('close')
-      else transport.onClose()
-      return
-    }
-    transport.on('error', () => debug('error triggered by discarded transport'))
+    const hasState = isNative(transport)
+    if (hasState) transport[kState].left = true
+    if (!hasState || transport[kState].listened) add(transport, 'error', () => debug('error triggered by discarded transport'))
     try {
       transport.close()
     } finally {
-      this[kDropChannel]()
+      if (!hasState) this[kDropChannel]()
+      else if (transport[kState].ended) transport.socket[kClosing]()
+      // a graceful close may have been under way: the session waits for it no longer
+      else if (transport[kState].closeTimer !== undefined) transport[kState].closeTimer.unref()
     }
-  }
-
-  /** Somebody else emitted an event of the transport, in the engine's place. */
-  [kOnTransportEvent](event, arg) {
-    if (event === 'ready') this.flush()
-    else if (event === 'drain') this.onDrain()
-    else if (event === 'packet') this.onPacket(arg)
-    else if (event === 'error') this.onError(arg)
-    else if (event === 'close') this.onClose('transport close')
   }
 
   [kDropChannel]() {
@@ -217,42 +208,51 @@ class Socket extends ReceivingSocket {
     if (this[kState].idle) this.server[kState].limits.heard(this)
     debug('might upgrade socket transport from "%s" to "%s"', this.transport.name, transport.name)
     const engine = bridge.getEngine()
-    const channel = isNativeWebSocket(transport) ? transport.socket[kState].handle : engine.openChannel()
+    const isOurs = isNativeWebSocket(transport)
+    const channel = isOurs ? transport.socket[kState].handle : engine.openChannel()
     if (!engine.startUpgrade(this[kState].handle, channel)) {
-      if (!isNativeWebSocket(transport)) engine.dropChannel(channel)
+      if (!isOurs) engine.dropChannel(channel)
       transport.close()
       return
     }
-    this.upgrading = true
-    this[kState].probe = transport
-    if (isNativeWebSocket(transport)) transport.socket[kStart]()
-    else this[kProbeForeign](transport, channel)
+    if (!isOurs) this[kState].probeChannel = channel
+    this[kTryOut](transport)
+    if (isOurs) transport.socket[kStart]()
   }
 
   /** The native listener has opened a connection for this session: the client will probe it. */
   [kOnProbing](connection, head) {
     const opening = new Opening(head)
     const transport = this.server[kOpenWebSocket](opening, connection, opening.query)
-    if (this.readyState === 'closed') return
-    this.upgrading = true
-    this[kState].probe = transport
+    if (this.readyState !== 'closed') this[kTryOut](transport)
   }
 
-  [kProbeForeign](transport, channel) {
+  [kTryOut](transport) {
+    this.upgrading = true
+    this[kState].probe = transport
+    if (!isNative(transport)) return this[kAttachProbe](transport)
+    transport[kState].prober = this
+    if (transport[kState].listened) this[kAttachProbe](transport)
+    if (transport[kState].packets) transport[kShowPackets]()
+  }
+
+  /** Listens to a probe: to one of the engine's own if others do, too. */
+  [kAttachProbe](transport) {
     const engine = bridge.getEngine()
-    this[kState].probeChannel = channel
-    const onPacket = (packet) => {
-      this[kApply](engine.receive(this[kState].handle, channel, receivedType(packet), packet.data === 'probe'))
-    }
+    const channel = isNative(transport) ? transport.socket[kState].handle : this[kState].probeChannel
     const onEnd = () => this[kApply](engine.channelClosed(this[kState].handle, channel))
-    transport.on('packet', onPacket)
-    transport.once('close', onEnd)
-    transport.once('error', onEnd)
-    this[kState].endProbe = () => {
-      transport.removeListener('packet', onPacket)
-      transport.removeListener('close', onEnd)
-      transport.removeListener('error', onEnd)
+    const packet = (packet) => {
+      const { decided } = this[kState]
+      this[kState].decided = undefined
+      if (decided !== undefined) return decided.call(this)
+      this[kState].feeding = true
+      try {
+        this[kApply](engine.receive(this[kState].handle, channel, receivedType(packet), packet.data === 'probe'))
+      } finally {
+        this[kState].feeding = false
+      }
     }
+    this[kState].endProbe = listenTo(transport, { packet, close: onEnd, error: onEnd })
   }
 
   [kTakeProbe]() {
@@ -263,37 +263,59 @@ class Socket extends ReceivingSocket {
       this[kState].endProbe()
       this[kState].endProbe = undefined
     }
+    if (probe !== null && isNative(probe)) probe[kState].prober = null
     return probe
   }
 
   [kOnUpgrading]() {
-    const transport = this[kState].probe
-    if (transport === null) return
-    const isWatched = isNative(transport) && transport.listenerCount('packet') > 0
-    this.emit('upgrading', transport)
-    if (isWatched) transport[kShow]('packet', { type: 'ping', data: 'probe' })
-    notice(this)
+    this[kOnProbePacket]({ type: 'ping', data: 'probe' }, this[kAnnounceUpgrade])
   }
 
   [kOnUpgraded]() {
-    const transport = this[kTakeProbe]()
+    this[kOnProbePacket]({ type: 'upgrade' }, this[kMove])
+  }
+
+  /** The engine has decided about a packet of the probe's. Who listens to packets sees it then. */
+  [kOnProbePacket](packet, decided) {
+    const transport = this[kState].probe
     if (transport === null) return
-    const isWatched = isNative(transport) && transport.listenerCount('packet') > 0
+    if (this[kState].feeding || !isNative(transport) || !transport[kState].packets) return decided.call(this)
+    this[kState].decided = decided
+    try {
+      transport.onPacket(packet)
+    } finally {
+      // nobody may have passed it on
+      if (this[kState].decided !== undefined) {
+        this[kState].decided = undefined
+        decided.call(this)
+      }
+    }
+  }
+
+  [kAnnounceUpgrade]() {
+    const transport = this[kState].probe
+    // a client that probes again and again, and does not read, gets no more answers
+    const mayAnswer = transport.writable || !isNative(transport) || transport.socket.bufferedAmount <= MAX_ANSWERS
+    if (mayAnswer) transport.send([{ type: 'pong', data: 'probe' }])
+    this.emit('upgrading', transport)
+    notice(this)
+  }
+
+  [kMove]() {
+    const transport = this[kTakeProbe]()
     debug('got upgrade packet - upgrading')
     this.transport.discard()
     this.upgraded = true
-    this[kState].moving = true
     // a listener of the old transport's that throws does not keep the session from moving
     try {
       this.clearTransport()
     } finally {
-      this[kState].moving = false
       heartbeat.move(this)
-      this[kMoveTo](transport, isWatched)
+      this[kMoveTo](transport)
     }
   }
 
-  [kMoveTo](transport, isWatched) {
+  [kMoveTo](transport) {
     if (!isNative(transport)) {
       this[kState].channel = this[kState].probeChannel
       this[kState].probeChannel = 0
@@ -303,7 +325,6 @@ class Socket extends ReceivingSocket {
     notice(this)
     this.flush()
     if (this.readyState === 'closing') this.closeTransport()
-    if (isWatched) transport[kShow]('packet', { type: 'upgrade' })
   }
 
   /** The session does not move to the transport that its client tried out. */
@@ -326,12 +347,13 @@ class Socket extends ReceivingSocket {
       }
       return
     }
-    if (end !== ProbeEnd.CLOSED) {
-      if (!closesPlainly(transport)) transport.close()
-      else if (transport.readyState === 'open') transport.readyState = 'closing'
+    transport[kState].ended = true
+    try {
+      if (end !== ProbeEnd.CLOSED) transport.close()
+    } finally {
+      transport.socket[kClosing]()
+      if (end === ProbeEnd.FAILED) transport[kShow]('error', transportError(fault))
     }
-    transport.socket[kClosing](true)
-    if (end === ProbeEnd.FAILED) transport[kShow]('error', transportError(fault))
   }
 
   /** The names of the transports a client of this session may upgrade to. */
@@ -441,17 +463,25 @@ class Socket extends ReceivingSocket {
 }
 
 const { close } = Transport.prototype
-const ON_CLOSE = new Set([Transport.prototype.onClose, Polling.prototype.onClose])
-const DO_CLOSE = new Set([Polling.prototype.doClose, WebSocket.prototype.doClose])
+const { doClose } = Polling.prototype
 
-/** Whether a transport ends as ours do, of which the engine sees to all. */
+/** Whether a polling transport ends as ours do, of which the engine sees to all. */
 function closesPlainly(transport) {
-  return transport.close === close && DO_CLOSE.has(transport.doClose)
+  return transport.close === close && transport.doClose === doClose
 }
 
-function markClosed(transport) {
-  transport.writable = false
-  transport.readyState = 'closed'
+function add(transport, event, listener) {
+  if (isNative(transport)) transport[kAdd](event, listener)
+  else transport.on(event, listener)
+}
+
+/** Adds listeners, by event, and returns what removes them. */
+function listenTo(transport, listeners) {
+  const events = Object.keys(listeners)
+  for (const event of events) add(transport, event, listeners[event])
+  return () => {
+    for (const event of events) transport.removeListener(event, listeners[event])
+  }
 }
 
 /** What carries the packets of a session that a native listener has opened is made when somebody looks at it. */
@@ -461,7 +491,10 @@ const TRANSPORT = new Descriptor({
   get() {
     if (!this[kState].transportless) return this[kState].transport
     this[kBindTransport](this.server[kPollingTransport](this[kState].opening))
-    if (this._readyState === 'closed') markClosed(this.transport)
+    if (this._readyState === 'closed') {
+      this.transport[kState].left = true
+      this.transport.readyState = 'closed'
+    }
     return this.transport
   },
   set(value) {

@@ -86,8 +86,8 @@ pack(SessionState, [
   'verbose',
   // whether the engine has ended the session
   'over',
-  // whether it lets go of the transport that it is upgraded from
-  'moving',
+  // whether a packet of the probe's is on its way to the engine
+  'feeding',
   // whether a packet is on its way through an `onPacket` that is not ours
   'handingOn',
   // whether the session counts as idle, see lib/limits.js
@@ -111,8 +111,10 @@ complete(SessionState, {
   /** The handles of channels that JavaScript drives: the transport's, and the probe's. */
   channel: 0,
   probeChannel: 0,
-  /** Lets go of a probe that JavaScript drives. */
+  /** Lets go of a probe that the session listens to. */
   endProbe: undefined,
+  /** What the engine has decided about a packet of the probe's that is on its way through listeners. */
+  decided: undefined,
   /** What it counts under, see lib/limits.js. */
   address: undefined,
   /** The request that a native listener has opened it for. */
@@ -125,7 +127,7 @@ complete(SessionState, {
 
 class TransportState {
   constructor() {
-    /** The session that the transport reports to, without the detour of public listeners. */
+    /** The session that has or had the transport. */
     this.owner = null
     this.flags = 0
   }
@@ -140,7 +142,7 @@ class TransportState {
   }
 }
 
-const MODE = 8
+const MODE = 16
 
 pack(TransportState, [
   // the last batch has callbacks, which wait until it is written
@@ -148,13 +150,24 @@ pack(TransportState, [
   'congested',
   // whether the pending poll waits in the native listener
   'polledNatively',
+  // whether anybody else has ever listened to what sessions listen to; then the session does by public listeners, too
+  'listened',
+  // whether somebody has ever listened to what comes and goes, and to packets
+  'watched',
+  'packets',
+  // whether the session has ended, or has moved to another transport: what is done to this one does not concern it any more
+  'left',
+  // whether the engine has ended the connection, or is about to
+  'ended',
+  // whether all was written that somebody waits for, who is told at the end of the tick
+  'written',
 ])
 
 complete(TransportState, {
-  /** Whether the session has ended, or has moved to another transport: what is done to this one does not concern it any more. */
-  left: false,
-  /** Whether all was written that somebody waits for, who is told at the end of the tick. */
-  written: false,
+  /** The session whose client tries the transport out. */
+  prober: null,
+  /** What ends a graceful close that waits for the client too long. */
+  closeTimer: undefined,
   /** The context of the call whose bytes wait, see lib/context.js. */
   context: undefined,
 })
@@ -171,8 +184,9 @@ class WebSocketState {
 
 complete(WebSocketState, {
   pump: null,
-  /** Whether messages come here, and not to a session. */
+  /** Whether messages come here, and not to a session; or to a session, but undecoded. */
   owned: false,
+  shown: false,
   /** Whether the process stays alive for the connection's sake. */
   keepsAlive: true,
   /** The connection's end, while its session does not know of it, or the stream below has not told of it. */

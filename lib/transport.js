@@ -4,8 +4,13 @@ const parserV4 = require('engine.io-parser')
 const parserV3 = require('./parser-v3')
 const { LazyEmitter, letGoOfTable } = require('./emitter')
 const debug = require('debug')('engine:transport')
-const { kCarried, kListenToAll, kOnTransportEvent, kReceiveAlone, kShow, kState } = require('./symbols')
+const {
+  kAdd, kAttach, kAttachProbe, kExpose, kHears, kNotice, kReceiveAlone, kShow, kShowPackets, kState, kTell,
+} = require('./symbols')
 const { keep, TransportState } = require('./state')
+
+/** What sessions listen to. Of these, in the engine's own transports, the session's listeners are real only once there are others. */
+const HEARD = new Set(['error', 'ready', 'packet', 'drain', 'close'])
 
 /**
  * What carries the packets of a session. Public: applications and subclasses read and replace its members.
@@ -46,13 +51,8 @@ class Transport extends LazyEmitter {
   }
 
   on(event, listener) {
+    this[kExpose](event)
     super.on(event, listener)
-    const owner = this[kState].owner
-    // packets of the engine's own transports are shown only to those who listen
-    if (event === 'packet') {
-      if (owner) owner[kListenToAll]()
-      else this[kReceiveAlone]()
-    }
     return this
   }
 
@@ -60,23 +60,71 @@ class Transport extends LazyEmitter {
     return this.on(event, listener)
   }
 
-  /** Events from others than the transport concern its session, too. */
-  emit(event, ...args) {
-    // an error is never unheard of where there is a session
-    const heard = (this[kState].owner !== null && this.listenerCount(event) === 0) || super.emit(event, ...args)
-    const owner = this[kCarried]()
-    if (owner !== null) owner[kOnTransportEvent](event, args[0])
-    return heard
+  prependListener(event, listener) {
+    this[kExpose](event)
+    super.prependListener(event, listener)
+    return this
   }
 
-  /** The session that the transport carries, if there is one still. */
-  [kCarried]() {
-    return this[kState].left ? null : this[kState].owner
+  emit(event, ...args) {
+    if (!this[kState].listened && HEARD.has(event)) {
+      if (!this[kHears](event)) return this[kTell](event, args[0])
+      this[kExpose](event)
+    }
+    return super.emit(event, ...args)
+  }
+
+  /** Somebody is about to listen: its session, which began to before, is a listener like others from now on. */
+  [kExpose](event) {
+    if (!HEARD.has(event)) return
+    const { owner, prober, left, listened } = this[kState]
+    this[kState].listened = true
+    if (!listened && left) this[kAdd]('error', noop)
+    else if (!listened && owner !== null) owner[kAttach](this)
+    else if (!listened && prober !== null) prober[kAttachProbe](this)
+    if (event === 'error' || event === 'close') return
+    // what the engine sends and receives by itself is to be seen
+    this[kState].watched = true
+    if (event === 'packet') this[kShowPackets]()
+    if (owner !== null && !left) owner[kNotice]()
+  }
+
+  /** Whether somebody listens, who may have come by another way than our `on`. */
+  [kHears](event) {
+    return this._events !== undefined && this._events[event] !== undefined
+  }
+
+  /** Adds a listener of the engine's. */
+  [kAdd](event, listener) {
+    super.on(event, listener)
+  }
+
+  /** Tells the session, if there is one that listens; nobody else does. */
+  [kTell](event, arg) {
+    const { owner, left, prober } = this[kState]
+    if (left) return event === 'error'
+    if (owner === null) {
+      // it does not listen to the others
+      if (prober !== null && event !== 'drain' && event !== 'ready') this[kExpose](event)
+      return super.emit(event, arg)
+    }
+    if (event === 'packet') owner.onPacket(arg)
+    else if (event === 'drain') owner.onDrain()
+    else if (event === 'ready') owner.flush()
+    else if (event === 'error') owner.onError(arg)
+    else owner.onClose('transport close')
+    return true
   }
 
   /** Shows an event that the session knows of. */
   [kShow](event, arg) {
-    if (this.listenerCount(event) > 0) super.emit(event, arg)
+    if (this[kHears](event)) super.emit(event, arg)
+  }
+
+  /** From now on packets are shown that the engine would keep to itself. */
+  [kShowPackets]() {
+    this[kState].packets = true
+    if (this[kState].owner === null && this[kState].prober === null) this[kReceiveAlone]()
   }
 
   /** Packets go to listeners: there is no session yet that they could be for. */
@@ -98,20 +146,13 @@ class Transport extends LazyEmitter {
   }
 
   onError(message, description) {
-    const owner = this[kCarried]()
-    if (owner === null && this.listenerCount('error') === 0) {
-      debug('ignored transport error %s (%s)', message, description)
-      return
-    }
-    const error = transportError(message, description)
-    if (this.listenerCount('error') > 0) super.emit('error', error)
-    if (owner !== null) owner.onError(error)
+    const { listened, owner, left, prober } = this[kState]
+    if (this[kHears]('error') || (!listened && !left && (owner !== null || prober !== null))) this.emit('error', transportError(message, description))
+    else debug('ignored transport error %s (%s)', message, description)
   }
 
   onPacket(packet) {
-    const owner = this[kCarried]()
-    if (owner !== null) owner.onPacket(packet)
-    super.emit('packet', packet)
+    this.emit('packet', packet)
   }
 
   onData(data) {
@@ -120,9 +161,7 @@ class Transport extends LazyEmitter {
 
   onClose() {
     this.readyState = 'closed'
-    super.emit('close')
-    const owner = this[kCarried]()
-    if (owner !== null) owner.onClose('transport close')
+    this.emit('close')
   }
 }
 

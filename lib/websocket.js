@@ -10,9 +10,9 @@ const { addEvents } = require('./websocket-events')
 const {
   kAfterSession, kAwaitsStream, kAwaitsWriting, kBeforeEnd, kBeginClosing, kBelow, kCallBack, kCallBackWhenWritten,
   kCannotSend, kClosing, kConclude, kCutOff, kEnded, kFinish, kHasEndedStream, kHoldEnd, kIsAlone, kIsWritten, kKeepAlive,
-  kListenToAll, kMadeTransport, kNotOpen, kOnDrained, kOnEvent, kOnFault, kOnMessage, kOnReleased, kOnStreamClosed,
-  kOnWritten, kOwn, kRefuse, kReportDrain, kSendControl, kSendFrame, kShow, kStart, kState, kStopReading, kTellEnd,
-  kThrottle, kUnwritten,
+  kMadeTransport, kNotOpen, kOnData, kOnDrained, kOnEvent, kOnFault, kOnMessage, kOnReleased, kOnStreamClosed,
+  kOnWritten, kOwn, kRefuse, kReportDrain, kSendControl, kSendFrame, kShow, kShowMessages, kStart, kState, kStopReading,
+  kTellEnd, kThrottle, kUnwritten,
 } = require('./symbols')
 const { keep, WebSocketState } = require('./state')
 
@@ -194,9 +194,8 @@ class NativeWebSocket extends LazyEmitter {
     this[kBeginClosing]()
   }
 
-  /** The session on this connection is over; `told`: the engine knows, and closes the connection itself. */
-  [kClosing](told) {
-    if (!told) return this.close()
+  /** The session on this connection is over, or does not move to it: the engine knows, and closes the connection itself. */
+  [kClosing]() {
     const isFirst = this.readyState === CONNECTING_STATES.OPEN
     if (isFirst) this.readyState = CONNECTING_STATES.CLOSING
     this[kConclude]()
@@ -269,10 +268,16 @@ class NativeWebSocket extends LazyEmitter {
     if ((event === 'ping' || event === 'pong') && this[kState].handle !== 0) bridge.getEngine().showControlFrames(this[kState].handle)
     if (event !== 'message') return this
     const transport = this[kState].transport
-    const owner = transport === null ? null : transport[kState].owner
-    if (owner !== null) owner[kListenToAll]()
-    else if (transport === null) this[kOwn]()
+    if (transport === null) this[kOwn]()
+    else if (transport[kState].owner !== null || transport[kState].prober !== null) this[kShowMessages]()
     return this
+  }
+
+  /** Messages of a session come here first, as they are. */
+  [kShowMessages]() {
+    if (this[kState].shown || this[kState].handle === 0) return
+    this[kState].shown = true
+    bridge.getEngine().showMessages(this[kState].handle)
   }
 
   addListener(event, listener) {
@@ -321,9 +326,9 @@ class NativeWebSocket extends LazyEmitter {
     }
   }
 
-  /** A message of a connection that no session had when it came. */
+  /** A message that the engine has not taken for a packet. */
   [kOnMessage](content = '') {
-    if (this[kState].transport !== null) this[kState].transport.onData(content)
+    if (this[kState].transport !== null) this[kState].transport[kOnData](content)
     if (this.listenerCount('message') > 0) this[kShow](content)
   }
 
@@ -438,7 +443,7 @@ class NativeWebSocket extends LazyEmitter {
       return false
     }
     this[kState].tell = tell
-    this[kClosing](true)
+    this[kClosing]()
     return true
   }
 
@@ -473,7 +478,7 @@ class NativeWebSocket extends LazyEmitter {
     const code = arg & 0xffff
     this.readyState = CONNECTING_STATES.CLOSED
     if (this[kState].awaiting !== undefined) this[kCallBack](new Error('The connection has ended before the data was written'))
-    if (this[kState].transport !== null && this[kState].transport[kIsAlone]()) this[kState].transport.onClose()
+    if (this[kState].transport !== null && this[kState].transport.readyState !== 'closed') this[kState].transport.onClose()
     if (code !== NO_CLOSE_FRAME && this.listenerCount('close') > 0) this._closeFrameReceived = this._closeFrameSent = true
     this.emit('close', code, reason)
   }

@@ -118,8 +118,6 @@ const rows = {
   closeTransport: session((old) => engine.closeTransport(old, undefined)),
   fail: session((old) => engine.fail(old, "forced close")),
   hasMorePackets: session((old) => assert.equal(engine.hasMorePackets(old, Buffer.from("4a\x1e4b"), false, 1), false)),
-  pollAborted: session((old, v) => [1, pollOf(v)].forEach((poll) => engine.pollAborted(old, poll))),
-  postAborted: session((old) => engine.postAborted(old)),
   receive: (v) => [
     ...v.sessions.map((old) => () => engine.receive(old, v.own, 1, false)),
     ...v.sessions.map((old) => () => engine.receive(old, undefined, 1, false)),
@@ -190,6 +188,7 @@ const rows = {
   setNoDelay: connection((old) => engine.setNoDelay(old, false)),
   setTypeOfService: connection((old) => engine.setTypeOfService(old, 8)),
   showControlFrames: connection((old) => engine.showControlFrames(old)),
+  showMessages: connection((old) => engine.showMessages(old)),
   stopReading: connection((old) => engine.stopReading(old, true)),
   takeRelayed: connection((old) => assert.equal(engine.takeRelayed(old).bytes.length, 0)),
   traffic: connection((old) => assert.equal(fast.traffic(old, 0), 0)),

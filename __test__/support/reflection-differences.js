@@ -21,6 +21,7 @@ module.exports = {
       TRANSPORTS,
       "*.prototype.on | missing | wec function of 2",
       "*.prototype.addListener | missing | wec function of 2",
+      "*.prototype.prependListener | missing | wec function of 2",
       "*.prototype.emit | missing | wec function of 1",
       "*.prototype.removeListener | missing | wec function of 2",
     ),

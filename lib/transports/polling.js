@@ -12,10 +12,10 @@ const { endWith } = require('../response')
 const { Transport } = require('../transport')
 const debug = require('debug')('engine:polling')
 const {
-  kAbortPost, kAnswer, kApply, kBeginPost, kCloseUnbound, kConfirmPost, kEmitError, kEncodingFor, kEndPoll, kEndPost,
-  kFail, kHandOver, kHasWaiting, kOnDecision, kOnNativePoll, kOnPollUnbound, kOnPollingHeaders, kOnPostUnbound, kOverlapStatus, kPutOff,
-  kReadBody, kReadPost, kReady, kRefuse, kRefusesPayload, kRejectPoll, kSendUnbound, kSetPoll, kShow, kState, kTakePoll,
-  kTakeUp, kUnwrap, kWhenWritten, kWrap, kWritten,
+  kAnswer, kApply, kBeginPost, kCloseNatively, kConfirmPost, kEmitError, kEncodingFor, kEndPoll, kEndPost, kFail,
+  kHandOver, kIsBound, kOnDecision, kOnNativePoll, kOnPollingHeaders, kOnPostUnbound, kOverlapStatus, kPutOff, kReadBody,
+  kReadPost, kRefuse, kRefusesPayload, kRejectPoll, kSendBound, kSendUnbound, kSetPoll, kState, kTakePoll, kTakeUp,
+  kUnwrap, kWhenWritten, kWrap,
 } = require('../symbols')
 
 const { Kind } = bridge
@@ -63,6 +63,12 @@ class Polling extends Transport {
     return this[kState].unwritten + (owner === null ? 0 : bridge.getEngine().unreadAnswers(owner[kState].handle))
   }
 
+  /** Whether the engine has a session that the transport carries. */
+  [kIsBound]() {
+    const { owner, left } = this[kState]
+    return owner !== null && !left && !owner[kState].over && owner[kState].handle !== 0
+  }
+
   onRequest(req) {
     const res = req.res
     // the first request lives as long as the session; its response must not
@@ -81,25 +87,22 @@ class Polling extends Transport {
       return refuseAfter(res, () => this.onError('overlap from client'), res[kOverlapStatus])
     }
     const owner = this[kState].owner
-    if (owner === null) return this[kOnPollUnbound](req, res)
-    if (owner[kState].handle === 0) {
+    if (owner !== null && !this[kIsBound]()) {
       // the session has ended since the request was checked
       res.writeHead(400).end()
       return
     }
-    if (owner[kState].idle) owner.server[kState].limits.heard(owner)
     this[kSetPoll](req, res)
-    const more = owner[kHasWaiting]()
-    const updates = bridge.fast.poll(owner[kState].handle, this[kState].poll, more)
-    if (bridge.outcome[0] === Kind.DUE) return this[kPutOff](owner, req, res)
-    owner[kApply](updates)
-    if (this.req !== req) return
-    this.writable = true
-    this[kReady](owner)
-    if (more && this.req === req && this.writable) {
-      // a listener emptied the buffer: what else waits for the poll goes out now
-      owner[kApply](bridge.getEngine().sendPackets(owner[kState].handle, [], false))
+    if (owner !== null) {
+      if (owner[kState].idle) owner.server[kState].limits.heard(owner)
+      const updates = bridge.fast.poll(owner[kState].handle, this[kState].poll, false)
+      if (bridge.outcome[0] === Kind.DUE) return this[kPutOff](owner, req, res)
+      owner[kApply](updates)
+      if (this.req !== req) return
     }
+    this.writable = true
+    this.emit('ready')
+    if (this.writable && this.shouldClose) this.send([{ type: 'noop' }])
   }
 
   /**
@@ -126,7 +129,7 @@ class Polling extends Transport {
       const context = { name: 'TRANSPORT_MISMATCH', transport: 'polling', previousTransport: transport.name }
       server[kRefuse](req, res, BAD_REQUEST, context)
     } else if (res.destroyed) {
-      this[kFail](owner, 'poll connection closed prematurely')
+      this.onError('poll connection closed prematurely')
     } else {
       this.onPollRequest(req, res)
     }
@@ -156,18 +159,29 @@ class Polling extends Transport {
     if (this[kState].owner[kState].idle) this[kState].owner.server[kState].limits.heard(this[kState].owner)
     this[kState].polledNatively = true
     this.writable = true
-    this[kReady](this[kState].owner)
-  }
-
-  [kReady](owner) {
-    owner.flush()
-    this[kShow]('ready')
+    this.emit('ready')
   }
 
   send(packets) {
     this.writable = false
-    const owner = this[kState].owner
-    if (owner === null) return this[kSendUnbound](packets)
+    const { owner } = this[kState]
+    // a native listener closes by itself
+    if (this.shouldClose && !(owner !== null && owner[kState].listed)) {
+      packets.push({ type: 'close' })
+      this.shouldClose()
+      this.shouldClose = null
+    }
+    // what closes the transport goes by the transport, wherever its session is by now
+    const isEnd = packets.length === 1 && packets[0].type === 'close' && Boolean(this.req)
+    if (this[kIsBound]() && !isEnd) this[kSendBound](owner, packets)
+    else if (this.req) this[kSendUnbound](packets)
+    if (this[kState].polledNatively) {
+      this[kState].polledNatively = false
+      this.emit('drain')
+    }
+  }
+
+  [kSendBound](owner, packets) {
     if (packets.length === 1) {
       const [packet] = packets
       owner[kApply](bridge.fast.sendPacket(owner[kState].handle, packetType(packet), content(packet.data), wantsCompression(packet)))
@@ -176,10 +190,18 @@ class Polling extends Transport {
       for (const packet of packets) list.push(packetType(packet), content(packet.data))
       owner[kApply](bridge.getEngine().sendPackets(owner[kState].handle, list, packets.some(wantsCompression)))
     }
-    if (this[kState].polledNatively) {
-      this[kState].polledNatively = false
-      this[kWritten]()
+    // the engine has moved the session, of which this thread is to hear: the packets are on their way
+    if (this.req && !this.res.headersSent) {
+      this.writable = true
+      this.emit('drain')
     }
+  }
+
+  /** Answers the poll of a session that the engine does not have, or not any more. */
+  [kSendUnbound](packets) {
+    const answer = (payload) => this[kAnswer](this[kWrap](payload), packets.some(wantsCompression))
+    if (this.protocol === 3) this.parser.encodePayload(packets, this.supportsBinary, answer)
+    else this.parser.encodePayload(packets, answer)
   }
 
   /** The engine has decided about the pending poll, whose session may have ended or moved meanwhile. */
@@ -205,18 +227,12 @@ class Polling extends Transport {
     debug('writing "%s"', data)
     this.doWrite(data, options, () => {
       this[kEndPoll]()
-      this[kWritten]()
+      this.emit('drain')
     })
   }
 
   [kEndPoll]() {
     if (this.req) this.req.cleanup()
-  }
-
-  [kWritten]() {
-    const owner = this[kState].owner
-    if (owner !== null) owner.onDrain()
-    this[kShow]('drain')
   }
 
   /** Writes the response of the pending poll. */
@@ -272,8 +288,7 @@ class Polling extends Transport {
       res.removeListener('finish', onFinish)
       res.removeListener('close', onClose)
       callback()
-      const owner = this[kState].owner
-      if (lost && owner !== null && owner.transport === this) this[kFail](owner, 'poll connection closed prematurely')
+      if (lost && this[kIsBound]()) this.onError('poll connection closed prematurely')
     }
     const { socket } = res
     // `finish` comes even if the connection broke under the write
@@ -281,11 +296,6 @@ class Polling extends Transport {
     const onClose = () => settle(true)
     res.on('finish', onFinish)
     res.on('close', onClose)
-  }
-
-  /** Ends the session for a fault that only this side can see. */
-  [kFail](owner, message) {
-    if (owner.readyState !== 'closed') owner[kApply](bridge.getEngine().fail(owner[kState].handle, 'transport error', message))
   }
 
   /** The headers of a successful response. */
@@ -304,17 +314,17 @@ class Polling extends Transport {
 
   /** The client sends packets. */
   onDataRequest(req, res) {
+    if (this.dataReq) return refuseAfter(res, () => this.onError('data request overlap from client'), res[kOverlapStatus])
+    const isBinary = req.headers['content-type'] === 'application/octet-stream'
+    if (isBinary && this.protocol === 4) return refuseAfter(res, () => this.onError('invalid content'))
     const owner = this[kState].owner
     if (owner === null) return this[kOnPostUnbound](req, res)
-    if (owner[kState].idle) owner.server[kState].limits.heard(owner)
-    const refused = bridge.fast.postStarted(owner[kState].handle)
-    if (refused !== null) return refuseAfter(res, () => owner[kApply](refused), res[kOverlapStatus])
-    const isBinary = req.headers['content-type'] === 'application/octet-stream'
-    if (isBinary && this.protocol === 4) {
-      owner[kApply](bridge.fast.postFinished(owner[kState].handle, undefined, false))
-      refuseAfter(res, () => this[kFail](owner, 'invalid content'))
+    // it may have ended, or moved, since the request was checked
+    if (!this[kIsBound]() || bridge.fast.postStarted(owner[kState].handle) !== null) {
+      res.writeHead(400).end()
       return
     }
+    if (owner[kState].idle) owner.server[kState].limits.heard(owner)
     this[kBeginPost](req, res)
     whenHeard(owner, req, () => this[kReadPost](owner, req, res, isBinary))
   }
@@ -331,35 +341,35 @@ class Polling extends Transport {
     posts.delete(this[kState].post)
   }
 
-  /** The session has ended or moved before the POST in progress was read. */
-  [kAbortPost]() {
-    if (this.dataReq) this.dataReq.destroy()
-  }
-
   [kReadPost](owner, req, res, isBinary) {
     this[kReadBody](req, {
       onEnd: (body) => {
-        this[kEndPost]()
-        if (this[kRefusesPayload](owner, req, res, body, isBinary)) return
         try {
-          const isOurs = this.onData === onData
-          owner[kApply](bridge.fast.postFinished(owner[kState].handle, isOurs ? body : undefined, isBinary))
-          if (!isOurs) this[kHandOver](body, isBinary)
+          if (this[kRefusesPayload](owner, req, res, body, isBinary)) return
+          try {
+            // packets that somebody is to see are decoded here
+            const isPlain = this.onData === onData && !this[kState].packets
+            if (this[kIsBound]()) owner[kApply](bridge.fast.postFinished(owner[kState].handle, isPlain ? body : undefined, isBinary))
+            if (!isPlain) this[kHandOver](body, isBinary)
+          } finally {
+            this[kConfirmPost](req, res)
+          }
         } finally {
-          this[kConfirmPost](req, res)
+          this[kEndPost]()
         }
       },
       onRefused: (status, message) => {
         res.writeHead(status).end()
         try {
-          this[kFail](owner, message)
+          this.onError(message)
         } finally {
           this[kEndPost]()
         }
       },
       onAborted: () => {
         this[kEndPost]()
-        owner[kApply](bridge.getEngine().postAborted(owner[kState].handle))
+        if (this[kIsBound]()) owner[kApply](bridge.fast.postFinished(owner[kState].handle, undefined, false))
+        this.onError('data request connection closed prematurely')
       },
     })
   }
@@ -403,7 +413,7 @@ class Polling extends Transport {
       return false
     }
     if (this.protocol === 3) this.parser.decodePayload(data, take)
-    else this.parser.decodePayload(data).every((packet) => take(packet) !== false)
+    else this.parser.decodePayload(data).forEach(take)
   }
 
   [kHandOver](body, isBinary) {
@@ -412,7 +422,6 @@ class Polling extends Transport {
   }
 
   onClose() {
-    this.shouldClose = null
     // the client must not wait for the answer to its poll
     if (this.writable) this.send([{ type: 'noop' }])
     super.onClose()
@@ -472,36 +481,48 @@ class Polling extends Transport {
   // ---- the end -------------------------------------------------------------------------------
 
   doClose(fn) {
-    const owner = this[kState].owner
-    if (owner === null) return this[kCloseUnbound](fn)
-    // the engine has closed the transport before its session lets go of it
-    if (owner[kState].handle === 0 || owner[kState].moving || this[kState].left) return fn()
     debug(this.discarded ? 'transport discarded - closing right away' : 'closing')
-    const close = (grace) => owner[kApply](bridge.getEngine().closeTransport(owner[kState].handle, grace))
-    close(this.discarded ? undefined : Number(this.closeTimeout))
-    // the next poll is waited for; or somebody ends it now
-    if (owner.readyState !== 'closed') this.shouldClose = () => close(undefined)
+    const { owner, listened } = this[kState]
+    if (this.dataReq) this.dataReq.destroy()
+    clearTimeout(this[kState].closeTimer)
+    const finish = () => {
+      clearTimeout(this[kState].closeTimer)
+      fn()
+      this.onClose()
+    }
+    if (owner !== null && owner[kState].listed) {
+      this[kCloseNatively](owner, finish)
+    } else if (this.writable) {
+      this.send([{ type: 'close' }])
+      finish()
+    } else if (this.discarded) {
+      finish()
+    } else {
+      // the client is told by its next poll
+      this.shouldClose = finish
+      const isBound = this[kIsBound]()
+      if (isBound && owner.readyState === 'closing') bridge.getEngine().beginClose(owner[kState].handle)
+      // that of a session that has ended is refused: it is only that somebody may wait for the event
+      if (owner !== null && !isBound && !listened && this.closeTimeout === CLOSE_TIMEOUT) return
+      this[kState].closeTimer = setTimeout(finish, this.closeTimeout)
+      if (owner !== null && !isBound) this[kState].closeTimer.unref()
+    }
+  }
+
+  /** The same where a native listener has the polls. */
+  [kCloseNatively](owner, finish) {
+    const isPolled = this.writable
+    this.writable = this[kState].polledNatively = false
+    if (isPolled) this.emit('drain')
+    this.shouldClose = finish
+    if (this[kIsBound]()) {
+      owner[kApply](bridge.getEngine().closeTransport(owner[kState].handle, this.discarded ? undefined : Number(this.closeTimeout)))
+    } else if (isPolled || this.discarded) {
+      finish()
+    }
   }
 
   // ---- without a session: a subclass of Server moves packets between transports itself -----------
-
-  [kOnPollUnbound](req, res) {
-    this[kSetPoll](req, res)
-    this.writable = true
-    this.emit('ready')
-    if (this.writable && this.shouldClose) this.send([{ type: 'noop' }])
-  }
-
-  [kSendUnbound](packets) {
-    if (this.shouldClose) {
-      packets = packets.concat({ type: 'close' })
-      this.shouldClose()
-    }
-    const compress = packets.some((packet) => packet.options && packet.options.compress)
-    const answer = (payload) => this[kAnswer](this[kWrap](payload), compress)
-    if (this.protocol === 3) this.parser.encodePayload(packets, this.supportsBinary, answer)
-    else this.parser.encodePayload(packets, answer)
-  }
 
   /** A payload as it stands in a response. */
   [kWrap](payload) {
@@ -514,9 +535,6 @@ class Polling extends Transport {
   }
 
   [kOnPostUnbound](req, res) {
-    if (this.dataReq) {
-      return refuseAfter(res, () => this.onError('data request overlap from client'), res[kOverlapStatus])
-    }
     this[kBeginPost](req, res)
     this[kReadBody](req, {
       onEnd: (body) => {
@@ -544,38 +562,14 @@ class Polling extends Transport {
       },
     })
   }
-
-  [kCloseUnbound](fn) {
-    if (this.dataReq) this.dataReq.destroy()
-    const finish = once(() => {
-      clearTimeout(timer)
-      this.shouldClose = null
-      fn()
-      this.onClose()
-    })
-    let timer
-    if (this.writable) {
-      this.send([{ type: 'close' }])
-      finish()
-    } else if (this.discarded) {
-      finish()
-    } else {
-      this.shouldClose = finish
-      timer = setTimeout(finish, this.closeTimeout)
-    }
-  }
 }
 
 const { onData } = Polling.prototype
 
 /** The listener of a pending poll's `close` event: the client went away. */
 function onPollClose() {
-  const transport = this[kTransport]
-  const owner = transport[kState].owner
-  this.cleanup()
-  transport.writable = false
-  if (owner === null) transport.onError('poll connection closed prematurely')
-  else owner[kApply](bridge.getEngine().pollAborted(owner[kState].handle, this[kPoll]))
+  polls.delete(this[kPoll])
+  this[kTransport].onError('poll connection closed prematurely')
 }
 
 function cleanupPoll() {
@@ -595,14 +589,5 @@ function refuseAfter(res, tell, status = 400) {
 }
 
 function noop() {}
-
-function once(fn) {
-  let called = false
-  return () => {
-    if (called) return
-    called = true
-    fn()
-  }
-}
 
 module.exports = { Polling }

@@ -8,8 +8,8 @@ const { NativeWebSocket } = require('../websocket')
 const debug = require('debug')('engine:ws')
 const {
   kAwaitsBatches, kAwaitsDrain, kAwaitsWriting, kCannotSend, kGoOn, kHand, kHasWaiting, kIsAlone, kIsNative, kIsText,
-  kIsWritten, kIsWrittenNow, kKeepContext, kListenTo, kOnWritten, kOwn, kPreEncoded, kReceiveAlone, kReportDrain,
-  kSendForeign, kSendNative, kSendOne, kSent, kSettle, kSettleBeforeEnd, kShow, kState, kTextsFrom,
+  kIsWritten, kIsWrittenNow, kKeepContext, kListenTo, kOnData, kOnWritten, kOwn, kPreEncoded, kReceiveAlone, kReportDrain,
+  kSendForeign, kSendNative, kSendOne, kSent, kSettle, kSettleBeforeEnd, kShowMessages, kShowPackets, kState, kTextsFrom,
 } = require('../symbols')
 
 // as it is now, see lib/bridge.js
@@ -103,6 +103,11 @@ class WebSocket extends Transport {
 
   [kReceiveAlone]() {
     if (this[kIsNative]()) this.socket[kOwn]()
+  }
+
+  [kShowPackets]() {
+    super[kShowPackets]()
+    if (this[kIsNative]() && (this[kState].owner !== null || this[kState].prober !== null)) this.socket[kShowMessages]()
   }
 
   send(packets) {
@@ -215,8 +220,8 @@ class WebSocket extends Transport {
   [kSettle]() {
     if (this[kState].awaited || this[kState].congested) return
     const owner = this[kState].owner
-    const isHeard = owner === null || owner[kHasWaiting]() || owner[kAwaitsBatches]() || this._events !== undefined
-    if (!isHeard && this[kState].context === undefined) {
+    const isAwaited = owner === null ? this[kState].prober === null : owner[kHasWaiting]() || owner[kAwaitsBatches]()
+    if (!isAwaited && this._events === undefined && this[kState].context === undefined) {
       this.writable = true
     } else {
       this[kOnWritten]()
@@ -240,14 +245,11 @@ class WebSocket extends Transport {
     this[kState].awaited = this[kState].congested = false
     if (this[kState].written) this[kState].written = false
     if (this.readyState === 'closed') return
-    const owner = this[kState].owner
     try {
-      if (owner !== null) owner.onDrain()
-      this[kShow]('drain')
+      this.emit('drain')
     } finally {
       this.writable = true
-      if (owner !== null) owner.flush()
-      this[kShow]('ready')
+      this.emit('ready')
     }
   }
 
@@ -264,16 +266,21 @@ class WebSocket extends Transport {
     return true
   }
 
+  /** A message has come, whose way to packets is not replaced, as in the original. */
+  [kOnData](message) {
+    super.onData(message)
+  }
+
   doClose(fn) {
     debug('closing')
-    this.socket.close()
+    if (!this[kState].ended) this.socket.close()
     fn()
   }
 
   // ---- connections that JavaScript drives ----------------------------------------------------
 
   [kListenTo](socket) {
-    socket.on('message', (data, isBinary) => this.onData(isBinary ? data : data.toString()))
+    socket.on('message', (data, isBinary) => this[kOnData](isBinary ? data : data.toString()))
     socket.once('close', () => this.onClose())
     socket.on('error', (error) => this.onError(error))
     this._onSent = (error) => {

@@ -64,18 +64,6 @@ impl Engine {
         })
     }
 
-    /// The client of a pending poll went away.
-    #[napi]
-    pub fn poll_aborted(&self, env: Env, session: u32, poll: u32) -> Result<Raw> {
-        self.step(env.raw(), session, |session, _| session.inner.machine.poll_aborted(poll, &mut session.actions))
-    }
-
-    /// The client of a POST went away.
-    #[napi]
-    pub fn post_aborted(&self, env: Env, session: u32) -> Result<Raw> {
-        self.step(env.raw(), session, |session, _| session.inner.machine.post_aborted(&mut session.actions))
-    }
-
     /// Sends packets, `[type, content, …]`, by the session's current transport.
     #[napi]
     pub fn send_packets(&self, env: Env, session: u32, packets: Array<'_>, compress: bool) -> Result<Raw> {

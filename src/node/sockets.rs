@@ -77,6 +77,14 @@ impl Engine {
         }
     }
 
+    /// Has the messages of the connection's session told undecoded.
+    #[napi]
+    pub fn show_messages(&self, connection: u32) {
+        if let Some(connection) = self.connection(connection) {
+            connection.show_messages();
+        }
+    }
+
     /// Has a copy of what comes in told, or no longer.
     #[napi]
     pub fn tap(&self, connection: u32, tap: bool) {

@@ -93,6 +93,8 @@ pub struct Connection {
     pub(super) tapped: AtomicBool,
     /// Whether the owner hears of ping and pong frames.
     pub(super) shows_control: AtomicBool,
+    /// Whether the owner gets a session's messages undecoded, see [`Connection::show_messages`].
+    pub(super) shows_messages: AtomicBool,
     /// Not read until the owner has heard that the session is over, see [`Connection::put_off`].
     pub(super) winds_up: AtomicBool,
     /// The decoder has more to hand out.
@@ -162,6 +164,7 @@ impl Connection {
             stopped: AtomicBool::new(false),
             tapped: AtomicBool::new(false),
             shows_control: AtomicBool::new(false),
+            shows_messages: AtomicBool::new(false),
             winds_up: AtomicBool::new(false),
             has_undecoded: AtomicBool::new(false),
             is_stalled: AtomicBool::new(false),
@@ -304,6 +307,12 @@ impl Connection {
     /// Has ping and pong frames told by [`Kind::ControlFrame`].
     pub fn show_control_frames(&self) {
         self.shows_control.store(true, SeqCst);
+    }
+
+    /// Has a session's messages told as they are by [`Kind::ConnectionMessage`], those that its session does not listen to
+    /// included. The owner decodes them, and tells the session of the packets.
+    pub fn show_messages(&self) {
+        self.shows_messages.store(true, SeqCst);
     }
 
     /// Notes bytes that were read from the socket; by the one thread that reads.

@@ -28,8 +28,6 @@ pub enum Kind {
     AnswerPoll = 4,
     /// Session: answer the poll `arg` with 400.
     RejectPoll = 5,
-    /// Session: destroy the POST request in progress.
-    AbortPost = 6,
     /// Session: a probe came in on channel `arg`.
     Upgrading = 7,
     /// Session: moved to channel `arg`.

@@ -38,9 +38,11 @@ impl Connection {
         let mut decoder = self.decoder();
         let mut decoded = 0;
         let mut pings = Pings::None;
+        let is_shown = self.shows_messages.load(SeqCst);
         let mut on_message = |message: Message<'_>, session: Option<&mut Locked<'_>>, batch: &mut Batch| {
             decoded += message.size();
-            let flow = self.on_message(message, session, &mut pings, batch);
+            let decodes = !is_shown || matches!(message, Message::Close { .. });
+            let flow = self.on_message(message, session.filter(|_| decodes), &mut pings, batch);
             if decoded > MAX_DECODED { ControlFlow::Break(()) } else { flow }
         };
         let result = match &binding {

@@ -486,7 +486,11 @@ impl Locked<'_> {
         let session = self.cell.handle;
         for action in std::mem::take(&mut self.actions) {
             match action {
+                // the answer to a probe goes out when the owner has heard of it, as whoever gets it goes on
+                Action::Send { channel, .. } if self.inner.machine.is_probing(channel) => {}
                 Action::Send { channel, packets } => self.send(channel, packets, batch),
+                // an owner that carries the polls answers the last one when it closes their transport
+                Action::AnswerPoll { .. } if self.cell.listed.is_none() && self.has_left_polling() => {}
                 Action::AnswerPoll { poll, packets, compress } => self.answer(poll, packets, compress, batch),
                 Action::RejectPoll { poll } => match self.take_responder(poll) {
                     Some(responder) => drop(responder.send(PollAnswer::Rejected)),
@@ -494,10 +498,12 @@ impl Locked<'_> {
                     None if self.cell.listed.is_some() => {}
                     None => batch.push(Kind::RejectPoll, session, poll),
                 },
-                Action::AbortPost => match &self.cell.listed {
-                    Some(listed) => listed.post_aborted.notify_waiters(),
-                    None => batch.push(Kind::AbortPost, session, 0),
-                },
+                // and ends the POST by itself, too
+                Action::AbortPost => {
+                    if let Some(listed) = &self.cell.listed {
+                        listed.post_aborted.notify_waiters();
+                    }
+                }
                 Action::CloseChannel { channel } => match self.connection(channel) {
                     // it hears of that next
                     Some(connection) if !self.by_owner && self.ends_with(channel) => {
@@ -570,6 +576,11 @@ impl Locked<'_> {
     fn ends_with(&self, channel: ChannelId) -> bool {
         let is_current = self.inner.transport.as_ref().is_some_and(|connection| connection.handle == channel);
         is_current && self.inner.machine.is_closed()
+    }
+
+    /// Whether the session has ended, or moved to a channel.
+    fn has_left_polling(&self) -> bool {
+        self.inner.machine.is_closed() || !self.inner.machine.polls()
     }
 
     fn connection(&self, channel: ChannelId) -> Option<Arc<Connection>> {

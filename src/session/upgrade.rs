@@ -47,7 +47,8 @@ impl Session {
         true
     }
 
-    pub(super) fn is_probing(&self, channel: ChannelId) -> bool {
+    /// Whether a client tries the channel out.
+    pub fn is_probing(&self, channel: ChannelId) -> bool {
         self.upgrade.as_ref().is_some_and(|upgrade| upgrade.channel == channel)
     }
 
