@@ -11,14 +11,21 @@ const worlds = new Map();
 /** Exceptions that belong to no world that is known. */
 const strays = [];
 
+/** Who has recorded something last, if that was in this turn of the event loop. */
+let last;
+
+function noticed(world) {
+  if (last === undefined) setImmediate(() => (last = undefined));
+  last = world;
+}
+
 function ownerOf(error) {
   const mark = /twin#(\d+)/.exec(String(error?.message ?? error));
-  const world = mark ? worlds.get(Number(mark[1])) : context.getStore();
-  if (world !== undefined) return world;
-  // only one runs on this engine: no doubt
-  const engine = /engine\.io-native|wt-|\/lib\/|node:/.test(String(error?.stack)) && !/node_modules\/engine\.io\//.test(String(error?.stack)) ? "native" : "upstream";
-  const running = [...worlds.values()].filter((one) => one.side === engine);
-  return running.length === 1 ? running[0] : undefined;
+  if (mark) return worlds.get(Number(mark[1]));
+  const store = context.getStore();
+  if (store !== undefined) return store;
+  if (last !== undefined) return last;
+  return worlds.size === 1 ? [...worlds.values()][0] : undefined;
 }
 
 function take(kind, error) {
@@ -33,4 +40,4 @@ function watchProcess() {
   process.on("unhandledRejection", (error) => take("unhandledRejection", error));
 }
 
-module.exports = { context, worlds, strays, watchProcess };
+module.exports = { context, noticed, worlds, strays, watchProcess };

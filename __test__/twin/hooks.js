@@ -2,26 +2,32 @@
 
 // What an application gives the server beside plain options: functions, built from data.
 
+/** How long a hook takes that takes its time. */
+const LATER_MS = 15;
+
 const HOOKS = {
   allowRequest: {
-    draw: (random) => ({ how: random.pick(["accept", "accept", "later", "refuse", "refuseLater", "throw"]) }),
+    draw: (random) => ({ how: random.pick(["accept", "accept", "later", "refuse", "refuseLater", "throw", "twice", "object"]) }),
     apply({ how }, options, world) {
       options.allowRequest = (req, callback) => {
         world.record("server", `allowRequest(${world.observer.show(req)})`);
         if (how === "throw") throw world.error("allowRequest");
-        const decide = how.startsWith("refuse") ? () => callback("not today", false) : () => callback(null, true);
-        if (how.endsWith("ater")) setTimeout(decide, 2);
+        const reason = how === "object" ? { not: "a string" } : "not today";
+        const decide = how.startsWith("refuse") || how === "object" ? () => callback(reason, false) : () => callback(null, true);
+        if (how === "twice") decide();
+        if (how.endsWith("ater")) setTimeout(decide, LATER_MS);
         else decide();
       };
     },
   },
   generateId: {
-    draw: (random) => ({ how: random.pick(["sync", "promise", "throw", "reject"]) }),
+    draw: (random) => ({ how: random.pick(["sync", "promise", "throw", "reject", "same"]) }),
     after({ how }, engine, world) {
       let last = 0;
       engine.generateId = (req) => {
         world.record("server", `generateId(${world.observer.show(req)})`);
         const id = `made-by-the-application-${++last}`;
+        if (how === "same") return "always-the-same-id";
         if (how === "throw") throw world.error("generateId");
         if (how === "reject") return Promise.reject(world.error("generateId"));
         return how === "promise" ? Promise.resolve(id) : id;
@@ -29,7 +35,7 @@ const HOOKS = {
     },
   },
   middleware: {
-    draw: (random) => ({ how: random.pick(["header", "header", "later", "vary", "fail", "answer", "cookie"]) }),
+    draw: (random) => ({ how: random.pick(["header", "header", "later", "vary", "fail", "answer", "cookie", "several", "line break", "answer and go on", "look"]) }),
     after({ how }, engine, world) {
       engine.use((req, res, next) => {
         if (world.program.kind !== "real") world.record("server", `middleware(${world.observer.show(req)})`);
@@ -41,15 +47,31 @@ const HOOKS = {
           res.writeHead(418);
           return res.end("teapot");
         }
-        if (how === "later") setTimeout(next, 2);
+        if (how === "several") res.setHeader("X-Several", ["one", "two"]);
+        if (how === "line break") {
+          // Node's own response does not take it
+          try {
+            res.setHeader("X-Break", "a\r\nX-Split: b");
+          } catch (error) {
+            world.record("server", `setHeader threw ${error.code}`);
+          }
+        }
+        if (how === "answer and go on") {
+          res.writeHead(200, { "Content-Length": "0" });
+          res.end();
+        }
+        if (how === "look") world.record("server", `the response has ${["setHeader", "getHeader", "removeHeader", "write", "writeHead", "end"].filter((name) => typeof res[name] === "function")}`);
+        if (how === "later") setTimeout(next, LATER_MS);
         else next();
       });
     },
   },
   headersListener: {
-    draw: (random) => ({ event: random.pick(["headers", "initial_headers"]), how: random.pick(["add", "add", "replace", "remove"]) }),
-    after({ event, how }, engine) {
+    draw: (random) => ({ event: random.pick(["headers", "initial_headers"]), how: random.pick(["add", "add", "replace", "remove", "throw", "line break"]) }),
+    after({ event, how }, engine, world) {
       engine.on(event, (headers) => {
+        if (how === "throw") throw world.error("the application");
+        if (how === "line break") headers["X-Break"] = "a\r\nX-Split: b";
         if (how === "add") headers["X-Listener"] = event;
         if (how === "replace") headers["Content-Type"] = "application/x-twin";
         if (how === "remove") delete headers["cache-control"];

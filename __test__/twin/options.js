@@ -13,6 +13,7 @@ const DRAWS = {
   httpCompression: (random) => random.pick([false, { threshold: 0 }, { threshold: 100 }]),
   perMessageDeflate: (random) => random.pick([true, { threshold: 0 }, { threshold: 10, serverNoContextTakeover: true }]),
   maxHttpBufferSize: (random) => random.pick([10, 100, 1000]),
+  maxBufferedChunks: (random) => random.pick([0, 1, 3]),
   allowUpgrades: () => false,
   transports: (random) => random.pick([["polling"], ["websocket"], ["websocket", "polling"]]),
   addTrailingSlash: () => false,

@@ -71,7 +71,7 @@ const KINDS = {
     weight: 0.04,
     most: 4,
     change(program, random) {
-      Object.assign(program.options, random.pick([{ pingInterval: 150, pingTimeout: 100 }, { upgradeTimeout: 120 }, { pingInterval: 100, pingTimeout: 250, upgradeTimeout: 180 }]));
+      Object.assign(program.options, random.pick([{ pingInterval: 150, pingTimeout: 100 }, { upgradeTimeout: 120 }, { httpRequestBodyTimeout: 150 }, { pingInterval: 100, pingTimeout: 250, upgradeTimeout: 180 }]));
     },
   },
 };

@@ -3,7 +3,7 @@
 // One program on one engine: a server of its own, its clients, and the record of all that is seen, step by step.
 
 const { drawn } = require("./steps");
-const { context, worlds } = require("./faults");
+const { context, noticed, worlds } = require("./faults");
 const { applyHooks, hookOptions } = require("./hooks");
 const { runCalls } = require("./calls");
 const modes = require("./modes");
@@ -53,6 +53,7 @@ class World {
   record(object, text) {
     if (this.over) return;
     this.lastAt = performance.now();
+    noticed(this);
     const { streams } = this.steps.at(-1) ?? { streams: {} };
     (streams[object] ??= []).push(text);
   }
@@ -162,7 +163,8 @@ class World {
     const tidy = (text) => {
       let result = text.replace(/twin#\d+/g, "twin");
       for (const [sid, name] of names) result = result.replaceAll(sid, `{${name}}`);
-      return result;
+      // of a session that nobody heard of
+      return result.replace(/(sid\\*":\\*")[\w-]{20}(?=\\*")/g, "$1{unknown}");
     };
     const entries = (object, change) => Object.fromEntries(Object.entries(object).map(([key, value]) => [tidy(key), change(value)]));
     return this.steps.map(({ streams, state, readyStates }) => ({

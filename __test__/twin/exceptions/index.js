@@ -18,6 +18,7 @@
  * @typedef {object} Scope what else is explained, from this step on, because the two sides lead different lives
  * @property {string} [session] all about this session, by its client's name
  * @property {boolean} [counts] how many sessions there are
+ * @property {boolean} [all] everything
  */
 
 const { sessionOf } = require("./case");
@@ -47,6 +48,7 @@ function unexplained(differences, of, used = new Map()) {
       continue;
     }
     rows.add(exception.row);
+    if (scope.all) break;
     if (scope.session !== undefined) sessions.add(scope.session);
     if (scope.counts) counts = true;
   }

@@ -35,6 +35,14 @@ module.exports = [
       (isCount(difference) || (/clientsCount/.test(difference.left) && counted(difference.left) === counted(difference.right))) && { counts: true },
   },
   {
+    row: 5,
+    what: "frames in the segment of the handshake are not lost",
+    explains(difference, { program }) {
+      const name = sessionOf(difference.object);
+      return program.steps.some(({ kind, as, more }) => kind === "openWebSocket" && as === name && more !== undefined) && ofSession(difference);
+    },
+  },
+  {
     row: 6,
     what: "the answer to a handshake that is refused after the 101 arrives over TLS",
     modes: ["https"],
@@ -52,6 +60,44 @@ module.exports = [
     explains: (difference, of) => hasThrown(of, difference.step) && ofSession(difference, { counts: true }),
   },
   {
+    row: 10,
+    what: "a headers listener that throws does not leave the client waiting",
+    explains: (difference, { program }) => hasHook(program, "headersListener", "throw") && { all: true },
+  },
+  {
+    row: 12,
+    what: "a client that is gone while a hook decides about its upgrade is no exception",
+    explains: ({ object, left, right }, { program }) =>
+      program.steps.some(({ kind }) => kind === "abandon") && object === "process" && right === undefined && /ECONNRESET|EPIPE|Cannot read properties of null|ERR_INVALID_ARG_TYPE/.test(left),
+  },
+  {
+    row: 13,
+    what: "a rejection message that is no string",
+    explains: ({ object, left, right }, { program }) =>
+      hasHook(program, "allowRequest", "object") && ((object === "process" && right === undefined && /ERR_INVALID_ARG_TYPE/.test(left)) || (object.startsWith("client ") && left === undefined)),
+  },
+  {
+    row: 14,
+    what: "a header value with a line break is refused",
+    explains: (difference, { program }) => (hasHook(program, "headersListener", "line break") || hasHook(program, "middleware", "line break")) && { all: true },
+  },
+  {
+    row: 15,
+    what: "several values of a header are lines of their own on the 101",
+    explains: ({ left, right }, { program }) =>
+      hasHook(program, "middleware", "several") && /^HTTP\/1.1 101/.test(left) && left.replace("X-Several: one,two", "X-Several: one\nX-Several: two") === right,
+  },
+  {
+    row: 16,
+    what: "the second call of allowRequest's callback is ignored",
+    explains: (difference, { program }) => hasHook(program, "allowRequest", "twice") && { all: true },
+  },
+  {
+    row: 19,
+    what: "an id that a living session has",
+    explains: (difference, { program }) => hasHook(program, "generateId", "same") && { all: true },
+  },
+  {
     row: 20,
     what: "what permessage-deflate compresses",
     explains: ({ left, right }, { program }) => program.options.perMessageDeflate !== undefined && uncompressed(left) === uncompressed(right),
@@ -62,6 +108,18 @@ module.exports = [
     explains: ({ object, left, right }, { program }) =>
       hasHook(program, "allowRequest", "throw") && left === undefined &&
       (/^connection_error.*"Forbidden"/.test(right) || (object.startsWith("client ") && /^HTTP\/1.1 40[03]|^end$/.test(right))),
+  },
+  {
+    row: 25,
+    what: "a middleware that answers and calls next()",
+    explains: (difference, { program }) => hasHook(program, "middleware", "answer and go on") && { all: true },
+  },
+  {
+    row: 36,
+    what: "a polling client that is gone while a hook decides gets no session",
+    explains: (difference, { program }) =>
+      program.steps.slice(0, difference.step).some(({ kind, transport }) => kind === "abandon" && transport === "polling") &&
+      (program.hooks.some(({ how }) => /ater|promise|sync/.test(how)) || program.hooks.some(({ hook }) => hook === "middleware") || program.options.cors !== undefined) && { all: true },
   },
   {
     row: 29,

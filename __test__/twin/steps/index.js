@@ -6,14 +6,14 @@
 const requests = require("./requests");
 const websocket = require("./websocket");
 const { application } = require("./application");
-const { openPolling, poll } = requests;
+const { openPolling, poll, beginPost } = requests;
 const { openWebSocket, openUpgrade, frames } = websocket;
 
 /** What programs are made of, by their kind. */
 const sets = {
   raw: { ...requests, ...websocket, application },
   real: { ...require("./real"), application },
-  timed: { openPolling, poll, openWebSocket, openUpgrade, frames, application, ...require("./time") },
+  timed: { openPolling, poll, beginPost, openWebSocket, openUpgrade, frames, application, ...require("./time") },
   webtransport: require("./webtransport"),
 };
 

@@ -22,14 +22,14 @@ class RealClient {
     for (const event of ["open", "message", "upgrading", "upgrade", "upgradeError", "close", "error"]) {
       socket.on(event, (...args) => {
         if (event === "open") this.sid = socket.id;
-        world.record(`client ${name}, real`, `${event}(${args.map((arg) => this.#tell(event, arg)).join(", ")})`);
+        world.record(`client ${name}, ${event.startsWith("upgrad") ? "real upgrade" : "real"}`, `${event}(${args.map((arg) => this.#tell(event, arg)).join(", ")})`);
       });
     }
     this.upgraded = new Promise((resolve) => {
       socket.on("upgrade", resolve);
       socket.on("close", resolve);
       socket.on("error", resolve);
-      socket.on("open", () => socket.upgrades?.length > 0 && options.transports?.length !== 1 && options.upgrade !== false || resolve());
+      socket.on("open", () => (socket.upgrades ?? socket._upgrades).length > 0 && options.transports?.length !== 1 && options.upgrade !== false || resolve());
     });
   }
 

@@ -142,6 +142,21 @@ const endPost = {
   tell: ({ on, how }) => `${on} ${how === "write" ? "goes on with its POST to the end" : `cuts its POST off (${how})`}`,
 };
 
+/** A client that goes away at once: the server may still be deciding about it. */
+const abandon = {
+  weight: () => 0.6,
+  draw: (random) => ({ transport: random.pick(["polling", "websocket"]), how: random.pick(["destroy", "reset"]) }),
+  async run(world, { transport, how }) {
+    const client = new Client(world, world.count("stranger"), {});
+    world.clients.delete(client.name);
+    const wire = transport === "polling" ? client.request("handshake", { path: client.path("polling") }) : client.websocket("handshake");
+    await new Promise((resolve) => wire.socket.once("ready", resolve).once("close", resolve));
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    wire.cut(how);
+  },
+  tell: ({ transport, how }) => `a stranger opens a session by ${transport}, and is gone at once (${how})`,
+};
+
 /** Requests that no client of ours sends. */
 const oddRequest = {
   weight: () => 2,
@@ -154,7 +169,7 @@ const oddRequest = {
       { EIO: "4", transport: "polling", sid: "unknown" }, { EIO: "4", transport: "polling", sid: "" }, { EIO: "4", transport: "polling", sid: "__proto__" },
     ]);
     step.headers = random.pick([{}, {}, {}, { Origin: "http://a.test" }, { Origin: "a\u0001b" }, { Origin: "http://a.test", "Access-Control-Request-Method": "POST" }]);
-    if (random.chance(0.1)) step.path = random.pick(["/other", "/engine.io", "/engine.iox/", "/engine.io/deeper"]);
+    if (random.chance(0.1)) step.path = random.pick(["/other", "/engine.io", "/engine.iox/", "/engine.io/deeper", "//", "/engine.io//"]);
     return step;
   },
   run(world, { on, method, query, headers, path }) {
@@ -176,4 +191,4 @@ function tellHeaders(headers = {}) {
   return list.length === 0 ? "" : ` (${list.join("; ")})`;
 }
 
-module.exports = { openPolling, poll, abortPoll, post, beginPost, endPost, oddRequest };
+module.exports = { openPolling, poll, abortPoll, post, beginPost, endPost, abandon, oddRequest };

@@ -43,16 +43,17 @@ const openWebSocket = {
     if (random.chance(0.05)) step.b64 = true;
     if (random.chance(0.03)) step.protocol = random.pick([3, 4, 5]);
     if (random.chance(0.1)) step.headers = random.pick([{ Origin: "http://a.test" }, { Cookie: "a=1" }, { "Sec-WebSocket-Protocol": "a, b" }, { "User-Agent": "Trident/7.0" }]);
+    if (random.chance(0.04)) step.more = [{ text: "4early" }];
     sketch.clients.push({ name: step.as, kind: "websocket" });
     return step;
   },
-  run(world, { as, deflate, b64, protocol, headers }) {
+  run(world, { as, deflate, b64, protocol, headers, more = [] }) {
     const client = new Client(world, as, { b64, protocol });
-    client.ws = client.websocket("websocket", { headers: { ...headers, ...(deflate ? { "Sec-WebSocket-Extensions": DEFLATE } : {}) } });
+    client.ws = client.websocket("websocket", { headers: { ...headers, ...(deflate ? { "Sec-WebSocket-Extensions": DEFLATE } : {}) }, head: framesOf(more) });
     return world.within(client.ws.done);
   },
-  tell: ({ as, deflate, b64, protocol, headers }) =>
-    `${as} opens a session by WebSocket${deflate ? " with permessage-deflate" : ""}${b64 ? " with b64" : ""}${protocol ? ` in protocol ${protocol}` : ""}${headers ? ` ${JSON.stringify(headers)}` : ""}`,
+  tell: ({ as, deflate, b64, protocol, headers, more }) =>
+    `${as} opens a session by WebSocket${more ? ", with a message in the same segment" : ""}${deflate ? " with permessage-deflate" : ""}${b64 ? " with b64" : ""}${protocol ? ` in protocol ${protocol}` : ""}${headers ? ` ${JSON.stringify(headers)}` : ""}`,
 };
 
 const frames = {
@@ -80,7 +81,7 @@ const openUpgrade = {
     const client = world.clients.get(on);
     if (client?.sid === undefined) return;
     const headers = deflate ? { "Sec-WebSocket-Extensions": DEFLATE } : {};
-    const wire = client.websocket("upgrade", { sid: client.sid, headers, head: probe ? framesOf([]) : undefined });
+    const wire = client.websocket("upgrade", { sid: client.sid, headers });
     if (!client.ws?.open) client.ws = wire;
     if (!probe) return;
     await world.settle();
