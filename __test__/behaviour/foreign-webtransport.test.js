@@ -41,6 +41,16 @@ test("a new session gets an open packet with an id of the engine's", async () =>
   assert.deepEqual([socket.transport.name, socket.protocol, socket.request, socket.remoteAddress], ["webtransport", 4, null, undefined]);
 });
 
+test("a WebTransport transport has no options of the server's", async () => {
+  const context = await listen(OPTS);
+  assert.deepEqual((await openWebTransport(context)).socket.transport.opts, {});
+  const { peer, socket } = await openUpgrading(context);
+  const upgrading = once(socket, "upgrading");
+  peer.send("ping", "probe");
+  const [transport] = await upgrading;
+  assert.deepEqual([transport.name, transport.opts], ["webtransport", {}]);
+});
+
 test("text and binary messages pass both ways", async () => {
   const { peer, socket } = await openWebTransport(await listen(OPTS));
   const messages = record(socket, "message", (event, data) => data);

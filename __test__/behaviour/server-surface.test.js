@@ -23,6 +23,7 @@ test("the defaults of the options", () => {
     plain.map((name) => opts[name]),
     [20000, 25000, 10000, 1e6, ["polling", "websocket"], true],
   );
+  assert.deepEqual([opts.maxBufferedChunks, opts.httpRequestBodyTimeout], [10000, 30000]);
   assert.deepEqual(opts.httpCompression, { threshold: 1024 });
   assert.equal(opts.cors, false);
   assert.equal(opts.allowEIO3, false);

@@ -1,9 +1,15 @@
 "use strict";
 
 const assert = require("node:assert/strict");
+const https = require("node:https");
 const { test } = require("node:test");
+const tls = require("node:tls");
 const { WebSocketServer } = require("ws");
-const { closePayload, eventually, frame, listen, never, once, openWebSocket, record, times } = require("../support");
+const {
+  closePayload, delay, eventually, frame, listen, listenNatively, never, once, openUpgraded, openWebSocket, path, record, times, upstream,
+  RawWebSocket,
+} = require("../support");
+const { key, cert } = require("../fixtures/tls");
 
 async function session(opts) {
   const context = await listen(opts);
@@ -420,6 +426,54 @@ for (const [how, opts] of [["", {}], [", with permessage-deflate", { perMessageD
       assert.deepEqual(await messages, [["x".repeat(29)], ["x".repeat(29)]]);
     });
   }
+}
+
+const FRAME = frame({ payload: `4${"x".repeat(60_000)}` });
+
+/** How sessions come to a WebSocket. */
+const WAYS = {
+  "over TLS": { open: openSecure },
+  "of protocol 3": { open: async (opts) => openWebSocket(await listen({ ...opts, allowEIO3: true }), { EIO: "3" }) },
+  "of an upgraded session": { open: async (opts) => openUpgraded(await listen(opts)) },
+  "with permessage-deflate": { open: async (opts) => openWebSocket(await listen({ ...opts, perMessageDeflate: true })) },
+  "of a native listener": { open: async (opts) => openWebSocket(await listenNatively(opts)), skip: upstream && "is ours alone" },
+};
+
+async function openSecure(opts) {
+  const context = await listen(opts, https.createServer({ key, cert }));
+  const connected = once(context.engine, "connection");
+  const stream = tls.connect({ host: "127.0.0.1", port: context.port, ca: cert, servername: "localhost" });
+  await once(stream, "secureConnect");
+  const peer = await RawWebSocket.over(stream, path(context, { transport: "websocket" })).response();
+  assert.match(await peer.packet(), /^0/);
+  return { peer, socket: (await connected)[0] };
+}
+
+for (const [way, { open, skip = false }] of Object.entries(WAYS)) {
+  test(`a frame that comes byte by byte ${way} gets 1008 before its end`, { skip }, async () => {
+    const { peer, socket } = await open({ maxBufferedChunks: 7 });
+    const closed = once(socket, "close");
+    let ended = false;
+    const closing = peer.closeFrame().finally(() => (ended = true));
+    for (let at = 0; !ended; at++) {
+      peer.write(FRAME.subarray(at, at + 1));
+      await delay(1);
+    }
+    assert.equal((await closing).code, 1008);
+    const [reason, { message }] = await closed;
+    assert.equal(reason, "transport error");
+    assert.match(message, /Too many buffered chunks$/);
+  });
+
+  test(`more than 60 ping frames at once ${way} end the session behind the messages among them`, { skip }, async () => {
+    const { peer, socket } = await open();
+    const messages = record(socket, "message", (event, data) => data);
+    const closed = once(socket, "close");
+    peer.write(Buffer.concat([frame({ payload: "4a" }), pings(100), frame({ payload: "4b" })]));
+    assert.deepEqual(await closed, ["transport close", undefined]);
+    await peer.end();
+    assert.deepEqual(messages, ["a", "b"]);
+  });
 }
 
 test("messages before an invalid frame in the same chunk are delivered", async () => {

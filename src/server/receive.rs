@@ -59,8 +59,11 @@ impl Connection {
         if pings != Pings::None {
             self.flush();
         }
-        if pings == Pings::TooMany {
-            // who carries the connection tells of its end
+        if pings == Pings::TooMany && self.is_piped() {
+            // what waits for the owner to take it is not lost to the peer
+            self.peer_ended(batch);
+        } else if pings == Pings::TooMany {
+            // who reads the connection tells of its end
             self.terminate();
         }
         if let Err(error) = result {
