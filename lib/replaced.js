@@ -13,7 +13,7 @@ const { Transport } = require('./transport')
 const { isNative } = require('./transports/native')
 const { Polling } = require('./transports/polling')
 const { WebSocket } = require('./transports/websocket')
-const { kCarriesPolls, kExpose, kListenToAll, kState } = require('./symbols')
+const { kCarriesPolls, kExpose, kHearsSending, kListenToAll, kState } = require('./symbols')
 
 const { onPacket: onTransportPacket } = Transport.prototype
 const { send: sendByPolling } = Polling.prototype
@@ -44,7 +44,9 @@ function hearsPackets(socket) {
   return (
     listeners?.packet !== undefined ||
     listeners?.packetCreate !== undefined ||
-    listeners?.heartbeat !== undefined
+    listeners?.heartbeat !== undefined ||
+    // the answer to a client's ping is a packet that goes
+    (socket.protocol === 3 && socket[kHearsSending]())
   )
 }
 

@@ -17,7 +17,7 @@ const { Polling } = require('./transports/polling')
 const debug = require('debug')('engine:socket')
 const {
   kAdd, kAfterSession, kAnnounceUpgrade, kApply, kAttach, kAttachProbe, kAvailableUpgrades, kBindTransport, kCloseInOrder, kCloseProbe, kClosing,
-  kDropChannel, kDropProbeChannel, kEndAgain, kEndInEngine, kFail, kHasWaiting, kKeepContext,
+  kDropChannel, kDropLater, kDropProbeChannel, kEndAgain, kEndInEngine, kFail, kHasWaiting, kKeepContext,
   kMadeTransport, kMove, kMoveTo, kNotice, kOnProbePacket, kOnProbing, kOnUpgradeFailed, kOnUpgraded, kOnUpgrading, kOpen,
   kOpenWebSocket, kPollingTransport, kShow, kShowMessages, kShowPackets, kStart, kState, kTakePoll, kTakeProbe, kTiming, kTryOut, kUnregister,
 } = require('./symbols')
@@ -374,19 +374,19 @@ class Socket extends ReceivingSocket {
    */
   close(discard) {
     if (discard && (this.readyState === 'open' || this.readyState === 'closing')) this.closeTransport(discard)
-    else if (this.readyState === 'open') this[kCloseInOrder]()
+    else if (this.readyState === 'open') this[kCloseInOrder](discard)
     return this
   }
 
-  [kCloseInOrder]() {
+  [kCloseInOrder](discard) {
     this.readyState = 'closing'
-    if (!this[kHasWaiting]()) return this.closeTransport()
+    if (!this[kHasWaiting]()) return this.closeTransport(discard)
     bridge.getEngine().beginClose(this[kState].handle)
     debug('there are %d remaining packets in the buffer, waiting for the "drain" event', this.writeBuffer.length)
     this[kKeepContext]()
     this.once('drain', () => {
       debug('all packets have been sent, closing the transport')
-      this.closeTransport()
+      this.closeTransport(discard)
     })
   }
 
@@ -414,11 +414,7 @@ class Socket extends ReceivingSocket {
     if (this.readyState === 'closed') return
     this.readyState = 'closed'
     // listeners of `close` may still look at what was not sent
-    if (this[kHasWaiting]()) {
-      process.nextTick(() => {
-        this.writeBuffer = []
-      })
-    }
+    if (this[kHasWaiting]()) this[kDropLater]()
     this[kState].packetsFn = this[kState].sentCallbackFn = undefined
     if (this[kState].timers !== undefined) heartbeat.stop(this[kState].timers)
     // a listener that throws, of a transport or of what is answered, does not keep the rest from ending

@@ -308,3 +308,13 @@ improvement("G-122", "a flush listener that empties the array leaves the poll pe
   socket.send("next");
   assert.equal((await response).body, "4next");
 });
+
+test("a packetCreate listener that closes the session: the packet is in the buffer until the tick is over", async () => {
+  const { socket } = await openWebSocket(await listen());
+  socket.once("packetCreate", () => socket.close());
+  socket.send("a");
+  assert.equal(socket.readyState, "closed");
+  assert.equal(socket.writeBuffer.length, 1);
+  await new Promise(setImmediate);
+  assert.equal(socket.writeBuffer.length, 0);
+});

@@ -2,7 +2,7 @@
 
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
-const { delay, improvement, listen, never, once, path, record, RawWebSocket } = require("../support");
+const { delay, eventually, improvement, listen, never, once, path, record, RawWebSocket } = require("../support");
 const { ALLOW, openPolling3, openWebSocket3 } = require("../support/eio3");
 
 const EVENTS = ["packet", "packetCreate", "flush", "drain", "heartbeat"];
@@ -116,4 +116,23 @@ test("a client that pings after an upgrade stays", async () => {
     assert.equal(await peer.packet(), "3");
   }
   assert.equal(socket.readyState, "open");
+});
+
+test("who listens to flush and drain alone hears of the answer to a ping: on the session", async () => {
+  const { peer, socket } = await openWebSocket3(await listen(ALLOW));
+  await delay(5);
+  const log = record(socket, ["flush", "drain"], names);
+  peer.sendText("2");
+  assert.equal(await peer.packet(), "3");
+  await eventually(() => log, ["flush pong", "drain"]);
+});
+
+test("who listens to flush and drain alone hears of the answer to a ping: on the server", async () => {
+  const context = await listen(ALLOW);
+  const log = record(context.engine, ["flush", "drain"], (event, socket, buffer) => names(event, buffer));
+  const { peer } = await openWebSocket3(context);
+  log.length = 0;
+  peer.sendText("2");
+  assert.equal(await peer.packet(), "3");
+  await eventually(() => log, ["flush pong", "drain"]);
 });

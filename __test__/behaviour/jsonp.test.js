@@ -158,3 +158,13 @@ test("the transport of a JSONP session is called polling", async () => {
   const { socket } = await open(V4);
   assert.equal(socket.transport.name, "polling");
 });
+
+test("a client of revision 3 that does not ask for base64 gets a binary payload as JSON has it", async () => {
+  const { peer, socket } = await open({ EIO: "3" });
+  socket.send("a");
+  socket.send(Buffer.from([7]));
+  const { body, headers } = await peer.poll();
+  const bytes = [0, 2, 255, 52, 97, 1, 2, 255, 4, 7];
+  assert.equal(body, `___eio[0](${JSON.stringify(Buffer.from(bytes))});`);
+  assert.equal(headers["content-type"], "text/plain; charset=UTF-8");
+});

@@ -216,3 +216,19 @@ test("a session is upgraded where close() and doClose() of its transports were r
   assert.equal(await peer.packet(), "4still here");
   assert.equal(socket.readyState, "open");
 });
+
+test("a closeTransport that was replaced gets what close() was called with", async () => {
+  const context = await listen(REST);
+  for (const [args, waits] of [[[], false], [[true], false], [[], true]]) {
+    const { socket } = await openWebSocket(context);
+    const calls = [];
+    const { closeTransport } = socket;
+    socket.closeTransport = function (...given) {
+      calls.push(given);
+      return closeTransport.apply(this, given);
+    };
+    if (waits) socket.send("a").send("b");
+    socket.close(...args);
+    await eventually(() => calls, [[args[0]]]);
+  }
+});

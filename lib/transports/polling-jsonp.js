@@ -13,7 +13,8 @@ class JSONP extends Polling {
   }
 
   [kWrap](payload) {
-    return bridge.getEngine().wrapJsonp(this[kState].index, payload)
+    const { index } = this[kState]
+    return typeof payload === 'string' ? bridge.getEngine().wrapJsonp(index, payload) : `___eio[${index}](${JSON.stringify(payload)});`
   }
 
   [kUnwrap](body) {

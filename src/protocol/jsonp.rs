@@ -26,6 +26,12 @@ pub fn wrap(index: &str, payload: &str) -> String {
     out
 }
 
+/// The same for a binary payload, which a client of JSONP should not ask for: as `JSON.stringify` writes a Buffer.
+pub fn wrap_binary(index: &str, payload: &[u8]) -> String {
+    let bytes: Vec<_> = payload.iter().map(u8::to_string).collect();
+    format!("___eio[{}]({{\"type\":\"Buffer\",\"data\":[{}]}});", sanitize_index(index), bytes.join(","))
+}
+
 /// The payload inside a posted form: field `d`, then the two rules for line feeds.
 ///
 /// `None` when the field is missing or repeated; the original then ignores the body and still
@@ -221,6 +227,12 @@ mod tests {
         assert_eq!(unwrap_form("d=4a=b").as_deref(), Some("4a=b"));
         assert_eq!(unwrap_form("d").as_deref(), Some(""));
         assert_eq!(unwrap_form("d=").as_deref(), Some(""));
+    }
+
+    #[test]
+    fn a_binary_payload_is_written_as_a_buffer() {
+        assert_eq!(wrap_binary("3a", &[1, 2, 255, 4, 0]), r#"___eio[3]({"type":"Buffer","data":[1,2,255,4,0]});"#);
+        assert_eq!(wrap_binary("", &[]), r#"___eio[]({"type":"Buffer","data":[]});"#);
     }
 
     #[test]

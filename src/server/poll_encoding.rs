@@ -43,6 +43,7 @@ impl PollEncoding {
             }
         };
         match &self.jsonp {
+            Some(index) if binary => (jsonp::wrap_binary(index, &body).into_bytes(), false),
             Some(index) => (jsonp::wrap(index, &text_of(&body)).into_bytes(), false),
             None => (body, binary),
         }
