@@ -54,14 +54,14 @@ function hearsPackets(socket) {
 function exposePackets(transport) {
   const listeners = transport._events?.packet
   if (listeners === undefined || !isNative(transport)) return
-  const { listened, packets } = transport[kState]
-  if (!packets && (!listened || Array.isArray(listeners))) transport[kExpose]('packet')
+  const { listened, showsPackets } = transport[kState]
+  if (!showsPackets && (!listened || Array.isArray(listeners))) transport[kExpose]('packet')
 }
 
 /** Whether the packets that come in are to be handed to an `onPacket` that is not ours. */
 function seesPackets(socket) {
   const transport = transportOf(socket)
-  return socket.onPacket !== ours.onPacket || transport.onPacket !== onTransportPacket || isWatched(transport, 'packets')
+  return socket.onPacket !== ours.onPacket || transport.onPacket !== onTransportPacket || isWatched(transport, 'showsPackets')
 }
 
 /** Which heartbeats are to be sent from here: none, those to a client that polls by this thread, all. */

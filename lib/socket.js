@@ -148,7 +148,7 @@ class Socket extends ReceivingSocket {
     transport[kState].owner = this
     transport[kState].left = false
     if (transport[kState].listened) this[kAttach](transport)
-    if (transport[kState].packets) transport[kShowPackets]()
+    if (transport[kState].showsPackets) transport[kShowPackets]()
     if (transport.socket && transport.socket.listenerCount('message') > 0) transport.socket[kShowMessages]()
     notice(this)
     if (transport.req) transport[kTakePoll]()
@@ -233,7 +233,7 @@ class Socket extends ReceivingSocket {
     if (!isNative(transport)) return this[kAttachProbe](transport)
     transport[kState].prober = this
     if (transport[kState].listened) this[kAttachProbe](transport)
-    if (transport[kState].packets) transport[kShowPackets]()
+    if (transport[kState].showsPackets) transport[kShowPackets]()
   }
 
   /** Listens to a probe: to one of the engine's own if others do, too. */
@@ -279,7 +279,7 @@ class Socket extends ReceivingSocket {
   [kOnProbePacket](packet, decided) {
     const transport = this[kState].probe
     if (transport === null) return
-    if (this[kState].feeding || !isNative(transport) || !transport[kState].packets) return decided.call(this)
+    if (this[kState].feeding || !isNative(transport) || !transport[kState].showsPackets) return decided.call(this)
     this[kState].decided = decided
     try {
       transport.onPacket(packet)

@@ -154,7 +154,7 @@ pack(TransportState, [
   'listened',
   // whether somebody has ever listened to what comes and goes, and to packets
   'watched',
-  'packets',
+  'showsPackets',
   // whether the session has ended, or has moved to another transport: what is done to this one does not concern it any more
   'left',
   // whether the engine has ended the connection, or is about to

@@ -123,7 +123,7 @@ class Transport extends LazyEmitter {
 
   /** From now on packets are shown that the engine would keep to itself. */
   [kShowPackets]() {
-    this[kState].packets = true
+    this[kState].showsPackets = true
     if (this[kState].owner === null && this[kState].prober === null) this[kReceiveAlone]()
   }
 

@@ -348,7 +348,7 @@ class Polling extends Transport {
           if (this[kRefusesPayload](owner, req, res, body, isBinary)) return
           try {
             // packets that somebody is to see are decoded here
-            const isPlain = this.onData === onData && !this[kState].packets
+            const isPlain = this.onData === onData && !this[kState].showsPackets
             if (this[kIsBound]()) owner[kApply](bridge.fast.postFinished(owner[kState].handle, isPlain ? body : undefined, isBinary))
             if (!isPlain) this[kHandOver](body, isBinary)
           } finally {
