@@ -7,6 +7,12 @@ const json = (value) => JSON.stringify(value) ?? "";
 /** The client whose session an object belongs to. */
 const sessionOf = (object) => /\{([^}]+)\}/.exec(object)?.[1] ?? /^client (\w+),/.exec(object)?.[1];
 
+/** The same for a difference, which may be one of the server's about a session. */
+const aboutSession = ({ object, left, right }) => sessionOf(object) ?? (object === "server" ? sessionOf(`${left} ${right}`) : undefined);
+
+/** A record without the number of sessions. */
+const uncounted = (text) => text?.replace(/clientsCount \d+/, "");
+
 const isCount = ({ object, field }) => object === "server" && (field === "clientsCount" || field === "clients");
 
 /** All calls of the application, at any depth, that are as described. */
@@ -34,4 +40,4 @@ function endedAlone(side, other, step) {
   return states.filter(([name, state]) => state === "closed" && other[step]?.readyStates[name] !== "closed").map(([name]) => name.slice(1, -1));
 }
 
-module.exports = { json, sessionOf, isCount, callsLike, hasThrown, hasHook, endedAlone };
+module.exports = { json, sessionOf, aboutSession, uncounted, isCount, callsLike, hasThrown, hasHook, endedAlone };

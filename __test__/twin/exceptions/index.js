@@ -21,13 +21,10 @@
  * @property {boolean} [all] everything
  */
 
-const { sessionOf } = require("./case");
+const { isCount, sessionOf, uncounted } = require("./case");
 
 /** @type {Exception[]} */
 const exceptions = [...require("./rows"), ...require("./userver"), ...require("./native")];
-
-const counted = (text) => text?.replace(/clientsCount \d+/, "");
-const isCount = ({ object, field }) => object === "server" && (field === "clientsCount" || field === "clients");
 
 /** @returns what no row explains; counts the programs that need a row in `used` */
 function unexplained(differences, of, used = new Map()) {
@@ -40,7 +37,7 @@ function unexplained(differences, of, used = new Map()) {
     const { object, left, right } = difference;
     if (sessions.has(sessionOf(object))) continue;
     if (object === "server" && [...sessions].some((one) => `${left} ${right}`.includes(`{${one}}`))) continue;
-    if (counts && (isCount(difference) || counted(left) === counted(right))) continue;
+    if (counts && (isCount(difference) || uncounted(left) === uncounted(right))) continue;
     let scope;
     const exception = possible.find((one) => (scope = one.explains(difference, of)));
     if (exception === undefined) {

@@ -2,9 +2,13 @@
 
 // Rows of docs/DIFFERENCES.md.
 
-const { callsLike, endedAlone, hasHook, hasThrown, isCount, json, sessionOf } = require("./case");
+const { aboutSession, callsLike, endedAlone, hasHook, hasThrown, isCount, json, sessionOf, uncounted } = require("./case");
 
-const ofSession = ({ object }, more) => sessionOf(object) !== undefined && { session: sessionOf(object), ...more };
+/** All about the session that a difference is about. */
+function ofSession(difference, more) {
+  const session = aboutSession(difference);
+  return session !== undefined && { session, ...more };
+}
 
 const uncompressed = (entry) => entry?.replace(/^(frame \w+) rsv 4/, "$1");
 
@@ -14,7 +18,8 @@ module.exports = [
     row: 1,
     what: "a flush listener that empties the buffer, or sends, leaves the transport unwritable, or throws",
     explains: (difference, { program }) =>
-      callsLike(program, (call) => call.do === "listen" && call.event === "flush" && /"do":"(send|buffer)"/.test(json(call.calls))).length > 0 && ofSession(difference),
+      callsLike(program, (call) => call.do === "listen" && call.event === "flush" && /"do":"(send|buffer)"/.test(json(call.calls))).length > 0 &&
+      (ofSession(difference) || (difference.object === "process" && /reading 'writeHead'/.test(difference.left))),
   },
   {
     row: 2,
@@ -24,15 +29,18 @@ module.exports = [
       const closes = step === program.steps.length + 1 || /"closeServer"|"discard":true/.test(json([program.steps[step - 1], program.listeners]));
       const ended = closes ? endedAlone(right, left, step).filter((name) => left[step].readyStates[`{${name}}`] === "closing") : [];
       if (ended.includes(sessionOf(object))) return ofSession(difference, { counts: true });
-      return ended.length > 0 && isCount(difference) && { counts: true };
+      return ended.length > 0 && (isCount(difference) || isCountOnly(difference)) && { counts: true };
     },
   },
   {
     row: 4,
     what: "removeAllListeners() does not remove the engine's own",
-    explains: (difference, { program }) =>
-      callsLike(program, (call) => call.do === "removeListeners" && call.event === "close").length > 0 &&
-      (isCount(difference) || (/clientsCount/.test(difference.left) && counted(difference.left) === counted(difference.right))) && { counts: true },
+    explains(difference, { program, left }) {
+      if (callsLike(program, (call) => call.do === "removeListeners" && call.event === "close").length === 0) return false;
+      if (isCount(difference) || isCountOnly(difference)) return { counts: true };
+      // it is still in `clients`, and found there
+      return left[difference.step].readyStates[`{${aboutSession(difference)}}`] === "closed" && ofSession(difference, { counts: true });
+    },
   },
   {
     row: 5,
@@ -105,9 +113,7 @@ module.exports = [
   {
     row: 24,
     what: "allowRequest that throws refuses",
-    explains: ({ object, left, right }, { program }) =>
-      hasHook(program, "allowRequest", "throw") && left === undefined &&
-      (/^connection_error.*"Forbidden"/.test(right) || (object.startsWith("client ") && /^HTTP\/1.1 40[03]|^end$/.test(right))),
+    explains: (difference, { program }) => hasHook(program, "allowRequest", "throw") && { all: true },
   },
   {
     row: 25,
@@ -123,13 +129,16 @@ module.exports = [
   },
   {
     row: 29,
-    what: "a patch of onPacket counts from the next packet",
+    what: "a patch of what is bound to a transport, or to its ws, counts from the next event",
     explains: (difference, { program }) =>
-      callsLike(program, (call) => call.do === "replace" && call.on === "socket" && call.method === "onPacket").length > 0 &&
-      /^socket\.onPacket\(/.test(difference.right) && ofSession(difference),
+      callsLike(program, ({ do: name, on, method }) => name === "replace" && BOUND[on].includes(method)).length > 0 &&
+      /^(socket\.(onPacket|onClose|onError|onDrain)|transport\.(onClose|onError))\(/.test(difference.right) && ofSession(difference),
   },
 ];
 
-function counted(text) {
-  return text?.replace(/clientsCount \d+/, "");
+/** What the original binds when a transport is set, and when one is made for a WebSocket. */
+const BOUND = { socket: ["onPacket", "onClose", "onError", "onDrain"], transport: ["onClose", "onError"] };
+
+function isCountOnly({ left, right }) {
+  return /clientsCount/.test(left) && uncounted(left) === uncounted(right);
 }
