@@ -4,8 +4,9 @@
 // the session is told where `ws` listens, behind the socket's listeners from before the session and before later ones.
 
 const assert = require("node:assert/strict");
+const net = require("node:net");
 const { test } = require("node:test");
-const { frame, improvement, listen, once, openUpgraded, openWebSocket } = require("../support");
+const { RawWebSocket, frame, improvement, listen, once, openUpgraded, openWebSocket, path } = require("../support");
 
 const EVENTS = ["end", "finish", "error", "close"];
 
@@ -282,3 +283,17 @@ for (const [name, add] of Object.entries({
     assert.equal((await closed)[0], "transport close");
   });
 }
+
+improvement("who does not end its side is waited for", "a session ends with the close frames, though its client does not end its side", async () => {
+  const context = await listen();
+  const stream = net.connect({ port: context.port, host: "127.0.0.1", allowHalfOpen: true });
+  await once(stream, "connect");
+  const connected = once(context.engine, "connection");
+  const peer = await RawWebSocket.over(stream, path(context, { transport: "websocket" })).response();
+  const [socket] = await connected;
+  const closed = once(socket, "close");
+  peer.sendClose(1000);
+  assert.equal((await closed)[0], "transport close");
+  await peer.closed;
+  assert.equal(stream.writable, true);
+});

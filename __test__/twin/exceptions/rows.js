@@ -134,6 +134,16 @@ module.exports = [
       callsLike(program, ({ do: name, on, method }) => name === "replace" && BOUND[on].includes(method)).length > 0 &&
       /^(socket\.(onPacket|onClose|onError|onDrain)|transport\.(onClose|onError))\(/.test(difference.right) && ofSession(difference),
   },
+  {
+    row: 48,
+    what: "a client that has sent its close frame is not waited for",
+    explains(difference, { left, right, program }) {
+      const { step, object } = difference;
+      const ended = program.deaf && /"opcode":8/.test(json(program.steps)) ? endedAlone(right, left, step) : [];
+      if (ended.includes(sessionOf(object))) return ofSession(difference, { counts: true });
+      return ended.length > 0 && isCount(difference) && { counts: true };
+    },
+  },
 ];
 
 /** What the original binds when a transport is set, and when one is made for a WebSocket. */
