@@ -9,7 +9,7 @@ const { OPEN, MESSAGE } = require('./packets')
 const { WebSocket } = require('./transports/websocket')
 const debug = require('debug')('engine:socket')
 const {
-  kAwaitsBatches, kAwaitsDrain, kConcernsAll, kDropLater, kHasWaiting, kHearsFlushes, kHearsSending, kIsNative, kIsPlain, kKeepContext,
+  kAwaitsBatches, kAwaitsDrain, kConcernsAll, kHasWaiting, kHearsFlushes, kHearsSending, kIsNative, kIsPlain, kKeepContext,
   kListenToAll, kSendOne, kState,
 } = require('./symbols')
 const { keep, SessionState } = require('./state')
@@ -33,13 +33,6 @@ class SendingSocket extends CompactEmitter {
   /** Whether packets wait for the transport. */
   [kHasWaiting]() {
     return this.writeBuffer.length > 0
-  }
-
-  /** The session is over: nobody gets the packets that wait. */
-  [kDropLater]() {
-    process.nextTick(() => {
-      this.writeBuffer = []
-    })
   }
 
   /** The callbacks of the packets that wait. */
@@ -128,8 +121,6 @@ class SendingSocket extends CompactEmitter {
     if (this._events?.packetCreate !== undefined || this.emit !== emit) this.emit('packetCreate', packet)
     if (this.server.opts.maxBackpressure > 0 && overflows(this, packet)) return
     this.writeBuffer.push(packet)
-    // the listener has closed the session
-    if (this._readyState === 'closed') this[kDropLater]()
     if (typeof callback === 'function') this.packetsFn.push(callback)
     if (!this.transport.writable && (callback || this[kHearsSending]())) this[kKeepContext]()
     this.flush()

@@ -17,7 +17,7 @@ const { Polling } = require('./transports/polling')
 const debug = require('debug')('engine:socket')
 const {
   kAdd, kAfterSession, kAnnounceUpgrade, kApply, kAttach, kAttachProbe, kAvailableUpgrades, kBindTransport, kCloseInOrder, kCloseProbe, kClosing,
-  kDropChannel, kDropLater, kDropProbeChannel, kEndAgain, kEndInEngine, kFail, kHasWaiting, kKeepContext,
+  kDropChannel, kDropProbeChannel, kEndAgain, kEndInEngine, kFail, kHasWaiting, kKeepContext,
   kMadeTransport, kMove, kMoveTo, kNotice, kOnProbePacket, kOnProbing, kOnUpgradeFailed, kOnUpgraded, kOnUpgrading, kOpen,
   kOpenWebSocket, kPollingTransport, kShow, kShowMessages, kShowPackets, kStart, kState, kTakePoll, kTakeProbe, kTiming, kTryOut, kUnregister,
 } = require('./symbols')
@@ -414,7 +414,7 @@ class Socket extends ReceivingSocket {
     if (this.readyState === 'closed') return
     this.readyState = 'closed'
     // listeners of `close` may still look at what was not sent
-    if (this[kHasWaiting]()) this[kDropLater]()
+    process.nextTick(dropBuffer, this)
     this[kState].packetsFn = this[kState].sentCallbackFn = undefined
     if (this[kState].timers !== undefined) heartbeat.stop(this[kState].timers)
     // a listener that throws, of a transport or of what is answered, does not keep the rest from ending
@@ -456,6 +456,10 @@ class Socket extends ReceivingSocket {
       bridge.releaseSession(this)
     }
   }
+}
+
+function dropBuffer(socket) {
+  socket.writeBuffer = []
 }
 
 const { close } = Transport.prototype

@@ -44,7 +44,6 @@ module.exports = {
   kDispatch: Symbol('dispatch'),
   kDrop: Symbol('drop'),
   kDropChannel: Symbol('dropChannel'),
-  kDropLater: Symbol('dropLater'),
   kDropProbeChannel: Symbol('dropProbeChannel'),
   kDropTiming: Symbol('dropTiming'),
   kEmitError: Symbol('emitError'),

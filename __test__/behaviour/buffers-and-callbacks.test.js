@@ -318,3 +318,13 @@ test("a packetCreate listener that closes the session: the packet is in the buff
   await new Promise(setImmediate);
   assert.equal(socket.writeBuffer.length, 0);
 });
+
+test("what is put into the buffer right after the end is gone when the tick is over", async () => {
+  const { socket } = await openWebSocket(await listen());
+  socket.close(true);
+  const { writeBuffer } = socket;
+  writeBuffer.push({ type: "message", data: "a" });
+  await new Promise(setImmediate);
+  assert.deepEqual(socket.writeBuffer, []);
+  assert.notEqual(socket.writeBuffer, writeBuffer);
+});
