@@ -60,9 +60,9 @@ class BaseServer extends EventEmitter {
     this._events = new Listeners()
     keep(this, new State())
     this.middlewares = []
-    /** The open sessions by their ids. */
-    this.clients = {}
     this[kState].clients = new Clients(this)
+    /** The open sessions by their ids. */
+    this.clients = this[kState].clients.public
     this.clientsCount = 0
     /** The options, those that were not given with their defaults. */
     this.opts = Object.assign({}, DEFAULTS, opts)

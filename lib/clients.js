@@ -1,61 +1,90 @@
 'use strict'
 
+const { inspect } = require('util')
 const bridge = require('./bridge')
 const { kFind, kState } = require('./symbols')
 
+/** A table that is filled when somebody looks at it, see below. */
+class LazyTable {
+  /** @param {(table: object) => void} fill */
+  constructor(fill) {
+    this.table = {}
+    const traps = {}
+    const look = () => {
+      for (const name of Object.keys(traps)) delete traps[name]
+      delete this.table[inspect.custom]
+      fill(this.table)
+    }
+    for (const name of TRAPS) {
+      traps[name] = (...args) => {
+        look()
+        return Reflect[name](...args)
+      }
+    }
+    // `util.inspect` looks past proxies
+    const show = function () {
+      look()
+      return this
+    }
+    Object.defineProperty(this.table, inspect.custom, { __proto__: null, value: show, configurable: true })
+    this.proxy = new Proxy(this.table, traps)
+  }
+}
+
+const TRAPS = Reflect.ownKeys(Reflect).filter((name) => typeof Reflect[name] === 'function' && name !== 'apply' && name !== 'construct')
+
 /**
- * The open sessions of a server by their ids: `server.clients` is the table, because others may write to it. A table takes a
- * fifth of what a handshake behind a native listener takes of this thread. So its sessions are asked for there, by their ids,
- * and the table is made when somebody looks at it.
+ * The open sessions of a server by their ids: `server.clients` is the table, because others may write to it. To become a key of an
+ * object a string is copied to where only full collections free it, and a session takes 2 us of this thread by that, its share of
+ * these collections included. So nothing is entered before somebody looks at the table: until then it is a proxy of an empty one,
+ * and ids are in a Map. Behind a native listener the engine is asked for sessions that poll.
  */
 class Clients {
   constructor(server) {
     this._server = server
     /** Whether the engine finds some. */
     this._inEngine = false
-    /** Those that it does not find, as long as there is no table. */
-    this._others = undefined
+    /**
+     * Those that it does not find, until somebody looks at the table: their handles, or themselves where they have none any more.
+     * What a Map has left behind as it grew is kept alive for long, and they with it.
+     */
+    this._others = new Map()
+    const lazy = new LazyTable((table) => this._fill(table))
+    this._table = lazy.table
+    /** What `server.clients` is to begin with. */
+    this.public = lazy.proxy
     this._displaced = undefined
     /** The last id that was made for a session to come. */
     this._made = undefined
   }
 
-  /** Has the table made when somebody looks at it. */
-  defer() {
-    this._others = new Map()
-    Object.defineProperty(this._server, 'clients', {
-      __proto__: null,
-      configurable: true,
-      enumerable: true,
-      get: () => {
-        this._set(Object.fromEntries(this.all().map((client) => [client[kState].key, client])))
-        return this._server.clients
-      },
-      set: (table) => this._set(table),
-    })
-  }
-
-  _set(value) {
+  /** Somebody looks at the table: from now on it is the place where sessions are found. */
+  _fill(table) {
+    const all = this._entries()
     this._others = undefined
-    Object.defineProperty(this._server, 'clients', { __proto__: null, value, writable: true, configurable: true, enumerable: true })
+    for (const client of all) table[client[kState].key] = client
   }
 
   /** The table, if there is one. */
   get _object() {
-    return this._others === undefined ? this._server.clients : undefined
+    const { clients } = this._server
+    if (clients === this.public) return this._others === undefined ? this._table : undefined
+    // somebody has put another in its place, and may hold this one
+    if (this._others !== undefined) Reflect.ownKeys(this.public)
+    return clients
   }
 
   get(id) {
-    if (this._others !== undefined) return this._find(String(id))
-    const { clients } = this._server
-    const client = clients[id]
+    const table = this._object
+    if (table === undefined) return this._find(String(id))
+    const client = table[id]
     if (client === undefined) return undefined
     // else it may be a property of Object.prototype's
-    return client?.[kState]?.key === id || Object.hasOwn(clients, id) ? client : undefined
+    return client?.[kState]?.key === id || Object.hasOwn(table, id) ? client : undefined
   }
 
   _find(id) {
-    const other = this._others.get(id)
+    const other = sessionOf(this._others.get(id))
     if (other !== undefined || !this._inEngine) return other
     const session = this._server.httpServer[kFind](id)
     return this._isOpen(session) ? session : undefined
@@ -82,7 +111,14 @@ class Clients {
     const table = this._object
     if (table !== undefined) table[client[kState].key] = client
     else if (client[kState].listed) this._inEngine = true
-    else this._others.set(client[kState].key, client)
+    else this._others.set(client[kState].key, client[kState].handle || client)
+  }
+
+  /** A session is about to give its handle back; it is still there. */
+  detach(client) {
+    const { key, listed } = client[kState]
+    if (this._object !== undefined || key === undefined || listed) return
+    if (sessionOf(this._others.get(key)) === client) this._others.set(key, client)
   }
 
   remove(client) {
@@ -113,9 +149,13 @@ class Clients {
 
   /** Those that are there now. */
   all() {
+    return this._object === undefined ? this._entries() : [...(this._displaced || []), ...Object.values(this._object)]
+  }
+
+  /** The same as long as there is no table. */
+  _entries() {
     const displaced = this._displaced || []
-    if (this._object !== undefined) return [...displaced, ...Object.values(this._object)]
-    const others = [...displaced, ...this._others.values()]
+    const others = [...displaced, ...Array.from(this._others.values(), sessionOf)]
     if (!this._inEngine) return others
     return others.concat(bridge.sessions.filter((session) => this._isOpen(session) && session[kState].listed))
   }
@@ -123,6 +163,11 @@ class Clients {
   _isOpen(session) {
     return session !== undefined && session.server === this._server && session[kState].key !== undefined
   }
+}
+
+/** A session, by itself or by its handle. */
+function sessionOf(entry) {
+  return typeof entry === 'number' ? bridge.sessionOf(entry) : entry
 }
 
 module.exports = { Clients }

@@ -81,7 +81,6 @@ class NativeServer extends Server {
       Object.defineProperty(this, name, { __proto__: null, get: () => method, set: refuseToSet(name) })
     }
     this[kState].path = this._computePath(options)
-    this[kState].clients.defer()
   }
 
   /** The options, which cannot be changed. */

@@ -453,6 +453,7 @@ class Socket extends ReceivingSocket {
     try {
       if (!this[kState].over) this[kApply](bridge.getEngine().fail(this[kState].handle, reason, description && description.message))
     } finally {
+      this.server[kState].clients.detach(this)
       bridge.releaseSession(this)
     }
   }

@@ -4,8 +4,9 @@ const assert = require("node:assert/strict");
 const { EventEmitter } = require("node:events");
 const http = require("node:http");
 const { test } = require("node:test");
+const { inspect, isDeepStrictEqual } = require("node:util");
 const { WebSocketServer } = require("ws");
-const { defer, engine, listen, never, openPolling, openWebSocket, path, record, request } = require("../support");
+const { defer, engine, listen, never, once, openPolling, openWebSocket, path, record, request } = require("../support");
 
 const { Server } = engine;
 
@@ -284,4 +285,58 @@ test("no error event is emitted for connection errors", async () => {
   const silence = never(context.engine, "error", 20);
   await request({ port: context.port, path: path(context, { transport: "foo" }) });
   await silence;
+});
+
+/** The ways to look at a table, each with what it says of one that has one session. */
+const looks = {
+  "a property": (clients, sid) => clients[sid].id === sid,
+  "in": (clients, sid) => sid in clients && !("other" in clients),
+  "hasOwnProperty()": (clients, sid) => clients.hasOwnProperty(sid) && !clients.hasOwnProperty("other"),
+  "Object.hasOwn()": (clients, sid) => Object.hasOwn(clients, sid),
+  "Object.keys()": (clients, sid) => isDeepStrictEqual(Object.keys(clients), [sid]),
+  "Object.values()": (clients, sid) => Object.values(clients)[0].id === sid,
+  "Object.getOwnPropertyDescriptor()": (clients, sid) => Object.getOwnPropertyDescriptor(clients, sid).writable,
+  "for in": (clients, sid) => {
+    const keys = [];
+    for (const key in clients) keys.push(key);
+    return isDeepStrictEqual(keys, [sid]);
+  },
+  "spreading": (clients, sid) => ({ ...clients })[sid].id === sid,
+  "Object.isExtensible()": (clients, sid) => Object.isExtensible(clients) && sid in clients,
+  "util.inspect()": (clients, sid) => inspect(clients, { depth: 0 }).replaceAll("'", "") === `{ ${sid}: [Socket] }`,
+  "the printed server": (_, sid, server) => inspect(server, { depth: 1 }).replaceAll("'", "").includes(`clients: { ${sid}: [Socket] }`),
+  "isDeepStrictEqual()": (clients) => !isDeepStrictEqual(clients, {}),
+  "its prototype": (clients) => Object.getPrototypeOf(clients) === Object.prototype && clients.constructor === Object,
+  "its symbols": (clients) => Object.getOwnPropertySymbols(clients).length === 0,
+  "deleting": (clients, sid) => delete clients[sid] && !(sid in clients),
+  "writing": (clients, sid) => (clients.mine = { close() {} }) && isDeepStrictEqual(Object.keys(clients), [sid, "mine"]),
+  "defining": (clients, sid) => Object.defineProperty(clients, "mine", { value: { close() {} }, enumerable: true, configurable: true }) && isDeepStrictEqual(Object.keys(clients), [sid, "mine"]),
+};
+
+for (const [how, look] of Object.entries(looks)) {
+  test(`the first look at clients sees the sessions that are open, and later ones go on: ${how}`, async () => {
+    const context = await listen();
+    const { clients } = context.engine;
+    const { open, socket } = await openWebSocket(context);
+    assert.equal(look(clients, open.sid, context.engine), true);
+    assert.equal(context.engine.clients, clients);
+    const other = await openPolling(context);
+    assert.equal(clients[other.peer.sid], other.socket);
+    const closed = once(socket, "close");
+    socket.close(true);
+    await closed;
+    assert.equal(open.sid in clients, false);
+    assert.equal((await other.peer.post("4a")).status, 200);
+  });
+}
+
+test("another table in the place of clients is the one from then on, and the old one keeps its sessions", async () => {
+  const context = await listen();
+  const { peer, socket } = await openPolling(context);
+  const old = context.engine.clients;
+  context.engine.clients = {};
+  assert.equal((await peer.post("4a")).status, 400);
+  const other = await openPolling(context);
+  assert.deepEqual([Object.keys(context.engine.clients), Object.keys(old)], [[other.peer.sid], [peer.sid]]);
+  assert.equal(old[peer.sid], socket);
 });
