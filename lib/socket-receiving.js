@@ -14,7 +14,7 @@ const { isNative, isNativeWebSocket } = require('./transports/native')
 const { Polling } = require('./transports/polling')
 const debug = require('debug')('engine:socket')
 const {
-  kAnnounce, kApply, kApplyAll, kAwaitsBatches, kCarriesPolls, kChannelNumber, kDispatch, kFinishClosing,
+  kAfterSession, kAnnounce, kApply, kApplyAll, kAwaitsBatches, kCarriesPolls, kChannelNumber, kDispatch, kFinishClosing,
   kHandOn, kHearsPackets, kHoldEnd, kListenToAll, kMadeTransport, kOnClosed, kOnEvent, kOnMessage, kOnNativePoll,
   kOnOtherPacket, kOnPinged, kOnProbing, kOnUpgraded, kOnUpgradeFailed, kOnUpgrading, kRelay, kRelays, kSettleBeforeEnd,
   kShowFrame, kState, kTick,
@@ -319,7 +319,11 @@ class ReceivingSocket extends SendingSocket {
   [kFinishClosing](code, message, transport) {
     this[kState].over = true
     const hasState = transport !== undefined && isNative(transport)
-    if (isNativeWebSocket(transport)) transport[kState].ended = true
+    const websocket = isNativeWebSocket(transport) ? transport.socket : undefined
+    if (websocket !== undefined) {
+      transport[kState].ended = true
+      websocket[kState].tells = true
+    }
     const isError = code === TRANSPORT_ERROR || code === FAULT
     try {
       if (code === FAULT) this.onError(new Error(message))
@@ -329,7 +333,14 @@ class ReceivingSocket extends SendingSocket {
       else if (code === FORCED_CLOSE && hasState && transport.shouldClose) transport.shouldClose()
     } finally {
       // methods that are not ours may have kept it to themselves: the transport is closed for all that
-      if (this._readyState !== 'closed') this.onClose(isError ? 'transport close' : REASONS[code])
+      try {
+        if (this._readyState !== 'closed') this.onClose(isError ? 'transport close' : REASONS[code])
+      } finally {
+        if (websocket !== undefined) {
+          websocket[kState].tells = false
+          websocket[kAfterSession]()
+        }
+      }
     }
   }
 }

@@ -191,6 +191,8 @@ complete(WebSocketState, {
   keepsAlive: true,
   /** The connection's end, while its session does not know of it, or the stream below has not told of it. */
   end: undefined,
+  /** Whether the session and its transport are just told of their end. */
+  tells: false,
   /** Tells the session of its end, which waits until the stream below has told. */
   tell: undefined,
   /** Ends the waiting for a stream that does not tell. */

@@ -413,10 +413,10 @@ class NativeWebSocket extends LazyEmitter {
     if (this[kState].tell !== undefined) this[kTellEnd]()
   }
 
-  /** The session on this connection has closed, and all know. */
+  /** The session on this connection has closed, and all know, those who listen to the transport, too. */
   [kAfterSession]() {
     const end = this[kState].end
-    if (end === undefined || this[kAwaitsStream]()) return
+    if (end === undefined || this[kState].tells || this[kAwaitsStream]()) return
     this[kState].end = undefined
     this[kFinish](end.arg, end.reason)
   }

@@ -1,6 +1,6 @@
 "use strict";
 
-// The order in which the net.Socket below a websocket, the session and the websocket tell of their end, for each way of ending:
+// The order in which the net.Socket below a websocket, the session, its transport and the websocket tell of their end, by ways to end:
 // the session is told where `ws` listens, behind the socket's listeners from before the session and before later ones.
 
 const assert = require("node:assert/strict");
@@ -26,9 +26,9 @@ async function finishHandshake(peer, code = 1000) {
   await peer.closed;
 }
 
-const ORDERLY = ["finish", "end", "early close", "session", "websocket", "late close"];
-const SESSION_FIRST = ["session", "finish", "end", "early close", "websocket", "late close"];
-const CUT_OFF = ["early close", "late close", "session", "websocket"];
+const ORDERLY = ["finish", "end", "early close", "session", "transport", "websocket", "late close"];
+const SESSION_FIRST = ["session", "finish", "end", "early close", "transport", "websocket", "late close"];
+const CUT_OFF = ["early close", "late close", "session", "transport", "websocket"];
 
 /** By name: what is done, the order that follows, and the session's reason. */
 const ENDS = {
@@ -48,7 +48,7 @@ const ENDS = {
   },
   "the end of the peer's side": {
     act: ({ peer }) => peer.socket.end(),
-    order: ["end", "finish", "early close", "session", "websocket", "late close"],
+    order: ["end", "finish", "early close", "session", "transport", "websocket", "late close"],
   },
   "a reset by the peer": { act: ({ peer }) => peer.reset(), order: ["error", ...CUT_OFF] },
   "an invalid frame": {
@@ -139,7 +139,7 @@ const ENDS = {
       stream.end();
       socket.send("late");
     },
-    order: ["error", "session", "early close", "late close", "websocket"],
+    order: ["error", "session", "early close", "late close", "transport", "websocket"],
     reason: "transport error",
   },
 };
@@ -150,7 +150,7 @@ Object.assign(ENDS, {
       stream.on("end", () => socket.send("late"));
       peer.socket.end();
     },
-    order: ["end", "session", "finish", "early close", "websocket", "late close"],
+    order: ["end", "session", "finish", "early close", "transport", "websocket", "late close"],
     reason: "transport error",
   },
   "the end of the peer's side, where messages with callbacks are sent at that": {
@@ -161,7 +161,7 @@ Object.assign(ENDS, {
       });
       peer.socket.end();
     },
-    order: ["end", "session", "finish", "early close", "websocket", "late close"],
+    order: ["end", "session", "finish", "early close", "transport", "websocket", "late close"],
     reason: "transport error",
   },
   "the end of the peer's side, where the session is closed at that": {
@@ -169,7 +169,7 @@ Object.assign(ENDS, {
       stream.on("end", () => socket.close());
       peer.socket.end();
     },
-    order: ["end", "session", "finish", "early close", "websocket", "late close"],
+    order: ["end", "session", "finish", "early close", "transport", "websocket", "late close"],
     reason: "forced close",
   },
   "a close frame of the peer's, where a message is sent at the end": {
@@ -178,7 +178,7 @@ Object.assign(ENDS, {
       peer.sendClose(1000);
       await peer.closed;
     },
-    order: ["finish", "end", "session", "early close", "websocket", "late close"],
+    order: ["finish", "end", "session", "early close", "transport", "websocket", "late close"],
     reason: "transport error",
   },
 });
@@ -207,6 +207,7 @@ async function watched({ prepare = () => {}, open = openWebSocket }, options, is
   note("late", stream);
   stream.on("close", () => (counts.late = [socket.readyState, context.engine.clientsCount]));
   socket.on("close", () => log.push("session"));
+  socket.transport.on("close", () => log.push("transport"));
   websocket.on("close", () => log.push("websocket"));
   return { context, counts, log, peer, socket, stream, websocket };
 }
