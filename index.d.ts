@@ -162,7 +162,8 @@ interface ServerOptions {
    */
   httpRequestBodyTimeout?: number;
   /**
-   * In how many pieces the body of a POST, or a WebSocket frame, may come in.
+   * In how many pieces the body of a POST, or a WebSocket frame, may come in. Over a slow line each is a TCP segment of 1.4 KB at
+   * most: raise it together with `maxHttpBufferSize`.
    * @default 10000
    */
   maxBufferedChunks?: number;
