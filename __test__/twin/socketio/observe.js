@@ -59,7 +59,7 @@ class Observer {
     socket.onAnyOutgoing((...args) => world.record(`${name}, outgoing`, world.show(args)));
     socket.on("disconnecting", (reason) => world.record(name, `disconnecting ${reason}, rooms ${world.show([...socket.rooms])}`));
     socket.on("disconnect", (reason, description) => world.record(name, `disconnect ${reason} ${world.show(description)}`));
-    socket.on("error", (error) => world.record(name, `error ${world.show(error)}`));
+    socket.on("error", (error) => world.record(`${name}, middleware`, `error ${world.show(error)}`));
   }
 
   /** @param {object} socket of a client of version 4, or 2 */

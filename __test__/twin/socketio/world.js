@@ -24,6 +24,11 @@ const HANDSHAKE = 6;
 const OFFSET = /^[\w-]{7}(\.[\w-]+)?$/;
 
 class SocketIoWorld extends World {
+  constructor({ pace, ...how }) {
+    // what a client of Socket.IO's does takes more turns of the event loop
+    super({ ...how, pace: { ...pace, quiet: 2 * pace.quiet } });
+  }
+
   get drawn() {
     return drawn;
   }
