@@ -9,7 +9,7 @@ const { LazyEmitter, letGoOfTable } = require('./emitter')
 const { addEvents } = require('./websocket-events')
 const {
   kAfterSession, kAwaitsStream, kAwaitsWriting, kBeforeEnd, kBeginClosing, kBelow, kCallBack, kCallBackWhenWritten,
-  kCannotSend, kClosing, kConclude, kCutOff, kEnded, kFinish, kHasEndedStream, kHoldEnd, kIsAlone, kIsWritten, kKeepAlive,
+  kCannotSend, kClosing, kConclude, kCutOff, kEnded, kFinish, kHasEndedStream, kHoldEnd, kIsWritten, kKeepAlive,
   kMadeTransport, kNotOpen, kOnData, kOnDrained, kOnEvent, kOnFault, kOnMessage, kOnReleased, kOnStreamClosed,
   kOnWritten, kOwn, kRefuse, kReportDrain, kSendControl, kSendFrame, kShow, kShowMessages, kStart, kState, kStopReading,
   kTellEnd, kThrottle, kUnwritten,
@@ -339,7 +339,7 @@ class NativeWebSocket extends LazyEmitter {
   }
 
   [kOnFault](message) {
-    if (this[kState].transport !== null && this[kState].transport[kIsAlone]()) this[kState].transport.onError(message)
+    if (this[kState].transport !== null && this[kState].transport.readyState !== 'closed') this[kState].transport.onError(message)
     if (this.listenerCount('error') > 0) this.emit('error', new Error(message))
   }
 

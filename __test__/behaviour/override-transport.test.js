@@ -4,7 +4,7 @@
 
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
-const { engine, listen, once, record, eventually, openPolling, openWebSocket, openUpgraded } = require("../support");
+const { engine, listen, once, record, request, eventually, path, PollingPeer, openPolling, openWebSocket, openUpgraded } = require("../support");
 
 /** Replaces a method by one that notes its calls and hands them on. */
 function note(object, name, calls) {
@@ -399,3 +399,17 @@ for (const [event, args, reason] of [
     }
   });
 }
+
+test("a patched onData of a JSONP transport gets the form that was posted", async () => {
+  const context = await listen();
+  const connected = once(context.engine, "connection");
+  const response = await request({ port: context.port, path: path(context, { j: "0" }) });
+  const [socket] = await connected;
+  const peer = new PollingPeer(context, { j: "0" }, { ...response, body: `0${JSON.stringify({ sid: socket.id })}` });
+  const calls = [];
+  note(socket.transport, "onData", calls);
+  const message = once(socket, "message");
+  await peer.post("d=4a", { "Content-Type": "application/x-www-form-urlencoded" });
+  assert.deepEqual(await message, ["a"]);
+  assert.deepEqual(calls, [["onData", "d=4a"]]);
+});

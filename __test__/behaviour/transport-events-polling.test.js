@@ -89,6 +89,19 @@ pending("a ping of protocol 3", ({ post }) => post("1:2"), { ...V3, log: [
   "then [open: polling open]",
 ] });
 
+pending("a ping and a pong in the wrong direction of protocol 3", ({ post }) => post("1:21:3"), { ...V3, log: [
+  "polling ready [open: polling open writable]",
+  "socket packet ping [open: polling open writable]",
+  "polling drain [open: polling open]",
+  "socket drain [open: polling open]",
+  "socket heartbeat [open: polling open]",
+  "polling packet ping [open: polling open]",
+  "socket packet pong [open: polling open]",
+  'socket close "transport error" [closed: polling closing]',
+  "polling packet pong [closed: polling closing]",
+  "then [closed: polling closing]",
+] });
+
 polling("a ping and its answer", async ({ poll, post }) => {
   await poll();
   await post("3");

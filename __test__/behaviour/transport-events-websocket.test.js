@@ -350,3 +350,17 @@ websocket("the connection is cut off", async ({ seen, socket }) => {
   "websocket close [closed: websocket closed writable]",
   "then [closed: websocket closed writable]",
 ] });
+
+websocket("close(), and a frame that breaks the protocol", async ({ peer, seen, socket }) => {
+  await seen("websocket ready");
+  socket.close();
+  await peer.closeFrame();
+  peer.sendFrame({ opcode: 3 });
+}, { log: [
+  "websocket drain [open: websocket open]",
+  "websocket ready [open: websocket open writable]",
+  'socket close "forced close" [closed: websocket closing writable]',
+  'websocket error "RangeError: Invalid WebSocket frame: invalid opcode 3" [closed: websocket closing writable]',
+  "websocket close [closed: websocket closed writable]",
+  "then [closed: websocket closed writable]",
+] });

@@ -1,8 +1,8 @@
 'use strict'
 
 const bridge = require('../bridge')
-const { Polling } = require('./polling')
-const { kState, kUnwrap, kWrap } = require('../symbols')
+const { OUR_ON_DATA, Polling } = require('./polling')
+const { kState, kWrap } = require('../symbols')
 
 /** Polling by script tags and form posts; what is special about it is in src/protocol/jsonp.rs. */
 class JSONP extends Polling {
@@ -17,9 +17,12 @@ class JSONP extends Polling {
     return typeof payload === 'string' ? bridge.getEngine().wrapJsonp(index, payload) : `___eio[${index}](${JSON.stringify(payload)});`
   }
 
-  [kUnwrap](body) {
-    return bridge.getEngine().unwrapForm(body) ?? undefined
+  onData(data) {
+    const payload = typeof data === 'string' ? bridge.getEngine().unwrapForm(data) : null
+    if (payload !== null && payload !== undefined) super.onData(payload)
   }
 }
+
+OUR_ON_DATA.add(JSONP.prototype.onData)
 
 module.exports = { JSONP }

@@ -15,7 +15,7 @@ const {
   kAnswer, kApply, kBeginPost, kCloseNatively, kConfirmPost, kEmitError, kEncodingFor, kEndPoll, kEndPost, kFail,
   kHandOver, kIsBound, kOnDecision, kOnNativePoll, kOnPollingHeaders, kOnPostUnbound, kOverlapStatus, kPutOff, kReadBody,
   kReadPost, kRefuse, kRefusesPayload, kRejectPoll, kSendBound, kSendUnbound, kSetPoll, kState, kTakePoll, kTakeUp,
-  kUnwrap, kWhenWritten, kWrap,
+  kWhenWritten, kWrap,
 } = require('../symbols')
 
 const { Kind } = bridge
@@ -348,7 +348,7 @@ class Polling extends Transport {
           if (this[kRefusesPayload](owner, req, res, body, isBinary)) return
           try {
             // packets that somebody is to see are decoded here
-            const isPlain = this.onData === onData && !this[kState].showsPackets
+            const isPlain = OUR_ON_DATA.has(this.onData) && !this[kState].showsPackets
             if (this[kIsBound]()) owner[kApply](bridge.fast.postFinished(owner[kState].handle, isPlain ? body : undefined, isBinary))
             if (!isPlain) this[kHandOver](body, isBinary)
           } finally {
@@ -417,8 +417,7 @@ class Polling extends Transport {
   }
 
   [kHandOver](body, isBinary) {
-    const payload = isBinary ? body : this[kUnwrap](body.toString())
-    if (payload !== undefined) this.onData(payload)
+    this.onData(isBinary ? body : body.toString())
   }
 
   onClose() {
@@ -529,11 +528,6 @@ class Polling extends Transport {
     return payload
   }
 
-  /** The payload in a body. */
-  [kUnwrap](body) {
-    return body
-  }
-
   [kOnPostUnbound](req, res) {
     this[kBeginPost](req, res)
     this[kReadBody](req, {
@@ -564,7 +558,8 @@ class Polling extends Transport {
   }
 }
 
-const { onData } = Polling.prototype
+/** What the engine does by itself, unless somebody has replaced it; that of JSONP, too. */
+const OUR_ON_DATA = new Set([Polling.prototype.onData])
 
 /** The listener of a pending poll's `close` event: the client went away. */
 function onPollClose() {
@@ -590,4 +585,4 @@ function refuseAfter(res, tell, status = 400) {
 
 function noop() {}
 
-module.exports = { Polling }
+module.exports = { OUR_ON_DATA, Polling }

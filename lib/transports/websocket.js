@@ -7,7 +7,7 @@ const { Transport } = require('../transport')
 const { NativeWebSocket } = require('../websocket')
 const debug = require('debug')('engine:ws')
 const {
-  kAwaitsBatches, kAwaitsDrain, kAwaitsWriting, kCannotSend, kGoOn, kHand, kHasWaiting, kIsAlone, kIsNative, kIsText,
+  kAwaitsBatches, kAwaitsDrain, kAwaitsWriting, kCannotSend, kGoOn, kHand, kHasWaiting, kIsNative, kIsText,
   kIsWritten, kIsWrittenNow, kKeepContext, kListenTo, kOnData, kOnWritten, kOwn, kPreEncoded, kReceiveAlone, kReportDrain,
   kSendForeign, kSendNative, kSendOne, kSent, kSettle, kSettleBeforeEnd, kShowMessages, kShowPackets, kState, kTextsFrom,
 } = require('../symbols')
@@ -89,11 +89,6 @@ class WebSocket extends Transport {
 
   [kIsNative]() {
     return this.socket instanceof NativeWebSocket
-  }
-
-  /** Whether no session has the transport: a subclass of Server moves its packets itself. */
-  [kIsAlone]() {
-    return this[kState].owner === null && this.readyState !== 'closed'
   }
 
   /** Whether it has to hear when everything is written. */

@@ -150,6 +150,10 @@ impl Connection {
         match binding {
             Binding::Session(cell) => {
                 let mut session = cell.lock(now());
+                if let Some(fault) = fault.as_ref().filter(|_| !session.inner.machine.minds(self.handle)) {
+                    // the transport's, which its session has let go of
+                    batch.push_text(Kind::ConnectionClosed, self.handle, 1, fault.message().as_bytes());
+                }
                 let ends_session = session.channel_closed(self.handle, fault, batch);
                 session.finish(batch);
                 return ends_session;

@@ -462,7 +462,7 @@ impl Locked<'_> {
             | (Ok((Some(kind @ PacketType::Pong), _)), Revision::V3) => Some(PayloadEnd::Packet(*kind)),
             _ => None,
         };
-        if ends.is_some() && batch.events.iter().any(|event| matches!(event.kind, Kind::Message | Kind::Packet)) {
+        if ends.is_some() && batch.events.iter().any(|event| matches!(event.kind, Kind::Message | Kind::Packet | Kind::SendPacket)) {
             self.inner.put_off = ends;
             return batch.push(Kind::PayloadEnd, self.cell.handle, 0);
         }

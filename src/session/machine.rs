@@ -159,6 +159,12 @@ impl Session {
             }
     }
 
+    /// Whether the end of a channel means anything to the session.
+    pub fn minds(&self, channel: ChannelId) -> bool {
+        let is_current = matches!(self.transport, Transport::Channel(current) if current == channel);
+        self.is_probing(channel) || (is_current && self.state != State::Closed)
+    }
+
     /// Whether the session's transport is HTTP long-polling.
     pub fn polls(&self) -> bool {
         matches!(self.transport, Transport::Polling(_))
