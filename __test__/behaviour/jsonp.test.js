@@ -168,3 +168,17 @@ test("a client of revision 3 that does not ask for base64 gets a binary payload 
   assert.equal(body, `___eio[0](${JSON.stringify(Buffer.from(bytes))});`);
   assert.equal(headers["content-type"], "text/plain; charset=UTF-8");
 });
+
+test("an onData that was replaced gets the form as it came", async () => {
+  const { peer, socket } = await open();
+  const seen = [];
+  const { onData } = socket.transport;
+  socket.transport.onData = function (data) {
+    seen.push(data);
+    return onData.call(this, data);
+  };
+  const messages = record(socket, "message", (event, data) => data);
+  await peer.post("d=4one", FORM);
+  await peer.post("x=4two", FORM);
+  assert.deepEqual([seen, messages], [["d=4one", "x=4two"], ["one"]]);
+});

@@ -364,3 +364,13 @@ test("a body in thousands of chunks of one byte is delivered whole", async () =>
   assert.deepEqual(await message, [text]);
   await raw.match(/ok$/);
 });
+
+test("a ping behind other packets of a payload is shown with its data", async () => {
+  const { peer, socket } = await openPolling(await listen());
+  const packets = record(socket, "packet", (event, packet) => packet);
+  await peer.post("4a\x1e2probe");
+  assert.deepEqual(packets, [
+    { type: "message", data: "a" },
+    { type: "ping", data: "probe" },
+  ]);
+});

@@ -115,16 +115,16 @@ pub struct Inner {
     responder: Option<(PollId, Responder)>,
     next_poll: PollId,
     /// What ends the session, behind messages of the same payload that the owner has still to see.
-    put_off: Option<PayloadEnd>,
+    put_off: Option<Box<PayloadEnd>>,
 }
 
 /// What in a payload ends a session.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum PayloadEnd {
     /// Something that is no packet.
     Garbage,
     /// The client's close, or a heartbeat in the wrong direction.
-    Packet(PacketType),
+    Packet(PacketType, Data<'static>),
 }
 
 /// A session under its lock, for one or more steps of its machine.
@@ -456,14 +456,17 @@ impl Locked<'_> {
             return;
         }
         let ends = match (&packet, self.inner.machine.revision()) {
-            (Err(_), _) => Some(PayloadEnd::Garbage),
-            (Ok((Some(kind @ PacketType::Close), _)), _)
-            | (Ok((Some(kind @ PacketType::Ping), _)), Revision::V4)
-            | (Ok((Some(kind @ PacketType::Pong), _)), Revision::V3) => Some(PayloadEnd::Packet(*kind)),
-            _ => None,
+            (Err(_), _)
+            | (Ok((Some(PacketType::Close), _)), _)
+            | (Ok((Some(PacketType::Ping), _)), Revision::V4)
+            | (Ok((Some(PacketType::Pong), _)), Revision::V3) => true,
+            _ => false,
         };
-        if ends.is_some() && batch.events.iter().any(|event| matches!(event.kind, Kind::Message | Kind::Packet | Kind::SendPacket)) {
-            self.inner.put_off = ends;
+        if ends && batch.events.iter().any(|event| matches!(event.kind, Kind::Message | Kind::Packet | Kind::SendPacket)) {
+            self.inner.put_off = Some(Box::new(match packet {
+                Ok((Some(kind), data)) => PayloadEnd::Packet(kind, data.into_owned()),
+                Ok((None, _)) | Err(_) => PayloadEnd::Garbage,
+            }));
             return batch.push(Kind::PayloadEnd, self.cell.handle, 0);
         }
         match packet {
@@ -474,10 +477,10 @@ impl Locked<'_> {
 
     /// The owner has come to [`Kind::PayloadEnd`].
     pub fn end_payload(&mut self, batch: &mut Batch) {
-        match self.inner.put_off.take() {
+        match self.inner.put_off.take().map(|end| *end) {
             None => {}
             Some(PayloadEnd::Garbage) => self.receive_garbage(None, batch),
-            Some(PayloadEnd::Packet(kind)) => self.receive_packet(None, Some(kind), Data::None, batch),
+            Some(PayloadEnd::Packet(kind, data)) => self.receive_packet(None, Some(kind), data, batch),
         }
     }
 
