@@ -99,7 +99,7 @@ async fn a_websocket_session_says_open_right_behind_the_response() {
     let mut client = connect(&listener);
     let text = answer(&mut client, WEBSOCKET).await;
     assert!(text.starts_with("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"), "{text}");
-    assert!(text.contains("\r\nSec-Websocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{text}");
+    assert!(text.contains("\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"), "{text}");
     assert!(text.contains("0{\"sid\":\""), "{text}");
     let batch = queue.take(Batch::default());
     let Data::Opened(opened) = &batch.events[0].data else { panic!("{:?}", batch.events) };
