@@ -56,6 +56,7 @@ impl Pair {
             client: WebSocket::from_raw_socket(wire.clone(), Role::Client, Some(config)),
             server: Decoder::new(Limits {
                 max_payload: 0,
+                max_chunks: 0,
                 ..Limits::default()
             }),
             wire,
