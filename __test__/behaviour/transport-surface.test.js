@@ -203,3 +203,34 @@ test("an error on a transport nobody listens to is swallowed", async () => {
   transport.onError("late", "nothing");
   await never(socket, "error", 10);
 });
+
+for (const [name, open] of Object.entries({ polling: openPolling, websocket: openWebSocket, "an upgraded session": openUpgraded })) {
+  test(`packets are seen from when somebody listens on, and the session goes on when nobody does any more: ${name}`, async () => {
+    const { peer, socket } = await open(await listen());
+    const client = peer.post ? (packet) => peer.post(packet) : (packet) => peer.sendText(packet);
+    const messages = record(socket, "message", (event, data) => data);
+    await client("4before");
+    await eventually(() => messages, ["before"]);
+    const seen = [];
+    const listener = ({ type }) => seen.push(`${type} behind ${messages.length} messages`);
+    socket.transport.on("packet", listener);
+    await client("6");
+    await client("3");
+    await client("4during");
+    await eventually(() => seen, ["noop behind 1 messages", "pong behind 1 messages", "message behind 2 messages"]);
+    socket.transport.removeListener("packet", listener);
+    await client("4after");
+    await eventually(() => messages, ["before", "during", "after"]);
+    assert.equal(seen.length, 3);
+  });
+
+  test(`a listener that is put in front of the session's is told first: ${name}`, async () => {
+    const { peer, socket } = await open(await listen());
+    const events = record(socket, "message", (event, data) => `message ${data}`);
+    socket.transport.on("packet", () => events.push("behind"));
+    socket.transport.prependListener("packet", () => events.push("in front"));
+    if (peer.post) await peer.post("4a");
+    else peer.sendText("4a");
+    await eventually(() => events, ["in front", "message a", "behind"]);
+  });
+}
