@@ -19,10 +19,10 @@
  * first that is about something else on the other side, behind which nothing can be told.
  */
 function compare(left, right, { kind }) {
-  if (kind === "timed") [left, right] = [whole(left), whole(right)];
   const differences = [];
-  for (let step = 0; step < Math.max(left.length, right.length); step++) {
-    const [a, b] = [left[step], right[step]].map((side) => side ?? { streams: {}, state: {} });
+  const last = left.length - 1;
+  for (let step = kind === "timed" ? last : 0; step <= last; step++) {
+    const [a, b] = kind === "timed" ? [whole(left), whole(right)] : [left[step], right[step]];
     for (const object of keys(a.streams, b.streams)) differences.push(...compareStreams(step, object, a.streams[object] ?? [], b.streams[object] ?? []));
     for (const object of keys(a.state, b.state)) {
       const [mine, theirs] = [a.state[object] ?? {}, b.state[object] ?? {}];
@@ -38,7 +38,7 @@ function compare(left, right, { kind }) {
 function whole(side) {
   const streams = {};
   for (const step of side) for (const [object, texts] of Object.entries(step.streams)) streams[object] = [...(streams[object] ?? []), ...texts];
-  return [{ streams, state: side.at(-1).state }];
+  return { streams, state: side.at(-1).state };
 }
 
 const keys = (a, b) => new Set([...Object.keys(a), ...Object.keys(b)]);

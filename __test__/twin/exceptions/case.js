@@ -5,7 +5,7 @@
 const json = (value) => JSON.stringify(value) ?? "";
 
 /** The client whose session an object belongs to. */
-const sessionOf = (object) => /\{([^}]+)\}/.exec(object)?.[1] ?? /^client (\w+),/.exec(object)?.[1];
+const sessionOf = (object) => /\{(\w+|number \d+)\}/.exec(object)?.[1] ?? /^client (\w+),/.exec(object)?.[1];
 
 /** The same for a difference, which may be one of the server's about a session. */
 const aboutSession = ({ object, left, right }) => sessionOf(object) ?? (object === "server" ? sessionOf(`${left} ${right}`) : undefined);
