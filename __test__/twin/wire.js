@@ -38,6 +38,7 @@ class Wire {
       this.bytes = Buffer.concat([this.bytes, chunk]);
       while (this.#take());
     });
+    this.connected = new Promise((resolve) => this.socket.once(encrypted ? "secureConnect" : "connect", resolve).once("close", resolve));
     world.wires.add(this);
   }
 
@@ -154,7 +155,13 @@ class Wire {
     const options = { finishFlush: zlib.constants.Z_SYNC_FLUSH };
     if (this.inflated.length > 0) options.dictionary = this.inflated;
     const tail = Buffer.from([0, 0, 255, 255]);
-    const plain = zlib.inflateRawSync(Buffer.concat([payload, tail]), options);
+    let plain;
+    try {
+      plain = zlib.inflateRawSync(Buffer.concat([payload, tail]), options);
+    } catch (error) {
+      this.record(`cannot be inflated: ${error.code}`);
+      return payload;
+    }
     this.inflated = Buffer.concat([this.inflated, plain]).subarray(-WINDOW);
     return plain;
   }

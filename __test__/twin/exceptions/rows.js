@@ -144,7 +144,17 @@ module.exports = [
       return ended.length > 0 && isCount(difference) && { counts: true };
     },
   },
+  {
+    row: 48,
+    what: "a client that has sent its close frame is not waited for",
+    explains: (difference, { program }) => program.deaf === true && afterClose(difference, program) && (ofSession(difference, { counts: true }) || (isCount(difference) && { counts: true })),
+  },
 ];
+
+/** Whether a client has sent a close frame, in this step or before. */
+function afterClose({ step }, { steps }) {
+  return steps.slice(0, step).some(({ kind, frames = [] }) => kind === "frames" && frames.some(({ opcode }) => opcode === 8));
+}
 
 /** What the original binds when a transport is set, and when one is made for a WebSocket. */
 const BOUND = { socket: ["onPacket", "onClose", "onError", "onDrain"], transport: ["onClose", "onError"] };

@@ -150,7 +150,7 @@ const abandon = {
     const client = new Client(world, world.count("stranger"), {});
     world.clients.delete(client.name);
     const wire = transport === "polling" ? client.request("handshake", { path: client.path("polling") }) : client.websocket("handshake");
-    await new Promise((resolve) => wire.socket.once("ready", resolve).once("close", resolve));
+    await world.within(wire.connected);
     await new Promise((resolve) => setTimeout(resolve, 5));
     wire.cut(how);
   },
