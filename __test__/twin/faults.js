@@ -21,7 +21,8 @@ function noticed(world) {
 
 function ownerOf(error) {
   const mark = /twin#(\d+)/.exec(String(error?.message ?? error));
-  if (mark) return worlds.get(Number(mark[1]));
+  // a timer may outlive its world
+  if (mark) return worlds.get(Number(mark[1])) ?? { over: true };
   const store = context.getStore();
   if (store !== undefined) return store;
   if (last !== undefined) return last;
