@@ -339,4 +339,6 @@ test("another table in the place of clients is the one from then on, and the old
   const other = await openPolling(context);
   assert.deepEqual([Object.keys(context.engine.clients), Object.keys(old)], [[other.peer.sid], [peer.sid]]);
   assert.equal(old[peer.sid], socket);
+  // the server does not know it any more
+  socket.close(true);
 });
