@@ -41,7 +41,7 @@ for (const [name, open] of Object.entries(OPENERS)) {
   test(`a resetPingTimeout on the prototype that does nothing: a silent client stays: ${name}`, async (t) => {
     let calls = 0;
     patch(t, "resetPingTimeout", () => calls++);
-    const { peer, socket } = await open(await listen({ pingInterval: 40, pingTimeout: 40 }));
+    const { peer, socket } = await open(await listen({ pingInterval: 250, pingTimeout: 40 }));
     const closed = record(socket, "close");
     assert.equal(await receive(peer), "2");
     await delay(120);
@@ -58,7 +58,7 @@ for (const [name, open] of Object.entries(OPENERS)) {
         return original.apply(this, args);
       });
     }
-    const { peer, socket } = await open(await listen({ pingInterval: 60, pingTimeout: 1000 }));
+    const { peer, socket } = await open(await listen({ pingInterval: 250, pingTimeout: 1000 }));
     for (let n = 0; n < 3; n++) {
       assert.equal(await receive(peer), "2");
       const beat = once(socket, "heartbeat");
@@ -94,7 +94,7 @@ for (const [name, open] of Object.entries(OPENERS)) {
   });
 
   test(`the timers while a pong is waited for, and after it: ${name}`, async () => {
-    const { peer, socket } = await open(await listen({ pingInterval: 60, pingTimeout: 10_000 }));
+    const { peer, socket } = await open(await listen({ pingInterval: 250, pingTimeout: 10_000 }));
     assert.equal(await receive(peer), "2");
     assert.equal(socket.pingTimeoutTimer.constructor.name, "Timeout");
     assert.equal(socket.hasRefreshedPingTimeout, false);
@@ -109,7 +109,7 @@ for (const [name, open] of Object.entries(OPENERS)) {
   });
 
   test(`a client that does not answer is gone after the timeout, whoever has looked at the timers: ${name}`, async () => {
-    const { peer, socket } = await open(await listen({ pingInterval: 60, pingTimeout: 80 }));
+    const { peer, socket } = await open(await listen({ pingInterval: 250, pingTimeout: 80 }));
     assert.ok(socket.pingIntervalTimer);
     const closed = once(socket, "close");
     assert.equal(await receive(peer), "2");
@@ -117,14 +117,14 @@ for (const [name, open] of Object.entries(OPENERS)) {
   });
 
   test(`a timer that is cleared sends no ping: ${name}`, async () => {
-    const { peer, socket } = await open(await listen({ pingInterval: 100 }));
+    const { peer, socket } = await open(await listen({ pingInterval: 250 }));
     clearTimeout(socket.pingIntervalTimer);
-    await silence(peer, 200);
+    await silence(peer, 400);
     assert.equal(socket.readyState, "open");
   });
 
   test(`a timeout that is cleared spares the client: ${name}`, async () => {
-    const { peer, socket } = await open(await listen({ pingInterval: 50, pingTimeout: 100 }));
+    const { peer, socket } = await open(await listen({ pingInterval: 250, pingTimeout: 100 }));
     assert.equal(await receive(peer), "2");
     clearTimeout(socket.pingTimeoutTimer);
     const closed = record(socket, "close");
@@ -152,13 +152,13 @@ for (const [name, open] of Object.entries(OPENERS)) {
   });
 
   test(`no ping is sent, and no end told, after the session has ended: ${name}`, async () => {
-    const { socket } = await open(await listen({ pingInterval: 40, pingTimeout: 40 }));
+    const { socket } = await open(await listen({ pingInterval: 250, pingTimeout: 40 }));
     const { pingIntervalTimer } = socket;
     const log = record(socket, ["close", "packetCreate"], (event) => event);
     socket.resetPingTimeout();
     socket.close(true);
     assert.ok(pingIntervalTimer);
-    await delay(120);
+    await delay(320);
     assert.deepEqual(log, ["close"]);
   });
 }
