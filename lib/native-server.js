@@ -5,6 +5,7 @@ const debug = require('debug')('engine')
 const bridge = require('./bridge')
 const { Opening } = require('./opening')
 const { compressionOf, ownOf, transportOptions } = require('./options')
+const { content } = require('./packets')
 const { Server } = require('./server')
 const { Socket } = require('./socket')
 const transports = require('./transports')
@@ -12,8 +13,8 @@ const { Polling } = require('./transports/polling')
 const { NativeWebSocket } = require('./websocket')
 const { NativeWebSocketServer, chunksOf, deflateOptions } = require('./websocket-server')
 const {
-  kAvailableUpgrades, kEmitError, kOnOpened, kOnRefused, kOpenWebSocket, kPollingTransport, kRegister, kSetTakesUpgrades,
-  kSettings, kState, kTellRefusals, kTiming,
+  kAvailableUpgrades, kEmitError, kHearsFlushes, kMadeTransport, kOnOpened, kOnRefused, kOpenWebSocket, kPollingTransport, kRegister, kSetTakesUpgrades,
+  kSettings, kState, kTellOpening, kTellRefusals, kTiming,
 } = require('./symbols')
 
 /** Options that want to see requests, with what they are given that would let them. */
@@ -39,6 +40,7 @@ const POLLING_METHODS = ['onRequest', 'onPollRequest', 'onDataRequest', 'onData'
 const originalsOf = ({ prototype }, names) => Object.fromEntries(names.map((name) => [name, prototype[name]]))
 const OURS = originalsOf(Server, METHODS)
 const OUR_SOCKETS = originalsOf(Socket, SOCKET_METHODS)
+const { sendPacket } = Socket.prototype
 
 /** Stands for an id, which is not encoded. */
 const ID = '_'.repeat(20)
@@ -140,17 +142,19 @@ class NativeServer extends Server {
   /** What the listener needs to know of the options, which do not change. */
   [kSettings]() {
     const { transports, cookie, perMessageDeflate, httpCompression, maxHttpBufferSize, allowEIO3 } = this.opts
-    const { maxBufferedChunks, httpRequestBodyTimeout } = this.opts
+    const { maxBufferedChunks, httpRequestBodyTimeout, initialPacket } = this.opts
     const open = (name) => {
       if (transports.indexOf(name) === -1) return undefined
       return this[kState].openPacket.text('', this[kAvailableUpgrades](name), this.opts).slice('{"sid":"'.length)
     }
+    this[kState].sendsInitial = Socket.prototype.sendPacket === sendPacket
     return {
       __proto__: null,
       path: this[kState].path,
       timing: this[kTiming](),
       polling: open('polling'),
       websocket: open('websocket'),
+      initial: this[kState].sendsInitial && initialPacket ? content(initialPacket) : undefined,
       allowsV3: Boolean(allowEIO3),
       maxHttpBufferSize: Number(maxHttpBufferSize),
       maxBufferedChunks: Number(maxBufferedChunks),
@@ -180,7 +184,21 @@ class NativeServer extends Server {
     const socket = new Socket(id, this, transport, opening, query.EIO === '4' ? 4 : 3, handle)
     // closed meanwhile, which ends the taking of connections
     if (transport !== undefined && !this.httpServer[kState].takesUpgrades) return socket.close(true)
-    if (this.opts.initialPacket) socket.sendPacket('message', this.opts.initialPacket)
+    if (transport !== undefined) {
+      // what is sent waits for the open packet, of which the transport tells at the end of the turn
+      transport.writable = false
+      bridge.markWritten(transport)
+    }
+    const initial = this[kState].sendsInitial && transport === undefined ? undefined : this.opts.initialPacket
+    try {
+      if (this[kHearsFlushes]()) this[kTellOpening](socket, initial)
+      if (initial) socket.sendPacket('message', initial)
+    } catch (error) {
+      // a listener's: nobody gets this session
+      socket.close(true)
+      Promise.reject(error)
+      return
+    }
     try {
       this[kRegister](socket)
     } catch (error) {
@@ -188,6 +206,17 @@ class NativeServer extends Server {
       Promise.reject(error)
     }
     bridge.holdBack(socket)
+  }
+
+  /** The listener has sent the open packet, and with the answer to a poll the initial packet, unless that is still to be sent. */
+  [kTellOpening](socket, initial) {
+    const { opts } = this
+    const isPolling = socket[kMadeTransport]() === undefined
+    const name = isPolling ? 'polling' : 'websocket'
+    const packets = [{ type: 'open', options: { compress: true }, data: this[kState].openPacket.text(socket.id, this[kAvailableUpgrades](name), opts) }]
+    if (opts.initialPacket && !initial) packets.push({ type: 'message', options: { compress: true }, data: opts.initialPacket })
+    this.emit('flush', socket, packets)
+    this.emit('drain', socket)
   }
 
   /** The transport of a connection that the listener has opened. */

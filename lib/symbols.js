@@ -171,6 +171,7 @@ module.exports = {
   kTakeUp: Symbol('takeUp'),
   kTell: Symbol('tell'),
   kTellEnd: Symbol('tellEnd'),
+  kTellOpening: Symbol('tellOpening'),
   kTellRefusals: Symbol('tellRefusals'),
   kTextsFrom: Symbol('textsFrom'),
   kThrottle: Symbol('throttle'),

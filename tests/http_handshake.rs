@@ -21,6 +21,7 @@ fn listener(queue: &EventQueue, commands: &Commands) -> Arc<Listener> {
             timing: Arc::new(Timing::new(25_000, 20_000, 10_000)),
             polling: rest.clone(),
             websocket: rest,
+            initial: None,
             allows_v3: false,
             bodies: BodyLimits::new(1e6, 10_000.0, 30_000),
             max_payload: 0,

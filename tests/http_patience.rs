@@ -16,6 +16,7 @@ fn listener() -> Arc<Listener> {
         timing: Arc::new(Timing::new(1_000_000, 1_000_000, 1_000_000)),
         polling: Some("\",\"upgrades\":[]}".to_owned()),
         websocket: None,
+        initial: None,
         allows_v3: false,
         bodies: BodyLimits::new(1e6, 10_000.0, 30_000),
         max_payload: 0,

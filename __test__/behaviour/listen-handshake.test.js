@@ -15,7 +15,7 @@ const websocket = { transport: "websocket" };
 const ways = {
   async polling(context) {
     const { status, headers, body } = await request({ port: context.port, path: path(context) });
-    return { status, headers, open: status === 200 ? JSON.parse(body.slice(1)) : undefined };
+    return { status, headers, body, open: status === 200 ? JSON.parse(body.split("\x1e")[0].slice(1)) : undefined };
   },
   async websocket(context) {
     const peer = await RawWebSocket.open(context.port, path(context, websocket));
@@ -200,6 +200,54 @@ for (const [transport, handshake] of Object.entries(ways)) {
     context.engine.on("flush", (socket, packets) => flushed.push(packets.map(({ type }) => type)));
     await handshake(context);
     assert.deepEqual(flushed, [["open"]]);
+  });
+
+  test_("what opens a session is told, and waits, as it does everywhere", async (listen) => {
+    const context = await listen({ initialPacket: "hello" });
+    const seen = [];
+    context.engine.on("flush", (socket, packets) => seen.push(`flush ${packets.map(({ type }) => type)}`));
+    context.engine.on("drain", () => seen.push("drain"));
+    const isReady = new Promise((resolve) => {
+      context.engine.on("connection", (socket) => {
+        const { transport: own, writeBuffer } = socket;
+        seen.push(`connection, writable: ${own.writable}, ${writeBuffer.length} in writeBuffer`);
+        socket.send("from the listener", resolve);
+      });
+    });
+    const connected = once(context.engine, "connection");
+    const { body, peer } = await handshake(context);
+    await connected;
+    if (transport === "polling") {
+      assert.equal(body.split("\x1e")[1], "4hello");
+      assert.deepEqual(seen, ["flush open,message", "drain", "connection, writable: false, 0 in writeBuffer"]);
+      return;
+    }
+    assert.deepEqual([await peer.packet(), await peer.packet()], ["4hello", "4from the listener"]);
+    await isReady;
+    const more = ["flush message,message", "drain"];
+    assert.deepEqual(seen, ["flush open", "drain", "connection, writable: false, 1 in writeBuffer", ...more]);
+  });
+
+  test_("the transport of a new session is ready when the open packet has gone", async (listen) => {
+    const context = await listen();
+    const seen = [];
+    const told = new Promise((resolve) => {
+      context.engine.on("connection", (socket) => {
+        socket.transport.on("drain", () => seen.push("drain"));
+        socket.transport.on("ready", () => {
+          seen.push("ready");
+          resolve();
+        });
+      });
+    });
+    const { open } = await handshake(context);
+    if (transport === "polling") {
+      void request({ port: context.port, path: path(context, { sid: open.sid }) }).catch(() => {});
+      await told;
+      return assert.deepEqual(seen, ["ready"]);
+    }
+    await told;
+    assert.deepEqual(seen, ["drain", "ready"]);
   });
 
   test_("the option cookie sets the header, the option initialPacket sends a packet", async (listen) => {

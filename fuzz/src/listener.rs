@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use engine_io_native::http::{BodyLimits, CompressionOptions, DeflateSettings, Listener, ListenerOptions, Settings};
 use engine_io_native::server::{Command, Commands, EventQueue, Handles};
-use engine_io_native::session::Timing;
+use engine_io_native::session::{OutData, Timing};
 use engine_io_native::websocket::deflate::Options;
 
 use crate::memory;
@@ -64,6 +64,7 @@ async fn play(setup: Setup, script: &[u8]) {
         timing: Arc::new(Timing::new(PING_INTERVAL_MS, PING_TIMEOUT_MS, UPGRADE_TIMEOUT_MS)),
         polling: open(),
         websocket: open(),
+        initial: setup.compress.then(|| OutData::Text("hi".to_owned())),
         allows_v3: setup.v3,
         bodies: BodyLimits::new(setup.max_message as f64, 100.0, 30_000),
         max_payload: setup.max_message,

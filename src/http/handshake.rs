@@ -41,7 +41,10 @@ impl Listener {
         match connection {
             // to be written when the socket has been taken back from hyper
             Some(connection) => drop(connection.enqueue(|outbox| outbox.packets(&[packet], revision, base64))),
-            None => machine.send(vec![packet], true, &mut Vec::new()),
+            None => {
+                let message = settings.initial.clone().map(|data| OutPacket { kind: PacketType::Message, data });
+                machine.send([Some(packet), message].into_iter().flatten().collect(), true, &mut Vec::new());
+            }
         }
         let head = head::head(parts, query, &ends.text, &sid, connection.map(|connection| connection.handle));
         let jsonp = if connection.is_none() { query.jsonp() } else { None };

@@ -30,7 +30,7 @@ use super::route::{Refusal, Transport, Wanted};
 use super::upgrade::{is_upgrade, upgrade};
 use super::{Bound, CompressionOptions, Registry};
 use crate::server::{Commands, EventQueue, Handles, Kind, SessionCell, Stream};
-use crate::session::{IdGenerator, Timing};
+use crate::session::{IdGenerator, OutData, Timing};
 use crate::websocket::deflate;
 
 /// What a listener is made of.
@@ -58,6 +58,8 @@ pub struct Settings {
     pub polling: Option<String>,
     /// The same for WebSocket.
     pub websocket: Option<String>,
+    /// The message that follows the open packet of a session that polls.
+    pub initial: Option<OutData>,
     /// Clients of protocol 3 are served.
     pub allows_v3: bool,
     pub bodies: BodyLimits,

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use napi::bindgen_prelude::{Either, Uint8Array};
 use napi::{Error, Result, Status};
 use napi_derive::napi;
 
@@ -11,6 +12,7 @@ use super::deflate::DeflateOptions;
 use super::engine::{Engine, exhausted, period};
 use super::websocket::max_payload_of;
 use crate::http::{BodyLimits, Bound, Listener, ListenerOptions, Place, Settings};
+use crate::session::OutData;
 use crate::websocket::max_text;
 
 /// What the options of a server say, see [`Settings`].
@@ -21,6 +23,8 @@ pub struct ListenerSettings {
     pub timing: u32,
     pub polling: Option<String>,
     pub websocket: Option<String>,
+    /// The message that follows the open packet of a session that polls.
+    pub initial: Option<Either<String, Uint8Array>>,
     pub allows_v3: bool,
     pub max_http_buffer_size: f64,
     pub max_buffered_chunks: f64,
@@ -65,6 +69,10 @@ impl Engine {
             timing,
             polling: settings.polling,
             websocket: settings.websocket,
+            initial: settings.initial.map(|data| match data {
+                Either::A(text) => OutData::Text(text),
+                Either::B(bytes) => OutData::Binary(bytes.to_vec()),
+            }),
             allows_v3: settings.allows_v3,
             bodies: BodyLimits::new(
                 body_limit(settings.max_http_buffer_size),

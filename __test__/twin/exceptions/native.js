@@ -2,8 +2,6 @@
 
 // What docs/NATIVE-LISTENER.md says of the listener in Rust, beside the original's `listen()`.
 
-const { sessionOf } = require("./case");
-
 const modes = ["native"];
 
 /** A response, whatever the spelling and the order of its headers' names, and without those about the connection. */
@@ -28,20 +26,5 @@ module.exports = [
     what: "transports have no requests and responses of Node's",
     modes,
     explains: ({ field }) => ["req", "res", "dataReq", "dataRes", "shouldClose"].includes(field),
-  },
-  {
-    row: "native: open packet",
-    what: "the open packet is no flush, packetCreate or drain",
-    modes,
-    explains: ({ object, lefts = [], rights = [] }) => {
-      const without = lefts.filter((text, i) => !(text.includes('type: \\"open\\"') || text.includes('type: "open"')) && !/^drain\(<Socket>\)/.test(text));
-      return object === "server" && without.length < lefts.length && without.join() === rights.join();
-    },
-  },
-  {
-    row: "native: connection",
-    what: "connection follows the answer",
-    modes,
-    explains: ({ object, left, right }) => sessionOf(object) !== undefined && /^(seen|connection) /.test(left) && /^(seen|connection) /.test(right),
   },
 ];
