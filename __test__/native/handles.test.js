@@ -315,6 +315,8 @@ test("objects that are kept after their end reach nobody, whatever is called on 
   for (const name of ["send", "close", "sendPacket", "flush", "write", "terminate", "onError", "onClose", "onPacket"]) {
     assert.ok(called.has(name), `${name} was not called`);
   }
+  // schedulePing() sets timers on ended sessions, too, as in the original
+  for (const { pingIntervalTimer, pingTimeoutTimer } of kept) [pingIntervalTimer, pingTimeoutTimer].forEach(clearTimeout);
   await checkVictims(victims, "everything");
   assert.equal(engine.staleCalls(), before, "JavaScript has kept a handle that it had given back");
 });
