@@ -29,6 +29,12 @@ function parseQuery(target) {
   return query
 }
 
+/** The same of a query that stands alone, which may be any text. */
+function parseSearch(search) {
+  const target = `/?${search}`
+  return PLAIN.test(target) ? parseQuery(target) : Object.fromEntries(new URLSearchParams(search))
+}
+
 /**
  * Sets a parameter; those of every request by their names, which need not be looked up. What the object has already, or
  * Object.prototype has, is defined.
@@ -51,4 +57,4 @@ function sidOf({ _query: query }) {
   return query.sid !== undefined && Object.hasOwn(query, 'sid') ? query.sid : undefined
 }
 
-module.exports = { parseQuery, sidOf }
+module.exports = { parseQuery, parseSearch, sidOf }

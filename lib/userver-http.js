@@ -28,9 +28,10 @@ class Request extends Readable {
   constructor(req, res) {
     super({ autoDestroy: false, emitClose: false })
     keep(this, new State())
-    const query = req.getQuery()
+    this[kState].query = req.getQuery() || ''
     this.method = req.getMethod().toUpperCase()
-    this.url = query ? `${req.getUrl()}?${query}` : req.getUrl()
+    /** The path alone, without the query: see `_query` and `getQuery()`. */
+    this.url = req.getUrl()
     this.httpVersion = '1.1'
     this.headers = {}
     this.rawHeaders = []
@@ -91,12 +92,11 @@ class Request extends Readable {
   }
 
   getUrl() {
-    return this.url.split('?', 1)[0]
+    return this.url
   }
 
   getQuery(key) {
-    const at = this.url.indexOf('?')
-    const query = at === -1 ? '' : this.url.slice(at + 1)
+    const { query } = this[kState]
     if (key === undefined) return query
     const value = new URLSearchParams(query).get(key)
     return value === null ? undefined : value

@@ -2,18 +2,18 @@
 
 const debug = require('debug')('engine:uws')
 const { transportOptions } = require('./options')
-const { parseQuery, sidOf } = require('./query')
+const { parseSearch, sidOf } = require('./query')
 const { abortRequest } = require('./refusal')
 const { BaseServer } = require('./base-server')
-const { polling } = require('./transports')
 const { Request } = require('./userver-http')
+const { Polling } = require('./userver-polling')
 const { WebSocket } = require('./userver-websocket')
 const {
   kCheck, kClient, kEmitError, kFailUpgrade, kIsOpen, kMakeTransport, kOnDrain, kOnEnd, kOnMessage, kOnOpen,
-  kOnWebSocketClosed, kState, kSwitch, kSwitchNew, kUpgradable, kUpgrade,
+  kOnWebSocketClosed, kRefuseBare, kState, kSwitch, kSwitchNew, kUpgradable, kUpgrade,
 } = require('./symbols')
 
-const transports = { polling, websocket: WebSocket }
+const transports = { polling: Polling, websocket: WebSocket }
 
 /** The transport that a request has opened. */
 const kTransport = Symbol('transport')
@@ -33,7 +33,7 @@ class uServer extends BaseServer {
   cleanup() {}
 
   prepare(req) {
-    if (!req._query) req._query = parseQuery(req.url)
+    if (!req._query) req._query = parseSearch(req.getQuery())
   }
 
   createTransport(name, req) {
@@ -75,7 +75,7 @@ class uServer extends BaseServer {
   handleRequest(uRes, uReq) {
     this[kCheck](uRes, uReq, false, (req, res) => {
       const sid = sidOf(req)
-      if (!sid) return this.handshake(req._query.transport, req, (code, context) => this.abortRequest(res, code, context))
+      if (!sid) return this.handshake(req._query.transport, req, (code, context) => this[kRefuseBare](res, code, context))
       const client = this[kClient](sid)
       // a check that took its time
       if (client === undefined) return this.abortRequest(res, BaseServer.errors.UNKNOWN_SID)
@@ -107,15 +107,11 @@ class uServer extends BaseServer {
       try {
         this[kEmitError](req, code, context)
       } finally {
-        this.abortRequest(res, code, context)
+        if (upgrade) this[kRefuseBare](res, code, context)
+        else this.abortRequest(res, code, context)
       }
     }
-    try {
-      this.prepare(req)
-    } catch (error) {
-      debug('cannot parse "%s": %s', req.url, error.message)
-      return this.abortRequest(res, BaseServer.errors.BAD_REQUEST)
-    }
+    this.prepare(req)
     this._applyMiddlewares(req, res, (error) => {
       if (error) callback(BaseServer.errors.BAD_REQUEST, { name: 'MIDDLEWARE_FAILURE' })
       else if (res.headersSent && !upgrade) debug('a middleware has answered the request itself')
@@ -148,7 +144,7 @@ class uServer extends BaseServer {
 
   async [kSwitchNew](req, res, terms) {
     try {
-      await this.handshake(req._query.transport, req, (code, context) => this.abortRequest(res, code, context))
+      await this.handshake(req._query.transport, req, (code, context) => this[kRefuseBare](res, code, context))
     } finally {
       // a listener of `connection` that throws does not keep the client from its session
       const transport = req[kTransport]
@@ -190,6 +186,12 @@ class uServer extends BaseServer {
       if (!res.headersSent) res.writeHead(500)
       res.end()
     }
+  }
+
+  /** Refuses an upgrade or a handshake: without the headers that middlewares have set, as in the original. */
+  [kRefuseBare](res, code, context) {
+    if (!res.headersSent) for (const name of res.getHeaderNames()) res.removeHeader(name)
+    this.abortRequest(res, code, context)
   }
 
   abortRequest(res, code, context) {

@@ -89,6 +89,67 @@ test("headers and initial_headers are emitted and sent for polling and websocket
   assert.deepEqual([ws.headers["x-initial"], ws.headers["x-all"]], ["1", "2"]);
 });
 
+test("the headers of a POST's answer are made before its packets are read", async () => {
+  const { peer, socket } = await openPolling(await listenOnUws());
+  const events = [];
+  socket.transport.on("headers", (headers) => events.push(Object.keys(headers)));
+  socket.on("message", (data) => events.push(data));
+  assert.equal((await peer.post("4x")).status, 200);
+  assert.deepEqual(events, [["Content-Type", "cache-control"], "x"]);
+});
+
+test("the headers of a compressed answer are made when it has been compressed", async () => {
+  const { peer, socket } = await openPolling(await listenOnUws());
+  const events = [];
+  socket.transport.on("headers", (headers) => events.push(Object.keys(headers)));
+  socket.on("drain", () => events.push("drain"));
+  const poll = peer.poll({ "accept-encoding": "gzip" });
+  await eventually(() => socket.transport.writable, true);
+  socket.send("x".repeat(5000));
+  socket.send("later");
+  assert.equal((await poll).headers["content-encoding"], "gzip");
+  assert.deepEqual(events, ["drain", ["Content-Type", "Content-Encoding", "cache-control"]]);
+  assert.equal((await peer.poll()).body, "4later");
+});
+
+improvement("A-8: the response is used after its end", "a client that goes away while its answer is compressed ends its session", async () => {
+  if (skip) return;
+  const context = await listenOnUws();
+  const { peer, socket } = await openPolling(context);
+  const { req } = peer.request({ headers: { "accept-encoding": "gzip" } });
+  req.on("error", () => {});
+  await eventually(() => socket.transport.writable, true);
+  const closed = once(socket, "close");
+  socket.send("x".repeat(5_000_000));
+  req.destroy();
+  await closed;
+  await eventually(() => context.engine.clientsCount, 0);
+});
+
+test("a POST goes on when its session is closed", async () => {
+  const { peer, socket } = await openPolling(await listenOnUws());
+  const post = peer.request({ method: "POST", headers: { "content-length": "3" }, body: null });
+  post.req.write("4");
+  await eventually(() => Boolean(socket.transport.dataReq), true);
+  socket.close(true);
+  post.req.end("hi");
+  const { status, body } = await post;
+  assert.deepEqual([status, body], [200, "ok"]);
+});
+
+test("refused upgrades and handshakes have no headers of middlewares, other refusals have them", async () => {
+  const context = await listenOnUws();
+  context.engine.use((req, res, next) => {
+    res.setHeader("x-own", "1");
+    next();
+  });
+  const has = ({ status, headers }) => [status, headers["x-own"]];
+  assert.deepEqual(has(await request({ port: context.port, path: path(context, { EIO: "3" }) })), [400, undefined]);
+  assert.deepEqual(has(await request({ port: context.port, path: path(context, { sid: "x" }) })), [400, "1"]);
+  assert.deepEqual(has(await websocket(context, { sid: "x" })), [400, undefined]);
+  assert.deepEqual(has(await websocket(context, { EIO: "3" })), [400, undefined]);
+});
+
 test("middlewares see requests and upgrades, and their headers are sent", async () => {
   const context = await listenOnUws();
   const seen = [];

@@ -246,10 +246,18 @@ test("clients of protocol 3 are served", async () => {
   }
 });
 
-improvement("A-8: an upgraded request keeps only its path", "the request's url has its query, as with Node's servers", async () => {
-  if (skip) return;
+test("the request's url is its path; the query stands beside it", async () => {
   const { socket } = await openPolling(await listenOnUws(), { nsp: "a" });
-  assert.equal(socket.request.url, "/engine.io/?EIO=4&transport=polling&nsp=a");
+  assert.equal(socket.request.url, "/engine.io/");
+  assert.equal(socket.request._query.nsp, "a");
+});
+
+test("there is no polling by script tags", async () => {
+  const { peer, socket } = await openPolling(await listenOnUws(), { j: "0" });
+  assert.equal(peer.response.headers["content-type"], "text/plain; charset=UTF-8");
+  const message = once(socket, "message");
+  assert.equal((await peer.post("4d=x")).body, "ok");
+  assert.equal((await message)[0], "d=x");
 });
 
 improvement("A-8: messages beyond maxBackpressure are dropped without a word", "a slow client gets everything it was sent", async () => {

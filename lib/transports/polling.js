@@ -12,10 +12,10 @@ const { endWith } = require('../response')
 const { Transport } = require('../transport')
 const debug = require('debug')('engine:polling')
 const {
-  kAnswer, kApply, kBeginPost, kCloseNatively, kConfirmPost, kEmitError, kEncodingFor, kEndPoll, kEndPost, kFail,
-  kHandOver, kIsBound, kOnDecision, kOnNativePoll, kOnPollingHeaders, kOnPostUnbound, kOverlapStatus, kPutOff, kReadBody,
-  kReadPost, kRefuse, kRefusesPayload, kRejectPoll, kSendBound, kSendUnbound, kSetPoll, kState, kTakePoll, kTakeUp,
-  kWhenWritten, kWrap,
+  kAnswer, kApply, kBeginPost, kCloseNatively, kCompressFirst, kConfirmPost, kEmitError, kEncodingFor, kEndPoll, kEndPost,
+  kFail, kGiveUpPost, kHandOver, kIsBound, kIsPromised, kOnDecision, kOnNativePoll, kOnPollClosed, kOnPollingHeaders,
+  kOnPostUnbound, kOverlapStatus, kPutOff, kReadBody, kReadPost, kRefuse, kRefusesPayload, kRejectPoll, kSendBound,
+  kSendUnbound, kSetPoll, kSetsNoLength, kState, kTakePoll, kTakeUp, kWhenWritten, kWrap,
 } = require('../symbols')
 
 const { Kind } = bridge
@@ -145,6 +145,11 @@ class Polling extends Transport {
     else owner[kApply](updates)
   }
 
+  /** The client of the pending poll went away. */
+  [kOnPollClosed]() {
+    this.onError('poll connection closed prematurely')
+  }
+
   [kSetPoll](req, res) {
     this.req = req
     this.res = res
@@ -191,7 +196,7 @@ class Polling extends Transport {
       owner[kApply](bridge.getEngine().sendPackets(owner[kState].handle, list, packets.some(wantsCompression)))
     }
     // the engine has moved the session, of which this thread is to hear: the packets are on their way
-    if (this.req && !this.res.headersSent) {
+    if (this.req && !this.res.headersSent && this.res[kIsPromised] !== true) {
       this.writable = true
       this.emit('drain')
     }
@@ -242,8 +247,9 @@ class Polling extends Transport {
     const length = isText ? Buffer.byteLength(data) : data.length
     const { req, res } = this
     const encoding = options.compress ? this[kEncodingFor](req, length) : undefined
+    if (encoding && this[kSetsNoLength]) return this[kCompressFirst](data, encoding, headers, callback)
     if (encoding) headers['Content-Encoding'] = encoding
-    else headers['Content-Length'] = length
+    else if (!this[kSetsNoLength]) headers['Content-Length'] = length
     try {
       res.writeHead(200, this.headers(req, headers))
     } catch (error) {
@@ -482,7 +488,7 @@ class Polling extends Transport {
   doClose(fn) {
     debug(this.discarded ? 'transport discarded - closing right away' : 'closing')
     const { owner, listened } = this[kState]
-    if (this.dataReq) this.dataReq.destroy()
+    this[kGiveUpPost]()
     clearTimeout(this[kState].closeTimer)
     const finish = () => {
       clearTimeout(this[kState].closeTimer)
@@ -506,6 +512,11 @@ class Polling extends Transport {
       this[kState].closeTimer = setTimeout(finish, this.closeTimeout)
       if (owner !== null && !isBound) this[kState].closeTimer.unref()
     }
+  }
+
+  /** The transport closes while a POST is being read. */
+  [kGiveUpPost]() {
+    if (this.dataReq) this.dataReq.destroy()
   }
 
   /** The same where a native listener has the polls. */
@@ -561,10 +572,10 @@ class Polling extends Transport {
 /** What the engine does by itself, unless somebody has replaced it; that of JSONP, too. */
 const OUR_ON_DATA = new Set([Polling.prototype.onData])
 
-/** The listener of a pending poll's `close` event: the client went away. */
+/** The listener of a pending poll's `close` event. */
 function onPollClose() {
   polls.delete(this[kPoll])
-  this[kTransport].onError('poll connection closed prematurely')
+  this[kTransport][kOnPollClosed]()
 }
 
 function cleanupPoll() {

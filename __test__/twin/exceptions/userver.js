@@ -2,17 +2,48 @@
 
 // Rows of docs/DIFFERENCES.md about uServer.
 
+const { aboutSession, hasHook, isCount, uncounted } = require("./case");
+
 const modes = ["uServer"];
 
-/** A record with the paths of requests alone. */
-const withoutQuery = (entry) => entry?.replace(/(<request \w+ [^?>]*)\?[^>]*>/g, "$1>");
+/** What the original comes to: where it uses a response late, and where a WebSocket or a transport is not there. */
+const USED_LATE = /uWS\.HttpResponse must not be accessed/;
+const NOT_THERE = /Cannot read properties of (undefined|null) \(reading '(end|headers)'\)/;
+
+/** Whether the original has thrown this, up to this step. */
+const hasThrown = ({ left }, step, error) => left.slice(0, step + 1).some(({ streams }) => (streams.process ?? []).some((text) => error.test(text)));
+
+const has = (side, step, session) => side[step].readyStates[`{${session}}`] !== undefined;
 
 /** @type {import("./index").Exception[]} */
 module.exports = [
   {
     row: 32,
-    what: "req.url has the query, too",
+    what: "an upgrade request for the polling transport",
     modes,
-    explains: ({ left, right }) => left !== right && withoutQuery(left) === withoutQuery(right),
+    explains(difference, of) {
+      const { object, step, left, right } = difference;
+      const asked = of.program.steps.slice(0, step).filter(({ kind, query }) => kind === "oddUpgrade" && query.transport === "polling");
+      if (asked.length === 0) return false;
+      const session = aboutSession(difference);
+      if (session !== undefined && (asked.some(({ on }) => on === session) || (has(of.left, step, session) && !has(of.right, step, session)))) return { session, counts: true };
+      if (object === "process") return right === undefined && (USED_LATE.test(left) || NOT_THERE.test(left));
+      if (object.startsWith("client ")) return /^HTTP\/1.1 (200|101)/.test(left) && right === "end";
+      return object === "server" && (isCount(difference) || uncounted(left) === uncounted(right) || asked.includes(of.program.steps[step - 1])) && { counts: true };
+    },
+  },
+  {
+    row: 34,
+    what: "a response that is used when it must not be",
+    modes,
+    explains: ({ object, left, right }) => object === "process" && right === undefined && USED_LATE.test(left),
+  },
+  {
+    row: 34,
+    what: "a session that is closed before its WebSocket is open",
+    modes,
+    explains: ({ object, step, left, right }, of) =>
+      hasThrown(of, step, NOT_THERE) &&
+      ((object === "process" && right === undefined) || (/^client \w+, websocket/.test(object) && right === "end") || (object.startsWith("transport 0 of ") && (left === "closing" || left === undefined) && /^close/.test(right))),
   },
 ];
