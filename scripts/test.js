@@ -4,7 +4,7 @@
 // against the original engine.io instead, without building anything. Names of stages select some of them:
 //
 //   node scripts/test.js [--upstream] [rust | platforms | behaviour | behaviour-upstream | native | types | socketio | e2e |
-//       packaging | conformance | conformance-upstream | hostile | hostile-upstream | fuzz | reliability | soak | chaos | bench]...
+//       packaging | conformance | conformance-upstream | hostile | hostile-upstream | fuzz | reliability | soak | chaos | twin | bench]...
 
 const { spawn } = require('node:child_process')
 const fs = require('node:fs')
@@ -16,6 +16,9 @@ const { published, warning } = require('./upstream/releases')
 
 const STAGE_LIMIT_MS = 15 * 60_000
 const FILE_LIMIT_MS = 3 * 60_000
+
+/** 100 programs for each of these ways in. Others come with another seed: `npm run twin`. */
+const TWIN = ['--mode', 'attach,handle,https,wsEngine,listen,webtransport,socketio', '--seed', '3000', '--count', '700']
 
 const UPSTREAM = { ENGINE: 'upstream' }
 
@@ -41,6 +44,7 @@ const stages = {
   reliability: () => suite('reliability', undefined, ['--test-concurrency=1', '--expose-gc']),
   soak,
   chaos,
+  twin,
   // Last and alone: what else runs on the machine would blur it.
   bench: benchCheck,
 }
@@ -131,6 +135,16 @@ async function chaos() {
   const code = await exec(process.execPath, ['__test__/chaos/run.js', '--seconds', '90'], {}, (text) => (output += text))
   const [, passed = 0, failed = 1] = /^chaos: (\d+) passed, (\d+) failed/m.exec(output) ?? []
   return { code, passed: Number(passed), failed: Number(failed), skipped: 0 }
+}
+
+/** Random programs on the original and on this package at once: nothing may tell them apart. Then the twin finds what is planted. */
+async function twin() {
+  if (process.platform !== 'linux') return { code: 0, passed: 0, failed: 0, skipped: 1 }
+  let output = ''
+  const code = await exec(process.execPath, ['__test__/twin/run.js', ...TWIN], {}, (text) => (output += text))
+  const [, passed = 0, failed = 1] = /^twin: (\d+) passed, (\d+) failed/m.exec(output) ?? []
+  const planted = await suite('twin')
+  return { ...planted, code: code || planted.code, passed: Number(passed) + planted.passed, failed: Number(failed) + planted.failed }
 }
 
 async function cargo(...args) {

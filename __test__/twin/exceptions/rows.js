@@ -19,16 +19,18 @@ module.exports = [
     what: "a flush listener that empties the buffer, or sends, leaves the transport unwritable, or throws",
     explains: (difference, { program }) =>
       callsLike(program, (call) => call.do === "listen" && call.event === "flush" && /"do":"(send|buffer)"/.test(json(call.calls))).length > 0 &&
-      (ofSession(difference) || (difference.object === "process" && /reading 'writeHead'/.test(difference.left))),
+      (ofSession(difference, { counts: true }) || (isCount(difference) && { counts: true }) || (difference.object === "process" && /reading '(writeHead|headers)'/.test(difference.left))),
   },
   {
     row: 2,
     what: "close(true) and server.close() end a session that is closing",
     explains(difference, { left, right, program }) {
-      const { step, object } = difference;
-      const closes = step === program.steps.length + 1 || /"closeServer"|"discard":true/.test(json([program.steps[step - 1], program.listeners]));
-      const ended = closes ? endedAlone(right, left, step).filter((name) => left[step].readyStates[`{${name}}`] === "closing") : [];
-      if (ended.includes(sessionOf(object))) return ofSession(difference, { counts: true });
+      const ended = [];
+      for (let step = 1; step <= difference.step; step++) {
+        const closes = step === program.steps.length + 1 || /"closeServer"|"discard":true/.test(json([program.steps[step - 1], program.listeners]));
+        if (closes) ended.push(...endedAlone(right, left, step).filter((name) => left[step].readyStates[`{${name}}`] === "closing"));
+      }
+      if (ended.includes(aboutSession(difference))) return ofSession(difference, { counts: true });
       return ended.length > 0 && (isCount(difference) || isCountOnly(difference)) && { counts: true };
     },
   },
@@ -107,6 +109,12 @@ module.exports = [
     explains: (difference, { program }) => hasHook(program, "allowRequest", "twice") && { all: true },
   },
   {
+    row: 18,
+    what: "a target that is no URL is answered",
+    explains: ({ object, left, right }, { program }) =>
+      program.steps.some(({ path }) => path?.startsWith("//")) && ((object === "process" && /ERR_INVALID_URL/.test(left)) || (left === undefined && /^HTTP\/1.1 400|^end$/.test(right) && object.startsWith("client "))),
+  },
+  {
     row: 19,
     what: "an id that a living session has",
     explains: (difference, { program }) => hasHook(program, "generateId", "same") && { all: true },
@@ -139,6 +147,18 @@ module.exports = [
     explains: (difference, { program }) =>
       callsLike(program, ({ do: name, on, method }) => name === "replace" && BOUND[on].includes(method)).length > 0 &&
       /^(socket\.(onPacket|onClose|onError|onDrain)|transport\.(onClose|onError))\(/.test(difference.right) && ofSession(difference),
+  },
+  {
+    row: 44,
+    what: "what was sent before the connection ends goes out, and its callbacks are called",
+    explains(difference, { program, left, right }) {
+      const { step, object, left: mine, right: theirs } = difference;
+      const name = aboutSession(difference);
+      const { kind, frames = [] } = program.steps[step - 1] ?? {};
+      const ends = kind === "frames" && frames.length > 1 && [left, right].every((side) => side[step].readyStates[`{${name}}`] === "closed");
+      const more = object.startsWith("client ") ? /^frame close/.test(mine) && /^frame (text|binary)/.test(theirs) : mine === undefined && /^(callback|drain|ready)/.test(theirs);
+      return ends && more && ofSession(difference);
+    },
   },
   {
     row: 48,
