@@ -6,7 +6,7 @@ const http = require("node:http");
 const { test } = require("node:test");
 const { inspect, isDeepStrictEqual } = require("node:util");
 const { WebSocketServer } = require("ws");
-const { defer, engine, listen, never, once, openPolling, openWebSocket, path, record, request } = require("../support");
+const { defer, engine, listen, never, once, openPolling, openWebSocket, path, record, request, upstream } = require("../support");
 
 const { Server } = engine;
 
@@ -287,6 +287,10 @@ test("no error event is emitted for connection errors", async () => {
   await silence;
 });
 
+/** A table as it is printed: this package's is a Proxy, and Node.js 26 says so. */
+const printsProxies = inspect(new Proxy({}, {})) !== "{}";
+const printed = (text) => (printsProxies && !upstream ? `Proxy(${text})` : text);
+
 /** The ways to look at a table, each with what it says of one that has one session. */
 const looks = {
   "a property": (clients, sid) => clients[sid].id === sid,
@@ -303,8 +307,8 @@ const looks = {
   },
   "spreading": (clients, sid) => ({ ...clients })[sid].id === sid,
   "Object.isExtensible()": (clients, sid) => Object.isExtensible(clients) && sid in clients,
-  "util.inspect()": (clients, sid) => inspect(clients, { depth: 0 }).replaceAll("'", "") === `{ ${sid}: [Socket] }`,
-  "the printed server": (_, sid, server) => inspect(server, { depth: 1 }).replaceAll("'", "").includes(`clients: { ${sid}: [Socket] }`),
+  "util.inspect()": (clients, sid) => inspect(clients, { depth: 0 }).replaceAll("'", "") === printed(`{ ${sid}: [Socket] }`),
+  "the printed server": (_, sid, server) => inspect(server, { depth: 1 }).replaceAll("'", "").includes(`clients: ${printed(`{ ${sid}: [Socket] }`)}`),
   "isDeepStrictEqual()": (clients) => !isDeepStrictEqual(clients, {}),
   "its prototype": (clients) => Object.getPrototypeOf(clients) === Object.prototype && clients.constructor === Object,
   "its symbols": (clients) => Object.getOwnPropertySymbols(clients).length === 0,
