@@ -45,6 +45,7 @@ module.exports = {
   kDispatch: Symbol('dispatch'),
   kDrop: Symbol('drop'),
   kDropChannel: Symbol('dropChannel'),
+  kDropHeaders: Symbol('dropHeaders'),
   kDropProbeChannel: Symbol('dropProbeChannel'),
   kDropTiming: Symbol('dropTiming'),
   kEmitError: Symbol('emitError'),

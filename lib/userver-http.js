@@ -8,7 +8,7 @@ const { STATUS_CODES, validateHeaderName, validateHeaderValue } = require('http'
 const { EventEmitter } = require('events')
 const { Readable } = require('stream')
 const {
-  kCutOff, kFinish, kIsOpen, kOnAborted, kOnChunk, kOnClose, kOnWebSocketClosed, kOverlapStatus, kPause, kRespond, kResume, kState,
+  kCutOff, kDropHeaders, kFinish, kIsOpen, kOnAborted, kOnChunk, kOnClose, kOnWebSocketClosed, kOverlapStatus, kPause, kRespond, kResume, kState,
   kTake, kUpgrade, kWriteHeaders,
 } = require('./symbols')
 const { keep, State } = require('./state')
@@ -141,7 +141,8 @@ class Response extends EventEmitter {
     this[kState].res = res
     /** The WebSocket that the connection has become. */
     this[kState].userData = undefined
-    this[kState].headers = new Map()
+    /** `[key, name, value]`, in the order in which they were set. */
+    this[kState].headers = []
     this[kState].chunks = []
     res.onAborted(() => this[kOnAborted]())
   }
@@ -175,38 +176,42 @@ class Response extends EventEmitter {
     return res
   }
 
+  /** Adds to what has been set before, as in the original. */
   setHeader(name, value) {
     if (this.headersSent) throw headersSent('set')
     validateHeaderName(name)
     for (const one of [].concat(value)) validateHeaderValue(name, one)
-    this[kState].headers.set(String(name).toLowerCase(), [name, value])
+    this[kState].headers.push([String(name).toLowerCase(), name, value])
     return this
   }
 
   appendHeader(name, value) {
-    const before = this.getHeader(name)
-    return this.setHeader(name, before === undefined ? value : [].concat(before, value))
+    return this.setHeader(name, value)
   }
 
-  getHeader(name) {
-    const header = this[kState].headers.get(String(name).toLowerCase())
-    return header && header[1]
-  }
+  /** Finds nothing, as in the original: packages that add to a header, such as `vary`, set the addition, which is sent, too. */
+  getHeader() {}
 
   getHeaders() {
-    return Object.fromEntries([...this[kState].headers].map(([key, [, value]]) => [key, value]))
+    const headers = {}
+    for (const [key, , value] of this[kState].headers) headers[key] = Object.hasOwn(headers, key) ? [].concat(headers[key], value) : value
+    return headers
   }
 
   getHeaderNames() {
-    return [...this[kState].headers.keys()]
+    return Object.keys(this.getHeaders())
   }
 
   hasHeader(name) {
-    return this[kState].headers.has(String(name).toLowerCase())
+    return this[kState].headers.some(([key]) => key === String(name).toLowerCase())
   }
 
-  removeHeader(name) {
-    this[kState].headers.delete(String(name).toLowerCase())
+  /** Does nothing, as in the original. */
+  removeHeader() {}
+
+  /** Forgets the headers that have been set. */
+  [kDropHeaders]() {
+    this[kState].headers = []
   }
 
   writeHead(status = this.statusCode, message, headers = message) {
@@ -271,7 +276,7 @@ class Response extends EventEmitter {
   }
 
   [kWriteHeaders](res) {
-    for (const [key, [name, value]] of this[kState].headers) {
+    for (const [key, name, value] of this[kState].headers) {
       if (OWN_HEADERS.has(key)) continue
       for (const one of [].concat(value)) res.writeHeader(name, String(one))
     }

@@ -9,7 +9,7 @@ const { Request } = require('./userver-http')
 const { Polling } = require('./userver-polling')
 const { WebSocket } = require('./userver-websocket')
 const {
-  kCheck, kClient, kEmitError, kFailUpgrade, kIsOpen, kMakeTransport, kOnDrain, kOnEnd, kOnMessage, kOnOpen,
+  kCheck, kClient, kDropHeaders, kEmitError, kFailUpgrade, kIsOpen, kMakeTransport, kOnDrain, kOnEnd, kOnMessage, kOnOpen,
   kOnWebSocketClosed, kRefuseBare, kState, kSwitch, kSwitchNew, kUpgradable, kUpgrade,
 } = require('./symbols')
 
@@ -164,9 +164,13 @@ class uServer extends BaseServer {
     try {
       if (!sidOf(req)) this.emit('initial_headers', headers, req)
       this.emit('headers', headers, req)
+      // a listener may have cut the connection off
+      if (!res[kIsOpen]()) return transport.onClose()
       res[kUpgrade]({ transport, response: res }, headers, terms)
     } catch (error) {
-      this[kFailUpgrade](req, res, transport, error)
+      // what an open WebSocket comes to when it sends what has waited is not the upgrade's failure
+      if (transport.socket) surface(error)
+      else this[kFailUpgrade](req, res, transport, error)
     }
   }
 
@@ -175,10 +179,7 @@ class uServer extends BaseServer {
     try {
       transport.onClose()
       if (error.code !== 'ERR_INVALID_CHAR' && error.code !== 'ERR_INVALID_HTTP_TOKEN') {
-        // as an exception of the listener's own, wherever this was called
-        process.nextTick(() => {
-          throw error
-        })
+        surface(error)
       } else {
         this[kEmitError](req, BaseServer.errors.BAD_REQUEST, { name: 'INVALID_HEADER', error })
       }
@@ -190,13 +191,18 @@ class uServer extends BaseServer {
 
   /** Refuses an upgrade or a handshake: without the headers that middlewares have set, as in the original. */
   [kRefuseBare](res, code, context) {
-    if (!res.headersSent) for (const name of res.getHeaderNames()) res.removeHeader(name)
+    if (!res.headersSent) res[kDropHeaders]()
     this.abortRequest(res, code, context)
   }
 
   abortRequest(res, code, context) {
     abortRequest(res, code, BaseServer.errorMessages, context)
   }
+}
+
+/** Lets an exception out as the original does, wherever this was called: as a rejection that nobody handles. */
+function surface(error) {
+  Promise.reject(error)
 }
 
 module.exports = { uServer }

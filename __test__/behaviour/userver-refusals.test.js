@@ -112,6 +112,15 @@ better("TypeError", "a session that is closed by the listener of its connection 
   assert.equal(context.engine.clientsCount, 0);
 });
 
+better(USED_LATE, "a headers listener that cuts the connection off ends the session", async () => {
+  const context = await listenOnUws();
+  context.engine.on("headers", (headers, req) => req.res.close());
+  const peer = await RawPeer.connect(context.port);
+  peer.write(upgradeRequest(path(context, { transport: "websocket" })));
+  await peer.end();
+  await eventually(() => context.engine.clientsCount, 0);
+});
+
 better("the HTTP response is used after the switch", "the response of an upgrade does no harm when it is used later", async () => {
   const context = await listenOnUws();
   const responses = [];

@@ -170,6 +170,21 @@ test("middlewares see requests and upgrades, and their headers are sent", async 
   assert.deepEqual(seen, [["GET", true], ["GET", true]]);
 });
 
+test("headers that several middlewares and the engine set are all sent", async () => {
+  const context = await listenOnUws({ cookie: true });
+  for (const value of ["a=1", "b=2"]) {
+    context.engine.use((req, res, next) => {
+      res.setHeader("Set-Cookie", value);
+      assert.equal(res.getHeader("Set-Cookie"), undefined);
+      next();
+    });
+  }
+  const { peer } = await openPolling(context);
+  assert.deepEqual(peer.response.headers["set-cookie"].map((cookie) => cookie.split(";", 1)[0]), ["a=1", "b=2", `io=${peer.sid}`]);
+  const ws = await websocket(context);
+  assert.deepEqual(ws.headerLines.filter((line) => /^set-cookie/i.test(line)), ["Set-Cookie: a=1", "Set-Cookie: b=2"]);
+});
+
 test("a middleware that fails refuses requests and upgrades", async () => {
   const context = await listenOnUws();
   context.engine.use((req, res, next) => next(new Error("no")));

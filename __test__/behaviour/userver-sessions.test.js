@@ -5,7 +5,7 @@
 const assert = require("node:assert/strict");
 const { test: run } = require("node:test");
 const {
-  engine, client, once, record, eventually, improvement, request, path, RawWebSocket,
+  engine, client, once, record, eventually, improvement, request, path, defer, RawWebSocket,
   openPolling, openWebSocket, openProbing, openUpgraded, upgradeTo, probe,
 } = require("../support");
 const { client3 } = require("../support/eio3");
@@ -250,6 +250,22 @@ test("the request's url is its path; the query stands beside it", async () => {
   const { socket } = await openPolling(await listenOnUws(), { nsp: "a" });
   assert.equal(socket.request.url, "/engine.io/");
   assert.equal(socket.request._query.nsp, "a");
+});
+
+test("data that uWebSockets.js does not send is an exception, and the session stays", async () => {
+  const context = await listenOnUws();
+  const errors = [];
+  const others = process.listeners("unhandledRejection");
+  process.removeAllListeners("unhandledRejection").on("unhandledRejection", (error) => errors.push(error.message));
+  defer(() => {
+    process.removeAllListeners("unhandledRejection");
+    for (const listener of others) process.on("unhandledRejection", listener);
+  });
+  context.engine.on("connection", (socket) => socket.send(new DataView(new ArrayBuffer(1))));
+  const { socket } = await openWebSocket(context);
+  await eventually(() => errors.length, 1);
+  assert.match(errors[0], /Text and data can only be passed/);
+  assert.deepEqual([socket.readyState, context.engine.clientsCount], ["open", 1]);
 });
 
 test("there is no polling by script tags", async () => {

@@ -63,7 +63,10 @@ module.exports = [
   {
     row: 7,
     what: "a plain request for the session of a WebSocket is answered",
-    explains: ({ left, right }) => left === undefined && (/^HTTP\/1.1 400 [^]*"code\\":3/.test(right) || /^connection_error.*TRANSPORT_HANDSHAKE_ERROR/.test(right)),
+    // the answer to HEAD has no body
+    explains: ({ step, left, right }, { program }) =>
+      left === undefined &&
+      (/^HTTP\/1.1 400 [^]*"code\\":3/.test(right) || (program.steps[step - 1]?.method === "HEAD" && /^HTTP\/1.1 400 [^]*Content-Length: 34\n/.test(right)) || /^connection_error.*TRANSPORT_HANDSHAKE_ERROR/.test(right)),
   },
   {
     row: 8,

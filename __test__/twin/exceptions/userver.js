@@ -18,6 +18,12 @@ const has = (side, step, session) => side[step].readyStates[`{${session}}`] !== 
 /** @type {import("./index").Exception[]} */
 module.exports = [
   {
+    row: 26,
+    what: "responses can more",
+    modes,
+    explains: ({ left, right }) => /^the response has /.test(left) && left === right?.replace("write,", ""),
+  },
+  {
     row: 32,
     what: "an upgrade request for the polling transport",
     modes,
@@ -25,6 +31,8 @@ module.exports = [
       const { object, step, left, right } = difference;
       const asked = of.program.steps.slice(0, step).filter(({ kind, query }) => kind === "oddUpgrade" && query.transport === "polling");
       if (asked.length === 0) return false;
+      // server.close() goes no further
+      if (hasThrown(of, step, /^threw .*reading 'headers'/)) return { all: true };
       const session = aboutSession(difference);
       if (session !== undefined && (asked.some(({ on }) => on === session) || (has(of.left, step, session) && !has(of.right, step, session)))) return { session, counts: true };
       if (object === "process") return right === undefined && (USED_LATE.test(left) || NOT_THERE.test(left));
@@ -37,6 +45,20 @@ module.exports = [
     what: "a response that is used when it must not be",
     modes,
     explains: ({ object, left, right }) => object === "process" && right === undefined && USED_LATE.test(left),
+  },
+  {
+    row: 34,
+    what: "a body is not lost while a middleware takes its time",
+    modes,
+    explains(difference, { program }) {
+      const { object, step, field = "", left, right } = difference;
+      const posts = hasHook(program, "middleware", "later") ? program.steps.slice(0, step).filter(({ kind }) => /post/i.test(kind)) : [];
+      // what the packets bring about, then or when the server is closed
+      if (object === "server" && (isCount(difference) || left === undefined || right === undefined)) return posts.length > 0 && { counts: true };
+      const session = aboutSession(difference);
+      const isLost = left === undefined || /"parse error"/.test(left) || field.startsWith("data");
+      return isLost && posts.some(({ on }) => on === session) && { session, counts: true };
+    },
   },
   {
     row: 34,
