@@ -37,7 +37,8 @@ module.exports = [
       if (session !== undefined && (asked.some(({ on }) => on === session) || (has(of.left, step, session) && !has(of.right, step, session)))) return { session, counts: true };
       if (object === "process") return right === undefined && (USED_LATE.test(left) || NOT_THERE.test(left));
       if (object.startsWith("client ")) return /^HTTP\/1.1 (200|101)/.test(left) && right === "end";
-      return object === "server" && (isCount(difference) || uncounted(left) === uncounted(right) || asked.includes(of.program.steps[step - 1])) && { counts: true };
+      const isAside = asked.includes(of.program.steps[step - 1]) || (asked.some(({ on }) => on !== undefined) && (left === undefined || right === undefined));
+      return object === "server" && (isCount(difference) || uncounted(left) === uncounted(right) || isAside) && { counts: true };
     },
   },
   {
@@ -66,6 +67,6 @@ module.exports = [
     modes,
     explains: ({ object, step, left, right }, of) =>
       hasThrown(of, step, NOT_THERE) &&
-      ((object === "process" && right === undefined) || (/^client \w+, websocket/.test(object) && right === "end") || (object.startsWith("transport 0 of ") && (left === "closing" || left === undefined) && /^close/.test(right))),
+      ((object === "process" && right === undefined) || (/^client \w+, (websocket|handshake)/.test(object) && right === "end") || (object.startsWith("transport 0 of ") && (left === "closing" || left === undefined) && /^close/.test(right))),
   },
 ];
