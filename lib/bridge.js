@@ -22,6 +22,7 @@ const Kind = {
   PINGED: 3,
   ANSWER_POLL: 4,
   REJECT_POLL: 5,
+  POLL_TAKEN: 6,
   UPGRADING: 7,
   UPGRADED: 8,
   UPGRADE_FAILED: 9,

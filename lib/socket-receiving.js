@@ -16,7 +16,7 @@ const debug = require('debug')('engine:socket')
 const {
   kAfterSession, kAnnounce, kApply, kApplyAll, kAwaitsBatches, kCarriesPolls, kChannelNumber, kDispatch, kFinishClosing,
   kHandOn, kHearsPackets, kHoldEnd, kListenToAll, kMadeTransport, kOnClosed, kOnEvent, kOnMessage, kOnNativePoll,
-  kOnOtherPacket, kOnPinged, kOnProbing, kOnUpgraded, kOnUpgradeFailed, kOnUpgrading, kRelay, kRelays, kSettleBeforeEnd,
+  kOnOtherPacket, kOnPinged, kOnPollTaken, kOnProbing, kOnUpgraded, kOnUpgradeFailed, kOnUpgrading, kRelay, kRelays, kSettleBeforeEnd,
   kShowFrame, kState, kTick,
 } = require('./symbols')
 
@@ -52,6 +52,9 @@ class ReceivingSocket extends SendingSocket {
         break
       case Kind.POLL_READY:
         if (this.transport instanceof Polling) this.transport[kOnNativePoll]()
+        break
+      case Kind.POLL_TAKEN:
+        if (this.transport instanceof Polling) this.transport[kOnPollTaken]()
         break
       case Kind.ANSWER_POLL:
       case Kind.ANSWER_POLL_PLAIN:
@@ -127,11 +130,11 @@ class ReceivingSocket extends SendingSocket {
   }
 
   [kOnMessage](data) {
-    if (seesPackets(this)) return this[kHandOn]({ type: 'message', data })
+    if (seesPackets(this)) return this[kHandOn](messageOf(data))
     if (this._readyState !== 'open') return
     if (this[kState].traced) debug('received packet message')
     if (this[kState].verbose) {
-      const packet = data === undefined ? { type: 'message' } : { type: 'message', data }
+      const packet = messageOf(data)
       this.emit('packet', packet)
       if (this[kState].timers !== undefined) heartbeat.hear(this, 'message')
       this[kShowFrame](packet)
@@ -343,6 +346,10 @@ class ReceivingSocket extends SendingSocket {
       }
     }
   }
+}
+
+function messageOf(data) {
+  return data === undefined ? { type: 'message' } : { type: 'message', data }
 }
 
 module.exports = { ReceivingSocket }

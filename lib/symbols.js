@@ -113,6 +113,7 @@ module.exports = {
   kOnOtherPacket: Symbol('onOtherPacket'),
   kOnPinged: Symbol('onPinged'),
   kOnPollClosed: Symbol('onPollClosed'),
+  kOnPollTaken: Symbol('onPollTaken'),
   kOnPollingHeaders: Symbol('onPollingHeaders'),
   kOnPostUnbound: Symbol('onPostUnbound'),
   kOnProbePacket: Symbol('onProbePacket'),

@@ -77,6 +77,64 @@ for (const [way, serve] of Object.entries(WAYS)) {
     assert.equal(await called, session.socket.transport);
   });
 
+  polling(
+    "what is sent behind a heartbeat waits for the next poll",
+    async (session) => {
+      const { peer, socket } = session;
+      const drained = once(socket.transport, "drain");
+      const { response } = await pendingPoll(session);
+      assert.equal((await response).body, "2");
+      await drained;
+      assert.equal(socket.transport.writable, false);
+      socket.send("a");
+      assert.equal(socket.writeBuffer.length, 1);
+      assert.equal((await peer.poll()).body, "4a");
+      assert.equal(socket.writeBuffer.length, 0);
+    },
+    { pingInterval: 300, pingTimeout: 20_000 },
+  );
+
+  polling("what is sent behind the noop of an upgrade waits for what comes next", async (session) => {
+    const { context, peer, socket } = session;
+    const { response } = await pendingPoll(session);
+    await probe(context, peer.sid);
+    assert.equal((await response).body, "6");
+    await eventually(() => socket.transport.writable, false);
+    socket.send("a");
+    assert.equal(socket.writeBuffer.length, 1);
+    assert.equal((await peer.poll()).body, "4a");
+  });
+
+  polling("a replaced send of the transport sees what ends a poll", async (session) => {
+    const { socket } = session;
+    const { response } = await pendingPoll(session);
+    const { send } = socket.transport;
+    const sent = [];
+    socket.transport.send = function (packets) {
+      sent.push(...packets.map(({ type }) => type));
+      return send.call(this, packets);
+    };
+    const closed = once(socket, "close");
+    socket.close(true);
+    assert.equal((await response).body, "1");
+    assert.deepEqual([sent, (await closed)[0]], [["close"], "forced close"]);
+  });
+
+  polling("listeners of the transport see a message without content as one", async ({ peer, socket }) => {
+    const packets = record(socket.transport, "packet", (_, packet) => packet);
+    await peer.post("4\x1e4a");
+    await eventually(() => packets.length, 2);
+    assert.deepEqual(packets, [{ type: "message" }, { type: "message", data: "a" }]);
+  });
+
+  both("an upgrade that is no WebSocket handshake is refused as that, whatever transport it names", async (context) => {
+    const raw = await RawPeer.connect(context.port);
+    const lines = ["Host: x", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 12"];
+    raw.write(`GET ${path(context)} HTTP/1.1\r\n${lines.join("\r\n")}\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`);
+    await raw.end();
+    assert.match(raw.text, /^HTTP\/1\.1 400 Bad Request\r\n[^]*Missing or invalid Sec-WebSocket-Version header$/);
+  });
+
   polling("overlapping polls close the session", async ({ peer, socket }) => {
     const closed = once(socket, "close");
     const answers = await Promise.all([peer.poll(), peer.poll()]);

@@ -467,6 +467,20 @@ for (const [what, head] of Object.entries({
   }
 }
 
+test("a POST that is refused before its body has come is the last request of its connection, and says so", async () => {
+  const context = await listenNatively();
+  const { peer, socket } = await openPolling(context);
+  const head = `POST ${peer.path} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n4a`;
+  const [first, second] = [await RawPeer.connect(context.port), await RawPeer.connect(context.port)];
+  const closed = once(socket, "close");
+  first.write(head);
+  second.write(head);
+  await closed;
+  await Promise.all([first.end(), second.end()]);
+  const refused = first.text === "" ? second : first;
+  assert.match(refused.text, /^HTTP\/1\.1 400 Bad Request\r\nConnection: close\r\n/);
+});
+
 test("two Hosts, a header line that goes on, and other transfer encodings than chunked are refused, too", async () => {
   const context = await listenNatively();
   for (const headers of ["Host: x\r\nHost: y", "Host: x\r\nA: b\r\n c", "Host: x\r\nTransfer-Encoding: gzip, chunked"]) {

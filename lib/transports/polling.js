@@ -13,9 +13,9 @@ const { Transport } = require('../transport')
 const debug = require('debug')('engine:polling')
 const {
   kAnswer, kApply, kBeginPost, kCloseNatively, kCompressFirst, kConfirmPost, kEmitError, kEncodingFor, kEndPoll, kEndPost,
-  kFail, kGiveUpPost, kHandOver, kIsBound, kIsPromised, kOnDecision, kOnNativePoll, kOnPollClosed, kOnPollingHeaders,
-  kOnPostUnbound, kOverlapStatus, kPutOff, kReadBody, kReadPost, kRefuse, kRefusesPayload, kRejectPoll, kSendBound,
-  kSendUnbound, kSetPoll, kSetsNoLength, kState, kTakePoll, kTakeUp, kWhenWritten, kWrap,
+  kFail, kGiveUpPost, kHandOver, kIsBound, kIsPromised, kOnDecision, kOnNativePoll, kOnPollClosed, kOnPollTaken,
+  kOnPollingHeaders, kOnPostUnbound, kOverlapStatus, kPutOff, kReadBody, kReadPost, kRefuse, kRefusesPayload, kRejectPoll,
+  kSendBound, kSendUnbound, kSetPoll, kSetsNoLength, kState, kTakePoll, kTakeUp, kWhenWritten, kWrap,
 } = require('../symbols')
 
 const { Kind } = bridge
@@ -165,6 +165,13 @@ class Polling extends Transport {
     this[kState].polledNatively = true
     this.writable = true
     this.emit('ready')
+  }
+
+  /** The listener has answered it by itself. */
+  [kOnPollTaken]() {
+    if (!this[kState].polledNatively) return
+    this.writable = this[kState].polledNatively = false
+    this.emit('drain')
   }
 
   send(packets) {
@@ -495,7 +502,9 @@ class Polling extends Transport {
       fn()
       this.onClose()
     }
-    if (owner !== null && owner[kState].listed) {
+    // a `send` that is not ours is to see what ends the poll
+    const isSent = this.writable && this.send !== send
+    if (owner !== null && owner[kState].listed && !isSent) {
       this[kCloseNatively](owner, finish)
     } else if (this.writable) {
       this.send([{ type: 'close' }])
@@ -568,6 +577,8 @@ class Polling extends Transport {
     })
   }
 }
+
+const { send } = Polling.prototype
 
 /** What the engine does by itself, unless somebody has replaced it; that of JSONP, too. */
 const OUR_ON_DATA = new Set([Polling.prototype.onData])

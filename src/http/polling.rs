@@ -183,6 +183,7 @@ pub async fn post(session: Arc<SessionCell>, post: Post, limits: BodyLimits) -> 
             session.settled().await;
         }
         Err(Refused::AtOnce) => return Ok(bare(StatusCode::BAD_REQUEST)),
+        Err(Refused::Unread) => return Ok(closing(StatusCode::BAD_REQUEST)),
         Err(Refused::Body(body)) => return Ok(refusal(&body)),
         Err(Refused::Destroyed) => return Err(Destroyed),
     }
@@ -193,6 +194,8 @@ pub async fn post(session: Arc<SessionCell>, post: Post, limits: BodyLimits) -> 
 enum Refused {
     /// It may not begin.
     AtOnce,
+    /// The same before its body has come, which is not waited for.
+    Unread,
     /// What came is no body to take.
     Body(Body),
     /// The session ended or moved meanwhile.
@@ -225,13 +228,14 @@ async fn receive_later(
     (binary, is_heartbeat, time): (bool, bool, u32),
 ) -> Result<bool, Refused> {
     // listens before the POST counts as begun, so that nothing is missed in between
-    let Some(aborted) = session.post_aborted() else { return Err(Refused::AtOnce) };
+    let refused = || if read.is_pending() { Refused::Unread } else { Refused::AtOnce };
+    let Some(aborted) = session.post_aborted() else { return Err(refused()) };
     let mut aborted = pin!(aborted);
     aborted.as_mut().enable();
     let mut began = false;
     session.step_queued(|session, _| began = begin(session, binary));
     if !began {
-        return Err(Refused::AtOnce);
+        return Err(refused());
     }
     let mut guard = PostGuard { session: Some(session.clone()) };
     let read = match read {

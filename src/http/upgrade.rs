@@ -142,11 +142,11 @@ impl Listener {
         ends: &OpenConnection,
     ) -> Result<(Switch, Arc<Connection>), Refused> {
         let wanted = self.judge(&parts.method, query, true)?;
+        let (switch, decoder, compression) = self.handshake(parts)?;
         // a session that polls cannot begin on a connection that does not
         if query.transport() != Some(Transport::WebSocket) {
             return Err(Refusal::TransportHandshake.into());
         }
-        let (switch, decoder, compression) = self.handshake(parts)?;
         let options = &self.options;
         let place = self.place().await;
         let handle = options.connections.take().ok_or(Refusal::Exhausted)?;

@@ -28,6 +28,8 @@ pub enum Kind {
     AnswerPoll = 4,
     /// Session: answer the poll `arg` with 400.
     RejectPoll = 5,
+    /// Session: the engine has answered the poll that it had told of by itself, with a heartbeat or a `noop`.
+    PollTaken = 6,
     /// Session: a probe came in on channel `arg`.
     Upgrading = 7,
     /// Session: moved to channel `arg`.

@@ -19,6 +19,9 @@ use crate::http::Registry;
 use crate::protocol::{Data, PacketType, jsonp, text_of, v3, v4};
 use crate::session::{Action, ChannelId, Millis, OutData, OutPacket, PollId, Relayed, Revision, Session};
 
+/// What the engine answers polls with by itself, without the end of the session or its transport.
+const OWN_ANSWERS: [PacketType; 3] = [PacketType::Ping, PacketType::Pong, PacketType::Noop];
+
 /// An answer to a poll that the engine's own listener is to send.
 #[derive(Debug)]
 pub enum PollAnswer {
@@ -623,6 +626,10 @@ impl Locked<'_> {
                     self.ask(Command::Answer(responder, answer));
                 } else {
                     let _ = responder.send(answer);
+                    // what the owner sends now waits for another poll
+                    if packets.iter().any(|packet| OWN_ANSWERS.contains(&packet.kind)) {
+                        batch.push(Kind::PollTaken, self.cell.handle, poll);
+                    }
                 }
             }
             None => {
