@@ -150,6 +150,8 @@ const abandon = {
     const client = new Client(world, world.count("stranger"), {});
     world.clients.delete(client.name);
     const wire = transport === "polling" ? client.request("handshake", { path: client.path("polling") }) : client.websocket("handshake");
+    // whether an answer comes before it goes is chance
+    wire.gone = true;
     await world.within(wire.connected);
     await new Promise((resolve) => setTimeout(resolve, 5));
     wire.cut(how);
