@@ -102,8 +102,8 @@ class uServer extends BaseServer {
     const res = (req.res = req[kState].response)
     debug('handling "%s" http request "%s"', req.method, req.url)
     const callback = (code, context) => {
-      if (!res[kIsOpen]()) return debug('the request has been answered, or its client is gone')
-      if (code === undefined) return accepted(req, res)
+      if (res.writableEnded) return debug('a middleware has answered the request')
+      if (code === undefined) return res[kIsOpen]() ? accepted(req, res) : debug('the client is gone')
       try {
         this[kEmitError](req, code, context)
       } finally {

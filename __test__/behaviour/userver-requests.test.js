@@ -74,6 +74,21 @@ improvement("A-8: the response is used after its end", "a websocket client that 
   await eventually(() => context.engine.clientsCount, 0);
 });
 
+improvement("A-8: the response is used after its end", "a client that goes away before it is refused is a connection_error all the same", async () => {
+  if (skip) return;
+  let refuse;
+  const asked = new Promise((resolve) => (refuse = resolve));
+  const context = await listenOnUws({ allowRequest: (req, fn) => refuse(() => fn("no", false)) });
+  const errors = record(context.engine, "connection_error", (event, { code, context: details }) => [code, details.message]);
+  const gone = new Promise((resolve) => context.engine.use((req, res, next) => next(void res.once("close", resolve))));
+  const peer = await RawWebSocket.request(context.port, path(context, { transport: "websocket" }));
+  const late = await deadline(asked, "allowRequest");
+  peer.socket.destroy();
+  await deadline(gone, "the client's end");
+  late();
+  assert.deepEqual(errors, [[4, "no"]]);
+});
+
 test("headers and initial_headers are emitted and sent for polling and websockets", async () => {
   const context = await listenOnUws({ cookie: true });
   context.engine.on("initial_headers", (headers) => (headers["x-initial"] = "1"));

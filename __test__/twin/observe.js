@@ -32,7 +32,10 @@ class Observer {
     if (name !== undefined) return `<${name}>`;
     // both look like what they are, whatever they are made of
     if (value instanceof IncomingMessage || (typeof value.url === "string" && value.headers !== undefined)) {
-      return `<request ${value.method} ${value.url}>`;
+      const sid = value._query?.sid;
+      // that of uServer's requests is not in their URL
+      const session = typeof sid === "string" && !value.url.includes(sid) ? ` of ${sid}` : "";
+      return `<request ${value.method} ${value.url}${session}>`;
     }
     if (typeof value.name === "string" && typeof value.writable === "boolean" && value.supportsBinary !== undefined) return `<transport ${value.name}>`;
     return value instanceof EventEmitter ? `<${value.constructor.name}>` : undefined;

@@ -18,6 +18,13 @@ const has = (side, step, session) => side[step].readyStates[`{${session}}`] !== 
 /** @type {import("./index").Exception[]} */
 module.exports = [
   {
+    row: 34,
+    what: "a connection listener that throws does not keep a WebSocket from being opened",
+    modes,
+    explains: ({ object, step, left, right }, of) =>
+      object === "server" && left === undefined && /^(initial_)?headers\({}/.test(right) && hasThrown({ left: [of.left[step]] }, 0, /"twin: the application"/) && { counts: true },
+  },
+  {
     row: 26,
     what: "responses can more",
     modes,
@@ -36,7 +43,7 @@ module.exports = [
       const session = aboutSession(difference);
       if (session !== undefined && (asked.some(({ on }) => on === session) || (has(of.left, step, session) && !has(of.right, step, session)))) return { session, counts: true };
       if (object === "process") return right === undefined && (USED_LATE.test(left) || NOT_THERE.test(left));
-      if (object.startsWith("client ")) return /^HTTP\/1.1 (200|101)/.test(left) && right === "end";
+      if (object.startsWith("client ")) return /^HTTP\/1.1 (200|101|400)/.test(left) && right === "end";
       const isAside = asked.includes(of.program.steps[step - 1]) || (asked.some(({ on }) => on !== undefined) && (left === undefined || right === undefined));
       return object === "server" && (isCount(difference) || uncounted(left) === uncounted(right) || isAside) && { counts: true };
     },
@@ -46,6 +53,18 @@ module.exports = [
     what: "a response that is used when it must not be",
     modes,
     explains: ({ object, left, right }) => object === "process" && right === undefined && USED_LATE.test(left),
+  },
+  {
+    row: 34,
+    what: "a client that is gone while a hook decides gets no session",
+    modes,
+    explains(difference, of) {
+      const { object, step, left, right } = difference;
+      if (!of.program.steps.slice(0, step).some(({ kind, transport }) => kind === "abandon" && transport === "websocket")) return false;
+      const session = aboutSession(difference);
+      if (session !== undefined) return has(of.left, step, session) && !has(of.right, step, session) && { session, counts: true };
+      return object === "server" && (isCount(difference) || uncounted(left) === uncounted(right) || (right === undefined && of.program.steps[step - 1]?.kind === "abandon")) && { counts: true };
+    },
   },
   {
     row: 34,
@@ -65,8 +84,13 @@ module.exports = [
     row: 34,
     what: "a session that is closed before its WebSocket is open",
     modes,
-    explains: ({ object, step, left, right }, of) =>
-      hasThrown(of, step, NOT_THERE) &&
-      ((object === "process" && right === undefined) || (/^client \w+, (websocket|handshake)/.test(object) && right === "end") || (object.startsWith("transport 0 of ") && (left === "closing" || left === undefined) && /^close/.test(right))),
+    explains({ object, step, left, right }, of) {
+      // server.close() goes no further
+      if (hasThrown(of, step, /^threw .*reading 'end'/)) return { all: true };
+      if (!hasThrown(of, step, NOT_THERE)) return false;
+      if (object === "process") return right === undefined;
+      if (object.startsWith("transport 0 of ")) return (left === "closing" || left === undefined) && /^close/.test(right);
+      return /^client \w+, (websocket|handshake)/.test(object) && right === "end";
+    },
   },
 ];
