@@ -116,9 +116,16 @@ impl Listener {
         if transport == Transport::WebSocket && !upgrade {
             return Err(Refusal::TransportHandshake);
         }
-        if query.revision() == Revision::V3 && !settings.allows_v3 {
-            return Err(Refusal::UnsupportedProtocolVersion);
+        // an upgrade is judged as a WebSocket handshake first
+        if !upgrade {
+            self.check_revision(query)?;
         }
         Ok(Wanted::New)
+    }
+
+    /// Whether new sessions may speak this revision of the protocol.
+    pub(super) fn check_revision(&self, query: &Query<'_>) -> Result<(), Refusal> {
+        let is_allowed = query.revision() == Revision::V4 || self.options.settings.allows_v3;
+        if is_allowed { Ok(()) } else { Err(Refusal::UnsupportedProtocolVersion) }
     }
 }

@@ -147,6 +147,9 @@ impl Listener {
         if query.transport() != Some(Transport::WebSocket) {
             return Err(Refusal::TransportHandshake.into());
         }
+        if matches!(wanted, Wanted::New) {
+            self.check_revision(query)?;
+        }
         let options = &self.options;
         let place = self.place().await;
         let handle = options.connections.take().ok_or(Refusal::Exhausted)?;
