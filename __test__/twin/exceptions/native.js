@@ -68,9 +68,26 @@ module.exports = [
     row: "native: unknown",
     what: "a request with the id of a session that began on a WebSocket: code 1 in place of code 3",
     modes,
-    explains: ({ left, right }) =>
-      (/^HTTP\/1.1 400 [^]*("code\\":3|"Bad request"$)/.test(left) && /^HTTP\/1.1 400 [^]*("code\\":1|"Session ID unknown"$)/.test(right)) ||
-      (/^connection_error.*_MISMATCH/.test(left) && /^connection_error.*code: 1,/.test(right)),
+    explains: ({ step, left, right }, { program }) =>
+      (/^HTTP\/1.1 (400 [^]*("code\\":3|"Bad request"$)|405)/.test(left) && /^HTTP\/1.1 400 [^]*("code\\":1|"Session ID unknown"$)/.test(right)) ||
+      (/^connection_error.*_MISMATCH/.test(left) && /^connection_error.*code: 1,/.test(right)) ||
+      // the original does not answer at all
+      (left === undefined && program.steps[step - 1]?.kind === "oddRequest" && /transport=websocket|"code\\":1/.test(right) && /^HTTP\/1.1 400 [^]*"code\\":1|^connection_error.*code: 1,/.test(right)),
+  },
+  {
+    row: "native: upgrade of a WebSocket",
+    what: "an upgrade of a session that began on a WebSocket is refused, where the original accepts and looks at it no more",
+    modes,
+    explains: ({ object, field, left, right }, { program }) =>
+      (/^client /.test(object) && /^HTTP\/1.1 101/.test(left) && /^HTTP\/1.1 400 [^]*"Session ID unknown"$/.test(right) && { session: sessionOf(object) }) ||
+      ((field === "upgrading" ? left === "true" && right === "false" : left?.replace(" upgrading", "") === right) &&
+        program.steps.some(({ kind, on }) => kind === "oddUpgrade" && on === sessionOf(object)) && program.steps.some(({ kind, as }) => kind === "openWebSocket" && as === sessionOf(object))),
+  },
+  {
+    row: "native: remoteAddress",
+    what: "the address of a client that is gone already is known",
+    modes,
+    explains: ({ object, field, left }, { program }) => field === "remoteAddress" && left === "undefined" && /\{number /.test(object) && program.steps.some(({ kind }) => kind === "abandon"),
   },
   {
     row: "native: other paths",
@@ -82,8 +99,11 @@ module.exports = [
     row: "native: drain of the handshake",
     what: "a compressed answer to a handshake is no drain of the transport",
     modes,
-    explains: ({ object, step, left, right, rights = [] }, of) =>
-      /^transport 0/.test(object) && left === "drain()" && right === undefined && /^seen/.test(rights[0]) && isCompressed(of, step, sessionOf(object), "handshake"),
+    explains({ object, step, lefts = [], rights = [] }, of) {
+      const at = lefts.indexOf("drain()");
+      const without = lefts.filter((_, i) => i !== at);
+      return /^transport 0/.test(object) && at > 0 && /^seen/.test(lefts[0]) && isCompressed(of, step, sessionOf(object), "handshake") && without.join("\n") === rights.join("\n");
+    },
   },
   {
     row: "native: drain of compressed answers",
@@ -103,12 +123,14 @@ module.exports = [
   },
   {
     row: "native: heartbeats",
-    what: "a heartbeat that waits for a poll is not in writeBuffer",
+    what: "a heartbeat that waits for a poll is not in writeBuffer, and flush and drain tell of it before",
     modes,
-    explains: ({ field, left, right }, { program }) => {
+    explains: ({ field, left, right, lefts = [], rights = [] }, { program }) => {
       const heartbeat = program.kind === "timed" || json(program.steps).includes('"2');
       const buffered = (text) => Number(/(\d+) in writeBuffer/.exec(text)?.[1] ?? (field === "writeBuffer" ? text : NaN));
       const same = field === "writeBuffer" || left?.replace(/\d+ in writeBuffer/, "") === right?.replace(/\d+ in writeBuffer/, "");
+      const without = (list) => list.filter((entry) => !/^drain\(|^flush\(.*\[\{type: "p[io]ng", [^\]]*\}\]\)$/.test(entry)).join("\n");
+      if (heartbeat && rights.some((entry) => /^drain\(/.test(entry)) && without(lefts) === without(rights)) return true;
       return heartbeat && same && buffered(left) - buffered(right) === 1;
     },
   },
@@ -120,9 +142,12 @@ module.exports = [
   },
   {
     row: "native: POST in progress",
-    what: "a transport whose session ends during a POST emits no error for that",
+    what: "a POST in progress is ended with its session, and is no error of the transport",
     modes,
-    explains: ({ object, left, right }) => /^transport /.test(object) && right === undefined && /^error\(.*"data request connection closed prematurely"/.test(left),
+    explains: ({ object, step, left, right, rights = [] }, of) =>
+      (/^transport /.test(object) && right === undefined && /^error\(.*"data request connection closed prematurely"/.test(left)) ||
+      (/^session /.test(object) && right === undefined && /^listener \d+ of transport error$/.test(left) && isEnding(of, step, sessionOf(object)) && of.program.steps.some(({ kind }) => kind === "beginPost")) ||
+      (/^client \w+, post/.test(object) && left === undefined && right === "end" && rights.length === 1 && isEnding(of, step, sessionOf(object))),
   },
   {
     row: "native: packets without a session",

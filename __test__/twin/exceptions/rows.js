@@ -27,7 +27,7 @@ module.exports = [
     explains(difference, { left, right, program }) {
       const ended = [];
       for (let step = 1; step <= difference.step; step++) {
-        const closes = step === program.steps.length + 1 || /"closeServer"|"discard":true/.test(json([program.steps[step - 1], program.listeners]));
+        const closes = step === program.steps.length + 1 || /"closeServer"|"discard":true/.test(json([program.steps.slice(0, step), program.listeners]));
         if (closes) ended.push(...endedAlone(right, left, step).filter((name) => left[step].readyStates[`{${name}}`] === "closing"));
       }
       if (ended.includes(aboutSession(difference))) return ofSession(difference, { counts: true });
@@ -176,9 +176,9 @@ module.exports = [
       const withoutPongs = (texts) => texts.filter((text) => !text.startsWith("frame pong")).join("\n");
       if (withoutPongs(lefts) === withoutPongs(rights) && lefts.length + rights.length > 0 && /^client /.test(object)) return true;
       // the transport has begun to close
-      if (/^transport /.test(object)) return right === undefined && /^error\(.*Invalid WebSocket frame.*\[clos/.test(left);
+      if (/^transport /.test(object)) return (right === undefined || right === left?.replace("[closing", "[open")) && /^error\(.*Invalid WebSocket frame.*\[clos/.test(left);
       const several = program.steps.slice(0, step).some(({ kind, frames: list = [] }) => kind === "frames" && list.length > 1);
-      return several && /^client /.test(object) && /^frame close/.test(left) && /^frame (pong|close 1002)/.test(right) && ofSession(difference);
+      return several && /^client /.test(object) && /^frame close/.test(left) && /^frame (pong|close \d)/.test(right) && ofSession(difference);
     },
   },
 ];
