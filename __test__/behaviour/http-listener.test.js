@@ -127,13 +127,19 @@ for (const [way, serve] of Object.entries(WAYS)) {
     assert.deepEqual(packets, [{ type: "message" }, { type: "message", data: "a" }]);
   });
 
-  both("an upgrade that is no WebSocket handshake is refused as that, whatever transport it names", async (context) => {
-    const raw = await RawPeer.connect(context.port);
-    const lines = ["Host: x", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 12"];
-    raw.write(`GET ${path(context)} HTTP/1.1\r\n${lines.join("\r\n")}\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`);
-    await raw.end();
-    assert.match(raw.text, /^HTTP\/1\.1 400 Bad Request\r\n[^]*Missing or invalid Sec-WebSocket-Version header$/);
-  });
+  both(
+    "an upgrade that is no WebSocket handshake is refused as that, whatever transport and protocol it names",
+    async (context) => {
+      const lines = ["Host: x", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 12", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="];
+      for (const query of [{}, { transport: "websocket", EIO: "3" }]) {
+        const raw = await RawPeer.connect(context.port);
+        raw.write(`GET ${path(context, query)} HTTP/1.1\r\n${lines.join("\r\n")}\r\n\r\n`);
+        await raw.end();
+        assert.match(raw.text, /^HTTP\/1\.1 400 Bad Request\r\n[^]*Missing or invalid Sec-WebSocket-Version header$/);
+      }
+    },
+    { allowEIO3: false },
+  );
 
   polling("overlapping polls close the session", async ({ peer, socket }) => {
     const closed = once(socket, "close");
