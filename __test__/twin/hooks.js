@@ -5,6 +5,16 @@
 /** How long a hook takes that takes its time. */
 const LATER_MS = 15;
 
+/** Decides later. A connection that has been cut off before is seen to be: timers may fire before connections are read. */
+function later(world, decide) {
+  world.deciding++;
+  world.onDeciding?.();
+  setTimeout(() => setImmediate(() => {
+    world.deciding--;
+    decide();
+  }), LATER_MS);
+}
+
 const HOOKS = {
   allowRequest: {
     draw: (random) => ({ how: random.pick(["accept", "accept", "later", "refuse", "refuseLater", "throw", "twice", "object"]) }),
@@ -15,7 +25,7 @@ const HOOKS = {
         const reason = how === "object" ? { not: "a string" } : "not today";
         const decide = how.startsWith("refuse") || how === "object" ? () => callback(reason, false) : () => callback(null, true);
         if (how === "twice") decide();
-        if (how.endsWith("ater")) setTimeout(decide, LATER_MS);
+        if (how.endsWith("ater")) later(world, decide);
         else decide();
       };
     },
@@ -61,7 +71,7 @@ const HOOKS = {
           res.end();
         }
         if (how === "look") world.record("server", `the response has ${["setHeader", "getHeader", "removeHeader", "write", "writeHead", "end"].filter((name) => typeof res[name] === "function")}`);
-        if (how === "later") setTimeout(next, LATER_MS);
+        if (how === "later") later(world, next);
         else next();
       });
     },

@@ -38,7 +38,9 @@ class Wire {
       this.bytes = Buffer.concat([this.bytes, chunk]);
       while (this.#take());
     });
+    this.connecting = true;
     this.connected = new Promise((resolve) => this.socket.once(encrypted ? "secureConnect" : "connect", resolve).once("close", resolve));
+    this.connected.then(() => (this.connecting = false));
     world.wires.add(this);
   }
 

@@ -12,6 +12,9 @@ const { TIMES } = require("./options");
 
 const delay = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** A turn of the event loop, in which connections are read: timers alone may fire one after the other without. */
+const turn = (ms) => new Promise((resolve) => setTimeout(() => setImmediate(resolve), ms));
+
 /** Turns of the event loop in which nothing is seen before a step counts as settled. */
 const TURNS = 4;
 
@@ -38,6 +41,7 @@ class World {
     this.counts = new Map();
     this.steps = [];
     this.lastAt = 0;
+    this.deciding = 0;
     this.observer = this.makeObserver();
   }
 
@@ -90,8 +94,8 @@ class World {
     let seen = this.lastAt;
     for (;;) {
       const quiet = this.isWaiting() ? Math.max(this.pace.quiet, UPGRADE_CHECK_MS) : this.pace.quiet;
-      await delay(quiet / TURNS);
-      if (this.lastAt !== seen) {
+      await turn(quiet / TURNS);
+      if (this.lastAt !== seen || this.deciding > 0 || this.isConnecting()) {
         seen = this.lastAt;
         turns = 0;
       } else {
@@ -106,6 +110,17 @@ class World {
   /** Whether an upgrade waits for the engine's next look. */
   isWaiting() {
     for (const client of this.clients.values()) if (client.probed && client.ws?.open && client.poll?.open) return true;
+    return false;
+  }
+
+  /** Resolves when a hook begins to take its time. */
+  nextDecision() {
+    return new Promise((resolve) => (this.onDeciding = resolve));
+  }
+
+  /** Whether a connection is not there yet, in which a request waits. */
+  isConnecting() {
+    for (const wire of this.wires) if (wire.connecting) return true;
     return false;
   }
 

@@ -142,7 +142,7 @@ const endPost = {
   tell: ({ on, how }) => `${on} ${how === "write" ? "goes on with its POST to the end" : `cuts its POST off (${how})`}`,
 };
 
-/** A client that goes away at once: the server may still be deciding about it. */
+/** A client that goes away: while a hook that takes its time decides about it, else when its session has been opened. */
 const abandon = {
   weight: () => 0.6,
   draw: (random) => ({ transport: random.pick(["polling", "websocket"]), how: random.pick(["destroy", "reset"]) }),
@@ -150,10 +150,9 @@ const abandon = {
     const client = new Client(world, world.count("stranger"), {});
     world.clients.delete(client.name);
     const wire = transport === "polling" ? client.request("handshake", { path: client.path("polling") }) : client.websocket("handshake");
-    // whether an answer comes before it goes is chance
-    wire.gone = true;
-    await world.within(wire.connected);
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await world.within(Promise.race([wire.done, world.nextDecision()]));
+    // what the server is in the middle of would meet a connection, or none
+    if (world.deciding === 0) await world.settle();
     wire.cut(how);
   },
   tell: ({ transport, how }) => `a stranger opens a session by ${transport}, and is gone at once (${how})`,
