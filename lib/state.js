@@ -161,6 +161,8 @@ pack(TransportState, [
   'ended',
   // whether all was written that somebody waits for, who is told at the end of the tick
   'written',
+  // whether its server hears of a poll's headers as a listener among others
+  'tellsHeaders',
 ])
 
 complete(TransportState, {

@@ -178,6 +178,7 @@ module.exports = {
   kTakeProbe: Symbol('takeProbe'),
   kTakeUp: Symbol('takeUp'),
   kTell: Symbol('tell'),
+  kTellHeaders: Symbol('tellHeaders'),
   kTellEnd: Symbol('tellEnd'),
   kTellOpening: Symbol('tellOpening'),
   kTellRefusals: Symbol('tellRefusals'),

@@ -169,3 +169,56 @@ for (const [make, way] of [[listen, "attach"], [handle, "handleRequest()"]]) {
     }
   });
 }
+
+/** A session that polls, and what is told of headers: by its server, and by whom else the test has. */
+async function withOrder() {
+  const context = await listen();
+  const order = [];
+  const { peer, socket } = await openPolling(context);
+  context.engine.on("headers", (headers, req) => order.push(`server, ${req.method}`));
+  return { order, peer, socket };
+}
+
+test("a transport's listeners of headers get them in the order in which they listen, with the server among them", async () => {
+  const { order, peer, socket } = await withOrder();
+  socket.transport.on("headers", () => order.push("behind"));
+  socket.transport.prependListener("headers", () => order.push("before"));
+  socket.transport.prependOnceListener("headers", () => order.push("first, once"));
+  await peer.post("4a");
+  await peer.post("4b");
+  assert.deepEqual(order, ["first, once", "before", "server, POST", "behind", "before", "server, POST", "behind"]);
+});
+
+test("what a listener of headers that comes first sends to a waiting poll goes out before the server hears of the headers", async () => {
+  const { order, peer, socket } = await withOrder();
+  const { response } = await peer.pendingPoll();
+  socket.transport.prependOnceListener("headers", () => socket.send("hello"));
+  await peer.post("4a");
+  assert.equal((await response).body, "4hello");
+  assert.deepEqual(order, ["server, GET", "server, POST"]);
+});
+
+test("a server whose listener of a transport's headers the application has removed hears no more of them", async () => {
+  const { order, peer, socket } = await withOrder();
+  socket.transport.on("headers", () => order.push("mine"));
+  await peer.post("4a");
+  socket.transport.removeAllListeners("headers");
+  await peer.post("4b");
+  assert.deepEqual(order, ["server, POST", "mine"]);
+});
+
+test("a transport's listener of headers that is there before the session comes before the server", async () => {
+  const context = await listen();
+  const order = [];
+  const { createTransport } = context.engine;
+  context.engine.createTransport = function (...args) {
+    const transport = createTransport.apply(this, args);
+    transport.on("headers", () => order.push("made"));
+    return transport;
+  };
+  context.engine.on("initial_headers", () => order.push("server, initially"));
+  context.engine.on("headers", () => order.push("server"));
+  const { peer } = await openPolling(context);
+  await peer.post("4a");
+  assert.deepEqual(order, ["made", "server, initially", "server", "made", "server"]);
+});

@@ -12,10 +12,11 @@ const { endWith } = require('../response')
 const { Transport } = require('../transport')
 const debug = require('debug')('engine:polling')
 const {
-  kAnswer, kApply, kBeginPost, kCloseNatively, kCompressFirst, kConfirmPost, kEmitError, kEncodingFor, kEndPoll, kEndPost,
-  kFail, kGiveUpPost, kHandOver, kIsBound, kIsPromised, kOnDecision, kOnNativePoll, kOnPollClosed, kOnPollTaken,
-  kOnPollingHeaders, kOnPostUnbound, kOverlapStatus, kPutOff, kReadBody, kReadPost, kRefuse, kRefusesPayload, kRejectPoll,
-  kSendBound, kSendUnbound, kSetPoll, kSetsNoLength, kState, kTakePoll, kTakeUp, kWhenWritten, kWrap,
+  kAdd, kAnswer, kApply, kBeginPost, kCloseNatively, kCompressFirst, kConfirmPost, kEmitError, kEncodingFor, kEndPoll,
+  kEndPost, kExpose, kFail, kGiveUpPost, kHandOver, kIsBound, kIsPromised, kOnDecision, kOnNativePoll, kOnPollClosed,
+  kOnPollTaken, kOnPollingHeaders, kOnPostUnbound, kOverlapStatus, kPutOff, kReadBody, kReadPost, kRefuse, kRefusesPayload,
+  kRejectPoll, kSendBound, kSendUnbound, kSetPoll, kSetsNoLength, kState, kTakePoll, kTakeUp, kTellHeaders, kWhenWritten,
+  kWrap,
 } = require('../symbols')
 
 const { Kind } = bridge
@@ -317,10 +318,27 @@ class Polling extends Transport {
     // old Internet Explorers take a payload for cross-site scripting
     if (agent && (agent.includes(';MSIE') || agent.includes('Trident/'))) headers['X-XSS-Protection'] = '0'
     headers['cache-control'] = 'no-store'
-    const owner = this[kState].owner
-    if (owner !== null) owner.server[kOnPollingHeaders](headers, req, owner)
-    if (this.listenerCount('headers') > 0) this.emit('headers', headers, req)
+    const { owner } = this[kState]
+    if (this.listenerCount('headers') > 0) {
+      this[kTellHeaders]()
+      this.emit('headers', headers, req)
+    } else if (owner !== null && !this[kState].tellsHeaders) {
+      owner.server[kOnPollingHeaders](headers, req, owner)
+    }
     return headers
+  }
+
+  [kExpose](event) {
+    super[kExpose](event)
+    if (event === 'headers') this[kTellHeaders]()
+  }
+
+  /** Its server is a listener like others from now on, whom some come before. */
+  [kTellHeaders]() {
+    const { owner, tellsHeaders } = this[kState]
+    if (owner === null || tellsHeaders) return
+    this[kState].tellsHeaders = true
+    this[kAdd]('headers', (headers, req) => owner.server[kOnPollingHeaders](headers, req, owner))
   }
 
   // ---- POSTs ---------------------------------------------------------------------------------
