@@ -14,10 +14,10 @@ const { isNative, isNativeWebSocket } = require('./transports/native')
 const { Polling } = require('./transports/polling')
 const debug = require('debug')('engine:socket')
 const {
-  kAfterSession, kAnnounce, kApply, kApplyAll, kAwaitsBatches, kCarriesPolls, kChannelNumber, kDispatch, kFinishClosing,
-  kHandOn, kHearsPackets, kHoldEnd, kListenToAll, kMadeTransport, kOnClosed, kOnEvent, kOnMessage, kOnNativePoll,
-  kOnOtherPacket, kOnPinged, kOnPollTaken, kOnProbing, kOnUpgraded, kOnUpgradeFailed, kOnUpgrading, kRelay, kRelays, kSettleBeforeEnd,
-  kShowFrame, kState, kTick,
+  kAfterSession, kAnnounce, kApply, kApplyAll, kAwaitsBatches, kCarriesPolls, kChannelNumber, kClosing, kDispatch,
+  kFinishClosing, kHandOn, kHearsPackets, kHoldEnd, kListenToAll, kMadeTransport, kOnClosed, kOnEvent, kOnMessage,
+  kOnNativePoll, kOnOtherPacket, kOnPinged, kOnPollTaken, kOnProbing, kOnUpgraded, kOnUpgradeFailed, kOnUpgrading, kRelay,
+  kRelays, kSettleBeforeEnd, kShowFrame, kState, kTick,
 } = require('./symbols')
 
 const { Kind, SEVERAL, outcome } = bridge
@@ -328,6 +328,8 @@ class ReceivingSocket extends SendingSocket {
       websocket[kState].tells = true
     }
     const isError = code === TRANSPORT_ERROR || code === FAULT
+    // its close frame is out before anybody hears of the error: what they send is refused
+    if (isError && websocket !== undefined) websocket[kClosing]()
     try {
       if (code === FAULT) this.onError(new Error(message))
       else if (isError && hasState) transport.onError(message)

@@ -2,7 +2,9 @@
 
 // The events and states of a WebSocket transport, and of its session, in every way to end and before.
 
-const { frame, openWebSocket } = require("../support");
+const assert = require("node:assert/strict");
+const { test } = require("node:test");
+const { eventually, frame, listen, once, openWebSocket } = require("../support");
 const { scene } = require("../support/transport-log");
 
 const frames = (...payloads) => Buffer.concat(payloads.map((payload) => frame({ payload })));
@@ -150,6 +152,22 @@ websocket("a frame that breaks the protocol", async ({ peer, seen }) => {
   "websocket close [closed: websocket closed writable]",
   "then [closed: websocket closed writable]",
 ] });
+
+test("what a listener sends that hears first of a frame that breaks the protocol is refused: the close frame is out", async () => {
+  const { peer, socket } = await openWebSocket(await listen());
+  const { transport } = socket;
+  const errors = [];
+  const closed = once(socket, "close");
+  socket.transport.prependListener("error", ({ message }) => {
+    errors.push(`${message}, ${transport.socket.readyState}`);
+    if (errors.length === 1) socket.send("too late");
+  });
+  peer.write(Buffer.concat([frame({ payload: "4a" }), frame({ opcode: 3 })]));
+  const { opcode, payload } = await peer.frame();
+  assert.deepEqual([opcode, payload.toString("hex")], [8, "03ea"]);
+  await closed;
+  await eventually(() => errors, ["RangeError: Invalid WebSocket frame: invalid opcode 3, 2", "write error, 2"]);
+});
 
 websocket("something that is not a packet, between packets", async (session) => {
   await session.seen("websocket ready");
