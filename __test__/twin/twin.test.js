@@ -50,7 +50,7 @@ for (const [plant, wanted, most, count] of plants) {
 }
 
 test("the command that is printed shows the difference again", async () => {
-  const first = await twin([...NONE, "--right", PLANTED, "--count", "5", "--most", "1"], { PLANT: "a header" });
+  const first = await twin([...NONE, "--right", PLANTED, "--count", "15", "--most", "1"], { PLANT: "a header" });
   const [, program] = /--replay '(.*)'$/m.exec(first.output);
   const second = await twin(["--left", "upstream", "--right", PLANTED, "--replay", program], { PLANT: "a header" });
   assert.equal(second.code, 1);
