@@ -69,7 +69,7 @@ module.exports = [
     what: "a request with the id of a session that began on a WebSocket: code 1 in place of code 3",
     modes,
     explains: ({ step, left, right }, { program }) =>
-      (/^HTTP\/1.1 (400 [^]*("code\\":3|"Bad request"$)|405)/.test(left) && /^HTTP\/1.1 400 [^]*("code\\":1|"Session ID unknown"$)/.test(right)) ||
+      (program.steps.some(({ kind }) => /^open(WebSocket|Real)$/.test(kind)) && /^HTTP\/1.1 (400 [^]*("code\\":3|"[^"\\]*"$)|405)/.test(left) && /^HTTP\/1.1 400 [^]*("code\\":1|"Session ID unknown"$)/.test(right)) ||
       (/^connection_error.*_MISMATCH/.test(left) && /^connection_error.*code: 1,/.test(right)) ||
       // the original does not answer at all
       (left === undefined && program.steps[step - 1]?.kind === "oddRequest" && /transport=websocket|"code\\":1/.test(right) && /^HTTP\/1.1 400 [^]*"code\\":1|^connection_error.*code: 1,/.test(right)),
@@ -154,9 +154,12 @@ module.exports = [
     what: "packets that a session does not take, because it closes or has ended, do not reach its transport",
     modes,
     explains(difference, of) {
-      const { object, step, lefts = [], rights = [] } = difference;
+      const { object, step, field, left, right, lefts = [], rights = [] } = difference;
       const session = sessionOf(object);
-      const without = (list) => list.filter((entry) => !ofPackets(entry)).join("\n");
+      // a close packet among them
+      const isClose = (entry) => entry === "close() [closed]" && !rights.includes(entry);
+      const without = (list) => list.filter((entry) => !ofPackets(entry) && !isClose(entry)).join("\n");
+      if (field === "readyState") return /^transport /.test(object) && left === "closed" && right === "closing" && /"1["\\]|\\u001e1/.test(json(of.program.steps)) && { session };
       return session !== undefined && isEnding(of, step, session) && lefts.some(ofPackets) && without(lefts) === without(rights) && { session };
     },
   },
