@@ -8,6 +8,7 @@ const modes = ["uServer"];
 
 /** What the original comes to: where it uses a response late, and where a WebSocket or a transport is not there. */
 const USED_LATE = /uWS\.HttpResponse must not be accessed/;
+const CLOSED = /Invalid access of closed uWS\.WebSocket/;
 const NOT_THERE = /Cannot read properties of (undefined|null) \(reading '(end|headers)'\)/;
 
 /** Whether the original has thrown this, up to this step. */
@@ -53,6 +54,18 @@ module.exports = [
     what: "a response that is used when it must not be",
     modes,
     explains: ({ object, left, right }) => object === "process" && right === undefined && USED_LATE.test(left),
+  },
+  {
+    row: 34,
+    what: "a WebSocket that is used when it is closed",
+    modes,
+    explains(difference, of) {
+      const { object, step, left, right } = difference;
+      if (!hasThrown(of, step, CLOSED)) return false;
+      if (object === "process") return right === undefined && CLOSED.test(left);
+      const session = aboutSession(difference);
+      return session !== undefined ? of.right[step].readyStates[`{${session}}`] === "closed" && { session, counts: true } : isCount(difference) && { counts: true };
+    },
   },
   {
     row: 34,
