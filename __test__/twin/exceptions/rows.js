@@ -29,6 +29,9 @@ module.exports = [
       for (let step = 1; step <= difference.step; step++) {
         const closes = step === program.steps.length + 1 || /"closeServer"|"discard":true/.test(json([program.steps.slice(0, step), program.listeners]));
         if (closes) ended.push(...endedAlone(right, left, step).filter((name) => left[step].readyStates[`{${name}}`] === "closing"));
+        // the poll that the original waits for comes in the same step
+        const { as, poll } = program.steps[step - 1] ?? {};
+        if (poll && /"discard":true/.test(json(program.listeners)) && right[step].streams[`client ${as}, poll 1`]?.some((text) => text.includes("Session ID unknown"))) ended.push(as);
       }
       if (ended.includes(aboutSession(difference))) return ofSession(difference, { counts: true });
       if (ended.length > 0 && throwsMore(difference)) return true;
@@ -74,7 +77,11 @@ module.exports = [
   {
     row: 8,
     what: "a listener that throws does not keep the connection from going on",
-    explains: (difference, of) => hasThrown(of, difference.step) && (ofSession(difference, { counts: true }) || throwsMore(difference)),
+    explains(difference, of) {
+      // of a WebTransport session the original tells nobody
+      const hasThrownThere = hasThrown(of, difference.step) || (of.program.steps.some(({ kind }) => kind === "openTransport") && hasThrown({ left: of.right }, difference.step));
+      return hasThrownThere && (ofSession(difference, { counts: true }) || throwsMore(difference));
+    },
   },
   {
     row: 39,
