@@ -12,6 +12,14 @@ class Client {
     world.clients.set(name, this);
   }
 
+  /** One that the program does not name: it comes with the id of a client's session, or with none. */
+  static stranger(world, known) {
+    const name = `stranger${world.count("stranger")}`;
+    const client = new Client(world, known?.sid === undefined ? name : `${known.name}, ${name}`, {});
+    world.clients.delete(client.name);
+    return client;
+  }
+
   path(transport, sid = this.sid, extra = {}) {
     const query = { EIO: String(this.protocol), transport };
     if (sid !== undefined) query.sid = sid;

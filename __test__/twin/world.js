@@ -152,7 +152,7 @@ class World {
       });
     };
     try {
-      this.where = { ...(await this.mode.open({ Engine: this.Engine, options, prepare })), tls: this.mode.tls };
+      this.where = { ...(await this.mode.open({ Engine: this.Engine, options, prepare, entered: () => noticed(this) })), tls: this.mode.tls };
     } catch (error) {
       this.record("server", `does not open: ${this.observer.show(error)}`);
     }

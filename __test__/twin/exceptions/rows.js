@@ -34,6 +34,7 @@ module.exports = [
         if (poll && /"discard":true/.test(json(program.listeners)) && right[step].streams[`client ${as}, poll 1`]?.some((text) => text.includes("Session ID unknown"))) ended.push(as);
       }
       if (ended.includes(aboutSession(difference))) return ofSession(difference, { counts: true });
+      if (pollsMeanwhile(difference, program)) return ofSession(difference, { counts: true });
       if (ended.length > 0 && throwsMore(difference)) return true;
       return ended.length > 0 && (isCount(difference) || isCountOnly(difference)) && { counts: true };
     },
@@ -45,6 +46,7 @@ module.exports = [
       if (callsLike(program, (call) => call.do === "removeListeners" && call.event === "close").length === 0) return false;
       if (isCount(difference) || isCountOnly(difference)) return { counts: true };
       // it is still in `clients`, and found there
+      if (/^HTTP/.test(difference.left) && /Session ID unknown/.test(difference.left)) return false;
       return left[difference.step].readyStates[`{${aboutSession(difference)}}`] === "closed" && ofSession(difference, { counts: true });
     },
   },
@@ -94,6 +96,13 @@ module.exports = [
     explains: (difference, { program }) => hasHook(program, "headersListener", "throw") && { all: true },
   },
   {
+    row: 10,
+    what: "an upgrade that is handed to a server without WebSockets does not leave the client waiting",
+    modes: ["handle"],
+    explains: ({ object, left, right }, { program }) =>
+      program.options.transports?.includes("websocket") === false && object.startsWith("client ") && left === undefined && /^HTTP\/1.1 500|^end$/.test(right),
+  },
+  {
     row: 12,
     what: "a client that is gone while a hook decides about its upgrade is no exception",
     explains: ({ object, left, right }, { program }) =>
@@ -102,8 +111,11 @@ module.exports = [
   {
     row: 13,
     what: "a rejection message that is no string",
-    explains: ({ object, left, right }, { program }) =>
-      hasHook(program, "allowRequest", "object") && ((object === "process" && right === undefined && /ERR_INVALID_ARG_TYPE/.test(left)) || (object.startsWith("client ") && left === undefined)),
+    explains(difference, { program }) {
+      const { object, left, right } = difference;
+      if (!hasHook(program, "allowRequest", "object")) return false;
+      return (object === "process" && right === undefined && /ERR_INVALID_ARG_TYPE/.test(left)) || (object.startsWith("client ") && left === undefined && ofSession(difference));
+    },
   },
   {
     row: 14,
@@ -200,6 +212,16 @@ function afterClose({ step }, { steps }) {
 
 /** What the original binds when a transport is set, and when one is made for a WebSocket. */
 const BOUND = { socket: ["onPacket", "onClose", "onError", "onDrain"], transport: ["onClose", "onError"] };
+
+/** A client polls in the step in which its session is closed twice, which ends the session in the original, too. */
+function pollsMeanwhile({ object, left, right }, program) {
+  const closes = (matches) => callsLike(program, (call) => (call.do === "closeServer" || call.do === "close") && matches(call)).length > 0;
+  if (!closes((call) => call.do === "close" && !call.discard) || !closes((call) => call.do === "closeServer" || call.discard)) return false;
+  if (/^client \w+, real$/.test(object)) return /^close\("transport close"/.test(left) && /^error\(Error "xhr poll error" 400/.test(right);
+  if (/^client \w+, poll/.test(object)) return /^HTTP\/1.1 200/.test(left) && /^HTTP\/1.1 400 [^]*Session ID unknown/.test(right);
+  if (object === "server") return right === undefined && /^headers\(.*<request GET .*transport=polling&sid=/.test(left);
+  return program.kind === "real" && /^transport.onRequest\(/.test(left) && /^close\("forced close"/.test(right);
+}
 
 function isCountOnly({ left, right }) {
   return /clientsCount/.test(left) && uncounted(left) === uncounted(right);

@@ -103,7 +103,7 @@ module.exports = [
       if (!hasThrown(of, step, NOT_THERE)) return false;
       if (object === "process") return right === undefined;
       if (object.startsWith("transport 0 of ")) return (left === "closing" || left === undefined) && /^close/.test(right);
-      return /^client \w+, (websocket|handshake)/.test(object) && right === "end";
+      return /^client [\w, ]+, (websocket|handshake)/.test(object) && right === "end";
     },
   },
 ];

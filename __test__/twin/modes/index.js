@@ -1,7 +1,7 @@
 "use strict";
 
-// How a server is made, and how clients reach it: `open({ Engine, options, prepare })` gives `{ engine, port, close() }`;
-// `prepare(engine)` is called before the first client can come. `protocols`: those it speaks; `steps`: kinds of steps it has
+// How a server is made, and how clients reach it: `open({ Engine, options, prepare, entered })` gives `{ engine, port, close() }`;
+// `prepare(engine)` is called before the first client can come, `entered()` where the mode calls what may throw. `protocols`: those it speaks; `steps`: kinds of steps it has
 // beside the usual ones; `adapt(program, random)` takes from a program what it cannot do.
 
 const modes = [

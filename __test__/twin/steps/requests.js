@@ -147,8 +147,7 @@ const abandon = {
   weight: () => 0.6,
   draw: (random) => ({ transport: random.pick(["polling", "websocket"]), how: random.pick(["destroy", "reset"]) }),
   async run(world, { transport, how }) {
-    const client = new Client(world, world.count("stranger"), {});
-    world.clients.delete(client.name);
+    const client = Client.stranger(world);
     const wire = transport === "polling" ? client.request("handshake", { path: client.path("polling") }) : client.websocket("handshake");
     await world.within(Promise.race([wire.done, world.nextDecision()]));
     // what the server is in the middle of would meet a connection, or none
@@ -175,8 +174,7 @@ const oddRequest = {
   },
   run(world, { on, method, query, headers, path }) {
     const known = world.clients.get(on);
-    const client = new Client(world, world.count("stranger"), {});
-    world.clients.delete(client.name);
+    const client = Client.stranger(world, known);
     const base = path ?? (world.program.options.addTrailingSlash === false ? "/engine.io" : "/engine.io/");
     const all = known?.sid === undefined ? query : { ...query, sid: known.sid };
     const wire = client.request("request", { method, path: `${base}?${new URLSearchParams(all)}`, headers, body: method === "POST" ? Buffer.from("4odd") : undefined });

@@ -135,8 +135,7 @@ const oddUpgrade = {
   },
   run(world, { on, query, headers, method, path }) {
     const known = world.clients.get(on);
-    const client = new Client(world, world.count("stranger"), {});
-    world.clients.delete(client.name);
+    const client = Client.stranger(world, known);
     const base = path ?? (world.program.options.addTrailingSlash === false ? "/engine.io" : "/engine.io/");
     const all = known?.sid === undefined ? query : { ...query, sid: known.sid };
     const wire = client.websocket("websocket", { path: `${base}?${new URLSearchParams(all)}`, headers, method });
