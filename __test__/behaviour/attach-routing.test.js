@@ -249,6 +249,24 @@ test("handleRequest() and handleUpgrade() serve a server the engine is not attac
   assert.equal((await openWebSocket(context)).peer.status, 101);
 });
 
+improvement("what throws leaves no client waiting", "an upgrade handed to a server without WebSockets throws, and is answered", async () => {
+  const own = new engine.Server({ transports: ["polling"] });
+  const server = http.createServer();
+  const thrown = new Promise((resolve) => {
+    server.on("upgrade", (req, socket, head) => {
+      try {
+        resolve(own.handleUpgrade(req, socket, head));
+      } catch (error) {
+        resolve(error);
+      }
+    });
+  });
+  const peer = await RawPeer.connect(await bind(server));
+  peer.write(upgradeRequest("/engine.io/?EIO=4&transport=polling"));
+  assert.ok((await thrown) instanceof TypeError);
+  await peer.match(/^HTTP\/1\.1 500 Internal Server Error/);
+});
+
 test("an upgrade that reaches two engines is served by the first, and a clear error of the second", async () => {
   const [first, second] = [new engine.Server(), new engine.Server()];
   const server = http.createServer();
