@@ -309,6 +309,15 @@ improvement("G-122", "a flush listener that empties the array leaves the poll pe
   assert.equal((await response).body, "4next");
 });
 
+improvement("G-122", "a flush listener that closes the session does not make send() throw", async () => {
+  const { peer, socket } = await openPolling(await listen());
+  const { response } = await peer.pendingPoll();
+  socket.once("flush", () => socket.close(true));
+  socket.send("dropped");
+  assert.equal((await response).body, "1");
+  assert.equal(socket.readyState, "closed");
+});
+
 test("a packetCreate listener that closes the session: the packet is in the buffer until the tick is over", async () => {
   const { socket } = await openWebSocket(await listen());
   socket.once("packetCreate", () => socket.close());

@@ -22,6 +22,14 @@ module.exports = [
       (ofSession(difference, { counts: true }) || (isCount(difference) && { counts: true }) || (difference.object === "process" && /reading '(writeHead|headers)'/.test(difference.left))),
   },
   {
+    row: 1,
+    what: "a flush listener that closes a session that polls, whose poll is answered then",
+    explains: (difference, { program }) =>
+      callsLike(program, (call) => call.do === "listen" && call.event === "flush" && /"do":"close(Server)?"/.test(json(call.calls))).length > 0 &&
+      ((difference.object === "process" && difference.right === undefined && /Cannot read properties of null \(reading '(writeHead|headers)'/.test(difference.left)) ||
+        (difference.left === undefined && /^drain\(/.test(difference.right))),
+  },
+  {
     row: 2,
     what: "close(true) and server.close() end a session that is closing",
     explains(difference, { left, right, program }) {
