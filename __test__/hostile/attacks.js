@@ -436,13 +436,17 @@ attack("slow body", "a body that comes byte by byte", { needs: ["polling"] }, as
   if (response?.status !== 200) throw new Error(`expected 200, got ${JSON.stringify(response)}`);
 });
 
-attack("slow body", "a body that never ends, of a session that does", { needs: ["polling"] }, async (a) => {
+attack("slow body", "a body whose session ends first", { needs: ["polling"] }, async (a) => {
   const sid = await a.handshake();
   const peer = (await a.connect()).write(`${POST_HEAD(a, sid, 1000)}4half`);
   // overlapping polls end it
   await a.poll(sid);
-  await a.poll(sid);
-  await peer.end();
+  const second = await a.poll(sid);
+  if (a.row.door !== "uServer") return peer.end();
+  // there a POST goes on without its session, for httpRequestBodyTimeout at most
+  await second.answer();
+  peer.write("x".repeat(995));
+  await peer.answer();
 });
 
 attack("slow body", "a message byte by byte", { needs: ["channel"] }, async (a) => {

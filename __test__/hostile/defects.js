@@ -66,7 +66,6 @@ const defects = [
     row: UWS,
     reason: "the session is closed before there is a WebSocket, or has none: an unhandled rejection (34)",
   },
-  { attack: "a body that never ends, of a session that does", row: UWS, reason: "the connection of a session that is gone waits for its body (34)" },
 ];
 
 const matches = (pattern, name) => pattern === undefined || (pattern instanceof RegExp ? pattern.test(name) : pattern === name);
