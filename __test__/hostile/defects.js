@@ -11,11 +11,14 @@ const WEBTRANSPORT = /^WebTransport/;
 const defects = [
   {
     attack: /^a (data|message|packet|transport packet) listener that throws$/,
-    row: /^(?!uServer)/,
     reason: "the POST whose packet it heard is never answered, and a WebSocket never read again (8)",
   },
   {
-    attack: /^a (drain|transport drain|flush|packetCreate|close|transport close) listener that throws$/,
+    attack: /^a (drain|transport drain|flush|packetCreate|close) listener that throws$/,
+    reason: "the poll or POST that was about to be answered never is (8, 9)",
+  },
+  {
+    attack: "a transport close listener that throws",
     row: /^(?!uServer)/,
     reason: "the poll or POST that was about to be answered never is (8, 9)",
   },
