@@ -69,10 +69,17 @@ class Pump {
     stream.on('error', gone)
     stream.on('close', () => {
       clearTimeout(this.timer)
-      gone()
-      bridge.drainNow()
-      this.hasClosed = true
-      websocket[kOnStreamClosed]()
+      let hasThrown = true
+      try {
+        gone()
+        bridge.drainNow()
+        hasThrown = false
+      } finally {
+        this.hasClosed = true
+        // a listener of any session may have thrown: its exception goes on
+        if (hasThrown) process.nextTick(() => websocket[kOnStreamClosed]())
+        else websocket[kOnStreamClosed]()
+      }
     })
     stream.on('end', () => this.endInOrder())
   }
@@ -109,7 +116,14 @@ class Pump {
     const result = bridge.fast.pipeInput(this.websocket[kState].handle, bytes)
     const taken = result % WAITS
     this.rest = taken < bytes.length ? bytes.subarray(taken) : NOTHING
-    this.drain()
+    try {
+      this.drain()
+    } finally {
+      this._goOn(result)
+    }
+  }
+
+  _goOn(result) {
     if (this.over) return
     if (result < WAITS && this.rest.length === 0) {
       if (bridge.pausedPipes.delete(this)) this.resume()
@@ -138,10 +152,10 @@ class Pump {
     }
   }
 
-  /** Delivers what the stream has brought, in its context. */
+  /** Delivers what the stream has brought, in its context; with it what waits of other sessions, whose listeners may throw. */
   drain() {
     const transport = this.websocket[kState].transport
-      const connection = this.websocket[kState].handle
+    const connection = this.websocket[kState].handle
     const owner = transport === null ? null : transport[kState].owner
     bridge.drainNow(owner === null ? 0 : owner[kState].handle, connection)
   }
@@ -227,8 +241,11 @@ class Pump {
     if (this.over || this.finished) return
     this.finished = true
     const isOver = bridge.getEngine().pipeFinished(this.websocket[kState].handle)
-    this.drain()
-    if (isOver && !this.over) this.leave()
+    try {
+      this.drain()
+    } finally {
+      if (isOver && !this.over) this.leave()
+    }
   }
 
   /** Both sides are over, but for what the stream has still to write. */
