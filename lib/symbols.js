@@ -154,6 +154,7 @@ module.exports = {
   kSendControl: Symbol('sendControl'),
   kSendForeign: Symbol('sendForeign'),
   kSendFrame: Symbol('sendFrame'),
+  kSendOut: Symbol('sendOut'),
   kSendNative: Symbol('sendNative'),
   kSendOne: Symbol('sendOne'),
   kSendUnbound: Symbol('sendUnbound'),

@@ -273,3 +273,9 @@ for (const [scenario, name, status, row] of [
     assert.deepEqual(lines, [{ status, thrown: true, clients: 0, closed: true }]);
   });
 }
+
+improvement("G-105", "the last poll of a session is answered though a listener of its end throws", async () => {
+  const { lines } = await runFixture("last-poll");
+  assert.equal(lines.length, 1);
+  assert.ok(lines[0].endsWith("1"), `${lines[0]} has no close packet`);
+});

@@ -15,7 +15,7 @@ const {
   kAdd, kAnswer, kApply, kBeginPost, kCloseNatively, kCompressFirst, kConfirmPost, kEmitError, kEncodingFor, kEndPoll,
   kEndPost, kExpose, kFail, kGiveUpPost, kHandOver, kIsBound, kIsPromised, kOnDecision, kOnNativePoll, kOnPollClosed,
   kOnPollTaken, kOnPollingHeaders, kOnPostUnbound, kOverlapStatus, kPutOff, kReadBody, kReadPost, kRefuse, kRefusesPayload,
-  kRejectPoll, kSendBound, kSendUnbound, kSetPoll, kSetsNoLength, kState, kTakePoll, kTakeUp, kTellHeaders, kWhenWritten,
+  kRejectPoll, kSendBound, kSendOut, kSendUnbound, kSetPoll, kSetsNoLength, kState, kTakePoll, kTakeUp, kTellHeaders, kWhenWritten,
   kWrap,
 } = require('../symbols')
 
@@ -102,8 +102,11 @@ class Polling extends Transport {
       if (this.req !== req) return
     }
     this.writable = true
-    this.emit('ready')
-    if (this.writable && this.shouldClose) this.send([{ type: 'noop' }])
+    try {
+      this.emit('ready')
+    } finally {
+      if (this.writable && this.shouldClose) this.send([{ type: 'noop' }])
+    }
   }
 
   /**
@@ -179,11 +182,18 @@ class Polling extends Transport {
     this.writable = false
     const { owner } = this[kState]
     // a native listener closes by itself
-    if (this.shouldClose && !(owner !== null && owner[kState].listed)) {
-      packets.push({ type: 'close' })
+    if (!this.shouldClose || (owner !== null && owner[kState].listed)) return this[kSendOut](owner, packets)
+    packets.push({ type: 'close' })
+    try {
       this.shouldClose()
+    } finally {
       this.shouldClose = null
+      // listeners of the session's end may have thrown: the poll is answered all the same
+      this[kSendOut](owner, packets)
     }
+  }
+
+  [kSendOut](owner, packets) {
     // what closes the transport goes by the transport, wherever its session is by now
     const isEnd = packets.length === 1 && packets[0].type === 'close' && Boolean(this.req)
     if (this[kIsBound]() && !isEnd) this[kSendBound](owner, packets)
