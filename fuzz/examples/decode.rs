@@ -70,7 +70,7 @@ fn protocols(header: &str) -> Value {
     check(&request).map_or(json!(false), |accepted| json!(accepted.protocol))
 }
 
-const LIMITS: Limits = Limits { max_payload: 1000, max_fragments: 0, max_text: 0 };
+const LIMITS: Limits = Limits { max_payload: 1000, max_fragments: 0, max_chunks: 0, max_text: 0 };
 
 /// A stream of frames: its messages, and the error that ends it.
 fn frames(bytes: &[u8], decoder: Decoder) -> Value {

@@ -215,7 +215,7 @@ impl Owner {
             // those from before the owner had heard of the session are told
             Kind::Packet => {}
             Kind::Pinged => assert!(self.setup.verbose, "told though nobody listens"),
-            Kind::Upgrading | Kind::UpgradeFailed => {}
+            Kind::Upgrading | Kind::UpgradeFailed | Kind::PollTaken => {}
             Kind::PollReady => self.flush(target),
             Kind::Upgraded => {
                 known.connection = self.connections.get(&event.arg).cloned();
