@@ -605,7 +605,6 @@ function settleAll() {
 /** `listener` is called whenever something is about to be written by this thread. */
 function beforeFlush(listener) {
   prepareFlush = listener
-  module.exports.prepareFlush = listener
 }
 
 /** `listener` is called whenever what was sent in a turn has been handed over. */
@@ -630,7 +629,7 @@ module.exports = {
   drainNow,
   markWritten,
   beforeFlush,
-  prepareFlush,
+  prepareFlush: () => prepareFlush(),
   onTurnEnd,
   scheduleFlush,
   scheduleLateFlush,

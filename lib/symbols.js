@@ -196,6 +196,7 @@ module.exports = {
   kVerifySession: Symbol('verifySession'),
   kWhenWritten: Symbol('whenWritten'),
   kWrap: Symbol('wrap'),
+  kWriteHead: Symbol('writeHead'),
   kWriteHeaders: Symbol('writeHeaders'),
   kWriteOne: Symbol('writeOne'),
   kWriteQueue: Symbol('writeQueue'),

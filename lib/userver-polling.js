@@ -5,7 +5,7 @@ const { Polling: NodePolling } = require('./transports/polling')
 const { compressionOf } = require('./options')
 const {
   kBeginPost, kCompressFirst, kConfirmPost, kEndPoll, kEndPost, kGiveUpPost, kIsBound, kIsOpen, kIsPromised, kOnPollClosed,
-  kSetsNoLength, kState,
+  kSetsNoLength, kState, kWriteHead,
 } = require('./symbols')
 
 /**
@@ -54,14 +54,7 @@ class Polling extends NodePolling {
         return callback()
       }
       headers['Content-Encoding'] = encoding
-      try {
-        res.writeHead(200, this.headers(req, headers))
-      } catch (error) {
-        // a listener threw, or added what no header can be: the client must not wait for ever
-        this[kEndPoll]()
-        if (!res.headersSent) res.writeHead(500).end()
-        throw error
-      }
+      this[kWriteHead](req, res, headers)
       res.end(bytes)
       callback()
     })

@@ -16,7 +16,7 @@ const {
   kEndPost, kExpose, kFail, kGiveUpPost, kHandOver, kIsBound, kIsPromised, kOnDecision, kOnNativePoll, kOnPollClosed,
   kOnPollTaken, kOnPollingHeaders, kOnPostUnbound, kOverlapStatus, kPutOff, kReadBody, kReadPost, kRefuse, kRefusesPayload,
   kRejectPoll, kSendBound, kSendOut, kSendUnbound, kSetPoll, kSetsNoLength, kState, kTakePoll, kTakeUp, kTellHeaders, kWhenWritten,
-  kWrap,
+  kWrap, kWriteHead,
 } = require('../symbols')
 
 const { Kind } = bridge
@@ -268,14 +268,7 @@ class Polling extends Transport {
     if (encoding && this[kSetsNoLength]) return this[kCompressFirst](data, encoding, headers, callback)
     if (encoding) headers['Content-Encoding'] = encoding
     else if (!this[kSetsNoLength]) headers['Content-Length'] = length
-    try {
-      res.writeHead(200, this.headers(req, headers))
-    } catch (error) {
-      // a listener threw, or added what no header can be: the client must not wait for ever
-      this[kEndPoll]()
-      if (!res.headersSent) res.writeHead(500).end()
-      throw error
-    }
+    this[kWriteHead](req, res, headers)
     if (!encoding) {
       endWith(res, data, length)
       callback()
@@ -289,6 +282,18 @@ class Polling extends Transport {
       if (bytes === undefined) res.destroy()
       else if (!res.destroyed) res.end(bytes)
     })
+  }
+
+  /** The head of an answer to a poll. */
+  [kWriteHead](req, res, headers) {
+    try {
+      res.writeHead(200, this.headers(req, headers))
+    } catch (error) {
+      // a listener threw, or added what no header can be: the client must not wait for ever
+      this[kEndPoll]()
+      if (!res.headersSent) res.writeHead(500).end()
+      throw error
+    }
   }
 
   /** The `Content-Encoding` of a response of so many bytes; undefined: none. */
@@ -383,7 +388,7 @@ class Polling extends Transport {
   }
 
   [kReadPost](owner, req, res, isBinary) {
-    this[kReadBody](req, {
+    this[kReadBody](req, res, {
       onEnd: (body) => {
         try {
           if (this[kRefusesPayload](owner, req, res, body, isBinary)) return
@@ -395,14 +400,6 @@ class Polling extends Transport {
           } finally {
             this[kConfirmPost](req, res)
           }
-        } finally {
-          this[kEndPost]()
-        }
-      },
-      onRefused: (status, message) => {
-        res.writeHead(status).end()
-        try {
-          this.onError(message)
         } finally {
           this[kEndPost]()
         }
@@ -471,7 +468,7 @@ class Polling extends Transport {
    * Reads a body of at most `maxHttpBufferSize` bytes, in at most `maxBufferedChunks` pieces, within `httpRequestBodyTimeout`.
    * Any other is refused, and its connection ended.
    */
-  [kReadBody](req, { onEnd, onRefused, onAborted }) {
+  [kReadBody](req, res, { onEnd, onAborted }) {
     const chunks = []
     let length = 0
     let pieces = 0
@@ -490,8 +487,10 @@ class Polling extends Transport {
       leave()
       chunks.length = 0
       try {
-        onRefused(status, message)
+        res.writeHead(status).end()
+        this.onError(message)
       } finally {
+        this[kEndPost]()
         req.destroy()
       }
     }
@@ -578,7 +577,7 @@ class Polling extends Transport {
 
   [kOnPostUnbound](req, res) {
     this[kBeginPost](req, res)
-    this[kReadBody](req, {
+    this[kReadBody](req, res, {
       onEnd: (body) => {
         try {
           this[kHandOver](body, false)
@@ -588,14 +587,6 @@ class Polling extends Transport {
           } finally {
             this[kEndPost]()
           }
-        }
-      },
-      onRefused: (status, message) => {
-        res.writeHead(status).end()
-        try {
-          this.onError(message)
-        } finally {
-          this[kEndPost]()
         }
       },
       onAborted: () => {
