@@ -4,7 +4,7 @@
 
 const net = require("node:net");
 const tls = require("node:tls");
-const { frame } = require("../support/websocket");
+const { frame, readFrame } = require("../support/frames");
 
 const MS = 10_000;
 
@@ -117,18 +117,10 @@ class Peer {
   }
 
   #takeFrame() {
-    const { bytes } = this;
-    if (bytes.length < 2) return;
-    let at = 2;
-    let length = bytes[1] & 127;
-    if (length >= 126) {
-      at = length === 126 ? 4 : 10;
-      if (bytes.length < at) return;
-      length = at === 4 ? bytes.readUInt16BE(2) : Number(bytes.readBigUInt64BE(2));
-    }
-    if (bytes.length < at + length) return;
-    this.bytes = bytes.subarray(at + length);
-    return { opcode: bytes[0] & 15, payload: Buffer.from(bytes.subarray(at, at + length)) };
+    const next = readFrame(this.bytes);
+    if (next === undefined) return;
+    this.bytes = this.bytes.subarray(next.size);
+    return { opcode: next.opcode, payload: Buffer.from(next.payload) };
   }
 
   /** Waits until all answers have come that are owed, or the connection is over. */

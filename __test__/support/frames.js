@@ -29,6 +29,33 @@ function frame({ fin = true, rsv = 0, opcode = 1, payload = "", mask = true, len
   return Buffer.concat([...head, key, data.map((byte, i) => byte ^ key[i & 3])]);
 }
 
+/** The frame that the bytes begin with, which is not masked; undefined: there is more to come. `size`: its bytes, all in all. */
+function readFrame(bytes) {
+  if (bytes.length < 2) return undefined;
+  let headerLength = 2;
+  let length = bytes[1] & 127;
+  if (length === 126) {
+    if (bytes.length < 4) return undefined;
+    length = bytes.readUInt16BE(2);
+    headerLength = 4;
+  } else if (length === 127) {
+    if (bytes.length < 10) return undefined;
+    length = Number(bytes.readBigUInt64BE(2));
+    headerLength = 10;
+  }
+  const size = headerLength + length;
+  if (bytes.length < size) return undefined;
+  return {
+    fin: (bytes[0] & 128) !== 0,
+    rsv: (bytes[0] >> 4) & 7,
+    opcode: bytes[0] & 15,
+    masked: (bytes[1] & 128) !== 0,
+    headerLength,
+    payload: bytes.subarray(headerLength, size),
+    size,
+  };
+}
+
 /** Payload of a close frame. */
 function closePayload(code, reason = "") {
   const payload = Buffer.alloc(2);
@@ -51,4 +78,4 @@ function upgradeRequest(path, { method = "GET", version = "1.1", headers = {} } 
   return `${method} ${path} HTTP/${version}\r\n${lines.join("")}\r\n`;
 }
 
-module.exports = { frame, closePayload, upgradeRequest, KEY };
+module.exports = { frame, readFrame, closePayload, upgradeRequest, KEY };

@@ -4,7 +4,7 @@ const assert = require("node:assert/strict");
 const WebSocket = require("ws");
 const { defer } = require("./cleanup");
 const { once } = require("./events");
-const { frame, closePayload, upgradeRequest, KEY } = require("./frames");
+const { frame, readFrame, closePayload, upgradeRequest, KEY } = require("./frames");
 const { RawPeer } = require("./tcp");
 
 /** A WebSocket client that can send arbitrary frames and keeps the frames it receives. */
@@ -45,32 +45,13 @@ class RawWebSocket extends RawPeer {
   }
 
   takeFrame() {
-    const { bytes } = this;
-    if (bytes.length < 2) return null;
-    let offset = 2;
-    let length = bytes[1] & 0x7f;
-    if (length === 126) {
-      if (bytes.length < 4) return null;
-      length = bytes.readUInt16BE(2);
-      offset = 4;
-    } else if (length === 127) {
-      if (bytes.length < 10) return null;
-      length = Number(bytes.readBigUInt64BE(2));
-      offset = 10;
-    }
-    if (bytes.length < offset + length) return null;
-    this.bytes = bytes.subarray(offset + length);
-    const payload = Buffer.from(bytes.subarray(offset, offset + length));
-    return {
-      fin: (bytes[0] & 0x80) !== 0,
-      rsv: (bytes[0] >> 4) & 7,
-      opcode: bytes[0] & 15,
-      masked: (bytes[1] & 0x80) !== 0,
-      headerLength: offset,
-      payload,
-      text: payload.toString("utf8"),
-      code: (bytes[0] & 15) === 8 && length >= 2 ? payload.readUInt16BE(0) : undefined,
-    };
+    const next = readFrame(this.bytes);
+    if (next === undefined) return null;
+    const { size, ...found } = next;
+    this.bytes = this.bytes.subarray(size);
+    const payload = Buffer.from(found.payload);
+    const code = found.opcode === 8 && payload.length >= 2 ? payload.readUInt16BE(0) : undefined;
+    return { ...found, payload, text: payload.toString("utf8"), code };
   }
 
   /** The next frame. */

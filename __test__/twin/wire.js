@@ -6,7 +6,7 @@
 const net = require("node:net");
 const tls = require("node:tls");
 const zlib = require("node:zlib");
-const { frame, closePayload } = require("../support/frames");
+const { frame, readFrame, closePayload } = require("../support/frames");
 const { brief } = require("./show");
 
 const WINDOW = 32 * 1024;
@@ -117,26 +117,12 @@ class Wire {
   }
 
   #takeFrame() {
-    const { bytes } = this;
-    if (bytes.length < 2) return false;
-    let at = 2;
-    let length = bytes[1] & 127;
-    if (length === 126) {
-      if (bytes.length < 4) return false;
-      length = bytes.readUInt16BE(2);
-      at = 4;
-    } else if (length === 127) {
-      if (bytes.length < 10) return false;
-      length = Number(bytes.readBigUInt64BE(2));
-      at = 10;
-    }
-    if (bytes.length < at + length) return false;
-    let payload = bytes.subarray(at, at + length);
-    this.bytes = bytes.subarray(at + length);
-    const opcode = bytes[0] & 15;
-    const rsv = (bytes[0] >> 4) & 7;
-    if (rsv === 4 && this.deflated) payload = this.#inflate(payload);
-    const marks = `${bytes[0] & 128 ? "" : " unfinished"}${rsv ? ` rsv ${rsv}` : ""}${bytes[1] & 128 ? " masked" : ""}`;
+    const next = readFrame(this.bytes);
+    if (next === undefined) return false;
+    this.bytes = this.bytes.subarray(next.size);
+    const { fin, rsv, opcode, masked } = next;
+    const payload = rsv === 4 && this.deflated ? this.#inflate(next.payload) : next.payload;
+    const marks = `${fin ? "" : " unfinished"}${rsv ? ` rsv ${rsv}` : ""}${masked ? " masked" : ""}`;
     if (opcode === 8) {
       const code = payload.length >= 2 ? payload.readUInt16BE(0) : "without code";
       this.record(`frame close${marks} ${code} ${JSON.stringify(payload.toString("utf8", 2))}`);
