@@ -6,18 +6,8 @@
 const assert = require("node:assert/strict");
 const net = require("node:net");
 const { test } = require("node:test");
-const { RawWebSocket, frame, improvement, listen, once, openUpgraded, openWebSocket, path } = require("../support");
-
-const EVENTS = ["end", "finish", "error", "close"];
-
-/** Ways in which a connection gets to its session. */
-const WAYS = {
-  "a websocket's socket": {},
-  "a websocket's socket that is watched": {
-    prepare: (server) => server.on("connection", (stream) => stream.on("data", () => {})),
-  },
-  "the socket of a session that was upgraded": { open: openUpgraded },
-};
+const { RawWebSocket, frame, improvement, listen, once, openWebSocket, path } = require("../support");
+const { EVENTS, WAYS } = require("../support/net-socket");
 
 /** The peer has done its part of a closing handshake, and ends its side when the server has. */
 async function finishHandshake(peer, code = 1000) {

@@ -9,20 +9,10 @@ const net = require("node:net");
 const { PassThrough } = require("node:stream");
 const { test } = require("node:test");
 const {
-  RawWebSocket, defer, delay, engine, eventually, frame, improvement, listen, never, once, openUpgraded, openWebSocket, path,
+  RawWebSocket, defer, delay, engine, eventually, frame, improvement, listen, never, once, openWebSocket, path,
   record,
 } = require("../support");
-
-const EVENTS = ["end", "finish", "error", "close"];
-
-/** Ways in which a connection gets to its session. */
-const WAYS = {
-  "a websocket's socket": {},
-  "a websocket's socket that is watched": {
-    prepare: (server) => server.on("connection", (socket) => socket.on("data", () => {})),
-  },
-  "the socket of a session that was upgraded": { open: openUpgraded },
-};
+const { EVENTS, WAYS } = require("../support/net-socket");
 
 /** A session by WebSocket and its net.Socket: `{ context, peer, socket, stream }`. */
 async function opened({ prepare = () => {}, open = openWebSocket, ...opts } = {}) {
