@@ -9,29 +9,8 @@ const { drawHooks } = require("./hooks");
 const modes = require("./modes");
 const { EVENTS } = require("./observe");
 const { drawOptions } = require("./options");
+const { Sketch, drawStep } = require("./sketch");
 const { drawn, kindsOf } = require("./steps");
-
-/** What the program's steps so far have probably led to: guides what comes next, and binds nothing. */
-class Sketch {
-  constructor(protocol) {
-    this.protocol = protocol;
-    this.clients = [];
-  }
-
-  name() {
-    return "abcdefghijkl"[this.clients.length];
-  }
-
-  some(...kinds) {
-    return this.clients.some(({ kind }) => kinds.includes(kind));
-  }
-
-  /** A client of one of these kinds, mostly the last. */
-  pick(random, ...kinds) {
-    const fitting = this.clients.filter(({ kind }) => kinds.includes(kind));
-    return random.chance(0.6) ? fitting.at(-1) : random.pick(fitting);
-  }
-}
 
 function drawWatch(random) {
   const how = random.below(4);
@@ -44,13 +23,6 @@ function drawWatch(random) {
     session: some(EVENTS.session, 0.5),
     transport: random.chance(0.3) ? [] : some(EVENTS.transport, 0.5),
   };
-}
-
-function drawStep(random, sketch, kinds) {
-  const weights = kinds.map((kind) => drawn[kind].weight(sketch));
-  let at = random.next() * weights.reduce((sum, weight) => sum + weight, 0);
-  const kind = kinds[weights.findIndex((weight) => (at -= weight) < 0)];
-  return { kind, ...drawn[kind].draw(random, sketch) };
 }
 
 /** What a program is about: raw clients, real ones, or timers. */
@@ -103,7 +75,7 @@ function drawProgram(seed, mode, protocol) {
   if (random.chance(0.15)) program.deaf = true;
   const kinds = kindsOf([kind, ...(kind === "raw" ? extra : [])]);
   const count = 3 + random.below(KINDS[kind].most - 2);
-  for (let i = 0; i < count; i++) program.steps.push(drawStep(random, sketch, kinds));
+  for (let i = 0; i < count; i++) program.steps.push(drawStep(random, sketch, drawn, kinds));
   KINDS[kind].change?.(program, random);
   adapt?.(program, random);
   return program;

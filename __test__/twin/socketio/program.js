@@ -3,6 +3,7 @@
 // Programs of Socket.IO's: real clients of versions 4 and 2, namespaces, rooms, acknowledgements, recovery, middlewares.
 
 const { Random } = require("../../chaos/random");
+const { Sketch, drawStep } = require("../sketch");
 const { drawHandlers } = require("./handlers");
 const { drawn } = require("./steps");
 
@@ -27,27 +28,17 @@ const WATCHED = {
   session: ["packet", "packetCreate", "upgrade", "close"],
 };
 
-/** What the steps so far have probably led to. */
-class Sketch {
-  constructor(protocol) {
-    this.protocol = protocol;
-    this.clients = [];
-  }
-
-  name() {
-    return "abcdefghijkl"[this.clients.length];
-  }
-
+class SocketSketch extends Sketch {
   /** A client's socket: `{ as, ns }`. */
   pick(random) {
-    const { name, namespaces } = random.chance(0.6) ? this.clients.at(-1) : random.pick(this.clients);
+    const { name, namespaces } = super.pick(random);
     return { as: name, ns: random.pick(namespaces) };
   }
 }
 
 function drawProgram(seed, mode, protocol) {
   const random = new Random(`${seed} ${mode} ${protocol}`);
-  const sketch = new Sketch(protocol);
+  const sketch = new SocketSketch(protocol);
   const options = protocol === 3 ? { allowEIO3: true } : {};
   for (const [name, draw] of Object.entries(OPTIONS)) if (random.chance(name === "connectionStateRecovery" ? 0.3 : 0.08)) options[name] = draw(random);
   const some = (list) => (random.chance(0.5) ? [] : list.filter(() => random.chance(0.5)));
@@ -63,16 +54,8 @@ function drawProgram(seed, mode, protocol) {
     steps: [],
   };
   const count = 3 + random.below(STEPS - 2);
-  for (let i = 0; i < count; i++) program.steps.push(drawStep(random, sketch));
+  for (let i = 0; i < count; i++) program.steps.push(drawStep(random, sketch, drawn));
   return program;
-}
-
-function drawStep(random, sketch) {
-  const kinds = Object.keys(drawn);
-  const weights = kinds.map((kind) => drawn[kind].weight(sketch));
-  let at = random.next() * weights.reduce((sum, weight) => sum + weight, 0);
-  const kind = kinds[weights.findIndex((weight) => (at -= weight) < 0)];
-  return { kind, ...drawn[kind].draw(random, sketch) };
 }
 
 module.exports = { drawProgram };
