@@ -7,17 +7,8 @@ const json = (value) => JSON.stringify(value) ?? "";
 /** The client whose session an object belongs to. */
 const sessionOf = (object) => /\{(\w+|number \d+)\}/.exec(object)?.[1] ?? /^client (\w+),/.exec(object)?.[1];
 
-/** The kinds of steps whose clients have numbers for names. */
-const STRANGERS = ["abandon", "oddRequest", "oddUpgrade"];
-
-/** The client with whose id a stranger comes. */
-function victimOf(object, { steps }) {
-  const number = /^client (\d+),/.exec(object)?.[1];
-  return number === undefined ? undefined : steps.filter(({ kind }) => STRANGERS.includes(kind))[number - 1]?.on;
-}
-
-/** The same for a difference, which may be one of the server's about a session, or a stranger's. */
-const aboutSession = ({ object, left, right, victim }) => victim ?? sessionOf(object) ?? (object === "server" ? sessionOf(`${left} ${right}`) : undefined);
+/** The same for a difference, which may be one of the server's about a session. */
+const aboutSession = ({ object, left, right }) => sessionOf(object) ?? (object === "server" ? sessionOf(`${left} ${right}`) : undefined);
 
 /** A record without the number of sessions. */
 const uncounted = (text) => text?.replace(/clientsCount \d+/, "");
@@ -52,4 +43,4 @@ function endedAlone(side, other, step) {
   return states.filter(([name, state]) => state === "closed" && other[step]?.readyStates[name] !== "closed").map(([name]) => name.slice(1, -1));
 }
 
-module.exports = { json, sessionOf, victimOf, aboutSession, uncounted, isCount, callsLike, hasThrown, throwsMore, hasHook, endedAlone };
+module.exports = { json, sessionOf, aboutSession, uncounted, isCount, callsLike, hasThrown, throwsMore, hasHook, endedAlone };

@@ -21,7 +21,7 @@
  * @property {boolean} [all] everything
  */
 
-const { isCount, sessionOf, uncounted, victimOf } = require("./case");
+const { isCount, sessionOf, uncounted } = require("./case");
 
 /** @type {Exception[]} */
 const exceptions = [...require("./rows"), ...require("./userver"), ...require("./native")];
@@ -35,12 +35,11 @@ function unexplained(differences, of, used = new Map()) {
   let counts = false;
   for (const difference of differences) {
     const { object, left, right } = difference;
-    const victim = victimOf(object, of.program);
-    if (sessions.has(victim ?? sessionOf(object))) continue;
+    if (sessions.has(sessionOf(object))) continue;
     if (object === "server" && [...sessions].some((one) => `${left} ${right}`.includes(`{${one}}`))) continue;
     if (counts && (isCount(difference) || uncounted(left) === uncounted(right))) continue;
     let scope;
-    const exception = possible.find((one) => (scope = one.explains({ ...difference, victim }, of)));
+    const exception = possible.find((one) => (scope = one.explains(difference, of)));
     if (exception === undefined) {
       rest.push(difference);
       continue;

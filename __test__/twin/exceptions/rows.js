@@ -37,9 +37,6 @@ module.exports = [
       for (let step = 1; step <= difference.step; step++) {
         const closes = step === program.steps.length + 1 || /"closeServer"|"discard":true/.test(json([program.steps.slice(0, step), program.listeners]));
         if (closes) ended.push(...endedAlone(right, left, step).filter((name) => left[step].readyStates[`{${name}}`] === "closing"));
-        // the poll that the original waits for comes in the same step
-        const { as, poll } = program.steps[step - 1] ?? {};
-        if (poll && /"discard":true/.test(json(program.listeners)) && right[step].streams[`client ${as}, poll 1`]?.some((text) => text.includes("Session ID unknown"))) ended.push(as);
       }
       if (ended.includes(aboutSession(difference))) return ofSession(difference, { counts: true });
       if (pollsMeanwhile(difference, program)) return ofSession(difference, { counts: true });
