@@ -1,12 +1,12 @@
 'use strict'
 
 const parser = require('engine.io-parser')
-const { listen } = require('./lib/listen')
-const { Server } = require('./lib/server')
-const { Socket } = require('./lib/socket')
-const { Transport } = require('./lib/transport')
+const { listen } = require('./lib/listener/listen')
+const { Server } = require('./lib/server/server')
+const { Socket } = require('./lib/session/socket')
+const { Transport } = require('./lib/transports/transport')
 const transports = require('./lib/transports')
-const { uServer } = require('./lib/userver')
+const { uServer } = require('./lib/uws/server')
 
 /** Serves the engine's requests of an HTTP server. */
 function attach(server, options) {

@@ -1,6 +1,6 @@
 'use strict'
 
-// Builds the addon and puts it beside package.json, where lib/native.js looks first:
+// Builds the addon and puts it beside package.json, where lib/native/load-addon.js looks first:
 //
 //   node scripts/build.js [--release | --debug] [--target <rust target>]
 //

@@ -1,7 +1,7 @@
 'use strict'
 
 /**
- * The prebuilt platforms, each published as `engine.io-native-<name>`. `lib/native.js` derives the same
+ * The prebuilt platforms, each published as `engine.io-native-<name>`. `lib/native/load-addon.js` derives the same
  * names at run time; `__test__/packaging` holds both together.
  */
 const platforms = [

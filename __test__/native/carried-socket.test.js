@@ -1,7 +1,7 @@
 "use strict";
 
 // What the net.Socket of a WebSocket costs: up to Node 22, V8 gives an object that gets a property after its prototype has
-// changed a hidden class of its own, of 1 KiB. See `carry` in lib/carried-socket.js.
+// changed a hidden class of its own, of 1 KiB. See `carry` in lib/native/carried-socket.js.
 
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
@@ -52,7 +52,7 @@ test("a socket that nobody listens to, and nobody has, can be collected", async 
 });
 
 test("a session is told of its end though its socket, which nobody reads to the end, does not close", async () => {
-  const { kState } = require("../../lib/symbols");
+  const { kState } = require("../../lib/base/symbols");
   const { peer, socket } = await openWebSocket(await listen());
   const websocket = socket.transport.socket;
   const { socket: stream } = socket.request;

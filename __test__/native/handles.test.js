@@ -6,7 +6,7 @@
 const assert = require("node:assert/strict");
 const { EventEmitter } = require("node:events");
 const { test } = require("node:test");
-const bridge = require("../../lib/bridge");
+const bridge = require("../../lib/native/bridge");
 const { forgiveStaleCalls, listen, listenNatively, openPolling, openWebSocket, once } = require("../support");
 
 const engine = bridge.getEngine();
@@ -243,7 +243,7 @@ const rows = {
 const uncounted = (call) => Object.assign(call, { isUncounted: true });
 
 /** The number of the poll that the victim waits for. */
-const pollOf = () => Math.max(...require("../../lib/duties").polls.numbers);
+const pollOf = () => Math.max(...require("../../lib/native/duties").polls.numbers);
 
 function end(handle) {
   engine.fail(handle, "forced close");

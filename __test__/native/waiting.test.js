@@ -1,10 +1,10 @@
 "use strict";
 
-// The list of requests in progress (lib/duties.js).
+// The list of requests in progress (lib/native/duties.js).
 
 const assert = require("node:assert/strict");
 const { test } = require("node:test");
-const { Waiting } = require("../../lib/duties");
+const { Waiting } = require("../../lib/native/duties");
 
 test("each number finds who waits, and no other, while the list grows and numbers are passed over", () => {
   const waiting = new Waiting();

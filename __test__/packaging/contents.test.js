@@ -22,7 +22,7 @@ test('the root package holds the facade, its types and documents, and nothing el
     files.filter((file) => !allowed.test(file)),
     []
   )
-  for (const needed of ['package.json', 'README.md', 'LICENSE', 'index.js', 'index.d.ts', 'wrapper.mjs', 'lib/native.js']) {
+  for (const needed of ['package.json', 'README.md', 'LICENSE', 'index.js', 'index.d.ts', 'wrapper.mjs', 'lib/native/load-addon.js']) {
     assert.ok(files.includes(needed), `${needed} is in the package`)
   }
 })

@@ -1,6 +1,6 @@
 'use strict'
 
-// lib/native.js in a package folder of its own, with and without something to load.
+// lib/native/load-addon.js in a package folder of its own, with and without something to load.
 
 const assert = require('node:assert')
 const { spawnSync } = require('node:child_process')
@@ -109,8 +109,8 @@ test('without a report, ldd tells the C library', { skip: process.platform !== '
 /** A folder with just the loader and its manifest. */
 function packageFolder() {
   const folder = scratchFolder()
-  fs.mkdirSync(path.join(folder, 'lib'))
-  fs.copyFileSync(path.join(root, 'lib/native.js'), path.join(folder, 'lib/native.js'))
+  fs.mkdirSync(path.join(folder, 'lib/native'), { recursive: true })
+  fs.copyFileSync(path.join(root, 'lib/native/load-addon.js'), path.join(folder, 'lib/native/load-addon.js'))
   fs.copyFileSync(path.join(root, 'package.json'), path.join(folder, 'package.json'))
   return folder
 }
@@ -124,7 +124,7 @@ function installPlatformPackage(folder, version) {
   fs.writeFileSync(path.join(target, 'library.js'), "module.exports = 'platform package'")
 }
 
-/** Loads lib/native.js in a process of its own and tells what came of it. */
+/** Loads lib/native/load-addon.js in a process of its own and tells what came of it. */
 test('a process that must not load addons gets an error that says so', () => {
   const folder = packageFolder()
   installPlatformPackage(folder, version)
@@ -166,7 +166,7 @@ function load(folder, { env, preload = '', flags = [] } = {}) {
   const program = `${preload}
     let result
     try {
-      result = { loaded: require('./lib/native.js') }
+      result = { loaded: require('./lib/native/load-addon.js') }
     } catch ({ code, message, cause }) {
       result = { error: { code, message, cause: cause && cause.code } }
     }

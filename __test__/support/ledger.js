@@ -11,9 +11,9 @@ const { eventually } = require("./events");
 const lib = upstream ? undefined : load();
 
 function load() {
-  const { staleCalls } = require("../../lib/bridge");
-  const { polls, posts } = require("../../lib/duties");
-  const { kState } = require("../../lib/symbols");
+  const { staleCalls } = require("../../lib/native/bridge");
+  const { polls, posts } = require("../../lib/native/duties");
+  const { kState } = require("../../lib/base/symbols");
   return { staleCalls, kState, waiting: () => [...polls.all(), ...posts.all()] };
 }
 

@@ -1,8 +1,8 @@
 'use strict'
 
-const bridge = require('../bridge')
+const bridge = require('../native/bridge')
 const { OUR_ON_DATA, Polling } = require('./polling')
-const { kState, kWrap } = require('../symbols')
+const { kState, kWrap } = require('../base/symbols')
 
 /** Polling by script tags and form posts; what is special about it is in src/protocol/jsonp.rs. */
 class JSONP extends Polling {

@@ -1,15 +1,14 @@
 'use strict'
 
 const { MAX_STRING_LENGTH } = require('buffer').constants
-const { whenHeard } = require('../backpressure')
-const bridge = require('../bridge')
-const { polls, posts } = require('../duties')
-const { compressionOf } = require('../options')
-const { BAD_REQUEST } = require('../limits')
-const { content, packetType } = require('../packets')
-const { abortRequest } = require('../refusal')
-const { endWith } = require('../response')
-const { Transport } = require('../transport')
+const { whenHeard } = require('../base/backpressure')
+const bridge = require('../native/bridge')
+const { polls, posts } = require('../native/duties')
+const { compressionOf } = require('../base/options')
+const { content, packetType } = require('../base/packets')
+const { ERRORS, abortRequest } = require('../base/errors')
+const { endWith } = require('../native/response')
+const { Transport } = require('./transport')
 const debug = require('debug')('engine:polling')
 const {
   kAdd, kAnswer, kApply, kBeginPost, kCloseNatively, kCompressFirst, kConfirmPost, kEmitError, kEncodingFor, kEndPoll,
@@ -17,7 +16,7 @@ const {
   kOnPollTaken, kOnPollingHeaders, kOnPostUnbound, kOverlapStatus, kPutOff, kReadBody, kReadPost, kRefuse, kRefusesPayload,
   kRejectPoll, kSendBound, kSendOut, kSendUnbound, kSetPoll, kSetsNoLength, kState, kTakePoll, kTakeUp, kTellHeaders, kWhenWritten,
   kWrap, kWriteHead,
-} = require('../symbols')
+} = require('../base/symbols')
 
 const { Kind } = bridge
 const wantsCompression = ({ options }) => Boolean(options && options.compress)
@@ -131,7 +130,7 @@ class Polling extends Transport {
       server[kRefuse](req, res, UNKNOWN_SID, { sid: owner.id })
     } else if (transport !== this) {
       const context = { name: 'TRANSPORT_MISMATCH', transport: 'polling', previousTransport: transport.name }
-      server[kRefuse](req, res, BAD_REQUEST, context)
+      server[kRefuse](req, res, ERRORS.BAD_REQUEST, context)
     } else if (res.destroyed) {
       this.onError('poll connection closed prematurely')
     } else {
@@ -434,9 +433,9 @@ class Polling extends Transport {
     if (objection === undefined) return false
     owner[kApply](bridge.fast.postFinished(owner[kState].handle, undefined, false))
     try {
-      server[kEmitError](req, BAD_REQUEST, objection)
+      server[kEmitError](req, ERRORS.BAD_REQUEST, objection)
     } finally {
-      abortRequest(res, BAD_REQUEST, [], objection)
+      abortRequest(res, ERRORS.BAD_REQUEST, [], objection)
       owner[kFail]('too many packets')
     }
     return true

@@ -1,18 +1,18 @@
 'use strict'
 
-const bridge = require('../bridge')
-const { capture, contextOfEvent } = require('../context')
-const { MESSAGE, content, packetType } = require('../packets')
-const { Transport } = require('../transport')
-const { NativeWebSocket } = require('../websocket')
+const bridge = require('../native/bridge')
+const { capture, contextOfEvent } = require('../native/context')
+const { MESSAGE, content, packetType } = require('../base/packets')
+const { Transport } = require('./transport')
+const { NativeWebSocket } = require('../native/connection')
 const debug = require('debug')('engine:ws')
 const {
   kAwaitsBatches, kAwaitsDrain, kAwaitsWriting, kCannotSend, kGoOn, kHand, kHasWaiting, kIsNative, kIsText,
   kIsWritten, kIsWrittenNow, kKeepContext, kListenTo, kOnData, kOnWritten, kOwn, kPreEncoded, kReceiveAlone, kReportDrain,
   kSendForeign, kSendNative, kSendOne, kSent, kSettle, kSettleBeforeEnd, kShowMessages, kShowPackets, kState, kTextsFrom,
-} = require('../symbols')
+} = require('../base/symbols')
 
-// as it is now, see lib/bridge.js
+// as it is now, see lib/native/bridge.js
 const { nextTick } = process
 
 const FLOWING = 0

@@ -1,9 +1,9 @@
 'use strict'
 
 const { createPacketEncoderStream } = require('engine.io-parser')
-const { Transport } = require('../transport')
+const { Transport } = require('./transport')
 const debug = require('debug')('engine:webtransport')
-const { kReadPackets } = require('../symbols')
+const { kReadPackets } = require('../base/symbols')
 
 /** A WebTransport session that the application accepted; JavaScript moves the packets. */
 class WebTransport extends Transport {

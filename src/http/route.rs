@@ -1,4 +1,4 @@
-//! What a request wants, and whether it is in order: the checks of `verify` in lib/base-server.js, and of the handshake.
+//! What a request wants, and whether it is in order: the checks of `verify` in lib/server/base-server.js, and of the handshake.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -32,7 +32,7 @@ pub enum Wanted {
     Existing(Arc<SessionCell>),
 }
 
-/// Why a request is refused. The numbers are the binding's contract with `lib/native-server.js`.
+/// Why a request is refused. The numbers are the binding's contract with `lib/listener/native-server.js`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     UnknownTransport = 0,

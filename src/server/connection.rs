@@ -742,7 +742,7 @@ pub enum End {
 }
 
 impl End {
-    /// The upper half of `arg` in [`Kind::ConnectionEnded`]: a contract with `lib/carried-socket.js`.
+    /// The upper half of `arg` in [`Kind::ConnectionEnded`]: a contract with `lib/native/carried-socket.js`.
     fn code(self) -> u32 {
         match self {
             Self::CutOff => 1,

@@ -14,7 +14,7 @@ use super::opened::{Opened, Refused};
 use super::turn;
 use crate::session::{ChannelId, Fault, ProbeEnd, Reason};
 
-/// What an event tells. The numbers are the binding's contract with `lib/bridge.js`.
+/// What an event tells. The numbers are the binding's contract with `lib/native/bridge.js`.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// The handle of nothing: generations start at 1.
 pub const NONE: u32 = 0;
 
-/// The lower bits of a handle are its index; `INDEX` in lib/bridge.js is the mask.
+/// The lower bits of a handle are its index; `INDEX` in lib/native/bridge.js is the mask.
 const INDEX_BITS: u32 = 21;
 const SLOTS: u32 = 1 << INDEX_BITS;
 const FIRST_GENERATION: u32 = SLOTS;

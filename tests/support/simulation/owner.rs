@@ -1,4 +1,4 @@
-//! The JavaScript side (`lib/socket.js`, `lib/transports/`): what it believes, and its rules.
+//! The JavaScript side (`lib/session/socket.js`, `lib/transports/`): what it believes, and its rules.
 
 use std::collections::VecDeque;
 

@@ -1,0 +1,300 @@
+'use strict'
+
+const { serialize } = require('cookie')
+const debug = require('debug')('engine')
+const bridge = require('../native/bridge')
+const { Opening } = require('../session/lazy-request')
+const { compressionOf, ownOf, transportOptions } = require('../base/options')
+const { content } = require('../base/packets')
+const { Server } = require('../server/server')
+const { Socket } = require('../session/socket')
+const transports = require('../transports')
+const { Polling } = require('../transports/polling')
+const { NativeWebSocket } = require('../native/connection')
+const { NativeWebSocketServer, chunksOf, deflateOptions } = require('../native/upgrade-server')
+const {
+  kAvailableUpgrades, kEmitError, kHearsFlushes, kMadeTransport, kOnOpened, kOnRefused, kOpenWebSocket, kPollingTransport, kRegister, kSetTakesUpgrades,
+  kSettings, kState, kTellOpening, kTellRefusals, kTiming,
+} = require('../base/symbols')
+
+/** Options that want to see requests, with what they are given that would let them. */
+const REFUSED_OPTIONS = {
+  allowRequest: (value) => value,
+  cors: (value) => value,
+  limits: (value) => value,
+  cookie: (value) => value && value.encode !== undefined,
+  wsEngine: (value) => value !== undefined && value !== NativeWebSocketServer,
+  backpressurePolicy: (value) => value === 'wait',
+}
+
+/** Methods of a server that see requests, which those of a native listener do not come to. */
+const METHODS = ['prepare', 'verify', '_applyMiddlewares', 'handleRequest', 'handleUpgrade', 'onWebSocket', 'handshake']
+METHODS.push('generateId', 'createTransport', 'upgrades', 'attach')
+
+/** Methods of a session that are passed by when the engine opens it. */
+const SOCKET_METHODS = ['onOpen', 'getAvailableUpgrades']
+
+/** Methods of a polling transport that see requests. */
+const POLLING_METHODS = ['onRequest', 'onPollRequest', 'onDataRequest', 'onData', 'headers', 'write', 'doWrite']
+
+const originalsOf = ({ prototype }, names) => Object.fromEntries(names.map((name) => [name, prototype[name]]))
+const OURS = originalsOf(Server, METHODS)
+const OUR_SOCKETS = originalsOf(Socket, SOCKET_METHODS)
+const { sendPacket } = Socket.prototype
+
+/** Stands for an id, which is not encoded. */
+const ID = '_'.repeat(20)
+
+/** Codes and names by the numbers of `Refusal` in src/http/route.rs. */
+const REFUSALS = [
+  [0, 'UNKNOWN_TRANSPORT'],
+  [1, 'UNKNOWN_SID'],
+  [2, 'BAD_HANDSHAKE_METHOD'],
+  [3, 'TRANSPORT_MISMATCH'],
+  [3, 'PROTOCOL_MISMATCH'],
+  [3, 'TRANSPORT_HANDSHAKE_ERROR'],
+  [3, 'ID_GENERATION_ERROR'],
+  [5, 'UNSUPPORTED_PROTOCOL_VERSION'],
+]
+
+/** What is refused, for want of requests in JavaScript. */
+function refusal(what) {
+  const message = `A native listener does not support ${what}: its requests do not come to JavaScript. Leave out the option listener, or see docs/NATIVE-LISTENER.md.`
+  return Object.assign(new Error(message), { code: 'ERR_NATIVE_LISTENER' })
+}
+
+/** The engine of a native listener, which decides about all requests by itself. */
+class NativeServer extends Server {
+  constructor(given) {
+    const options = ownOf(given)
+    for (const name of Object.keys(REFUSED_OPTIONS)) {
+      if (REFUSED_OPTIONS[name](options[name])) throw refusal(name === 'cookie' ? 'the option cookie.encode' : `the option ${name}`)
+    }
+    for (const name of METHODS) if (Server.prototype[name] !== OURS[name]) throw refusal(`a replaced Server.prototype.${name}`)
+    for (const name of SOCKET_METHODS) {
+      if (Socket.prototype[name] !== OUR_SOCKETS[name]) throw refusal(`a replaced Socket.prototype.${name}`)
+    }
+    super(options)
+    this[kState].options = fixed(this[kState].options)
+    this[kState].isComplete = true
+    Object.freeze(this.middlewares)
+    for (const name of METHODS) {
+      const method = NativeServer.prototype[name]
+      Object.defineProperty(this, name, { __proto__: null, get: () => method, set: refuseToSet(name) })
+    }
+    this[kState].path = this._computePath(options)
+  }
+
+  /** The options, which cannot be changed. */
+  get opts() {
+    return this[kState].options
+  }
+
+  set opts(options) {
+    if (this[kState].isComplete) throw refusal('a change of opts')
+    this[kState].options = options
+  }
+
+  /** There is no WebSocket server in JavaScript. */
+  init() {
+    if (this.httpServer) this.httpServer[kSetTakesUpgrades](true)
+  }
+
+  cleanup() {
+    this.httpServer[kSetTakesUpgrades](false)
+  }
+
+  /** @throws always: middlewares see requests */
+  use() {
+    throw refusal('middlewares')
+  }
+
+  attach() {
+    throw refusal('attach()')
+  }
+
+  handleRequest() {
+    throw refusal('handleRequest()')
+  }
+
+  handleUpgrade() {
+    throw refusal('handleUpgrade()')
+  }
+
+  on(event, listener) {
+    refuseEvent(event)
+    super.on(event, listener)
+    if (event === 'connection_error') this.httpServer[kTellRefusals]()
+    return this
+  }
+
+  addListener(event, listener) {
+    return this.on(event, listener)
+  }
+
+  prependListener(event, listener) {
+    refuseEvent(event)
+    super.prependListener(event, listener)
+    if (event === 'connection_error') this.httpServer[kTellRefusals]()
+    return this
+  }
+
+  /** What the listener needs to know of the options, which do not change. */
+  [kSettings]() {
+    const { transports, cookie, perMessageDeflate, httpCompression, maxHttpBufferSize, allowEIO3 } = this.opts
+    const { maxBufferedChunks, httpRequestBodyTimeout, initialPacket } = this.opts
+    const open = (name) => {
+      if (transports.indexOf(name) === -1) return undefined
+      return this[kState].openPacket.text('', this[kAvailableUpgrades](name), this.opts).slice('{"sid":"'.length)
+    }
+    this[kState].sendsInitial = Socket.prototype.sendPacket === sendPacket
+    return {
+      __proto__: null,
+      path: this[kState].path,
+      timing: this[kTiming](),
+      polling: open('polling'),
+      websocket: open('websocket'),
+      initial: this[kState].sendsInitial && initialPacket ? content(initialPacket) : undefined,
+      allowsV3: Boolean(allowEIO3),
+      maxHttpBufferSize: Number(maxHttpBufferSize),
+      maxBufferedChunks: Number(maxBufferedChunks),
+      maxChunks: chunksOf(maxBufferedChunks),
+      httpRequestBodyTimeout: Number(httpRequestBodyTimeout),
+      compression: httpCompression ? ownOf(compressionOf(httpCompression)) : undefined,
+      cookie: cookie ? cookieParts(cookie) : undefined,
+      deflate: perMessageDeflate ? ownOf(deflateOptions(perMessageDeflate)) : undefined,
+    }
+  }
+
+  /** The listener has refused a request. */
+  [kOnRefused](why, head) {
+    if (this.listenerCount('connection_error') === 0) return
+    const req = new Opening(head).request
+    const [code, name] = REFUSALS[why]
+    this[kEmitError](req, code, contextOf(name, req))
+  }
+
+  /** The listener has opened a session, and answered its client. */
+  [kOnOpened](handle, head) {
+    const opening = new Opening(head)
+    const id = opening.sid
+    debug('handshaking client "%s"', id)
+    const { connection, query } = opening
+    const transport = connection === undefined ? undefined : this[kOpenWebSocket](opening, connection, query)
+    const socket = new Socket(id, this, transport, opening, query.EIO === '4' ? 4 : 3, handle)
+    // closed meanwhile, which ends the taking of connections
+    if (transport !== undefined && !this.httpServer[kState].takesUpgrades) return socket.close(true)
+    if (transport !== undefined) {
+      // what is sent waits for the open packet, of which the transport tells at the end of the turn
+      transport.writable = false
+      bridge.markWritten(transport)
+    }
+    const initial = this[kState].sendsInitial && transport === undefined ? undefined : this.opts.initialPacket
+    try {
+      if (this[kHearsFlushes]()) this[kTellOpening](socket, initial)
+      if (initial) socket.sendPacket('message', initial)
+    } catch (error) {
+      // a listener's: nobody gets this session
+      socket.close(true)
+      Promise.reject(error)
+      return
+    }
+    try {
+      this[kRegister](socket)
+    } catch (error) {
+      // as where requests come here: a handshake may take its time
+      Promise.reject(error)
+    }
+    bridge.holdBack(socket)
+  }
+
+  /** The listener has sent the open packet, and with the answer to a poll the initial packet, unless that is still to be sent. */
+  [kTellOpening](socket, initial) {
+    const { opts } = this
+    const isPolling = socket[kMadeTransport]() === undefined
+    const name = isPolling ? 'polling' : 'websocket'
+    const packets = [{ type: 'open', options: { compress: true }, data: this[kState].openPacket.text(socket.id, this[kAvailableUpgrades](name), opts) }]
+    if (opts.initialPacket && !initial) packets.push({ type: 'message', options: { compress: true }, data: opts.initialPacket })
+    this.emit('flush', socket, packets)
+    this.emit('drain', socket)
+  }
+
+  /** The transport of a connection that the listener has opened. */
+  [kOpenWebSocket](opening, connection, query) {
+    const websocket = new NativeWebSocket(connection, opening)
+    opening.websocket = websocket
+    return new transports.websocket({ _query: query, websocket }, transportOptions(this.opts))
+  }
+
+  /** The transport of a session that polls, for who looks at it. */
+  [kPollingTransport](opening) {
+    return new NativePolling({ _query: opening.query }, transportOptions(this.opts))
+  }
+}
+
+/** HTTP long-polling that the native listener serves: methods that would see requests cannot be replaced. */
+class NativePolling extends Polling {
+  on(event, listener) {
+    refuseEvent(event)
+    return super.on(event, listener)
+  }
+
+  prependListener(event, listener) {
+    refuseEvent(event)
+    return super.prependListener(event, listener)
+  }
+}
+
+for (const name of POLLING_METHODS) {
+  Object.defineProperty(NativePolling.prototype, name, { __proto__: null, get: () => Polling.prototype[name], set: refuseToSet(name) })
+}
+
+/** What a `connection_error` says of a request that is refused under this name. */
+function contextOf(name, { _query, method }) {
+  const { transport, sid } = _query
+  const protocol = _query.EIO === '4' ? 4 : 3
+  switch (name) {
+    case 'UNKNOWN_TRANSPORT':
+      return { transport }
+    case 'UNKNOWN_SID':
+      return { sid }
+    case 'BAD_HANDSHAKE_METHOD':
+      return { method }
+    case 'UNSUPPORTED_PROTOCOL_VERSION':
+      return { protocol }
+    case 'TRANSPORT_MISMATCH':
+      return { name, transport, previousTransport: transport === 'polling' ? 'websocket' : 'polling' }
+    case 'PROTOCOL_MISMATCH':
+      return { name, protocol, previousProtocol: protocol === 4 ? 3 : 4 }
+    default:
+      return { name }
+  }
+}
+
+function refuseEvent(event) {
+  if (event === 'headers' || event === 'initial_headers') throw refusal(`listeners of ${event}`)
+}
+
+function refuseToSet(name) {
+  return () => {
+    throw refusal(`a change of ${name}`)
+  }
+}
+
+/** The same options, which cannot be changed. */
+function fixed(options) {
+  const properties = { __proto__: null }
+  for (const name of Object.keys({ ...REFUSED_OPTIONS, ...options })) {
+    const value = Object.hasOwn(options, name) ? options[name] : undefined
+    properties[name] = { __proto__: null, enumerable: Object.hasOwn(options, name), get: () => value, set: refuseToSet(`opts.${name}`) }
+  }
+  return Object.freeze(Object.defineProperties({}, properties))
+}
+
+/** What a cookie says before the id of the session, and after it. */
+function cookieParts(options) {
+  const before = `${options.name}=`
+  return [before, serialize(options.name, ID, options).slice(before.length + ID.length)]
+}
+
+module.exports = { NativeServer, refusal }

@@ -1,0 +1,650 @@
+'use strict'
+
+// The JavaScript end of the engine: takes batches of events and hands each to whom it concerns, and
+// has everything that was sent during a tick written at its end.
+
+const { constants } = require('buffer')
+const { performance } = require('perf_hooks')
+const { setImmediate } = require('timers')
+const { decidePoll } = require('./duties')
+const { apart, atRoot, capture, contextOfEvent, lookForHooks } = require('./context')
+const { onExit } = require('./exit-hook')
+const { Engine } = require('./load-addon')
+const { kBeforeEnd, kFail, kOnClosed, kOnEvent, kOnOpened, kOnRefused, kOnReleased, kSettle, kState, kTick } = require('../base/symbols')
+
+// as they are now: tests of applications put fakes in their places, and events come from threads that go on
+const { nextTick } = process
+
+/** What an event tells; the numbers are those of `Kind` in src/server/events.rs. */
+const Kind = {
+  MESSAGE: 1,
+  PACKET: 2,
+  PINGED: 3,
+  ANSWER_POLL: 4,
+  REJECT_POLL: 5,
+  POLL_TAKEN: 6,
+  UPGRADING: 7,
+  UPGRADED: 8,
+  UPGRADE_FAILED: 9,
+  CLOSED: 10,
+  PAYLOAD_END: 11,
+  POLL_READY: 12,
+  SEND_PACKET: 13,
+  CLOSE_CHANNEL: 14,
+  ANSWER_POLL_PLAIN: 15,
+  DUE: 16,
+  PROBING: 17,
+  DRAINED: 20,
+  CONNECTION_ENDED: 21,
+  CONNECTION_MESSAGE: 22,
+  CONNECTION_CLOSED: 23,
+  PIPE_READY: 24,
+  LEFT_TO_OWNER: 25,
+  CONTROL_FRAME: 26,
+  BYTES: 27,
+  LISTENER_CLOSED: 33,
+  OPENED: 34,
+  REFUSED: 35,
+  COMPRESSED: 40,
+}
+
+/**
+ * The part of a handle that is an index, see src/server/handles.rs; the rest is a generation. What is found at the index is
+ * what the handle names only if that has the very handle.
+ */
+const INDEX = 0x1fffff
+
+/** Events taken per call, at most; fewer where they are large. */
+const BATCH = 1024
+
+/** What `drain` adds to their number if more are at hand, as in src/node/engine.rs. */
+const MORE = 0x10000
+
+/** What is added to the kind of an event whose content is too large for a string or a Buffer, as in src/node/engine.rs. */
+const UNFIT = 128
+
+/**
+ * So many connections at most are written to by this thread when one message has come: to wake another would take longer. One
+ * more recipient of a broadcast wakes it (`FIRST` in src/node/websocket.rs).
+ */
+const SMALL_ROOM = 15
+
+/** After so many ms of dispatching, timers and other I/O get their turn. */
+const MAX_TURN = 5
+
+/**
+ * What the last call into the engine has brought about, see `Outcome` in src/node/outcome.rs: kind and argument of its one
+ * event, whose content the call returns; 0 of none; `SEVERAL` if it returns `[kind, arg, content, …]`.
+ */
+const outcome = new Uint32Array(2)
+const SEVERAL = 255
+
+const meta = new Uint32Array(BATCH * 3)
+let contents
+let count = 0
+
+/** Whether more events are at hand than the last batch had. */
+let left = false
+let cursor = 0
+let dispatching = false
+
+/** Whether the rest waits for the event loop's next turn. */
+let deferred = false
+
+/** Whether something was queued during a dispatch without a wake-up. */
+let again = false
+
+/** Whether this is the end: no tick comes any more. */
+let exiting = false
+let turnStart = 0
+
+/** The number of events of the current turn; afterwards of the last one. */
+let dispatched = 0
+let lastEnd = 0
+
+/** By the indices of their handles. */
+const sessions = []
+const connections = []
+const listeners = []
+
+/** Those that wait for a compressed body, by the body's number. */
+const bodies = new Map()
+
+/** Transports that were written to and have not been told that they may go on. */
+let written = []
+let flushScheduled = false
+let prepareFlush = () => {}
+let forget = () => {}
+
+/** The events of a session that is held back, while there are none. */
+const NONE = Object.freeze([])
+
+/** Sessions that have ended and do not know yet, and connections behind them, each with its event: kind, arg and content. */
+let closing = []
+
+/** Sessions whose events wait, see `holdBack`. */
+let heldBack = []
+
+/** Sessions of which the client may be gone, see `tickLater`. */
+let overdue = []
+
+const pausedPipes = new Set()
+
+/** What a call has set off, see `drainNow`: the handles of its session and its connection, and its context. */
+const caller = { session: 0, connection: 0, context: undefined }
+
+let engine
+let fast
+let holds = 0
+
+/**
+ * The engine of this environment. Its threads start with the first server, before there is a request that could be left
+ * without an answer; `fast` is there from then on.
+ *
+ * @throws {Error} `ERR_ENGINE_IO_NATIVE_START_FAILED` when the system gives no thread or descriptor; the next call tries again
+ */
+function getEngine() {
+  if (engine === undefined) {
+    const started = startEngine()
+    fast = started.fast(outcome)
+    if (canWatch()) started.offerReading(onWake)
+    started.limitContents(constants.MAX_STRING_LENGTH, constants.MAX_LENGTH)
+    module.exports.fast = fast
+    engine = started
+    onExit(finish)
+  }
+  return engine
+}
+
+function startEngine() {
+  try {
+    return atRoot(() => new Engine(onWake, ioThreads()))
+  } catch (cause) {
+    const error = new Error(`engine.io-native could not start its I/O threads: ${cause.message}`, { cause })
+    throw Object.assign(error, { code: 'ERR_ENGINE_IO_NATIVE_START_FAILED' })
+  }
+}
+
+/** Whether addons have an event loop that can watch sockets for them. */
+function canWatch() {
+  return process.release.name === 'node' && !process.versions.bun && process.platform !== 'win32'
+}
+
+/** One I/O thread serves two or three cores best; more from four cores on. */
+function ioThreads() {
+  const wanted = Number(process.env.ENGINE_IO_NATIVE_IO_THREADS)
+  if (wanted >= 1) return Math.min(Math.floor(wanted), 64)
+  const { availableParallelism, cpus } = require('os')
+  const cores = availableParallelism ? availableParallelism() : cpus().length
+  return Math.max(1, Math.min(4, Math.floor(cores / 2)))
+}
+
+/** The process or worker exits, or has begun to: what was sent before goes out. Nobody is told any more. */
+function finish() {
+  exiting = true
+  engine.finish()
+}
+
+/** The process stays alive while something holds it: a session, a connection, a listener. */
+function hold() {
+  if (holds++ === 0) getEngine().hold(true)
+}
+
+function release() {
+  if (--holds === 0) engine.hold(false)
+}
+
+function onWake() {
+  if (!dispatching && !deferred) atRoot(takeTurn)
+}
+
+function takeTurn() {
+  lookForHooks()
+  const start = performance.now()
+  dispatched = 0
+  // a wake-up that follows at once belongs to the same turn: Node makes many calls in a row
+  if (start - lastEnd > 0.2) turnStart = start
+  dispatching = true
+  let more = true
+  try {
+    dispatch()
+    do {
+      drain()
+      more = count > 0
+      dispatched += count
+      dispatch()
+    } while (more && performance.now() - turnStart < MAX_TURN)
+  } finally {
+    endTurn(more)
+    lastEnd = performance.now()
+  }
+}
+
+/** `more`: there may be more events. */
+function endTurn(more) {
+  dispatching = false
+  // or a listener threw: then the rest follows after what the exception sets off
+  if (more || cursor < count) {
+    deferred = true
+    setImmediate(resume)
+  }
+  if (closing.length > 0) nextTick(closeSessions)
+  try {
+    // at the root already
+    settleAll()
+  } catch (error) {
+    // it would take the place of what a listener may have thrown before
+    setImmediate(rethrow, error)
+  }
+}
+
+function rethrow(error) {
+  throw error
+}
+
+function resume() {
+  deferred = false
+  lastEnd = 0
+  onWake()
+}
+
+/**
+ * Takes what a call has just queued; what other threads queue meanwhile wakes us. Events of the given session and connection
+ * are delivered in the caller's context.
+ */
+function drainNow(session = 0, connection = 0) {
+  again = true
+  if (dispatching || deferred) return
+  if (session !== 0 || connection !== 0) Object.assign(caller, { session, connection, context: capture() })
+  atRoot(drainAll)
+}
+
+function drainAll() {
+  lookForHooks()
+  dispatched = 0
+  dispatching = true
+  const start = performance.now()
+  try {
+    do {
+      again = false
+      drain()
+      dispatched += count
+      dispatch()
+    } while ((left || again) && performance.now() - start < MAX_TURN)
+  } finally {
+    caller.session = caller.connection = 0
+    caller.context = undefined
+    // time is up, or a listener threw: nobody wakes us for what is left
+    endTurn(left || again)
+  }
+}
+
+/** Takes a batch. */
+function drain() {
+  const drained = fast.drain(meta, take)
+  count = drained % MORE
+  left = drained >= MORE
+  cursor = 0
+}
+
+/** Gets the contents of a batch's events. */
+function take(...all) {
+  contents = all
+}
+
+function dispatch() {
+  while (cursor < count) contextOfNext().runInAsyncScope(deliverSome)
+}
+
+/** Where the next event is delivered: a context of its own, unless it is the running call's. */
+function contextOfNext() {
+  if (caller.context === undefined) return contextOfEvent()
+  const target = meta[cursor * 3 + 1]
+  const own = meta[cursor * 3] <= Kind.DUE ? caller.session : caller.connection
+  return target === own ? caller.context : contextOfEvent()
+}
+
+/** Delivers the next event, and what follows it for the same session. */
+function deliverSome() {
+  const target = meta[cursor * 3 + 1]
+  let kind
+  do {
+    const at = cursor++
+    const content = contents[at]
+    contents[at] = undefined
+    kind = meta[at * 3]
+    deliver(kind, target, meta[at * 3 + 2], content)
+  } while (kind <= Kind.DUE && cursor < count && meta[cursor * 3 + 1] === target && meta[cursor * 3] <= Kind.DUE)
+}
+
+function deliver(kind, target, arg, content) {
+  if (kind <= Kind.PROBING) {
+    const session = sessionOf(target)
+    if (session === undefined) return tellNobody(kind, arg, content)
+    if (session[kState].held === undefined) return tell(session, kind, arg, content)
+    if (session[kState].held === NONE) session[kState].held = []
+    session[kState].held.push([kind, arg, content])
+  } else if (kind <= Kind.PIPE_READY || kind === Kind.BYTES || kind === Kind.CONTROL_FRAME) {
+    const connection = connectionOf(target)
+    if (kind === Kind.CONNECTION_ENDED) {
+      if (connection !== undefined) connection[kBeforeEnd]()
+      releaseConnection(target, connection)
+      if (connection !== undefined) connection[kOnReleased](arg)
+    }
+    if (connection === undefined) return
+    // sessions that wait to hear of their end hear of it before their connections do
+    if (kind === Kind.CONNECTION_ENDED && closing.length > 0) closing.push(connection, kind, arg, content)
+    else connection[kOnEvent](kind, arg, content)
+  } else if (kind === Kind.LEFT_TO_OWNER) {
+    if (connectionOf(target) !== undefined) engine.watch(target)
+  } else if (kind === Kind.LISTENER_CLOSED) {
+    const listener = listenerOf(target)
+    if (listener !== undefined) listener[kOnClosed]()
+  } else if (kind === Kind.OPENED) {
+    const listener = listenerOf(arg)
+    if (listener !== undefined) listener[kOnOpened](target, content)
+    else refuseSession(target)
+  } else if (kind === Kind.REFUSED) {
+    const listener = listenerOf(arg)
+    if (listener !== undefined) listener[kOnRefused](target, content)
+  } else if (kind >= UNFIT) {
+    refuse(kind - UNFIT, target)
+  } else {
+    const done = bodies.get(target)
+    bodies.delete(target)
+    if (done !== undefined) done(content)
+  }
+}
+
+/** The session that a handle names. */
+function sessionOf(handle) {
+  const session = sessions[handle & INDEX]
+  return session !== undefined && session[kState].handle === handle ? session : undefined
+}
+
+/** The connection that a handle names. */
+function connectionOf(handle) {
+  const connection = connections[handle & INDEX]
+  return connection !== undefined && connection[kState].handle === handle ? connection : undefined
+}
+
+function listenerOf(handle) {
+  const listener = listeners[handle & INDEX]
+  return listener !== undefined && listener[kState].number === handle ? listener : undefined
+}
+
+/**
+ * An event that was on its way when this thread ended its session. It concerns nobody any more, but for what is owed to a
+ * request: that is not the session's.
+ */
+function tellNobody(kind, arg, content) {
+  if (kind === Kind.ANSWER_POLL || kind === Kind.ANSWER_POLL_PLAIN || kind === Kind.REJECT_POLL) decidePoll(kind, arg, content)
+}
+
+/** An event came whose content is no string or Buffer, large as they may be: that ends whose it is, and nothing else. */
+function refuse(kind, target) {
+  const message = 'A message was received that is larger than a string or a Buffer can be'
+  if (kind <= Kind.DUE) {
+    const session = sessionOf(target)
+    if (session !== undefined) session[kFail](message)
+  } else if (kind <= Kind.PIPE_READY) {
+    const connection = connectionOf(target)
+    if (connection !== undefined) connection.terminate()
+  } else if (kind === Kind.COMPRESSED) {
+    deliver(kind, target, 0, undefined)
+  }
+}
+
+function tell(session, kind, arg, content) {
+  if (kind !== Kind.CLOSED) return session[kOnEvent](kind, arg, content)
+  // packets before the end are seen to first, by listeners that put them off to the next tick, too
+  if (closing.push(session, kind, arg, content) === 4 && !dispatching) nextTick(closeSessions)
+}
+
+/** Sessions that have ended, in one tick: to put each off by itself takes longer than most of what its end means. */
+function closeSessions() {
+  atRoot(closeAll)
+}
+
+function closeAll() {
+  const list = closing
+  closing = []
+  let next = 0
+  try {
+    while (next < list.length) {
+      const at = next
+      next += 4
+      const closer = list[at + 1] === Kind.CLOSED ? list[at][kState].closer : undefined
+      const scope = closer === undefined ? contextOfEvent() : closer
+      scope.runInAsyncScope(tellEnd, list[at], list[at + 1], list[at + 2], list[at + 3])
+    }
+  } finally {
+    // a listener threw
+    closing = list.slice(next).concat(closing)
+    if (closing.length > 0) setImmediate(closeSessions)
+  }
+}
+
+/** Called on a session, or on its connection. */
+function tellEnd(kind, arg, content) {
+  this[kOnEvent](kind, arg, content)
+}
+
+/**
+ * Has a session's time looked at when what waits has been read: new connections take a turn of the loop to be accepted
+ * and another one to be read, and nobody is gone before.
+ */
+function tickLater(session) {
+  if (overdue.push(session) === 1) setImmediate(putOffOnce)
+}
+
+/** Calls back when what waits has been read, as `tickLater` does. */
+function whenRead(fn) {
+  setImmediate(setImmediate, fn)
+}
+
+function putOffOnce() {
+  const sessions = overdue
+  overdue = []
+  setImmediate(tickAll, sessions, 0)
+}
+
+function tickAll(sessions, next) {
+  try {
+    while (next < sessions.length) {
+      const session = sessions[next++]
+      apart(session[kTick], session)
+    }
+  } finally {
+    // a listener threw
+    if (next < sessions.length) setImmediate(tickAll, sessions, next)
+  }
+}
+
+/**
+ * A session's first events may come with the session itself. They wait for the event loop's next phase, so that who
+ * listens for sessions can take its time until then, as where events come one by one.
+ */
+function holdBack(session) {
+  session[kState].held = NONE
+  if (heldBack.push(session) === 1) setImmediate(letGo)
+}
+
+/** What came for them meanwhile follows, in order. Behind a listener that throws, in the loop's next turn. */
+function letGo() {
+  atRoot(letAllGo)
+}
+
+function letAllGo() {
+  try {
+    for (let left = heldBack.length; left > 0; left--) {
+      const [session] = heldBack
+      if (session[kState].held !== NONE) contextOfEvent().runInAsyncScope(tellHeld, session)
+      session[kState].held = undefined
+      heldBack.shift()
+    }
+  } finally {
+    if (heldBack.length > 0) setImmediate(letGo)
+  }
+}
+
+function tellHeld() {
+  while (this[kState].held.length > 0) tell(this, ...this[kState].held.shift())
+}
+
+/** From now on the events of an engine's session go to a Socket. */
+function addSession(handle, session) {
+  session[kState].handle = handle
+  sessions[handle & INDEX] = session
+  hold()
+}
+
+/** A session is over. Its handle is given back and forgotten in one step. */
+function releaseSession(session) {
+  const handle = session[kState].handle
+  if (sessionOf(handle) !== session) return
+  session[kState].handle = 0
+  sessions[handle & INDEX] = undefined
+  fast.releaseSession(handle)
+  release()
+}
+
+/** The engine has opened a session for a listener that is gone. */
+function refuseSession(handle) {
+  engine.fail(handle, 'forced close')
+  fast.releaseSession(handle)
+}
+
+/** From now on the events of an engine's connection go to a NativeWebSocket. */
+function addConnection(handle, connection) {
+  connection[kState].handle = handle
+  connections[handle & INDEX] = connection
+  hold()
+}
+
+/** A connection has had its last event; nobody may have heard of it. */
+function releaseConnection(handle, connection) {
+  fast.releaseConnection(handle)
+  if (connection === undefined) return
+  connection[kState].handle = 0
+  connections[handle & INDEX] = undefined
+  release()
+}
+
+/** How often the engine was asked something of a handle that had been given back: what asks so has missed an end. */
+function staleCalls() {
+  return engine === undefined ? 0 : engine.staleCalls()
+}
+
+/** The id of a new session: 20 characters of `[A-Za-z0-9_-]`. */
+function generateId() {
+  getEngine()
+  return fast.generateId()
+}
+
+/** Compresses a body away from this thread; `done` gets a Buffer, or undefined if zlib failed, in the caller's context. */
+function compress(body, encoding, options, done) {
+  const context = capture()
+  const number = getEngine().compress(body, encoding, options)
+  bodies.set(number, (bytes) => context.runInAsyncScope(done, undefined, bytes))
+}
+
+/** A transport was written to: at the end of the tick it goes out and the transport may go on. */
+function markWritten(transport) {
+  written.push(transport)
+  scheduleFlush()
+}
+
+/** Something was handed over to the engine: it goes out at the end of the tick. */
+function scheduleFlush() {
+  if (exiting) return finish()
+  if (!flushScheduled) {
+    flushScheduled = true
+    if (!dispatching) nextTick(settle)
+  }
+}
+
+/** The same for what need not go out before the event loop's next phase, for all of its connections at once. */
+function scheduleLateFlush() {
+  if (flushScheduled) return
+  flushScheduled = true
+  setImmediate(settle)
+}
+
+function settle() {
+  if (flushScheduled) atRoot(settleAll)
+}
+
+function settleAll() {
+  flushScheduled = false
+  const list = written
+  written = []
+  let next = 0
+  try {
+    while (next < list.length) list[next++][kSettle]()
+  } finally {
+    if (next < list.length) {
+      // a listener threw
+      written = list.slice(next).concat(written)
+      setImmediate(scheduleFlush)
+    }
+    prepareFlush()
+    // what answers a single message is written here and now, if it was put off to the next tick, too
+    const isLone = dispatched === 1
+    fast.flush(isLone && meta[0] === Kind.MESSAGE ? SMALL_ROOM : Number(isLone))
+    // written to again meanwhile: after I/O had its turn
+    if (flushScheduled) {
+      flushScheduled = false
+      setImmediate(settleAgain)
+    }
+    forget()
+    for (const pipe of pausedPipes) apart(pipe._resumeIfWanted, pipe)
+  }
+}
+
+/** `listener` is called whenever something is about to be written by this thread. */
+function beforeFlush(listener) {
+  prepareFlush = listener
+}
+
+/** `listener` is called whenever what was sent in a turn has been handed over. */
+function onTurnEnd(listener) {
+  forget = listener
+}
+
+function settleAgain() {
+  flushScheduled = true
+  settle()
+}
+
+module.exports = {
+  Kind,
+  outcome,
+  SEVERAL,
+  getEngine,
+  /** The functions that run for every message, see src/node/fast.rs; set with the engine. */
+  fast,
+  hold,
+  release,
+  drainNow,
+  markWritten,
+  beforeFlush,
+  prepareFlush: () => prepareFlush(),
+  onTurnEnd,
+  scheduleFlush,
+  scheduleLateFlush,
+  INDEX,
+  sessionOf,
+  addSession,
+  releaseSession,
+  addConnection,
+  staleCalls,
+  tickLater,
+  whenRead,
+  holdBack,
+  generateId,
+  compress,
+  sessions,
+  listeners,
+  pausedPipes,
+}

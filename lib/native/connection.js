@@ -1,0 +1,536 @@
+'use strict'
+
+const { performance } = require('perf_hooks')
+const { setImmediate } = require('timers')
+const bridge = require('./bridge')
+const { Carrier } = require('./carried-socket')
+const { apart, capture } = require('./context')
+const { LazyEmitter, letGoOfTable } = require('../base/emitter')
+const { addEvents } = require('./connection-events')
+const {
+  kAfterSession, kAwaitsStream, kAwaitsWriting, kBeforeEnd, kBeginClosing, kBelow, kCallBack, kCallBackWhenWritten,
+  kCannotSend, kClosing, kConclude, kCutOff, kEnded, kFinish, kHasEndedStream, kHoldEnd, kIsWritten, kKeepAlive,
+  kMadeTransport, kNotOpen, kOnData, kOnDrained, kOnEvent, kOnFault, kOnMessage, kOnReleased, kOnStreamClosed,
+  kOnWritten, kOwn, kRefuse, kReportDrain, kSendControl, kSendFrame, kShow, kShowMessages, kStart, kState, kStopReading,
+  kTellEnd, kThrottle, kUnwritten,
+} = require('../base/symbols')
+const { keep, WebSocketState } = require('../base/state')
+
+const { Kind } = bridge
+/** The longest reason of a close frame, in bytes. */
+const MAX_REASON = 123
+/** The longest content of a ping or pong frame, in bytes. */
+const MAX_CONTROL = 125
+const EMPTY = Buffer.alloc(0)
+
+/** The opcodes of control frames. */
+const PING = 9
+const PONG = 10
+
+/** So many ms are waited for what is just being written when a connection is cut off. */
+const PATIENCE = 50
+
+/** A stream that has been ended, and does not emit `close`, is waited for so many ms. */
+const STREAM_TIMEOUT = 30 * 1000
+
+/** The code of a connection that ended without a close frame. */
+const NO_CLOSE_FRAME = 1006
+
+const CONNECTING_STATES = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 }
+
+/**
+ * A WebSocket connection whose I/O is the engine's. It looks like a server-side one of `ws`, as far as
+ * applications look at `req.websocket` or `transport.socket`.
+ *
+ * Events: `message` (data, isBinary), `ping` and `pong` (data), `close` (code, reason) after the session's own, `error`; those
+ * of a session show as messages what the engine took for packets.
+ */
+class NativeWebSocket extends LazyEmitter {
+  /**
+   * @param {number} handle the engine's handle of the connection; `handle` is 0 once that has been given back
+   * @param {object} socket the stream below, or what stands for it: see lib/native/carried-socket.js and lib/session/lazy-request.js
+   */
+  constructor(handle, socket) {
+    super()
+    keep(this, new WebSocketState(socket))
+    bridge.addConnection(handle, this)
+  }
+
+  /** The stream below, as far as it is still there. */
+  get _socket() {
+    const stream = this[kState].stream
+    return typeof stream.below === 'function' ? stream.below() : stream
+  }
+
+  /** Bytes that were sent and that the connection below does not take yet: all others are written by now. */
+  get bufferedAmount() {
+    const { handle, pump } = this[kState]
+    if (handle === 0) return 0
+    if (pump === null) {
+      bridge.prepareFlush()
+      return bridge.getEngine().refusedAmount(handle)
+    }
+    pump.write()
+    return this[kUnwritten]()
+  }
+
+  /** Bytes handed over and not yet written. */
+  [kUnwritten]() {
+    const { handle, pump } = this[kState]
+    if (handle === 0) return 0
+    return bridge.getEngine().bufferedAmount(handle) + (pump === null ? 0 : pump.stream.writableLength)
+  }
+
+  /** `DRAINED` follows when all that was handed over is written. */
+  [kReportDrain]() {
+    if (this[kState].pump !== null) this[kState].pump.await()
+    bridge.getEngine().reportDrain(this[kState].handle)
+  }
+
+  /** The peer is not heard until it has read what waits for it. */
+  [kThrottle]() {
+    if (this[kState].handle === 0) return
+    if (this[kState].pump !== null) this[kState].pump.await()
+    bridge.getEngine().throttle(this[kState].handle)
+  }
+
+  /** For frames that were encoded elsewhere. */
+  get _sender() {
+    return { sendFrame: (parts, done) => this[kSendFrame](parts, done) }
+  }
+
+  /**
+   * Sends a message, past the session.
+   *
+   * @param {string | number | Uint8Array | ArrayBuffer | ArrayBufferView} data
+   * @param {{binary?: boolean}} [options] `binary`: whether it is a binary message; default: what is no text
+   * @param {(error?: Error) => void} [done] called when it has been written
+   */
+  send(data, options, done) {
+    if (typeof options === 'function') [options, done] = [undefined, options]
+    if (this.readyState !== CONNECTING_STATES.OPEN) return fail(done, this[kNotOpen]())
+    bridge.getEngine().connectionSendMessage(this[kState].handle, contentOf(data, options && options.binary))
+    bridge.scheduleFlush()
+    this[kCallBackWhenWritten](done)
+  }
+
+  /** Sends a ping frame, which the peer answers by a pong frame with the same data. */
+  ping(data, mask, done) {
+    this[kSendControl](PING, data, mask, done)
+  }
+
+  /** Sends a pong frame. Those for the peer's pings are sent by the engine. */
+  pong(data, mask, done) {
+    this[kSendControl](PONG, data, mask, done)
+  }
+
+  /** `mask` means nothing on a server, and may be left out, as may `data`. */
+  [kSendControl](opcode, data, mask, done) {
+    if (typeof data === 'function') [data, done] = [undefined, data]
+    else if (typeof mask === 'function') done = mask
+    if (this.readyState !== CONNECTING_STATES.OPEN) return fail(done, this[kNotOpen]())
+    const bytes = data === undefined ? EMPTY : Buffer.from(contentOf(data))
+    if (bytes.length > MAX_CONTROL) throw new RangeError('The data size must not be greater than 125 bytes')
+    bridge.getEngine().sendControlFrame(this[kState].handle, opcode, bytes)
+    bridge.scheduleFlush()
+    this[kCallBackWhenWritten](done)
+  }
+
+  /** The peer is not heard until `resume()`. */
+  pause() {
+    if (this.readyState !== CONNECTING_STATES.OPEN) return
+    this.isPaused = true
+    this[kStopReading](true)
+  }
+
+  resume() {
+    if (this.readyState !== CONNECTING_STATES.OPEN) return
+    this.isPaused = false
+    this[kStopReading](false)
+  }
+
+  [kStopReading](stop) {
+    const stream = this._socket
+    if (typeof stream.pause !== 'function') return bridge.getEngine().stopReading(this[kState].handle, stop)
+    if (stop) stream.pause()
+    else stream.resume()
+  }
+
+  [kCallBackWhenWritten](done) {
+    if (typeof done !== 'function') return
+    if (this[kState].awaiting === undefined) this[kState].awaiting = []
+    const context = capture()
+    this[kState].awaiting.push((error) => context.runInAsyncScope(done, undefined, error))
+    this[kReportDrain]()
+  }
+
+  /** Calls those that wait for what they have sent. */
+  [kCallBack](error) {
+    const waiting = this[kState].awaiting
+    if (waiting === undefined) return false
+    this[kState].awaiting = undefined
+    for (const done of waiting) process.nextTick(done, error)
+    return true
+  }
+
+  [kSendFrame](parts, done) {
+    if (this.readyState !== CONNECTING_STATES.OPEN) return fail(done, this[kNotOpen]())
+    for (const part of parts) bridge.fast.sendFrame(this[kState].handle, part)
+    bridge.scheduleFlush()
+    if (done) process.nextTick(done)
+  }
+
+  /**
+   * Starts the closing handshake; the peer has 30 s to answer.
+   *
+   * @throws {TypeError} for a code that no close frame may carry
+   * @throws {RangeError} for a reason of more than 123 bytes
+   */
+  close(code, reason) {
+    if (this.readyState !== CONNECTING_STATES.OPEN) return
+    if (code !== undefined) checkClose(code, reason)
+    const text = reason === undefined ? undefined : String(reason)
+    bridge.getEngine().closeConnection(this[kState].handle, code, text)
+    this[kBeginClosing]()
+  }
+
+  /** The session on this connection is over, or does not move to it: the engine knows, and closes the connection itself. */
+  [kClosing]() {
+    const isFirst = this.readyState === CONNECTING_STATES.OPEN
+    if (isFirst) this.readyState = CONNECTING_STATES.CLOSING
+    this[kConclude]()
+    if (isFirst && this[kState].pump !== null) this[kState].pump.expectEnd()
+  }
+
+  /** Whether all that was handed over is with the kernel by now; null: it is just being written. */
+  [kIsWritten]() {
+    if (this[kState].handle === 0) return false
+    if (this[kState].pump !== null) return this[kState].pump.isWritten()
+    bridge.prepareFlush()
+    return bridge.getEngine().flushConnection(this[kState].handle)
+  }
+
+  /** The end has been heard of: what the engine has put off until then may follow what was sent. */
+  [kConclude]() {
+    if (this[kState].handle === 0) return
+    const mustFlush = bridge.fast.conclude(this[kState].handle) === 1
+    const { pump } = this[kState]
+    if (pump !== null) pump.write()
+    // a stream that has been paused meanwhile goes on then, too
+    if (mustFlush || pump !== null) bridge.scheduleFlush()
+  }
+
+  /**
+   * Ends the connection so that the client reports an error: `response` is not a WebSocket frame. After a closing handshake
+   * Socket.IO's client would wait for the open packet until its `timeout` (20 s), or for ever.
+   */
+  [kRefuse](response) {
+    if (this.readyState !== CONNECTING_STATES.OPEN) return
+    bridge.getEngine().refuseConnection(this[kState].handle, Buffer.from(response))
+    this[kBeginClosing]()
+  }
+
+  [kBeginClosing]() {
+    this.readyState = CONNECTING_STATES.CLOSING
+    bridge.scheduleFlush()
+    if (this[kState].pump === null) return
+    this[kState].pump.expectEnd()
+    // one that no session has got is read all the same: its peer's part of the closing handshake, and its end
+    if (this[kState].transport === null) this[kOwn]()
+  }
+
+  /** Cuts the connection off. */
+  terminate() {
+    const socket = this[kState].stream instanceof Carrier ? this[kState].stream.alive() : undefined
+    if (this.readyState === CONNECTING_STATES.OPEN) this.readyState = CONNECTING_STATES.CLOSING
+    // its streams know then
+    if (socket !== undefined && !socket.destroyed) socket.destroy()
+    else this[kCutOff](false)
+  }
+
+  /**
+   * What the socket does when it is destroyed. What was sent before in the same tick is written, as where each frame is written at
+   * once, and told before the end; what another thread is just writing is waited for until the time `until`.
+   */
+  [kCutOff](isReset, until = performance.now() + PATIENCE) {
+    if (this[kState].handle === 0) return
+    if (this[kState].pump === null) {
+      const isWritten = bridge.getEngine().flushConnection(this[kState].handle)
+      if (isWritten === null && performance.now() < until) return setImmediate(() => this[kCutOff](isReset, until))
+      process.nextTick(bridge.drainNow)
+    }
+    if (isReset) bridge.getEngine().resetConnection(this[kState].handle)
+    else bridge.getEngine().terminateConnection(this[kState].handle)
+  }
+
+  on(event, listener) {
+    super.on(event, listener)
+    if ((event === 'ping' || event === 'pong') && this[kState].handle !== 0) bridge.getEngine().showControlFrames(this[kState].handle)
+    if (event !== 'message') return this
+    const transport = this[kState].transport
+    if (transport === null) this[kOwn]()
+    else if (transport[kState].owner !== null || transport[kState].prober !== null) this[kShowMessages]()
+    return this
+  }
+
+  /** Messages of a session come here first, as they are. */
+  [kShowMessages]() {
+    if (this[kState].shown || this[kState].handle === 0) return
+    this[kState].shown = true
+    bridge.getEngine().showMessages(this[kState].handle)
+  }
+
+  addListener(event, listener) {
+    return this.on(event, listener)
+  }
+
+  /** No session has the connection, and somebody wants its messages. */
+  [kOwn]() {
+    if (this[kState].owned || this[kState].handle === 0) return
+    // messages of one that a client tries out for its session are the session's
+    if (!bridge.getEngine().bindToOwner(this[kState].handle)) return
+    this[kState].owned = true
+    this[kStart]()
+  }
+
+  /** The connection has got whom its messages are for: it is read from now on. */
+  [kStart]() {
+    if (this[kState].pump !== null) this[kState].pump.start()
+  }
+
+  [kOnEvent](kind, arg, content) {
+    switch (kind) {
+      case Kind.DRAINED:
+        this[kOnDrained]()
+        break
+      case Kind.PIPE_READY:
+        if (this[kState].pump !== null) this[kState].pump.write()
+        else if (this[kState].stream instanceof Carrier) this[kState].stream.onRelayed()
+        break
+      case Kind.BYTES:
+        this[kState].stream.onBytes(content)
+        break
+      case Kind.CONTROL_FRAME:
+        this.emit(arg === PING ? 'ping' : 'pong', content)
+        break
+      case Kind.CONNECTION_MESSAGE:
+        this[kOnMessage](content)
+        break
+      case Kind.CONNECTION_CLOSED:
+        this.readyState = CONNECTING_STATES.CLOSING
+        this[kConclude]()
+        if (arg === 1) this[kOnFault](content)
+        break
+      case Kind.CONNECTION_ENDED:
+        this[kEnded](arg, content)
+    }
+  }
+
+  /** A message that the engine has not taken for a packet. */
+  [kOnMessage](content = '') {
+    if (this[kState].transport !== null) this[kState].transport[kOnData](content)
+    if (this.listenerCount('message') > 0) this[kShow](content)
+  }
+
+  /** Shows a message to those who listen. */
+  [kShow](content) {
+    const isBinary = typeof content !== 'string'
+    this.emit('message', isBinary ? content : Buffer.from(content), isBinary)
+  }
+
+  [kOnFault](message) {
+    if (this[kState].transport !== null && this[kState].transport.readyState !== 'closed') this[kState].transport.onError(message)
+    if (this.listenerCount('error') > 0) this.emit('error', new Error(message))
+  }
+
+  /**
+   * Something was to be sent that cannot be, for the end has begun from this side, past the session; `done` gets the error. If it
+   * was the application that has ended the stream below, that tells of an error, too. False: it is otherwise.
+   */
+  [kCannotSend](done) {
+    const { stream } = this[kState]
+    const isOpen = this.readyState === CONNECTING_STATES.OPEN
+    const socket = isOpen && stream instanceof Carrier && (stream.hasEnded || stream.closing) ? stream.alive() : undefined
+    if (socket !== undefined) {
+      // `ws` writes the head and the content of a frame by themselves: an error of the first is told before one of the second
+      socket.write(EMPTY)
+      socket.write(EMPTY, done)
+    } else if (!isOpen || this[kHasEndedStream]()) {
+      process.nextTick(done, this[kNotOpen]())
+    } else {
+      return false
+    }
+    return true
+  }
+
+  /** Whether the application has ended our side of the stream, past the WebSocket. */
+  [kHasEndedStream]() {
+    return this[kState].stream instanceof Carrier && this[kState].stream.hasEnded
+  }
+
+  /** The error of what cannot be sent. */
+  [kNotOpen]() {
+    if (this.readyState === CONNECTING_STATES.OPEN) return Object.assign(new Error('write after end'), { code: 'ERR_STREAM_WRITE_AFTER_END' })
+    const name = Object.keys(CONNECTING_STATES)[this.readyState]
+    return new Error(`WebSocket is not open: readyState ${this.readyState} (${name})`)
+  }
+
+  /** All that was handed over is written. */
+  [kOnDrained]() {
+    const isAwaited = this[kCallBack]() | (this[kState].stream instanceof Carrier && this[kState].stream.onDrained())
+    const transport = this[kState].transport
+    if (transport !== null && (!isAwaited || transport[kAwaitsWriting]())) transport[kOnWritten]()
+  }
+
+  /** The connection is over, and its handle about to be given back, which lets the process end. */
+  [kBeforeEnd]() {
+    if (this[kState].stream instanceof Carrier) this[kState].stream.onEnded()
+    this[kKeepAlive](true)
+  }
+
+  /** That has been done. */
+  [kOnReleased](arg) {
+    if (this[kState].stream instanceof Carrier) this[kState].stream.onReleased(arg >>> 16)
+  }
+
+  [kEnded](arg, reason) {
+    if (this[kAwaitsStream]()) {
+      const { stream } = this[kState]
+      this.readyState = CONNECTING_STATES.CLOSING
+      this[kState].end = { arg, reason }
+      this[kState].patience = setTimeout(() => this[kOnStreamClosed](true), STREAM_TIMEOUT).unref()
+      if (stream instanceof Carrier) stream.finish(arg >>> 16)
+      return
+    }
+    this.readyState = CONNECTING_STATES.CLOSED
+    // a pump ends its stream itself
+    if (this[kState].pump === null && !(this[kState].stream instanceof Carrier)) this[kState].stream.destroy()
+    const transport = this[kState].transport
+    const owner = transport === null ? null : transport[kState].owner
+    // its session is told first
+    if (owner === null || owner[kMadeTransport]() !== transport || owner.readyState === 'closed') return this[kFinish](arg, reason)
+    this[kState].end = { arg, reason }
+    if (this[kState].tell !== undefined) this[kTellEnd]()
+  }
+
+  /** The session on this connection has closed, and all know, those who listen to the transport, too. */
+  [kAfterSession]() {
+    const end = this[kState].end
+    if (end === undefined || this[kState].tells || this[kAwaitsStream]()) return
+    this[kState].end = undefined
+    this[kFinish](end.arg, end.reason)
+  }
+
+  /**
+   * Whether the ends of session and WebSocket follow the `close` of the stream below, as where `ws` listens to it: that is still
+   * to come, and somebody may hear it.
+   */
+  [kAwaitsStream]() {
+    const below = this[kBelow]()
+    return below !== undefined && below.awaitsClose()
+  }
+
+  /** What knows of the stream's end. */
+  [kBelow]() {
+    const { pump, stream } = this[kState]
+    return pump !== null ? pump : stream instanceof Carrier ? stream : undefined
+  }
+
+  /** The session's connection is about to end, or has ended. Whether `tell` is going to be called when the stream below has told. */
+  [kHoldEnd](tell) {
+    if (!this[kAwaitsStream]()) {
+      if (this[kState].handle === 0) this.readyState = CONNECTING_STATES.CLOSED
+      return false
+    }
+    this[kState].tell = tell
+    this[kClosing]()
+    return true
+  }
+
+  /** The stream below emits `close`, or is not waited for any more. */
+  [kOnStreamClosed](isGivenUp = false) {
+    const { end, tell, patience } = this[kState]
+    if (patience !== undefined) clearTimeout(patience)
+    this[kState].patience = undefined
+    if (isGivenUp) this[kBelow]().giveUp()
+    if (end === undefined && tell === undefined) return
+    // `ws` tells at once if it has read to the end, else in the next tick
+    const isOrderly = end === undefined || (end.arg & 0xffff) !== NO_CLOSE_FRAME || this[kBelow]().isOrderly(end.arg >>> 16)
+    if (isOrderly || isGivenUp) apart(this[kTellEnd], this)
+    else process.nextTick(apart, this[kTellEnd], this)
+  }
+
+  [kTellEnd]() {
+    const { tell } = this[kState]
+    this[kState].tell = undefined
+    this.readyState = CONNECTING_STATES.CLOSED
+    try {
+      if (tell !== undefined) tell()
+    } finally {
+      // the session may have been closed before, or not know yet
+      const { end } = this[kState]
+      this[kState].end = undefined
+      if (end !== undefined) this[kEnded](end.arg, end.reason)
+    }
+  }
+
+  [kFinish](arg, reason = EMPTY) {
+    const code = arg & 0xffff
+    this.readyState = CONNECTING_STATES.CLOSED
+    if (this[kState].awaiting !== undefined) this[kCallBack](new Error('The connection has ended before the data was written'))
+    if (this[kState].transport !== null && this[kState].transport.readyState !== 'closed') this[kState].transport.onClose()
+    if (code !== NO_CLOSE_FRAME && this.listenerCount('close') > 0) this._closeFrameReceived = this._closeFrameSent = true
+    this.emit('close', code, reason)
+  }
+
+  /** Whether the process stays alive for the connection's sake. */
+  [kKeepAlive](keeps) {
+    if (this[kState].handle === 0 || this[kState].keepsAlive === keeps) return
+    this[kState].keepsAlive = keeps
+    if (keeps) bridge.hold()
+    else bridge.release()
+  }
+}
+
+Object.assign(NativeWebSocket.prototype, CONNECTING_STATES, {
+  // what few set, or at the end only: a field of their own takes memory of every connection
+  readyState: CONNECTING_STATES.OPEN,
+  // as those of `ws` on a server; the last two are what its code asks for, see lib/native/connection-events.js
+  binaryType: 'nodebuffer',
+  extensions: '',
+  isPaused: false,
+  protocol: '',
+  url: '',
+  _closeFrameReceived: false,
+  _closeFrameSent: false,
+})
+
+addEvents(NativeWebSocket)
+
+letGoOfTable(NativeWebSocket)
+
+/** What is sent for `data`: a string is text, bytes are binary. */
+function contentOf(data, isBinary) {
+  if (typeof data === 'number') data = String(data)
+  if (data === undefined || data === null) data = EMPTY
+  if (typeof data === 'string') return isBinary ? Buffer.from(data) : data
+  const bytes = ArrayBuffer.isView(data) ? Buffer.from(data.buffer, data.byteOffset, data.byteLength) : Buffer.from(data)
+  return isBinary === false ? bytes.toString() : bytes
+}
+
+/** Refuses what `ws` refuses, with its errors; the connection stays open then. */
+function checkClose(code, reason) {
+  const isAssigned = code >= 1000 && code <= 1014 && code !== 1004 && code !== 1005 && code !== 1006
+  if (typeof code !== 'number' || !(isAssigned || (code >= 3000 && code <= 4999))) {
+    throw new TypeError('First argument must be a valid error code number')
+  }
+  if (reason !== undefined && reason.length && Buffer.byteLength(reason) > MAX_REASON) {
+    throw new RangeError('The message must not be greater than 123 bytes')
+  }
+}
+
+function fail(done, error) {
+  if (done) process.nextTick(done, error)
+}
+
+module.exports = { NativeWebSocket }

@@ -1,0 +1,404 @@
+'use strict'
+
+const { EventEmitter } = require('events')
+const { setImmediate } = require('timers')
+const cookie = require('cookie')
+const debug = require('debug')('engine')
+const bridge = require('../native/bridge')
+const { Listeners } = require('../base/emitter')
+const { Clients } = require('./clients')
+const { applyMiddlewares } = require('./middleware')
+const { Limits } = require('./limits')
+const { OpenPacket } = require('./open-packet')
+const { sidOf } = require('../base/query')
+const { notice } = require('../session/overrides')
+const { Socket } = require('../session/socket')
+const { validate, warnOfOldWays } = require('../base/options')
+const { ERRORS, ERROR_MESSAGES, abortRequest } = require('../base/errors')
+const transports = require('../transports')
+const { acceptWebTransport } = require('./accept-webtransport')
+const { NativeWebSocketServer } = require('../native/upgrade-server')
+const {
+  kAvailableUpgrades, kClient, kDropTiming, kEmitError, kEndAgain, kHearsFlushes, kMakeTransport, kOnPollingHeaders,
+  kRefuse, kRegister, kState, kTiming, kUnregister, kUpgradable, kVerifySession,
+} = require('../base/symbols')
+const { keep, State } = require('../base/state')
+
+const { emit } = EventEmitter.prototype
+
+/** The `readyState` of a WebSocket whose connection is gone. */
+const CLOSED = 3
+
+/** Characters that no HTTP field value may have (RFC 9110, 5.5). */
+const INVALID_FIELD = /[^\t\x20-\x7e\x80-\xff]/
+
+const DEFAULTS = {
+  wsEngine: NativeWebSocketServer,
+  pingTimeout: 20000,
+  pingInterval: 25000,
+  upgradeTimeout: 10000,
+  maxHttpBufferSize: 1e6,
+  transports: ['polling', 'websocket'],
+  allowUpgrades: true,
+  httpCompression: { threshold: 1024 },
+  cors: false,
+  allowEIO3: false,
+  maxBufferedChunks: 10000,
+  httpRequestBodyTimeout: 30000,
+}
+
+/**
+ * What all servers have in common, wherever their requests come from.
+ *
+ * Events: `connection` (socket), `connection_error` ({ req, code, message, context }),
+ * `initial_headers` and `headers` (headers, request), `flush` (socket, writeBuffer), `drain` (socket).
+ */
+class BaseServer extends EventEmitter {
+  constructor(opts = {}) {
+    super()
+    // looked at for every message that is sent
+    this._events = new Listeners()
+    keep(this, new State())
+    this.middlewares = []
+    this[kState].clients = new Clients(this)
+    /** The open sessions by their ids. */
+    this.clients = this[kState].clients.public
+    this.clientsCount = 0
+    /** The options, those that were not given with their defaults. */
+    this.opts = Object.assign({}, DEFAULTS, opts)
+    if (opts.cookie) {
+      this.opts.cookie = Object.assign({ name: 'io', path: '/', httpOnly: true, sameSite: 'lax' }, opts.cookie)
+    }
+    warnOfOldWays(opts)
+    validate(this.opts)
+    if (this.opts.cors) this.use(require('cors')(this.opts.cors))
+    if (opts.perMessageDeflate) {
+      this.opts.perMessageDeflate = Object.assign({ threshold: 1024 }, opts.perMessageDeflate)
+    }
+    this[kState].limits = Limits.of(this)
+    this[kState].periods = undefined
+    this[kState].openPacket = new OpenPacket()
+    /** Whether the next look at the sessions is due, see lib/session/overrides.js. */
+    this[kState].watching = false
+    bridge.getEngine()
+    this.init()
+  }
+
+  /** The open session with this id, if there is one. */
+  [kClient](sid) {
+    return this[kState].clients.get(sid)
+  }
+
+  /** The session that may be upgraded to a transport that was opened for it. */
+  [kUpgradable](sid) {
+    if (this[kClient](sid)?.upgrading) {
+      // its last attempt may just have failed: then its client knows, and this thread not yet
+      try {
+        bridge.drainNow()
+      } catch (error) {
+        // a listener's: it is not to be the end of this attempt
+        setImmediate(() => {
+          throw error
+        })
+      }
+    }
+    const client = this[kClient](sid)
+    return client && !client.upgrading && !client.upgraded ? client : undefined
+  }
+
+  /** The path that the requests of this server start with. */
+  _computePath(options) {
+    const path = (options.path || '/engine.io').replace(/\/$/, '')
+    return options.addTrailingSlash === false ? path : path + '/'
+  }
+
+  /** The transports that a client may upgrade to from this one. */
+  upgrades(name) {
+    if (!this.opts.allowUpgrades) return []
+    return transports[name].upgradesTo || []
+  }
+
+  /** Checks a request; `fn` gets nothing if it is in order, else a code of `Server.errors` and details. */
+  verify(req, upgrade, fn) {
+    const { errors } = BaseServer
+    const { transport } = req._query
+    const sid = sidOf(req)
+    if (this.opts.transports.indexOf(transport) === -1 || transport === 'webtransport') {
+      debug('unknown transport "%s"', transport)
+      return fn(errors.UNKNOWN_TRANSPORT, { transport })
+    }
+    const origin = req.headers.origin
+    if (origin !== undefined && INVALID_FIELD.test(origin)) {
+      debug('origin header invalid')
+      req.headers.origin = null
+      return fn(errors.BAD_REQUEST, { name: 'INVALID_ORIGIN', origin })
+    }
+    if (sid) return this[kVerifySession](req, upgrade, fn)
+    if (req.method !== 'GET') return fn(errors.BAD_HANDSHAKE_METHOD, { method: req.method })
+    if (transport === 'websocket' && !upgrade) {
+      return fn(errors.BAD_REQUEST, { name: 'TRANSPORT_HANDSHAKE_ERROR' })
+    }
+    if (this[kState].limits !== undefined) {
+      let objection
+      try {
+        objection = this[kState].limits.check(req)
+      } catch (error) {
+        // whoever throws has not allowed it
+        fn(errors.FORBIDDEN)
+        throw error
+      }
+      if (objection !== undefined) return fn(errors.FORBIDDEN, objection)
+      fn = this[kState].limits.watch(req, fn)
+    }
+    if (!this.opts.allowRequest) return fn()
+    let called = false
+    const decide = (message, success) => {
+      if (called) return debug('allowRequest called back twice')
+      called = true
+      if (success) fn()
+      else fn(errors.FORBIDDEN, { message })
+    }
+    // whoever throws has not allowed it; the exception goes its way
+    const fail = (error) => {
+      decide()
+      throw error
+    }
+    let returned
+    try {
+      returned = this.opts.allowRequest(req, decide)
+    } catch (error) {
+      fail(error)
+    }
+    if (returned && typeof returned.then === 'function') returned.then(undefined, fail)
+  }
+
+  /** Checks a request of a session that exists already. */
+  [kVerifySession](req, upgrade, fn) {
+    const { errors } = BaseServer
+    const { transport } = req._query
+    const sid = sidOf(req)
+    const client = this[kClient](sid)
+    if (client === undefined) {
+      debug('unknown sid "%s"', sid)
+      return fn(errors.UNKNOWN_SID, { sid })
+    }
+    const previousTransport = client.transport.name
+    if (!upgrade && previousTransport !== transport) {
+      return fn(errors.BAD_REQUEST, { name: 'TRANSPORT_MISMATCH', transport, previousTransport })
+    }
+    const protocol = revisionOf(req)
+    if (client.protocol !== protocol) {
+      const previousProtocol = client.protocol
+      return fn(errors.BAD_REQUEST, { name: 'PROTOCOL_MISMATCH', protocol, previousProtocol })
+    }
+    // a WebSocket answers no such request, and the client would wait for ever
+    if (!upgrade && client.transport.handlesUpgrades) {
+      return fn(errors.BAD_REQUEST, { name: 'TRANSPORT_HANDSHAKE_ERROR' })
+    }
+    fn()
+  }
+
+  /** Adds a middleware `(req, res, next)`, called for every request and upgrade of this server. */
+  use(fn) {
+    this.middlewares.push(fn)
+  }
+
+  _applyMiddlewares(req, res, callback) {
+    applyMiddlewares(this.middlewares, req, res, callback)
+  }
+
+  /**
+   * Closes all sessions.
+   *
+   * @throws what the first of them threw, from the `close()` of its connection or from a listener, when all are closed
+   */
+  close() {
+    debug('closing all open clients')
+    const errors = []
+    for (const client of this[kState].clients.all()) {
+      try {
+        client.close(true)
+      } catch (error) {
+        debug('error while closing client "%s": %s', client.id, error)
+        errors.push(error)
+      }
+    }
+    this.cleanup()
+    this[kDropTiming]()
+    if (errors.length > 0) throw errors[0]
+    return this
+  }
+
+  /** Makes the id of a new session: 20 characters of `[A-Za-z0-9_-]`. May be replaced; may be async. */
+  generateId(req) {
+    return bridge.generateId()
+  }
+
+  /** Opens a session for a request that has passed `verify`. */
+  async handshake(transportName, req, closeConnection) {
+    const { errors } = BaseServer
+    const refuse = (code, context) => {
+      try {
+        this[kEmitError](req, code, context)
+      } finally {
+        closeConnection(code)
+      }
+    }
+    const protocol = revisionOf(req)
+    if (protocol === 3 && !this.opts.allowEIO3) {
+      debug('unsupported protocol version')
+      return refuse(errors.UNSUPPORTED_PROTOCOL_VERSION, { protocol })
+    }
+    const isOurs = this.generateId === generateId
+    let id
+    try {
+      id = await (this[kState].limits === undefined ? this.generateId(req) : this[kState].limits.within(req, this.generateId(req)))
+      // others may have the same id, but not while its requests find a session by it
+      if (isOurs) this[kState].clients.expect(id)
+      else if (this[kClient](id)?.transport.name === 'polling') {
+        throw new Error(`expected a session id that is not in use, got "${id}", by which the requests of a polling session come`)
+      }
+      // others may have come meanwhile
+      const objection = this[kState].limits === undefined ? undefined : this[kState].limits.checkSpace(req)
+      if (objection !== undefined) return refuse(errors.FORBIDDEN, objection)
+    } catch (error) {
+      if (error && error.context) return refuse(errors.BAD_REQUEST, error.context)
+      debug('error while generating an id')
+      return refuse(errors.BAD_REQUEST, { name: 'ID_GENERATION_ERROR', error })
+    }
+    // hooks may have taken their time
+    if (transportName === 'polling' && req.res && req.res.destroyed) return debug('the client is gone')
+    debug('handshaking client "%s"', id)
+    let transport
+    try {
+      transport = this[kMakeTransport](transportName, req)
+    } catch (error) {
+      debug('error handshaking to transport "%s"', transportName)
+      return refuse(errors.BAD_REQUEST, { name: 'TRANSPORT_HANDSHAKE_ERROR', error })
+    }
+    if (req.websocket && req.websocket.readyState === CLOSED) return
+    let socket
+    try {
+      socket = new Socket(id, this, transport, req, protocol)
+    } catch (error) {
+      // a listener's, mostly: the client must not wait for ever
+      closeConnection(errors.BAD_REQUEST)
+      throw error
+    }
+    try {
+      transport.onRequest(req)
+    } catch (error) {
+      socket.close(true)
+      throw error
+    }
+    this[kRegister](socket)
+    return transport
+  }
+
+  [kMakeTransport](name, req) {
+    return this.createTransport(name, req)
+  }
+
+  /** The names of the transports that clients of this server may upgrade to from this one. */
+  [kAvailableUpgrades](transportName) {
+    const { transports } = this.opts
+    return this.upgrades(transportName).filter((name) => transports.indexOf(name) !== -1)
+  }
+
+  /** `req`: what has opened the session, if that is no request that the session has. */
+  [kRegister](socket, req) {
+    this[kState].clients.add(socket)
+    this.clientsCount++
+    try {
+      if (this[kState].limits !== undefined) this[kState].limits.opened(socket, req)
+    } catch (error) {
+      // nobody gets to know this session
+      socket.close(true)
+      throw error
+    }
+    this.emit('connection', socket)
+    // one that has ended before anybody could listen ends for all to hear
+    if (socket[kState].endedEarly !== undefined) process.nextTick(() => socket[kEndAgain]())
+    notice(socket)
+  }
+
+  [kUnregister](socket) {
+    if (this[kState].limits !== undefined) this[kState].limits.closed(socket)
+    this[kState].clients.remove(socket)
+    this.clientsCount--
+  }
+
+  /** Whether somebody may listen to what every flush would emit. */
+  [kHearsFlushes]() {
+    return this._events?.flush !== undefined || this._events?.drain !== undefined || this.emit !== emit
+  }
+
+  [kEmitError](req, code, context) {
+    this.emit('connection_error', { req, code, message: BaseServer.errorMessages[code], context })
+  }
+
+  /** Answers a request that has passed `verify`, and cannot be served for all that. */
+  [kRefuse](req, res, code, context) {
+    try {
+      this[kEmitError](req, code, context)
+    } finally {
+      abortRequest(res, code, BaseServer.errorMessages, context)
+    }
+  }
+
+  /** The headers of a polling response: the application may add to them. */
+  [kOnPollingHeaders](headers, req, socket) {
+    if (!sidOf(req)) {
+      const options = this.opts.cookie
+      if (options) headers['Set-Cookie'] = [cookie.serialize(options.name, String(socket.id), options)]
+      this.emit('initial_headers', headers, req)
+    }
+    this.emit('headers', headers, req)
+  }
+
+  /** The number of the engine's record of this server's periods, which follow `opts`. */
+  [kTiming]() {
+    const { pingInterval, pingTimeout, upgradeTimeout } = this.opts
+    const periods = this[kState].periods
+    if (periods === undefined) {
+      const timing = bridge.getEngine().timing(Number(pingInterval), Number(pingTimeout), Number(upgradeTimeout))
+      this[kState].periods = { timing, pingInterval, pingTimeout, upgradeTimeout }
+      return timing
+    }
+    if (
+      periods.pingInterval !== pingInterval ||
+      periods.pingTimeout !== pingTimeout ||
+      periods.upgradeTimeout !== upgradeTimeout
+    ) {
+      bridge
+        .getEngine()
+        .setTiming(periods.timing, Number(pingInterval), Number(pingTimeout), Number(upgradeTimeout))
+      Object.assign(periods, { pingInterval, pingTimeout, upgradeTimeout })
+    }
+    return periods.timing
+  }
+
+  /** The engine need not remember the periods: sessions that are still there keep them. */
+  [kDropTiming]() {
+    const periods = this[kState].periods
+    if (periods === undefined) return
+    this[kState].periods = undefined
+    bridge.getEngine().dropTiming(periods.timing)
+  }
+
+  /** Serves a WebTransport session that the application has accepted. */
+  async onWebTransportSession(session) {
+    await acceptWebTransport(this, session)
+  }
+}
+
+const { generateId } = BaseServer.prototype
+
+BaseServer.errors = ERRORS
+BaseServer.errorMessages = ERROR_MESSAGES
+
+function revisionOf(req) {
+  return req._query.EIO === '4' ? 4 : 3
+}
+
+module.exports = { BaseServer }

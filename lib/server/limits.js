@@ -1,0 +1,222 @@
+'use strict'
+
+// The option `limits`: what one server takes on at most. Everything is off by default. Handshakes are
+// refused as others are: with `403` (an upgrade: `400`) and a `connection_error` of code 4 whose context has
+// a `name`; what comes too late or is too much gets code 3.
+
+const { performance } = require('perf_hooks')
+const debug = require('debug')('engine')
+const { apart, atRoot } = require('../native/context')
+const { BAD_REQUEST } = require('../base/errors').ERRORS
+const { kEmitError, kFail, kState } = require('../base/symbols')
+
+const NUMBERS = [
+  'maxConnections',
+  'maxConnectionsPerAddress',
+  'handshakesPerSecond',
+  'handshakeTimeout',
+  'maxPacketsPerPayload',
+  'maxIdlePollingSessions',
+]
+
+/** Stands for the address of WebTransport sessions that have none. */
+const NO_ADDRESS = 'webtransport'
+
+const kStarted = Symbol('started')
+
+class Limits {
+  /** The limits of a server; undefined if there are none. */
+  static of(server) {
+    const { limits } = server.opts
+    if (limits === undefined || limits === null || limits === false) return undefined
+    if (typeof limits !== 'object') throw new TypeError(`limits must be an object, got ${String(limits)}`)
+    for (const name of Object.keys(limits)) {
+      const value = limits[name]
+      if (value === undefined) continue
+      if (name === 'addressOf') {
+        if (typeof value !== 'function') throw new TypeError(`limits.addressOf must be a function, got ${String(value)}`)
+      } else if (!NUMBERS.includes(name)) {
+        throw new TypeError(`limits.${name} is unknown; the limits are ${NUMBERS.join(', ')} and addressOf`)
+      } else if (!(value >= 0)) {
+        throw new TypeError(`limits.${name} must be a number that is not negative, got ${String(value)}`)
+      }
+    }
+    return new Limits(server, limits)
+  }
+
+  constructor(server, options) {
+    this._server = server
+    /** May be changed while the server runs. */
+    this.options = options
+    /** Sessions by their address, while they are limited by it. */
+    this._byAddress = new Map()
+    this._tokens = options.handshakesPerSecond
+    this._refilled = performance.now()
+    /** Polling sessions that have made no request since their handshake, oldest first, with their openings. */
+    this._idle = new Map()
+    this._timer = undefined
+  }
+
+  /** Whether JavaScript has to see the bodies of POSTs. */
+  get seesPayloads() {
+    return this.options.maxPacketsPerPayload !== undefined
+  }
+
+  /** Checks a handshake; what it returns is the objection. */
+  check(req) {
+    return this.checkSpace(req) || this._checkRate()
+  }
+
+  /** Checks whether there is room for one more session. */
+  checkSpace(req) {
+    const { maxConnections, maxConnectionsPerAddress, maxIdlePollingSessions } = this.options
+    if (this._server.clientsCount >= maxConnections) {
+      return refusal('TOO_MANY_CONNECTIONS', 'Too many connections', maxConnections)
+    }
+    if (maxConnectionsPerAddress !== undefined) {
+      const address = this._addressOf(req)
+      if (address !== undefined && (this._byAddress.get(address) || 0) >= maxConnectionsPerAddress) {
+        const message = 'Too many connections from this address'
+        return { ...refusal('TOO_MANY_CONNECTIONS_FROM_ADDRESS', message, maxConnectionsPerAddress), address }
+      }
+    }
+    if (this._idle.size >= maxIdlePollingSessions && req._query.transport === 'polling') {
+      return refusal('TOO_MANY_IDLE_SESSIONS', 'Too many idle sessions', maxIdlePollingSessions)
+    }
+  }
+
+  /** A token bucket that holds those of one second. */
+  _checkRate() {
+    const { handshakesPerSecond } = this.options
+    if (handshakesPerSecond === undefined) return
+    const now = performance.now()
+    const gained = ((now - this._refilled) / 1000) * handshakesPerSecond
+    this._tokens = Math.min(handshakesPerSecond, (this._tokens === undefined ? handshakesPerSecond : this._tokens) + gained)
+    this._refilled = now
+    if (this._tokens < 1) return refusal('TOO_MANY_HANDSHAKES', 'Too many handshakes', handshakesPerSecond)
+    this._tokens--
+  }
+
+  /** Has `fn` called with a refusal if nobody calls it in time; then or later calls are in vain. */
+  watch(req, fn) {
+    const { handshakeTimeout } = this.options
+    if (!(handshakeTimeout > 0)) return fn
+    req[kStarted] = performance.now()
+    let timer
+    const once = (...args) => {
+      if (timer === undefined) return debug('the handshake has been refused already')
+      clearTimeout(timer)
+      timer = undefined
+      fn(...args)
+    }
+    timer = setTimeout(once, handshakeTimeout, BAD_REQUEST, this._tooLate())
+    return once
+  }
+
+  /** What a promise gives, or a rejection when the handshake has taken too long. */
+  async within(req, promise) {
+    const { handshakeTimeout } = this.options
+    if (!(handshakeTimeout > 0) || !promise || typeof promise.then !== 'function') return promise
+    const left = handshakeTimeout - (performance.now() - (req[kStarted] || performance.now()))
+    let timer
+    const late = new Promise((_, reject) => {
+      timer = setTimeout(() => reject(Object.assign(new Error('handshake timeout'), { context: this._tooLate() })), left)
+    })
+    try {
+      return await Promise.race([promise, late])
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  _tooLate() {
+    return refusal('HANDSHAKE_TIMEOUT', 'Handshake timeout', this.options.handshakeTimeout)
+  }
+
+  /** A session has been opened by this request. */
+  opened(socket, req = socket.request) {
+    const { maxConnectionsPerAddress, maxIdlePollingSessions, handshakeTimeout } = this.options
+    if (maxConnectionsPerAddress !== undefined && req) {
+      const address = this._addressOf(req, socket.remoteAddress)
+      if (address !== undefined) {
+        socket[kState].address = address
+        this._byAddress.set(address, (this._byAddress.get(address) || 0) + 1)
+      }
+    }
+    if ((maxIdlePollingSessions !== undefined || handshakeTimeout > 0) && socket.transport.name === 'polling') {
+      socket[kState].idle = true
+      this._idle.set(socket, performance.now())
+      if (handshakeTimeout > 0 && this._timer === undefined) this._closeIdleIn(handshakeTimeout)
+    }
+  }
+
+  /** A session is over. */
+  closed(socket) {
+    const address = socket[kState].address
+    if (address !== undefined) {
+      const left = this._byAddress.get(address) - 1
+      if (left > 0) this._byAddress.set(address, left)
+      else this._byAddress.delete(address)
+    }
+    if (socket[kState].idle) this.heard(socket)
+  }
+
+  /** The client of an idle session has come back. */
+  heard(socket) {
+    socket[kState].idle = false
+    this._idle.delete(socket)
+    if (this._idle.size > 0 || this._timer === undefined) return
+    clearTimeout(this._timer)
+    this._timer = undefined
+  }
+
+  _closeIdleIn(ms) {
+    const closeIdle = () => {
+      this._timer = undefined
+      const due = performance.now() - this.options.handshakeTimeout
+      for (const [socket, opened] of this._idle) {
+        if (opened > due) return this._closeIdleIn(Math.max(1, opened - due))
+        let isClosed = false
+        try {
+          apart(this._closeIdle, this, socket)
+          isClosed = true
+        } finally {
+          // a listener threw: the others are seen to all the same
+          if (!isClosed && this._idle.size > 0) this._closeIdleIn(1)
+        }
+      }
+    }
+    this._timer = atRoot(setTimeout, closeIdle, ms)
+    // the sessions themselves keep the process alive
+    this._timer.unref()
+  }
+
+  _closeIdle(socket) {
+    debug('session %s was opened and left alone', socket.id)
+    try {
+      this._server[kEmitError](socket.request, BAD_REQUEST, { ...this._tooLate(), sid: socket.id })
+    } finally {
+      socket[kFail]('handshake timeout')
+    }
+  }
+
+  /** Whether a POST has more packets than are taken; then it is refused and the session closed. */
+  checkPayload(hasMore) {
+    const { maxPacketsPerPayload } = this.options
+    if (maxPacketsPerPayload === undefined || !hasMore(maxPacketsPerPayload)) return
+    return refusal('TOO_MANY_PACKETS', 'Too many packets', maxPacketsPerPayload)
+  }
+
+  _addressOf(req, address = req.connection ? req.connection.remoteAddress : undefined) {
+    if (this.options.addressOf !== undefined) return this.options.addressOf(req)
+    // WebTransport sessions whose implementation does not tell it count together: they do not pass a limit by
+    return address === undefined && req._query.transport === 'webtransport' ? NO_ADDRESS : address
+  }
+}
+
+function refusal(name, message, limit) {
+  debug('%s: the limit is %d', name, limit)
+  return { name, message, limit }
+}
+
+module.exports = { Limits }

@@ -1,0 +1,142 @@
+'use strict'
+
+const { EventEmitter } = require('events')
+const { validateHeaderName, validateHeaderValue } = require('http')
+const debug = require('debug')('engine')
+const { kNameOf } = require('../base/symbols')
+
+/**
+ * Runs Express-style middlewares one after the other; `callback` gets what the first one failed with.
+ * Synchronous when there are none.
+ */
+function applyMiddlewares(middlewares, req, res, callback) {
+  if (middlewares.length === 0) {
+    debug('no middleware to apply, skipping')
+    return callback()
+  }
+  let chain = Promise.resolve()
+  for (const middleware of middlewares) chain = chain.then(() => run(middleware, req, res))
+  chain.then(() => callback(), callback)
+}
+
+/** Fails by `next(error)`, an exception or a rejected promise, whichever comes first. */
+function run(middleware, req, res) {
+  return new Promise((resolve, reject) => {
+    let done = false
+    const next = (error) => {
+      if (done) return debug('middleware already settled, ignoring extra callback')
+      done = true
+      if (error) reject(error)
+      else resolve()
+    }
+    try {
+      Promise.resolve(middleware(req, res, next)).catch(next)
+    } catch (error) {
+      next(error)
+    }
+  })
+}
+
+/**
+ * What middlewares get for a response on upgrades: headers set here are in the `101`, ending it ends the
+ * connection. Names are found in any case, as in Node's responses.
+ */
+class UpgradeResponse extends EventEmitter {
+  constructor(req, socket) {
+    super()
+    this.req = req
+    this.socket = this.connection = socket
+    /** By their names as they were set. */
+    this.headers = {}
+    this.statusCode = 200
+    this.statusMessage = undefined
+    this.headersSent = false
+    this.writableEnded = false
+    socket.once('close', () => this.emit('close'))
+  }
+
+  get finished() {
+    return this.writableEnded
+  }
+
+  get writable() {
+    return !this.writableEnded
+  }
+
+  get destroyed() {
+    return this.socket.destroyed
+  }
+
+  setHeader(name, value) {
+    validateHeaderName(name)
+    for (const one of Array.isArray(value) ? value : [value]) validateHeaderValue(name, one)
+    // one that is set again keeps its place
+    const before = this[kNameOf](name)
+    if (before !== undefined && before !== name) delete this.headers[before]
+    this.headers[name] = value
+    return this
+  }
+
+  setHeaders(headers) {
+    for (const [name, value] of headers) this.setHeader(name, value)
+    return this
+  }
+
+  appendHeader(name, value) {
+    const before = this.getHeader(name)
+    return this.setHeader(name, before === undefined ? value : [].concat(before, value))
+  }
+
+  getHeader(name) {
+    return this.headers[this[kNameOf](name)]
+  }
+
+  hasHeader(name) {
+    return this[kNameOf](name) !== undefined
+  }
+
+  getHeaders() {
+    const headers = Object.create(null)
+    for (const name of Object.keys(this.headers)) headers[name.toLowerCase()] = this.headers[name]
+    return headers
+  }
+
+  getHeaderNames() {
+    return Object.keys(this.headers).map((name) => name.toLowerCase())
+  }
+
+  removeHeader(name) {
+    delete this.headers[this[kNameOf](name)]
+  }
+
+  [kNameOf](name) {
+    const wanted = String(name).toLowerCase()
+    return Object.keys(this.headers).find((one) => one.toLowerCase() === wanted)
+  }
+
+  write() {
+    return true
+  }
+
+  /** Nothing can be said before the protocol is switched; then the headers go out. */
+  writeHead(status) {
+    if (typeof status === 'number') this.statusCode = status
+    this.headersSent = true
+    return this
+  }
+
+  flushHeaders() {}
+
+  setTimeout() {
+    return this
+  }
+
+  end() {
+    this.writableEnded = true
+    this.socket.destroy()
+    this.emit('finish')
+    return this
+  }
+}
+
+module.exports = { applyMiddlewares, UpgradeResponse }

@@ -1,0 +1,245 @@
+'use strict'
+
+const { EventEmitter } = require('events')
+const { STATUS_CODES } = require('http')
+const debug = require('debug')('engine')
+const { cheapenAcceptedSockets } = require('../native/accepted-sockets')
+const { BaseServer } = require('./base-server')
+const { onEarlyError } = require('../native/carried-socket')
+const { UpgradeResponse } = require('./middleware')
+const { checkWsEngine, transportOptions } = require('../base/options')
+const { parseQuery, sidOf } = require('../base/query')
+const { abortRequest, abortUpgrade, abortWebSocket } = require('../base/errors')
+const transports = require('../transports')
+const { NativeWebSocket } = require('../native/connection')
+const { NativeWebSocketServer, headerLines, refuseUpgrade } = require('../native/upgrade-server')
+const {
+  kAddsHeaders, kClient, kEmitError, kHandleRequest, kHandleUpgrade, kMakeTransport, kPrepared, kState, kUpgradable,
+} = require('../base/symbols')
+
+const { emit } = EventEmitter.prototype
+
+/** The headers that middlewares set on an upgrade's response. */
+const kResponseHeaders = Symbol('responseHeaders')
+
+/** A server behind Node's HTTP servers. */
+class Server extends BaseServer {
+  /** Makes ready to answer WebSocket upgrades. Called when the HTTP server starts to listen, too. */
+  init() {
+    if (this.opts.transports.indexOf('websocket') === -1) return
+    checkWsEngine(this.opts.wsEngine)
+    if (this.ws) this.ws.close()
+    this.ws = new this.opts.wsEngine({
+      noServer: true,
+      clientTracking: false,
+      perMessageDeflate: this.opts.perMessageDeflate,
+      maxPayload: this.opts.maxHttpBufferSize,
+      maxBufferedChunks: this.opts.maxBufferedChunks,
+    })
+    if (typeof this.ws.on !== 'function') return
+    if (this.ws instanceof NativeWebSocketServer) this.ws[kState].mayAddHeaders = (req) => this[kAddsHeaders](req)
+    this.ws.on('headers', (lines, req) => {
+      // those that middlewares have set: listeners may change them, too
+      const headers = req[kResponseHeaders] || {}
+      req[kResponseHeaders] = undefined
+      if (!sidOf(req)) this.emit('initial_headers', headers, req)
+      this.emit('headers', headers, req)
+      lines.push(...headerLines(headers))
+    })
+  }
+
+  /** Whether somebody may have headers for the response to an upgrade request. */
+  [kAddsHeaders](req) {
+    return (
+      req[kResponseHeaders] !== undefined ||
+      this.listenerCount('headers') > 0 ||
+      this.listenerCount('initial_headers') > 0 ||
+      this.ws.listenerCount('headers') > 1 ||
+      this.emit !== emit
+    )
+  }
+
+  cleanup() {
+    if (this.ws) {
+      debug('closing webSocketServer')
+      this.ws.close()
+    }
+  }
+
+  /** Fills `req._query`, unless something before us has. */
+  prepare(req) {
+    if (!req._query) req._query = parseQuery(req.url)
+  }
+
+  createTransport(name, req) {
+    return new transports[name](req, transportOptions(this.opts))
+  }
+
+  /** Serves an HTTP request. Returns the server, for chaining. */
+  handleRequest(req, res) {
+    this[kHandleRequest](req, res)
+    return this
+  }
+
+  [kHandleRequest](req, res) {
+    debug('handling "%s" http request "%s"', req.method, req.url)
+    const callback = (code, context) => {
+      if (code !== undefined) {
+        try {
+          this[kEmitError](req, code, context)
+        } finally {
+          abortRequest(res, code, BaseServer.errorMessages, context)
+        }
+        return
+      }
+      const sid = sidOf(req)
+      if (sid) {
+        const client = this[kClient](sid)
+        // closed since `verify`, which may be another's and take its time
+        if (client === undefined) return callback(BaseServer.errors.UNKNOWN_SID, { sid })
+        debug('setting new request for existing client')
+        client.transport.onRequest(req)
+      } else {
+        const close = (code, context) => abortRequest(res, code, BaseServer.errorMessages, context)
+        this.handshake(req._query.transport, req, close)
+      }
+    }
+    if (!this[kPrepared](req)) return abortRequest(res, BaseServer.errors.BAD_REQUEST, BaseServer.errorMessages)
+    req.res = res
+    this._applyMiddlewares(req, res, (error) => {
+      if (error) callback(BaseServer.errors.BAD_REQUEST, { name: 'MIDDLEWARE_FAILURE' })
+      else if (res.headersSent) debug('a middleware has answered the request itself')
+      else this.verify(req, false, callback)
+    })
+  }
+
+  /** Serves an upgrade request; `head` is what came after it. Returns the server, for chaining. */
+  handleUpgrade(req, socket, head) {
+    this[kHandleUpgrade](req, socket, head)
+    return this
+  }
+
+  [kHandleUpgrade](req, socket, head) {
+    socket.on('error', onEarlyError)
+    const refuse = (code, context) => abortUpgrade(socket, code, BaseServer.errorMessages, context)
+    if (!this[kPrepared](req)) return refuse(BaseServer.errors.BAD_REQUEST)
+    const hooked = this.middlewares.length > 0 || this._applyMiddlewares !== BaseServer.prototype._applyMiddlewares
+    const res = hooked ? new UpgradeResponse(req, socket) : undefined
+    const callback = (code, context) => {
+      if (code !== undefined) {
+        try {
+          this[kEmitError](req, code, context)
+        } finally {
+          refuse(code, context)
+        }
+        return
+      }
+      if (hooked) {
+        req[kResponseHeaders] = res.headers
+        // express-session and others write their headers now
+        res.writeHead(101)
+      }
+      let accepted = false
+      try {
+        this.ws.handleUpgrade(req, socket, head, (websocket) => {
+          accepted = true
+          socket.removeListener('error', onEarlyError)
+          this.onWebSocket(req, socket, websocket)
+        })
+      } catch (error) {
+        // a listener threw, or a header of the application's would have split the response: a foreign engine leaves it at that
+        if (!accepted && !(this.ws instanceof NativeWebSocketServer)) refuseUpgrade(socket, 500, STATUS_CODES[500])
+        if (error.code !== 'ERR_INVALID_CHAR') throw error
+        this[kEmitError](req, BaseServer.errors.BAD_REQUEST, { name: 'INVALID_HEADER', error })
+      }
+    }
+    this._applyMiddlewares(req, res, (error) => {
+      if (error) callback(BaseServer.errors.BAD_REQUEST, { name: 'MIDDLEWARE_FAILURE' })
+      else this.verify(req, true, callback)
+    })
+  }
+
+  /** False for a target that is no URL; the application gets no event for what it cannot have sent. */
+  [kPrepared](req) {
+    try {
+      this.prepare(req)
+      return true
+    } catch (error) {
+      debug('cannot parse "%s": %s', req.url, error.message)
+      return false
+    }
+  }
+
+  /** A WebSocket connection is open: of a new session, or to upgrade one. */
+  onWebSocket(req, socket, websocket) {
+    // the engine's own connections emit errors to those who listen only
+    const foreign = !(websocket instanceof NativeWebSocket)
+    if (foreign) websocket.on('error', onUpgradeError)
+    if (transports[req._query.transport] !== undefined && !transports[req._query.transport].prototype.handlesUpgrades) {
+      debug('transport does not handle upgraded requests')
+      websocket.close()
+      return
+    }
+    const sid = sidOf(req)
+    req.websocket = websocket
+    if (sid) {
+      const client = this[kUpgradable](sid)
+      if (client === undefined) {
+        debug('upgrade attempt for a client that is closed, upgrading or upgraded')
+        websocket.close()
+        return
+      }
+      if (foreign) websocket.removeListener('error', onUpgradeError)
+      client._maybeUpgrade(this[kMakeTransport](req._query.transport, req))
+      return
+    }
+    const refuse = (code, context) => abortWebSocket(websocket, socket, code, BaseServer.errorMessages, context)
+    this.handshake(req._query.transport, req, refuse)
+  }
+
+  /**
+   * Serves the requests of an HTTP server whose target starts with `path`; the others go to the
+   * listeners it had before.
+   *
+   * @param {import('http').Server} server
+   * @param {{path?: string, addTrailingSlash?: boolean, destroyUpgrade?: boolean, destroyUpgradeTimeout?: number}} options
+   */
+  attach(server, options = {}) {
+    cheapenAcceptedSockets()
+    const path = this._computePath(options)
+    const destroyUpgradeTimeout = options.destroyUpgradeTimeout || 1000
+    const isOurs = (req) => req.url.startsWith(path)
+    const listeners = server.listeners('request').slice(0)
+    server.removeAllListeners('request')
+    server.on('close', this.close.bind(this))
+    server.on('listening', this.init.bind(this))
+    server.on('request', (req, res) => {
+      if (isOurs(req)) {
+        debug('intercepting request for path "%s"', path)
+        this.handleRequest(req, res)
+      } else {
+        for (const listener of listeners) listener.call(server, req, res)
+      }
+    })
+    if (this.opts.transports.indexOf('websocket') === -1) return
+    server.on('upgrade', (req, socket, head) => {
+      if (isOurs(req)) {
+        this.handleUpgrade(req, socket, head)
+      } else {
+        // whoever serves it, a client that resets is no reason for an uncaught exception
+        socket.on('error', (error) => debug('error on an upgrade for another path: %s', error.message))
+        if (options.destroyUpgrade === false) return
+        // with an upgrade listener of ours Node leaves such sockets open; somebody has to end them
+        setTimeout(() => {
+          if (socket.writable && socket.bytesWritten <= 0) socket.end()
+        }, destroyUpgradeTimeout)
+      }
+    })
+  }
+}
+
+function onUpgradeError() {
+  debug('websocket error before upgrade')
+}
+
+module.exports = { Server }

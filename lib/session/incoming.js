@@ -1,0 +1,357 @@
+'use strict'
+
+const { EventEmitter } = require('events')
+const { performance } = require('perf_hooks')
+const { setImmediate } = require('timers')
+const bridge = require('../native/bridge')
+const { decidePoll } = require('../native/duties')
+const heartbeat = require('./heartbeat')
+const { TYPES, receivedType } = require('../base/packets')
+const { seesPackets } = require('./overrides')
+const { SendingSocket } = require('./outgoing')
+const { transportError } = require('../transports/transport')
+const { isNative, isNativeWebSocket } = require('../transports/kinds')
+const { Polling } = require('../transports/polling')
+const debug = require('debug')('engine:socket')
+const {
+  kAfterSession, kAnnounce, kApply, kApplyAll, kAwaitsBatches, kCarriesPolls, kChannelNumber, kClosing, kDispatch,
+  kFinishClosing, kHandOn, kHearsPackets, kHoldEnd, kListenToAll, kMadeTransport, kOnClosed, kOnEvent, kOnMessage,
+  kOnNativePoll, kOnOtherPacket, kOnPinged, kOnPollTaken, kOnProbing, kOnUpgraded, kOnUpgradeFailed, kOnUpgrading, kRelay,
+  kRelays, kSettleBeforeEnd, kShowFrame, kState, kTick,
+} = require('../base/symbols')
+
+const { Kind, SEVERAL, outcome } = bridge
+const { emit } = EventEmitter.prototype
+
+/** `arg` of a PACKET event for what is no packet, and for a v3 packet of an unknown type. */
+const PARSE_ERROR = 100
+const UNKNOWN_TYPE = 101
+
+/** The close reasons by their numbers in a CLOSED event; 1 is a transport error without a type. */
+const REASONS = ['transport error', 'transport error', 'transport close', 'parse error', 'ping timeout', 'forced close']
+const TRANSPORT_ERROR = 0
+const FAULT = 1
+const TRANSPORT_CLOSE = 2
+const FORCED_CLOSE = 5
+
+/** So many ms are waited for what is just being written when a session ends. */
+const PATIENCE = 50
+
+/** The incoming half of a Socket: what the engine tells of the session, and the packets that come in. */
+class ReceivingSocket extends SendingSocket {
+  [kOnEvent](kind, arg, content) {
+    switch (kind) {
+      case Kind.MESSAGE:
+        this[kOnMessage](content)
+        break
+      case Kind.PACKET:
+        if (this[kHearsPackets]()) this[kOnOtherPacket](arg, content)
+        break
+      case Kind.PINGED:
+        this[kOnPinged]()
+        break
+      case Kind.POLL_READY:
+        if (this.transport instanceof Polling) this.transport[kOnNativePoll]()
+        break
+      case Kind.POLL_TAKEN:
+        if (this.transport instanceof Polling) this.transport[kOnPollTaken]()
+        break
+      case Kind.ANSWER_POLL:
+      case Kind.ANSWER_POLL_PLAIN:
+      case Kind.REJECT_POLL:
+        decidePoll(kind, arg, content)
+        break
+      case Kind.UPGRADING:
+        this[kOnUpgrading]()
+        break
+      case Kind.UPGRADED:
+        this[kOnUpgraded]()
+        break
+      case Kind.UPGRADE_FAILED:
+        this[kOnUpgradeFailed](arg, content)
+        break
+      case Kind.SEND_PACKET:
+        this[kRelay](TYPES[arg])
+        break
+      case Kind.CLOSE_CHANNEL:
+        // the event that follows says what became of the session, and closes the transport
+        break
+      case Kind.PAYLOAD_END:
+        // this may have closed the session meanwhile
+        if (this._readyState !== 'closed') this[kApply](bridge.getEngine().endPayload(this[kState].handle))
+        break
+      case Kind.DUE:
+        if (arg === 1) bridge.tickLater(this)
+        else this[kTick]()
+        break
+      case Kind.PROBING:
+        this[kOnProbing](arg, content)
+        break
+      case Kind.CLOSED:
+        this[kOnClosed](arg, content)
+    }
+  }
+
+  /** Acts on what a call into the engine has just brought about; `content` is what that returned. */
+  [kApply](content) {
+    const kind = outcome[0]
+    if (kind === SEVERAL) this[kApplyAll](content, 0)
+    else if (kind !== 0) this[kOnEvent](kind, outcome[1], content)
+  }
+
+  /** The same for several events. A listener that throws does not keep the rest from being seen to. */
+  [kApplyAll](updates, from) {
+    let next = from
+    try {
+      while (next < updates.length) {
+        const at = next
+        next += 3
+        this[kOnEvent](updates[at], updates[at + 1], updates[at + 2])
+      }
+    } finally {
+      if (next < updates.length) setImmediate(() => this[kApplyAll](updates, next))
+    }
+  }
+
+  /** Does what is due, where the engine leaves it to this thread. */
+  [kTick]() {
+    if (this[kState].over || this._readyState === 'closed') return
+    const tick = () => this[kApply](bridge.fast.tick(this[kState].handle))
+    // what is due then is the end that a call has begun
+    if (this[kState].closer === undefined) tick()
+    else this[kState].closer.runInAsyncScope(tick)
+  }
+
+  /** Whether somebody wants to see packets. A session that the engine has opened shows them until it is told. */
+  [kHearsPackets]() {
+    if (this[kState].verbose || seesPackets(this)) return true
+    if (this._readyState !== 'closed') bridge.getEngine().setVerbose(this[kState].handle, false)
+    return false
+  }
+
+  [kOnMessage](data) {
+    if (seesPackets(this)) return this[kHandOn](messageOf(data))
+    if (this._readyState !== 'open') return
+    if (this[kState].traced) debug('received packet message')
+    if (this[kState].verbose) {
+      const packet = messageOf(data)
+      this.emit('packet', packet)
+      if (this[kState].timers !== undefined) heartbeat.hear(this, 'message')
+      this[kShowFrame](packet)
+    }
+    if (this._events?.data !== undefined || this.emit !== emit) this.emit('data', data)
+    if (this._events?.message !== undefined || this.emit !== emit) this.emit('message', data)
+  }
+
+  [kOnOtherPacket](type, data) {
+    const packet = { type: type === PARSE_ERROR ? 'error' : type === UNKNOWN_TYPE ? undefined : TYPES[type] }
+    if (type === PARSE_ERROR) packet.data = 'parser error'
+    else if (data !== undefined) packet.data = data
+    if (seesPackets(this)) return this[kHandOn](packet)
+    if (this._readyState !== 'open') return
+    this[kDispatch](packet)
+    this[kShowFrame](packet)
+  }
+
+  /** Another `onPacket` wants to see packets; what the engine has done about them is not done again. */
+  [kHandOn](packet) {
+    if (!this[kState].verbose) this[kListenToAll]()
+    this[kState].handingOn = true
+    try {
+      this.transport.onPacket(packet)
+    } finally {
+      this[kState].handingOn = false
+    }
+    this[kShowFrame](packet)
+  }
+
+  /** Shows a packet to those who listen to the messages of the connection below, if they began to when it had been decoded. */
+  [kShowFrame](packet) {
+    const { transport } = this
+    if (!isNativeWebSocket(transport) || transport.socket.listenerCount('message') === 0) return
+    // what is no packet the engine has kept for itself
+    if (packet.type !== 'error') transport.parser.encodePacket(packet, true, (frame) => transport.socket[kShow](frame))
+  }
+
+  [kDispatch](packet) {
+    this.emit('packet', packet)
+    if (this[kState].timers !== undefined) heartbeat.hear(this, packet.type)
+    if (packet.type === 'ping' && this.protocol === 3) {
+      // the pong is sent from here, and the rest follows it
+      if (this[kState].relayed !== 0) return
+      this[kAnnounce]({ type: 'pong', options: { compress: true } })
+      this.emit('heartbeat')
+    } else if (packet.type === 'pong' && this.protocol === 4) {
+      this.emit('heartbeat')
+    } else if (packet.type === 'message') {
+      this.emit('data', packet.data)
+      this.emit('message', packet.data)
+    }
+  }
+
+  /** A packet came in by other ways than the engine: from a transport that JavaScript drives. */
+  onPacket(packet) {
+    if (this.readyState !== 'open') return debug('packet received with closed socket')
+    debug('received packet %s', packet.type)
+    if (this[kState].handingOn) return this[kDispatch](packet)
+    this.emit('packet', packet)
+    const { type, data } = packet
+    if (this[kState].timers !== undefined) heartbeat.hear(this, type)
+    const channel = this[kChannelNumber]()
+    // by polling an orderly close is the transport's to tell; a listener may have ended the session
+    if ((type !== 'close' || channel !== null) && this[kState].handle !== 0) {
+      this[kApply](bridge.getEngine().receive(this[kState].handle, channel, receivedType(packet), data === 'probe'))
+    }
+    if (type === 'message') {
+      this.emit('data', data)
+      this.emit('message', data)
+    } else if (type === 'pong' ? this.protocol === 4 : type === 'ping' && this.protocol === 3 && !this[kRelays]()) {
+      this.emit('heartbeat')
+    }
+  }
+
+  /** Whether the answer to a ping is sent from here. */
+  [kRelays]() {
+    return this[kState].relayed !== 0 || this[kState].channel !== 0
+  }
+
+  /** Whether the requests of the session's polls come by this thread. */
+  [kCarriesPolls]() {
+    return !this[kState].listed && this.transport instanceof Polling
+  }
+
+  /** The engine's number of what the session speaks by; null: polling. */
+  [kChannelNumber]() {
+    if (this[kState].channel !== 0) return this[kState].channel
+    return isNativeWebSocket(this.transport) ? this.transport.socket[kState].handle : null
+  }
+
+  /** The engine has sent a ping by itself. */
+  [kOnPinged]() {
+    debug('writing ping packet')
+    // through sendPacket() already
+    if (this[kState].channel === 0) this[kAnnounce]({ type: 'ping', options: { compress: true } })
+  }
+
+  /** The engine wants a packet to be sent that nobody has called for: a heartbeat, or what ends a poll. */
+  [kRelay](type) {
+    if (type === 'noop') {
+      if (this.transport.writable && this.transport.name === 'polling') this.transport.send([{ type }])
+      return
+    }
+    if (this._readyState !== 'open') return
+    if (type === 'ping') debug('writing ping packet')
+    this.sendPacket(type)
+    // the answer to a client's ping, in protocol 3
+    if (type === 'pong') this.emit('heartbeat')
+  }
+
+  /** Shows a packet that the engine has sent by itself. */
+  [kAnnounce](packet) {
+    const buffer = [packet]
+    this.emit('packetCreate', packet)
+    this.emit('flush', buffer)
+    this.server.emit('flush', this, buffer)
+    this.emit('drain')
+    this.server.emit('drain', this)
+  }
+
+  // ---- heartbeats, where the application looks after them, see lib/session/heartbeat.js ------------------
+
+  /** Has a ping sent in `pingInterval`, and its answer expected. */
+  schedulePing() {
+    heartbeat.schedulePing(this)
+  }
+
+  /** The client has its full time from now on. */
+  resetPingTimeout() {
+    heartbeat.resetPingTimeout(this)
+  }
+
+  get pingIntervalTimer() {
+    return heartbeat.timersOf(this).ping
+  }
+
+  set pingIntervalTimer(timer) {
+    heartbeat.timersOf(this).ping = timer
+  }
+
+  get pingTimeoutTimer() {
+    return heartbeat.timersOf(this).timeout
+  }
+
+  set pingTimeoutTimer(timer) {
+    heartbeat.timersOf(this).timeout = timer
+  }
+
+  get hasRefreshedPingTimeout() {
+    return heartbeat.timersOf(this).hasRefreshed
+  }
+
+  set hasRefreshedPingTimeout(has) {
+    heartbeat.timersOf(this).hasRefreshed = has
+  }
+
+  onError(error) {
+    debug('transport error')
+    this.onClose('transport error', error)
+  }
+
+  /** The engine has ended the session. */
+  [kOnClosed](code, message, until = performance.now() + PATIENCE) {
+    if (this._readyState === 'closed') return
+    const transport = this[kMadeTransport]()
+    let isSettled = true
+    try {
+      if (this[kAwaitsBatches]() && isNativeWebSocket(transport)) isSettled = transport[kSettleBeforeEnd]() || performance.now() > until
+    } finally {
+      // a callback may throw
+      if (!isSettled) setImmediate(() => this[kOnClosed](code, message, until))
+      else if (code !== TRANSPORT_CLOSE || !this[kHoldEnd](transport)) this[kFinishClosing](code, message, transport)
+    }
+  }
+
+  /** The connection closes. Whether this hears of it later, when the stream below has told. */
+  [kHoldEnd](transport) {
+    if (!isNativeWebSocket(transport)) return false
+    const isHeld = transport.socket[kHoldEnd](() => this[kFinishClosing](TRANSPORT_CLOSE, undefined, transport))
+    if (isHeld) this[kState].over = true
+    return isHeld
+  }
+
+  [kFinishClosing](code, message, transport) {
+    this[kState].over = true
+    const hasState = transport !== undefined && isNative(transport)
+    const websocket = isNativeWebSocket(transport) ? transport.socket : undefined
+    if (websocket !== undefined) {
+      transport[kState].ended = true
+      websocket[kState].tells = true
+    }
+    const isError = code === TRANSPORT_ERROR || code === FAULT
+    // its close frame is out before anybody hears of the error: what they send is refused
+    if (isError && websocket !== undefined) websocket[kClosing]()
+    try {
+      if (code === FAULT) this.onError(new Error(message))
+      else if (isError && hasState) transport.onError(message)
+      else if (isError) this.onError(transportError(message))
+      else if (code === TRANSPORT_CLOSE && hasState) transport.onClose()
+      else if (code === FORCED_CLOSE && hasState && transport.shouldClose) transport.shouldClose()
+    } finally {
+      // methods that are not ours may have kept it to themselves: the transport is closed for all that
+      try {
+        if (this._readyState !== 'closed') this.onClose(isError ? 'transport close' : REASONS[code])
+      } finally {
+        if (websocket !== undefined) {
+          websocket[kState].tells = false
+          websocket[kAfterSession]()
+        }
+      }
+    }
+  }
+}
+
+function messageOf(data) {
+  return data === undefined ? { type: 'message' } : { type: 'message', data }
+}
+
+module.exports = { ReceivingSocket }

@@ -1,0 +1,198 @@
+'use strict'
+
+const { IncomingMessage } = require('http')
+const { LazyEmitter } = require('../base/emitter')
+const { parseQuery } = require('../base/query')
+const { kOnEnd, kState } = require('../base/symbols')
+const { Descriptor, define, keep, State } = require('../base/state')
+
+/** Where the fields of a request's head are, see src/http/head.rs. */
+const SID = 0
+const CONNECTION = 1
+const IS_SPECIAL = 2
+const REMOTE_ADDRESS = 3
+const REMOTE_PORT = 4
+const LOCAL_ADDRESS = 5
+const LOCAL_PORT = 6
+const METHOD = 7
+const TARGET = 8
+const VERSION = 9
+const HEADERS = 10
+
+/** Header names that are one character each in a head, see `COMMON` in src/http/head.rs. */
+const COMMON = ['host', 'connection', 'upgrade', 'user-agent', 'accept-encoding']
+COMMON.push('sec-websocket-key', 'sec-websocket-version', 'sec-websocket-extensions')
+const LAST_COMMON = String.fromCharCode(COMMON.length)
+
+/** What most requests say. */
+const PLAIN_QUERY = Object.freeze({ EIO: '4' })
+
+/** The address of the last client. */
+let lastAddress = ''
+
+/**
+ * A request that the native listener has got. Most are never looked at, and their objects are made when somebody does.
+ */
+class Opening {
+  /** @param {string} head see src/http/head.rs */
+  constructor(head) {
+    this._head = head
+    this._websocket = undefined
+    this._request = undefined
+    this._ends = undefined
+  }
+
+  /** The id of the session that was opened for it. */
+  get sid() {
+    return fieldOf(this._head, SID)
+  }
+
+  /** The number of the connection that it has become; undefined: it polls. */
+  get connection() {
+    const connection = fieldOf(this._head, CONNECTION)
+    return connection === '' ? undefined : Number(connection)
+  }
+
+  /** The query, as far as it concerns transports. */
+  get query() {
+    return fieldOf(this._head, IS_SPECIAL) === '' ? PLAIN_QUERY : queryOf(fieldOf(this._head, TARGET))
+  }
+
+  /** The client's address; undefined on a UNIX socket. */
+  get remoteAddress() {
+    const address = fieldOf(this._head, REMOTE_ADDRESS)
+    // a copy: a part of a string keeps the whole
+    if (address !== lastAddress) lastAddress = Buffer.from(address, 'latin1').toString('latin1')
+    return lastAddress === '' ? undefined : lastAddress
+  }
+
+  /** The WebSocket that its connection has become. */
+  set websocket(websocket) {
+    this._websocket = websocket
+  }
+
+  /** The request, or what somebody has put in its place. */
+  get request() {
+    if (this._request === undefined) this._request = this._makeRequest()
+    return this._request
+  }
+
+  set request(req) {
+    if (this._request === undefined) {
+      this.below()
+      this._head = ''
+    }
+    this._request = req
+  }
+
+  _makeRequest() {
+    const head = this._head.split('\0')
+    const req = new IncomingMessage(this.below())
+    const rawHeaders = head.slice(HEADERS, -1)
+    for (let i = 0; i < rawHeaders.length; i += 2) {
+      if (rawHeaders[i] <= LAST_COMMON) rawHeaders[i] = COMMON[rawHeaders[i].charCodeAt(0) - 1]
+    }
+    req._addHeaderLines(rawHeaders, rawHeaders.length)
+    req.method = head[METHOD]
+    req.url = head[TARGET]
+    req.httpVersion = head[VERSION]
+    req.httpVersionMajor = 1
+    req.httpVersionMinor = Number(head[VERSION][2])
+    req._query = queryOf(req.url)
+    if (this._websocket !== undefined) req.websocket = this._websocket
+    // there was no body, or it has been left alone
+    req.complete = true
+    req.push(null)
+    return req
+  }
+
+  /** What stands for the stream below the request. */
+  below() {
+    if (this._ends === undefined) this._ends = new Ends(this._head.split('\0', HEADERS), this._websocket)
+    return this._ends
+  }
+
+  /** The connection has ended. */
+  destroy() {
+    if (this._ends !== undefined) this._ends[kOnEnd]()
+  }
+}
+
+/**
+ * Both ends of a connection that the native listener serves: no `net.Socket`, for its bytes never come here.
+ *
+ * Events: `close` (false), when a WebSocket's connection has ended.
+ */
+class Ends extends LazyEmitter {
+  constructor(head, websocket) {
+    super()
+    keep(this, new State())
+    this[kState].websocket = websocket
+    this.destroyed = false
+    this.remoteAddress = head[REMOTE_ADDRESS] || undefined
+    this.remotePort = Number(head[REMOTE_PORT]) || undefined
+    this.remoteFamily = familyOf(head[REMOTE_ADDRESS])
+    this.localAddress = head[LOCAL_ADDRESS] || undefined
+    this.localPort = Number(head[LOCAL_PORT]) || undefined
+    this.localFamily = familyOf(head[LOCAL_ADDRESS])
+  }
+
+  address() {
+    if (this.localAddress === undefined) return {}
+    return { address: this.localAddress, family: this.localFamily, port: this.localPort }
+  }
+
+  /** Cuts a WebSocket's connection off. That of a client that polls is the listener's. */
+  destroy() {
+    this.destroyed = true
+    if (this[kState].websocket !== undefined) this[kState].websocket.terminate()
+    return this
+  }
+
+  [kOnEnd]() {
+    this.destroyed = true
+    process.nextTick(() => this.emit('close', false))
+  }
+}
+
+/** `socket.request` of a session that the native listener has opened. */
+const REQUEST = new Descriptor({
+  configurable: true,
+  enumerable: true,
+  get() {
+    return this[kState].opening.request
+  },
+  set(req) {
+    this[kState].opening.request = req
+  },
+})
+
+/** Has a session show the request that opened it. */
+function showRequest(socket, opening) {
+  socket[kState].opening = opening
+  define(socket, 'request', REQUEST)
+  socket.remoteAddress = opening.remoteAddress
+}
+
+/** A field of a request's head. */
+function fieldOf(head, index) {
+  let from = 0
+  for (let i = 0; i < index; i++) from = head.indexOf('\0', from) + 1
+  return head.slice(from, head.indexOf('\0', from))
+}
+
+function queryOf(target) {
+  try {
+    return parseQuery(target)
+  } catch (error) {
+    // `//` is no URL
+    return parseQuery(target.replace(/^\/+/, '/'))
+  }
+}
+
+function familyOf(address) {
+  if (!address) return undefined
+  return address.includes(':') ? 'IPv6' : 'IPv4'
+}
+
+module.exports = { Opening, showRequest }

@@ -1,0 +1,215 @@
+'use strict'
+
+const { EventEmitter } = require('events')
+const { setImmediate } = require('timers')
+const { bufferedAmount, overflows } = require('../base/backpressure')
+const bridge = require('../native/bridge')
+const { CompactEmitter } = require('../base/emitter')
+const { OPEN, MESSAGE } = require('../base/packets')
+const { WebSocket } = require('../transports/websocket')
+const debug = require('debug')('engine:socket')
+const {
+  kAwaitsBatches, kAwaitsDrain, kConcernsAll, kHasWaiting, kHearsFlushes, kHearsSending, kIsNative, kIsPlain, kKeepContext,
+  kListenToAll, kSendOne, kState,
+} = require('../base/symbols')
+const { keep, SessionState } = require('../base/state')
+
+const { emit } = EventEmitter.prototype
+
+/** Who listens to one of these sees every packet. */
+const VERBOSE_EVENTS = new Set(['packet', 'packetCreate', 'heartbeat'])
+
+/**
+ * The outgoing half of a Socket: the packets that wait for the transport, the callbacks that wait for them to be
+ * written, and who hears of packets at all.
+ */
+class SendingSocket extends CompactEmitter {
+  constructor() {
+    super()
+    keep(this, new SessionState(debug.enabled))
+    this._readyState = 'opening'
+  }
+
+  /** Whether packets wait for the transport. */
+  [kHasWaiting]() {
+    return this.writeBuffer.length > 0
+  }
+
+  /** The callbacks of the packets that wait. */
+  get packetsFn() {
+    if (this[kState].packetsFn === undefined) this[kState].packetsFn = []
+    return this[kState].packetsFn
+  }
+
+  set packetsFn(callbacks) {
+    this[kState].packetsFn = callbacks
+  }
+
+  /** The callbacks of each batch that is being written, or null. */
+  get sentCallbackFn() {
+    if (this[kState].sentCallbackFn === undefined) this[kState].sentCallbackFn = []
+    return this[kState].sentCallbackFn
+  }
+
+  set sentCallbackFn(batches) {
+    this[kState].sentCallbackFn = batches
+  }
+
+  /** Whether batches are being written. */
+  [kAwaitsBatches]() {
+    return this[kState].sentCallbackFn !== undefined && this[kState].sentCallbackFn.length > 0
+  }
+
+  on(event, listener) {
+    super.on(event, listener)
+    if (!this[kState].verbose && this[kConcernsAll](event)) this[kListenToAll]()
+    return this
+  }
+
+  addListener(event, listener) {
+    return this.on(event, listener)
+  }
+
+  prependListener(event, listener) {
+    super.prependListener(event, listener)
+    if (!this[kState].verbose && this[kConcernsAll](event)) this[kListenToAll]()
+    return this
+  }
+
+  /** Whether listeners of an event hear of every packet. In protocol 3 answers to pings are packets that go. */
+  [kConcernsAll](event) {
+    return VERBOSE_EVENTS.has(event) || (this.protocol === 3 && (event === 'flush' || event === 'drain'))
+  }
+
+  [kListenToAll]() {
+    this[kState].verbose = true
+    if (this.readyState !== 'closed') bridge.getEngine().setVerbose(this[kState].handle, true)
+  }
+
+  // ---- sending -------------------------------------------------------------------------------
+
+  /**
+   * Sends a message.
+   *
+   * @param {string|Buffer|ArrayBuffer|ArrayBufferView} data anything else is converted to a string
+   * @param {{compress?: boolean}} [options]
+   * @param {(transport: Transport) => void} [callback] called when the message has been written
+   */
+  send(data, options, callback) {
+    this.sendPacket('message', data, options, callback)
+    return this
+  }
+
+  write(data, options, callback) {
+    this.sendPacket('message', data, options, callback)
+    return this
+  }
+
+  sendPacket(type, data, options = {}, callback) {
+    if (typeof options === 'function') {
+      callback = options
+      options = {}
+    }
+    if (this._readyState === 'closing' || this._readyState === 'closed') return
+    if (this[kState].traced) debug('sending packet "%s" (%s)', type, data)
+    options.compress = options.compress !== false
+    if (this[kIsPlain](type, callback)) {
+      return this.transport[kSendOne](type === 'message' ? MESSAGE : OPEN, data, options)
+    }
+    const packet = { type, options }
+    if (data) packet.data = data
+    if (this._events?.packetCreate !== undefined || this.emit !== emit) this.emit('packetCreate', packet)
+    if (this.server.opts.maxBackpressure > 0 && overflows(this, packet)) return
+    this.writeBuffer.push(packet)
+    if (typeof callback === 'function') this.packetsFn.push(callback)
+    if (!this.transport.writable && (callback || this[kHearsSending]())) this[kKeepContext]()
+    this.flush()
+  }
+
+  /**
+   * Whether somebody may listen to packets that go: spares the emitting where nobody does. It is looked for in the table of listeners
+   * itself, as listeners have other ways there than methods of ours.
+   */
+  [kHearsSending]() {
+    const listeners = this._events
+    const hears =
+      listeners?.drain !== undefined || listeners?.flush !== undefined || listeners?.packetCreate !== undefined || this.emit !== emit
+    return hears || this.server[kHearsFlushes]()
+  }
+
+  /** What waits for the transport goes on in the current context, if the transport tells by an event of the engine's. */
+  [kKeepContext]() {
+    if (this.transport instanceof WebSocket) this.transport[kKeepContext]()
+  }
+
+  /** Whether a packet can go straight to the engine: nothing waits, and nobody wants to see it go. */
+  [kIsPlain](type, callback) {
+    const { transport } = this
+    return (
+      (type === 'message' || type === 'open') &&
+      callback === undefined &&
+      transport.writable &&
+      transport instanceof WebSocket &&
+      transport[kIsNative]() &&
+      transport.send === sendByWebSocket &&
+      this.flush === flush &&
+      this.onDrain === onDrain &&
+      !this[kHasWaiting]() &&
+      !this[kAwaitsBatches]() &&
+      !this[kHearsSending]()
+    )
+  }
+
+  /** Bytes that were sent and are not with the operating system yet. */
+  get bufferedAmount() {
+    return bufferedAmount(this)
+  }
+
+  /** Hands the waiting packets to the transport, if it can take them. */
+  flush() {
+    if (this._readyState === 'closed' || !this.transport.writable || !this[kHasWaiting]()) return
+    const { server } = this
+    const serverHears = server[kHearsFlushes]()
+    if (this._events?.flush !== undefined || this.emit !== emit) this.emit('flush', this.writeBuffer)
+    if (serverHears) server.emit('flush', this, this.writeBuffer)
+    const packets = this.writeBuffer
+    if (this[kState].traced) debug('flushing %d packets to transport', packets.length)
+    this.writeBuffer = []
+    const callbacks = this[kState].packetsFn === undefined || this[kState].packetsFn.length === 0 ? null : this[kState].packetsFn.splice(0)
+    if (packets.length > 0 || callbacks !== null) this.sentCallbackFn.push(callbacks)
+    // a listener may have emptied the buffer, or closed the transport
+    if (packets.length > 0) this.transport.send(packets)
+    else this.onDrain()
+    if (this._events?.drain !== undefined || this.emit !== emit) this.emit('drain')
+    if (serverHears) server.emit('drain', this)
+  }
+
+  /** Whether callbacks wait for the current batch to be written. */
+  [kAwaitsDrain]() {
+    return this[kAwaitsBatches]() && this[kState].sentCallbackFn[this[kState].sentCallbackFn.length - 1] !== null
+  }
+
+  /** A batch has been written. */
+  onDrain() {
+    if (!this[kAwaitsBatches]()) return
+    const callbacks = this[kState].sentCallbackFn.shift()
+    // an array that was ever used is larger than all the rest of a session's
+    if (this[kState].sentCallbackFn.length === 0) this[kState].sentCallbackFn = undefined
+    if (!callbacks) return
+    let next = 0
+    try {
+      while (next < callbacks.length) callbacks[next++](this.transport)
+    } finally {
+      if (next < callbacks.length) {
+        // one threw: the others are owed their call all the same
+        this.sentCallbackFn.unshift(callbacks.slice(next))
+        setImmediate(() => this.onDrain())
+      }
+    }
+  }
+}
+
+const { flush, onDrain } = SendingSocket.prototype
+const { send: sendByWebSocket } = WebSocket.prototype
+
+module.exports = { SendingSocket }

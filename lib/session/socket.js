@@ -1,0 +1,527 @@
+'use strict'
+
+const { EventEmitter } = require('events')
+const bridge = require('../native/bridge')
+const { capture } = require('../native/context')
+const { showLikeNodes } = require('../base/emitter')
+const heartbeat = require('./heartbeat')
+const { Opening, showRequest } = require('./lazy-request')
+const { receivedType } = require('../base/packets')
+const { keepOriginals, notice, seesHeartbeat, watch } = require('./overrides')
+const { ReceivingSocket } = require('./incoming')
+const { SendingSocket } = require('./outgoing')
+const { Descriptor, define } = require('../base/state')
+const { Transport, transportError } = require('../transports/transport')
+const { isNative, isNativeWebSocket } = require('../transports/kinds')
+const { Polling } = require('../transports/polling')
+const debug = require('debug')('engine:socket')
+const {
+  kAdd, kAfterSession, kAnnounceUpgrade, kApply, kAttach, kAttachProbe, kAvailableUpgrades, kBindTransport, kCloseInOrder, kCloseProbe, kClosing,
+  kDropChannel, kDropProbeChannel, kEndAgain, kEndInEngine, kFail, kHasWaiting, kKeepContext,
+  kMadeTransport, kMove, kMoveTo, kNotice, kOnProbePacket, kOnProbing, kOnUpgradeFailed, kOnUpgraded, kOnUpgrading, kOpen,
+  kOpenWebSocket, kPollingTransport, kShow, kShowMessages, kShowPackets, kStart, kState, kTakePoll, kTakeProbe, kTiming, kTryOut, kUnregister,
+} = require('../base/symbols')
+
+/** `arg` of an UPGRADE_FAILED event, as in src/server/events.rs. */
+const ProbeEnd = { GIVEN_UP: 0, SESSION_ENDED: 1, CLOSED: 2, FAILED: 3 }
+
+/** So many bytes wait for a client that tries a transport out and does not read. */
+const MAX_ANSWERS = 256 * 1024
+
+/**
+ * A client's session. The engine keeps its state, heartbeat and transports; this is its public side:
+ * what applications read synchronously, their listeners, and the packets that wait until the transport
+ * can take them.
+ *
+ * Events, in the order of a session's life: `flush` (writeBuffer), `drain`, `packetCreate` (packet),
+ * `packet` (packet), `data` and `message` (string | Buffer), `heartbeat`, `upgrading` (transport),
+ * `upgrade` (transport), `close` (reason, description), the last exactly once.
+ */
+class Socket extends ReceivingSocket {
+  /** @param {number} [opened] the engine's number of the session, if that has been opened there by `req`, an `Opening` */
+  constructor(id, server, transport, req, protocol, opened = undefined) {
+    super()
+    this.upgrading = false
+    this.upgraded = false
+    /** Packets that wait for the transport: `{ type, options, data }`. */
+    this.writeBuffer = []
+    this.id = id
+    this.server = server
+    if (opened === undefined) {
+      /** The request that opened the session; set it to null to let go of its memory. */
+      this.request = req
+    } else {
+      showRequest(this, req)
+    }
+    this.protocol = protocol
+    /** The address of the client, where there is a request that it is known from. */
+    if (opened === undefined && req) this.remoteAddress = addressOf(req)
+    if (transport === undefined) {
+      this[kState].listed = this[kState].transportless = true
+      define(this, 'transport', TRANSPORT)
+    }
+    if (opened === undefined) {
+      try {
+        this[kOpen](transport)
+        this.setTransport(transport)
+        this.onOpen()
+      } catch (error) {
+        // a listener's, mostly: nobody gets this session
+        this.onClose('forced close')
+        throw error
+      }
+    } else {
+      // its client has been told
+      bridge.addSession(opened, this)
+      this.readyState = 'open'
+      if (transport !== undefined) this[kBindTransport](transport)
+      this.emit('open')
+      if (this[kState].timers !== undefined || seesHeartbeat(this)) heartbeat.begin(this)
+    }
+    watch(server)
+  }
+
+  /** The transport, unless there is none yet. */
+  [kMadeTransport]() {
+    return this[kState].transportless ? undefined : this.transport
+  }
+
+  [kBindTransport](transport) {
+    transport.sid = this.id
+    this.setTransport(transport)
+  }
+
+  /** What lets a transport of JavaScript's go. */
+  get cleanupFn() {
+    if (this[kState].cleanupFn === undefined) this[kState].cleanupFn = []
+    return this[kState].cleanupFn
+  }
+
+  set cleanupFn(functions) {
+    this[kState].cleanupFn = functions
+  }
+
+  /** `opening`, `open`, `closing` or `closed`. */
+  get readyState() {
+    return this._readyState
+  }
+
+  set readyState(state) {
+    debug('readyState updated from %s to %s', this._readyState, state)
+    this._readyState = state
+  }
+
+  [kOpen](transport) {
+    const engine = bridge.getEngine()
+    let connection = 0
+    let jsonp
+    if (isNativeWebSocket(transport) && transport.socket[kState].handle !== 0) {
+      connection = transport.socket[kState].handle
+    } else if (transport instanceof Polling) {
+      jsonp = transport[kState].index
+    } else {
+      connection = this[kState].channel = engine.openChannel()
+    }
+    const { protocol } = this
+    const timing = this.server[kTiming]()
+    const handle = bridge.fast.openSession(timing, protocol, connection, transport.supportsBinary, jsonp)
+    bridge.addSession(handle, this)
+    bridge.scheduleLateFlush()
+    if (isNativeWebSocket(transport)) transport.socket[kStart]()
+  }
+
+  onOpen() {
+    this.readyState = 'open'
+    this.transport.sid = this.id
+    const { opts } = this.server
+    this.sendPacket('open', this.server[kState].openPacket.text(this.id, this.getAvailableUpgrades(), opts))
+    if (opts.initialPacket) this.sendPacket('message', opts.initialPacket)
+    this.emit('open')
+    if (this[kState].timers !== undefined || seesHeartbeat(this)) heartbeat.begin(this)
+  }
+
+  // ---- transports ----------------------------------------------------------------------------
+
+  setTransport(transport) {
+    this.transport = transport
+    if (!isNative(transport)) return this[kAttach](transport)
+    transport[kState].owner = this
+    transport[kState].left = false
+    if (transport[kState].listened) this[kAttach](transport)
+    if (transport[kState].showsPackets) transport[kShowPackets]()
+    if (transport.socket && transport.socket.listenerCount('message') > 0) transport.socket[kShowMessages]()
+    notice(this)
+    if (transport.req) transport[kTakePoll]()
+  }
+
+  /** Listens to a transport: to one of the engine's own if others do, too. */
+  [kAttach](transport) {
+    const listeners = {
+      error: (error) => this.onError(error),
+      ready: () => this.flush(),
+      packet: (packet) => this.onPacket(packet),
+      drain: () => this.onDrain(),
+      close: () => this.onClose('transport close'),
+    }
+    this.cleanupFn.push(listenTo(transport, listeners))
+  }
+
+  /** Somebody listens to more than before. */
+  [kNotice]() {
+    notice(this)
+  }
+
+  /** Lets the current transport go. */
+  clearTransport() {
+    if (this[kState].cleanupFn !== undefined) for (const cleanup of this[kState].cleanupFn.splice(0)) cleanup()
+    // nobody has ever looked at it
+    if (this[kState].transportless && closesPlainly(Polling.prototype)) return
+    const { transport } = this
+    const hasState = isNative(transport)
+    if (hasState) transport[kState].left = true
+    if (!hasState || transport[kState].listened) add(transport, 'error', () => debug('error triggered by discarded transport'))
+    try {
+      transport.close()
+    } finally {
+      if (!hasState) this[kDropChannel]()
+      else if (transport[kState].ended) transport.socket[kClosing]()
+      // a graceful close may have been under way: the session waits for it no longer
+      else if (transport[kState].closeTimer !== undefined) transport[kState].closeTimer.unref()
+    }
+  }
+
+  [kDropChannel]() {
+    const channel = this[kState].channel
+    if (channel === 0) return
+    this[kState].channel = 0
+    bridge.getEngine().dropChannel(channel)
+  }
+
+  [kDropProbeChannel]() {
+    const channel = this[kState].probeChannel
+    this[kState].probeChannel = 0
+    bridge.getEngine().dropChannel(channel)
+  }
+
+  /** A transport for this session was opened: the client will probe it. */
+  _maybeUpgrade(transport) {
+    if (this[kState].idle) this.server[kState].limits.heard(this)
+    debug('might upgrade socket transport from "%s" to "%s"', this.transport.name, transport.name)
+    const engine = bridge.getEngine()
+    const isOurs = isNativeWebSocket(transport)
+    const channel = isOurs ? transport.socket[kState].handle : engine.openChannel()
+    if (!engine.startUpgrade(this[kState].handle, channel)) {
+      if (!isOurs) engine.dropChannel(channel)
+      transport.close()
+      return
+    }
+    if (!isOurs) this[kState].probeChannel = channel
+    this[kTryOut](transport)
+    if (isOurs) transport.socket[kStart]()
+  }
+
+  /** The native listener has opened a connection for this session: the client will probe it. */
+  [kOnProbing](connection, head) {
+    const opening = new Opening(head)
+    const transport = this.server[kOpenWebSocket](opening, connection, opening.query)
+    if (this.readyState !== 'closed') this[kTryOut](transport)
+  }
+
+  [kTryOut](transport) {
+    this.upgrading = true
+    this[kState].probe = transport
+    if (!isNative(transport)) return this[kAttachProbe](transport)
+    transport[kState].prober = this
+    if (transport[kState].listened) this[kAttachProbe](transport)
+    if (transport[kState].showsPackets) transport[kShowPackets]()
+  }
+
+  /** Listens to a probe: to one of the engine's own if others do, too. */
+  [kAttachProbe](transport) {
+    const engine = bridge.getEngine()
+    const channel = isNative(transport) ? transport.socket[kState].handle : this[kState].probeChannel
+    const onEnd = () => this[kApply](engine.channelClosed(this[kState].handle, channel))
+    const packet = (packet) => {
+      const { decided } = this[kState]
+      this[kState].decided = undefined
+      if (decided !== undefined) return decided.call(this)
+      this[kState].feeding = true
+      try {
+        this[kApply](engine.receive(this[kState].handle, channel, receivedType(packet), packet.data === 'probe'))
+      } finally {
+        this[kState].feeding = false
+      }
+    }
+    this[kState].endProbe = listenTo(transport, { packet, close: onEnd, error: onEnd })
+  }
+
+  [kTakeProbe]() {
+    const probe = this[kState].probe
+    this[kState].probe = null
+    this.upgrading = false
+    if (this[kState].endProbe !== undefined) {
+      this[kState].endProbe()
+      this[kState].endProbe = undefined
+    }
+    if (probe !== null && isNative(probe)) probe[kState].prober = null
+    return probe
+  }
+
+  [kOnUpgrading]() {
+    this[kOnProbePacket]({ type: 'ping', data: 'probe' }, this[kAnnounceUpgrade])
+  }
+
+  [kOnUpgraded]() {
+    this[kOnProbePacket]({ type: 'upgrade' }, this[kMove])
+  }
+
+  /** The engine has decided about a packet of the probe's. Who listens to packets sees it then. */
+  [kOnProbePacket](packet, decided) {
+    const transport = this[kState].probe
+    if (transport === null) return
+    if (this[kState].feeding || !isNative(transport) || !transport[kState].showsPackets) return decided.call(this)
+    this[kState].decided = decided
+    try {
+      transport.onPacket(packet)
+    } finally {
+      // nobody may have passed it on
+      if (this[kState].decided !== undefined) {
+        this[kState].decided = undefined
+        decided.call(this)
+      }
+    }
+  }
+
+  [kAnnounceUpgrade]() {
+    const transport = this[kState].probe
+    // a client that probes again and again, and does not read, gets no more answers
+    const mayAnswer = transport.writable || !isNative(transport) || transport.socket.bufferedAmount <= MAX_ANSWERS
+    if (mayAnswer) transport.send([{ type: 'pong', data: 'probe' }])
+    this.emit('upgrading', transport)
+    notice(this)
+  }
+
+  [kMove]() {
+    const transport = this[kTakeProbe]()
+    debug('got upgrade packet - upgrading')
+    this.transport.discard()
+    this.upgraded = true
+    // a listener of the old transport's that throws does not keep the session from moving
+    try {
+      this.clearTransport()
+    } finally {
+      heartbeat.move(this)
+      this[kMoveTo](transport)
+    }
+  }
+
+  [kMoveTo](transport) {
+    if (!isNative(transport)) {
+      this[kState].channel = this[kState].probeChannel
+      this[kState].probeChannel = 0
+    }
+    this.setTransport(transport)
+    this.emit('upgrade', transport)
+    notice(this)
+    this.flush()
+    if (this.readyState === 'closing') this.closeTransport()
+  }
+
+  /** The session does not move to the transport that its client tried out. */
+  [kOnUpgradeFailed](end, fault) {
+    // with its session the transport is closed after listeners of the session's `close`, see `onClose`
+    if (end !== ProbeEnd.SESSION_ENDED) this[kCloseProbe](end, fault)
+  }
+
+  /** The transport emits `close` when its connection has ended. */
+  [kCloseProbe](end, fault) {
+    const transport = this[kTakeProbe]()
+    if (transport === null) return
+    debug('client did not complete upgrade')
+    if (!isNativeWebSocket(transport)) {
+      transport.on('error', () => {})
+      try {
+        transport.close()
+      } finally {
+        this[kDropProbeChannel]()
+      }
+      return
+    }
+    transport[kState].ended = true
+    try {
+      if (end !== ProbeEnd.CLOSED) transport.close()
+    } finally {
+      transport.socket[kClosing]()
+      if (end === ProbeEnd.FAILED) transport[kShow]('error', transportError(fault))
+    }
+  }
+
+  /** The names of the transports a client of this session may upgrade to. */
+  getAvailableUpgrades() {
+    return this.server[kAvailableUpgrades](this.transport.name)
+  }
+
+  // ---- closing -------------------------------------------------------------------------------
+
+  /** Ends the session for a fault that only this side can see. */
+  [kFail](message) {
+    if (this.readyState !== 'closed') this[kApply](bridge.getEngine().fail(this[kState].handle, 'transport error', message))
+  }
+
+  /**
+   * Closes the session: at once with `discard`, else when the waiting packets have been handed over.
+   * Returns the socket, for chaining.
+   */
+  close(discard) {
+    if (discard && (this.readyState === 'open' || this.readyState === 'closing')) this.closeTransport(discard)
+    else if (this.readyState === 'open') this[kCloseInOrder](discard)
+    return this
+  }
+
+  [kCloseInOrder](discard) {
+    this.readyState = 'closing'
+    if (!this[kHasWaiting]()) return this.closeTransport(discard)
+    bridge.getEngine().beginClose(this[kState].handle)
+    debug('there are %d remaining packets in the buffer, waiting for the "drain" event', this.writeBuffer.length)
+    this[kKeepContext]()
+    this.once('drain', () => {
+      debug('all packets have been sent, closing the transport')
+      this.closeTransport(discard)
+    })
+  }
+
+  closeTransport(discard) {
+    const { transport } = this
+    if (discard) {
+      transport.discard()
+      // a graceful close may be under way, which waits for the client: not any longer
+      if (transport.readyState === 'closing') transport.readyState = 'open'
+    }
+    let isClosing = false
+    try {
+      transport.close(this.onClose.bind(this, 'forced close'))
+      isClosing = true
+    } finally {
+      // a connection that throws is not asked again: this is the end, and the exception goes its way
+      if (!isClosing) this.onClose('forced close')
+    }
+    // polling waits for the client, up to a deadline
+    if (this.readyState !== 'closed') this[kState].closer = capture()
+  }
+
+  /** The session is over. */
+  onClose(reason, description) {
+    if (this.readyState === 'closed') return
+    this.readyState = 'closed'
+    // listeners of `close` may still look at what was not sent
+    process.nextTick(dropBuffer, this)
+    this[kState].packetsFn = this[kState].sentCallbackFn = undefined
+    if (this[kState].timers !== undefined) heartbeat.stop(this[kState].timers)
+    // a listener that throws, of a transport or of what is answered, does not keep the rest from ending
+    try {
+      this[kEndInEngine](reason, description)
+    } finally {
+      try {
+        this.clearTransport()
+      } finally {
+        if (this[kState].key !== undefined) this.server[kUnregister](this)
+        else this[kState].endedEarly = { reason, description }
+        try {
+          this.emit('close', reason, description)
+        } finally {
+          try {
+            this[kCloseProbe](ProbeEnd.SESSION_ENDED)
+          } finally {
+            const transport = this[kMadeTransport]()
+            if (isNativeWebSocket(transport)) transport.socket[kAfterSession]()
+          }
+        }
+      }
+    }
+  }
+
+  /** The end of a session that had ended before its server knew it. */
+  [kEndAgain]() {
+    const { reason, description } = this[kState].endedEarly
+    this[kState].endedEarly = undefined
+    this.server[kUnregister](this)
+    this.emit('close', reason, description)
+  }
+
+  /** Ends the engine's session, unless that has ended by itself, and gives it back. */
+  [kEndInEngine](reason, description) {
+    try {
+      if (!this[kState].over) this[kApply](bridge.getEngine().fail(this[kState].handle, reason, description && description.message))
+    } finally {
+      this.server[kState].clients.detach(this)
+      bridge.releaseSession(this)
+    }
+  }
+}
+
+function dropBuffer(socket) {
+  socket.writeBuffer = []
+}
+
+const { close } = Transport.prototype
+const { doClose } = Polling.prototype
+
+/** Whether a polling transport ends as ours do, of which the engine sees to all. */
+function closesPlainly(transport) {
+  return transport.close === close && transport.doClose === doClose
+}
+
+function add(transport, event, listener) {
+  if (isNative(transport)) transport[kAdd](event, listener)
+  else transport.on(event, listener)
+}
+
+/** Adds listeners, by event, and returns what removes them. */
+function listenTo(transport, listeners) {
+  const events = Object.keys(listeners)
+  for (const event of events) add(transport, event, listeners[event])
+  return () => {
+    for (const event of events) transport.removeListener(event, listeners[event])
+  }
+}
+
+/** What carries the packets of a session that a native listener has opened is made when somebody looks at it. */
+const TRANSPORT = new Descriptor({
+  configurable: true,
+  enumerable: true,
+  get() {
+    if (!this[kState].transportless) return this[kState].transport
+    this[kBindTransport](this.server[kPollingTransport](this[kState].opening))
+    if (this._readyState === 'closed') {
+      this.transport[kState].left = true
+      this.transport.readyState = 'closed'
+    }
+    return this.transport
+  },
+  set(value) {
+    this[kState].transportless = false
+    // sealed: the property stays as it is
+    if (Object.getOwnPropertyDescriptor(this, 'transport')?.configurable === false) this[kState].transport = value
+    else Object.defineProperty(this, 'transport', { __proto__: null, value, writable: true, configurable: true, enumerable: true })
+  },
+})
+
+joinHalves()
+keepOriginals(Socket.prototype)
+
+/** The halves are files of their own, and no classes of their own to whoever looks at a session. */
+function joinHalves() {
+  for (const Half of [ReceivingSocket, SendingSocket]) {
+    const { constructor, ...members } = Object.getOwnPropertyDescriptors(Half.prototype)
+    Object.defineProperties(Socket.prototype, members)
+  }
+  Object.setPrototypeOf(Socket.prototype, EventEmitter.prototype)
+  showLikeNodes(Socket.prototype)
+}
+
+function addressOf(req) {
+  const socket = req.websocket && req.websocket._socket
+  return socket ? socket.remoteAddress : req.connection && req.connection.remoteAddress
+}
+
+module.exports = { Socket, Transport }

@@ -1,0 +1,71 @@
+'use strict'
+
+const bridge = require('../native/bridge')
+const { Polling: NodePolling } = require('../transports/polling')
+const { compressionOf } = require('../base/options')
+const {
+  kBeginPost, kCompressFirst, kConfirmPost, kEndPoll, kEndPost, kGiveUpPost, kIsBound, kIsOpen, kIsPromised, kOnPollClosed,
+  kSetsNoLength, kState, kWriteHead,
+} = require('../base/symbols')
+
+/**
+ * HTTP long-polling over uWebSockets.js, which writes the lengths of bodies by itself. What else differs from polling over
+ * Node's server differs in the original: the headers of a POST's answer are made when the POST begins, those of a
+ * compressed answer when it has been compressed, a POST goes on when its session ends, and there is no polling by script tags.
+ */
+class Polling extends NodePolling {
+  get [kSetsNoLength]() {
+    return true
+  }
+
+  [kBeginPost](req, res) {
+    super[kBeginPost](req, res)
+    try {
+      req[kState].postHeaders = this.headers(req, { 'Content-Type': 'text/html' })
+    } catch (error) {
+      // a listener threw: the client must not wait for ever
+      if (this[kIsBound]()) bridge.fast.postFinished(this[kState].owner[kState].handle, undefined, false)
+      this[kEndPost]()
+      res.writeHead(500).end()
+      throw error
+    }
+  }
+
+  [kConfirmPost](req, res) {
+    try {
+      res.writeHead(200, req[kState].postHeaders)
+    } catch (error) {
+      // a listener added what no header can be
+      if (!res.headersSent) res.writeHead(500).end()
+      throw error
+    }
+    res.end('ok')
+  }
+
+  /** Writes a compressed response: its headers are made when the bytes are there. */
+  [kCompressFirst](data, encoding, headers, callback) {
+    const { req, res } = this
+    res[kIsPromised] = true
+    bridge.compress(data, encoding, compressionOf(this.opts.httpCompression), (bytes) => {
+      // the client is gone, or the poll has been refused
+      if (!res[kIsOpen]()) return
+      if (bytes === undefined) {
+        res.writeHead(500).end()
+        return callback()
+      }
+      headers['Content-Encoding'] = encoding
+      this[kWriteHead](req, res, headers)
+      res.end(bytes)
+      callback()
+    })
+  }
+
+  [kGiveUpPost]() {}
+
+  [kOnPollClosed]() {
+    this.writable = false
+    super[kOnPollClosed]()
+  }
+}
+
+module.exports = { Polling }

@@ -1,0 +1,104 @@
+'use strict'
+
+const { setImmediate } = require('timers')
+const { Transport } = require('../transports/transport')
+const debug = require('debug')('engine:uws')
+const { kCutOff, kOnDrain, kOnEnd, kOnMessage, kOnOpen, kState, kWriteOne, kWriteQueue } = require('../base/symbols')
+
+/** What `send()` of uWebSockets.js tells. */
+const BUFFERED = 0
+const DROPPED = 2
+
+/** A WebSocket of uWebSockets.js; JavaScript moves the packets. */
+class WebSocket extends Transport {
+  constructor(req, opts) {
+    super(req, opts)
+    /** The connection, with `subscribe()`, `publish()` and so on; null before it is open. */
+    this.socket = null
+    this[kState].packets = []
+    this[kState].gone = false
+    this[kState].congested = false
+  }
+
+  get name() {
+    return 'websocket'
+  }
+
+  get handlesUpgrades() {
+    return true
+  }
+
+  /** The protocol has been switched. */
+  [kOnOpen](socket) {
+    this.socket = socket
+    // the session may have ended meanwhile
+    if (this.readyState !== 'open') return socket.end()
+    this.writable = true
+    this.emit('ready')
+  }
+
+  [kOnMessage](message, isBinary) {
+    // the bytes are gone when uWebSockets.js gets them back
+    const data = Buffer.from(message.slice(0))
+    this.onData(isBinary ? data : data.toString())
+  }
+
+  [kOnDrain]() {
+    if (!this[kState].congested) return
+    this[kState].congested = false
+    // not here: what is buffered in its `drain` handler uWebSockets.js does not write any more
+    setImmediate(() => this[kWriteQueue]())
+  }
+
+  [kOnEnd]() {
+    this[kState].gone = true
+    if (this.readyState !== 'closed') this.onClose()
+  }
+
+  send(packets) {
+    this.writable = false
+    this[kState].packets = packets.slice()
+    this[kWriteQueue]()
+  }
+
+  [kWriteQueue]() {
+    while (this[kState].packets.length > 0 && !this[kState].gone) {
+      const packet = this[kState].packets.shift()
+      let status
+      this.parser.encodePacket(packet, this.supportsBinary, (data) => (status = this[kWriteOne](packet, data)))
+      if (status === DROPPED) return this.onError('write error', 'the client is slower than maxBackpressure allows')
+      if (status === BUFFERED) {
+        debug('waiting for the client to catch up')
+        this[kState].congested = true
+        return
+      }
+    }
+    if (this[kState].gone) return
+    try {
+      this.emit('drain')
+    } finally {
+      this.writable = true
+      this.emit('ready')
+    }
+  }
+
+  /** Cuts the connection off. */
+  [kCutOff]() {
+    if (this.socket !== null && !this[kState].gone) this.socket.close()
+  }
+
+  [kWriteOne]({ options }, data) {
+    const deflate = this.opts.perMessageDeflate
+    const compress = Boolean(deflate) && !(options && options.compress === false) && Buffer.byteLength(data) > deflate.threshold
+    return this.socket.send(data, typeof data !== 'string', compress)
+  }
+
+  doClose(fn) {
+    debug('closing')
+    // first, because end() tells of the end of the connection at once
+    fn()
+    if (this.socket !== null && !this[kState].gone) this.socket.end()
+  }
+}
+
+module.exports = { WebSocket }
