@@ -1,31 +1,21 @@
-import { EventEmitter } from "events";
-import type { IncomingMessage, Server as HttpServer, ServerResponse } from "http";
-import type { ListenOptions } from "net";
-import type { Duplex } from "stream";
-import type { ZlibOptions } from "zlib";
-import type { CorsOptions, CorsOptionsDelegate } from "cors";
-import * as parser from "engine.io-parser";
-import type { Packet, RawData } from "engine.io-parser";
-import type { PerMessageDeflateOptions, WebSocket as WsWebSocket } from "ws";
+import { EventEmitter } from 'events'
+import type { IncomingMessage, Server as HttpServer, ServerResponse } from 'http'
+import type { ListenOptions } from 'net'
+import type { Duplex } from 'stream'
+import type { ZlibOptions } from 'zlib'
+import type { CorsOptions, CorsOptionsDelegate } from 'cors'
+import * as parser from 'engine.io-parser'
+import type { Packet, RawData } from 'engine.io-parser'
+import type { PerMessageDeflateOptions, WebSocket as WsWebSocket } from 'ws'
 
 // What a visitor may use is public here, as in the original's declarations; `protected` and `private` members exist
 // at run time, are looked up at each use, and may be overridden or patched.
 
-export {
-  Server,
-  Socket,
-  Transport,
-  transports,
-  listen,
-  attach,
-  parser,
-  protocol,
-  uServer,
-};
-export type { AttachOptions, ServerOptions, BaseServer, ErrorCallback };
+export { Server, Socket, Transport, transports, listen, attach, parser, protocol, uServer }
+export type { AttachOptions, ServerOptions, BaseServer, ErrorCallback }
 
 /** The newest protocol revision; revision 3 is spoken with {@link ServerOptions.allowEIO3}. */
-declare const protocol = 4;
+declare const protocol = 4
 
 /**
  * Serves engine requests on a port of its own, by an `http.Server` of Node.js; other requests get a 501.
@@ -33,7 +23,7 @@ declare const protocol = 4;
  * @param port 0 for any free one
  * @param listenCallback called when the port is open
  */
-declare function listen(port: number, options?: AttachOptions & ServerOptions, listenCallback?: () => void): Server;
+declare function listen(port: number, options?: AttachOptions & ServerOptions, listenCallback?: () => void): Server
 /**
  * Serves engine requests on a port of its own, in the Rust core: see docs/NATIVE-LISTENER.md.
  *
@@ -43,96 +33,95 @@ declare function listen(
   place: number | string | ListenOptions,
   options: NativeListenerOptions,
   listenCallback?: () => void,
-): Server;
+): Server
 
 /** Options of a native listener: those of a server that need no requests in JavaScript, and where to listen. */
-interface NativeListenerOptions
-  extends Omit<
-    AttachOptions & ServerOptions,
-    "allowRequest" | "backpressurePolicy" | "cookie" | "cors" | "limits" | "wsEngine"
-  > {
-  listener: "native";
+interface NativeListenerOptions extends Omit<
+  AttachOptions & ServerOptions,
+  'allowRequest' | 'backpressurePolicy' | 'cookie' | 'cors' | 'limits' | 'wsEngine'
+> {
+  listener: 'native'
   /** As in {@link ServerOptions}, but for `wait`. */
-  backpressurePolicy?: "close" | "drop-volatile";
+  backpressurePolicy?: 'close' | 'drop-volatile'
   /** As in {@link ServerOptions}, but for `encode`. */
-  cookie?: (Omit<CookieSerializeOptions, "encode"> & { name: string; encode?: undefined }) | boolean;
+  cookie?: (Omit<CookieSerializeOptions, 'encode'> & { name: string; encode?: undefined }) | boolean
   /** A name or an address; by default all addresses are listened on. */
-  host?: string;
+  host?: string
   /** How many connections may wait to be accepted. 511 by default. */
-  backlog?: number;
+  backlog?: number
   /** An IPv6 address serves no IPv4 clients. */
-  ipv6Only?: boolean;
+  ipv6Only?: boolean
   /** Other processes that say so, too, may listen on the same port. */
-  reusePort?: boolean;
+  reusePort?: boolean
 }
 
 /** Serves engine requests of a Node.js HTTP(S) server, whatever state it is in: before or after it listens. */
-declare function attach(server: HttpServer, options?: AttachOptions & ServerOptions): Server;
+declare function attach(server: HttpServer, options?: AttachOptions & ServerOptions): Server
 
-type TransportName = "polling" | "websocket" | "webtransport";
+type TransportName = 'polling' | 'websocket' | 'webtransport'
 
 /** Tells whether a request is in order: called without arguments if so, else with the code of the objection. */
 type ErrorCallback = (
   errorCode?: (typeof Server.errors)[keyof typeof Server.errors],
   errorContext?: Record<string, unknown> & { name?: string; message?: string },
-) => void;
+) => void
 
 /** Express-style: continues with `next()`, refuses with `next(error)`, or answers through `res`. */
-type Middleware = (req: IncomingMessage, res: ServerResponse, next: (err?: any) => void) => void;
+type Middleware = (req: IncomingMessage, res: ServerResponse, next: (err?: any) => void) => void
 
 type EngineRequest = IncomingMessage & {
   /** The query of the request's target; of a repeated key the last value. */
-  _query: Record<string, string>;
-  res?: ServerResponse;
-  cleanup?: Function;
+  _query: Record<string, string>
+  res?: ServerResponse
+  cleanup?: Function
   /** Of a WebSocket request: its connection. */
-  websocket?: WsWebSocket & { _socket?: { remoteAddress: string } };
-};
+  websocket?: WsWebSocket & { _socket?: { remoteAddress: string } }
+}
 
 interface AttachOptions {
   /**
    * What the targets of engine requests start with.
    * @default "/engine.io"
    */
-  path?: string;
+  path?: string
   /**
    * Whether upgrade requests for other paths are ended when nobody has answered them.
    * @default true
    */
-  destroyUpgrade?: boolean;
+  destroyUpgrade?: boolean
   /**
    * How long others may take to answer such an upgrade request, in milliseconds.
    * @default 1000
    */
-  destroyUpgradeTimeout?: number;
+  destroyUpgradeTimeout?: number
   /**
    * Whether `path` ends with a slash if it does not already.
    * @default true
    */
-  addTrailingSlash?: boolean;
+  addTrailingSlash?: boolean
 }
 
 interface CookieSerializeOptions {
   /** The `Domain` attribute. */
-  domain?: string | undefined;
+  domain?: string | undefined
   /** Encodes the value, which is the session id; `encodeURIComponent` by default. */
-  encode?(value: string): string;
+  encode?(value: string): string
   /** The `Expires` attribute. */
-  expires?: Date | undefined;
+  expires?: Date | undefined
   /** @default true */
-  httpOnly?: boolean | undefined;
+  httpOnly?: boolean | undefined
   /** The `Max-Age` attribute, in seconds. */
-  maxAge?: number | undefined;
+  maxAge?: number | undefined
   /** The `Partitioned` attribute. */
-  partitioned?: boolean | undefined;
+  partitioned?: boolean | undefined
   /** @default "/" */
-  path?: string | undefined;
+  path?: string | undefined
   /** The `Priority` attribute. */
-  priority?: "low" | "medium" | "high" | undefined;
+  priority?: 'low' | 'medium' | 'high' | undefined
   /** @default "lax" */
-  sameSite?: true | false | "lax" | "strict" | "none" | undefined;
+  sameSite?: true | false | 'lax' | 'strict' | 'none' | undefined
   /** The `Secure` attribute. */
-  secure?: boolean | undefined;
+  secure?: boolean | undefined
 }
 
 interface ServerOptions {
@@ -140,93 +129,93 @@ interface ServerOptions {
    * How long a client may take to answer a heartbeat, in milliseconds.
    * @default 20000
    */
-  pingTimeout?: number;
+  pingTimeout?: number
   /**
    * Time from the answer of one heartbeat to the next, in milliseconds.
    * @default 25000
    */
-  pingInterval?: number;
+  pingInterval?: number
   /**
    * How long a client may take to move a session to another transport, in milliseconds.
    * @default 10000
    */
-  upgradeTimeout?: number;
+  upgradeTimeout?: number
   /**
    * The largest POST body and the largest WebSocket message that is taken, in bytes.
    * @default 1000000
    */
-  maxHttpBufferSize?: number;
+  maxHttpBufferSize?: number
   /**
    * How long the body of a POST may take to come, in milliseconds; then it gets a 408, and its session ends.
    * @default 30000
    */
-  httpRequestBodyTimeout?: number;
+  httpRequestBodyTimeout?: number
   /**
    * In how many pieces the body of a POST, or a WebSocket frame, may come in. Over a slow line each is a TCP segment of 1.4 KB at
    * most: raise it together with `maxHttpBufferSize`.
    * @default 10000
    */
-  maxBufferedChunks?: number;
+  maxBufferedChunks?: number
   /**
    * Decides whether a session may be opened, by calling `fn(null, true)` or `fn(message, false)`, now or later. Asked
    * once per session, at its first request.
    */
-  allowRequest?: (req: IncomingMessage, fn: (err: string | null | undefined, success: boolean) => void) => void;
+  allowRequest?: (req: IncomingMessage, fn: (err: string | null | undefined, success: boolean) => void) => void
   /**
    * The transports that clients may use. WebTransport has to be named to be on.
    * @default ["polling", "websocket"]
    */
-  transports?: TransportName[];
+  transports?: TransportName[]
   /**
    * Whether clients are told that they may change to a better transport.
    * @default true
    */
-  allowUpgrades?: boolean;
+  allowUpgrades?: boolean
   /**
    * Compression of WebSocket messages; an object has the options of `ws`, `threshold` (1024) in bytes. Of
    * `zlibDeflateOptions` only `level` counts; `zlibInflateOptions` and `concurrencyLimit` have no effect.
    * @default false
    */
-  perMessageDeflate?: boolean | PerMessageDeflateOptions;
+  perMessageDeflate?: boolean | PerMessageDeflateOptions
   /**
    * Compression of poll responses; an object has `threshold`, in bytes, and the options of `zlib`, of which `level` and
    * `windowBits` count.
    * @default { threshold: 1024 }
    */
-  httpCompression?: false | (ZlibOptions & { threshold: number });
+  httpCompression?: false | (ZlibOptions & { threshold: number })
   /**
    * A class with the interface of the `Server` of `ws`, to be used instead of the engine's own WebSocket server.
    */
-  wsEngine?: any;
+  wsEngine?: any
   /** A message that every client gets together with its handshake. */
-  initialPacket?: any;
+  initialPacket?: any
   /**
    * The cookie that polling handshakes set to the session id, as load balancers want it. `true`: named `io`.
    * @default false
    */
-  cookie?: (CookieSerializeOptions & { name: string }) | boolean;
+  cookie?: (CookieSerializeOptions & { name: string }) | boolean
   /** The options of the `cors` package. */
-  cors?: CorsOptions | CorsOptionsDelegate;
+  cors?: CorsOptions | CorsOptionsDelegate
   /**
    * Whether clients of protocol revision 3 are served, such as those of Socket.IO 2.
    * @default false
    */
-  allowEIO3?: boolean;
+  allowEIO3?: boolean
   /**
    * How much may wait to be sent to one client, in bytes: an extra of this package, see `backpressurePolicy`.
    * Not for {@link uServer}, whose `attach` has an option of the same name that belongs to uWebSockets.js, see
    * {@link uOptions}; given to the constructor there it has no effect.
    * @default no limit
    */
-  maxBackpressure?: number;
+  maxBackpressure?: number
   /**
    * What happens beyond `maxBackpressure`: the session is closed, volatile messages are dropped first, or nothing is
    * read from the client until it has caught up.
    * @default "close"
    */
-  backpressurePolicy?: "close" | "drop-volatile" | "wait";
+  backpressurePolicy?: 'close' | 'drop-volatile' | 'wait'
   /** What the server takes on at most: an extra of this package. */
-  limits?: Limits;
+  limits?: Limits
 }
 
 /**
@@ -235,29 +224,29 @@ interface ServerOptions {
  */
 interface Limits {
   /** Open sessions. Name: `TOO_MANY_CONNECTIONS`. */
-  maxConnections?: number;
+  maxConnections?: number
   /** Open sessions from one address. Name: `TOO_MANY_CONNECTIONS_FROM_ADDRESS`. */
-  maxConnectionsPerAddress?: number;
+  maxConnectionsPerAddress?: number
   /**
    * The address that counts, where it is not that of the TCP connection: behind a proxy, for example. Of a WebTransport
    * session it gets an object with the session's `headers` and the `session` itself. Without it such a session counts
    * by its `peerAddress`, and those that have none count together.
    */
-  addressOf?: (req: IncomingMessage) => string | undefined;
+  addressOf?: (req: IncomingMessage) => string | undefined
   /** Handshakes per second; as many may come at once. Name: `TOO_MANY_HANDSHAKES`. */
-  handshakesPerSecond?: number;
+  handshakesPerSecond?: number
   /**
    * How long `allowRequest` and `generateId` may take together, and how long a polling client may take to its second
    * request, in milliseconds. Code 3, name: `HANDSHAKE_TIMEOUT`.
    */
-  handshakeTimeout?: number;
+  handshakeTimeout?: number
   /** Packets in one POST; more end the session. Code 3, name: `TOO_MANY_PACKETS`. */
-  maxPacketsPerPayload?: number;
+  maxPacketsPerPayload?: number
   /**
    * Polling sessions that have made no request since their handshake; counts for polling handshakes. Name:
    * `TOO_MANY_IDLE_SESSIONS`.
    */
-  maxIdlePollingSessions?: number;
+  maxIdlePollingSessions?: number
 }
 
 /**
@@ -268,67 +257,67 @@ interface Limits {
  */
 declare abstract class BaseServer extends EventEmitter {
   /** The options in force; changes count from the next use on. Of `limits`, change members: the object is read once. */
-  opts: ServerOptions;
+  opts: ServerOptions
   /** The open sessions by their ids. */
-  protected clients: Record<string, Socket>;
+  protected clients: Record<string, Socket>
   /** The number of open sessions. */
-  clientsCount: number;
-  protected middlewares: Middleware[];
-  constructor(opts?: ServerOptions);
-  protected abstract init(): void;
-  protected abstract cleanup(): any;
-  protected _computePath(options: AttachOptions): string;
+  clientsCount: number
+  protected middlewares: Middleware[]
+  constructor(opts?: ServerOptions)
+  protected abstract init(): void
+  protected abstract cleanup(): any
+  protected _computePath(options: AttachOptions): string
   /** The transports that a client may change to from this one. */
-  upgrades(transport: TransportName): string[];
+  upgrades(transport: TransportName): string[]
   /** Checks a request, of a new session or of one that exists. */
-  protected verify(req: EngineRequest, upgrade: boolean, fn: ErrorCallback): void | boolean;
+  protected verify(req: EngineRequest, upgrade: boolean, fn: ErrorCallback): void | boolean
   /** Adds a middleware for all engine requests, upgrades included. */
-  use(fn: any): void;
-  protected _applyMiddlewares(req: IncomingMessage, res: ServerResponse, callback: (err?: any) => void): void;
+  use(fn: any): void
+  protected _applyMiddlewares(req: IncomingMessage, res: ServerResponse, callback: (err?: any) => void): void
   /** Closes all sessions, at once. */
-  close(): this;
+  close(): this
   /** Makes a session id. To be replaced by who wants ids of another kind; they must be unique and hard to guess. */
-  generateId(req: IncomingMessage): string | PromiseLike<string>;
-  protected handshake(transportName: TransportName, req: EngineRequest, closeConnection: ErrorCallback): Promise<any>;
+  generateId(req: IncomingMessage): string | PromiseLike<string>
+  protected handshake(transportName: TransportName, req: EngineRequest, closeConnection: ErrorCallback): Promise<any>
   /** Serves a WebTransport session that the application has accepted. */
-  onWebTransportSession(session: any): Promise<any>;
-  protected abstract createTransport(transportName: TransportName, req: EngineRequest): any;
+  onWebTransportSession(session: any): Promise<any>
+  protected abstract createTransport(transportName: TransportName, req: EngineRequest): any
   /** The codes of `connection_error` and of error responses. */
   static errors: {
-    readonly UNKNOWN_TRANSPORT: 0;
-    readonly UNKNOWN_SID: 1;
-    readonly BAD_HANDSHAKE_METHOD: 2;
-    readonly BAD_REQUEST: 3;
-    readonly FORBIDDEN: 4;
-    readonly UNSUPPORTED_PROTOCOL_VERSION: 5;
-  };
+    readonly UNKNOWN_TRANSPORT: 0
+    readonly UNKNOWN_SID: 1
+    readonly BAD_HANDSHAKE_METHOD: 2
+    readonly BAD_REQUEST: 3
+    readonly FORBIDDEN: 4
+    readonly UNSUPPORTED_PROTOCOL_VERSION: 5
+  }
   /** Their texts. */
   static errorMessages: {
-    readonly 0: "Transport unknown";
-    readonly 1: "Session ID unknown";
-    readonly 2: "Bad handshake method";
-    readonly 3: "Bad request";
-    readonly 4: "Forbidden";
-    readonly 5: "Unsupported protocol version";
-  };
+    readonly 0: 'Transport unknown'
+    readonly 1: 'Session ID unknown'
+    readonly 2: 'Bad handshake method'
+    readonly 3: 'Bad request'
+    readonly 4: 'Forbidden'
+    readonly 5: 'Unsupported protocol version'
+  }
 }
 
 /** A server for HTTP servers of Node.js, or of the engine's own (see {@link listen}). */
 declare class Server extends BaseServer {
   /** Only of servers made by {@link listen}. */
-  httpServer?: HttpServer;
-  private ws;
-  protected init(): void;
-  protected cleanup(): void;
-  private prepare;
-  protected createTransport(transportName: TransportName, req: IncomingMessage): Transport;
+  httpServer?: HttpServer
+  private ws
+  protected init(): void
+  protected cleanup(): void
+  private prepare
+  protected createTransport(transportName: TransportName, req: IncomingMessage): Transport
   /** Serves one HTTP request, for applications with a routing of their own. */
-  handleRequest(req: IncomingMessage, res: ServerResponse): void;
+  handleRequest(req: IncomingMessage, res: ServerResponse): void
   /** Serves one upgrade request; `upgradeHead` is what came after its headers. */
-  handleUpgrade(req: IncomingMessage, socket: Duplex, upgradeHead: Buffer): void;
-  private onWebSocket;
+  handleUpgrade(req: IncomingMessage, socket: Duplex, upgradeHead: Buffer): void
+  private onWebSocket
   /** Serves the requests of `server` under the path; others go to the listeners it had before. */
-  attach(server: HttpServer, options?: AttachOptions): void;
+  attach(server: HttpServer, options?: AttachOptions): void
 }
 
 interface uOptions {
@@ -336,42 +325,42 @@ interface uOptions {
    * One of uWebSockets.js's compression constants.
    * @default uWS.DISABLED
    */
-  compression?: number;
+  compression?: number
   /**
    * A connection without any traffic is closed after so many seconds; 0: never.
    * @default 120
    */
-  idleTimeout?: number;
+  idleTimeout?: number
   /**
    * How much uWebSockets.js buffers for one client, in bytes; beyond it the transport waits until the client has caught
    * up. Not the option of the same name of {@link ServerOptions}, which closes sessions.
    * @default 1048576
    */
-  maxBackpressure?: number;
+  maxBackpressure?: number
 }
 
 /** A server for apps of uWebSockets.js 20. */
 declare class uServer extends BaseServer {
-  protected init(): void;
-  protected cleanup(): void;
-  private prepare;
-  protected createTransport(transportName: string, req: EngineRequest): any;
+  protected init(): void
+  protected cleanup(): void
+  private prepare
+  protected createTransport(transportName: string, req: EngineRequest): any
   /** Serves requests of a uWebSockets.js app whose path is exactly the engine's. */
-  attach(app: any, options?: AttachOptions & uOptions): void;
-  _applyMiddlewares(req: any, res: any, callback: (err?: any) => void): void;
-  private handleRequest;
-  private handleUpgrade;
-  private abortRequest;
+  attach(app: any, options?: AttachOptions & uOptions): void
+  _applyMiddlewares(req: any, res: any, callback: (err?: any) => void): void
+  private handleRequest
+  private handleUpgrade
+  private abortRequest
 }
 
-type ReadyState = "opening" | "open" | "closing" | "closed";
-type SendCallback = (transport: Transport) => void;
+type ReadyState = 'opening' | 'open' | 'closing' | 'closed'
+type SendCallback = (transport: Transport) => void
 
 interface SendOptions {
   /** Whether the message may be compressed; true by default. */
-  compress?: boolean;
+  compress?: boolean
   /** Whether the message may be lost: see `backpressurePolicy`. */
-  volatile?: boolean;
+  volatile?: boolean
 }
 
 /**
@@ -382,62 +371,62 @@ interface SendOptions {
  */
 declare class Socket extends EventEmitter {
   /** The protocol revision of the client: 3 or 4. */
-  readonly protocol: number;
+  readonly protocol: number
   /** The request that opened the session. */
-  request: IncomingMessage;
+  request: IncomingMessage
   /** The client's IP address. */
-  readonly remoteAddress: string;
-  _readyState: ReadyState;
+  readonly remoteAddress: string
+  _readyState: ReadyState
   /** What carries the packets now. */
-  transport: Transport;
-  private server;
-  upgrading: boolean;
-  upgraded: boolean;
-  private writeBuffer;
-  private packetsFn;
-  private sentCallbackFn;
-  private cleanupFn;
-  private pingTimeoutTimer;
-  private pingIntervalTimer;
-  private hasRefreshedPingTimeout;
+  transport: Transport
+  private server
+  upgrading: boolean
+  upgraded: boolean
+  private writeBuffer
+  private packetsFn
+  private sentCallbackFn
+  private cleanupFn
+  private pingTimeoutTimer
+  private pingIntervalTimer
+  private hasRefreshedPingTimeout
   /** A secret between client and server: who knows it can act for the client. */
-  private readonly id;
-  get readyState(): ReadyState;
-  set readyState(state: ReadyState);
-  constructor(id: string, server: BaseServer, transport: Transport, req: EngineRequest, protocol: number);
-  private onOpen;
-  private onPacket;
-  private onError;
-  private schedulePing;
-  private resetPingTimeout;
-  private setTransport;
-  private onDrain;
-  _maybeUpgrade(transport: Transport): void;
-  private clearTransport;
-  private onClose;
+  private readonly id
+  get readyState(): ReadyState
+  set readyState(state: ReadyState)
+  constructor(id: string, server: BaseServer, transport: Transport, req: EngineRequest, protocol: number)
+  private onOpen
+  private onPacket
+  private onError
+  private schedulePing
+  private resetPingTimeout
+  private setTransport
+  private onDrain
+  _maybeUpgrade(transport: Transport): void
+  private clearTransport
+  private onClose
   /** Sends a message; `callback` is called when it has been written. */
-  send(data: RawData, options?: SendOptions, callback?: SendCallback): this;
+  send(data: RawData, options?: SendOptions, callback?: SendCallback): this
   /** The same as {@link send}. */
-  write(data: RawData, options?: SendOptions, callback?: SendCallback): this;
-  private sendPacket;
-  private flush;
+  write(data: RawData, options?: SendOptions, callback?: SendCallback): this
+  private sendPacket
+  private flush
   /** Bytes that were sent and are not with the operating system yet: an extra of this package. */
-  readonly bufferedAmount: number;
-  private getAvailableUpgrades;
+  readonly bufferedAmount: number
+  private getAvailableUpgrades
   /** Closes the session: when all messages have been handed over, or at once with `discard`. */
-  close(discard?: boolean): void;
-  private closeTransport;
+  close(discard?: boolean): void
+  private closeTransport
 }
 
-type TransportState = "open" | "closing" | "closed";
+type TransportState = 'open' | 'closing' | 'closed'
 
 /** What a transport is given of its server's options. */
 interface TransportOptions {
-  perMessageDeflate?: PerMessageDeflateOptions;
-  maxHttpBufferSize?: number;
-  maxBufferedChunks?: number;
-  httpRequestBodyTimeout?: number;
-  httpCompression?: false | (ZlibOptions & { threshold: number });
+  perMessageDeflate?: PerMessageDeflateOptions
+  maxHttpBufferSize?: number
+  maxBufferedChunks?: number
+  httpRequestBodyTimeout?: number
+  httpCompression?: false | (ZlibOptions & { threshold: number })
 }
 
 /**
@@ -447,82 +436,82 @@ interface TransportOptions {
  * (headers, request).
  */
 declare abstract class Transport extends EventEmitter {
-  protected readonly opts: TransportOptions;
+  protected readonly opts: TransportOptions
   /** The id of the session. */
-  sid: string;
+  sid: string
   /** Whether packets can be sent now. */
-  writable: boolean;
+  writable: boolean
   /** The protocol revision. */
-  protocol: 3 | 4;
-  protected _readyState: TransportState;
-  protected discarded: boolean;
-  protected parser: any;
-  protected supportsBinary: boolean;
-  get readyState(): TransportState;
-  set readyState(state: TransportState);
+  protocol: 3 | 4
+  protected _readyState: TransportState
+  protected discarded: boolean
+  protected parser: any
+  protected supportsBinary: boolean
+  get readyState(): TransportState
+  set readyState(state: TransportState)
   /** The transports this one can be changed for. */
-  static upgradesTo: string[];
-  constructor(req: { _query: Record<string, string> }, opts?: TransportOptions);
+  static upgradesTo: string[]
+  constructor(req: { _query: Record<string, string> }, opts?: TransportOptions)
   /** From now on errors are nobody's concern. */
-  discard(): void;
+  discard(): void
   /** Takes a request of the session. */
-  onRequest(req: any): void;
-  close(fn?: () => void): void;
-  protected onError(msg: string, desc?: any): void;
-  protected onPacket(packet: Packet): void;
-  protected onData(data: RawData): void;
-  protected onClose(): void;
-  abstract get name(): string;
-  abstract send(packets: Packet[]): void;
-  abstract doClose(fn?: () => void): void;
+  onRequest(req: any): void
+  close(fn?: () => void): void
+  protected onError(msg: string, desc?: any): void
+  protected onPacket(packet: Packet): void
+  protected onData(data: RawData): void
+  protected onClose(): void
+  abstract get name(): string
+  abstract send(packets: Packet[]): void
+  abstract doClose(fn?: () => void): void
 }
 
 declare class Polling extends Transport {
-  private req;
-  private res;
-  private dataReq;
-  private dataRes;
-  private shouldClose;
-  private readonly closeTimeout;
-  get name(): string;
-  onRequest(req: EngineRequest): void;
-  private onPollRequest;
-  private onDataRequest;
-  onData(data: RawData): void;
-  onClose(): void;
-  send(packets: Packet[]): void;
-  private write;
-  protected doWrite(data: any, options: any, callback: any): void;
-  doClose(fn: () => void): void;
-  private headers;
+  private req
+  private res
+  private dataReq
+  private dataRes
+  private shouldClose
+  private readonly closeTimeout
+  get name(): string
+  onRequest(req: EngineRequest): void
+  private onPollRequest
+  private onDataRequest
+  onData(data: RawData): void
+  onClose(): void
+  send(packets: Packet[]): void
+  private write
+  protected doWrite(data: any, options: any, callback: any): void
+  doClose(fn: () => void): void
+  private headers
 }
 
 declare class WebSocket extends Transport {
-  private socket;
-  constructor(req: EngineRequest, opts: TransportOptions);
-  get name(): string;
-  get handlesUpgrades(): boolean;
-  send(packets: Packet[]): void;
-  doClose(fn?: () => void): void;
+  private socket
+  constructor(req: EngineRequest, opts: TransportOptions)
+  get name(): string
+  get handlesUpgrades(): boolean
+  send(packets: Packet[]): void
+  doClose(fn?: () => void): void
 }
 
 declare class WebTransport extends Transport {
-  private readonly session;
-  private readonly writer;
-  constructor(session: any, stream: any, reader: any, opts: TransportOptions);
-  get name(): string;
-  send(packets: any): Promise<void>;
-  doClose(fn: any): void;
+  private readonly session
+  private readonly writer
+  constructor(session: any, stream: any, reader: any, opts: TransportOptions)
+  get name(): string
+  send(packets: any): Promise<void>
+  doClose(fn: any): void
 }
 
-declare function polling(req: EngineRequest, opts: TransportOptions): Polling;
+declare function polling(req: EngineRequest, opts: TransportOptions): Polling
 declare namespace polling {
-  var upgradesTo: string[];
+  var upgradesTo: string[]
 }
 
 /** The transports by their names. */
 declare const transports: {
-  polling: typeof polling;
-  websocket: typeof WebSocket;
-  webtransport: typeof WebTransport;
-};
+  polling: typeof polling
+  websocket: typeof WebSocket
+  webtransport: typeof WebTransport
+}

@@ -1,4 +1,4 @@
-'use strict';
+'use strict'
 // Who can be measured. To add a peer: say how to start it and what it can do. A server is any process that
 //   - prints one line {"event":"listening","port":N,"pid":N} on stdout,
 //   - ends when its stdin ends,
@@ -7,30 +7,42 @@
 //
 // title; start; can (which rows); js (its main thread runs JavaScript); load (more options of the load generator);
 // prepare (install it, throw why not); rival (less CPU than it uses is the aim).
-const path = require('path');
-const install = require('./install');
+const path = require('path')
+const install = require('./install')
 
 // V8's young generation grows by up to 48 MB while connections are opened and is as large afterwards as before, however many
 // there are; in a slope over a few thousand connections it would count as theirs. Memory rows keep it small, on every engine.
-const YOUNG = ['--max-semi-space-size=1'];
+const YOUNG = ['--max-semi-space-size=1']
 
-const node = (script, more) => ({ mode, task, env, socketIo, tls, smallYoung }) => ({
-  command: process.execPath,
-  args: ['--expose-gc', ...(smallYoung ? YOUNG : []), path.join(__dirname, 'servers', script)],
-  env: { ...more, MODE: mode, TASK: task, ...(socketIo ? { SOCKETIO: '1' } : {}), ...(tls ? { TLS: '1' } : {}), ...env },
-});
-const app = (engine, more) => node('app.js', { ENGINE: engine, ...more });
-const native = (program) => ({ task, env }) => ({
-  command: program,
-  args: [],
-  env: { TASK: task === 'broadcast-pre' ? 'broadcast' : task, ...env },
-});
-const all = () => true;
-const polling = (row) => row.scenario.startsWith('poll');
-const bare = (row) => !polling(row) && !row.server.socketIo && row.id !== 'idle10k' && row.id !== 'memory-released' && !row.nodeDefaults;
-const encodedByServer = (row) => row.server.task !== 'broadcast-pre';
-const unmasks = (row) => /^(echo|receive)/.test(row.id);
-const oxide = path.join(__dirname, 'engineioxide');
+const node =
+  (script, more) =>
+  ({ mode, task, env, socketIo, tls, smallYoung }) => ({
+    command: process.execPath,
+    args: ['--expose-gc', ...(smallYoung ? YOUNG : []), path.join(__dirname, 'servers', script)],
+    env: {
+      ...more,
+      MODE: mode,
+      TASK: task,
+      ...(socketIo ? { SOCKETIO: '1' } : {}),
+      ...(tls ? { TLS: '1' } : {}),
+      ...env,
+    },
+  })
+const app = (engine, more) => node('app.js', { ENGINE: engine, ...more })
+const native =
+  (program) =>
+  ({ task, env }) => ({
+    command: program,
+    args: [],
+    env: { TASK: task === 'broadcast-pre' ? 'broadcast' : task, ...env },
+  })
+const all = () => true
+const polling = (row) => row.scenario.startsWith('poll')
+const bare = (row) =>
+  !polling(row) && !row.server.socketIo && row.id !== 'idle10k' && row.id !== 'memory-released' && !row.nodeDefaults
+const encodedByServer = (row) => row.server.task !== 'broadcast-pre'
+const unmasks = (row) => /^(echo|receive)/.test(row.id)
+const oxide = path.join(__dirname, 'engineioxide')
 
 module.exports = {
   // As `npm install engine.io` leaves it: ws without its optional addon, which another package may have brought here.
@@ -66,7 +78,13 @@ module.exports = {
     prepare: () => install.crate(oxide),
     start: native(path.join(oxide, 'target', 'release', 'engineioxide-bench')),
     // It is its own HTTP server: rows that are about Node's do not apply.
-    can: (row) => !row.server.socketIo && !row.nodeDefaults && !row.server.tls && !row.load.deflate && encodedByServer(row) && (row.server.mode === 'listen' || !/^(connect|shake|poll|memory)/.test(row.id)),
+    can: (row) =>
+      !row.server.socketIo &&
+      !row.nodeDefaults &&
+      !row.server.tls &&
+      !row.load.deflate &&
+      encodedByServer(row) &&
+      (row.server.mode === 'listen' || !/^(connect|shake|poll|memory)/.test(row.id)),
     js: false,
   },
   floor: {
@@ -75,7 +93,9 @@ module.exports = {
     can: (row) => bare(row) && !row.server.tls && !row.load.deflate,
     js: false,
   },
-};
+}
 
 // Another build of ours, to compare two: --engines native,/path/of/its/checkout
-Object.defineProperty(module.exports, 'at', { value: (folder) => ({ title: folder, start: app(path.resolve(folder)), can: all, js: true }) });
+Object.defineProperty(module.exports, 'at', {
+  value: (folder) => ({ title: folder, start: app(path.resolve(folder)), can: all, js: true }),
+})

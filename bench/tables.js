@@ -1,94 +1,154 @@
-'use strict';
+'use strict'
 // node bench/tables.js: writes the figures of one run (bench/results/readme.json), and of one with all engines
 // (readme-peers.json), into README.md and docs/PERFORMANCE.md, between <!-- table --> and <!-- /table -->, so that no
 // figure is copied by hand.
-const fs = require('fs');
-const path = require('path');
-const rows = require('./rows');
+const fs = require('fs')
+const path = require('path')
+const rows = require('./rows')
 
-const root = path.join(__dirname, '..');
-const read = (name) => JSON.parse(fs.readFileSync(path.join(__dirname, 'results', name), 'utf8'));
-const result = read('readme.json');
-const peers = read('readme-peers.json');
+const root = path.join(__dirname, '..')
+const read = (name) => JSON.parse(fs.readFileSync(path.join(__dirname, 'results', name), 'utf8'))
+const result = read('readme.json')
+const peers = read('readme-peers.json')
 
 /** What README shows; PERFORMANCE.md shows all. */
-const MAIN = ['echo64', 'echo64x8', 'echo16k', 'receive64', 'broadcast64', 'connect', 'connect-listen', 'poll', 'poll-listen', 'tls1k', 'deflate1k', 'sio-echo100', 'sio-room1000', 'lone'];
+const MAIN = [
+  'echo64',
+  'echo64x8',
+  'echo16k',
+  'receive64',
+  'broadcast64',
+  'connect',
+  'connect-listen',
+  'poll',
+  'poll-listen',
+  'tls1k',
+  'deflate1k',
+  'sio-echo100',
+  'sio-room1000',
+  'lone',
+]
 
-const digits = (x) => (x === undefined || x === null ? '' : x.toFixed(x < 0.1 ? 3 : x < 10 ? 2 : 1));
-const measured = result.rows.filter((row) => row.engines.native && !row.engines.native.error && row.engines.upstream);
-const speed = measured.filter((row) => row.kind !== 'memory');
-const memory = measured.filter((row) => row.kind === 'memory');
-const LOW = ['total', 'js', 'p50', 'memory'];
-const NAMES = { total: 'total', js: 'JS', rate: 'rate', p50: 'p50', memory: '' };
+const digits = (x) => (x === undefined || x === null ? '' : x.toFixed(x < 0.1 ? 3 : x < 10 ? 2 : 1))
+const measured = result.rows.filter((row) => row.engines.native && !row.engines.native.error && row.engines.upstream)
+const speed = measured.filter((row) => row.kind !== 'memory')
+const memory = measured.filter((row) => row.kind === 'memory')
+const LOW = ['total', 'js', 'p50', 'memory']
+const NAMES = { total: 'total', js: 'JS', rate: 'rate', p50: 'p50', memory: '' }
 
 /** The target as it is now, not as it was when the run was made. */
-const targetOf = (row) => (rows.find((r) => r.id === row.id) || row).target;
+const targetOf = (row) => (rows.find((r) => r.id === row.id) || row).target
 
 function target(row) {
-  return Object.entries(targetOf(row)).map(([m, t]) => `${NAMES[m]} ${LOW.includes(m) ? '≤' : '≥'} ${t}`.trim()).join(', ');
+  return Object.entries(targetOf(row))
+    .map(([m, t]) => `${NAMES[m]} ${LOW.includes(m) ? '≤' : '≥'} ${t}`.trim())
+    .join(', ')
 }
 
 function verdict(row) {
-  const { ratio } = row.engines.native;
-  const entries = Object.entries(targetOf(row)).filter(([m]) => ratio[m] !== undefined);
-  if (entries.length === 0) return '';
-  const missed = entries.filter(([m, t]) => (LOW.includes(m) ? +ratio[m].toFixed(3) > t : +ratio[m].toFixed(2) < t)).map(([m]) => NAMES[m] || 'memory');
-  return missed.length === 0 ? 'met' : `missed: ${missed.join(', ')}`;
+  const { ratio } = row.engines.native
+  const entries = Object.entries(targetOf(row)).filter(([m]) => ratio[m] !== undefined)
+  if (entries.length === 0) return ''
+  const missed = entries
+    .filter(([m, t]) => (LOW.includes(m) ? +ratio[m].toFixed(3) > t : +ratio[m].toFixed(2) < t))
+    .map(([m]) => NAMES[m] || 'memory')
+  return missed.length === 0 ? 'met' : `missed: ${missed.join(', ')}`
 }
 
-const line = (...cells) => `| ${cells.join(' | ')} |`;
+const line = (...cells) => `| ${cells.join(' | ')} |`
 
 function setting({ machine, pairs, duration, date, rows }) {
-  const taken = Math.max(...rows.flatMap((row) => Object.values(row.engines)).map(({ median }) => (median && median.foreign) || 0));
-  return `${machine.cores} cores (${machine.cpu}), Linux ${machine.kernel.split('-')[0]}, Node ${machine.node}, ${date.slice(0, 10)}; medians of ${pairs} interleaved rounds of ${duration} s, during which others took up to ${taken.toFixed(2)} cores`;
+  const taken = Math.max(
+    ...rows.flatMap((row) => Object.values(row.engines)).map(({ median }) => (median && median.foreign) || 0),
+  )
+  return `${machine.cores} cores (${machine.cpu}), Linux ${machine.kernel.split('-')[0]}, Node ${machine.node}, ${date.slice(0, 10)}; medians of ${pairs} interleaved rounds of ${duration} s, during which others took up to ${taken.toFixed(2)} cores`
 }
 
 function performance() {
-  const out = [`${setting(result)}.`, ''];
-  out.push(line('work', 'total CPU', 'CPU of the JS thread', 'rate', 'p50', 'target', ''));
-  out.push(line('---', '---:', '---:', '---:', '---:', '---', '---'));
+  const out = [`${setting(result)}.`, '']
+  out.push(line('work', 'total CPU', 'CPU of the JS thread', 'rate', 'p50', 'target', ''))
+  out.push(line('---', '---:', '---:', '---:', '---:', '---', '---'))
   for (const row of speed) {
-    const { ratio } = row.engines.native;
-    out.push(line(row.title, digits(ratio.total), digits(ratio.js), digits(ratio.rate), digits(ratio.p50), target(row), verdict(row)));
+    const { ratio } = row.engines.native
+    out.push(
+      line(
+        row.title,
+        digits(ratio.total),
+        digits(ratio.js),
+        digits(ratio.rate),
+        digits(ratio.p50),
+        target(row),
+        verdict(row),
+      ),
+    )
   }
   if (memory.length) {
-    out.push('', line('memory', 'original, KiB', 'native, KiB', 'ratio', 'target', ''), line('---', '---:', '---:', '---:', '---', '---'));
+    out.push(
+      '',
+      line('memory', 'original, KiB', 'native, KiB', 'ratio', 'target', ''),
+      line('---', '---:', '---:', '---:', '---', '---'),
+    )
     for (const row of memory) {
-      const { upstream, native } = row.engines;
-      out.push(line(row.title, digits(upstream.median.memory), digits(native.median.memory), digits(native.ratio.memory), target(row), verdict(row)));
+      const { upstream, native } = row.engines
+      out.push(
+        line(
+          row.title,
+          digits(upstream.median.memory),
+          digits(native.median.memory),
+          digits(native.ratio.memory),
+          target(row),
+          verdict(row),
+        ),
+      )
     }
   }
-  const others = Object.keys(peers.engines).filter((e) => e !== 'native' && e !== 'upstream' && peers.rows.some((row) => row.engines[e] && row.engines[e].ratio));
-  out.push('', `Total CPU per message beside everybody else, in us, of a run with all of them: ${setting(peers)}.`, '');
-  out.push(line('work', 'original', 'native', ...others), line('---', '---:', '---:', ...others.map(() => '---:')));
+  const others = Object.keys(peers.engines).filter(
+    (e) => e !== 'native' && e !== 'upstream' && peers.rows.some((row) => row.engines[e] && row.engines[e].ratio),
+  )
+  out.push('', `Total CPU per message beside everybody else, in us, of a run with all of them: ${setting(peers)}.`, '')
+  out.push(line('work', 'original', 'native', ...others), line('---', '---:', '---:', ...others.map(() => '---:')))
   for (const row of peers.rows.filter((r) => r.kind !== 'memory')) {
-    const us = (e) => (row.engines[e] && row.engines[e].median ? digits(row.engines[e].median.total) : '');
-    if (others.some((e) => us(e))) out.push(line(row.title, us('upstream'), us('native'), ...others.map(us)));
+    const us = (e) => (row.engines[e] && row.engines[e].median ? digits(row.engines[e].median.total) : '')
+    if (others.some((e) => us(e))) out.push(line(row.title, us('upstream'), us('native'), ...others.map(us)))
   }
-  return out.join('\n');
+  return out.join('\n')
 }
 
 function readme() {
-  const out = [`${setting(result)}.`, '', line('work', 'total CPU', 'CPU of the JS thread', 'rate'), line('---', '---:', '---:', '---:')];
+  const out = [
+    `${setting(result)}.`,
+    '',
+    line('work', 'total CPU', 'CPU of the JS thread', 'rate'),
+    line('---', '---:', '---:', '---:'),
+  ]
   for (const row of speed.filter((r) => MAIN.includes(r.id))) {
-    const { ratio } = row.engines.native;
-    out.push(line(row.title, digits(ratio.total), digits(ratio.js), digits(ratio.rate)));
+    const { ratio } = row.engines.native
+    out.push(line(row.title, digits(ratio.total), digits(ratio.js), digits(ratio.rate)))
   }
-  const of = (id) => memory.find((row) => row.id === id);
-  const [kept, released, listen] = ['memory', 'memory-released', 'memory-listen'].map((id) => of(id) && digits(of(id).engines.native.ratio.memory));
+  const of = (id) => memory.find((row) => row.id === id)
+  const [kept, released, listen] = ['memory', 'memory-released', 'memory-listen'].map(
+    (id) => of(id) && digits(of(id).engines.native.ratio.memory),
+  )
   if (kept && released && listen) {
-    out.push('', `Memory per idle WebSocket: ${kept} of the original's behind \`attach()\`, ${released} once the application has released`, `\`socket.request\`, ${listen} with the native listener.`);
+    out.push(
+      '',
+      `Memory per idle WebSocket: ${kept} of the original's behind \`attach()\`, ${released} once the application has released`,
+      `\`socket.request\`, ${listen} with the native listener.`,
+    )
   }
-  return out.join('\n');
+  return out.join('\n')
 }
 
 function put(name, text) {
-  const target = path.join(root, name);
-  const old = fs.readFileSync(target, 'utf8');
-  const marked = /(<!-- table -->\n)[\s\S]*?(\n<!-- \/table -->)/;
-  if (!marked.test(old)) throw new Error(`${name} has no <!-- table --> … <!-- /table -->`);
-  fs.writeFileSync(target, old.replace(marked, (all, start, end) => `${start}\n${text}\n${end}`));
+  const target = path.join(root, name)
+  const old = fs.readFileSync(target, 'utf8')
+  const marked = /(<!-- table -->\n)[\s\S]*?(\n<!-- \/table -->)/
+  if (!marked.test(old)) throw new Error(`${name} has no <!-- table --> … <!-- /table -->`)
+  fs.writeFileSync(
+    target,
+    old.replace(marked, (all, start, end) => `${start}\n${text}\n${end}`),
+  )
 }
 
-put('docs/PERFORMANCE.md', performance());
-put('README.md', readme());
+put('docs/PERFORMANCE.md', performance())
+put('README.md', readme())

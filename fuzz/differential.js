@@ -39,24 +39,88 @@ const DECODERS = {
   e: { name: 'extensions', decode: extensions, input: extensionsInput, isValue: true },
   s: { name: 'subprotocols', decode: protocols, input: protocolsInput, isValue: true },
   w: { name: 'frames', decode: (bytes) => frames(bytes, false), input: (random) => framesInput(random, false) },
-  z: { name: 'compressed frames', decode: (bytes) => frames(bytes, true), input: (random) => framesInput(random, true) },
+  z: {
+    name: 'compressed frames',
+    decode: (bytes) => frames(bytes, true),
+    input: (random) => framesInput(random, true),
+  },
 }
 
 const TOKENS = [
-  ...['4', '2probe', '1', '0', '6', 'b', 'b4', '9', '\x1e', ':', 'd=', '&', '=', '+', '%', '%0a', '%5Cn', '\\n', '\\\\n', '%e2%82%ac', '%ff', '%u20ac'],
-  ...['0:', '1:4', '2:4a', '3:4😀', '2:😀', '6:b4AQID', ' 2:', '0x2:', '1e0:', '2.5:', '-1:', 'Infinity:', 'NaN:', '\u00a0', '\ufeff', '\u2028', '0b1:', '0o7:', '10:'],
+  ...[
+    '4',
+    '2probe',
+    '1',
+    '0',
+    '6',
+    'b',
+    'b4',
+    '9',
+    '\x1e',
+    ':',
+    'd=',
+    '&',
+    '=',
+    '+',
+    '%',
+    '%0a',
+    '%5Cn',
+    '\\n',
+    '\\\\n',
+    '%e2%82%ac',
+    '%ff',
+    '%u20ac',
+  ],
+  ...[
+    '0:',
+    '1:4',
+    '2:4a',
+    '3:4😀',
+    '2:😀',
+    '6:b4AQID',
+    ' 2:',
+    '0x2:',
+    '1e0:',
+    '2.5:',
+    '-1:',
+    'Infinity:',
+    'NaN:',
+    '\u00a0',
+    '\ufeff',
+    '\u2028',
+    '0b1:',
+    '0o7:',
+    '10:',
+  ],
   ...['hello', 'é', '€', '😀', 'AQID', 'AQ==', '-_', '=', '!', '\u0000', '\ufffd', 'Ł'],
 ].map((text) => Buffer.from(text))
 TOKENS.push(
-  ...[[0, 2, 255], [1, 4, 255], [0, 1, 0, 255], [1, 12, 255], [1, 100, 255], [255], [0], [1], [2], [9], [0xed, 0xa0, 0x80], [0xed, 0xa0, 0xbd, 0xed, 0xb8, 0x80]].map((bytes) => Buffer.from(bytes)),
-  ...[[0xc3], [0xe2, 0x82], [0xf0, 0x9f, 0x98], [0xff], [0x80], [0xf4, 0x90, 0x80, 0x80], [0xc0, 0x80]].map((bytes) => Buffer.from(bytes))
+  ...[
+    [0, 2, 255],
+    [1, 4, 255],
+    [0, 1, 0, 255],
+    [1, 12, 255],
+    [1, 100, 255],
+    [255],
+    [0],
+    [1],
+    [2],
+    [9],
+    [0xed, 0xa0, 0x80],
+    [0xed, 0xa0, 0xbd, 0xed, 0xb8, 0x80],
+  ].map((bytes) => Buffer.from(bytes)),
+  ...[[0xc3], [0xe2, 0x82], [0xf0, 0x9f, 0x98], [0xff], [0x80], [0xf4, 0x90, 0x80, 0x80], [0xc0, 0x80]].map((bytes) =>
+    Buffer.from(bytes),
+  ),
 )
 
 async function main() {
   const { seconds, seed } = readArguments(process.argv.slice(2))
   const ours = start()
   const random = generator(seed)
-  const counts = Object.fromEntries(Object.keys(DECODERS).map((letter) => [letter, { inputs: 0, packets: 0, errors: 0 }]))
+  const counts = Object.fromEntries(
+    Object.keys(DECODERS).map((letter) => [letter, { inputs: 0, packets: 0, errors: 0 }]),
+  )
   const end = Date.now() + seconds * 1000
   while (Date.now() < end) {
     for (const [letter, { name, decode, seeds, isValue, input: make = input }] of Object.entries(DECODERS)) {
@@ -67,7 +131,8 @@ async function main() {
       inputs.forEach((bytes, i) => {
         const expected = all[i]
         const theirs = isValue ? expected : expected.map(plain)
-        if (!isDeepStrictEqual(answers[i], theirs) && !isKnown[letter]?.(bytes, answers[i], theirs)) differ(name, bytes, answers[i], theirs)
+        if (!isDeepStrictEqual(answers[i], theirs) && !isKnown[letter]?.(bytes, answers[i], theirs))
+          differ(name, bytes, answers[i], theirs)
         counts[letter].inputs++
         if (isValue) {
           counts[letter].packets += theirs ? 1 : 0
@@ -134,7 +199,12 @@ const isKnown = { f: isCutEscape, w: isEarly, z: isEarly }
 function isEarly(bytes, ours, theirs) {
   const [type, message] = ours.at(-1) ?? []
   const before = ours.slice(0, -1)
-  return type === 'error' && (message === undefined || message.endsWith('invalid UTF-8 sequence')) && isDeepStrictEqual(theirs.slice(0, before.length), before) && theirs.slice(before.length).every(([type]) => type !== 'text')
+  return (
+    type === 'error' &&
+    (message === undefined || message.endsWith('invalid UTF-8 sequence')) &&
+    isDeepStrictEqual(theirs.slice(0, before.length), before) &&
+    theirs.slice(before.length).every(([type]) => type !== 'text')
+  )
 }
 
 /**
@@ -160,7 +230,9 @@ function extensions(bytes) {
   try {
     const offers = extension.parse(bytes.subarray(2).toString())
     if (!offers[PerMessageDeflate.extensionName]) return null
-    return extension.format({ [PerMessageDeflate.extensionName]: [deflate.accept(offers[PerMessageDeflate.extensionName])] })
+    return extension.format({
+      [PerMessageDeflate.extensionName]: [deflate.accept(offers[PerMessageDeflate.extensionName])],
+    })
   } catch {
     return false
   }
@@ -186,7 +258,9 @@ async function frames(bytes, compressed) {
   }
   const receiver = new Receiver({ isServer: true, maxPayload: MAX_PAYLOAD, extensions })
   receiver.on('error', () => {})
-  receiver.on('message', (data, binary) => list.push({ type: binary ? 'binary' : 'text', data: binary ? data : data.toString() }))
+  receiver.on('message', (data, binary) =>
+    list.push({ type: binary ? 'binary' : 'text', data: binary ? data : data.toString() }),
+  )
   receiver.on('ping', (data) => list.push({ type: 'ping', data }))
   receiver.on('pong', (data) => list.push({ type: 'pong', data }))
   receiver.on('conclude', (code, reason) => list.push({ type: `close ${code}`, data: reason }))
@@ -218,9 +292,18 @@ function start() {
   // in the directory of the package's own tests cargo would put this engine, of other features, in the place of theirs
   const directory = path.resolve(process.env.CARGO_TARGET_DIR || path.join(__dirname, 'target'), 'decode')
   const env = { ...process.env, CARGO_TARGET_DIR: directory }
-  const built = spawnSync('cargo', build, { cwd: __dirname, env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 1 << 28 })
+  const built = spawnSync('cargo', build, {
+    cwd: __dirname,
+    env,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+    maxBuffer: 1 << 28,
+  })
   if (built.status !== 0) throw new Error('the build failed')
-  const messages = built.stdout.trim().split('\n').map((line) => JSON.parse(line))
+  const messages = built.stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
   const { executable } = messages.find((message) => message.executable && message.target.name === 'decode')
   const child = spawn(executable, { stdio: ['pipe', 'pipe', 'inherit'] })
   const lines = readline.createInterface({ input: child.stdout })[Symbol.asyncIterator]()
@@ -274,7 +357,9 @@ function payloadV3(random) {
 }
 
 function tokens(random, seeds) {
-  corpora[seeds] ??= fs.readdirSync(path.join(__dirname, 'seeds', seeds)).map((file) => fs.readFileSync(path.join(__dirname, 'seeds', seeds, file)))
+  corpora[seeds] ??= fs
+    .readdirSync(path.join(__dirname, 'seeds', seeds))
+    .map((file) => fs.readFileSync(path.join(__dirname, 'seeds', seeds, file)))
   const parts = []
   if (random(3) === 0) parts.push(corpora[seeds][random(corpora[seeds].length)])
   for (let left = random(8); left > 0; left--) parts.push(TOKENS[random(TOKENS.length)])
@@ -283,8 +368,35 @@ function tokens(random, seeds) {
 }
 
 const EXTENSION_TOKENS = [
-  ...['permessage-deflate', 'x-foo', 'server_no_context_takeover', 'client_no_context_takeover', 'server_max_window_bits'],
-  ...['client_max_window_bits', '=8', '=9', '=15', '=16', '="10"', '="1\\0"', '=0xa', '=1e1', '=', '"', ';', ';', '; ', ',', ', ', ' ', '\t', '\\', 'é'],
+  ...[
+    'permessage-deflate',
+    'x-foo',
+    'server_no_context_takeover',
+    'client_no_context_takeover',
+    'server_max_window_bits',
+  ],
+  ...[
+    'client_max_window_bits',
+    '=8',
+    '=9',
+    '=15',
+    '=16',
+    '="10"',
+    '="1\\0"',
+    '=0xa',
+    '=1e1',
+    '=',
+    '"',
+    ';',
+    ';',
+    '; ',
+    ',',
+    ', ',
+    ' ',
+    '\t',
+    '\\',
+    'é',
+  ],
 ].map((text) => Buffer.from(text))
 
 function extensionsInput(random) {
@@ -297,18 +409,50 @@ function extensionsInput(random) {
     }
     if (offers > 1) parts.push(Buffer.from(', '))
   }
-  for (let left = random(3); left > 0; left--) parts.splice(1 + random(parts.length), 0, EXTENSION_TOKENS[random(EXTENSION_TOKENS.length)])
+  for (let left = random(3); left > 0; left--)
+    parts.splice(1 + random(parts.length), 0, EXTENSION_TOKENS[random(EXTENSION_TOKENS.length)])
   return Buffer.concat(parts)
 }
 
-const PROTOCOL_TOKENS = ['a', 'b', 'chat', 'super-chat', 'a', ',', ', ', ' ,', ',,', ' ', '\t', ';', '"', 'é', '\u00a0', '!#$%&', '(', '\u0000'].map((text) => Buffer.from(text))
+const PROTOCOL_TOKENS = [
+  'a',
+  'b',
+  'chat',
+  'super-chat',
+  'a',
+  ',',
+  ', ',
+  ' ,',
+  ',,',
+  ' ',
+  '\t',
+  ';',
+  '"',
+  'é',
+  '\u00a0',
+  '!#$%&',
+  '(',
+  '\u0000',
+].map((text) => Buffer.from(text))
 
 function protocolsInput(random) {
   return Buffer.concat(Array.from({ length: random(8) }, () => PROTOCOL_TOKENS[random(PROTOCOL_TOKENS.length)]))
 }
 
 const OPCODES = [0, 1, 1, 1, 2, 2, 8, 9, 10]
-const CLOSES = [[], [3, 232], [3, 237], [3, 246], [3, 247], [11, 183], [15, 160], [19, 136], [3], [3, 232, 255], [3, 232, 111, 107]]
+const CLOSES = [
+  [],
+  [3, 232],
+  [3, 237],
+  [3, 246],
+  [3, 247],
+  [11, 183],
+  [15, 160],
+  [19, 136],
+  [3],
+  [3, 232, 255],
+  [3, 232, 111, 107],
+]
 
 /** Frames of a client; with a mask of zeros, so that mutations hit what they aim at. */
 function framesInput(random, compressed) {
@@ -325,7 +469,12 @@ function framesInput(random, compressed) {
     }
     const masked = random(30) === 0 ? 0 : 0x80
     const long = random(40) === 0 ? 127 : payload.length > 125 || random(40) === 0 ? 126 : payload.length
-    const length = long === 127 ? [random(9) === 0 ? 128 : 0, random(9) === 0 ? 32 : 0, 0, 0, 0, 0, payload.length >> 8, payload.length & 255] : long === 126 ? [payload.length >> 8, payload.length & 255] : []
+    const length =
+      long === 127
+        ? [random(9) === 0 ? 128 : 0, random(9) === 0 ? 32 : 0, 0, 0, 0, 0, payload.length >> 8, payload.length & 255]
+        : long === 126
+          ? [payload.length >> 8, payload.length & 255]
+          : []
     parts.push(Buffer.from([first, masked | long, ...length, ...(masked ? [0, 0, 0, 0] : [])]), payload)
   }
   const bytes = Buffer.concat(parts)
@@ -340,7 +489,8 @@ function mutate(random, bytes) {
     const cut = random(4)
     if (cut === 0) bytes = Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + 1)])
     else if (cut === 1) bytes[at] = random(256)
-    else if (cut === 2) bytes = Buffer.concat([bytes.subarray(0, at), TOKENS[random(TOKENS.length)], bytes.subarray(at)])
+    else if (cut === 2)
+      bytes = Buffer.concat([bytes.subarray(0, at), TOKENS[random(TOKENS.length)], bytes.subarray(at)])
     else bytes = bytes.subarray(0, at)
   }
   return bytes

@@ -63,7 +63,9 @@ function checkCompiler() {
   const compiler = process.env.CXX || 'c++'
   const { error, status } = spawnSync(compiler, ['--version'], { stdio: 'ignore' })
   if (!error && status === 0) return
-  fail(`A C++ compiler (${compiler}) is needed to build libFuzzer and is not on the PATH: install g++ (Debian: apt-get install g++).`)
+  fail(
+    `A C++ compiler (${compiler}) is needed to build libFuzzer and is not on the PATH: install g++ (Debian: apt-get install g++).`,
+  )
 }
 
 /** Builds all targets; returns the directory of the binaries. */
@@ -105,7 +107,11 @@ function fuzz(target, binary, seconds, asan) {
       '-verbosity=1',
       ...(fs.existsSync(dictionary) ? [`-dict=${dictionary}`] : []),
     ],
-    { stdio: 'pipe', mayFail: true, env: { ...process.env, RUST_BACKTRACE: '0', ...(asan ? { ASAN_OPTIONS: 'detect_leaks=0' } : {}) } }
+    {
+      stdio: 'pipe',
+      mayFail: true,
+      env: { ...process.env, RUST_BACKTRACE: '0', ...(asan ? { ASAN_OPTIONS: 'detect_leaks=0' } : {}) },
+    },
   )
   const failed = status !== 0
   if (failed) console.error(stderr)
@@ -121,17 +127,26 @@ function fuzz(target, binary, seconds, asan) {
 }
 
 function report(rows) {
-  const line = (...cells) => cells.map((cell, i) => (i === 0 ? String(cell).padEnd(20) : String(cell).padStart(12))).join('')
+  const line = (...cells) =>
+    cells.map((cell, i) => (i === 0 ? String(cell).padEnd(20) : String(cell).padStart(12))).join('')
   console.log(`\n${line('target', 'seeds', 'executions', 'edges', 'corpus')}   result`)
   for (const row of rows) {
-    console.log(`${line(row.target, row.seeds, row.executions, row.edges, row.inputs)}   ${row.failed ? 'FAILED' : 'ok'}`)
+    console.log(
+      `${line(row.target, row.seeds, row.executions, row.edges, row.inputs)}   ${row.failed ? 'FAILED' : 'ok'}`,
+    )
   }
   const total = rows.reduce((sum, row) => sum + row.executions, 0)
   console.log(`${line('all', '', total, '', '')}`)
 }
 
 function run(command, args, { mayFail = false, ...options } = {}) {
-  const done = spawnSync(command, args, { cwd: HERE, encoding: 'utf8', stdio: 'inherit', maxBuffer: 1 << 28, ...options })
+  const done = spawnSync(command, args, {
+    cwd: HERE,
+    encoding: 'utf8',
+    stdio: 'inherit',
+    maxBuffer: 1 << 28,
+    ...options,
+  })
   if (done.error) fail(`${command}: ${done.error.message}`)
   if (!mayFail && done.status !== 0) fail(`${command} failed`)
   return done

@@ -42,7 +42,7 @@ function stageRoot(work) {
   fs.mkdirSync(stage)
   const { scripts, devDependencies, napi, ...manifest } = readJson(path.join(root, 'package.json'))
   manifest.optionalDependencies = Object.fromEntries(
-    platforms.map(({ name }) => [`engine.io-native-${name}`, manifest.version])
+    platforms.map(({ name }) => [`engine.io-native-${name}`, manifest.version]),
   )
   for (const file of [...manifest.files, 'README.md', 'CHANGELOG.md', 'LICENSE']) {
     const from = path.join(root, file)

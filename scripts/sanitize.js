@@ -20,7 +20,15 @@ const HOST = /host: (\S+)/.exec(spawnSync('rustc', ['-vV'], { encoding: 'utf8' }
 const CORE = ['--no-default-features', '--lib', '--tests']
 /** Simulations and large messages: hours under valgrind. */
 const SLOW = ['simulation', 'websocket_faults', 'websocket_deflate', 'websocket_tungstenite']
-const PURE = ['protocol_v3', 'protocol_v4', 'session_closing', 'session_excuse', 'session_heartbeat', 'session_polling', 'session_upgrade']
+const PURE = [
+  'protocol_v3',
+  'protocol_v4',
+  'session_closing',
+  'session_excuse',
+  'session_heartbeat',
+  'session_polling',
+  'session_upgrade',
+]
 
 const modes = {
   address: () => cargo('test', 'address', CORE),
@@ -42,7 +50,10 @@ if (!mode) fail(`Which one? ${Object.keys(modes).join(', ')}.`)
 mode()
 
 function cargo(command, sanitizer, args, env = {}) {
-  const flags = [`-Zsanitizer=${sanitizer}`, ...(sanitizer === 'thread' ? ['-Cunsafe-allow-abi-mismatch=sanitizer'] : [])]
+  const flags = [
+    `-Zsanitizer=${sanitizer}`,
+    ...(sanitizer === 'thread' ? ['-Cunsafe-allow-abi-mismatch=sanitizer'] : []),
+  ]
   // a target of its own keeps the flags away from build scripts
   const target = path.join(root, `target/sanitize-${sanitizer}`)
   const all = { RUSTC_BOOTSTRAP: '1', RUSTFLAGS: flags.join(' '), CARGO_TARGET_DIR: target, ...env }
@@ -51,12 +62,28 @@ function cargo(command, sanitizer, args, env = {}) {
 }
 
 function valgrind() {
-  const built = spawnSync('cargo', ['test', ...CORE, '--no-run', '--message-format=json'], { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 1 << 28 })
+  const built = spawnSync('cargo', ['test', ...CORE, '--no-run', '--message-format=json'], {
+    cwd: root,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+    maxBuffer: 1 << 28,
+  })
   if (built.status !== 0) fail('the build failed')
-  const messages = built.stdout.trim().split('\n').map((line) => JSON.parse(line))
+  const messages = built.stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
   const binaries = messages.filter((message) => message.executable && !SLOW.includes(message.target.name))
   for (const { executable } of binaries) {
-    run('valgrind', ['-q', '--error-exitcode=9', '--leak-check=full', '--show-leak-kinds=definite', '--errors-for-leak-kinds=definite', executable, '--test-threads=1'])
+    run('valgrind', [
+      '-q',
+      '--error-exitcode=9',
+      '--leak-check=full',
+      '--show-leak-kinds=definite',
+      '--errors-for-leak-kinds=definite',
+      executable,
+      '--test-threads=1',
+    ])
   }
 }
 
@@ -68,7 +95,10 @@ function addon() {
   if (!path.isAbsolute(runtime ?? '')) fail('libasan.so is needed (it comes with gcc).')
   const files = ['behaviour', 'conformance'].flatMap((folder) => {
     const directory = path.join('__test__', folder)
-    return fs.readdirSync(path.join(root, directory)).filter((file) => file.endsWith('.test.js')).map((file) => path.join(directory, file))
+    return fs
+      .readdirSync(path.join(root, directory))
+      .filter((file) => file.endsWith('.test.js'))
+      .map((file) => path.join(directory, file))
   })
   const copy = path.join(path.dirname(built), 'address.node')
   fs.copyFileSync(built, copy)

@@ -61,7 +61,9 @@ function checkRust() {
   if (process.platform !== 'win32' && !outputOf('cc', ['--version'])) {
     fail(
       'A C linker (cc) is needed by Rust to link the engine and is not on the PATH: ' +
-        (process.platform === 'darwin' ? 'xcode-select --install.' : 'install gcc (Debian: apt-get install build-essential).')
+        (process.platform === 'darwin'
+          ? 'xcode-select --install.'
+          : 'install gcc (Debian: apt-get install build-essential).'),
     )
   }
 }
@@ -100,7 +102,7 @@ function findChromium() {
   }
   fail(
     'Chromium or Chrome is needed for the end-to-end tests and was not found: install it ' +
-      '(Debian: apt-get install chromium) or set CHROMIUM to its executable.'
+      '(Debian: apt-get install chromium) or set CHROMIUM to its executable.',
   )
 }
 
@@ -114,12 +116,12 @@ function installedChromium() {
   const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome']
   const folders = (process.env.PATH ?? '').split(path.delimiter).filter(Boolean)
   const candidates = folders.flatMap((folder) =>
-    names.map((name) => path.join(folder, process.platform === 'win32' ? `${name}.exe` : name))
+    names.map((name) => path.join(folder, process.platform === 'win32' ? `${name}.exe` : name)),
   )
   candidates.push(
     '/Applications/Chromium.app/Contents/MacOS/Chromium',
     '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
-    'C:\\Program Files\\Google\\Chrome\\Application\\chrome.exe'
+    'C:\\Program Files\\Google\\Chrome\\Application\\chrome.exe',
   )
   return candidates.find((file) => fs.existsSync(file))
 }

@@ -58,7 +58,9 @@ async function main() {
   const unknown = wanted.find((name) => !stages[name])
   if (unknown) fail(`No stage is called ${unknown}: there are ${Object.keys(stages).join(', ')}.`)
 
-  let names = upstream ? ['behaviour-upstream', 'socketio', 'e2e', 'conformance-upstream', 'hostile-upstream'] : Object.keys(stages)
+  let names = upstream
+    ? ['behaviour-upstream', 'socketio', 'e2e', 'conformance-upstream', 'hostile-upstream']
+    : Object.keys(stages)
   if (wanted.length > 0) names = names.filter((name) => wanted.includes(name))
 
   checkNode()
@@ -113,7 +115,12 @@ async function benchCheck() {
 async function fuzz() {
   let output = ''
   const targets = await exec(process.execPath, ['fuzz/run.js', '--seconds', '20'], {}, (text) => (output += text))
-  const decoders = await exec(process.execPath, ['fuzz/differential.js', '--seconds', '10'], {}, (text) => (output += text))
+  const decoders = await exec(
+    process.execPath,
+    ['fuzz/differential.js', '--seconds', '10'],
+    {},
+    (text) => (output += text),
+  )
   const count = (line) => (output.match(line) || []).length
   const failed = count(/ FAILED$/gm) + (decoders === 0 ? 0 : 1)
   return { code: targets || decoders, passed: count(/( ok|: no difference)$/gm), failed, skipped: 0 }
@@ -123,7 +130,8 @@ async function fuzz() {
 async function soak() {
   if (process.platform !== 'linux') return { code: 0, passed: 0, failed: 0, skipped: 2 }
   const codes = []
-  for (const way of [[], ['--listen']]) codes.push(await exec(process.execPath, ['__test__/reliability/soak.js', '--seconds', '60', ...way], {}))
+  for (const way of [[], ['--listen']])
+    codes.push(await exec(process.execPath, ['__test__/reliability/soak.js', '--seconds', '60', ...way], {}))
   const failed = codes.filter((code) => code !== 0).length
   return { code: failed, passed: codes.length - failed, failed, skipped: 0 }
 }
@@ -132,7 +140,12 @@ async function soak() {
 async function chaos() {
   if (process.platform !== 'linux') return { code: 0, passed: 0, failed: 0, skipped: 1 }
   let output = ''
-  const code = await exec(process.execPath, ['__test__/chaos/run.js', '--seconds', '90'], {}, (text) => (output += text))
+  const code = await exec(
+    process.execPath,
+    ['__test__/chaos/run.js', '--seconds', '90'],
+    {},
+    (text) => (output += text),
+  )
   const [, passed = 0, failed = 1] = /^chaos: (\d+) passed, (\d+) failed/m.exec(output) ?? []
   return { code, passed: Number(passed), failed: Number(failed), skipped: 0 }
 }
@@ -144,7 +157,12 @@ async function twin() {
   const code = await exec(process.execPath, ['__test__/twin/run.js', ...TWIN], {}, (text) => (output += text))
   const [, passed = 0, failed = 1] = /^twin: (\d+) passed, (\d+) failed/m.exec(output) ?? []
   const planted = await suite('twin')
-  return { ...planted, code: code || planted.code, passed: Number(passed) + planted.passed, failed: Number(failed) + planted.failed }
+  return {
+    ...planted,
+    code: code || planted.code,
+    passed: Number(passed) + planted.passed,
+    failed: Number(failed) + planted.failed,
+  }
 }
 
 async function cargo(...args) {
@@ -177,7 +195,7 @@ async function suite(folder, env = { ENGINE: 'native' }, flags = []) {
       ...['--test-reporter', 'tap', '--test-reporter-destination', tap],
       ...files,
     ],
-    env
+    env,
   )
   const lines = fs.existsSync(tap) ? fs.readFileSync(tap, 'utf8') : ''
   fs.rmSync(scratch, { recursive: true })
@@ -206,7 +224,10 @@ function failures(tap) {
   return tap.split(/^(?=\s*(?:not )?ok \d)/m).flatMap((test) => {
     if (!/^\s*not ok/.test(test) || /# (?:TODO|SKIP)/i.test(test.split('\n', 1)[0])) return []
     const lines = test.split('\n').map((line) => line.trimEnd())
-    return lines.slice(0, 30).filter((line) => line.trim() !== '' && !/^\s*(?:---|duration_ms:|type:)/.test(line)).join('\n')
+    return lines
+      .slice(0, 30)
+      .filter((line) => line.trim() !== '' && !/^\s*(?:---|duration_ms:|type:)/.test(line))
+      .join('\n')
   })
 }
 
@@ -254,7 +275,8 @@ function exec(command, args, env, onOutput) {
 }
 
 function report(results) {
-  const row = (...cells) => cells.map((cell, i) => (i === 0 ? String(cell).padEnd(20) : String(cell).padStart(9))).join('')
+  const row = (...cells) =>
+    cells.map((cell, i) => (i === 0 ? String(cell).padEnd(20) : String(cell).padStart(9))).join('')
   console.log(`\n${row('stage', 'passed', 'failed', 'skipped', 'seconds')}   result`)
   for (const { name, passed, failed, skipped, seconds, code } of results) {
     console.log(`${row(name, passed, failed, skipped, seconds.toFixed(1))}   ${code === 0 ? 'ok' : 'FAILED'}`)

@@ -25,16 +25,21 @@ main().then(
   (error) => {
     console.error(`\n✘ ${error.message}\n`)
     process.exitCode = 1
-  }
+  },
 )
 
 async function main() {
   const { values: flags, positionals } = parseArgs({
     allowPositionals: true,
-    options: { diff: { type: 'boolean' }, 'no-tests': { type: 'boolean' }, count: { type: 'string', default: TWIN_PROGRAMS } },
+    options: {
+      diff: { type: 'boolean' },
+      'no-tests': { type: 'boolean' },
+      count: { type: 'string', default: TWIN_PROGRAMS },
+    },
   })
   if (!/^\d+$/.test(flags.count)) throw new Error(`--count expects a number of programs, got ${flags.count}`)
-  if (positionals.length > 1) throw new Error(`One version is expected, and there are ${positionals.length}: ${positionals.join(' ')}`)
+  if (positionals.length > 1)
+    throw new Error(`One version is expected, and there are ${positionals.length}: ${positionals.join(' ')}`)
   if (!fs.existsSync(path.join(root, 'node_modules/typescript'))) {
     throw new Error('The packages for development are not there: `npm ci` installs them.')
   }
@@ -52,7 +57,9 @@ async function main() {
     if (deprecated) console.log(`upstream deprecates engine.io ${version}: ${deprecated}`)
   }
   if (wanted === ours) {
-    console.log(`This package mirrors engine.io ${ours}: there is nothing to follow. ${warning(versions, ours) ?? ''}`.trim())
+    console.log(
+      `This package mirrors engine.io ${ours}: there is nothing to follow. ${warning(versions, ours) ?? ''}`.trim(),
+    )
     return 0
   }
 
@@ -72,14 +79,17 @@ async function main() {
 
 /** When a release was published, if the registry tells. */
 function age(date) {
-  return date ? `, released ${date.slice(0, 10)}, ${Math.floor((Date.now() - Date.parse(date)) / 86_400_000)} days ago` : ''
+  return date
+    ? `, released ${date.slice(0, 10)}, ${Math.floor((Date.now() - Date.parse(date)) / 86_400_000)} days ago`
+    : ''
 }
 
 /** npm as its user has configured it, also for this folder. Answers with what it prints. */
 function npm(...args) {
   const options = { cwd: root, encoding: 'utf8', maxBuffer: Infinity, shell: process.platform === 'win32' }
   const { error, status, stdout, stderr } = spawnSync('npm', args, options)
-  if (error || status !== 0) throw new Error(`\`npm ${args.join(' ')}\` failed (${error?.message ?? status}): ${stderr.trim()}`)
+  if (error || status !== 0)
+    throw new Error(`\`npm ${args.join(' ')}\` failed (${error?.message ?? status}): ${stderr.trim()}`)
   return stdout
 }
 
@@ -96,7 +106,16 @@ function install(version, folder) {
   fs.writeFileSync(path.join(folder, 'package.json'), '{ "private": true }\n')
   const settings = path.join(root, '.npmrc')
   if (fs.existsSync(settings)) fs.copyFileSync(settings, path.join(folder, '.npmrc'))
-  npm('install', '--prefix', folder, '--ignore-scripts', '--no-audit', '--no-fund', '--no-package-lock', `engine.io@${version}`)
+  npm(
+    'install',
+    '--prefix',
+    folder,
+    '--ignore-scripts',
+    '--no-audit',
+    '--no-fund',
+    '--no-package-lock',
+    `engine.io@${version}`,
+  )
   return path.join(folder, 'node_modules/engine.io')
 }
 
@@ -105,7 +124,9 @@ function installed(version) {
   const folder = path.join(root, 'node_modules/engine.io')
   const has = JSON.parse(fs.readFileSync(path.join(folder, 'package.json'), 'utf8')).version
   if (has !== version) {
-    throw new Error(`The registry does not have engine.io ${version}, which this package mirrors, and node_modules has ${has}.`)
+    throw new Error(
+      `The registry does not have engine.io ${version}, which this package mirrors, and node_modules has ${has}.`,
+    )
   }
   console.log(`The registry does not have engine.io ${version}: the copy in node_modules takes its place.`)
   return folder
@@ -115,10 +136,19 @@ function installed(version) {
 function comparison(before, after, flags) {
   const compare = require('./upstream/compare')
   const summary = []
-  for (const [title, about] of Object.entries({ API: 'api', types: 'types', options: 'options', dependencies: 'dependencies' })) {
+  for (const [title, about] of Object.entries({
+    API: 'api',
+    types: 'types',
+    options: 'options',
+    dependencies: 'dependencies',
+  })) {
     step(title)
     const { lines, error } = attempt(compare[about], before, after)
-    const result = error ? 'could not be compared' : lines.length === 0 ? 'the same' : counted(lines.length, 'difference')
+    const result = error
+      ? 'could not be compared'
+      : lines.length === 0
+        ? 'the same'
+        : counted(lines.length, 'difference')
     console.log(error?.message ?? (lines.join('\n') || result))
     summary.push([title, result, result !== 'the same'])
   }
@@ -149,10 +179,17 @@ async function runs(version, before, after, flags) {
   if (!fs.existsSync(path.join(root, `engine.io-native.${hostPlatform()}.node`))) build()
   const files = SUITES.flatMap((suite) => {
     const folder = path.join(root, '__test__', suite)
-    return fs.readdirSync(folder).filter((file) => file.endsWith('.test.js')).sort().map((file) => path.join(folder, file))
+    return fs
+      .readdirSync(folder)
+      .filter((file) => file.endsWith('.test.js'))
+      .sort()
+      .map((file) => path.join(folder, file))
   })
   const summary = []
-  for (const [ENGINE, who] of [['upstream', `engine.io ${version}`], ['native', 'this package']]) {
+  for (const [ENGINE, who] of [
+    ['upstream', `engine.io ${version}`],
+    ['native', 'this package'],
+  ]) {
     step(`tests on ${who}: ${SUITES.join(', ')}`)
     const [reference, run] = [before, after].map((folder) => ({ ENGINE, UPSTREAM_PACKAGE: folder }))
     const { passed, changed, others } = await compareRuns(files, reference, run, (file, failures) => {
@@ -176,7 +213,10 @@ function print(title, failures) {
     if (file !== last) console.log(`  ${path.relative(root, file)}`)
     last = file
     console.log(`    ${name}${note ? ` (${note})` : ''}`)
-    const lines = error.split('\n').filter((line) => line.trim() !== '').slice(0, 8)
+    const lines = error
+      .split('\n')
+      .filter((line) => line.trim() !== '')
+      .slice(0, 8)
     for (const line of lines) console.log(`      ${line.slice(0, 160)}`)
   }
 }
@@ -237,6 +277,10 @@ function conclude(ours, wanted, summary) {
   step(`summary: engine.io ${ours} → ${wanted}`)
   for (const [title, text] of summary) console.log(`${title.padEnd(28)} ${text}`)
   const isWork = summary.some(([, , counts]) => counts)
-  console.log(isWork ? '\nThere is a release to follow: docs/UPSTREAM.md says how.' : '\nThe release changes nothing but its number.')
+  console.log(
+    isWork
+      ? '\nThere is a release to follow: docs/UPSTREAM.md says how.'
+      : '\nThe release changes nothing but its number.',
+  )
   return isWork ? 2 : 0
 }

@@ -99,7 +99,10 @@ async fn a_websocket_session_says_open_right_behind_the_response() {
     let listener = listener(&queue, &commands);
     let mut client = connect(&listener);
     let text = answer(&mut client, WEBSOCKET).await;
-    assert!(text.starts_with("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"), "{text}");
+    assert!(
+        text.starts_with("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"),
+        "{text}"
+    );
     assert!(text.contains("\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"), "{text}");
     assert!(text.contains("0{\"sid\":\""), "{text}");
     let batch = queue.take(Batch::default());
@@ -215,21 +218,24 @@ async fn each_fault_has_its_code() {
         answers.push(format!("{status} {}", answer.split("\r\n\r\n").nth(1).unwrap()));
     }
     let bad = "400 {\"code\":3,\"message\":\"Bad request\"}";
-    assert_eq!(answers, [
-        "400 {\"code\":0,\"message\":\"Transport unknown\"}",
-        "400 {\"code\":1,\"message\":\"Session ID unknown\"}",
-        "400 {\"code\":2,\"message\":\"Bad handshake method\"}",
-        bad,
-        bad,
-        bad,
-        "400 {\"code\":5,\"message\":\"Unsupported protocol version\"}",
-        "500 ",
-        "501 Not Implemented",
-        "501 Not Implemented",
-        "400 Bad request",
-        bad,
-        "400 Missing or invalid Sec-WebSocket-Version header",
-        "400 Missing or invalid Sec-WebSocket-Key header",
-    ]);
+    assert_eq!(
+        answers,
+        [
+            "400 {\"code\":0,\"message\":\"Transport unknown\"}",
+            "400 {\"code\":1,\"message\":\"Session ID unknown\"}",
+            "400 {\"code\":2,\"message\":\"Bad handshake method\"}",
+            bad,
+            bad,
+            bad,
+            "400 {\"code\":5,\"message\":\"Unsupported protocol version\"}",
+            "500 ",
+            "501 Not Implemented",
+            "501 Not Implemented",
+            "400 Bad request",
+            bad,
+            "400 Missing or invalid Sec-WebSocket-Version header",
+            "400 Missing or invalid Sec-WebSocket-Key header",
+        ]
+    );
     part(&listener, &queue, &commands).await;
 }

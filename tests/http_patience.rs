@@ -64,7 +64,8 @@ async fn a_connection_without_a_request_is_ended_after_a_minute() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_does_not_come_is_given_up_after_its_time() {
-    let request = "POST /engine.io/?EIO=4&transport=polling&sid=SID HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n4he";
+    let request =
+        "POST /engine.io/?EIO=4&transport=polling&sid=SID HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n4he";
     let (answer, after) = outcome(request).await;
     assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"), "{answer}");
     assert_eq!(after.as_secs(), 30);
@@ -72,7 +73,8 @@ async fn a_body_that_does_not_come_is_given_up_after_its_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_in_more_pieces_than_allowed_is_refused() {
-    let post = "POST /engine.io/?EIO=4&transport=polling&sid=SID HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let post =
+        "POST /engine.io/?EIO=4&transport=polling&sid=SID HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
     let (answer, after) = outcome(&[post, &"1\r\n4\r\n".repeat(10_001)].concat()).await;
     assert!(answer.starts_with("HTTP/1.1 413 Payload Too Large\r\nConnection: close\r\n"), "{answer}");
     assert_eq!(after.as_secs(), 0);

@@ -6,24 +6,15 @@ use engine_io_native::protocol::v4::{
 use engine_io_native::protocol::{Data, Packet, PacketType, ParseError};
 
 fn text(kind: PacketType, text: &str) -> Result<Packet<'_>, ParseError> {
-    Ok(Packet {
-        kind,
-        data: Data::Text(text.into()),
-    })
+    Ok(Packet { kind, data: Data::Text(text.into()) })
 }
 
 fn bare(kind: PacketType) -> Result<Packet<'static>, ParseError> {
-    Ok(Packet {
-        kind,
-        data: Data::None,
-    })
+    Ok(Packet { kind, data: Data::None })
 }
 
 fn binary(bytes: &[u8]) -> Result<Packet<'_>, ParseError> {
-    Ok(Packet {
-        kind: PacketType::Message,
-        data: Data::Binary(bytes.into()),
-    })
+    Ok(Packet { kind: PacketType::Message, data: Data::Binary(bytes.into()) })
 }
 
 fn payload(body: &str) -> Vec<Result<Packet<'_>, ParseError>> {
@@ -46,11 +37,7 @@ fn a_lone_type_digit_has_no_data() {
 #[test]
 fn text_is_borrowed_from_the_frame() {
     let frame = "4hello";
-    let Ok(Packet {
-        data: Data::Text(std::borrow::Cow::Borrowed(text)),
-        ..
-    }) = decode_text(frame)
-    else {
+    let Ok(Packet { data: Data::Text(std::borrow::Cow::Borrowed(text)), .. }) = decode_text(frame) else {
         panic!("not borrowed");
     };
     assert_eq!(text.as_ptr(), frame[1..].as_ptr());
@@ -91,14 +78,8 @@ fn an_empty_body_is_one_empty_packet() {
 
 #[test]
 fn decoding_stops_after_the_first_error() {
-    assert_eq!(
-        payload("4a\u{1e}x\u{1e}4b"),
-        [text(PacketType::Message, "a"), Err(ParseError::UnknownType)]
-    );
-    assert_eq!(
-        payload("4a\u{1e}"),
-        [text(PacketType::Message, "a"), Err(ParseError::Empty)]
-    );
+    assert_eq!(payload("4a\u{1e}x\u{1e}4b"), [text(PacketType::Message, "a"), Err(ParseError::UnknownType)]);
+    assert_eq!(payload("4a\u{1e}"), [text(PacketType::Message, "a"), Err(ParseError::Empty)]);
 }
 
 #[test]
@@ -117,10 +98,7 @@ fn the_examples_of_the_catalogue_are_encoded_byte_for_byte() {
     encoder.push_text(PacketType::Noop, "");
     assert!(!encoder.is_empty());
     assert_eq!(encoder.len(), 21);
-    assert_eq!(
-        encoder.finish(),
-        "4hello\u{1e}bAQID\u{1e}4€\u{1e}4\u{1e}6".as_bytes()
-    );
+    assert_eq!(encoder.finish(), "4hello\u{1e}bAQID\u{1e}4€\u{1e}4\u{1e}6".as_bytes());
 }
 
 #[test]
@@ -144,11 +122,7 @@ fn what_is_encoded_decodes_to_the_same_packets() {
     for len in 0..=bytes.len() {
         assert_eq!(packets.next(), Some(binary(&bytes[..len])));
         let string = "ü".repeat(len);
-        let expected = if len == 0 {
-            bare(PacketType::Message)
-        } else {
-            text(PacketType::Message, &string)
-        };
+        let expected = if len == 0 { bare(PacketType::Message) } else { text(PacketType::Message, &string) };
         assert_eq!(packets.next(), Some(expected));
     }
     assert_eq!(packets.next(), None);

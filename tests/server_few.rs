@@ -24,7 +24,9 @@ struct Owner {
 impl Owner {
     fn new() -> Self {
         let (wake, woken) = sync_channel(1);
-        let queue = EventQueue::new(move || { let _ = wake.try_send(()); });
+        let queue = EventQueue::new(move || {
+            let _ = wake.try_send(());
+        });
         Self { queue, woken, io: IoThread::start("io").unwrap(), seen: Vec::new() }
     }
 
@@ -124,7 +126,9 @@ fn wakes_a_reactor(connection: &Connection) -> bool {
     let fd = connection.fd().unwrap().to_string();
     std::fs::read_dir("/proc/self/fdinfo").unwrap().any(|entry| {
         let info = std::fs::read_to_string(entry.unwrap().path()).unwrap_or_default();
-        info.lines().filter_map(|line| line.strip_prefix("tfd:")).any(|rest| rest.split_whitespace().next() == Some(&fd))
+        info.lines()
+            .filter_map(|line| line.strip_prefix("tfd:"))
+            .any(|rest| rest.split_whitespace().next() == Some(&fd))
     })
 }
 

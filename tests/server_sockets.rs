@@ -33,7 +33,9 @@ struct Owner {
 impl Owner {
     fn new() -> Self {
         let (wake, woken) = sync_channel(1);
-        let queue = EventQueue::new(move || { let _ = wake.try_send(()); });
+        let queue = EventQueue::new(move || {
+            let _ = wake.try_send(());
+        });
         Self { queue, woken, io: IoThread::start("io").unwrap(), seen: Vec::new() }
     }
 
@@ -50,7 +52,8 @@ impl Owner {
         let end = Instant::now() + PATIENCE;
         loop {
             let batch = self.queue.take(Batch::default());
-            self.seen.extend(batch.events.iter().map(|event| (event.kind, event.arg, batch.content(&event.data).to_vec())));
+            self.seen
+                .extend(batch.events.iter().map(|event| (event.kind, event.arg, batch.content(&event.data).to_vec())));
             if let Some(position) = self.seen.iter().position(|event| event.0 == kind) {
                 let (_, arg, content) = self.seen.remove(position);
                 return (arg, content);

@@ -27,7 +27,9 @@ const LENGTH: usize = 10_000;
 #[test]
 fn messages_between_an_io_thread_and_its_owner_arrive_once_and_in_order() {
     let (wake, woken) = mpsc::sync_channel(1);
-    let queue = EventQueue::new(move || { let _ = wake.try_send(()); });
+    let queue = EventQueue::new(move || {
+        let _ = wake.try_send(());
+    });
     let mut io = IoThread::start("io").unwrap();
     let timing = Arc::new(Timing::new(50, 600_000, 10_000));
     let mut peers = HashMap::new();
@@ -98,7 +100,9 @@ fn messages_between_an_io_thread_and_its_owner_arrive_once_and_in_order() {
 #[test]
 fn a_connection_ends_when_both_close_frames_have_passed_though_the_peer_keeps_its_side_open() {
     let (wake, woken) = mpsc::sync_channel(1);
-    let queue = EventQueue::new(move || { let _ = wake.try_send(()); });
+    let queue = EventQueue::new(move || {
+        let _ = wake.try_send(());
+    });
     let mut io = IoThread::start("io").unwrap();
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     let timing = Arc::new(Timing::new(600_000, 600_000, 10_000));

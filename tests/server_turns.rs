@@ -17,7 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A connection on an I/O thread, its peer, and what tells that the owner has been woken.
 fn connect() -> (IoThread, Arc<Connection>, UnixStream, Receiver<()>) {
     let (wake, woken) = sync_channel(1);
-    let queue = EventQueue::new(move || { let _ = wake.try_send(()); });
+    let queue = EventQueue::new(move || {
+        let _ = wake.try_send(());
+    });
     let io = IoThread::start("io").unwrap();
     let (ours, theirs) = UnixStream::pair().unwrap();
     theirs.set_read_timeout(Some(PATIENCE)).unwrap();

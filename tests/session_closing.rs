@@ -204,10 +204,7 @@ fn a_channel_that_closes_ends_the_session() {
 fn a_channel_that_fails_ends_the_session_with_its_fault() {
     let mut bench = Bench::channel();
     let fault = Fault::Frame("RangeError: Invalid WebSocket frame: MASK must be set".into());
-    assert_eq!(
-        bench.channel_failed(FIRST, fault.clone()),
-        [Action::CloseChannel { channel: FIRST }, failed(fault)]
-    );
+    assert_eq!(bench.channel_failed(FIRST, fault.clone()), [Action::CloseChannel { channel: FIRST }, failed(fault)]);
 }
 
 #[test]

@@ -201,10 +201,7 @@ fn a_pending_poll_hears_of_the_ping_timeout() {
     bench.poll(1);
     bench.wait(PING_INTERVAL);
     bench.poll(2);
-    assert_eq!(
-        bench.wait(PING_TIMEOUT),
-        [answer(2, [bare(PacketType::Close)]), Action::Closed(Reason::PingTimeout)]
-    );
+    assert_eq!(bench.wait(PING_TIMEOUT), [answer(2, [bare(PacketType::Close)]), Action::Closed(Reason::PingTimeout)]);
 }
 
 // ---- protocol 3: the client pings ------------------------------------------------------------
@@ -224,10 +221,7 @@ fn a_v3_client_that_does_not_ping_is_gone_after_interval_and_timeout() {
 #[test]
 fn a_v3_ping_is_answered_at_once() {
     let mut bench = Bench::channel_v3();
-    assert_eq!(
-        bench.receive(Some(FIRST), Ping),
-        (Delivery::Packet, vec![send(FIRST, [bare(Pong)])])
-    );
+    assert_eq!(bench.receive(Some(FIRST), Ping), (Delivery::Packet, vec![send(FIRST, [bare(Pong)])]));
 }
 
 #[test]
@@ -374,10 +368,7 @@ fn a_timer_that_fires_early_does_nothing() {
 fn a_timer_that_fires_late_gives_the_client_its_full_time() {
     let mut bench = Bench::channel();
     bench.now = 10 * PING_INTERVAL;
-    assert_eq!(
-        bench.step(|session, now, out| session.tick(now, out)),
-        [send(FIRST, [bare(Ping)]), Action::Pinged]
-    );
+    assert_eq!(bench.step(|session, now, out| session.tick(now, out)), [send(FIRST, [bare(Ping)]), Action::Pinged]);
     assert_eq!(bench.timer(), Some(PING_TIMEOUT));
 }
 

@@ -76,10 +76,7 @@ fn one_packet_that_may_be_compressed_makes_the_answer_compressible() {
 fn a_second_poll_ends_the_session() {
     let mut bench = Bench::polling();
     bench.poll(1);
-    assert_eq!(
-        bench.poll(2),
-        [Action::RejectPoll { poll: 2 }, answer(1, [bare(Close)]), failed(Fault::PollOverlap)]
-    );
+    assert_eq!(bench.poll(2), [Action::RejectPoll { poll: 2 }, answer(1, [bare(Close)]), failed(Fault::PollOverlap)]);
 }
 
 #[test]
@@ -87,10 +84,7 @@ fn a_second_poll_in_a_closing_session_ends_it_too() {
     let mut bench = Bench::polling();
     bench.poll(1);
     bench.session.begin_close();
-    assert_eq!(
-        bench.poll(2),
-        [Action::RejectPoll { poll: 2 }, answer(1, [bare(Close)]), failed(Fault::PollOverlap)]
-    );
+    assert_eq!(bench.poll(2), [Action::RejectPoll { poll: 2 }, answer(1, [bare(Close)]), failed(Fault::PollOverlap)]);
 }
 
 #[test]
@@ -185,10 +179,7 @@ fn a_second_post_answers_the_pending_poll_with_a_close() {
     let mut bench = Bench::polling();
     bench.poll(1);
     bench.begin_post();
-    assert_eq!(
-        bench.begin_post().1,
-        [Action::AbortPost, answer(1, [bare(Close)]), failed(Fault::DataOverlap)]
-    );
+    assert_eq!(bench.begin_post().1, [Action::AbortPost, answer(1, [bare(Close)]), failed(Fault::DataOverlap)]);
 }
 
 #[test]
@@ -280,10 +271,7 @@ fn packets_from_another_channel_are_dropped() {
 fn packets_by_post_are_dropped_once_the_session_has_moved() {
     let mut bench = Bench::upgrading();
     bench.begin_post();
-    assert_eq!(
-        bench.packet_on(SECOND, Upgrade),
-        [Action::AbortPost, Action::Upgraded { channel: SECOND }]
-    );
+    assert_eq!(bench.packet_on(SECOND, Upgrade), [Action::AbortPost, Action::Upgraded { channel: SECOND }]);
     bench.session.post_finished();
     assert_eq!(bench.receive(None, Message), (Delivery::Drop, vec![]));
     assert_eq!(bench.abort_post(), []);

@@ -163,10 +163,7 @@ fn packets_and_a_heartbeat_that_wait_for_a_poll_move_along_in_order() {
     bench.send("b");
     bench.wait(PING_INTERVAL);
     bench.start_upgrade(SECOND);
-    assert_eq!(
-        bench.packet_on(SECOND, Upgrade),
-        [send(SECOND, [message("a"), message("b"), bare(Ping)]), UPGRADED]
-    );
+    assert_eq!(bench.packet_on(SECOND, Upgrade), [send(SECOND, [message("a"), message("b"), bare(Ping)]), UPGRADED]);
     assert_eq!(bench.send("c"), [send(SECOND, [message("c")])]);
 }
 
@@ -202,10 +199,7 @@ fn a_second_upgrade_packet_is_only_shown() {
 #[test]
 fn a_probe_on_the_current_channel_is_a_ping_in_the_wrong_direction() {
     let mut bench = Bench::upgraded(Revision::V4);
-    assert_eq!(
-        bench.probe(SECOND),
-        [Action::CloseChannel { channel: SECOND }, failed(Fault::HeartbeatDirection)]
-    );
+    assert_eq!(bench.probe(SECOND), [Action::CloseChannel { channel: SECOND }, failed(Fault::HeartbeatDirection)]);
 }
 
 #[test]

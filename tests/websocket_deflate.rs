@@ -18,9 +18,7 @@ fn answer_with(header: &str, options: Options) -> Result<Option<String>, Extensi
 }
 
 fn agreement(header: &str) -> Agreement {
-    negotiate(header, &Options::default())
-        .expect("acceptable")
-        .expect("offered")
+    negotiate(header, &Options::default()).expect("acceptable").expect("offered")
 }
 
 fn accepted(header: &str) -> Result<Option<String>, ExtensionError> {
@@ -36,21 +34,11 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 fn decoder(max_payload: u64, agreement: &Agreement) -> Decoder {
-    Decoder::with_inflate(
-        Limits {
-            max_payload,
-            ..Limits::default()
-        },
-        Inflate::new(agreement),
-    )
+    Decoder::with_inflate(Limits { max_payload, ..Limits::default() }, Inflate::new(agreement))
 }
 
 /// Everything a stream yields: messages as bytes, then the fault.
-fn decode(
-    decoder: &mut Decoder,
-    stream: &[u8],
-    chunk: usize,
-) -> (Vec<Vec<u8>>, Option<FrameError>) {
+fn decode(decoder: &mut Decoder, stream: &[u8], chunk: usize) -> (Vec<Vec<u8>>, Option<FrameError>) {
     let mut got = Vec::new();
     for chunk in stream.chunks(chunk) {
         let fed = decoder.feed(&mut chunk.to_vec(), |message| {
@@ -75,19 +63,13 @@ fn compress(deflate: &mut Deflate, message: &[u8]) -> Vec<u8> {
 #[test]
 fn a_plain_offer_is_accepted_plainly() {
     assert_eq!(answer("permessage-deflate"), accepted("permessage-deflate"));
-    assert_eq!(
-        answer("x-foo; a=1; a=2, permessage-deflate"),
-        accepted("permessage-deflate")
-    );
+    assert_eq!(answer("x-foo; a=1; a=2, permessage-deflate"), accepted("permessage-deflate"));
     assert_eq!(answer("x-foo"), Ok(None));
 }
 
 #[test]
 fn a_bare_client_window_is_not_answered_and_a_numeric_one_is() {
-    assert_eq!(
-        answer("permessage-deflate; client_max_window_bits"),
-        accepted("permessage-deflate")
-    );
+    assert_eq!(answer("permessage-deflate; client_max_window_bits"), accepted("permessage-deflate"));
     assert_eq!(
         answer("permessage-deflate; client_max_window_bits=10"),
         accepted("permessage-deflate; client_max_window_bits=10")
@@ -126,10 +108,7 @@ fn the_options_of_the_server_add_parameters() {
 
 #[test]
 fn the_first_acceptable_offer_wins() {
-    let options = Options {
-        server_max_window_bits: WindowBits::Bits(12),
-        ..Options::default()
-    };
+    let options = Options { server_max_window_bits: WindowBits::Bits(12), ..Options::default() };
     assert_eq!(
         answer_with(
             "permessage-deflate; server_max_window_bits=10, permessage-deflate; client_no_context_takeover",
@@ -145,14 +124,8 @@ fn the_first_acceptable_offer_wins() {
 
 #[test]
 fn options_that_are_false_refuse_offers() {
-    let keep = Options {
-        server_no_context_takeover: ContextTakeover::Keep,
-        ..Options::default()
-    };
-    assert_eq!(
-        answer_with("permessage-deflate; server_no_context_takeover", keep),
-        Err(ExtensionError::Unacceptable)
-    );
+    let keep = Options { server_no_context_takeover: ContextTakeover::Keep, ..Options::default() };
+    assert_eq!(answer_with("permessage-deflate; server_no_context_takeover", keep), Err(ExtensionError::Unacceptable));
     let unlimited = Options {
         server_max_window_bits: WindowBits::Unlimited,
         client_max_window_bits: WindowBits::Unlimited,
@@ -162,26 +135,14 @@ fn options_that_are_false_refuse_offers() {
         answer_with("permessage-deflate; server_max_window_bits=15", unlimited),
         Err(ExtensionError::Unacceptable)
     );
-    assert_eq!(
-        answer_with("permessage-deflate; client_max_window_bits=10", unlimited),
-        accepted("permessage-deflate")
-    );
+    assert_eq!(answer_with("permessage-deflate; client_max_window_bits=10", unlimited), accepted("permessage-deflate"));
 }
 
 #[test]
 fn a_client_window_can_only_be_chosen_for_clients_that_know_the_parameter() {
-    let options = Options {
-        client_max_window_bits: WindowBits::Bits(10),
-        ..Options::default()
-    };
-    assert_eq!(
-        answer_with("permessage-deflate", options),
-        Err(ExtensionError::Unacceptable)
-    );
-    assert_eq!(
-        answer_with("permessage-deflate; client_max_window_bits=9", options),
-        Err(ExtensionError::Unacceptable)
-    );
+    let options = Options { client_max_window_bits: WindowBits::Bits(10), ..Options::default() };
+    assert_eq!(answer_with("permessage-deflate", options), Err(ExtensionError::Unacceptable));
+    assert_eq!(answer_with("permessage-deflate; client_max_window_bits=9", options), Err(ExtensionError::Unacceptable));
     assert_eq!(
         answer_with("permessage-deflate; client_max_window_bits=15", options),
         accepted("permessage-deflate; client_max_window_bits=10")
@@ -203,10 +164,7 @@ fn one_bad_parameter_spoils_every_offer() {
         let header = format!("permessage-deflate, {offer}");
         assert_eq!(answer(&header), Err(ExtensionError::Parameter), "{header}");
     }
-    assert_eq!(
-        HandshakeError::from(ExtensionError::Parameter).status(),
-        400
-    );
+    assert_eq!(HandshakeError::from(ExtensionError::Parameter).status(), 400);
 }
 
 #[test]
@@ -240,10 +198,7 @@ fn a_malformed_header_is_refused() {
 fn long_headers_take_linear_time() {
     let spaces = format!("permessage-deflate;{}foo", " ".repeat(1 << 20));
     assert_eq!(answer(&spaces), Err(ExtensionError::Parameter));
-    let parameters = format!(
-        "permessage-deflate{}",
-        "; client_no_context_takeover".repeat(50_000)
-    );
+    let parameters = format!("permessage-deflate{}", "; client_no_context_takeover".repeat(50_000));
     assert_eq!(answer(&parameters), Err(ExtensionError::Parameter));
     let offers = "permessage-deflate,".repeat(50_000) + "x";
     assert_eq!(answer(&offers), accepted("permessage-deflate"));
@@ -258,13 +213,9 @@ fn the_examples_of_rfc_7692_are_inflated() {
     for payload in [
         &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00][..],
         &[0xf2, 0x00, 0x11, 0x00, 0x00],
-        &[
-            0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00,
-        ],
+        &[0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00],
         &[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00],
-        &[
-            0xf2, 0x48, 0x05, 0x00, 0x00, 0x00, 0xff, 0xff, 0xca, 0xc9, 0xc9, 0x07, 0x00,
-        ],
+        &[0xf2, 0x48, 0x05, 0x00, 0x00, 0x00, 0xff, 0xff, 0xca, 0xc9, 0xc9, 0x07, 0x00],
     ] {
         stream.extend(frame(0xc1, payload));
     }
@@ -280,35 +231,21 @@ fn uncompressed_messages_may_come_between_compressed_ones() {
     let compressed = frame(0xc1, &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]);
     let stream = [frame(0x81, b"4a"), compressed, frame(0x82, b"b")].concat();
     let got = decode(&mut decoder(100, &agreed), &stream, stream.len());
-    assert_eq!(
-        got,
-        (vec![b"4a".to_vec(), b"Hello".to_vec(), b"b".to_vec()], None)
-    );
+    assert_eq!(got, (vec![b"4a".to_vec(), b"Hello".to_vec(), b"b".to_vec()], None));
 }
 
 #[test]
 fn only_the_first_fragment_carries_rsv1() {
     let agreed = agreement("permessage-deflate");
     let payload = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
-    let stream = [
-        frame(0x41, &payload[..3]),
-        frame(0x00, b""),
-        frame(0x80, &payload[3..]),
-    ]
-    .concat();
+    let stream = [frame(0x41, &payload[..3]), frame(0x00, b""), frame(0x80, &payload[3..])].concat();
     for chunk in [stream.len(), 1] {
         let got = decode(&mut decoder(100, &agreed), &stream, chunk);
         assert_eq!(got, (vec![b"Hello".to_vec()], None));
     }
     let twice = [frame(0x41, &payload[..3]), frame(0xc0, &payload[3..])].concat();
-    assert_eq!(
-        decode(&mut decoder(100, &agreed), &twice, 99).1,
-        Some(FrameError::Rsv1Set)
-    );
-    assert_eq!(
-        decode(&mut decoder(100, &agreed), &frame(0xc9, b""), 99).1,
-        Some(FrameError::Rsv1Set)
-    );
+    assert_eq!(decode(&mut decoder(100, &agreed), &twice, 99).1, Some(FrameError::Rsv1Set));
+    assert_eq!(decode(&mut decoder(100, &agreed), &frame(0xc9, b""), 99).1, Some(FrameError::Rsv1Set));
 }
 
 #[test]
@@ -324,13 +261,7 @@ fn an_empty_compressed_frame_is_an_empty_message() {
 fn broken_data_are_reported_in_zlibs_words() {
     let agreed = agreement("permessage-deflate");
     let (got, fault) = decode(&mut decoder(100, &agreed), &frame(0xc1, &[0x07]), 99);
-    assert_eq!(
-        (got, fault),
-        (
-            vec![],
-            Some(FrameError::Inflate("invalid block type".into()))
-        )
-    );
+    assert_eq!((got, fault), (vec![], Some(FrameError::Inflate("invalid block type".into()))));
 }
 
 #[test]
@@ -346,10 +277,7 @@ fn truncated_data_make_a_short_message() {
 fn inflated_text_must_be_utf8() {
     let agreed = agreement("permessage-deflate");
     let payload = compress(&mut Deflate::new(&agreed, 6), b"4\xff");
-    assert_eq!(
-        decode(&mut decoder(100, &agreed), &frame(0xc1, &payload), 99).1,
-        Some(FrameError::InvalidUtf8)
-    );
+    assert_eq!(decode(&mut decoder(100, &agreed), &frame(0xc1, &payload), 99).1, Some(FrameError::InvalidUtf8));
 }
 
 #[test]
@@ -371,30 +299,15 @@ fn the_limit_is_inclusive_after_inflating() {
     let payload = compress(&mut Deflate::new(&agreed, 6), &vec![b'a'; 5000]);
     let stream = frame(0xc2, &payload);
     assert_eq!(decode(&mut decoder(5000, &agreed), &stream, 9).1, None);
-    assert_eq!(
-        decode(&mut decoder(4999, &agreed), &stream, 9).1,
-        Some(FrameError::MessageTooBig)
-    );
+    assert_eq!(decode(&mut decoder(4999, &agreed), &stream, 9).1, Some(FrameError::MessageTooBig));
 }
 
 /// Messages that share a lot, so that a window pays.
 fn messages() -> Vec<Vec<u8>> {
     let mut messages: Vec<Vec<u8>> = (0..16)
-        .map(|i| {
-            format!(
-                "4{{\"event\":\"position\",\"x\":{},\"y\":{}}}",
-                i * 37 % 11,
-                i
-            )
-            .repeat(i * i)
-            .into_bytes()
-        })
+        .map(|i| format!("4{{\"event\":\"position\",\"x\":{},\"y\":{}}}", i * 37 % 11, i).repeat(i * i).into_bytes())
         .collect();
-    messages.push(
-        (0..40_000u32)
-            .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
-            .collect(),
-    );
+    messages.push((0..40_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect());
     messages.push(vec![7; 100_000]);
     messages.push(vec![]);
     messages.push(vec![]);
@@ -405,10 +318,7 @@ fn messages() -> Vec<Vec<u8>> {
 #[test]
 fn what_is_deflated_inflates_to_the_same_under_any_agreement() {
     for bits in [8, 9, 12, 15] {
-        for parameters in [
-            "",
-            "; server_no_context_takeover; client_no_context_takeover",
-        ] {
+        for parameters in ["", "; server_no_context_takeover; client_no_context_takeover"] {
             let agreed = agreement(&format!(
                 "permessage-deflate; server_max_window_bits={bits}; client_max_window_bits={bits}{parameters}"
             ));
@@ -427,10 +337,7 @@ fn a_context_makes_repeated_messages_small() {
     let message = messages()[5].clone();
     let twice = |header: &str| {
         let mut deflate = Deflate::new(&agreement(header), 6);
-        (
-            compress(&mut deflate, &message).len(),
-            compress(&mut deflate, &message).len(),
-        )
+        (compress(&mut deflate, &message).len(), compress(&mut deflate, &message).len())
     };
     let (first, second) = twice("permessage-deflate");
     assert!(second < first / 2);

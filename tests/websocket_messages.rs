@@ -55,11 +55,7 @@ fn decode(decoder: &mut Decoder, stream: &[u8], chunk: usize) -> Result<Vec<Got>
 }
 
 fn decode_all(stream: &[u8]) -> Result<Vec<Got>, FrameError> {
-    decode(
-        &mut Decoder::new(Limits::default()),
-        stream,
-        stream.len().max(1),
-    )
+    decode(&mut Decoder::new(Limits::default()), stream, stream.len().max(1))
 }
 
 /// A stream with every kind of frame and of length.
@@ -109,9 +105,7 @@ fn several_frames_in_one_chunk_come_out_in_order() {
 fn a_stream_split_in_two_at_any_byte_yields_the_same() {
     let (stream, expected) = conversation();
     // Every border within the small frames, and a sample within the long one.
-    let borders = (0..1200)
-        .chain((1200..stream.len()).step_by(997))
-        .chain(stream.len() - 60..stream.len());
+    let borders = (0..1200).chain((1200..stream.len()).step_by(997)).chain(stream.len() - 60..stream.len());
     for border in borders {
         let mut decoder = Decoder::new(Limits::default());
         let (head, tail) = stream.split_at(border);
@@ -126,11 +120,7 @@ fn a_stream_in_chunks_of_any_size_yields_the_same() {
     let (stream, expected) = conversation();
     for chunk in [1, 2, 3, 5, 7, 13, 64, 125, 1000, 4096, 65_536] {
         let mut decoder = Decoder::new(Limits { max_chunks: 0, ..Limits::default() });
-        assert_eq!(
-            decode(&mut decoder, &stream, chunk).as_ref(),
-            Ok(&expected),
-            "chunks of {chunk}"
-        );
+        assert_eq!(decode(&mut decoder, &stream, chunk).as_ref(), Ok(&expected), "chunks of {chunk}");
     }
 }
 
@@ -172,11 +162,7 @@ fn an_announced_length_allocates_nothing_by_itself() {
     assert_eq!(decode(&mut decoder, &[0; 100], 1), Ok(vec![]));
     assert!(decoder.retained() <= 4096 + 512, "{}", decoder.retained());
     assert_eq!(decode(&mut decoder, &[0; 100_000], 1000), Ok(vec![]));
-    assert!(
-        decoder.retained() <= 2 * 100_100 + 512,
-        "{}",
-        decoder.retained()
-    );
+    assert!(decoder.retained() <= 2 * 100_100 + 512, "{}", decoder.retained());
 }
 
 #[test]
@@ -201,18 +187,12 @@ fn a_cut_message_is_handed_out_without_spare_memory() {
 fn lengths_need_not_be_minimal() {
     let mut stream = vec![0x82, 0x80 | 126, 0, 1, 0, 0, 0, 0, 9];
     stream.extend([0x81, 0x80 | 127, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, b'4']);
-    assert_eq!(
-        decode_all(&stream),
-        Ok(vec![Got::Binary(vec![9]), Got::Text(b"4".to_vec())])
-    );
+    assert_eq!(decode_all(&stream), Ok(vec![Got::Binary(vec![9]), Got::Text(b"4".to_vec())]));
 }
 
 #[test]
 fn a_close_frame_may_be_empty() {
-    assert_eq!(
-        decode_all(&frame(OpCode::Close, b"")),
-        Ok(vec![Got::Close(None, vec![])])
-    );
+    assert_eq!(decode_all(&frame(OpCode::Close, b"")), Ok(vec![Got::Close(None, vec![])]));
 }
 
 #[test]
@@ -220,15 +200,9 @@ fn everything_after_a_close_frame_is_ignored() {
     let mut stream = frame(OpCode::Close, b"\x03\xe8");
     stream.extend(frame(OpCode::Text, b"4late"));
     stream.extend([0xff; 20]);
-    assert_eq!(
-        decode_all(&stream),
-        Ok(vec![Got::Close(Some(1000), vec![])])
-    );
+    assert_eq!(decode_all(&stream), Ok(vec![Got::Close(Some(1000), vec![])]));
     let mut decoder = Decoder::new(Limits::default());
-    assert_eq!(
-        decode(&mut decoder, &stream, 1),
-        Ok(vec![Got::Close(Some(1000), vec![])])
-    );
+    assert_eq!(decode(&mut decoder, &stream, 1), Ok(vec![Got::Close(Some(1000), vec![])]));
 }
 
 #[test]
@@ -272,7 +246,13 @@ fn a_fault_behind_a_break_is_found_when_the_rest_is_decoded() {
 #[test]
 fn a_text_that_is_longer_than_the_owners_strings_is_a_fault() {
     let limits = Limits { max_text: 10, ..Limits::default() };
-    for (text, fits) in [("0123456789", true), ("0123456789a", false), ("€€€€€€€€€€", true), ("😀😀😀😀😀", true), ("😀😀😀😀😀a", false)] {
+    for (text, fits) in [
+        ("0123456789", true),
+        ("0123456789a", false),
+        ("€€€€€€€€€€", true),
+        ("😀😀😀😀😀", true),
+        ("😀😀😀😀😀a", false),
+    ] {
         let (head, tail) = text.as_bytes().split_at(4);
         let mut stream = fragment(OpCode::Text, head);
         stream.extend(frame(OpCode::Continuation, tail));

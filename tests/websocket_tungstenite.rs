@@ -49,16 +49,10 @@ struct Pair {
 impl Pair {
     fn new() -> Self {
         let wire = Wire::default();
-        let config = WebSocketConfig::default()
-            .max_message_size(None)
-            .max_frame_size(None);
+        let config = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
         Self {
             client: WebSocket::from_raw_socket(wire.clone(), Role::Client, Some(config)),
-            server: Decoder::new(Limits {
-                max_payload: 0,
-                max_chunks: 0,
-                ..Limits::default()
-            }),
+            server: Decoder::new(Limits { max_payload: 0, max_chunks: 0, ..Limits::default() }),
             wire,
         }
     }
@@ -96,10 +90,8 @@ impl Pair {
 }
 
 /// Lengths around every border of the header's forms and of the vector lanes.
-const LENGTHS: [usize; 22] = [
-    0, 1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 33, 63, 64, 125, 126, 127, 4096, 65_535, 65_536, 65_537,
-    300_000,
-];
+const LENGTHS: [usize; 22] =
+    [0, 1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 33, 63, 64, 125, 126, 127, 4096, 65_535, 65_536, 65_537, 300_000];
 
 #[test]
 fn binary_messages_of_every_length_come_back() {
@@ -108,11 +100,7 @@ fn binary_messages_of_every_length_come_back() {
         let payload: Vec<u8> = (0..len).map(|i| (i * 31 % 251) as u8).collect();
         for chunk in [usize::MAX, 65_536, 1000, 7] {
             let message = ClientMessage::binary(payload.clone());
-            assert_eq!(
-                pair.echo(message.clone(), chunk),
-                message,
-                "{len} in chunks of {chunk}"
-            );
+            assert_eq!(pair.echo(message.clone(), chunk), message, "{len} in chunks of {chunk}");
         }
     }
 }
@@ -123,11 +111,7 @@ fn text_messages_of_every_length_come_back() {
     for len in LENGTHS {
         let message = ClientMessage::text("aé€😀".chars().cycle().take(len).collect::<String>());
         for chunk in [usize::MAX, 65_536, 1000, 7] {
-            assert_eq!(
-                pair.echo(message.clone(), chunk),
-                message,
-                "{len} in chunks of {chunk}"
-            );
+            assert_eq!(pair.echo(message.clone(), chunk), message, "{len} in chunks of {chunk}");
         }
     }
 }
@@ -142,11 +126,7 @@ fn a_ping_comes_back_as_a_pong() {
 fn fragments_come_back_as_one_message() {
     let mut pair = Pair::new();
     let data = |opcode, part: &str, fin| {
-        ClientMessage::Frame(Frame::message(
-            part.to_owned(),
-            ClientOpCode::Data(opcode),
-            fin,
-        ))
+        ClientMessage::Frame(Frame::message(part.to_owned(), ClientOpCode::Data(opcode), fin))
     };
     for chunk in [usize::MAX, 1] {
         for message in [
@@ -158,38 +138,20 @@ fn fragments_come_back_as_one_message() {
             pair.client.send(message).expect("written to memory");
         }
         pair.serve(chunk);
-        assert_eq!(
-            pair.client.read().expect("pong"),
-            ClientMessage::Pong("between".into())
-        );
-        assert_eq!(
-            pair.client.read().expect("text"),
-            ClientMessage::text("Hello wörld")
-        );
+        assert_eq!(pair.client.read().expect("pong"), ClientMessage::Pong("between".into()));
+        assert_eq!(pair.client.read().expect("text"), ClientMessage::text("Hello wörld"));
     }
 }
 
 #[test]
 fn the_closing_handshake_completes() {
-    for close in [
-        None,
-        Some(CloseFrame {
-            code: 4000.into(),
-            reason: "enough".into(),
-        }),
-    ] {
+    for close in [None, Some(CloseFrame { code: 4000.into(), reason: "enough".into() })] {
         let mut pair = Pair::new();
         pair.client.close(close.clone()).expect("written to memory");
         pair.serve(usize::MAX);
-        assert_eq!(
-            pair.client.read().expect("close"),
-            ClientMessage::Close(close)
-        );
+        assert_eq!(pair.client.read().expect("close"), ClientMessage::Close(close));
         let after = pair.client.read();
-        assert!(matches!(
-            after,
-            Err(tungstenite::Error::ConnectionClosed | tungstenite::Error::Io(_))
-        ));
+        assert!(matches!(after, Err(tungstenite::Error::ConnectionClosed | tungstenite::Error::Io(_))));
     }
 }
 
@@ -210,9 +172,7 @@ fn many_messages_in_chunks_of_random_sizes_come_back_in_order() {
             })
             .collect();
         for message in &sent {
-            pair.client
-                .send(message.clone())
-                .expect("written to memory");
+            pair.client.send(message.clone()).expect("written to memory");
         }
         pair.serve(1 + random(2000) as usize);
         for message in sent {

@@ -1,25 +1,25 @@
-"use strict";
+'use strict'
 
-const assert = require("node:assert/strict");
-const { test } = require("node:test");
-const { engine, improvement, listen, path, RawWebSocket } = require("../support");
+const assert = require('node:assert/strict')
+const { test } = require('node:test')
+const { engine, improvement, listen, path, RawWebSocket } = require('../support')
 
-const EXTENSION = "Sec-WebSocket-Extensions";
+const EXTENSION = 'Sec-WebSocket-Extensions'
 
 /** What the server answers to an offer: the header, or the status of a refusal. */
 async function answer(perMessageDeflate, offer) {
-  const context = await listen({ perMessageDeflate });
-  const target = path(context, { transport: "websocket" });
-  const peer = await RawWebSocket.open(context.port, target, { headers: { [EXTENSION]: offer } });
-  return peer.status === 101 ? peer.headers["sec-websocket-extensions"] : peer.status;
+  const context = await listen({ perMessageDeflate })
+  const target = path(context, { transport: 'websocket' })
+  const peer = await RawWebSocket.open(context.port, target, { headers: { [EXTENSION]: offer } })
+  return peer.status === 101 ? peer.headers['sec-websocket-extensions'] : peer.status
 }
 
-const D = "permessage-deflate";
+const D = 'permessage-deflate'
 
 for (const [options, offer, expected] of [
   [true, D, D],
   [true, undefined, undefined],
-  [true, "x-other", undefined],
+  [true, 'x-other', undefined],
   [true, `x-other, ${D}`, D],
   [{}, `${D}; client_max_window_bits`, D],
   [{}, `${D}; client_max_window_bits=10`, `${D}; client_max_window_bits=10`],
@@ -53,27 +53,35 @@ for (const [options, offer, expected] of [
   [false, `${D};`, undefined],
 ]) {
   test(`perMessageDeflate ${JSON.stringify(options)}: the offer ${offer} gets ${expected}`, async () => {
-    assert.equal(await answer(options, offer), expected);
-  });
+    assert.equal(await answer(options, offer), expected)
+  })
 }
 
-test("several offers over several header lines are one list", async () => {
-  const context = await listen({ perMessageDeflate: { serverNoContextTakeover: false } });
-  const target = path(context, { transport: "websocket" });
-  const headers = { [EXTENSION]: [`${D}; server_no_context_takeover`, D] };
-  const peer = await RawWebSocket.open(context.port, target, { headers });
-  assert.equal(peer.headers["sec-websocket-extensions"], D);
-});
+test('several offers over several header lines are one list', async () => {
+  const context = await listen({ perMessageDeflate: { serverNoContextTakeover: false } })
+  const target = path(context, { transport: 'websocket' })
+  const headers = { [EXTENSION]: [`${D}; server_no_context_takeover`, D] }
+  const peer = await RawWebSocket.open(context.port, target, { headers })
+  assert.equal(peer.headers['sec-websocket-extensions'], D)
+})
 
-test("the threshold of the options defaults to 1024", async () => {
-  const { engine: one } = await listen({ perMessageDeflate: true });
-  assert.deepEqual(one.opts.perMessageDeflate, { threshold: 1024 });
-  const { engine: two } = await listen({ perMessageDeflate: { threshold: 5, serverMaxWindowBits: 10 } });
-  assert.deepEqual(two.opts.perMessageDeflate, { threshold: 5, serverMaxWindowBits: 10 });
-});
+test('the threshold of the options defaults to 1024', async () => {
+  const { engine: one } = await listen({ perMessageDeflate: true })
+  assert.deepEqual(one.opts.perMessageDeflate, { threshold: 1024 })
+  const { engine: two } = await listen({ perMessageDeflate: { threshold: 5, serverMaxWindowBits: 10 } })
+  assert.deepEqual(two.opts.perMessageDeflate, { threshold: 5, serverMaxWindowBits: 10 })
+})
 
-for (const options of [{ zlibDeflateOptions: { level: 99 } }, { serverMaxWindowBits: 16 }, { clientMaxWindowBits: 3 }]) {
-  improvement("B-9, G-55: throws at the first client", `${JSON.stringify(options)} is refused by the constructor`, () => {
-    assert.throws(() => new engine.Server({ perMessageDeflate: options }), RangeError);
-  });
+for (const options of [
+  { zlibDeflateOptions: { level: 99 } },
+  { serverMaxWindowBits: 16 },
+  { clientMaxWindowBits: 3 },
+]) {
+  improvement(
+    'B-9, G-55: throws at the first client',
+    `${JSON.stringify(options)} is refused by the constructor`,
+    () => {
+      assert.throws(() => new engine.Server({ perMessageDeflate: options }), RangeError)
+    },
+  )
 }

@@ -1,209 +1,249 @@
-"use strict";
+'use strict'
 
 // What ends a connection comes after messages: what the application answers to them goes out before the end.
 
-const assert = require("node:assert/strict");
-const https = require("node:https");
-const tls = require("node:tls");
-const { test } = require("node:test");
-const zlib = require("node:zlib");
-const { RawWebSocket, closePayload, defer, engine, eventually, frame, improvement, listen, once, openPolling, path } = require("../support");
-const { key, cert } = require("../fixtures/tls");
+const assert = require('node:assert/strict')
+const https = require('node:https')
+const tls = require('node:tls')
+const { test } = require('node:test')
+const zlib = require('node:zlib')
+const {
+  RawWebSocket,
+  closePayload,
+  defer,
+  engine,
+  eventually,
+  frame,
+  improvement,
+  listen,
+  once,
+  openPolling,
+  path,
+} = require('../support')
+const { key, cert } = require('../fixtures/tls')
 
-const TRAILER = 4;
+const TRAILER = 4
 
 /** The payload of a compressed frame that stands alone. */
 function deflated(data) {
-  const all = zlib.deflateRawSync(Buffer.from(data), { finishFlush: zlib.constants.Z_SYNC_FLUSH });
-  return all.subarray(0, all.length - TRAILER);
+  const all = zlib.deflateRawSync(Buffer.from(data), { finishFlush: zlib.constants.Z_SYNC_FLUSH })
+  return all.subarray(0, all.length - TRAILER)
 }
 
 /** What the client sends last, what the client then sees, and the reason of the session's end. */
 const ENDS = {
-  "a frame that breaks the protocol": [frame({ payload: "4x", rsv: 2 }), ["close 1002"], "transport error"],
-  "a text that is not UTF-8": [frame({ payload: Buffer.from([0x34, 0xff]) }), ["close 1007"], "transport error"],
-  "a message above the limit": [frame({ payload: "", length: 1000001 }), ["close 1009"], "transport error"],
-  "the client's close frame": [frame({ opcode: 8, payload: closePayload(1000, "bye") }), ["close 1000 bye"], "transport close"],
-  "what is no packet": [frame({ payload: "x" }), ["close 1005"], "parse error"],
-  "a ping, which a client of protocol 4 does not send": [frame({ payload: "2" }), ["close 1005"], "transport error"],
-  "the end of the client's side": [null, [], "transport close"],
-};
+  'a frame that breaks the protocol': [frame({ payload: '4x', rsv: 2 }), ['close 1002'], 'transport error'],
+  'a text that is not UTF-8': [frame({ payload: Buffer.from([0x34, 0xff]) }), ['close 1007'], 'transport error'],
+  'a message above the limit': [frame({ payload: '', length: 1000001 }), ['close 1009'], 'transport error'],
+  "the client's close frame": [
+    frame({ opcode: 8, payload: closePayload(1000, 'bye') }),
+    ['close 1000 bye'],
+    'transport close',
+  ],
+  'what is no packet': [frame({ payload: 'x' }), ['close 1005'], 'parse error'],
+  'a ping, which a client of protocol 4 does not send': [frame({ payload: '2' }), ['close 1005'], 'transport error'],
+  "the end of the client's side": [null, [], 'transport close'],
+}
 
 const connectTls = async (port) => {
-  const socket = tls.connect({ host: "127.0.0.1", port, ca: cert, servername: "localhost" });
-  await once(socket, "secureConnect");
-  return socket;
-};
+  const socket = tls.connect({ host: '127.0.0.1', port, ca: cert, servername: 'localhost' })
+  await once(socket, 'secureConnect')
+  return socket
+}
 
 const DOORS = {
   plain: { open: (context, target) => RawWebSocket.open(context.port, target) },
   compressed: {
     opts: { perMessageDeflate: { threshold: 0 } },
     open: (context, target) =>
-      RawWebSocket.open(context.port, target, { headers: { "Sec-WebSocket-Extensions": "permessage-deflate; server_no_context_takeover" } }),
+      RawWebSocket.open(context.port, target, {
+        headers: { 'Sec-WebSocket-Extensions': 'permessage-deflate; server_no_context_takeover' },
+      }),
   },
   TLS: {
     server: () => https.createServer({ key, cert }),
     open: async (context, target) => RawWebSocket.over(await connectTls(context.port), target).response(),
   },
-};
+}
 
 /** A session that answers each message by `answer`; `events` gets what its application sees. */
 async function open({ opts, server, open: connect }, answer) {
-  const context = await listen(opts, server?.());
-  const connected = once(context.engine, "connection");
-  const peer = await connect(context, path(context, { transport: "websocket" }));
-  const [socket] = await connected;
-  await peer.frame();
-  const events = [];
-  socket.on("message", (data) => {
-    events.push(`message ${data}`);
-    answer(socket, data, events);
-  });
+  const context = await listen(opts, server?.())
+  const connected = once(context.engine, 'connection')
+  const peer = await connect(context, path(context, { transport: 'websocket' }))
+  const [socket] = await connected
+  await peer.frame()
+  const events = []
+  socket.on('message', (data) => {
+    events.push(`message ${data}`)
+    answer(socket, data, events)
+  })
   const closed = new Promise((resolve) => {
-    socket.on("close", (reason) => {
-      events.push(`close ${reason}`);
-      resolve();
-    });
-  });
-  return { peer, socket, events, closed, context };
+    socket.on('close', (reason) => {
+      events.push(`close ${reason}`)
+      resolve()
+    })
+  })
+  return { peer, socket, events, closed, context }
 }
 
 /** The frames that the client gets until the connection ends; it ends its side when it is told to close. */
 async function framesUntilEnd(peer) {
-  const frames = [];
+  const frames = []
   for (;;) {
-    const frame = await peer.until(() => peer.takeFrame() ?? (peer.isClosed && "end"), "a frame or the end");
-    if (frame === "end") return frames;
+    const frame = await peer.until(() => peer.takeFrame() ?? (peer.isClosed && 'end'), 'a frame or the end')
+    if (frame === 'end') return frames
     if (frame.opcode === 8) {
-      const { payload } = frame;
-      frames.push(`close ${payload.length < 2 ? 1005 : payload.readUInt16BE()} ${payload.subarray(2)}`.trim());
-      peer.socket.end();
+      const { payload } = frame
+      frames.push(`close ${payload.length < 2 ? 1005 : payload.readUInt16BE()} ${payload.subarray(2)}`.trim())
+      peer.socket.end()
     } else if (frame.opcode === 1) {
-      frames.push(frame.rsv === 4 ? inflated(frame.payload) : frame.text);
+      frames.push(frame.rsv === 4 ? inflated(frame.payload) : frame.text)
     }
   }
 }
 
 function inflated(payload) {
-  const whole = Buffer.concat([payload, Buffer.from([0, 0, 0xff, 0xff])]);
-  return zlib.inflateRawSync(whole, { finishFlush: zlib.constants.Z_SYNC_FLUSH }).toString();
+  const whole = Buffer.concat([payload, Buffer.from([0, 0, 0xff, 0xff])])
+  return zlib.inflateRawSync(whole, { finishFlush: zlib.constants.Z_SYNC_FLUSH }).toString()
 }
 
 /** Sends in one segment; without `last`, then ends the client's side. */
 function send(peer, bytes, last) {
-  if (last === null) peer.socket.end(Buffer.concat(bytes));
-  else peer.write(Buffer.concat([...bytes, last]));
+  if (last === null) peer.socket.end(Buffer.concat(bytes))
+  else peer.write(Buffer.concat([...bytes, last]))
 }
 
 /** Where the original calls back, too. */
 const TOLD = {
-  plain: ["a frame that breaks the protocol", "a text that is not UTF-8", "a message above the limit", "the client's close frame", "the end of the client's side"],
+  plain: [
+    'a frame that breaks the protocol',
+    'a text that is not UTF-8',
+    'a message above the limit',
+    "the client's close frame",
+    "the end of the client's side",
+  ],
   compressed: ["the client's close frame"],
   TLS: ["the client's close frame", "the end of the client's side"],
-};
+}
 
-const message = (door, text) => (door === "compressed" ? frame({ rsv: 4, payload: deflated(`4${text}`) }) : frame({ payload: `4${text}` }));
-const WRONG = ENDS["a frame that breaks the protocol"][0];
+const message = (door, text) =>
+  door === 'compressed' ? frame({ rsv: 4, payload: deflated(`4${text}`) }) : frame({ payload: `4${text}` })
+const WRONG = ENDS['a frame that breaks the protocol'][0]
 
 for (const [door, how] of Object.entries(DOORS)) {
   for (const [name, [last, seen, reason]] of Object.entries(ENDS)) {
-    const lost = door === "compressed" && last === null;
-    (lost ? improvement.bind(null, "no answer that is being compressed is lost") : test)(
+    const lost = door === 'compressed' && last === null
+    ;(lost ? improvement.bind(null, 'no answer that is being compressed is lost') : test)(
       `${door}: the answer to a message before ${name} goes out before the end`,
       async () => {
-        const { peer, events, closed } = await open(how, (socket, data) => socket.send(`re ${data}`));
-        send(peer, [message(door, "a")], last);
-        assert.deepEqual(await framesUntilEnd(peer), ["4re a", ...seen]);
-        await closed;
-        assert.deepEqual(events, ["message a", `close ${reason}`]);
+        const { peer, events, closed } = await open(how, (socket, data) => socket.send(`re ${data}`))
+        send(peer, [message(door, 'a')], last)
+        assert.deepEqual(await framesUntilEnd(peer), ['4re a', ...seen])
+        await closed
+        assert.deepEqual(events, ['message a', `close ${reason}`])
       },
-    );
+    )
 
-    improvement("no answer waits in vain for the one before", `${door}: the answers to all messages before ${name} go out before the end`, async () => {
-      const { peer, events, closed } = await open(how, (socket, data) => socket.send(`re ${data}`));
-      send(peer, [message(door, "a"), message(door, "b"), message(door, "c")], last);
-      assert.deepEqual(await framesUntilEnd(peer), ["4re a", "4re b", "4re c", ...seen]);
-      await closed;
-      assert.deepEqual(events, ["message a", "message b", "message c", `close ${reason}`]);
-    });
+    improvement(
+      'no answer waits in vain for the one before',
+      `${door}: the answers to all messages before ${name} go out before the end`,
+      async () => {
+        const { peer, events, closed } = await open(how, (socket, data) => socket.send(`re ${data}`))
+        send(peer, [message(door, 'a'), message(door, 'b'), message(door, 'c')], last)
+        assert.deepEqual(await framesUntilEnd(peer), ['4re a', '4re b', '4re c', ...seen])
+        await closed
+        assert.deepEqual(events, ['message a', 'message b', 'message c', `close ${reason}`])
+      },
+    )
 
-    const told = TOLD[door].includes(name) ? test : improvement.bind(null, "whoever waits is told what has been written");
+    const told = TOLD[door].includes(name)
+      ? test
+      : improvement.bind(null, 'whoever waits is told what has been written')
     told(`${door}: the callback of the answer to a message before ${name} comes before the end`, async () => {
-      const { peer, events, closed } = await open(how, (socket, data, events) => socket.send(`re ${data}`, () => events.push("written")));
-      send(peer, [message(door, "a")], last);
-      assert.deepEqual(await framesUntilEnd(peer), ["4re a", ...seen]);
-      await closed;
-      assert.deepEqual(events, ["message a", "written", `close ${reason}`]);
-    });
+      const { peer, events, closed } = await open(how, (socket, data, events) =>
+        socket.send(`re ${data}`, () => events.push('written')),
+      )
+      send(peer, [message(door, 'a')], last)
+      assert.deepEqual(await framesUntilEnd(peer), ['4re a', ...seen])
+      await closed
+      assert.deepEqual(events, ['message a', 'written', `close ${reason}`])
+    })
   }
 
-  improvement("the session is open until then", `${door}: an answer that is put off to the next tick goes out before the end`, async () => {
-    const { peer } = await open(how, (socket, data) => process.nextTick(() => socket.send(`re ${data}`)));
-    send(peer, [message(door, "a")], WRONG);
-    assert.deepEqual(await framesUntilEnd(peer), ["4re a", "close 1002"]);
-  });
+  improvement(
+    'the session is open until then',
+    `${door}: an answer that is put off to the next tick goes out before the end`,
+    async () => {
+      const { peer } = await open(how, (socket, data) => process.nextTick(() => socket.send(`re ${data}`)))
+      send(peer, [message(door, 'a')], WRONG)
+      assert.deepEqual(await framesUntilEnd(peer), ['4re a', 'close 1002'])
+    },
+  )
 
   test(`${door}: a message is answered by closing the session, before a frame that breaks the protocol`, async () => {
     const { peer, events, closed } = await open(how, (socket, data) => {
-      socket.send(`re ${data}`);
-      socket.close();
-    });
-    send(peer, [message(door, "a")], WRONG);
-    assert.deepEqual(await framesUntilEnd(peer), ["4re a", "close 1005"]);
-    await closed;
-    assert.deepEqual(events, ["message a", "close forced close"]);
-  });
+      socket.send(`re ${data}`)
+      socket.close()
+    })
+    send(peer, [message(door, 'a')], WRONG)
+    assert.deepEqual(await framesUntilEnd(peer), ['4re a', 'close 1005'])
+    await closed
+    assert.deepEqual(events, ['message a', 'close forced close'])
+  })
 
   test(`${door}: a large answer goes out before the end`, async () => {
-    const { peer } = await open(how, (socket) => socket.send("x".repeat(3_000_000)));
-    send(peer, [message(door, "a")], WRONG);
-    const frames = await framesUntilEnd(peer);
-    assert.deepEqual([frames.length, frames[0].length, frames[1]], [2, 3_000_001, "close 1002"]);
-  });
+    const { peer } = await open(how, (socket) => socket.send('x'.repeat(3_000_000)))
+    send(peer, [message(door, 'a')], WRONG)
+    const frames = await framesUntilEnd(peer)
+    assert.deepEqual([frames.length, frames[0].length, frames[1]], [2, 3_000_001, 'close 1002'])
+  })
 }
 
 const natively = async () => {
-  const server = engine.listen(0, { listener: "native" });
-  const { httpServer } = server;
+  const server = engine.listen(0, { listener: 'native' })
+  const { httpServer } = server
   defer(() => {
-    server.close();
-    httpServer.close();
-  });
-  if (!httpServer.listening) await once(httpServer, "listening");
-  return { engine: server, port: httpServer.address().port, path: "/engine.io/" };
-};
+    server.close()
+    httpServer.close()
+  })
+  if (!httpServer.listening) await once(httpServer, 'listening')
+  return { engine: server, port: httpServer.address().port, path: '/engine.io/' }
+}
 
 for (const [where, start, register] of [
-  ["attach()", listen, test],
-  ["the native listener", natively, improvement.bind(null, "there is no such listener")],
+  ['attach()', listen, test],
+  ['the native listener', natively, improvement.bind(null, 'there is no such listener')],
 ]) {
   for (const [name, last, reason] of [
-    ["what is no packet", "x", "parse error"],
-    ["a ping", "2", "transport error"],
-    ["a close packet", "1", "transport close"],
+    ['what is no packet', 'x', 'parse error'],
+    ['a ping', '2', 'transport error'],
+    ['a close packet', '1', 'transport close'],
   ]) {
-    register(`polling, ${where}: the answer to a message before ${name} in the same payload is the answer to the poll`, async () => {
-      const context = await start();
-      const { peer, socket } = await openPolling(context);
-      const events = [];
-      const closed = new Promise((resolve) => {
-        socket.on("close", (why) => {
-          events.push(`close ${why}`);
-          resolve();
-        });
-      });
-      socket.on("message", (data) => {
-        events.push(`message ${data}`);
-        socket.send(`re ${data}`);
-      });
-      const polled = peer.poll();
-      await eventually(() => socket.transport.writable, true);
-      assert.equal((await peer.post(`4a\x1e${last}\x1e4b`)).status, 200);
-      assert.equal((await polled).body, "4re a");
-      await closed;
-      assert.deepEqual(events, ["message a", `close ${reason}`]);
-      assert.equal(context.engine.clientsCount, 0);
-    });
+    register(
+      `polling, ${where}: the answer to a message before ${name} in the same payload is the answer to the poll`,
+      async () => {
+        const context = await start()
+        const { peer, socket } = await openPolling(context)
+        const events = []
+        const closed = new Promise((resolve) => {
+          socket.on('close', (why) => {
+            events.push(`close ${why}`)
+            resolve()
+          })
+        })
+        socket.on('message', (data) => {
+          events.push(`message ${data}`)
+          socket.send(`re ${data}`)
+        })
+        const polled = peer.poll()
+        await eventually(() => socket.transport.writable, true)
+        assert.equal((await peer.post(`4a\x1e${last}\x1e4b`)).status, 200)
+        assert.equal((await polled).body, '4re a')
+        await closed
+        assert.deepEqual(events, ['message a', `close ${reason}`])
+        assert.equal(context.engine.clientsCount, 0)
+      },
+    )
   }
 }

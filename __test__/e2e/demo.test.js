@@ -79,7 +79,10 @@ async function printedUrl(stdout) {
 }
 
 function shows(page, selector, text) {
-  return page.waitForFunction(([selector, text]) => document.querySelector(selector).textContent === text, [selector, text])
+  return page.waitForFunction(
+    ([selector, text]) => document.querySelector(selector).textContent === text,
+    [selector, text],
+  )
 }
 
 async function say(page, name, text) {

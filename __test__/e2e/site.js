@@ -24,7 +24,9 @@ async function serveSite() {
     }
     if (req.url !== '/') return res.writeHead(404).end()
     res.setHeader('content-type', 'text/html; charset=utf-8')
-    res.end('<!doctype html><link rel="icon" href="data:,"><script src="engine.io.js"></script><script src="socket.io.js"></script>')
+    res.end(
+      '<!doctype html><link rel="icon" href="data:,"><script src="engine.io.js"></script><script src="socket.io.js"></script>',
+    )
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

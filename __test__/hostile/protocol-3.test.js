@@ -1,5 +1,5 @@
-"use strict";
+'use strict'
 
 // The rows of revision 3 of the protocol.
 
-require("./suite").suite(3);
+require('./suite').suite(3)

@@ -1,5 +1,5 @@
-"use strict";
+'use strict'
 
 // The rows of revision 4 of the protocol.
 
-require("./suite").suite(4);
+require('./suite').suite(4)

@@ -1,110 +1,110 @@
-"use strict";
+'use strict'
 
 // A handle that has been given back reaches nobody, least of all the next owner of its slot. Every function of the addon is
 // called with old handles while the slots belong to victims, who must not notice.
 
-const assert = require("node:assert/strict");
-const { EventEmitter } = require("node:events");
-const { test } = require("node:test");
-const bridge = require("../../lib/native/bridge");
-const { forgiveStaleCalls, listen, listenNatively, openPolling, openWebSocket, once } = require("../support");
+const assert = require('node:assert/strict')
+const { EventEmitter } = require('node:events')
+const { test } = require('node:test')
+const bridge = require('../../lib/native/bridge')
+const { forgiveStaleCalls, listen, listenNatively, openPolling, openWebSocket, once } = require('../support')
 
-const engine = bridge.getEngine();
-const { fast } = bridge;
-const slotOf = (handle) => handle & bridge.INDEX;
+const engine = bridge.getEngine()
+const { fast } = bridge
+const slotOf = (handle) => handle & bridge.INDEX
 
 /** The handles of sessions and connections, by their objects. */
-const handles = new WeakMap();
-for (const name of ["addSession", "addConnection"]) {
-  const add = bridge[name];
+const handles = new WeakMap()
+for (const name of ['addSession', 'addConnection']) {
+  const add = bridge[name]
   bridge[name] = (handle, object) => {
-    handles.set(object, handle);
-    add(handle, object);
-  };
+    handles.set(object, handle)
+    add(handle, object)
+  }
 }
 
-let periods = 0;
-const timing = () => periods || (periods = engine.timing(25_000, 20_000, 10_000));
+let periods = 0
+const timing = () => periods || (periods = engine.timing(25_000, 20_000, 10_000))
 
 /** Ways to take a handle of each table, with nothing behind it, and to give it back. */
 const tables = {
   session: {
     take: () => fast.openSession(timing(), 4, 0, true, undefined),
     giveBack(handle) {
-      engine.fail(handle, "forced close");
-      fast.releaseSession(handle);
+      engine.fail(handle, 'forced close')
+      fast.releaseSession(handle)
     },
   },
   connection: { take: () => engine.openChannel(), giveBack: (handle) => engine.dropChannel(handle) },
   timing: { take: () => engine.timing(1000, 1000, 1000), giveBack: (handle) => engine.dropTiming(handle) },
-};
+}
 
 /** Gives back `count` handles in a row; their slots are the next to be taken. */
 function oldHandles(kind, count) {
-  const { take, giveBack } = tables[kind];
+  const { take, giveBack } = tables[kind]
   const cycle = () => {
-    const handle = take();
-    giveBack(handle);
-    return handle;
-  };
+    const handle = take()
+    giveBack(handle)
+    return handle
+  }
   /** After how many takes a slot comes again, where each is given back at once. */
   const lap = () => {
-    const first = slotOf(cycle());
-    let takes = 1;
-    while (slotOf(cycle()) !== first) takes++;
-    return takes;
-  };
-  lap();
+    const first = slotOf(cycle())
+    let takes = 1
+    while (slotOf(cycle()) !== first) takes++
+    return takes
+  }
+  lap()
   // one more free slot for each that is to be taken
-  Array.from({ length: count + 1 }, take).forEach(giveBack);
-  const takes = lap();
-  const old = Array.from({ length: count }, cycle);
-  for (let i = count; i < takes; i++) cycle();
-  return old;
+  Array.from({ length: count + 1 }, take).forEach(giveBack)
+  const takes = lap()
+  const old = Array.from({ length: count }, cycle)
+  for (let i = count; i < takes; i++) cycle()
+  return old
 }
 
 /** A WebSocket client and a polling client with a pending poll, in the slots of the old handles. */
 async function openVictims() {
-  const context = await listen({ pingInterval: 60_000 });
-  const [forWebSocket, forPolling] = oldHandles("session", 2);
-  const [connection] = oldHandles("connection", 1);
-  const websocket = await openWebSocket(context);
-  const polling = await openPolling(context);
-  assert.equal(slotOf(handles.get(websocket.socket)), slotOf(forWebSocket));
-  assert.equal(slotOf(handles.get(polling.socket)), slotOf(forPolling));
-  assert.equal(slotOf(handles.get(websocket.socket.transport.socket)), slotOf(connection));
-  const victims = { websocket, polling, sessions: [forWebSocket, forPolling], connection };
-  victims.poll = (await polling.peer.pendingPoll()).response;
-  victims.session = handles.get(websocket.socket);
-  victims.own = handles.get(websocket.socket.transport.socket);
-  return victims;
+  const context = await listen({ pingInterval: 60_000 })
+  const [forWebSocket, forPolling] = oldHandles('session', 2)
+  const [connection] = oldHandles('connection', 1)
+  const websocket = await openWebSocket(context)
+  const polling = await openPolling(context)
+  assert.equal(slotOf(handles.get(websocket.socket)), slotOf(forWebSocket))
+  assert.equal(slotOf(handles.get(polling.socket)), slotOf(forPolling))
+  assert.equal(slotOf(handles.get(websocket.socket.transport.socket)), slotOf(connection))
+  const victims = { websocket, polling, sessions: [forWebSocket, forPolling], connection }
+  victims.poll = (await polling.peer.pendingPoll()).response
+  victims.session = handles.get(websocket.socket)
+  victims.own = handles.get(websocket.socket.transport.socket)
+  return victims
 }
 
 /** Both victims get what is sent to them and nothing else, and are heard. */
 async function checkVictims({ websocket, polling, poll }, name) {
-  const text = `after ${name}`;
-  websocket.socket.send(text);
-  assert.equal(await websocket.peer.packet(), `4${text}`);
-  const heard = once(websocket.socket, "message");
-  websocket.peer.sendText(`4${text}`);
-  assert.deepEqual(await heard, [text]);
-  polling.socket.send(text);
-  const { status, body } = await poll;
-  assert.deepEqual([status, body], [200, `4${text}`]);
-  const posted = once(polling.socket, "message");
-  assert.equal((await polling.peer.post(`4${text}`)).status, 200);
-  assert.deepEqual(await posted, [text]);
-  assert.deepEqual([websocket.socket.readyState, polling.socket.readyState], ["open", "open"], name);
+  const text = `after ${name}`
+  websocket.socket.send(text)
+  assert.equal(await websocket.peer.packet(), `4${text}`)
+  const heard = once(websocket.socket, 'message')
+  websocket.peer.sendText(`4${text}`)
+  assert.deepEqual(await heard, [text])
+  polling.socket.send(text)
+  const { status, body } = await poll
+  assert.deepEqual([status, body], [200, `4${text}`])
+  const posted = once(polling.socket, 'message')
+  assert.equal((await polling.peer.post(`4${text}`)).status, 200)
+  assert.deepEqual(await posted, [text])
+  assert.deepEqual([websocket.socket.readyState, polling.socket.readyState], ['open', 'open'], name)
 }
 
 /** Calls for each old session. */
-const session = (call) => (v) => v.sessions.map((old) => () => call(old, v));
+const session = (call) => (v) => v.sessions.map((old) => () => call(old, v))
 /** A call for the old connection. */
-const connection = (call) => (v) => [() => call(v.connection, v)];
+const connection = (call) => (v) => [() => call(v.connection, v)]
 /** Takes no handle. */
-const NONE = () => [];
+const NONE = () => []
 /** What is given an old handle must say so. */
-const refuses = (call) => () => assert.throws(call);
+const refuses = (call) => () => assert.throws(call)
 
 const rows = {
   // sessions
@@ -116,14 +116,14 @@ const rows = {
     uncounted(() => engine.channelClosed(v.session, v.connection)),
   ],
   closeTransport: session((old) => engine.closeTransport(old, undefined)),
-  fail: session((old) => engine.fail(old, "forced close")),
-  hasMorePackets: session((old) => assert.equal(engine.hasMorePackets(old, Buffer.from("4a\x1e4b"), false, 1), false)),
+  fail: session((old) => engine.fail(old, 'forced close')),
+  hasMorePackets: session((old) => assert.equal(engine.hasMorePackets(old, Buffer.from('4a\x1e4b'), false, 1), false)),
   receive: (v) => [
     ...v.sessions.map((old) => () => engine.receive(old, v.own, 1, false)),
     ...v.sessions.map((old) => () => engine.receive(old, undefined, 1, false)),
     uncounted(() => engine.receive(v.session, v.connection, 1, false)),
   ],
-  sendPackets: session((old) => engine.sendPackets(old, [4, "for somebody else", 1, undefined], false)),
+  sendPackets: session((old) => engine.sendPackets(old, [4, 'for somebody else', 1, undefined], false)),
   setRelayed: session((old) => engine.setRelayed(old, 2)),
   takeHeartbeat: session((old) => assert.equal(engine.takeHeartbeat(old), null)),
   setVerbose: session((old) => engine.setVerbose(old, true)),
@@ -137,38 +137,38 @@ const rows = {
     refuses(() => fast.openSession(timing(), 4, v.connection, true, undefined)),
   ],
   poll: session((old) => fast.poll(old, 1, false)),
-  postFinished: session((old) => fast.postFinished(old, Buffer.from("4for somebody else"), false)),
+  postFinished: session((old) => fast.postFinished(old, Buffer.from('4for somebody else'), false)),
   postStarted: session((old) => fast.postStarted(old)),
   releaseSession: session((old) => fast.releaseSession(old)),
-  sendPacket: session((old) => fast.sendPacket(old, 4, "for somebody else", false)),
+  sendPacket: session((old) => fast.sendPacket(old, 4, 'for somebody else', false)),
   tick: session((old) => fast.tick(old)),
 
   // connections
   bindToOwner: connection((old) => assert.equal(engine.bindToOwner(old), false)),
   bufferedAmount: connection((old) => assert.equal(engine.bufferedAmount(old), 0)),
   refusedAmount: connection((old) => assert.equal(engine.refusedAmount(old), 0)),
-  closeConnection: connection((old) => engine.closeConnection(old, 1000, "for somebody else")),
+  closeConnection: connection((old) => engine.closeConnection(old, 1000, 'for somebody else')),
   conclude: connection((old) => assert.equal(fast.conclude(old), 0)),
   flushConnection: connection((old) => assert.equal(engine.flushConnection(old), false)),
-  connectionSendMessage: connection((old) => assert.equal(engine.connectionSendMessage(old, "for somebody else"), 2)),
+  connectionSendMessage: connection((old) => assert.equal(engine.connectionSendMessage(old, 'for somebody else'), 2)),
   dropChannel: connection((old) => engine.dropChannel(old)),
   isPaused: connection((old) => assert.equal(engine.isPaused(old), false)),
   pipeBlock: connection((old) => engine.pipeBlock(old)),
   pipeEnded: connection((old) => engine.pipeEnded(old, true)),
   pipeFinished: connection((old) => assert.equal(engine.pipeFinished(old), true)),
   // as if it had been taken
-  pipeInput: connection((old) => assert.equal(fast.pipeInput(old, Buffer.from("x")), 1)),
+  pipeInput: connection((old) => assert.equal(fast.pipeInput(old, Buffer.from('x')), 1)),
   pipeTake: connection((old) => assert.equal(fast.pipeTake(old, Buffer.alloc(100), 0), 0xfffffffe)),
   pipeWritten: connection((old) => engine.pipeWritten(old)),
-  refuseConnection: connection((old) => engine.refuseConnection(old, Buffer.from("for somebody else"))),
+  refuseConnection: connection((old) => engine.refuseConnection(old, Buffer.from('for somebody else'))),
   releaseConnection: connection((old) => fast.releaseConnection(old)),
   reportDrain: connection((old) => engine.reportDrain(old)),
-  send: connection((old) => assert.equal(fast.send(old, "for somebody else", 4), 2)),
-  sendFrame: connection((old) => assert.equal(fast.sendFrame(old, Buffer.from("\x81\x01x", "latin1")), 2)),
-  sendMany: connection((old) => assert.equal(fast.sendMany(old, 4, 2, "for", "somebody else"), 2)),
+  send: connection((old) => assert.equal(fast.send(old, 'for somebody else', 4), 2)),
+  sendFrame: connection((old) => assert.equal(fast.sendFrame(old, Buffer.from('\x81\x01x', 'latin1')), 2)),
+  sendMany: connection((old) => assert.equal(fast.sendMany(old, 4, 2, 'for', 'somebody else'), 2)),
   sendShared: connection((old) => {
-    fast.share("for somebody else", 4);
-    assert.equal(fast.sendShared(old), 2);
+    fast.share('for somebody else', 4)
+    assert.equal(fast.sendShared(old), 2)
   }),
   terminateConnection: connection((old) => engine.terminateConnection(old)),
   throttle: connection((old) => engine.throttle(old)),
@@ -183,7 +183,7 @@ const rows = {
   relay: connection((old) => engine.relay(old)),
   unrelay: connection((old) => engine.unrelay(old)),
   resetConnection: connection((old) => engine.resetConnection(old)),
-  sendControlFrame: connection((old) => engine.sendControlFrame(old, 9, Buffer.from("x"))),
+  sendControlFrame: connection((old) => engine.sendControlFrame(old, 9, Buffer.from('x'))),
   setKeepAlive: connection((old) => engine.setKeepAlive(old, true, 1, 1, 1)),
   setNoDelay: connection((old) => engine.setNoDelay(old, false)),
   setTypeOfService: connection((old) => engine.setTypeOfService(old, 8)),
@@ -194,7 +194,7 @@ const rows = {
   traffic: connection((old) => assert.equal(fast.traffic(old, 0), 0)),
   tap: connection((old) => engine.tap(old, true)),
   typeOfService: connection((old) => assert.ok(engine.typeOfService(old) < 0)),
-  writeRaw: connection((old) => assert.equal(engine.writeRaw(old, Buffer.from("x")), false)),
+  writeRaw: connection((old) => assert.equal(engine.writeRaw(old, Buffer.from('x')), false)),
 
   // listeners and periods
   closeListener: (v) => [() => engine.closeListener(v.listener)],
@@ -202,11 +202,21 @@ const rows = {
     refuses(() => engine.bindListener(v.listener, { port: 0, backlog: 1, ipv6Only: false, reusePort: false })),
   ],
   dropListener: (v) => [() => engine.dropListener(v.listener)],
-  findSession: (v) => [() => assert.equal(engine.findSession(v.listener, "an id"), null)],
+  findSession: (v) => [() => assert.equal(engine.findSession(v.listener, 'an id'), null)],
   isAccepting: (v) => [() => assert.equal(engine.isAccepting(v.listener), false)],
   openConnections: (v) => [() => assert.equal(engine.openConnections(v.listener), 0)],
   openListener: (v) => [
-    refuses(() => engine.openListener({ path: "/", timing: v.timing, allowsV3: false, maxHttpBufferSize: 1, maxBufferedChunks: 1, maxChunks: 1, httpRequestBodyTimeout: 1 })),
+    refuses(() =>
+      engine.openListener({
+        path: '/',
+        timing: v.timing,
+        allowsV3: false,
+        maxHttpBufferSize: 1,
+        maxBufferedChunks: 1,
+        maxChunks: 1,
+        httpRequestBodyTimeout: 1,
+      }),
+    ),
   ],
   setTakesUpgrades: (v) => [() => engine.setTakesUpgrades(v.listener, false)],
   tellRefusals: (v) => [() => engine.tellRefusals(v.listener)],
@@ -237,86 +247,104 @@ const rows = {
   unwrapForm: NONE,
   upgrade: NONE,
   wrapJsonp: NONE,
-};
-
-/** A channel is compared with the session's own, and looked up nowhere. */
-const uncounted = (call) => Object.assign(call, { isUncounted: true });
-
-/** The number of the poll that the victim waits for. */
-const pollOf = () => Math.max(...require("../../lib/native/duties").polls.numbers);
-
-function end(handle) {
-  engine.fail(handle, "forced close");
-  fast.releaseSession(handle);
 }
 
-test("every function of the addon has a row, and there is no row for anything else", () => {
-  const methods = Object.getOwnPropertyNames(Object.getPrototypeOf(engine)).filter((name) => name !== "constructor");
-  assert.deepEqual(Object.keys(rows).sort(), [...methods, ...Object.keys(fast)].sort());
-});
+/** A channel is compared with the session's own, and looked up nowhere. */
+const uncounted = (call) => Object.assign(call, { isUncounted: true })
 
-test("no function reaches a victim by an old handle", { timeout: 60_000 }, async () => {
-  const victims = await openVictims();
-  const native = await listenNatively();
+/** The number of the poll that the victim waits for. */
+const pollOf = () => Math.max(...require('../../lib/native/duties').polls.numbers)
+
+function end(handle) {
+  engine.fail(handle, 'forced close')
+  fast.releaseSession(handle)
+}
+
+test('every function of the addon has a row, and there is no row for anything else', () => {
+  const methods = Object.getOwnPropertyNames(Object.getPrototypeOf(engine)).filter((name) => name !== 'constructor')
+  assert.deepEqual(Object.keys(rows).sort(), [...methods, ...Object.keys(fast)].sort())
+})
+
+test('no function reaches a victim by an old handle', { timeout: 60_000 }, async () => {
+  const victims = await openVictims()
+  const native = await listenNatively()
   // the victims' periods and listener in another generation of their slots: theirs is the first
-  victims.ownListener = bridge.listeners.findIndex((listener) => listener === native.server) | (bridge.INDEX + 1);
-  victims.listener = victims.ownListener + bridge.INDEX + 1;
-  [victims.timing] = oldHandles("timing", 1);
-  const successor = engine.timing(60_000, 60_000, 60_000);
-  assert.equal(slotOf(successor), slotOf(victims.timing));
+  victims.ownListener = bridge.listeners.findIndex((listener) => listener === native.server) | (bridge.INDEX + 1)
+  victims.listener = victims.ownListener + bridge.INDEX + 1
+  ;[victims.timing] = oldHandles('timing', 1)
+  const successor = engine.timing(60_000, 60_000, 60_000)
+  assert.equal(slotOf(successor), slotOf(victims.timing))
   for (const [name, row] of Object.entries(rows)) {
     for (const call of row(victims)) {
-      const before = engine.staleCalls();
-      call();
-      if (!call.isUncounted) assert.ok(engine.staleCalls() > before, `${name}: the call was not counted as stale`);
-      bridge.drainNow();
-      await checkVictims(victims, name);
-      victims.poll = (await victims.polling.peer.pendingPoll()).response;
+      const before = engine.staleCalls()
+      call()
+      if (!call.isUncounted) assert.ok(engine.staleCalls() > before, `${name}: the call was not counted as stale`)
+      bridge.drainNow()
+      await checkVictims(victims, name)
+      victims.poll = (await victims.polling.peer.pendingPoll()).response
     }
   }
-  forgiveStaleCalls();
+  forgiveStaleCalls()
   // the listener is there, and its sessions have the periods of their own server
-  const { socket } = await openPolling(native);
-  assert.equal(socket.readyState, "open");
-  end(fast.openSession(successor, 4, 0, true, undefined));
-});
+  const { socket } = await openPolling(native)
+  assert.equal(socket.readyState, 'open')
+  end(fast.openSession(successor, 4, 0, true, undefined))
+})
 
 /** Calls every public method of an object, its own classes' only, and ignores what they throw. */
 function callEverything(object, ...args) {
-  const called = [];
+  const called = []
   for (let type = Object.getPrototypeOf(object); type !== EventEmitter.prototype; type = Object.getPrototypeOf(type)) {
     for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(type))) {
-      if (typeof value !== "function" || /^(_|constructor$)/.test(name) || Object.hasOwn(EventEmitter.prototype, name)) continue;
-      called.push(name);
+      if (typeof value !== 'function' || /^(_|constructor$)/.test(name) || Object.hasOwn(EventEmitter.prototype, name))
+        continue
+      called.push(name)
       try {
-        object[name](...args);
+        object[name](...args)
       } catch {
         // what it makes of such arguments is its own affair
       }
     }
   }
-  return called;
+  return called
 }
 
-test("objects that are kept after their end reach nobody, whatever is called on them", { timeout: 60_000 }, async () => {
-  const context = await listen({ pingInterval: 60_000 });
-  const kept = [];
-  for (const { peer, socket } of [await openWebSocket(context), await openPolling(context)]) {
-    kept.push(socket, socket.transport);
-    if (socket.transport.socket) kept.push(socket.transport.socket);
-    const ended = socket.transport.socket && once(socket.transport.socket, "close");
-    socket.close(true);
-    peer.socket?.destroy();
-    await ended;
-  }
-  const victims = await openVictims();
-  const before = engine.staleCalls();
-  const called = new Set(kept.flatMap((object) => callEverything(object, [{ type: "message", data: "x", options: {} }], "x")));
-  for (const name of ["send", "close", "sendPacket", "flush", "write", "terminate", "onError", "onClose", "onPacket"]) {
-    assert.ok(called.has(name), `${name} was not called`);
-  }
-  // schedulePing() sets timers on ended sessions, too, as in the original
-  for (const { pingIntervalTimer, pingTimeoutTimer } of kept) [pingIntervalTimer, pingTimeoutTimer].forEach(clearTimeout);
-  await checkVictims(victims, "everything");
-  assert.equal(engine.staleCalls(), before, "JavaScript has kept a handle that it had given back");
-});
+test(
+  'objects that are kept after their end reach nobody, whatever is called on them',
+  { timeout: 60_000 },
+  async () => {
+    const context = await listen({ pingInterval: 60_000 })
+    const kept = []
+    for (const { peer, socket } of [await openWebSocket(context), await openPolling(context)]) {
+      kept.push(socket, socket.transport)
+      if (socket.transport.socket) kept.push(socket.transport.socket)
+      const ended = socket.transport.socket && once(socket.transport.socket, 'close')
+      socket.close(true)
+      peer.socket?.destroy()
+      await ended
+    }
+    const victims = await openVictims()
+    const before = engine.staleCalls()
+    const called = new Set(
+      kept.flatMap((object) => callEverything(object, [{ type: 'message', data: 'x', options: {} }], 'x')),
+    )
+    for (const name of [
+      'send',
+      'close',
+      'sendPacket',
+      'flush',
+      'write',
+      'terminate',
+      'onError',
+      'onClose',
+      'onPacket',
+    ]) {
+      assert.ok(called.has(name), `${name} was not called`)
+    }
+    // schedulePing() sets timers on ended sessions, too, as in the original
+    for (const { pingIntervalTimer, pingTimeoutTimer } of kept)
+      [pingIntervalTimer, pingTimeoutTimer].forEach(clearTimeout)
+    await checkVictims(victims, 'everything')
+    assert.equal(engine.staleCalls(), before, 'JavaScript has kept a handle that it had given back')
+  },
+)

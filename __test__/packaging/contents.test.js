@@ -20,9 +20,17 @@ test('the root package holds the facade, its types and documents, and nothing el
     /^(package\.json|README\.md|CHANGELOG\.md|LICENSE|index\.js|index\.d\.ts|wrapper\.mjs|lib\/[\w/.-]+\.(js|d\.ts))$/
   assert.deepEqual(
     files.filter((file) => !allowed.test(file)),
-    []
+    [],
   )
-  for (const needed of ['package.json', 'README.md', 'LICENSE', 'index.js', 'index.d.ts', 'wrapper.mjs', 'lib/native/load-addon.js']) {
+  for (const needed of [
+    'package.json',
+    'README.md',
+    'LICENSE',
+    'index.js',
+    'index.d.ts',
+    'wrapper.mjs',
+    'lib/native/load-addon.js',
+  ]) {
     assert.ok(files.includes(needed), `${needed} is in the package`)
   }
 })
@@ -31,7 +39,7 @@ test('the root package names every platform package in its own version, and runs
   const manifest = manifestOf(tarballs.root)
   assert.deepEqual(
     manifest.optionalDependencies,
-    Object.fromEntries(platforms.map(({ name }) => [`engine.io-native-${name}`, manifest.version]))
+    Object.fromEntries(platforms.map(({ name }) => [`engine.io-native-${name}`, manifest.version])),
   )
   assert.equal(manifest.scripts, undefined)
   assert.equal(manifest.devDependencies, undefined)

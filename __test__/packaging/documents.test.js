@@ -19,7 +19,10 @@ function cells(file, heading) {
       column = -1
       continue
     }
-    const row = line.slice(1, line.lastIndexOf('|')).split(' | ').map((cell) => cell.trim())
+    const row = line
+      .slice(1, line.lastIndexOf('|'))
+      .split(' | ')
+      .map((cell) => cell.trim())
     if (column === -1) column = row.indexOf(heading)
     else if (!/^-+$/.test(row[column] ?? '-')) found.push(row[column])
   }
@@ -30,11 +33,17 @@ function cells(file, heading) {
 function named(cell) {
   const text = cell.replace(/\([^)]*\)/g, '')
   const quoted = [...text.matchAll(/`([^`]+)`/g)].map(([, name]) => name)
-  const bare = text.replace(/`[^`]+`/g, '').split(/[\s,]+/).filter((word) => /^[a-z][a-z0-9-]*$/.test(word))
+  const bare = text
+    .replace(/`[^`]+`/g, '')
+    .split(/[\s,]+/)
+    .filter((word) => /^[a-z][a-z0-9-]*$/.test(word))
   return { quoted, bare }
 }
 
-for (const [file, heading] of [['COMPATIBILITY.md', 'tests'], ['DIFFERENCES.md', 'test']]) {
+for (const [file, heading] of [
+  ['COMPATIBILITY.md', 'tests'],
+  ['DIFFERENCES.md', 'test'],
+]) {
   test(`every test that ${file} names exists`, () => {
     const tests = cells(file, heading)
     assert.ok(tests.length >= 30, `${tests.length} rows found`)
@@ -61,12 +70,18 @@ test('every row of DIFFERENCES.md says why, and what users of the real clients s
 test('COMPATIBILITY.md names every file of behaviour tests', () => {
   const tests = new Set(cells('COMPATIBILITY.md', 'tests').flatMap((cell) => named(cell).bare))
   const files = fs.readdirSync(behaviour).filter((file) => file.endsWith('.test.js'))
-  assert.deepEqual(files.filter((file) => !tests.has(file.replace('.test.js', ''))), [])
+  assert.deepEqual(
+    files.filter((file) => !tests.has(file.replace('.test.js', ''))),
+    [],
+  )
 })
 
 test('COMPATIBILITY.md names every row of sections F and G, or says why it is not covered', () => {
   const text = fs.readFileSync(path.join(root, 'docs', 'COMPATIBILITY.md'), 'utf8')
-  for (const [letter, last] of [['F', 77], ['G', 136]]) {
+  for (const [letter, last] of [
+    ['F', 77],
+    ['G', 136],
+  ]) {
     const start = text.indexOf(`\n### ${letter}: `)
     const section = text.slice(start, text.indexOf('\n##', start + 5))
     const rows = new Set()
@@ -78,6 +93,9 @@ test('COMPATIBILITY.md names every row of sections F and G, or says why it is no
     }
     for (const [, number] of text.matchAll(new RegExp(`^\\| ${letter}-(\\d+) `, 'gm'))) rows.add(Number(number))
     const all = Array.from({ length: last }, (_, index) => index + 1)
-    assert.deepEqual(all.filter((row) => !rows.has(row)), [])
+    assert.deepEqual(
+      all.filter((row) => !rows.has(row)),
+      [],
+    )
   }
 })

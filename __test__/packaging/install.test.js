@@ -58,7 +58,9 @@ describe('a Socket.IO app with engine.io overridden', () => {
   })
 
   test('the library comes from the platform package', () => {
-    const addons = fs.readdirSync(path.join(app, 'node_modules'), { recursive: true }).filter((file) => file.endsWith('.node'))
+    const addons = fs
+      .readdirSync(path.join(app, 'node_modules'), { recursive: true })
+      .filter((file) => file.endsWith('.node'))
     assert.deepEqual(addons, [path.join(platformPackage, `engine.io-native.${host}.node`)])
   })
 

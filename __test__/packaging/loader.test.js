@@ -139,7 +139,9 @@ test('a process that must not load addons gets an error that says so', () => {
 })
 
 /** What switches the permission model on in this version of Node.js, if it has one. */
-const permission = ['--permission', '--experimental-permission'].find((flag) => process.allowedNodeEnvironmentFlags.has(flag))
+const permission = ['--permission', '--experimental-permission'].find((flag) =>
+  process.allowedNodeEnvironmentFlags.has(flag),
+)
 const needsPermission = { skip: permission === undefined && 'this version of Node.js has no permission model' }
 
 test('under the permission model the engine asks for --allow-addons', needsPermission, () => {
@@ -147,10 +149,13 @@ test('under the permission model the engine asks for --allow-addons', needsPermi
   assert.equal(error.code, 'ERR_ENGINE_IO_NATIVE_ADDONS_DISABLED')
 })
 
-test('under the permission model, with --allow-addons and its own folder to read, the engine serves', needsPermission, () => {
-  const flags = [permission, '--allow-addons', `--allow-fs-read=${root}${path.sep}`]
-  if (process.allowedNodeEnvironmentFlags.has('--allow-net')) flags.push('--allow-net')
-  const program = `
+test(
+  'under the permission model, with --allow-addons and its own folder to read, the engine serves',
+  needsPermission,
+  () => {
+    const flags = [permission, '--allow-addons', `--allow-fs-read=${root}${path.sep}`]
+    if (process.allowedNodeEnvironmentFlags.has('--allow-net')) flags.push('--allow-net')
+    const program = `
     const server = require('http').createServer()
     const engine = require('.').attach(server)
     server.listen(0, '127.0.0.1', async () => {
@@ -158,9 +163,13 @@ test('under the permission model, with --allow-addons and its own folder to read
       console.log((await (await fetch(url)).text())[0])
       process.exit()
     })`
-  const { status, stdout, stderr } = spawnSync(process.execPath, [...flags, '-e', program], { cwd: root, encoding: 'utf8' })
-  assert.deepEqual([status, stdout], [0, '0\n'], stderr)
-})
+    const { status, stdout, stderr } = spawnSync(process.execPath, [...flags, '-e', program], {
+      cwd: root,
+      encoding: 'utf8',
+    })
+    assert.deepEqual([status, stdout], [0, '0\n'], stderr)
+  },
+)
 
 function load(folder, { env, preload = '', flags = [] } = {}) {
   const program = `${preload}

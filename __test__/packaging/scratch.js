@@ -52,7 +52,9 @@ function plainEnvironment() {
 function npmCli() {
   const { npm_execpath: outer } = process.env
   if (outer && path.basename(outer) === 'npm-cli.js') return outer
-  const [command] = execFileSync(process.platform === 'win32' ? 'where' : 'which', ['npm'], { encoding: 'utf8' }).split('\n')
+  const [command] = execFileSync(process.platform === 'win32' ? 'where' : 'which', ['npm'], { encoding: 'utf8' }).split(
+    '\n',
+  )
   return fs.realpathSync(command)
 }
 
@@ -61,7 +63,7 @@ function readTarball(file) {
   const tar = gunzipSync(fs.readFileSync(file))
   const files = new Map()
   const text = (at, length) => tar.toString('utf8', at, at + length).replace(/\0.*/s, '')
-  for (let at = 0; tar[at]; ) {
+  for (let at = 0; tar[at];) {
     const size = parseInt(text(at + 124, 12), 8)
     const prefix = text(at + 345, 155)
     const name = prefix ? `${prefix}/${text(at, 100)}` : text(at, 100)

@@ -51,15 +51,19 @@ describe('two packages', () => {
         `const { prototype } = exports.Socket, { onOpen } = prototype;
          prototype.added = function (a) {};
          delete prototype.write;
-         prototype.onOpen = function () { this.remembered = 1; onOpen.call(this); };`
+         prototype.onOpen = function () { this.remembered = 1; onOpen.call(this); };`,
       )
       append(
         'build/server.js',
         `const { init } = exports.Server.prototype;
-         exports.Server.prototype.init = function () { this.opts.added = { a: 1 }; this.opts.pingTimeout = 7; init.call(this); };`
+         exports.Server.prototype.init = function () { this.opts.added = { a: 1 }; this.opts.pingTimeout = 7; init.call(this); };`,
       )
       replace('build/server.d.ts', 'pingTimeout?: number;', '/** Changed. */\n    pingTimeout?: number | string;')
-      replace('build/socket.d.ts', 'export declare class Socket extends EventEmitter {', '$&\n    private hidden;\n    protected shown: 1;')
+      replace(
+        'build/socket.d.ts',
+        'export declare class Socket extends EventEmitter {',
+        '$&\n    private hidden;\n    protected shown: 1;',
+      )
       const manifest = JSON.parse(fs.readFileSync(file('package.json'), 'utf8'))
       delete manifest.dependencies.cors
       manifest.dependencies.ws = '^99.0.0'
@@ -122,7 +126,12 @@ describe('two packages', () => {
       }
       const found = compare.neighbours(...folders.map((folder) => path.join(folder, 'engine.io')))
       assert.deepEqual(found, [
-        { name: 'changed', versions: ['1.0.0', '1.0.1'], before: path.join(folders[0], 'changed'), after: path.join(folders[1], 'changed') },
+        {
+          name: 'changed',
+          versions: ['1.0.0', '1.0.1'],
+          before: path.join(folders[0], 'changed'),
+          after: path.join(folders[1], 'changed'),
+        },
       ])
     })
 
@@ -133,13 +142,17 @@ describe('two packages', () => {
       assert.equal(files.LICENSE.state, 'gone')
       assert.ok(Math.abs(files.LICENSE.removed - license) <= 1)
       assert.deepEqual(files['build/server.d.ts'], { added: 2, removed: 1, state: '' })
-      assert.deepEqual(
-        Object.keys(files).sort(),
-        [
-          ...['LICENSE', 'build/engine.io.d.ts', 'build/engine.io.js', 'build/new.js', 'build/server.d.ts', 'build/server.js'],
-          ...['build/socket.d.ts', 'build/socket.js', 'package.json'],
-        ]
-      )
+      assert.deepEqual(Object.keys(files).sort(), [
+        ...[
+          'LICENSE',
+          'build/engine.io.d.ts',
+          'build/engine.io.js',
+          'build/new.js',
+          'build/server.d.ts',
+          'build/server.js',
+        ],
+        ...['build/socket.d.ts', 'build/socket.js', 'package.json'],
+      ])
       assert.match(compare.diff(first, second), /^\+exports\.added = function/m)
     })
   })
@@ -156,7 +169,10 @@ describe('tests that fail', () => {
     const folder = scratchFolder()
     const write = (name, text) => {
       const file = path.join(folder, `${name}.test.js`)
-      fs.writeFileSync(file, `const { describe, test } = require('node:test')\nconst since = process.env.RELEASE === 'new'\n${text}`)
+      fs.writeFileSync(
+        file,
+        `const { describe, test } = require('node:test')\nconst since = process.env.RELEASE === 'new'\n${text}`,
+      )
       return file
     }
     const mixed = write(
@@ -164,19 +180,28 @@ describe('tests that fail', () => {
       `test('passes', () => {})
        test('is left out', { skip: 'why not' }, () => {})
        test('always fails', () => { throw new Error('always') })
-       describe('a group', () => test('fails since', () => { if (since) throw new Error('the first line\\nthe second') }))`
+       describe('a group', () => test('fails since', () => { if (since) throw new Error('the first line\\nthe second') }))`,
     )
     const once = write(
       'once',
       `const fs = require('node:fs'), been = ${JSON.stringify(path.join(folder, 'been'))}
-       test('fails once', () => { if (!fs.existsSync(been)) { fs.writeFileSync(been, ''); throw new Error('once') } })`
+       test('fails once', () => { if (!fs.existsSync(been)) { fs.writeFileSync(been, ''); throw new Error('once') } })`,
     )
     const ends = write('ends', "test('passes, too', () => {})\nif (since) process.exit(3)")
     const fine = write('fine', "test('passes as well', () => {})")
-    const { passed, changed, others } = await compareRuns([mixed, once, ends, fine], { RELEASE: 'old' }, { RELEASE: 'new' })
+    const { passed, changed, others } = await compareRuns(
+      [mixed, once, ends, fine],
+      { RELEASE: 'old' },
+      { RELEASE: 'new' },
+    )
     assert.equal(passed, 2)
     const told = (failures) =>
-      Object.fromEntries(failures.map(({ file, name, error, note }) => [`${path.basename(file)}: ${path.basename(name)}`, note ?? error]))
+      Object.fromEntries(
+        failures.map(({ file, name, error, note }) => [
+          `${path.basename(file)}: ${path.basename(name)}`,
+          note ?? error,
+        ]),
+      )
     assert.deepEqual(told(changed), {
       'mixed.test.js: a group › fails since': 'the first line\nthe second',
       'ends.test.js: ends.test.js': 'test failed',
@@ -193,7 +218,10 @@ describe('tests that fail', () => {
     // Node's runner leaves out all files when it believes itself to be run by another.
     const { passed, changed } = await compareRuns([file], {}, { NODE_TEST_CONTEXT: 'child' })
     assert.equal(passed, 0)
-    assert.deepEqual(changed.map(({ name }) => name), ['none.test.js'])
+    assert.deepEqual(
+      changed.map(({ name }) => name),
+      ['none.test.js'],
+    )
   })
 })
 
@@ -205,11 +233,25 @@ describe('the version', () => {
     assert.equal(mirrored('6.7.101'), '6.7.1')
     assert.equal(mirrored('6.6.13-rc.1'), '6.6.13')
     const { version, devDependencies } = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8'))
-    assert.equal(mirrored(version), devDependencies['engine.io'], 'the oracle of the tests is the release that is mirrored')
+    assert.equal(
+      mirrored(version),
+      devDependencies['engine.io'],
+      'the oracle of the tests is the release that is mirrored',
+    )
   })
 
   test('of a release is newer by its numbers, and a preview is none', () => {
-    const versions = ['6.6.2', '6.6.14', '7.0.0', '6.10.0', '6.6.13', '6.7.0-alpha.1', '7.1.0-rc.0', '5.9.99', '6.6.100']
+    const versions = [
+      '6.6.2',
+      '6.6.14',
+      '7.0.0',
+      '6.10.0',
+      '6.6.13',
+      '6.7.0-alpha.1',
+      '7.1.0-rc.0',
+      '5.9.99',
+      '6.6.100',
+    ]
     assert.deepEqual(newer(versions, '6.6.13'), ['6.6.14', '6.6.100', '6.10.0', '7.0.0'])
     assert.deepEqual(newer(versions, '7.0.0'), [])
   })
@@ -285,7 +327,10 @@ describe('the registry', () => {
       versions[manifest.version] = { name: 'engine.io', ...manifest, dist: { tarball } }
       time[manifest.version] = '2026-01-02T03:04:05.678Z'
     }
-    answers.set('/engine.io', JSON.stringify({ name: 'engine.io', 'dist-tags': { latest: manifests.at(-1).version }, versions, time }))
+    answers.set(
+      '/engine.io',
+      JSON.stringify({ name: 'engine.io', 'dist-tags': { latest: manifests.at(-1).version }, versions, time }),
+    )
   }
 
   test('is asked for its versions with the configuration of npm', async () => {
@@ -316,14 +361,20 @@ describe('the registry', () => {
       const env = { ...process.env, ...settings, ...more, NODE_TEST_CONTEXT: '' }
       const child = spawn(process.execPath, [path.join(root, 'scripts/upstream.js'), ...args], { env })
       let output = ''
-      for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text))
+      for (const stream of [child.stdout, child.stderr])
+        stream.setEncoding('utf8').on('data', (text) => (output += text))
       child.on('close', (code) => resolve({ code, output }))
     })
   }
 
   test('has both packages for npm run upstream, which tells what changed, and ends with 2', async () => {
     // Packages that need no others: they are the original, and the second has one option more.
-    const plain = { name: 'engine.io', main: 'index.js', types: 'index.d.ts', exports: { import: './index.js', require: './index.js' } }
+    const plain = {
+      name: 'engine.io',
+      main: 'index.js',
+      types: 'index.d.ts',
+      exports: { import: './index.js', require: './index.js' },
+    }
     const MORE = `const { init } = exports.Server.prototype
       exports.Server.prototype.init = function () { this.opts.more = 1; init.call(this) }`
     const manifests = [{ version: ours }, { version: next, engines: { node: '>=18' }, deprecated: 'because of a test' }]
@@ -332,10 +383,17 @@ describe('the registry', () => {
       fs.mkdirSync(folder)
       const more = manifest.version === next ? MORE : ''
       fs.writeFileSync(path.join(folder, 'package.json'), JSON.stringify({ ...plain, ...manifest }))
-      fs.writeFileSync(path.join(folder, 'index.js'), `module.exports = exports = require(${JSON.stringify(original)})\n${more}`)
+      fs.writeFileSync(
+        path.join(folder, 'index.js'),
+        `module.exports = exports = require(${JSON.stringify(original)})\n${more}`,
+      )
       fs.writeFileSync(path.join(folder, 'index.d.ts'), `export declare const version: "${manifest.version}";\n`)
       const { output } = npm(folder, 'pack')
-      answers.set(`/${manifest.version}.tgz`, fs.readFileSync(path.join(folder, `engine.io-${manifest.version}.tgz`)), output)
+      answers.set(
+        `/${manifest.version}.tgz`,
+        fs.readFileSync(path.join(folder, `engine.io-${manifest.version}.tgz`)),
+        output,
+      )
     }
     offer(manifests)
     const { code, output } = await upstream(['--no-tests', '--diff'], { npm_config_cache: scratchFolder() })
@@ -355,7 +413,10 @@ describe('the registry', () => {
     offer(manifests.slice(1))
     const withdrawn = await upstream(['--no-tests'], { npm_config_cache: scratchFolder() })
     assert.equal(withdrawn.code, 2, withdrawn.output)
-    assert.match(withdrawn.output, /^The registry does not have engine\.io [\d.]+: the copy in node_modules takes its place\.$/m)
+    assert.match(
+      withdrawn.output,
+      /^The registry does not have engine\.io [\d.]+: the copy in node_modules takes its place\.$/m,
+    )
     assert.match(withdrawn.output, /^options +1 difference$/m)
   })
 

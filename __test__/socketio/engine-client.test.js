@@ -102,8 +102,14 @@ for (const [way, serve] of Object.entries(WAYS_IN)) {
           socket.send(`down ${n}`)
         }
         const numbers = Array.from({ length: 500 }, (_, n) => n)
-        assert.deepEqual((await seen).flat(), numbers.map((n) => `up ${n}`))
-        assert.deepEqual((await back).flat(), numbers.map((n) => `down ${n}`))
+        assert.deepEqual(
+          (await seen).flat(),
+          numbers.map((n) => `up ${n}`),
+        )
+        assert.deepEqual(
+          (await back).flat(),
+          numbers.map((n) => `down ${n}`),
+        )
       })
 
       test('the callback of send runs once the message is written', async () => {

@@ -1,64 +1,64 @@
-"use strict";
+'use strict'
 
-const assert = require("node:assert/strict");
-const { isDeepStrictEqual } = require("node:util");
-const { setTimeout: delay } = require("node:timers/promises");
+const assert = require('node:assert/strict')
+const { isDeepStrictEqual } = require('node:util')
+const { setTimeout: delay } = require('node:timers/promises')
 
 /** Rejects when `promise` has not settled after `ms` milliseconds. */
 function deadline(promise, what, ms = 10_000) {
-  let timer;
+  let timer
   const expired = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`timed out after ${ms} ms: ${what}`)), ms);
-  });
-  const result = Promise.race([promise, expired]).finally(() => clearTimeout(timer));
-  result.catch(() => {}); // a test that fails before it waits for this one should report its own failure only
-  return result;
+    timer = setTimeout(() => reject(new Error(`timed out after ${ms} ms: ${what}`)), ms)
+  })
+  const result = Promise.race([promise, expired]).finally(() => clearTimeout(timer))
+  result.catch(() => {}) // a test that fails before it waits for this one should report its own failure only
+  return result
 }
 
 /** The arguments of the next `event`, as an array. */
 function once(emitter, event, ms) {
-  const seen = new Promise((resolve) => emitter.once(event, (...args) => resolve(args)));
-  return deadline(seen, `event "${String(event)}"`, ms);
+  const seen = new Promise((resolve) => emitter.once(event, (...args) => resolve(args)))
+  return deadline(seen, `event "${String(event)}"`, ms)
 }
 
 /** The arguments of the next `count` occurrences of `event`. */
 function times(emitter, event, count, ms) {
-  const all = [];
+  const all = []
   const seen = new Promise((resolve) => {
     emitter.on(event, function listener(...args) {
-      all.push(args);
+      all.push(args)
       if (all.length === count) {
-        emitter.removeListener(event, listener);
-        resolve(all);
+        emitter.removeListener(event, listener)
+        resolve(all)
       }
-    });
-  });
-  return deadline(seen, `${count} x event "${String(event)}"`, ms);
+    })
+  })
+  return deadline(seen, `${count} x event "${String(event)}"`, ms)
 }
 
 /** An array that grows by `[event, ...args]` (or by what `map` makes of it) at each event. */
 function record(emitter, events, map = (event, ...args) => [event, ...args]) {
-  const log = [];
+  const log = []
   for (const event of [].concat(events)) {
-    emitter.on(event, (...args) => log.push(map(event, ...args)));
+    emitter.on(event, (...args) => log.push(map(event, ...args)))
   }
-  return log;
+  return log
 }
 
 /** Fails when `event` occurs within `ms` milliseconds. */
 async function never(emitter, event, ms = 100) {
-  const listener = (...args) => seen.push(args);
-  const seen = [];
-  emitter.on(event, listener);
-  await delay(ms);
-  emitter.removeListener(event, listener);
-  assert.deepEqual(seen, [], `"${String(event)}" must not be emitted`);
+  const listener = (...args) => seen.push(args)
+  const seen = []
+  emitter.on(event, listener)
+  await delay(ms)
+  emitter.removeListener(event, listener)
+  assert.deepEqual(seen, [], `"${String(event)}" must not be emitted`)
 }
 
 /** Whether `promise` is still pending after `ms` milliseconds. */
 async function pending(promise, ms = 100) {
-  const still = Symbol("pending");
-  return (await Promise.race([promise, delay(ms, still)])) === still;
+  const still = Symbol('pending')
+  return (await Promise.race([promise, delay(ms, still)])) === still
 }
 
 /**
@@ -66,11 +66,11 @@ async function pending(promise, ms = 100) {
  * write from another thread before the JavaScript side has heard of it.
  */
 async function eventually(read, expected, ms = 5000) {
-  const end = Date.now() + ms;
+  const end = Date.now() + ms
   while (!isDeepStrictEqual(read(), expected) && Date.now() < end) {
-    await delay(2);
+    await delay(2)
   }
-  assert.deepEqual(read(), expected);
+  assert.deepEqual(read(), expected)
 }
 
-module.exports = { deadline, delay, once, times, record, never, pending, eventually };
+module.exports = { deadline, delay, once, times, record, never, pending, eventually }

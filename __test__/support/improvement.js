@@ -1,7 +1,7 @@
-"use strict";
+'use strict'
 
-const { test } = require("node:test");
-const { upstream } = require("./engine");
+const { test } = require('node:test')
+const { upstream } = require('./engine')
 
 /**
  * A test of something the package does better than the original on purpose.
@@ -10,8 +10,8 @@ const { upstream } = require("./engine");
  * IMPROVEMENTS=run runs it there too, to see that it really fails.
  */
 function improvement(row, name, fn) {
-  const skip = upstream && process.env.IMPROVEMENTS !== "run" ? `the original differs: ${row}` : false;
-  test(name, { skip, timeout: 30_000 }, fn);
+  const skip = upstream && process.env.IMPROVEMENTS !== 'run' ? `the original differs: ${row}` : false
+  test(name, { skip, timeout: 30_000 }, fn)
 }
 
-module.exports = { improvement };
+module.exports = { improvement }

@@ -1,4 +1,4 @@
-"use strict";
+'use strict'
 
 // What the two sides saw, beside each other: object by object, step by step. In what order two objects are seen is left
 // open, because connections and threads may do things in either order.
@@ -19,53 +19,64 @@
  * first that is about something else on the other side, behind which nothing can be told.
  */
 function compare(left, right, { kind }) {
-  const differences = [];
-  const last = left.length - 1;
-  for (let step = kind === "timed" ? last : 0; step <= last; step++) {
-    const [a, b] = kind === "timed" ? [whole(left), whole(right)] : [left[step], right[step]];
-    for (const object of keys(a.streams, b.streams)) differences.push(...compareStreams(step, object, a.streams[object] ?? [], b.streams[object] ?? []));
+  const differences = []
+  const last = left.length - 1
+  for (let step = kind === 'timed' ? last : 0; step <= last; step++) {
+    const [a, b] = kind === 'timed' ? [whole(left), whole(right)] : [left[step], right[step]]
+    for (const object of keys(a.streams, b.streams))
+      differences.push(...compareStreams(step, object, a.streams[object] ?? [], b.streams[object] ?? []))
     for (const object of keys(a.state, b.state)) {
-      const [mine, theirs] = [a.state[object] ?? {}, b.state[object] ?? {}];
+      const [mine, theirs] = [a.state[object] ?? {}, b.state[object] ?? {}]
       for (const field of keys(mine, theirs)) {
-        if (mine[field] !== theirs[field]) differences.push({ step, object, field, left: mine[field], right: theirs[field] });
+        if (mine[field] !== theirs[field])
+          differences.push({ step, object, field, left: mine[field], right: theirs[field] })
       }
     }
   }
-  return differences;
+  return differences
 }
 
 /** Where timers fire, it is open in which step something is seen: all of it as one step, with the state at the end. */
 function whole(side) {
-  const streams = {};
-  for (const step of side) for (const [object, texts] of Object.entries(step.streams)) streams[object] = [...(streams[object] ?? []), ...texts];
-  return { streams, state: side.at(-1).state };
+  const streams = {}
+  for (const step of side)
+    for (const [object, texts] of Object.entries(step.streams)) streams[object] = [...(streams[object] ?? []), ...texts]
+  return { streams, state: side.at(-1).state }
 }
 
-const keys = (a, b) => new Set([...Object.keys(a), ...Object.keys(b)]);
+const keys = (a, b) => new Set([...Object.keys(a), ...Object.keys(b)])
 
 function* compareStreams(step, object, lefts, rights) {
   for (let i = 0; i < Math.max(lefts.length, rights.length); i++) {
-    const [left, right] = [lefts[i], rights[i]];
-    if (left === right) continue;
-    yield { step, object, left, right, lefts, rights };
-    if (eventOf(left) !== eventOf(right)) return;
+    const [left, right] = [lefts[i], rights[i]]
+    if (left === right) continue
+    yield { step, object, left, right, lefts, rights }
+    if (eventOf(left) !== eventOf(right)) return
   }
 }
 
 /** A class of differences: what they are about, without the values. */
 function classOf({ object, field, left, right }) {
-  const kind = object.replace(/\{[^}]*\}/g, "").replace(/(client) \w+(, )?/, "$1 ").replace(/ \d+/g, "").trim();
-  if (field !== undefined) return `${kind}: ${field} ${left} | ${right}`;
-  const [mine, theirs] = [eventOf(left), eventOf(right)];
-  return `${kind}: ${mine === theirs ? `${mine}, otherwise` : `${mine} | ${theirs}`}`;
+  const kind = object
+    .replace(/\{[^}]*\}/g, '')
+    .replace(/(client) \w+(, )?/, '$1 ')
+    .replace(/ \d+/g, '')
+    .trim()
+  if (field !== undefined) return `${kind}: ${field} ${left} | ${right}`
+  const [mine, theirs] = [eventOf(left), eventOf(right)]
+  return `${kind}: ${mine === theirs ? `${mine}, otherwise` : `${mine} | ${theirs}`}`
 }
 
 /** What an entry is about. */
 function eventOf(entry) {
-  if (entry === undefined) return "nothing";
-  if (entry.startsWith("HTTP/")) return `response ${entry.split(" ")[1]}`;
-  if (entry.startsWith("frame ")) return entry.split(" ").slice(0, entry.startsWith("frame close") ? 3 : 2).join(" ");
-  return entry.split(/[([]/)[0].replace(/\d+/g, "").trim();
+  if (entry === undefined) return 'nothing'
+  if (entry.startsWith('HTTP/')) return `response ${entry.split(' ')[1]}`
+  if (entry.startsWith('frame '))
+    return entry
+      .split(' ')
+      .slice(0, entry.startsWith('frame close') ? 3 : 2)
+      .join(' ')
+  return entry.split(/[([]/)[0].replace(/\d+/g, '').trim()
 }
 
-module.exports = { compare, classOf };
+module.exports = { compare, classOf }

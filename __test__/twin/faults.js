@@ -1,44 +1,44 @@
-"use strict";
+'use strict'
 
 // Exceptions that nobody catches belong to what is observed. They are given to the world in whose run they came up: by a
 // mark in the message, where they are the program's own, else by their context.
 
-const { AsyncLocalStorage } = require("node:async_hooks");
+const { AsyncLocalStorage } = require('node:async_hooks')
 
-const context = new AsyncLocalStorage();
-const worlds = new Map();
+const context = new AsyncLocalStorage()
+const worlds = new Map()
 
 /** Exceptions that belong to no world that is known. */
-const strays = [];
+const strays = []
 
 /** Who has recorded something last, if that was in this turn of the event loop. */
-let last;
+let last
 
 function noticed(world) {
-  if (last === undefined) setImmediate(() => (last = undefined));
-  last = world;
+  if (last === undefined) setImmediate(() => (last = undefined))
+  last = world
 }
 
 function ownerOf(error) {
-  const mark = /twin#(\d+)/.exec(String(error?.message ?? error));
+  const mark = /twin#(\d+)/.exec(String(error?.message ?? error))
   // a timer may outlive its world
-  if (mark) return worlds.get(Number(mark[1])) ?? { over: true };
-  const store = context.getStore();
-  if (store !== undefined) return store;
-  if (last !== undefined) return last;
-  return worlds.size === 1 ? [...worlds.values()][0] : undefined;
+  if (mark) return worlds.get(Number(mark[1])) ?? { over: true }
+  const store = context.getStore()
+  if (store !== undefined) return store
+  if (last !== undefined) return last
+  return worlds.size === 1 ? [...worlds.values()][0] : undefined
 }
 
 function take(kind, error) {
-  const world = ownerOf(error);
-  if (world === undefined) strays.push(error);
+  const world = ownerOf(error)
+  if (world === undefined) strays.push(error)
   // what is broken when the record is closed and its server taken down is the program's doing
-  else if (!world.over) world.record("process", `${kind} ${world.observer.show(error)}`);
+  else if (!world.over) world.record('process', `${kind} ${world.observer.show(error)}`)
 }
 
 function watchProcess() {
-  process.on("uncaughtException", (error) => take("uncaughtException", error));
-  process.on("unhandledRejection", (error) => take("unhandledRejection", error));
+  process.on('uncaughtException', (error) => take('uncaughtException', error))
+  process.on('unhandledRejection', (error) => take('unhandledRejection', error))
 }
 
-module.exports = { context, noticed, worlds, strays, watchProcess };
+module.exports = { context, noticed, worlds, strays, watchProcess }

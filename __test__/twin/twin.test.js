@@ -1,58 +1,66 @@
-"use strict";
+'use strict'
 
 // The machine must be able to fail: each planted difference is found, made small, and told.
 
-const assert = require("node:assert/strict");
-const { spawn } = require("node:child_process");
-const path = require("node:path");
-const { test } = require("node:test");
+const assert = require('node:assert/strict')
+const { spawn } = require('node:child_process')
+const path = require('node:path')
+const { test } = require('node:test')
 
-const RUN = path.join(__dirname, "run.js");
-const PLANTED = path.join(__dirname, "../fixtures/planted.js");
+const RUN = path.join(__dirname, 'run.js')
+const PLANTED = path.join(__dirname, '../fixtures/planted.js')
 
 function twin(args, env = {}) {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [RUN, ...args], { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "inherit"] });
-    let output = "";
-    child.stdout.setEncoding("utf8").on("data", (text) => (output += text));
-    child.on("close", (code) => resolve({ code, output }));
-  });
+    const child = spawn(process.execPath, [RUN, ...args], {
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    let output = ''
+    child.stdout.setEncoding('utf8').on('data', (text) => (output += text))
+    child.on('close', (code) => resolve({ code, output }))
+  })
 }
 
-const NONE = ["--mode", "attach", "--seed", "7", "--left", "upstream"];
+const NONE = ['--mode', 'attach', '--seed', '7', '--left', 'upstream']
 
-test("the original cannot be told from itself", async () => {
-  const { code, output } = await twin([...NONE, "--right", "upstream", "--count", "100"]);
-  assert.equal(code, 0, output);
-  assert.match(output, /^twin: 100 passed, 0 failed/m);
-});
+test('the original cannot be told from itself', async () => {
+  const { code, output } = await twin([...NONE, '--right', 'upstream', '--count', '100'])
+  assert.equal(code, 0, output)
+  assert.match(output, /^twin: 100 passed, 0 failed/m)
+})
 
 /** What is planted, how its difference is called, how few steps show it, and how many programs find it. */
 const plants = [
-  ["a header", /^client [a-z ]+: response \d+, otherwise$/m, 1, 15],
+  ['a header', /^client [a-z ]+: response \d+, otherwise$/m, 1, 15],
   ["a packet's text", /^client (websocket|upgrade): frame text, otherwise$/m, 3, 90],
-  ["an event that is missing", /^session: heartbeat \| nothing$/m, 3, 250],
-  ["a state", /^session: readyState closed \| closing$/m, 3, 90],
-  ["an order", /^transport of session: (drain|ready) \| (drain|ready)$|drain \| nothing$/m, 3, 90],
-  ["a reason", /^session: close, otherwise$/m, 3, 90],
-  ["an exception", /TypeError "planted"/m, 4, 90],
-];
+  ['an event that is missing', /^session: heartbeat \| nothing$/m, 3, 250],
+  ['a state', /^session: readyState closed \| closing$/m, 3, 90],
+  ['an order', /^transport of session: (drain|ready) \| (drain|ready)$|drain \| nothing$/m, 3, 90],
+  ['a reason', /^session: close, otherwise$/m, 3, 90],
+  ['an exception', /TypeError "planted"/m, 4, 90],
+]
 
 for (const [plant, wanted, most, count] of plants) {
   test(`a difference is found and shrunk: ${plant}`, async () => {
-    const { code, output } = await twin([...NONE, "--right", PLANTED, "--count", String(count), "--most", "3"], { PLANT: plant });
-    assert.equal(code, 1, output);
-    assert.match(output, wanted);
-    assert.match(output, /shrunk in [\d.]+ s/);
-    const programs = [...output.matchAll(/--replay '(.*)'$/gm)].map(([, json]) => JSON.parse(json));
-    assert.ok(programs.some(({ steps }) => steps.length <= most), `no program has ${most} steps or fewer: ${output}`);
-  });
+    const { code, output } = await twin([...NONE, '--right', PLANTED, '--count', String(count), '--most', '3'], {
+      PLANT: plant,
+    })
+    assert.equal(code, 1, output)
+    assert.match(output, wanted)
+    assert.match(output, /shrunk in [\d.]+ s/)
+    const programs = [...output.matchAll(/--replay '(.*)'$/gm)].map(([, json]) => JSON.parse(json))
+    assert.ok(
+      programs.some(({ steps }) => steps.length <= most),
+      `no program has ${most} steps or fewer: ${output}`,
+    )
+  })
 }
 
-test("the command that is printed shows the difference again", async () => {
-  const first = await twin([...NONE, "--right", PLANTED, "--count", "15", "--most", "1"], { PLANT: "a header" });
-  const [, program] = /--replay '(.*)'$/m.exec(first.output);
-  const second = await twin(["--left", "upstream", "--right", PLANTED, "--replay", program], { PLANT: "a header" });
-  assert.equal(second.code, 1);
-  assert.match(second.output, /X-Planted: yes/);
-});
+test('the command that is printed shows the difference again', async () => {
+  const first = await twin([...NONE, '--right', PLANTED, '--count', '15', '--most', '1'], { PLANT: 'a header' })
+  const [, program] = /--replay '(.*)'$/m.exec(first.output)
+  const second = await twin(['--left', 'upstream', '--right', PLANTED, '--replay', program], { PLANT: 'a header' })
+  assert.equal(second.code, 1)
+  assert.match(second.output, /X-Planted: yes/)
+})

@@ -64,7 +64,10 @@ test('listen is of the same type as in the original, and takes a native listener
 
 test('attach is of the type it has in the original, but for the options, which may be left out', () => {
   const [a, b] = [our, their].map((all) => text(checker.getTypeOfSymbol(all.get('attach'))))
-  assert.equal(a.replace('options?: (AttachOptions & ServerOptions) | undefined', 'options: AttachOptions & ServerOptions'), b)
+  assert.equal(
+    a.replace('options?: (AttachOptions & ServerOptions) | undefined', 'options: AttachOptions & ServerOptions'),
+    b,
+  )
 })
 
 test('the statics of the server are the same', () => {

@@ -40,7 +40,7 @@ function main(port, rate) {
         'Sec-WebSocket-Version: 13',
         `Sec-WebSocket-Key: ${randomBytes(16).toString('base64')}`,
         '\r\n',
-      ].join('\r\n')
+      ].join('\r\n'),
     )
     readFrames(connection.socket, (type) => {
       if (type === '0') open.push(connection)

@@ -52,7 +52,7 @@ engine.on('connection', (socket) => {
       node: process.version,
       load: load?.rate ?? 0,
       blockSeconds: BLOCK_SECONDS,
-    })
+    }),
   )
   tell({ type: 'people', count: tabs.size })
 })

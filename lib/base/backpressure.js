@@ -85,7 +85,8 @@ function stopReading(socket) {
 /** Reads a POST: at once, or when its client has read what waits for it (policy `wait`). */
 function whenHeard(socket, req, read) {
   const { maxBackpressure, backpressurePolicy } = socket.server.opts
-  if (backpressurePolicy !== 'wait' || !(maxBackpressure > 0) || bufferedAmount(socket) <= maxBackpressure) return read()
+  if (backpressurePolicy !== 'wait' || !(maxBackpressure > 0) || bufferedAmount(socket) <= maxBackpressure)
+    return read()
   const events = ['drain', 'upgrade', 'close']
   const proceed = () => {
     if (socket.readyState === 'open' && !req.destroyed && bufferedAmount(socket) > maxBackpressure) return

@@ -33,7 +33,13 @@ function ownOf(object) {
 }
 
 /** What a transport is given of its server's options. */
-function transportOptions({ perMessageDeflate, maxHttpBufferSize, maxBufferedChunks, httpCompression, httpRequestBodyTimeout }) {
+function transportOptions({
+  perMessageDeflate,
+  maxHttpBufferSize,
+  maxBufferedChunks,
+  httpCompression,
+  httpRequestBodyTimeout,
+}) {
   return { perMessageDeflate, maxHttpBufferSize, maxBufferedChunks, httpCompression, httpRequestBodyTimeout }
 }
 

@@ -25,8 +25,12 @@ function define(object, name, descriptor) {
 
 function isPolluted() {
   return (
-    'value' in ordinary || 'get' in ordinary || 'set' in ordinary ||
-    'writable' in ordinary || 'enumerable' in ordinary || 'configurable' in ordinary
+    'value' in ordinary ||
+    'get' in ordinary ||
+    'set' in ordinary ||
+    'writable' in ordinary ||
+    'enumerable' in ordinary ||
+    'configurable' in ordinary
   )
 }
 

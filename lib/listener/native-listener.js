@@ -8,7 +8,17 @@ const bridge = require('../native/bridge')
 const { NativeServer, refusal } = require('./native-server')
 const { ownOf } = require('../base/options')
 const {
-  kBind, kBindLater, kDrop, kFind, kOnClosed, kOnOpened, kOnRefused, kOpen, kSetTakesUpgrades, kSettings, kState,
+  kBind,
+  kBindLater,
+  kDrop,
+  kFind,
+  kOnClosed,
+  kOnOpened,
+  kOnRefused,
+  kOpen,
+  kSetTakesUpgrades,
+  kSettings,
+  kState,
   kTellRefusals,
 } = require('../base/symbols')
 const { keep, State } = require('../base/state')
@@ -23,7 +33,10 @@ function listenNatively(target, options, callback) {
   const engine = new NativeServer(options)
   engine.httpServer = new NativeListener(engine)
   const { host, backlog, ipv6Only, reusePort } = ownOf(options)
-  engine.httpServer.listen({ ...defined({ host, backlog, ipv6Only, reusePort }), ...defined(targetOf([target])) }, callback)
+  engine.httpServer.listen(
+    { ...defined({ host, backlog, ipv6Only, reusePort }), ...defined(targetOf([target])) },
+    callback,
+  )
   return engine
 }
 
@@ -100,7 +113,15 @@ class NativeListener extends EventEmitter {
     // the port may be this listener's own still, which has just been closed
     const isClosing = engine.isAccepting(this[kState].number)
     try {
-      const options = { __proto__: null, path, port, host, backlog: backlogOf(backlog), ipv6Only: Boolean(ipv6Only), reusePort: Boolean(reusePort) }
+      const options = {
+        __proto__: null,
+        path,
+        port,
+        host,
+        backlog: backlogOf(backlog),
+        ipv6Only: Boolean(ipv6Only),
+        reusePort: Boolean(reusePort),
+      }
       this[kState].address = engine.bindListener(this[kState].number, options) || path
     } catch (error) {
       if (isClosing) return this[kBindLater](target)
@@ -162,7 +183,8 @@ class NativeListener extends EventEmitter {
 
   /** Calls back with the number of open connections. */
   getConnections(callback) {
-    const open = this[kState].number === 0 ? 0 : bridge.getEngine().openConnections(this[kState].number) - Number(this.listening)
+    const open =
+      this[kState].number === 0 ? 0 : bridge.getEngine().openConnections(this[kState].number) - Number(this.listening)
     process.nextTick(callback, null, open)
     return this
   }
@@ -194,7 +216,9 @@ class NativeListener extends EventEmitter {
 
   /** Who is asked for a session that polls. */
   [kFind](sid) {
-    return this[kState].number === 0 ? undefined : bridge.sessionOf(bridge.getEngine().findSession(this[kState].number, sid))
+    return this[kState].number === 0
+      ? undefined
+      : bridge.sessionOf(bridge.getEngine().findSession(this[kState].number, sid))
   }
 
   [kOnOpened](session, head) {
@@ -219,7 +243,9 @@ function targetOf(args) {
   if (typeof first === 'object' && first !== null) return checked(ownOf(first))
   const backlog = rest.find((arg) => typeof arg === 'number')
   if (typeof first === 'string' && !(Number(first) >= 0)) return checked(defined({ path: first, backlog }))
-  return checked(defined({ port: first === undefined ? null : first, host: rest.find((arg) => typeof arg === 'string'), backlog }))
+  return checked(
+    defined({ port: first === undefined ? null : first, host: rest.find((arg) => typeof arg === 'string'), backlog }),
+  )
 }
 
 function checked(given) {
@@ -231,7 +257,7 @@ function checked(given) {
   }
   const isAny = 'port' in target && (target.port === undefined || target.port === null)
   if (!hasPort && !isAny) {
-    const error = new TypeError("The argument 'options' must have the property \"port\" or \"path\".")
+    const error = new TypeError('The argument \'options\' must have the property "port" or "path".')
     throw Object.assign(error, { code: 'ERR_INVALID_ARG_VALUE' })
   }
   const { port } = target

@@ -13,8 +13,21 @@ const { Polling } = require('../transports/polling')
 const { NativeWebSocket } = require('../native/connection')
 const { NativeWebSocketServer, chunksOf, deflateOptions } = require('../native/upgrade-server')
 const {
-  kAvailableUpgrades, kEmitError, kHearsFlushes, kMadeTransport, kOnOpened, kOnRefused, kOpenWebSocket, kPollingTransport, kRegister, kSetTakesUpgrades,
-  kSettings, kState, kTellOpening, kTellRefusals, kTiming,
+  kAvailableUpgrades,
+  kEmitError,
+  kHearsFlushes,
+  kMadeTransport,
+  kOnOpened,
+  kOnRefused,
+  kOpenWebSocket,
+  kPollingTransport,
+  kRegister,
+  kSetTakesUpgrades,
+  kSettings,
+  kState,
+  kTellOpening,
+  kTellRefusals,
+  kTiming,
 } = require('../base/symbols')
 
 /** Options that want to see requests, with what they are given that would let them. */
@@ -68,9 +81,11 @@ class NativeServer extends Server {
   constructor(given) {
     const options = ownOf(given)
     for (const name of Object.keys(REFUSED_OPTIONS)) {
-      if (REFUSED_OPTIONS[name](options[name])) throw refusal(name === 'cookie' ? 'the option cookie.encode' : `the option ${name}`)
+      if (REFUSED_OPTIONS[name](options[name]))
+        throw refusal(name === 'cookie' ? 'the option cookie.encode' : `the option ${name}`)
     }
-    for (const name of METHODS) if (Server.prototype[name] !== OURS[name]) throw refusal(`a replaced Server.prototype.${name}`)
+    for (const name of METHODS)
+      if (Server.prototype[name] !== OURS[name]) throw refusal(`a replaced Server.prototype.${name}`)
     for (const name of SOCKET_METHODS) {
       if (Socket.prototype[name] !== OUR_SOCKETS[name]) throw refusal(`a replaced Socket.prototype.${name}`)
     }
@@ -213,8 +228,15 @@ class NativeServer extends Server {
     const { opts } = this
     const isPolling = socket[kMadeTransport]() === undefined
     const name = isPolling ? 'polling' : 'websocket'
-    const packets = [{ type: 'open', options: { compress: true }, data: this[kState].openPacket.text(socket.id, this[kAvailableUpgrades](name), opts) }]
-    if (opts.initialPacket && !initial) packets.push({ type: 'message', options: { compress: true }, data: opts.initialPacket })
+    const packets = [
+      {
+        type: 'open',
+        options: { compress: true },
+        data: this[kState].openPacket.text(socket.id, this[kAvailableUpgrades](name), opts),
+      },
+    ]
+    if (opts.initialPacket && !initial)
+      packets.push({ type: 'message', options: { compress: true }, data: opts.initialPacket })
     this.emit('flush', socket, packets)
     this.emit('drain', socket)
   }
@@ -246,7 +268,11 @@ class NativePolling extends Polling {
 }
 
 for (const name of POLLING_METHODS) {
-  Object.defineProperty(NativePolling.prototype, name, { __proto__: null, get: () => Polling.prototype[name], set: refuseToSet(name) })
+  Object.defineProperty(NativePolling.prototype, name, {
+    __proto__: null,
+    get: () => Polling.prototype[name],
+    set: refuseToSet(name),
+  })
 }
 
 /** What a `connection_error` says of a request that is refused under this name. */
@@ -286,7 +312,12 @@ function fixed(options) {
   const properties = { __proto__: null }
   for (const name of Object.keys({ ...REFUSED_OPTIONS, ...options })) {
     const value = Object.hasOwn(options, name) ? options[name] : undefined
-    properties[name] = { __proto__: null, enumerable: Object.hasOwn(options, name), get: () => value, set: refuseToSet(`opts.${name}`) }
+    properties[name] = {
+      __proto__: null,
+      enumerable: Object.hasOwn(options, name),
+      get: () => value,
+      set: refuseToSet(`opts.${name}`),
+    }
   }
   return Object.freeze(Object.defineProperties({}, properties))
 }

@@ -3,7 +3,13 @@
 const net = require('net')
 
 /** More than the shapes of options for which V8 keeps a fast path at one place of a program. */
-const SHAPES = [{ readable: true }, { writable: true }, { allowHalfOpen: true }, { highWaterMark: 16384 }, { emitClose: true }]
+const SHAPES = [
+  { readable: true },
+  { writable: true },
+  { allowHalfOpen: true },
+  { highWaterMark: 16384 },
+  { emitClose: true },
+]
 
 /** V8 begins to learn about a function once that has been called some times. */
 const ROUNDS = 10

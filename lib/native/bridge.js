@@ -10,7 +10,18 @@ const { decidePoll } = require('./duties')
 const { apart, atRoot, capture, contextOfEvent, lookForHooks } = require('./context')
 const { onExit } = require('./exit-hook')
 const { Engine } = require('./load-addon')
-const { kBeforeEnd, kFail, kOnClosed, kOnEvent, kOnOpened, kOnRefused, kOnReleased, kSettle, kState, kTick } = require('../base/symbols')
+const {
+  kBeforeEnd,
+  kFail,
+  kOnClosed,
+  kOnEvent,
+  kOnOpened,
+  kOnRefused,
+  kOnReleased,
+  kSettle,
+  kState,
+  kTick,
+} = require('../base/symbols')
 
 // as they are now: tests of applications put fakes in their places, and events come from threads that go on
 const { nextTick } = process
@@ -378,7 +389,8 @@ function listenerOf(handle) {
  * request: that is not the session's.
  */
 function tellNobody(kind, arg, content) {
-  if (kind === Kind.ANSWER_POLL || kind === Kind.ANSWER_POLL_PLAIN || kind === Kind.REJECT_POLL) decidePoll(kind, arg, content)
+  if (kind === Kind.ANSWER_POLL || kind === Kind.ANSWER_POLL_PLAIN || kind === Kind.REJECT_POLL)
+    decidePoll(kind, arg, content)
 }
 
 /** An event came whose content is no string or Buffer, large as they may be: that ends whose it is, and nothing else. */

@@ -27,8 +27,23 @@ const prototype = net.Socket.prototype
 
 /** The methods of net.Socket that the bytes pass, before anybody could replace them. */
 const {
-  write, end, destroy, push, read, emit, pause, resume, unshift, setTimeout, on,
-  _write, _writev, _read, _final, _destroy, _writeGeneric,
+  write,
+  end,
+  destroy,
+  push,
+  read,
+  emit,
+  pause,
+  resume,
+  unshift,
+  setTimeout,
+  on,
+  _write,
+  _writev,
+  _read,
+  _final,
+  _destroy,
+  _writeGeneric,
 } = prototype
 
 /**
@@ -146,7 +161,8 @@ class Carrier {
    * would abort the process.
    */
   set onread(_) {
-    if (!this.closing) throw Object.assign(new TypeError('This handle type cannot be sent'), { code: 'ERR_INVALID_HANDLE_TYPE' })
+    if (!this.closing)
+      throw Object.assign(new TypeError('This handle type cannot be sent'), { code: 'ERR_INVALID_HANDLE_TYPE' })
   }
 
   get onread() {
@@ -222,7 +238,8 @@ class Carrier {
     this._await(done)
     this._pending = bytes.length
     this.lookForReplacement()
-    if (this._isOver() || !bridge.getEngine().writeRaw(this._connection(), bytes)) return process.nextTick(() => this._settle(brokenPipe()))
+    if (this._isOver() || !bridge.getEngine().writeRaw(this._connection(), bytes))
+      return process.nextTick(() => this._settle(brokenPipe()))
     bridge.scheduleFlush()
   }
 
@@ -432,7 +449,9 @@ class CarriedSocket extends net.Socket {
   _writeGeneric(isMany, data, encoding, done) {
     const carrier = this._handle
     if (!carrier) return super._writeGeneric(isMany, data, encoding, done)
-    const bytes = isMany ? Buffer.concat(data.map(({ chunk, encoding }) => toBytes(chunk, encoding))) : toBytes(data, encoding)
+    const bytes = isMany
+      ? Buffer.concat(data.map(({ chunk, encoding }) => toBytes(chunk, encoding)))
+      : toBytes(data, encoding)
     carrier.writeRaw(bytes, done)
   }
 
@@ -605,11 +624,22 @@ let onStreamRead
 function isPristine(socket) {
   if (Object.getPrototypeOf(socket) !== prototype) return false
   const isReplaced =
-    socket.write !== write || socket.end !== end || socket.destroy !== destroy || socket.push !== push ||
-    socket.read !== read || socket.emit !== emit || socket.pause !== pause || socket.resume !== resume ||
-    socket.unshift !== unshift || socket.setTimeout !== setTimeout ||
-    socket._write !== _write || socket._writev !== _writev || socket._read !== _read || socket._final !== _final ||
-    socket._destroy !== _destroy || socket._writeGeneric !== _writeGeneric ||
+    socket.write !== write ||
+    socket.end !== end ||
+    socket.destroy !== destroy ||
+    socket.push !== push ||
+    socket.read !== read ||
+    socket.emit !== emit ||
+    socket.pause !== pause ||
+    socket.resume !== resume ||
+    socket.unshift !== unshift ||
+    socket.setTimeout !== setTimeout ||
+    socket._write !== _write ||
+    socket._writev !== _writev ||
+    socket._read !== _read ||
+    socket._final !== _final ||
+    socket._destroy !== _destroy ||
+    socket._writeGeneric !== _writeGeneric ||
     (socket.on !== on && socket.on.name !== 'socketListenerWrap')
   if (isReplaced) return false
   const { data, readable, resume: resumes, pause: pauses } = socket._events

@@ -8,11 +8,47 @@ const { apart, capture } = require('./context')
 const { LazyEmitter, letGoOfTable } = require('../base/emitter')
 const { addEvents } = require('./connection-events')
 const {
-  kAfterSession, kAwaitsStream, kAwaitsWriting, kBeforeEnd, kBeginClosing, kBelow, kCallBack, kCallBackWhenWritten,
-  kCannotSend, kClosing, kConclude, kCutOff, kEnded, kFinish, kHasEndedStream, kHoldEnd, kIsWritten, kKeepAlive,
-  kMadeTransport, kNotOpen, kOnData, kOnDrained, kOnEvent, kOnFault, kOnMessage, kOnReleased, kOnStreamClosed,
-  kOnWritten, kOwn, kRefuse, kReportDrain, kSendControl, kSendFrame, kShow, kShowMessages, kStart, kState, kStopReading,
-  kTellEnd, kThrottle, kUnwritten,
+  kAfterSession,
+  kAwaitsStream,
+  kAwaitsWriting,
+  kBeforeEnd,
+  kBeginClosing,
+  kBelow,
+  kCallBack,
+  kCallBackWhenWritten,
+  kCannotSend,
+  kClosing,
+  kConclude,
+  kCutOff,
+  kEnded,
+  kFinish,
+  kHasEndedStream,
+  kHoldEnd,
+  kIsWritten,
+  kKeepAlive,
+  kMadeTransport,
+  kNotOpen,
+  kOnData,
+  kOnDrained,
+  kOnEvent,
+  kOnFault,
+  kOnMessage,
+  kOnReleased,
+  kOnStreamClosed,
+  kOnWritten,
+  kOwn,
+  kRefuse,
+  kReportDrain,
+  kSendControl,
+  kSendFrame,
+  kShow,
+  kShowMessages,
+  kStart,
+  kState,
+  kStopReading,
+  kTellEnd,
+  kThrottle,
+  kUnwritten,
 } = require('../base/symbols')
 const { keep, WebSocketState } = require('../base/state')
 
@@ -265,7 +301,8 @@ class NativeWebSocket extends LazyEmitter {
 
   on(event, listener) {
     super.on(event, listener)
-    if ((event === 'ping' || event === 'pong') && this[kState].handle !== 0) bridge.getEngine().showControlFrames(this[kState].handle)
+    if ((event === 'ping' || event === 'pong') && this[kState].handle !== 0)
+      bridge.getEngine().showControlFrames(this[kState].handle)
     if (event !== 'message') return this
     const transport = this[kState].transport
     if (transport === null) this[kOwn]()
@@ -339,7 +376,8 @@ class NativeWebSocket extends LazyEmitter {
   }
 
   [kOnFault](message) {
-    if (this[kState].transport !== null && this[kState].transport.readyState !== 'closed') this[kState].transport.onError(message)
+    if (this[kState].transport !== null && this[kState].transport.readyState !== 'closed')
+      this[kState].transport.onError(message)
     if (this.listenerCount('error') > 0) this.emit('error', new Error(message))
   }
 
@@ -350,7 +388,8 @@ class NativeWebSocket extends LazyEmitter {
   [kCannotSend](done) {
     const { stream } = this[kState]
     const isOpen = this.readyState === CONNECTING_STATES.OPEN
-    const socket = isOpen && stream instanceof Carrier && (stream.hasEnded || stream.closing) ? stream.alive() : undefined
+    const socket =
+      isOpen && stream instanceof Carrier && (stream.hasEnded || stream.closing) ? stream.alive() : undefined
     if (socket !== undefined) {
       // `ws` writes the head and the content of a frame by themselves: an error of the first is told before one of the second
       socket.write(EMPTY)
@@ -370,7 +409,8 @@ class NativeWebSocket extends LazyEmitter {
 
   /** The error of what cannot be sent. */
   [kNotOpen]() {
-    if (this.readyState === CONNECTING_STATES.OPEN) return Object.assign(new Error('write after end'), { code: 'ERR_STREAM_WRITE_AFTER_END' })
+    if (this.readyState === CONNECTING_STATES.OPEN)
+      return Object.assign(new Error('write after end'), { code: 'ERR_STREAM_WRITE_AFTER_END' })
     const name = Object.keys(CONNECTING_STATES)[this.readyState]
     return new Error(`WebSocket is not open: readyState ${this.readyState} (${name})`)
   }
@@ -408,7 +448,8 @@ class NativeWebSocket extends LazyEmitter {
     const transport = this[kState].transport
     const owner = transport === null ? null : transport[kState].owner
     // its session is told first
-    if (owner === null || owner[kMadeTransport]() !== transport || owner.readyState === 'closed') return this[kFinish](arg, reason)
+    if (owner === null || owner[kMadeTransport]() !== transport || owner.readyState === 'closed')
+      return this[kFinish](arg, reason)
     this[kState].end = { arg, reason }
     if (this[kState].tell !== undefined) this[kTellEnd]()
   }
@@ -455,7 +496,8 @@ class NativeWebSocket extends LazyEmitter {
     if (isGivenUp) this[kBelow]().giveUp()
     if (end === undefined && tell === undefined) return
     // `ws` tells at once if it has read to the end, else in the next tick
-    const isOrderly = end === undefined || (end.arg & 0xffff) !== NO_CLOSE_FRAME || this[kBelow]().isOrderly(end.arg >>> 16)
+    const isOrderly =
+      end === undefined || (end.arg & 0xffff) !== NO_CLOSE_FRAME || this[kBelow]().isOrderly(end.arg >>> 16)
     if (isOrderly || isGivenUp) apart(this[kTellEnd], this)
     else process.nextTick(apart, this[kTellEnd], this)
   }
@@ -477,9 +519,12 @@ class NativeWebSocket extends LazyEmitter {
   [kFinish](arg, reason = EMPTY) {
     const code = arg & 0xffff
     this.readyState = CONNECTING_STATES.CLOSED
-    if (this[kState].awaiting !== undefined) this[kCallBack](new Error('The connection has ended before the data was written'))
-    if (this[kState].transport !== null && this[kState].transport.readyState !== 'closed') this[kState].transport.onClose()
-    if (code !== NO_CLOSE_FRAME && this.listenerCount('close') > 0) this._closeFrameReceived = this._closeFrameSent = true
+    if (this[kState].awaiting !== undefined)
+      this[kCallBack](new Error('The connection has ended before the data was written'))
+    if (this[kState].transport !== null && this[kState].transport.readyState !== 'closed')
+      this[kState].transport.onClose()
+    if (code !== NO_CLOSE_FRAME && this.listenerCount('close') > 0)
+      this._closeFrameReceived = this._closeFrameSent = true
     this.emit('close', code, reason)
   }
 
@@ -514,7 +559,9 @@ function contentOf(data, isBinary) {
   if (typeof data === 'number') data = String(data)
   if (data === undefined || data === null) data = EMPTY
   if (typeof data === 'string') return isBinary ? Buffer.from(data) : data
-  const bytes = ArrayBuffer.isView(data) ? Buffer.from(data.buffer, data.byteOffset, data.byteLength) : Buffer.from(data)
+  const bytes = ArrayBuffer.isView(data)
+    ? Buffer.from(data.buffer, data.byteOffset, data.byteLength)
+    : Buffer.from(data)
   return isBinary === false ? bytes.toString() : bytes
 }
 

@@ -49,7 +49,7 @@ function load() {
     throw failure(
       'ERR_ENGINE_IO_NATIVE_VERSION_MISMATCH',
       `${NAME}@${version} found ${packageName}@${installed.version} (${path.dirname(manifest)}). ` +
-        `Both must have the same version: npm install ${packageName}@${version}`
+        `Both must have the same version: npm install ${packageName}@${version}`,
     )
   }
   return open(path.join(path.dirname(manifest), installed.main), packageName)
@@ -59,12 +59,13 @@ function open(file, origin) {
   try {
     return require(file)
   } catch (cause) {
-    if (cause.code === 'ERR_DLOPEN_DISABLED') throw failure('ERR_ENGINE_IO_NATIVE_ADDONS_DISABLED', disabledMessage(file), cause)
+    if (cause.code === 'ERR_DLOPEN_DISABLED')
+      throw failure('ERR_ENGINE_IO_NATIVE_ADDONS_DISABLED', disabledMessage(file), cause)
     const missing = !fs.existsSync(file)
     throw failure(
       missing ? 'ERR_ENGINE_IO_NATIVE_NOT_FOUND' : 'ERR_ENGINE_IO_NATIVE_LOAD_FAILED',
       `${NAME} ${missing ? 'found no file' : 'could not load'} ${file} (${origin}) on ${describe()}: ${cause.message}`,
-      cause
+      cause,
     )
   }
 }
@@ -143,7 +144,7 @@ function notFound(triple, libc, cause) {
       `It looked for the package "${packageName}", an optional dependency of ${NAME}.`,
       ...fix,
     ].join('\n'),
-    cause
+    cause,
   )
 }
 

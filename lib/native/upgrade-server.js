@@ -85,7 +85,8 @@ class NativeWebSocketServer extends EventEmitter {
     if (checked.status !== undefined) return this[kRefuse](req, socket, checked)
     const extensions = checked.deflate === undefined ? {} : { [DEFLATE]: ownOf(checked.deflate) }
     const protocols = protocolsOf(headers['sec-websocket-protocol'])
-    const complete = () => this.completeUpgrade(extensions, headers['sec-websocket-key'], protocols, req, socket, head, done)
+    const complete = () =>
+      this.completeUpgrade(extensions, headers['sec-websocket-key'], protocols, req, socket, head, done)
     this[kVerified](req, socket, complete)
   }
 
@@ -116,9 +117,11 @@ class NativeWebSocketServer extends EventEmitter {
 
   /** Switches protocols for a request that is in order. */
   completeUpgrade(extensions, key, protocols, req, socket, head, done) {
-    if (!isServed(this.options)) return this[kLeaveToTheirs](socket, [extensions, key, protocols, req, socket, head, done])
+    if (!isServed(this.options))
+      return this[kLeaveToTheirs](socket, [extensions, key, protocols, req, socket, head, done])
     if (!socket.readable || !socket.writable) return socket.destroy()
-    if (socket[kWebSocket] !== undefined) throw new Error('this connection has been upgraded already: do two engines serve one path?')
+    if (socket[kWebSocket] !== undefined)
+      throw new Error('this connection has been upgraded already: do two engines serve one path?')
     if (this._state > RUNNING) return refuseUpgrade(socket, 503)
 
     const lines = ['HTTP/1.1 101 Switching Protocols', 'Upgrade: websocket', 'Connection: Upgrade']
@@ -211,7 +214,11 @@ function check({ method, headers }, options) {
 
 /** The value of `Sec-WebSocket-Accept`. */
 function acceptOf(key) {
-  if (key !== accepted.key) check({ method: 'GET', headers: { upgrade: 'websocket', 'sec-websocket-key': key, 'sec-websocket-version': '13' } }, {})
+  if (key !== accepted.key)
+    check(
+      { method: 'GET', headers: { upgrade: 'websocket', 'sec-websocket-key': key, 'sec-websocket-version': '13' } },
+      {},
+    )
   return accepted.accept
 }
 
@@ -319,7 +326,7 @@ function takeOver(socket, adopt) {
 function readEarly(socket, head) {
   const chunks = head && head.length > 0 ? [head] : []
   // one that has an encoding gives strings
-  for (let chunk; (chunk = socket.read()) !== null; ) chunks.push(typeof chunk === 'string' ? Buffer.from(chunk) : chunk)
+  for (let chunk; (chunk = socket.read()) !== null;) chunks.push(typeof chunk === 'string' ? Buffer.from(chunk) : chunk)
   return chunks.length === 0 ? EMPTY : Buffer.concat(chunks)
 }
 
@@ -327,7 +334,10 @@ function pump(socket, head, response, terms) {
   if (typeof socket.setNoDelay === 'function') socket.setNoDelay()
   forgetTimeout(socket)
   socket.write(response)
-  const websocket = new NativeWebSocket(bridge.getEngine().openPipe(terms.maxPayload, terms.maxChunks, terms.deflate), socket)
+  const websocket = new NativeWebSocket(
+    bridge.getEngine().openPipe(terms.maxPayload, terms.maxChunks, terms.deflate),
+    socket,
+  )
   websocket[kState].pump = new Pump(websocket, socket)
   if (head && head.length > 0) socket.unshift(head)
   return websocket
@@ -336,7 +346,12 @@ function pump(socket, head, response, terms) {
 /** Answers an upgrade request that is no WebSocket's and ends the connection. */
 function refuseUpgrade(socket, status, given, extra = {}) {
   const message = given || STATUS_CODES[status]
-  const headers = { Connection: 'close', 'Content-Type': 'text/html', 'Content-Length': Buffer.byteLength(message), ...extra }
+  const headers = {
+    Connection: 'close',
+    'Content-Type': 'text/html',
+    'Content-Length': Buffer.byteLength(message),
+    ...extra,
+  }
   const lines = [`HTTP/1.1 ${status} ${STATUS_CODES[status]}`]
   for (const name of Object.keys(headers)) lines.push(`${name}: ${headers[name]}`)
   socket.once('finish', () => socket.destroy())

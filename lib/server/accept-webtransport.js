@@ -92,7 +92,14 @@ function requestOf(session) {
   const [, remoteAddress] = /^\[?(.+?)\]?:\d+$/.exec(session.peerAddress) || []
   const socket = { remoteAddress }
   const headers = session.header || {}
-  return { method: 'CONNECT', headers, socket, connection: socket, session, _query: { EIO: '4', transport: 'webtransport' } }
+  return {
+    method: 'CONNECT',
+    headers,
+    socket,
+    connection: socket,
+    session,
+    _query: { EIO: '4', transport: 'webtransport' },
+  }
 }
 
 function sessionIdOf(data) {

@@ -19,8 +19,21 @@ const transports = require('../transports')
 const { acceptWebTransport } = require('./accept-webtransport')
 const { NativeWebSocketServer } = require('../native/upgrade-server')
 const {
-  kAvailableUpgrades, kClient, kDropTiming, kEmitError, kEndAgain, kHearsFlushes, kMakeTransport, kOnPollingHeaders,
-  kRefuse, kRegister, kState, kTiming, kUnregister, kUpgradable, kVerifySession,
+  kAvailableUpgrades,
+  kClient,
+  kDropTiming,
+  kEmitError,
+  kEndAgain,
+  kHearsFlushes,
+  kMakeTransport,
+  kOnPollingHeaders,
+  kRefuse,
+  kRegister,
+  kState,
+  kTiming,
+  kUnregister,
+  kUpgradable,
+  kVerifySession,
 } = require('../base/symbols')
 const { keep, State } = require('../base/state')
 
@@ -252,11 +265,15 @@ class BaseServer extends EventEmitter {
     const isOurs = this.generateId === generateId
     let id
     try {
-      id = await (this[kState].limits === undefined ? this.generateId(req) : this[kState].limits.within(req, this.generateId(req)))
+      id = await (this[kState].limits === undefined
+        ? this.generateId(req)
+        : this[kState].limits.within(req, this.generateId(req)))
       // others may have the same id, but not while its requests find a session by it
       if (isOurs) this[kState].clients.expect(id)
       else if (this[kClient](id)?.transport.name === 'polling') {
-        throw new Error(`expected a session id that is not in use, got "${id}", by which the requests of a polling session come`)
+        throw new Error(
+          `expected a session id that is not in use, got "${id}", by which the requests of a polling session come`,
+        )
       }
       // others may have come meanwhile
       const objection = this[kState].limits === undefined ? undefined : this[kState].limits.checkSpace(req)
@@ -370,9 +387,7 @@ class BaseServer extends EventEmitter {
       periods.pingTimeout !== pingTimeout ||
       periods.upgradeTimeout !== upgradeTimeout
     ) {
-      bridge
-        .getEngine()
-        .setTiming(periods.timing, Number(pingInterval), Number(pingTimeout), Number(upgradeTimeout))
+      bridge.getEngine().setTiming(periods.timing, Number(pingInterval), Number(pingTimeout), Number(upgradeTimeout))
       Object.assign(periods, { pingInterval, pingTimeout, upgradeTimeout })
     }
     return periods.timing

@@ -31,7 +31,9 @@ class LazyTable {
   }
 }
 
-const TRAPS = Reflect.ownKeys(Reflect).filter((name) => typeof Reflect[name] === 'function' && name !== 'apply' && name !== 'construct')
+const TRAPS = Reflect.ownKeys(Reflect).filter(
+  (name) => typeof Reflect[name] === 'function' && name !== 'apply' && name !== 'construct',
+)
 
 /**
  * The open sessions of a server by their ids: `server.clients` is the table, because others may write to it. To become a key of an

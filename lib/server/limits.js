@@ -34,7 +34,8 @@ class Limits {
       const value = limits[name]
       if (value === undefined) continue
       if (name === 'addressOf') {
-        if (typeof value !== 'function') throw new TypeError(`limits.addressOf must be a function, got ${String(value)}`)
+        if (typeof value !== 'function')
+          throw new TypeError(`limits.addressOf must be a function, got ${String(value)}`)
       } else if (!NUMBERS.includes(name)) {
         throw new TypeError(`limits.${name} is unknown; the limits are ${NUMBERS.join(', ')} and addressOf`)
       } else if (!(value >= 0)) {
@@ -91,7 +92,10 @@ class Limits {
     if (handshakesPerSecond === undefined) return
     const now = performance.now()
     const gained = ((now - this._refilled) / 1000) * handshakesPerSecond
-    this._tokens = Math.min(handshakesPerSecond, (this._tokens === undefined ? handshakesPerSecond : this._tokens) + gained)
+    this._tokens = Math.min(
+      handshakesPerSecond,
+      (this._tokens === undefined ? handshakesPerSecond : this._tokens) + gained,
+    )
     this._refilled = now
     if (this._tokens < 1) return refusal('TOO_MANY_HANDSHAKES', 'Too many handshakes', handshakesPerSecond)
     this._tokens--
@@ -120,7 +124,10 @@ class Limits {
     const left = handshakeTimeout - (performance.now() - (req[kStarted] || performance.now()))
     let timer
     const late = new Promise((_, reject) => {
-      timer = setTimeout(() => reject(Object.assign(new Error('handshake timeout'), { context: this._tooLate() })), left)
+      timer = setTimeout(
+        () => reject(Object.assign(new Error('handshake timeout'), { context: this._tooLate() })),
+        left,
+      )
     })
     try {
       return await Promise.race([promise, late])

@@ -14,7 +14,15 @@ const transports = require('../transports')
 const { NativeWebSocket } = require('../native/connection')
 const { NativeWebSocketServer, headerLines, refuseUpgrade } = require('../native/upgrade-server')
 const {
-  kAddsHeaders, kClient, kEmitError, kHandleRequest, kHandleUpgrade, kMakeTransport, kPrepared, kState, kUpgradable,
+  kAddsHeaders,
+  kClient,
+  kEmitError,
+  kHandleRequest,
+  kHandleUpgrade,
+  kMakeTransport,
+  kPrepared,
+  kState,
+  kUpgradable,
 } = require('../base/symbols')
 
 const { emit } = EventEmitter.prototype

@@ -14,10 +14,38 @@ const { isNative, isNativeWebSocket } = require('../transports/kinds')
 const { Polling } = require('../transports/polling')
 const debug = require('debug')('engine:socket')
 const {
-  kAfterSession, kAnnounce, kApply, kApplyAll, kAwaitsBatches, kCarriesPolls, kChannelNumber, kClosing, kDispatch,
-  kFinishClosing, kHandOn, kHearsPackets, kHoldEnd, kListenToAll, kMadeTransport, kOnClosed, kOnEvent, kOnMessage,
-  kOnNativePoll, kOnOtherPacket, kOnPinged, kOnPollTaken, kOnProbing, kOnUpgraded, kOnUpgradeFailed, kOnUpgrading, kRelay,
-  kRelays, kSettleBeforeEnd, kShowFrame, kState, kTick,
+  kAfterSession,
+  kAnnounce,
+  kApply,
+  kApplyAll,
+  kAwaitsBatches,
+  kCarriesPolls,
+  kChannelNumber,
+  kClosing,
+  kDispatch,
+  kFinishClosing,
+  kHandOn,
+  kHearsPackets,
+  kHoldEnd,
+  kListenToAll,
+  kMadeTransport,
+  kOnClosed,
+  kOnEvent,
+  kOnMessage,
+  kOnNativePoll,
+  kOnOtherPacket,
+  kOnPinged,
+  kOnPollTaken,
+  kOnProbing,
+  kOnUpgraded,
+  kOnUpgradeFailed,
+  kOnUpgrading,
+  kRelay,
+  kRelays,
+  kSettleBeforeEnd,
+  kShowFrame,
+  kState,
+  kTick,
 } = require('../base/symbols')
 
 const { Kind, SEVERAL, outcome } = bridge
@@ -303,7 +331,8 @@ class ReceivingSocket extends SendingSocket {
     const transport = this[kMadeTransport]()
     let isSettled = true
     try {
-      if (this[kAwaitsBatches]() && isNativeWebSocket(transport)) isSettled = transport[kSettleBeforeEnd]() || performance.now() > until
+      if (this[kAwaitsBatches]() && isNativeWebSocket(transport))
+        isSettled = transport[kSettleBeforeEnd]() || performance.now() > until
     } finally {
       // a callback may throw
       if (!isSettled) setImmediate(() => this[kOnClosed](code, message, until))

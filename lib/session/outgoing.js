@@ -9,8 +9,18 @@ const { OPEN, MESSAGE } = require('../base/packets')
 const { WebSocket } = require('../transports/websocket')
 const debug = require('debug')('engine:socket')
 const {
-  kAwaitsBatches, kAwaitsDrain, kConcernsAll, kHasWaiting, kHearsFlushes, kHearsSending, kIsNative, kIsPlain, kKeepContext,
-  kListenToAll, kSendOne, kState,
+  kAwaitsBatches,
+  kAwaitsDrain,
+  kConcernsAll,
+  kHasWaiting,
+  kHearsFlushes,
+  kHearsSending,
+  kIsNative,
+  kIsPlain,
+  kKeepContext,
+  kListenToAll,
+  kSendOne,
+  kState,
 } = require('../base/symbols')
 const { keep, SessionState } = require('../base/state')
 
@@ -133,7 +143,10 @@ class SendingSocket extends CompactEmitter {
   [kHearsSending]() {
     const listeners = this._events
     const hears =
-      listeners?.drain !== undefined || listeners?.flush !== undefined || listeners?.packetCreate !== undefined || this.emit !== emit
+      listeners?.drain !== undefined ||
+      listeners?.flush !== undefined ||
+      listeners?.packetCreate !== undefined ||
+      this.emit !== emit
     return hears || this.server[kHearsFlushes]()
   }
 
@@ -175,7 +188,10 @@ class SendingSocket extends CompactEmitter {
     const packets = this.writeBuffer
     if (this[kState].traced) debug('flushing %d packets to transport', packets.length)
     this.writeBuffer = []
-    const callbacks = this[kState].packetsFn === undefined || this[kState].packetsFn.length === 0 ? null : this[kState].packetsFn.splice(0)
+    const callbacks =
+      this[kState].packetsFn === undefined || this[kState].packetsFn.length === 0
+        ? null
+        : this[kState].packetsFn.splice(0)
     if (packets.length > 0 || callbacks !== null) this.sentCallbackFn.push(callbacks)
     // a listener may have emptied the buffer, or closed the transport
     if (packets.length > 0) this.transport.send(packets)

@@ -61,7 +61,11 @@ function exposePackets(transport) {
 /** Whether the packets that come in are to be handed to an `onPacket` that is not ours. */
 function seesPackets(socket) {
   const transport = transportOf(socket)
-  return socket.onPacket !== ours.onPacket || transport.onPacket !== onTransportPacket || isWatched(transport, 'showsPackets')
+  return (
+    socket.onPacket !== ours.onPacket ||
+    transport.onPacket !== onTransportPacket ||
+    isWatched(transport, 'showsPackets')
+  )
 }
 
 /** Which heartbeats are to be sent from here: none, those to a client that polls by this thread, all. */

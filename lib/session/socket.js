@@ -16,10 +16,46 @@ const { isNative, isNativeWebSocket } = require('../transports/kinds')
 const { Polling } = require('../transports/polling')
 const debug = require('debug')('engine:socket')
 const {
-  kAdd, kAfterSession, kAnnounceUpgrade, kApply, kAttach, kAttachProbe, kAvailableUpgrades, kBindTransport, kCloseInOrder, kCloseProbe, kClosing,
-  kDropChannel, kDropProbeChannel, kEndAgain, kEndInEngine, kFail, kHasWaiting, kKeepContext,
-  kMadeTransport, kMove, kMoveTo, kNotice, kOnProbePacket, kOnProbing, kOnUpgradeFailed, kOnUpgraded, kOnUpgrading, kOpen,
-  kOpenWebSocket, kPollingTransport, kShow, kShowMessages, kShowPackets, kStart, kState, kTakePoll, kTakeProbe, kTiming, kTryOut, kUnregister,
+  kAdd,
+  kAfterSession,
+  kAnnounceUpgrade,
+  kApply,
+  kAttach,
+  kAttachProbe,
+  kAvailableUpgrades,
+  kBindTransport,
+  kCloseInOrder,
+  kCloseProbe,
+  kClosing,
+  kDropChannel,
+  kDropProbeChannel,
+  kEndAgain,
+  kEndInEngine,
+  kFail,
+  kHasWaiting,
+  kKeepContext,
+  kMadeTransport,
+  kMove,
+  kMoveTo,
+  kNotice,
+  kOnProbePacket,
+  kOnProbing,
+  kOnUpgradeFailed,
+  kOnUpgraded,
+  kOnUpgrading,
+  kOpen,
+  kOpenWebSocket,
+  kPollingTransport,
+  kShow,
+  kShowMessages,
+  kShowPackets,
+  kStart,
+  kState,
+  kTakePoll,
+  kTakeProbe,
+  kTiming,
+  kTryOut,
+  kUnregister,
 } = require('../base/symbols')
 
 /** `arg` of an UPGRADE_FAILED event, as in src/server/events.rs. */
@@ -179,7 +215,8 @@ class Socket extends ReceivingSocket {
     const { transport } = this
     const hasState = isNative(transport)
     if (hasState) transport[kState].left = true
-    if (!hasState || transport[kState].listened) add(transport, 'error', () => debug('error triggered by discarded transport'))
+    if (!hasState || transport[kState].listened)
+      add(transport, 'error', () => debug('error triggered by discarded transport'))
     try {
       transport.close()
     } finally {
@@ -365,7 +402,8 @@ class Socket extends ReceivingSocket {
 
   /** Ends the session for a fault that only this side can see. */
   [kFail](message) {
-    if (this.readyState !== 'closed') this[kApply](bridge.getEngine().fail(this[kState].handle, 'transport error', message))
+    if (this.readyState !== 'closed')
+      this[kApply](bridge.getEngine().fail(this[kState].handle, 'transport error', message))
   }
 
   /**
@@ -451,7 +489,8 @@ class Socket extends ReceivingSocket {
   /** Ends the engine's session, unless that has ended by itself, and gives it back. */
   [kEndInEngine](reason, description) {
     try {
-      if (!this[kState].over) this[kApply](bridge.getEngine().fail(this[kState].handle, reason, description && description.message))
+      if (!this[kState].over)
+        this[kApply](bridge.getEngine().fail(this[kState].handle, reason, description && description.message))
     } finally {
       this.server[kState].clients.detach(this)
       bridge.releaseSession(this)
@@ -502,7 +541,14 @@ const TRANSPORT = new Descriptor({
     this[kState].transportless = false
     // sealed: the property stays as it is
     if (Object.getOwnPropertyDescriptor(this, 'transport')?.configurable === false) this[kState].transport = value
-    else Object.defineProperty(this, 'transport', { __proto__: null, value, writable: true, configurable: true, enumerable: true })
+    else
+      Object.defineProperty(this, 'transport', {
+        __proto__: null,
+        value,
+        writable: true,
+        configurable: true,
+        enumerable: true,
+      })
   },
 })
 

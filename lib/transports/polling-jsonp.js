@@ -14,7 +14,9 @@ class JSONP extends Polling {
 
   [kWrap](payload) {
     const { index } = this[kState]
-    return typeof payload === 'string' ? bridge.getEngine().wrapJsonp(index, payload) : `___eio[${index}](${JSON.stringify(payload)});`
+    return typeof payload === 'string'
+      ? bridge.getEngine().wrapJsonp(index, payload)
+      : `___eio[${index}](${JSON.stringify(payload)});`
   }
 
   onData(data) {

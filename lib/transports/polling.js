@@ -11,11 +11,48 @@ const { endWith } = require('../native/response')
 const { Transport } = require('./transport')
 const debug = require('debug')('engine:polling')
 const {
-  kAdd, kAnswer, kApply, kBeginPost, kCloseNatively, kCompressFirst, kConfirmPost, kEmitError, kEncodingFor, kEndPoll,
-  kEndPost, kExpose, kFail, kGiveUpPost, kHandOver, kIsBound, kIsPromised, kOnDecision, kOnNativePoll, kOnPollClosed,
-  kOnPollTaken, kOnPollingHeaders, kOnPostUnbound, kOverlapStatus, kPutOff, kReadBody, kReadPost, kRefuse, kRefusesPayload,
-  kRejectPoll, kSendBound, kSendOut, kSendUnbound, kSetPoll, kSetsNoLength, kState, kTakePoll, kTakeUp, kTellHeaders, kWhenWritten,
-  kWrap, kWriteHead,
+  kAdd,
+  kAnswer,
+  kApply,
+  kBeginPost,
+  kCloseNatively,
+  kCompressFirst,
+  kConfirmPost,
+  kEmitError,
+  kEncodingFor,
+  kEndPoll,
+  kEndPost,
+  kExpose,
+  kFail,
+  kGiveUpPost,
+  kHandOver,
+  kIsBound,
+  kIsPromised,
+  kOnDecision,
+  kOnNativePoll,
+  kOnPollClosed,
+  kOnPollTaken,
+  kOnPollingHeaders,
+  kOnPostUnbound,
+  kOverlapStatus,
+  kPutOff,
+  kReadBody,
+  kReadPost,
+  kRefuse,
+  kRefusesPayload,
+  kRejectPoll,
+  kSendBound,
+  kSendOut,
+  kSendUnbound,
+  kSetPoll,
+  kSetsNoLength,
+  kState,
+  kTakePoll,
+  kTakeUp,
+  kTellHeaders,
+  kWhenWritten,
+  kWrap,
+  kWriteHead,
 } = require('../base/symbols')
 
 const { Kind } = bridge
@@ -206,7 +243,14 @@ class Polling extends Transport {
   [kSendBound](owner, packets) {
     if (packets.length === 1) {
       const [packet] = packets
-      owner[kApply](bridge.fast.sendPacket(owner[kState].handle, packetType(packet), content(packet.data), wantsCompression(packet)))
+      owner[kApply](
+        bridge.fast.sendPacket(
+          owner[kState].handle,
+          packetType(packet),
+          content(packet.data),
+          wantsCompression(packet),
+        ),
+      )
     } else {
       const list = []
       for (const packet of packets) list.push(packetType(packet), content(packet.data))
@@ -359,7 +403,8 @@ class Polling extends Transport {
 
   /** The client sends packets. */
   onDataRequest(req, res) {
-    if (this.dataReq) return refuseAfter(res, () => this.onError('data request overlap from client'), res[kOverlapStatus])
+    if (this.dataReq)
+      return refuseAfter(res, () => this.onError('data request overlap from client'), res[kOverlapStatus])
     const isBinary = req.headers['content-type'] === 'application/octet-stream'
     if (isBinary && this.protocol === 4) return refuseAfter(res, () => this.onError('invalid content'))
     const owner = this[kState].owner
@@ -394,7 +439,8 @@ class Polling extends Transport {
           try {
             // packets that somebody is to see are decoded here
             const isPlain = OUR_ON_DATA.has(this.onData) && !this[kState].showsPackets
-            if (this[kIsBound]()) owner[kApply](bridge.fast.postFinished(owner[kState].handle, isPlain ? body : undefined, isBinary))
+            if (this[kIsBound]())
+              owner[kApply](bridge.fast.postFinished(owner[kState].handle, isPlain ? body : undefined, isBinary))
             if (!isPlain) this[kHandOver](body, isBinary)
           } finally {
             this[kConfirmPost](req, res)
@@ -429,7 +475,9 @@ class Polling extends Transport {
     const { server } = owner
     if (server[kState].limits === undefined) return false
     const engine = bridge.getEngine()
-    const objection = server[kState].limits.checkPayload((limit) => engine.hasMorePackets(owner[kState].handle, body, isBinary, limit))
+    const objection = server[kState].limits.checkPayload((limit) =>
+      engine.hasMorePackets(owner[kState].handle, body, isBinary, limit),
+    )
     if (objection === undefined) return false
     owner[kApply](bridge.fast.postFinished(owner[kState].handle, undefined, false))
     try {
@@ -561,7 +609,9 @@ class Polling extends Transport {
     if (isPolled) this.emit('drain')
     this.shouldClose = finish
     if (this[kIsBound]()) {
-      owner[kApply](bridge.getEngine().closeTransport(owner[kState].handle, this.discarded ? undefined : Number(this.closeTimeout)))
+      owner[kApply](
+        bridge.getEngine().closeTransport(owner[kState].handle, this.discarded ? undefined : Number(this.closeTimeout)),
+      )
     } else if (isPolled || this.discarded) {
       finish()
     }

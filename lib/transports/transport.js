@@ -5,7 +5,17 @@ const parserV3 = require('./parser-v3')
 const { LazyEmitter, letGoOfTable } = require('../base/emitter')
 const debug = require('debug')('engine:transport')
 const {
-  kAdd, kAttach, kAttachProbe, kExpose, kHears, kNotice, kReceiveAlone, kShow, kShowPackets, kState, kTell,
+  kAdd,
+  kAttach,
+  kAttachProbe,
+  kExpose,
+  kHears,
+  kNotice,
+  kReceiveAlone,
+  kShow,
+  kShowPackets,
+  kState,
+  kTell,
 } = require('../base/symbols')
 const { keep, TransportState } = require('../base/state')
 
@@ -147,7 +157,8 @@ class Transport extends LazyEmitter {
 
   onError(message, description) {
     const { listened, owner, left, prober } = this[kState]
-    if (this[kHears]('error') || (!listened && !left && (owner !== null || prober !== null))) this.emit('error', transportError(message, description))
+    if (this[kHears]('error') || (!listened && !left && (owner !== null || prober !== null)))
+      this.emit('error', transportError(message, description))
     else debug('ignored transport error %s (%s)', message, description)
   }
 

@@ -7,9 +7,35 @@ const { Transport } = require('./transport')
 const { NativeWebSocket } = require('../native/connection')
 const debug = require('debug')('engine:ws')
 const {
-  kAwaitsBatches, kAwaitsDrain, kAwaitsWriting, kCannotSend, kGoOn, kHand, kHasWaiting, kIsNative, kIsText,
-  kIsWritten, kIsWrittenNow, kKeepContext, kListenTo, kOnData, kOnWritten, kOwn, kPreEncoded, kReceiveAlone, kReportDrain,
-  kSendForeign, kSendNative, kSendOne, kSent, kSettle, kSettleBeforeEnd, kShowMessages, kShowPackets, kState, kTextsFrom,
+  kAwaitsBatches,
+  kAwaitsDrain,
+  kAwaitsWriting,
+  kCannotSend,
+  kGoOn,
+  kHand,
+  kHasWaiting,
+  kIsNative,
+  kIsText,
+  kIsWritten,
+  kIsWrittenNow,
+  kKeepContext,
+  kListenTo,
+  kOnData,
+  kOnWritten,
+  kOwn,
+  kPreEncoded,
+  kReceiveAlone,
+  kReportDrain,
+  kSendForeign,
+  kSendNative,
+  kSendOne,
+  kSent,
+  kSettle,
+  kSettleBeforeEnd,
+  kShowMessages,
+  kShowPackets,
+  kState,
+  kTextsFrom,
 } = require('../base/symbols')
 
 // as it is now, see lib/native/bridge.js
@@ -117,7 +143,12 @@ class WebSocket extends Transport {
       const packet = packets[i]
       if (i + 1 < packets.length && this[kIsText](packet) && this[kIsText](packets[i + 1])) {
         const texts = this[kTextsFrom](packets, i)
-        status = bridge.fast.sendMany(this.socket[kState].handle, MESSAGE | (this[kState].mode << 3), texts.length, ...texts)
+        status = bridge.fast.sendMany(
+          this.socket[kState].handle,
+          MESSAGE | (this[kState].mode << 3),
+          texts.length,
+          ...texts,
+        )
         i += texts.length - 1
         continue
       }
@@ -148,7 +179,8 @@ class WebSocket extends Transport {
   [kSendOne](type, data, options) {
     this.writable = false
     const frame = options.wsPreEncodedFrame
-    if (frame === undefined || this.opts.perMessageDeflate) this[kSent](this[kHand](type, content(data), options), false)
+    if (frame === undefined || this.opts.perMessageDeflate)
+      this[kSent](this[kHand](type, content(data), options), false)
     else this[kSent](sendPreEncoded(this.socket[kState].handle, frame), false)
   }
 

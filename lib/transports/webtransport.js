@@ -17,7 +17,7 @@ class WebTransport extends Transport {
     this[kReadPackets](reader)
     session.closed.then(
       () => this.onClose(),
-      () => this.onClose()
+      () => this.onClose(),
     )
   }
 

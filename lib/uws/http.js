@@ -8,8 +8,22 @@ const { STATUS_CODES, validateHeaderName, validateHeaderValue } = require('http'
 const { EventEmitter } = require('events')
 const { Readable } = require('stream')
 const {
-  kCutOff, kDropHeaders, kFinish, kIsOpen, kOnAborted, kOnChunk, kOnClose, kOnWebSocketClosed, kOverlapStatus, kPause, kRespond, kResume, kState,
-  kTake, kUpgrade, kWriteHeaders,
+  kCutOff,
+  kDropHeaders,
+  kFinish,
+  kIsOpen,
+  kOnAborted,
+  kOnChunk,
+  kOnClose,
+  kOnWebSocketClosed,
+  kOverlapStatus,
+  kPause,
+  kRespond,
+  kResume,
+  kState,
+  kTake,
+  kUpgrade,
+  kWriteHeaders,
 } = require('../base/symbols')
 const { keep, State } = require('../base/state')
 
@@ -194,7 +208,8 @@ class Response extends EventEmitter {
 
   getHeaders() {
     const headers = {}
-    for (const [key, , value] of this[kState].headers) headers[key] = Object.hasOwn(headers, key) ? [].concat(headers[key], value) : value
+    for (const [key, , value] of this[kState].headers)
+      headers[key] = Object.hasOwn(headers, key) ? [].concat(headers[key], value) : value
     return headers
   }
 

@@ -4,8 +4,19 @@ const bridge = require('../native/bridge')
 const { Polling: NodePolling } = require('../transports/polling')
 const { compressionOf } = require('../base/options')
 const {
-  kBeginPost, kCompressFirst, kConfirmPost, kEndPoll, kEndPost, kGiveUpPost, kIsBound, kIsOpen, kIsPromised, kOnPollClosed,
-  kSetsNoLength, kState, kWriteHead,
+  kBeginPost,
+  kCompressFirst,
+  kConfirmPost,
+  kEndPoll,
+  kEndPost,
+  kGiveUpPost,
+  kIsBound,
+  kIsOpen,
+  kIsPromised,
+  kOnPollClosed,
+  kSetsNoLength,
+  kState,
+  kWriteHead,
 } = require('../base/symbols')
 
 /**

@@ -9,8 +9,24 @@ const { Request } = require('./http')
 const { Polling } = require('./polling')
 const { WebSocket } = require('./websocket')
 const {
-  kCheck, kClient, kDropHeaders, kEmitError, kFailUpgrade, kIsOpen, kMakeTransport, kOnDrain, kOnEnd, kOnMessage, kOnOpen,
-  kOnWebSocketClosed, kRefuseBare, kState, kSwitch, kSwitchNew, kUpgradable, kUpgrade,
+  kCheck,
+  kClient,
+  kDropHeaders,
+  kEmitError,
+  kFailUpgrade,
+  kIsOpen,
+  kMakeTransport,
+  kOnDrain,
+  kOnEnd,
+  kOnMessage,
+  kOnOpen,
+  kOnWebSocketClosed,
+  kRefuseBare,
+  kState,
+  kSwitch,
+  kSwitchNew,
+  kUpgradable,
+  kUpgrade,
 } = require('../base/symbols')
 
 const transports = { polling: Polling, websocket: WebSocket }
@@ -75,7 +91,8 @@ class uServer extends BaseServer {
   handleRequest(uRes, uReq) {
     this[kCheck](uRes, uReq, false, (req, res) => {
       const sid = sidOf(req)
-      if (!sid) return this.handshake(req._query.transport, req, (code, context) => this[kRefuseBare](res, code, context))
+      if (!sid)
+        return this.handshake(req._query.transport, req, (code, context) => this[kRefuseBare](res, code, context))
       const client = this[kClient](sid)
       // a check that took its time
       if (client === undefined) return this.abortRequest(res, BaseServer.errors.UNKNOWN_SID)

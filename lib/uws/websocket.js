@@ -89,7 +89,8 @@ class WebSocket extends Transport {
 
   [kWriteOne]({ options }, data) {
     const deflate = this.opts.perMessageDeflate
-    const compress = Boolean(deflate) && !(options && options.compress === false) && Buffer.byteLength(data) > deflate.threshold
+    const compress =
+      Boolean(deflate) && !(options && options.compress === false) && Buffer.byteLength(data) > deflate.threshold
     return this.socket.send(data, typeof data !== 'string', compress)
   }
 

@@ -55,7 +55,12 @@ function types(before, after) {
 function declarations(folder) {
   const files = fs.readdirSync(folder, { recursive: true }).filter((file) => file.endsWith('.d.ts'))
   return files.sort().flatMap((file) => {
-    const source = ts.createSourceFile(file, fs.readFileSync(path.join(folder, file), 'utf8'), ts.ScriptTarget.Latest, true)
+    const source = ts.createSourceFile(
+      file,
+      fs.readFileSync(path.join(folder, file), 'utf8'),
+      ts.ScriptTarget.Latest,
+      true,
+    )
     const where = file.split(path.sep).join('/')
     return source.statements.flatMap(declaration).map((text) => `${where}: ${text}`)
   })
@@ -66,20 +71,27 @@ function declaration(statement) {
   if (!ts.isClassDeclaration(statement) && !ts.isInterfaceDeclaration(statement)) return [plain(statement.getText())]
   const [first] = statement.members
   const head = first ? statement.getText().slice(0, first.getFullStart() - statement.getStart()) : statement.getText()
-  const visible = statement.members.filter((member) => !(ts.getCombinedModifierFlags(member) & ts.ModifierFlags.Private))
+  const visible = statement.members.filter(
+    (member) => !(ts.getCombinedModifierFlags(member) & ts.ModifierFlags.Private),
+  )
   return [plain(head), ...visible.map((member) => `${statement.name.text}: ${plain(member.getText())}`)]
 }
 
 /** A declaration on one line, without comments. */
 function plain(text) {
-  return text.replace(/\/\*[^]*?\*\/|\/\/.*/g, '').replace(/\s+/g, ' ').trim()
+  return text
+    .replace(/\/\*[^]*?\*\/|\/\/.*/g, '')
+    .replace(/\s+/g, ' ')
+    .trim()
 }
 
 /** The defaults of a server's options. */
 function options(before, after) {
   const [theirs, ours] = [before, after].map((folder) => {
     const { opts } = new (require(folder).Server)()
-    return Object.fromEntries(Object.entries(opts).map(([name, value]) => [name, util.inspect(value, { breakLength: Infinity })]))
+    return Object.fromEntries(
+      Object.entries(opts).map(([name, value]) => [name, util.inspect(value, { breakLength: Infinity })]),
+    )
   })
   return changes(theirs, ours)
 }
@@ -107,7 +119,12 @@ function neighbours(before, after) {
   const version = (folder) => JSON.parse(fs.readFileSync(path.join(folder, 'package.json'), 'utf8')).version
   return [...ours]
     .filter(([name, folder]) => theirs.has(name) && version(theirs.get(name)) !== version(folder))
-    .map(([name, folder]) => ({ name, versions: [theirs.get(name), folder].map(version), before: theirs.get(name), after: folder }))
+    .map(([name, folder]) => ({
+      name,
+      versions: [theirs.get(name), folder].map(version),
+      before: theirs.get(name),
+      after: folder,
+    }))
 }
 
 /** The files that differ, with the numbers of their lines that were added and removed. */

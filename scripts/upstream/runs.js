@@ -54,16 +54,23 @@ function runFile(file, env) {
   // A runner that is told of another one around it runs nothing.
   const { NODE_TEST_CONTEXT, ...without } = process.env
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, ['--test', `--test-reporter=${REPORTER}`, '--test-reporter-destination=stdout', file], {
-      env: { ...without, ...env },
-      stdio: ['ignore', 'pipe', 'ignore'],
-      timeout: FILE_LIMIT_MS,
-    })
+    const child = spawn(
+      process.execPath,
+      ['--test', `--test-reporter=${REPORTER}`, '--test-reporter-destination=stdout', file],
+      {
+        env: { ...without, ...env },
+        stdio: ['ignore', 'pipe', 'ignore'],
+        timeout: FILE_LIMIT_MS,
+      },
+    )
     let output = ''
     child.stdout.setEncoding('utf8').on('data', (text) => (output += text))
     child.on('error', reject)
     child.on('close', (code, signal) => {
-      const lines = output.split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line))
+      const lines = output
+        .split('\n')
+        .filter((line) => line.startsWith('{'))
+        .map((line) => JSON.parse(line))
       const failures = lines.filter(({ error }) => error !== undefined).map((failure) => ({ file, ...failure }))
       const { passed = 0, skipped = 0 } = lines.at(-1) ?? {}
       if (failures.length === 0 && (code !== 0 || passed + skipped === 0)) {

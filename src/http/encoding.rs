@@ -27,7 +27,8 @@ impl ContentEncoding {
     /// The one that an `Accept-Encoding` header prefers, judged as the npm package `accepts` does; of
     /// two that are equally welcome, gzip.
     pub fn negotiate(accepted: &str) -> Option<Self> {
-        let ranges: Vec<_> = accepted.split(',').enumerate().filter_map(|(at, range)| Range::parse(range, at)).collect();
+        let ranges: Vec<_> =
+            accepted.split(',').enumerate().filter_map(|(at, range)| Range::parse(range, at)).collect();
         let gzip = priority("gzip", &ranges);
         let deflate = priority("deflate", &ranges);
         match (gzip.quality > 0.0, deflate.quality > 0.0) {
@@ -126,7 +127,8 @@ fn priority(name: &str, ranges: &[Range<'_>]) -> Priority {
 /// `parseFloat` of JavaScript for what is written in headers: the longest prefix that is a number.
 fn parse_float(text: &str) -> f64 {
     let text = text.trim_start();
-    let numeric = text.bytes().take_while(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'+' | b'-' | b'e' | b'E')).count();
+    let numeric =
+        text.bytes().take_while(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'+' | b'-' | b'e' | b'E')).count();
     (1..=numeric).rev().find_map(|end| text.get(..end)?.parse().ok()).unwrap_or(f64::NAN)
 }
 

@@ -53,10 +53,9 @@ impl Future for HeadSleep {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         let deadline = this.deadline.into();
-        let running = this.running.get_or_insert_with(|| Running {
-            sleep: Box::pin(tokio::time::sleep_until(deadline)),
-            polled: false,
-        });
+        let running = this
+            .running
+            .get_or_insert_with(|| Running { sleep: Box::pin(tokio::time::sleep_until(deadline)), polled: false });
         if running.sleep.deadline() > deadline {
             running.sleep.as_mut().reset(deadline);
         } else if running.polled && !running.sleep.is_elapsed() {

@@ -267,22 +267,28 @@ impl Accepting {
             match bound {
                 Bound::Port(socket) => {
                     let Ok(socket) = TcpListener::from_std(socket) else { return };
-                    self.accept(|cx| socket.poll_accept(cx), |listener, (stream, remote)| {
-                        // on Linux it has that from the listening socket
-                        #[cfg(not(target_os = "linux"))]
-                        let _ = stream.set_nodelay(true);
-                        let local = stream.local_addr().unwrap_or(remote);
-                        listener.serve_stream(stream, Some([remote, local]));
-                    })
+                    self.accept(
+                        |cx| socket.poll_accept(cx),
+                        |listener, (stream, remote)| {
+                            // on Linux it has that from the listening socket
+                            #[cfg(not(target_os = "linux"))]
+                            let _ = stream.set_nodelay(true);
+                            let local = stream.local_addr().unwrap_or(remote);
+                            listener.serve_stream(stream, Some([remote, local]));
+                        },
+                    )
                     .await;
                 }
                 #[cfg(unix)]
                 Bound::Path(socket, path) => {
                     let socket = tokio::net::UnixListener::from_std(socket);
                     if let Ok(socket) = &socket {
-                        self.accept(|cx| socket.poll_accept(cx), |listener, (stream, _)| {
-                            listener.serve_stream(stream, None);
-                        })
+                        self.accept(
+                            |cx| socket.poll_accept(cx),
+                            |listener, (stream, _)| {
+                                listener.serve_stream(stream, None);
+                            },
+                        )
                         .await;
                     }
                     drop(socket);

@@ -8,8 +8,8 @@ use std::task::Poll;
 use http_body_util::Full;
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue,
-    SET_COOKIE, USER_AGENT, X_XSS_PROTECTION,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, SET_COOKIE,
+    USER_AGENT, X_XSS_PROTECTION,
 };
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
@@ -48,7 +48,8 @@ impl Answerer {
     pub fn of(parts: Parts, compression: Option<CompressionOptions>) -> Self {
         let mut headers = parts.headers;
         let old_ie = is_old_ie(&headers);
-        let compression = compression.and_then(|options| accepted_encoding(&headers).map(|encoding| (encoding, options)));
+        let compression =
+            compression.and_then(|options| accepted_encoding(&headers).map(|encoding| (encoding, options)));
         headers.clear();
         Self { old_ie, compression, headers, cookie: None }
     }

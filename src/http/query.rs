@@ -23,7 +23,8 @@ impl<'a> Query<'a> {
         let mut query = Self::default();
         let mut rest = uri.query();
         while let Some(pairs) = rest {
-            let (pair, others) = split_at_byte(pairs, b'&').map_or((pairs, None), |(pair, others)| (pair, Some(others)));
+            let (pair, others) =
+                split_at_byte(pairs, b'&').map_or((pairs, None), |(pair, others)| (pair, Some(others)));
             let (name, value) = split_at_byte(pair, b'=').unwrap_or((pair, ""));
             match &*form_decode(name) {
                 "sid" => query.sid = form_decode(value),

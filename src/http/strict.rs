@@ -154,9 +154,8 @@ impl Head {
             Some(b'h') if name.eq_ignore_ascii_case(b"host") => self.hosts += 1,
             Some(b'u') if name.eq_ignore_ascii_case(b"upgrade") => self.has_upgrade = true,
             Some(b'c') if name.eq_ignore_ascii_case(b"connection") => {
-                self.asks_for_upgrade |= value
-                    .split(|&byte| byte == b',')
-                    .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
+                self.asks_for_upgrade |=
+                    value.split(|&byte| byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
             }
             Some(b'c') if name.eq_ignore_ascii_case(b"content-length") => {
                 let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
@@ -271,7 +270,18 @@ mod tests {
             assert!(fault(head).is_some(), "{head:?}");
             assert!(fault(&[GET, head].concat()).is_some_and(|at| at >= GET.len()), "{head:?}");
         }
-        for body in ["1\n", "g\r\n", "\r\n", " 1\r\n", "1 \r\n", "0x1\r\n", "1\r\nab\r\n", "1\r\na\n", "fffffffffffffffff\r\n", "0\r\nA: b\n"] {
+        for body in [
+            "1\n",
+            "g\r\n",
+            "\r\n",
+            " 1\r\n",
+            "1 \r\n",
+            "0x1\r\n",
+            "1\r\nab\r\n",
+            "1\r\na\n",
+            "fffffffffffffffff\r\n",
+            "0\r\nA: b\n",
+        ] {
             let request = ["POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", body].concat();
             assert!(fault(&request).is_some(), "{body:?}");
         }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
-    CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use hyper::http::request::Parts;
 use hyper::upgrade::OnUpgrade;
@@ -32,7 +32,10 @@ pub fn is_upgrade(request: &Request<Incoming>) -> bool {
     request.version() == Version::HTTP_11
         && headers.contains_key(UPGRADE)
         && headers.get_all(CONNECTION).iter().any(|value| {
-            value.as_bytes().split(|&byte| byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+            value
+                .as_bytes()
+                .split(|&byte| byte == b',')
+                .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
         })
 }
 
@@ -157,7 +160,8 @@ impl Listener {
         let connection = Connection::new(handle, queue, commands, decoder, compression);
         let refused = match wanted {
             Wanted::New => {
-                let opened = self.next_id().and_then(|sid| self.open(place, sid, query, Some(&connection), parts, ends));
+                let opened =
+                    self.next_id().and_then(|sid| self.open(place, sid, query, Some(&connection), parts, ends));
                 opened.is_none().then_some(Refusal::Exhausted)
             }
             // not one that is upgraded, or about to be

@@ -201,7 +201,10 @@ impl std::ops::Deref for Engine {
 impl State {
     /// A session id: 20 characters of `[A-Za-z0-9_-]`.
     pub(super) fn generate_id(&self) -> Result<String> {
-        self.ids.borrow_mut().next_id().map_err(|error| Error::new(Status::GenericFailure, format!("no random bytes: {error}")))
+        self.ids
+            .borrow_mut()
+            .next_id()
+            .map_err(|error| Error::new(Status::GenericFailure, format!("no random bytes: {error}")))
     }
 
     /// Has everything written that was handed over since the last call, and everything done that was held

@@ -164,8 +164,7 @@ unsafe extern "C" fn callback<const N: usize, F: Fast<N>>(
     // SAFETY: Node calls this on the JavaScript thread with valid env and info. `data` is the state of
     // `add`, alive while the function is; a panic must not leave an extern function.
     unsafe {
-        let status =
-            sys::napi_get_cb_info(env, info, &mut count, args.as_mut_ptr(), ptr::null_mut(), &mut data);
+        let status = sys::napi_get_cb_info(env, info, &mut count, args.as_mut_ptr(), ptr::null_mut(), &mut data);
         let done = check(status).and_then(|()| {
             let state = &*data.cast::<State>();
             catch_unwind(AssertUnwindSafe(|| F::run(env, state, args)?.value(env)))
@@ -220,9 +219,7 @@ impl Fast<3> for Send {
         let (kind, mode) = kind_and_mode(env, how)?;
         let connections = state.connections.borrow();
         let Some(connection) = connections.get(number(env, connection)?) else { return Ok(CLOSED) };
-        with_content(env, data, |content| {
-            state.enqueue(connection, |outbox| append(outbox, kind, mode, content))
-        })
+        with_content(env, data, |content| state.enqueue(connection, |outbox| append(outbox, kind, mode, content)))
     }
 }
 
@@ -250,9 +247,9 @@ impl Fast<{ 3 + MANY }> for SendMany {
         let Some(connection) = connections.get(number(env, connection)?) else { return Ok(CLOSED) };
         let mut done = Ok(());
         let status = state.enqueue(connection, |outbox| {
-            done = data[..count].iter().try_for_each(|&data| {
-                with_content(env, data, |content| append(outbox, kind, mode, content))
-            });
+            done = data[..count]
+                .iter()
+                .try_for_each(|&data| with_content(env, data, |content| append(outbox, kind, mode, content)));
         });
         done.map(|()| status)
     }
@@ -480,7 +477,13 @@ impl Fast<5> for Upgrade {
         check(unsafe { sys::napi_get_value_double(env, max_payload, &mut limit) })?;
         let (fd, max_chunks) = (int(env, fd)?, number(env, max_chunks)?);
         let key = text(env, key)?;
-        let request = UpgradeRequest { method: "GET", upgrade: Some("websocket"), key: key.as_deref(), version: Some("13"), protocol: None };
+        let request = UpgradeRequest {
+            method: "GET",
+            upgrade: Some("websocket"),
+            key: key.as_deref(),
+            version: Some("13"),
+            protocol: None,
+        };
         let accepted = judge(&request).map_err(|error| Error::new(Status::InvalidArg, error.message()))?;
         let response = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n\r\n",

@@ -222,7 +222,13 @@ impl State {
     }
 
     /// A POST has been read: acts on its packets. Without a body it was answered otherwise.
-    pub(super) fn post_finished(&self, env: sys::napi_env, session: u32, body: sys::napi_value, binary: bool) -> Result<Raw> {
+    pub(super) fn post_finished(
+        &self,
+        env: sys::napi_env,
+        session: u32,
+        body: sys::napi_value,
+        binary: bool,
+    ) -> Result<Raw> {
         with_content(env, body, |body| {
             self.step(env, session, |session, batch| {
                 session.inner.machine.post_finished();
@@ -235,7 +241,13 @@ impl State {
     }
 
     /// Sends packets by the session's current transport.
-    pub(super) fn send_packets(&self, env: sys::napi_env, session: u32, packets: Vec<OutPacket>, compress: bool) -> Result<Raw> {
+    pub(super) fn send_packets(
+        &self,
+        env: sys::napi_env,
+        session: u32,
+        packets: Vec<OutPacket>,
+        compress: bool,
+    ) -> Result<Raw> {
         self.step(env, session, |session, _| session.inner.machine.send(packets, compress, &mut session.actions))
     }
 

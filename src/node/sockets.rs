@@ -163,8 +163,12 @@ impl Engine {
     /// The type of service, or an error number below 0.
     #[napi]
     pub fn type_of_service(&self, connection: u32) -> i32 {
-        let Some(connection) = self.connection(connection) else { return error_number(&io::ErrorKind::NotConnected.into()) };
-        connection.with_socket(|socket| type_of_service(&socket)).map_or_else(|error| error_number(&error), |tos| tos as i32)
+        let Some(connection) = self.connection(connection) else {
+            return error_number(&io::ErrorKind::NotConnected.into());
+        };
+        connection
+            .with_socket(|socket| type_of_service(&socket))
+            .map_or_else(|error| error_number(&error), |tos| tos as i32)
     }
 
     /// The peer's end; none of a UNIX socket or one that is not connected any more.

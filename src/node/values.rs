@@ -25,11 +25,7 @@ pub enum Content<'a> {
 }
 
 /// Hands the content of a string or a Uint8Array to `use_it`. Lone surrogates become U+FFFD.
-pub fn with_content<T>(
-    env: sys::napi_env,
-    value: sys::napi_value,
-    use_it: impl FnOnce(Content<'_>) -> T,
-) -> Result<T> {
+pub fn with_content<T>(env: sys::napi_env, value: sys::napi_value, use_it: impl FnOnce(Content<'_>) -> T) -> Result<T> {
     TEXT.with_borrow_mut(|scratch| {
         let mut len = 0;
         // SAFETY: env and value belong to the running callback. The buffer has `scratch.len()` writable bytes, Node
@@ -103,7 +99,9 @@ pub fn content_value(env: sys::napi_env, batch: &Batch, event: &Event) -> Result
         check(match &event.data {
             Data::None => return undefined(env),
             Data::Ascii { .. } => sys::napi_create_string_latin1(env, data, len, &mut value),
-            Data::Opened(_) | Data::Refused(_) if bytes.is_ascii() => sys::napi_create_string_latin1(env, data, len, &mut value),
+            Data::Opened(_) | Data::Refused(_) if bytes.is_ascii() => {
+                sys::napi_create_string_latin1(env, data, len, &mut value)
+            }
             Data::Utf8 { .. } | Data::OwnedText(_) | Data::Opened(_) | Data::Refused(_) => {
                 sys::napi_create_string_utf8(env, data, len, &mut value)
             }

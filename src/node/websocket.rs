@@ -6,10 +6,10 @@ use napi::bindgen_prelude::{Either, Unknown};
 use napi::{Env, Error, Result, Status};
 use napi_derive::napi;
 
+use super::deflate::{DeflateOptions, DeflateTerms};
 use super::engine::{Engine, MAX_BUFFER, State, exhausted, raw};
 use super::values::{Content, with_content};
 use crate::server::{Accepted, Binding, Compression, Connection, Outbox, Phase};
-use super::deflate::{DeflateOptions, DeflateTerms};
 use crate::websocket::{Decoder, HandshakeError, Limits, OpCode, UpgradeRequest, check as check_upgrade};
 
 /// The outcome of checking an upgrade request.

@@ -8,9 +8,7 @@ pub(crate) fn encode_into(bytes: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     // Padded base64 takes four characters for every three bytes begun.
     out.resize(start + bytes.len().div_ceil(3) * 4, 0);
-    let written = out
-        .get_mut(start..)
-        .and_then(|room| STANDARD.encode_slice(bytes, room).ok());
+    let written = out.get_mut(start..).and_then(|room| STANDARD.encode_slice(bytes, room).ok());
     out.truncate(start + written.unwrap_or(0));
 }
 

@@ -100,11 +100,7 @@ fn unescape_line_feeds(text: &str) -> String {
 /// Decodes one key or value of a form as Node's `querystring` does: `+` is a space, percent escapes
 /// are UTF-8, and what is malformed never fails but is kept or replaced.
 pub(crate) fn form_decode(text: &str) -> Cow<'_, str> {
-    let text = if text.contains('+') {
-        Cow::Owned(text.replace('+', " "))
-    } else {
-        Cow::Borrowed(text)
-    };
+    let text = if text.contains('+') { Cow::Owned(text.replace('+', " ")) } else { Cow::Borrowed(text) };
     if !has_escape(text.as_bytes()) {
         return text;
     }
@@ -115,8 +111,7 @@ pub(crate) fn form_decode(text: &str) -> Cow<'_, str> {
 }
 
 fn has_escape(text: &[u8]) -> bool {
-    memchr::memchr_iter(b'%', text)
-        .any(|at| escaped_byte(text.get(at..).unwrap_or_default()).is_some())
+    memchr::memchr_iter(b'%', text).any(|at| escaped_byte(text.get(at..).unwrap_or_default()).is_some())
 }
 
 /// The byte behind a leading `%XX`.
@@ -161,11 +156,7 @@ fn decode_leniently(text: &str) -> String {
     let mut out = Vec::with_capacity(units.len());
     let mut at = 0;
     while let Some(&unit) = units.get(at) {
-        let escape = if unit == u16::from(b'%') {
-            hex(at + 1).zip(hex(at + 2))
-        } else {
-            None
-        };
+        let escape = if unit == u16::from(b'%') { hex(at + 1).zip(hex(at + 2)) } else { None };
         match escape {
             Some((high, low)) => {
                 out.push((high << 4 | low) as u8);
@@ -195,10 +186,7 @@ mod tests {
     #[test]
     fn the_payload_is_a_json_string_that_old_javascript_can_read() {
         assert_eq!(
-            wrap(
-                "0",
-                "4a\"\\\n\r\t\u{8}\u{c}\u{0}\u{1f}\u{7f}</\u{2028}\u{2029}€😀"
-            ),
+            wrap("0", "4a\"\\\n\r\t\u{8}\u{c}\u{0}\u{1f}\u{7f}</\u{2028}\u{2029}€😀"),
             "___eio[0](\"4a\\\"\\\\\\n\\r\\t\\b\\f\\u0000\\u001f\u{7f}</\\u2028\\u2029€😀\");"
         );
         assert_eq!(wrap("3", ""), "___eio[3](\"\");");
@@ -207,23 +195,14 @@ mod tests {
     #[test]
     fn apart_from_the_line_separators_the_literal_is_what_serde_json_writes() {
         let text: String = (0u32..0x2027).filter_map(char::from_u32).collect();
-        assert_eq!(
-            wrap("", &text),
-            format!(
-                "___eio[]({});",
-                serde_json::to_string(&text).unwrap_or_default()
-            )
-        );
+        assert_eq!(wrap("", &text), format!("___eio[]({});", serde_json::to_string(&text).unwrap_or_default()));
     }
 
     #[test]
     fn a_form_yields_its_field_d() {
         assert_eq!(unwrap_form("d=4hello").as_deref(), Some("4hello"));
         assert_eq!(unwrap_form("a=1&d=4hello&b=2").as_deref(), Some("4hello"));
-        assert_eq!(
-            unwrap_form("%64=4a+b%E2%82%AC%1e4%26").as_deref(),
-            Some("4a b€\u{1e}4&")
-        );
+        assert_eq!(unwrap_form("%64=4a+b%E2%82%AC%1e4%26").as_deref(), Some("4a b€\u{1e}4&"));
         assert_eq!(unwrap_form("d=4a=b").as_deref(), Some("4a=b"));
         assert_eq!(unwrap_form("d").as_deref(), Some(""));
         assert_eq!(unwrap_form("d=").as_deref(), Some(""));
@@ -263,10 +242,7 @@ mod tests {
     #[test]
     fn pairs_beyond_the_thousandth_are_not_seen() {
         let padding = "x=1&".repeat(MAX_PAIRS - 1);
-        assert_eq!(
-            unwrap_form(&format!("{padding}d=4a")).as_deref(),
-            Some("4a")
-        );
+        assert_eq!(unwrap_form(&format!("{padding}d=4a")).as_deref(), Some("4a"));
         assert_eq!(unwrap_form(&format!("x&{padding}d=4a")), None);
     }
 

@@ -79,11 +79,7 @@ impl<'a> Data<'a> {
     /// The text after a type digit; an empty one is [`Data::None`].
     pub(crate) fn from_text(text: impl Into<Cow<'a, str>>) -> Self {
         let text = text.into();
-        if text.is_empty() {
-            Self::None
-        } else {
-            Self::Text(text)
-        }
+        if text.is_empty() { Self::None } else { Self::Text(text) }
     }
 
     /// Bytes of content: UTF-8 for text, 0 for none.
@@ -163,16 +159,8 @@ mod tests {
 
     #[test]
     fn the_names_are_those_of_the_javascript_api() {
-        let names: Vec<_> = (b'0'..=b'6')
-            .filter_map(PacketType::from_digit)
-            .map(PacketType::name)
-            .collect();
-        assert_eq!(
-            names,
-            [
-                "open", "close", "ping", "pong", "message", "upgrade", "noop"
-            ]
-        );
+        let names: Vec<_> = (b'0'..=b'6').filter_map(PacketType::from_digit).map(PacketType::name).collect();
+        assert_eq!(names, ["open", "close", "ping", "pong", "message", "upgrade", "noop"]);
     }
 
     #[test]

@@ -25,16 +25,10 @@ pub fn decode_text(frame: &str) -> Result<Packet<'_>, ParseError> {
     let rest = frame.get(1..).ok_or(ParseError::UnknownType)?;
     if first == BASE64_MARK {
         let data = Data::Binary(base64::decode(rest).into());
-        return Ok(Packet {
-            kind: PacketType::Message,
-            data,
-        });
+        return Ok(Packet { kind: PacketType::Message, data });
     }
     let kind = PacketType::from_digit(first).ok_or(ParseError::UnknownType)?;
-    Ok(Packet {
-        kind,
-        data: Data::from_text(rest),
-    })
+    Ok(Packet { kind, data: Data::from_text(rest) })
 }
 
 /// Decodes a polling payload packet by packet.

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::connection::Connection;
-use super::stream::Stream;
 use super::session_cell::{PollAnswer, Responder, SessionCell};
+use super::stream::Stream;
 use crate::http::{Accepting, Bound, CompressionJob};
 use crate::session::Millis;
 

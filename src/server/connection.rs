@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use super::events::{Batch, EventQueue, Kind};
 use super::commands::{Command, Commands};
+use super::events::{Batch, EventQueue, Kind};
 use super::few::WhoReads;
 use super::leftovers::{Leftover, free_later};
 use super::now;
 use super::outbox::{Ending, Outbox, Phase};
-use super::stream::Stream;
 use super::session_cell::SessionCell;
+use super::stream::Stream;
 use crate::http::Open;
 use crate::session::{ChannelId, Fault};
 use crate::websocket::{Decoder, Deflate};
@@ -280,7 +280,10 @@ impl Connection {
 
     /// Whether the connection is not to be read for now.
     pub fn is_paused(&self) -> bool {
-        self.paused.load(SeqCst) || self.throttled.load(SeqCst) || self.stopped.load(Relaxed) || self.winds_up.load(SeqCst)
+        self.paused.load(SeqCst)
+            || self.throttled.load(SeqCst)
+            || self.stopped.load(Relaxed)
+            || self.winds_up.load(SeqCst)
     }
 
     /// Has the connection not read until the owner says so.
@@ -623,7 +626,9 @@ impl Connection {
 
     /// What is to be said of an end that has lost what was accepted before.
     fn write_fault(&self) -> Option<Fault> {
-        self.lost.load(SeqCst).then(|| Fault::Write("the connection was destroyed before everything was written".to_owned()))
+        self.lost
+            .load(SeqCst)
+            .then(|| Fault::Write("the connection was destroyed before everything was written".to_owned()))
     }
 
     // ---- the owner's pipe --------------------------------------------------------------------

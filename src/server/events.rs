@@ -535,7 +535,12 @@ mod tests {
     fn queue() -> (EventQueue, Arc<AtomicUsize>) {
         let wakes = Arc::new(AtomicUsize::new(0));
         let count = wakes.clone();
-        (EventQueue::new(move || { count.fetch_add(1, Ordering::SeqCst); }), wakes)
+        (
+            EventQueue::new(move || {
+                count.fetch_add(1, Ordering::SeqCst);
+            }),
+            wakes,
+        )
     }
 
     #[test]

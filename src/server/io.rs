@@ -10,10 +10,10 @@ use tokio_util::time::{DelayQueue, delay_queue::Key};
 
 use super::commands::{Command, Commands};
 use super::connection::Connection;
-use super::reader::start_reading;
 use super::instant_of;
 use super::leftovers::Leftovers;
 use super::looks::Looks;
+use super::reader::start_reading;
 use super::readers::Readers;
 use super::session_cell::SessionCell;
 use super::turn::Turns;
@@ -32,7 +32,8 @@ impl IoThread {
     /// # Errors
     /// When the system gives no thread, no epoll or no eventfd.
     pub fn start(name: &str) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().max_blocking_threads(2).build()?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_io().enable_time().max_blocking_threads(2).build()?;
         let commands = Commands::default();
         let receiver = commands.clone();
         let thread = std::thread::Builder::new()

@@ -3,8 +3,8 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::session::{OutData, OutPacket, Revision};
 use crate::protocol::PacketType;
+use crate::session::{OutData, OutPacket, Revision};
 use crate::websocket::{Deflate, OpCode, write_close, write_header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -331,7 +331,9 @@ impl Outbox {
         if !self.deflating().is_some_and(|it| it.compressing || !it.pending.is_empty()) {
             return self.ready_frames();
         }
-        let Some(deflating) = self.rare.as_mut().and_then(|rare| rare.deflating.as_mut()) else { return self.bytes.own() };
+        let Some(deflating) = self.rare.as_mut().and_then(|rare| rare.deflating.as_mut()) else {
+            return self.bytes.own();
+        };
         if !matches!(deflating.pending.last(), Some(Pending::Frames(_))) {
             deflating.pending.push(Pending::Frames(Vec::new()));
         }
@@ -473,7 +475,8 @@ impl Outbox {
 
     /// Whether something has to be done about the end when the owner has heard of it, and nobody does it or has been told to.
     pub fn is_end_due(&self) -> bool {
-        self.rare.as_ref().is_some_and(|rare| rare.ending.is_some()) || (self.phase == Phase::Ending && !self.dirty && !self.writing)
+        self.rare.as_ref().is_some_and(|rare| rare.ending.is_some())
+            || (self.phase == Phase::Ending && !self.dirty && !self.writing)
     }
 
     /// The owner has heard of the end.

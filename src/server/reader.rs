@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
-use super::connection::{Connection, End, Pipe};
 use super::commands::Looking;
+use super::connection::{Connection, End, Pipe};
 use super::events::{Batch, Kind};
 use super::few::{self, LOOK, SILENT_LOOKS};
 use super::outbox::Phase;

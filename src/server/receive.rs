@@ -68,9 +68,11 @@ impl Connection {
         }
         if let Err(error) = result {
             let text = format!("{}: {error}", error.name());
-            self.end_by(Ending::Fault(error.close_code()), |batch| {
-                self.report_closed(Some(Fault::Frame(text)), batch)
-            }, batch);
+            self.end_by(
+                Ending::Fault(error.close_code()),
+                |batch| self.report_closed(Some(Fault::Frame(text)), batch),
+                batch,
+            );
         }
     }
 
@@ -121,13 +123,17 @@ impl Connection {
             (Message::Pong(payload), _) => self.show_control(PONG, payload, batch),
             (Message::Close { code, reason }, session) => {
                 let ending = Ending::CloseReceived(code, reason.into());
-                self.end_by(ending, |batch| match session {
-                    Some(session) => session.channel_closed(self.handle, None, batch),
-                    None => {
-                        batch.push(Kind::ConnectionClosed, self.handle, 0);
-                        true
-                    }
-                }, batch);
+                self.end_by(
+                    ending,
+                    |batch| match session {
+                        Some(session) => session.channel_closed(self.handle, None, batch),
+                        None => {
+                            batch.push(Kind::ConnectionClosed, self.handle, 0);
+                            true
+                        }
+                    },
+                    batch,
+                );
             }
         }
         if self.is_paused() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -146,7 +152,12 @@ impl Connection {
         self.report_closed_to(self.binding(), fault, batch)
     }
 
-    pub(super) fn report_closed_to(self: &Arc<Self>, binding: Binding, fault: Option<Fault>, batch: &mut Batch) -> bool {
+    pub(super) fn report_closed_to(
+        self: &Arc<Self>,
+        binding: Binding,
+        fault: Option<Fault>,
+        batch: &mut Batch,
+    ) -> bool {
         match binding {
             Binding::Session(cell) => {
                 let mut session = cell.lock(now());

@@ -167,15 +167,24 @@ impl SessionCell {
             timer: Mutex::default(),
             queue,
             commands,
-            inner: Mutex::new(Inner { machine, transport, probe: None, responder: None, next_poll: OWN_POLLS, put_off: None }),
-            listed: listed.map(|(registry, sid)| Box::new(Listed {
-                registry,
-                sid,
-                owed: AtomicUsize::new(0),
-                settled: Notify::new(),
-                unread: AtomicUsize::new(0),
-                post_aborted: Notify::new(),
-            })),
+            inner: Mutex::new(Inner {
+                machine,
+                transport,
+                probe: None,
+                responder: None,
+                next_poll: OWN_POLLS,
+                put_off: None,
+            }),
+            listed: listed.map(|(registry, sid)| {
+                Box::new(Listed {
+                    registry,
+                    sid,
+                    owed: AtomicUsize::new(0),
+                    settled: Notify::new(),
+                    unread: AtomicUsize::new(0),
+                    post_aborted: Notify::new(),
+                })
+            }),
         })
     }
 
@@ -367,7 +376,12 @@ impl Locked<'_> {
     }
 
     /// A channel is gone. Whether that has ended the session, of which the owner then hears.
-    pub fn channel_closed(&mut self, channel: ChannelId, fault: Option<crate::session::Fault>, batch: &mut Batch) -> bool {
+    pub fn channel_closed(
+        &mut self,
+        channel: ChannelId,
+        fault: Option<crate::session::Fault>,
+        batch: &mut Batch,
+    ) -> bool {
         let was_closed = self.inner.machine.is_closed();
         self.inner.machine.channel_closed(channel, fault, &mut self.actions);
         self.apply(batch);
@@ -465,7 +479,9 @@ impl Locked<'_> {
             | (Ok((Some(PacketType::Pong), _)), Revision::V3) => true,
             _ => false,
         };
-        if ends && batch.events.iter().any(|event| matches!(event.kind, Kind::Message | Kind::Packet | Kind::SendPacket)) {
+        if ends
+            && batch.events.iter().any(|event| matches!(event.kind, Kind::Message | Kind::Packet | Kind::SendPacket))
+        {
             self.inner.put_off = Some(Box::new(match packet {
                 Ok((Some(kind), data)) => PayloadEnd::Packet(kind, data.into_owned()),
                 Ok((None, _)) | Err(_) => PayloadEnd::Garbage,
@@ -605,7 +621,9 @@ impl Locked<'_> {
                     let kind = *kind as u32;
                     match data {
                         OutData::None => batch.push(Kind::SendPacket, self.cell.handle, kind),
-                        OutData::Text(text) => batch.push_text(Kind::SendPacket, self.cell.handle, kind, text.as_bytes()),
+                        OutData::Text(text) => {
+                            batch.push_text(Kind::SendPacket, self.cell.handle, kind, text.as_bytes())
+                        }
                         OutData::Binary(bytes) => batch.push_bytes(Kind::SendPacket, self.cell.handle, kind, bytes),
                     }
                 }

@@ -112,7 +112,10 @@ impl Stream {
         #[cfg(target_os = "linux")]
         let flags = libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
         #[cfg(not(target_os = "linux"))]
-        let flags = { let _ = more; 0 };
+        let flags = {
+            let _ = more;
+            0
+        };
         self.0.send_with_flags(bytes, flags)
     }
 

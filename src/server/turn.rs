@@ -73,7 +73,12 @@ mod tests {
     fn queue() -> (EventQueue, Arc<AtomicUsize>) {
         let wakes = Arc::new(AtomicUsize::new(0));
         let count = wakes.clone();
-        (EventQueue::new(move || { count.fetch_add(1, SeqCst); }), wakes)
+        (
+            EventQueue::new(move || {
+                count.fetch_add(1, SeqCst);
+            }),
+            wakes,
+        )
     }
 
     async fn io_thread() -> tokio::task::JoinHandle<()> {

@@ -39,10 +39,9 @@ pub enum Beat {
 impl Heartbeat {
     pub fn start(now: Millis, revision: Revision, timing: &Timing) -> Self {
         match revision {
-            Revision::V3 => Self::Listening {
-                deadline: now + timing.ping_interval() + timing.ping_timeout(),
-                excused: false,
-            },
+            Revision::V3 => {
+                Self::Listening { deadline: now + timing.ping_interval() + timing.ping_timeout(), excused: false }
+            }
             Revision::V4 => Self::Rest { ping_at: now + timing.ping_interval(), excused: false },
         }
     }

@@ -49,10 +49,7 @@ impl Assembly {
 
     /// How far the message has come, for the check of the next header.
     pub fn progress(&self) -> Fragmented {
-        Fragmented {
-            frames: self.frames,
-            received: self.received,
-        }
+        Fragmented { frames: self.frames, received: self.received }
     }
 
     /// Bytes of memory held.
@@ -80,12 +77,7 @@ impl Assembly {
     }
 
     /// Ends a frame. With `fin` set the message is complete.
-    pub fn end_frame(
-        &mut self,
-        fin: bool,
-        inflate: Option<&mut Inflate>,
-        max_payload: u64,
-    ) -> Result<(), FrameError> {
+    pub fn end_frame(&mut self, fin: bool, inflate: Option<&mut Inflate>, max_payload: u64) -> Result<(), FrameError> {
         if let (Some(inflate), true) = (inflate, self.compressed) {
             inflate.end_frame(fin, &mut self.buf, max_payload)?;
             self.check_utf8()?;
@@ -113,11 +105,7 @@ impl Assembly {
     /// Hands the complete message over with its memory.
     pub fn into_message(self) -> Message<'static> {
         let payload = Cow::Owned(self.buf);
-        if self.is_text {
-            Message::Text(payload)
-        } else {
-            Message::Binary(payload)
-        }
+        if self.is_text { Message::Text(payload) } else { Message::Binary(payload) }
     }
 
     /// Checks the part of a text that was not checked yet, so that a long one fails where it

@@ -49,12 +49,7 @@ impl Default for Limits {
     /// The defaults of the original: 1,000,000 bytes (`maxHttpBufferSize`), 16,384 frames and 10,000 pieces
     /// (`maxBufferedChunks`). For texts see [`set_max_text`].
     fn default() -> Self {
-        Self {
-            max_payload: 1_000_000,
-            max_fragments: 16_384,
-            max_chunks: 10_000,
-            max_text: max_text(),
-        }
+        Self { max_payload: 1_000_000, max_fragments: 16_384, max_chunks: 10_000, max_text: max_text() }
     }
 }
 
@@ -145,22 +140,12 @@ type Flow = Result<ControlFlow<Stop>, FrameError>;
 impl Decoder {
     /// A decoder without extensions: RSV1 is a fault.
     pub fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            head: [0; MAX_HEADER],
-            head_len: 0,
-            ended: false,
-            pending: None,
-            inflate: None,
-        }
+        Self { limits, head: [0; MAX_HEADER], head_len: 0, ended: false, pending: None, inflate: None }
     }
 
     /// A decoder for a connection that negotiated permessage-deflate.
     pub fn with_inflate(limits: Limits, inflate: Inflate) -> Self {
-        Self {
-            inflate: Some(Box::new(inflate)),
-            ..Self::new(limits)
-        }
+        Self { inflate: Some(Box::new(inflate)), ..Self::new(limits) }
     }
 
     /// Takes the next bytes of the stream and hands out every message they complete, in order.
@@ -224,9 +209,7 @@ impl Decoder {
     /// Whether the consumer had enough before the end of a chunk: [`Decoder::feed`] has more to
     /// hand out.
     pub fn has_undecoded(&self) -> bool {
-        self.pending
-            .as_ref()
-            .is_some_and(|pending| !pending.undecoded.is_empty())
+        self.pending.as_ref().is_some_and(|pending| !pending.undecoded.is_empty())
     }
 
     /// The same as [`Decoder::feed`], where something is left of what was fed before.
@@ -301,25 +284,15 @@ impl Decoder {
     /// Reads a header from the start of the chunk, or from what is left of the previous one and the
     /// chunk. Returns it with the rest of the chunk; `None` if it is incomplete, which then is
     /// kept.
-    fn read_header<'c>(
-        &mut self,
-        chunk: &'c mut [u8],
-    ) -> Result<Option<(Header, &'c mut [u8])>, FrameError> {
+    fn read_header<'c>(&mut self, chunk: &'c mut [u8]) -> Result<Option<(Header, &'c mut [u8])>, FrameError> {
         let context = Context {
             limits: self.limits,
             deflate: self.inflate.is_some(),
-            message: self
-                .pending
-                .as_ref()
-                .and_then(|p| p.message.as_ref())
-                .map(Assembly::progress),
+            message: self.pending.as_ref().and_then(|p| p.message.as_ref()).map(Assembly::progress),
         };
         if self.head_len == 0 {
             if let Some(header) = header::parse(chunk, &context)? {
-                return Ok(Some((
-                    header,
-                    chunk.get_mut(header.size..).unwrap_or_default(),
-                )));
+                return Ok(Some((header, chunk.get_mut(header.size..).unwrap_or_default())));
             }
         }
         let kept = usize::from(self.head_len);
@@ -391,11 +364,7 @@ impl Decoder {
                 let pending = self.pending.get_or_insert_default();
                 let message = join(&mut pending.message, header);
                 push_frame(message, payload, header.fin, inflate, max)?;
-                if header.fin {
-                    self.deliver(on_message)
-                } else {
-                    Ok(ControlFlow::Continue(()))
-                }
+                if header.fin { self.deliver(on_message) } else { Ok(ControlFlow::Continue(())) }
             }
         }
     }
@@ -403,24 +372,15 @@ impl Decoder {
     /// Keeps the beginning of a frame whose payload goes on in a later chunk.
     fn keep(&mut self, header: &Header, payload: &[u8], missing: u64) -> Result<(), FrameError> {
         let pending = self.pending.get_or_insert_default();
-        pending.frame = Some(Frame {
-            opcode: header.opcode,
-            fin: header.fin,
-            mask: rotate(header.mask, payload.len()),
-            missing,
-        });
+        pending.frame =
+            Some(Frame { opcode: header.opcode, fin: header.fin, mask: rotate(header.mask, payload.len()), missing });
         pending.chunks = u32::from(!payload.is_empty());
         if header.opcode.is_control() {
             pending.control.extend_from_slice(payload);
             return Ok(());
         }
         let message = join(&mut pending.message, header);
-        message.push(
-            payload,
-            missing,
-            self.inflate.as_deref_mut(),
-            self.limits.max_payload,
-        )
+        message.push(payload, missing, self.inflate.as_deref_mut(), self.limits.max_payload)
     }
 
     /// Goes on with the payload of a kept frame. Returns the rest of the chunk.
@@ -443,11 +403,7 @@ impl Decoder {
             message.push(part, missing, inflate.as_deref_mut(), max)?;
         }
         if missing > 0 {
-            pending.frame = Some(Frame {
-                mask: rotate(frame.mask, part.len()),
-                missing,
-                ..frame
-            });
+            pending.frame = Some(Frame { mask: rotate(frame.mask, part.len()), missing, ..frame });
             return Ok((ControlFlow::Continue(()), rest));
         }
         pending.frame = None;
@@ -459,21 +415,14 @@ impl Decoder {
             if let Some(message) = &mut pending.message {
                 message.end_frame(frame.fin, inflate, max)?;
             }
-            if frame.fin {
-                self.deliver(on_message)?
-            } else {
-                ControlFlow::Continue(())
-            }
+            if frame.fin { self.deliver(on_message)? } else { ControlFlow::Continue(()) }
         };
         Ok((flow, rest))
     }
 
     /// Hands the assembled message out and forgets it.
     fn deliver(&mut self, on_message: &mut impl FnMut(Message<'_>) -> ControlFlow<()>) -> Flow {
-        let message = self
-            .pending
-            .as_mut()
-            .and_then(|pending| pending.message.take());
+        let message = self.pending.as_mut().and_then(|pending| pending.message.take());
         self.drop_pending_if_empty();
         let Some(message) = message else {
             return Ok(ControlFlow::Continue(()));
@@ -483,11 +432,7 @@ impl Decoder {
     }
 
     fn drop_pending_if_empty(&mut self) {
-        if self
-            .pending
-            .as_ref()
-            .is_some_and(|p| p.frame.is_none() && p.message.is_none() && p.undecoded.is_empty())
-        {
+        if self.pending.as_ref().is_some_and(|p| p.frame.is_none() && p.message.is_none() && p.undecoded.is_empty()) {
             self.pending = None;
         }
     }
@@ -530,11 +475,7 @@ fn push_frame(
 }
 
 /// Hands out a control frame. A close frame ends the stream.
-fn control(
-    opcode: OpCode,
-    payload: &[u8],
-    on_message: &mut impl FnMut(Message<'_>) -> ControlFlow<()>,
-) -> Flow {
+fn control(opcode: OpCode, payload: &[u8], on_message: &mut impl FnMut(Message<'_>) -> ControlFlow<()>) -> Flow {
     match opcode {
         OpCode::Ping => Ok(after(on_message(Message::Ping(payload)))),
         OpCode::Pong => Ok(after(on_message(Message::Pong(payload)))),

@@ -82,14 +82,11 @@ impl fmt::Display for FrameError {
             }
             Self::InvalidCloseCode(code) => write!(f, "{INVALID}invalid status code {code}"),
             Self::InvalidUtf8 => write!(f, "{INVALID}invalid UTF-8 sequence"),
-            Self::LengthTooLarge => {
-                f.write_str("Unsupported WebSocket frame: payload length > 2^53 - 1")
-            }
+            Self::LengthTooLarge => f.write_str("Unsupported WebSocket frame: payload length > 2^53 - 1"),
             Self::MessageTooBig => f.write_str("Max payload size exceeded"),
-            Self::TextTooLong { length, max } => write!(
-                f,
-                "Text of {length} characters received, where a string of JavaScript has at most {max}"
-            ),
+            Self::TextTooLong { length, max } => {
+                write!(f, "Text of {length} characters received, where a string of JavaScript has at most {max}")
+            }
             Self::TooManyFragments => f.write_str("Too many message fragments"),
             Self::TooManyChunks => f.write_str("Too many buffered chunks"),
             Self::Inflate(message) => f.write_str(message),

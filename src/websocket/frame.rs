@@ -55,12 +55,7 @@ impl OpCode {
 /// Appends the header of a server's frame: FIN set, no mask, the shortest form of the length (in
 /// bytes). `rsv1` says that the payload is compressed. The payload is for the caller to append.
 pub fn write_header(out: &mut Vec<u8>, opcode: OpCode, rsv1: bool, len: usize) {
-    push_header(
-        out,
-        FIN | if rsv1 { RSV1 } else { 0 } | opcode as u8,
-        0,
-        len,
-    );
+    push_header(out, FIN | if rsv1 { RSV1 } else { 0 } | opcode as u8, 0, len);
 }
 
 /// Appends a whole close frame. Without a code there is no payload at all, which the peer sees as
@@ -81,12 +76,7 @@ pub fn write_close(out: &mut Vec<u8>, code: Option<u16>, reason: &[u8]) {
 pub fn write_masked(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8], mask: [u8; 4]) {
     push_header(out, FIN | opcode as u8, MASK, payload.len());
     out.extend_from_slice(&mask);
-    out.extend(
-        payload
-            .iter()
-            .zip(mask.iter().cycle())
-            .map(|(byte, key)| byte ^ key),
-    );
+    out.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key));
 }
 
 fn push_header(out: &mut Vec<u8>, first: u8, mask: u8, len: usize) {
@@ -109,9 +99,7 @@ fn cut(text: &[u8], max: usize) -> &[u8] {
     let is_continuation = |byte: u8| byte & 0xc0 == 0x80;
     let mut end = max;
     if is_continuation(*next) {
-        let start = text
-            .get(..max)
-            .and_then(|head| head.iter().rposition(|&b| !is_continuation(b)));
+        let start = text.get(..max).and_then(|head| head.iter().rposition(|&b| !is_continuation(b)));
         end = start.unwrap_or(max);
     }
     text.get(..end).unwrap_or_default()
@@ -132,14 +120,8 @@ mod tests {
         assert_eq!(header(OpCode::Text, false, 0), [0x81, 0]);
         assert_eq!(header(OpCode::Text, false, 125), [0x81, 125]);
         assert_eq!(header(OpCode::Binary, false, 126), [0x82, 126, 0, 126]);
-        assert_eq!(
-            header(OpCode::Binary, false, 65_535),
-            [0x82, 126, 0xff, 0xff]
-        );
-        assert_eq!(
-            header(OpCode::Binary, false, 65_536),
-            [0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]
-        );
+        assert_eq!(header(OpCode::Binary, false, 65_535), [0x82, 126, 0xff, 0xff]);
+        assert_eq!(header(OpCode::Binary, false, 65_536), [0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
     }
 
     #[test]
@@ -177,11 +159,6 @@ mod tests {
     fn a_masked_frame_is_the_example_of_rfc_6455() {
         let mut out = Vec::new();
         write_masked(&mut out, OpCode::Text, b"Hello", [0x37, 0xfa, 0x21, 0x3d]);
-        assert_eq!(
-            out,
-            [
-                0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58
-            ]
-        );
+        assert_eq!(out, [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58]);
     }
 }

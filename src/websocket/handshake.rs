@@ -16,10 +16,7 @@ const KEY_SUFFIX: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// The value of `Sec-WebSocket-Accept` for a value of `Sec-WebSocket-Key`.
 pub fn accept_key(key: &str) -> String {
-    let digest = Sha1::new()
-        .chain_update(key)
-        .chain_update(KEY_SUFFIX)
-        .finalize();
+    let digest = Sha1::new().chain_update(key).chain_update(KEY_SUFFIX).finalize();
     STANDARD.encode(digest)
 }
 
@@ -113,35 +110,23 @@ pub fn check(request: &UpgradeRequest<'_>) -> Result<Accepted, HandshakeError> {
     if request.method != "GET" {
         return Err(HandshakeError::Method);
     }
-    if !request
-        .upgrade
-        .is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
-    {
+    if !request.upgrade.is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket")) {
         return Err(HandshakeError::Upgrade);
     }
-    let key = request
-        .key
-        .filter(|key| is_key(key))
-        .ok_or(HandshakeError::Key)?;
+    let key = request.key.filter(|key| is_key(key)).ok_or(HandshakeError::Key)?;
     // `ws` converts the header to a number, so `0xd` and `13.0` are 13 as well.
     let version = request.version.and_then(js_number);
     if version != Some(13.0) && version != Some(8.0) {
         return Err(HandshakeError::Version);
     }
     let protocol = request.protocol.map(first_protocol).transpose()?;
-    Ok(Accepted {
-        accept: accept_key(key),
-        protocol: protocol.map(str::to_owned),
-    })
+    Ok(Accepted { accept: accept_key(key), protocol: protocol.map(str::to_owned) })
 }
 
 /// 22 characters of base64 and two of padding. The bits that 16 bytes leave unused may be set.
 fn is_key(key: &str) -> bool {
     let base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
-    key.len() == 24
-        && key
-            .strip_suffix("==")
-            .is_some_and(|digits| digits.bytes().all(base64))
+    key.len() == 24 && key.strip_suffix("==").is_some_and(|digits| digits.bytes().all(base64))
 }
 
 /// The first item of `Sec-WebSocket-Protocol`, provided that the whole list is sound: tokens, no
@@ -180,23 +165,13 @@ mod tests {
     }
 
     fn protocol(header: &str) -> Result<Option<String>, HandshakeError> {
-        check(&UpgradeRequest {
-            protocol: Some(header),
-            ..request()
-        })
-        .map(|accepted| accepted.protocol)
+        check(&UpgradeRequest { protocol: Some(header), ..request() }).map(|accepted| accepted.protocol)
     }
 
     #[test]
     fn the_example_of_rfc_6455_is_accepted() {
         let accepted = check(&request());
-        assert_eq!(
-            accepted,
-            Ok(Accepted {
-                accept: "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".into(),
-                protocol: None
-            })
-        );
+        assert_eq!(accepted, Ok(Accepted { accept: "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".into(), protocol: None }));
     }
 
     #[test]
@@ -216,11 +191,7 @@ mod tests {
             |r: &mut UpgradeRequest| r.version = Some("8"),
             |r: &mut UpgradeRequest| r.protocol = None,
         ] {
-            seen.extend(
-                check(&bad)
-                    .err()
-                    .map(|error| (error.status(), error.message())),
-            );
+            seen.extend(check(&bad).err().map(|error| (error.status(), error.message())));
             fix(&mut bad);
         }
         assert_eq!(
@@ -238,26 +209,11 @@ mod tests {
 
     #[test]
     fn the_upgrade_header_must_name_websocket_alone() {
-        for upgrade in [
-            None,
-            Some(""),
-            Some("h2c"),
-            Some("websocket, foo"),
-            Some("websocket "),
-        ] {
-            let checked = check(&UpgradeRequest {
-                upgrade,
-                ..request()
-            });
+        for upgrade in [None, Some(""), Some("h2c"), Some("websocket, foo"), Some("websocket ")] {
+            let checked = check(&UpgradeRequest { upgrade, ..request() });
             assert_eq!(checked, Err(HandshakeError::Upgrade), "{upgrade:?}");
         }
-        assert!(
-            check(&UpgradeRequest {
-                upgrade: Some("WEBSOCKET"),
-                ..request()
-            })
-            .is_ok()
-        );
+        assert!(check(&UpgradeRequest { upgrade: Some("WEBSOCKET"), ..request() }).is_ok());
     }
 
     #[test]
@@ -274,44 +230,19 @@ mod tests {
             let checked = check(&UpgradeRequest { key, ..request() });
             assert_eq!(checked, Err(HandshakeError::Key), "{key:?}");
         }
-        assert!(
-            check(&UpgradeRequest {
-                key: Some("//////////++++++++++zz=="),
-                ..request()
-            })
-            .is_ok()
-        );
+        assert!(check(&UpgradeRequest { key: Some("//////////++++++++++zz=="), ..request() }).is_ok());
     }
 
     #[test]
     fn versions_13_and_8_pass_however_javascript_spells_them() {
         for version in ["13", "8", "0xd", "13.0", "0b1000"] {
-            assert!(
-                check(&UpgradeRequest {
-                    version: Some(version),
-                    ..request()
-                })
-                .is_ok()
-            );
+            assert!(check(&UpgradeRequest { version: Some(version), ..request() }).is_ok());
         }
-        for version in [
-            None,
-            Some(""),
-            Some("12"),
-            Some("13, 13"),
-            Some("13x"),
-            Some("-13"),
-        ] {
-            let checked = check(&UpgradeRequest {
-                version,
-                ..request()
-            });
+        for version in [None, Some(""), Some("12"), Some("13, 13"), Some("13x"), Some("-13")] {
+            let checked = check(&UpgradeRequest { version, ..request() });
             assert_eq!(checked, Err(HandshakeError::Version), "{version:?}");
         }
-        assert_eq!(
-            HandshakeError::Version.header(),
-            Some(("Sec-WebSocket-Version", "13, 8"))
-        );
+        assert_eq!(HandshakeError::Version.header(), Some(("Sec-WebSocket-Version", "13, 8")));
         assert_eq!(HandshakeError::Key.header(), None);
     }
 
@@ -323,15 +254,9 @@ mod tests {
 
     #[test]
     fn a_malformed_list_of_protocols_is_refused() {
-        for header in [
-            "", ",", "a,", ",a", "a,,b", "a, ,b", "a b", "a, a", " a", "a ", "a;b", "a,\"b\"", "é",
-            "a,b\t",
-        ] {
-            assert_eq!(
-                protocol(header),
-                Err(HandshakeError::Protocol),
-                "{header:?}"
-            );
+        for header in ["", ",", "a,", ",a", "a,,b", "a, ,b", "a b", "a, a", " a", "a ", "a;b", "a,\"b\"", "é", "a,b\t"]
+        {
+            assert_eq!(protocol(header), Err(HandshakeError::Protocol), "{header:?}");
         }
     }
 

@@ -54,9 +54,7 @@ pub(super) fn parse(bytes: &[u8], context: &Context) -> Result<Option<Header>, F
     let opcode = check_bits(*first, *second, context)?;
     let (len, length_size) = match (second & !MASK, rest) {
         (LENGTH_16, [a, b, ..]) => (u64::from(u16::from_be_bytes([*a, *b])), 2),
-        (LENGTH_64, [a, b, c, d, e, f, g, h, ..]) => {
-            (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), 8)
-        }
+        (LENGTH_64, [a, b, c, d, e, f, g, h, ..]) => (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), 8),
         (LENGTH_16 | LENGTH_64, _) => return Ok(None),
         (short, _) => (u64::from(short), 0),
     };
@@ -124,15 +122,8 @@ fn check_length(len: u64, opcode: OpCode, context: &Context) -> Result<(), Frame
     if opcode.is_control() {
         return Ok(());
     }
-    let Limits {
-        max_payload,
-        max_fragments,
-        ..
-    } = context.limits;
-    let Fragmented { frames, received } = context.message.unwrap_or(Fragmented {
-        frames: 0,
-        received: 0,
-    });
+    let Limits { max_payload, max_fragments, .. } = context.limits;
+    let Fragmented { frames, received } = context.message.unwrap_or(Fragmented { frames: 0, received: 0 });
     if max_payload > 0 && len > 0 && received.saturating_add(len) > max_payload {
         return Err(FrameError::MessageTooBig);
     }

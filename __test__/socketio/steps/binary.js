@@ -29,13 +29,24 @@ module.exports = [
     async run(bench) {
       await bench.serve()
       const { client, socket } = await bench.pair()
-      const sent = [Buffer.alloc(0), new Uint8Array([1, 2]), new Uint16Array([258]).buffer, new DataView(new ArrayBuffer(3))]
+      const sent = [
+        Buffer.alloc(0),
+        new Uint8Array([1, 2]),
+        new Uint16Array([258]).buffer,
+        new DataView(new ArrayBuffer(3)),
+      ]
       const down = event(client, 'down')
       socket.emit('down', ...sent)
-      assert.deepEqual((await down).map((bytes) => [...Buffer.from(bytes)]), [[], [1, 2], [2, 1], [0, 0, 0]])
+      assert.deepEqual(
+        (await down).map((bytes) => [...Buffer.from(bytes)]),
+        [[], [1, 2], [2, 1], [0, 0, 0]],
+      )
       const up = event(socket, 'up')
       client.emit('up', ...sent)
-      assert.deepEqual((await up).map((bytes) => [...Buffer.from(bytes)]), [[], [1, 2], [2, 1], [0, 0, 0]])
+      assert.deepEqual(
+        (await up).map((bytes) => [...Buffer.from(bytes)]),
+        [[], [1, 2], [2, 1], [0, 0, 0]],
+      )
     },
   },
   {
@@ -72,7 +83,7 @@ module.exports = [
       for (let n = 0; n < 50; n++) socket.emit('n', n % 2 ? Buffer.from([n]) : n)
       assert.deepEqual(
         (await seen).map(([value]) => (typeof value === 'number' ? value : Buffer.from(value)[0])),
-        Array.from({ length: 50 }, (_, n) => n)
+        Array.from({ length: 50 }, (_, n) => n),
       )
     },
   },

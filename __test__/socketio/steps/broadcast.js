@@ -16,7 +16,7 @@ module.exports = [
       for (const ticks of await Promise.all(all)) {
         assert.deepEqual(
           ticks,
-          Array.from({ length: 20 }, (_, n) => [n, 'für alle 🎉'])
+          Array.from({ length: 20 }, (_, n) => [n, 'für alle 🎉']),
         )
       }
     },
@@ -49,7 +49,11 @@ module.exports = [
       const sizes = [100, 125, 126, 65_535, 65_536, 200_000]
       const all = clients.map((client) => events(client, 'big', sizes.length))
       for (const size of sizes) io.emit('big', 'x'.repeat(size))
-      for (const seen of await Promise.all(all)) assert.deepEqual(seen.map(([text]) => text.length), sizes)
+      for (const seen of await Promise.all(all))
+        assert.deepEqual(
+          seen.map(([text]) => text.length),
+          sizes,
+        )
     },
   },
   {
@@ -78,7 +82,7 @@ module.exports = [
       }
       assert.deepEqual(
         (await seen).map(([n]) => n),
-        Array.from({ length: 60 }, (_, n) => n)
+        Array.from({ length: 60 }, (_, n) => n),
       )
     },
   },

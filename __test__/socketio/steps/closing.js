@@ -23,7 +23,7 @@ module.exports = [
       const [[first], [second], [third], [fourth]] = await Promise.all(gone)
       assert.deepEqual(
         [first, second, third, fourth],
-        ['server shutting down', 'server shutting down', 'transport close', 'transport close']
+        ['server shutting down', 'server shutting down', 'transport close', 'transport close'],
       )
       assert.equal(io.engine.clientsCount, 0)
       assert.equal(bench.httpServer.listening, false)

@@ -43,7 +43,14 @@ module.exports = [
       await bench.serve()
       const { client, socket } = await bench.pair()
       socket.on('echo', (...args) => socket.emit('echo', ...args))
-      const values = ['', 'plain', 'emoji 🦀🚀 中文', 'quote " \\ \n \u0000 \u2028', { a: [1, null, true] }, 'x'.repeat(70_000)]
+      const values = [
+        '',
+        'plain',
+        'emoji 🦀🚀 中文',
+        'quote " \\ \n \u0000 \u2028',
+        { a: [1, null, true] },
+        'x'.repeat(70_000),
+      ]
       const answer = event(client, 'echo')
       client.emit('echo', ...values)
       assert.deepEqual(await answer, values)

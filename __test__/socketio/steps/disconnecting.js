@@ -8,21 +8,21 @@ module.exports = [
     name: 'the client leaves the namespace',
     run: (bench) =>
       reasons(bench, { server: 'client namespace disconnect', client: 'io client disconnect' }, ({ client }) =>
-        client.disconnect()
+        client.disconnect(),
       ),
   },
   {
     name: 'the server puts the client out of the namespace',
     run: (bench) =>
       reasons(bench, { server: 'server namespace disconnect', client: 'io server disconnect' }, ({ socket }) =>
-        socket.disconnect()
+        socket.disconnect(),
       ),
   },
   {
     name: 'the server puts the client out and closes the connection',
     run: (bench) =>
       reasons(bench, { server: 'server namespace disconnect', client: 'io server disconnect' }, ({ socket }) =>
-        socket.disconnect(true)
+        socket.disconnect(true),
       ),
   },
   {
@@ -40,7 +40,7 @@ module.exports = [
     modes: ['websocket', 'upgrade'],
     run: (bench) =>
       reasons(bench, { server: 'transport close', client: 'transport close' }, ({ client }) =>
-        client.io.engine.transport.ws.terminate()
+        client.io.engine.transport.ws.terminate(),
       ),
   },
   {
@@ -52,7 +52,7 @@ module.exports = [
         ({ client }) => {
           client.io.engine._sendPacket = () => {}
         },
-        { pingInterval: 200, pingTimeout: 200 }
+        { pingInterval: 200, pingTimeout: 200 },
       ),
   },
   {
@@ -71,7 +71,7 @@ module.exports = [
     name: 'the client sends what no Socket.IO parser understands',
     run: (bench) =>
       reasons(bench, { server: 'forced close', client: 'transport close' }, ({ client }) =>
-        client.io.engine.write('not a packet')
+        client.io.engine.write('not a packet'),
       ),
   },
   {

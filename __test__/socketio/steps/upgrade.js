@@ -67,7 +67,10 @@ module.exports = [
       io.on('connection', (socket) => socket.on('ask', (n, answer) => answer(n)))
       const clients = await Promise.all(Array.from({ length: 30 }, () => bench.client()))
       const answers = await Promise.all(clients.map((client, n) => client.timeout(3000).emitWithAck('ask', n)))
-      assert.deepEqual(answers, Array.from({ length: 30 }, (_, n) => n))
+      assert.deepEqual(
+        answers,
+        Array.from({ length: 30 }, (_, n) => n),
+      )
       assert.equal(io.engine.clientsCount, 30)
     },
   },

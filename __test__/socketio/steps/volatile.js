@@ -60,7 +60,7 @@ module.exports = [
       }
       assert.deepEqual(
         (await seen).map(([n]) => n),
-        Array.from({ length: 10 }, (_, n) => n)
+        Array.from({ length: 10 }, (_, n) => n),
       )
     },
   },

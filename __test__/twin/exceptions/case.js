@@ -1,46 +1,64 @@
-"use strict";
+'use strict'
 
 // What exceptions ask about a program and what it did.
 
-const json = (value) => JSON.stringify(value) ?? "";
+const json = (value) => JSON.stringify(value) ?? ''
 
 /** The client whose session an object belongs to. */
-const sessionOf = (object) => /\{(\w+|number \d+)\}/.exec(object)?.[1] ?? /^client (\w+),/.exec(object)?.[1];
+const sessionOf = (object) => /\{(\w+|number \d+)\}/.exec(object)?.[1] ?? /^client (\w+),/.exec(object)?.[1]
 
 /** The same for a difference, which may be one of the server's about a session. */
-const aboutSession = ({ object, left, right }) => sessionOf(object) ?? (object === "server" ? sessionOf(`${left} ${right}`) : undefined);
+const aboutSession = ({ object, left, right }) =>
+  sessionOf(object) ?? (object === 'server' ? sessionOf(`${left} ${right}`) : undefined)
 
 /** A record without the number of sessions. */
-const uncounted = (text) => text?.replace(/clientsCount \d+/, "");
+const uncounted = (text) => text?.replace(/clientsCount \d+/, '')
 
-const isCount = ({ object, field }) => object === "server" && (field === "clientsCount" || field === "clients");
+const isCount = ({ object, field }) => object === 'server' && (field === 'clientsCount' || field === 'clients')
 
 /** All calls of the application, at any depth, that are as described. */
 function callsLike({ listeners, steps }, matches) {
-  const found = [];
+  const found = []
   const look = (value) => {
-    if (typeof value !== "object" || value === null) return;
-    if (value.do !== undefined && matches(value)) found.push(value);
-    Object.values(value).forEach(look);
-  };
-  look([listeners, steps]);
-  return found;
+    if (typeof value !== 'object' || value === null) return
+    if (value.do !== undefined && matches(value)) found.push(value)
+    Object.values(value).forEach(look)
+  }
+  look([listeners, steps])
+  return found
 }
 
 /** Whether an exception of the application's own came up, on the original's side, up to this step. */
 function hasThrown({ left }, step) {
-  return left.slice(0, step + 1).some(({ streams }) => (streams.process ?? []).some((text) => text.includes('"twin: the application"')));
+  return left
+    .slice(0, step + 1)
+    .some(({ streams }) => (streams.process ?? []).some((text) => text.includes('"twin: the application"')))
 }
 
-const hasHook = ({ hooks }, name, ...how) => hooks.some((one) => one.hook === name && (how.length === 0 || how.includes(one.how)));
+const hasHook = ({ hooks }, name, ...how) =>
+  hooks.some((one) => one.hook === name && (how.length === 0 || how.includes(one.how)))
 
 /** Whether an exception of the application's own is there on this package's side alone. */
-const throwsMore = ({ object, left, right }) => object === "process" && left === undefined && right.includes('"twin: the application"');
+const throwsMore = ({ object, left, right }) =>
+  object === 'process' && left === undefined && right.includes('"twin: the application"')
 
 /** Sessions that one side has ended in this step, and the other has not; by their clients' names. */
 function endedAlone(side, other, step) {
-  const states = Object.entries(side[step]?.readyStates ?? {});
-  return states.filter(([name, state]) => state === "closed" && other[step]?.readyStates[name] !== "closed").map(([name]) => name.slice(1, -1));
+  const states = Object.entries(side[step]?.readyStates ?? {})
+  return states
+    .filter(([name, state]) => state === 'closed' && other[step]?.readyStates[name] !== 'closed')
+    .map(([name]) => name.slice(1, -1))
 }
 
-module.exports = { json, sessionOf, aboutSession, uncounted, isCount, callsLike, hasThrown, throwsMore, hasHook, endedAlone };
+module.exports = {
+  json,
+  sessionOf,
+  aboutSession,
+  uncounted,
+  isCount,
+  callsLike,
+  hasThrown,
+  throwsMore,
+  hasHook,
+  endedAlone,
+}

@@ -1,4 +1,4 @@
-"use strict";
+'use strict'
 
 // What may differ. Rows of docs/DIFFERENCES.md and of docs/NATIVE-LISTENER.md that programs meet: each says which of the
 // differences of a program it explains; what no row explains is a difference.
@@ -21,36 +21,36 @@
  * @property {boolean} [all] everything
  */
 
-const { isCount, sessionOf, uncounted } = require("./case");
+const { isCount, sessionOf, uncounted } = require('./case')
 
 /** @type {Exception[]} */
-const exceptions = [...require("./rows"), ...require("./userver"), ...require("./native")];
+const exceptions = [...require('./rows'), ...require('./userver'), ...require('./native')]
 
 /** @returns what no row explains; counts the programs that need a row in `used` */
 function unexplained(differences, of, used = new Map()) {
-  const possible = exceptions.filter(({ modes }) => modes === undefined || modes.includes(of.program.mode));
-  const rest = [];
-  const rows = new Set();
-  const sessions = new Set();
-  let counts = false;
+  const possible = exceptions.filter(({ modes }) => modes === undefined || modes.includes(of.program.mode))
+  const rest = []
+  const rows = new Set()
+  const sessions = new Set()
+  let counts = false
   for (const difference of differences) {
-    const { object, left, right } = difference;
-    if (sessions.has(sessionOf(object))) continue;
-    if (object === "server" && [...sessions].some((one) => `${left} ${right}`.includes(`{${one}}`))) continue;
-    if (counts && (isCount(difference) || uncounted(left) === uncounted(right))) continue;
-    let scope;
-    const exception = possible.find((one) => (scope = one.explains(difference, of)));
+    const { object, left, right } = difference
+    if (sessions.has(sessionOf(object))) continue
+    if (object === 'server' && [...sessions].some((one) => `${left} ${right}`.includes(`{${one}}`))) continue
+    if (counts && (isCount(difference) || uncounted(left) === uncounted(right))) continue
+    let scope
+    const exception = possible.find((one) => (scope = one.explains(difference, of)))
     if (exception === undefined) {
-      rest.push(difference);
-      continue;
+      rest.push(difference)
+      continue
     }
-    rows.add(exception.row);
-    if (scope.all) break;
-    if (scope.session !== undefined) sessions.add(scope.session);
-    if (scope.counts) counts = true;
+    rows.add(exception.row)
+    if (scope.all) break
+    if (scope.session !== undefined) sessions.add(scope.session)
+    if (scope.counts) counts = true
   }
-  for (const row of rows) used.set(row, (used.get(row) ?? 0) + 1);
-  return rest;
+  for (const row of rows) used.set(row, (used.get(row) ?? 0) + 1)
+  return rest
 }
 
-module.exports = { exceptions, unexplained };
+module.exports = { exceptions, unexplained }

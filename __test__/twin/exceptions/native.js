@@ -1,166 +1,237 @@
-"use strict";
+'use strict'
 
 // What docs/NATIVE-LISTENER.md says of the listener in Rust, beside the original's `listen()`.
 
-const { json, sessionOf, uncounted } = require("./case");
+const { json, sessionOf, uncounted } = require('./case')
 
-const modes = ["native"];
+const modes = ['native']
 
 /** A response, whatever the spelling and the order of its headers' names, and without those about the connection. */
 function plain(entry) {
-  if (!entry?.startsWith("HTTP/")) return entry;
-  const end = entry.indexOf("\n\n");
-  const [status, ...lines] = entry.slice(0, end).split("\n");
-  const kept = lines.map((line) => line.replace(/^[^:]*/, (name) => name.toLowerCase())).filter((line) => !/^(connection|keep-alive|date|transfer-encoding|content-length):/.test(line));
-  return [status, ...kept.sort(), entry.slice(end)].join("\n");
+  if (!entry?.startsWith('HTTP/')) return entry
+  const end = entry.indexOf('\n\n')
+  const [status, ...lines] = entry.slice(0, end).split('\n')
+  const kept = lines
+    .map((line) => line.replace(/^[^:]*/, (name) => name.toLowerCase()))
+    .filter((line) => !/^(connection|keep-alive|date|transfer-encoding|content-length):/.test(line))
+  return [status, ...kept.sort(), entry.slice(end)].join('\n')
 }
 
-const isUpgradeRefused = (entry) => /^HTTP\/1.1 400 [^]*"(Bad request|Session ID unknown)"$/.test(entry ?? "");
+const isUpgradeRefused = (entry) => /^HTTP\/1.1 400 [^]*"(Bad request|Session ID unknown)"$/.test(entry ?? '')
 
 /** Whether an answer is the last one of its connection. */
-const isLast = (entry) => /^HTTP\/1.1 [45][^]*?\nconnection: close\n/i.test(entry ?? "");
+const isLast = (entry) => /^HTTP\/1.1 [45][^]*?\nconnection: close\n/i.test(entry ?? '')
 
 /** Whether the original has compressed an answer to a session's client in this step. */
 const isCompressed = ({ left }, step, session, what) =>
-  Object.entries(left[step].streams).some(([name, entries]) => sessionOf(name) === session && name.includes(`, ${what}`) && entries.some((entry) => /^HTTP[^]*?\nContent-Encoding/.test(entry)));
+  Object.entries(left[step].streams).some(
+    ([name, entries]) =>
+      sessionOf(name) === session &&
+      name.includes(`, ${what}`) &&
+      entries.some((entry) => /^HTTP[^]*?\nContent-Encoding/.test(entry)),
+  )
 
 /** What is seen of the packets that reach a transport. */
-const ofPackets = (entry) => /^(packet\(|transport\.on(Packet|Data)\(|listener \d+ of transport packet)/.test(entry);
+const ofPackets = (entry) => /^(packet\(|transport\.on(Packet|Data)\(|listener \d+ of transport packet)/.test(entry)
 
-const isEnding = ({ left, right }, step, session) => [left, right].some((side) => /^clos/.test(side[step]?.readyStates[`{${session}}`] ?? ""));
+const isEnding = ({ left, right }, step, session) =>
+  [left, right].some((side) => /^clos/.test(side[step]?.readyStates[`{${session}}`] ?? ''))
 
 /** @type {import("./index").Exception[]} */
 module.exports = [
   {
-    row: "native: headers",
-    what: "names and order of the headers are its own",
+    row: 'native: headers',
+    what: 'names and order of the headers are its own',
     modes,
     explains: ({ left, right }) => plain(left) === plain(right),
   },
   {
-    row: "native: requests",
+    row: 'native: requests',
     what: "transports have no requests and responses of Node's",
     modes,
-    explains: ({ field }) => ["req", "res", "dataReq", "dataRes", "shouldClose"].includes(field),
+    explains: ({ field }) => ['req', 'res', 'dataReq', 'dataRes', 'shouldClose'].includes(field),
   },
   {
-    row: "native: last answer",
-    what: "a connection ends behind the answer to an upgrade that is refused, or to a request whose body is not read",
+    row: 'native: last answer',
+    what: 'a connection ends behind the answer to an upgrade that is refused, or to a request whose body is not read',
     modes,
-    explains: ({ object, left, right, rights = [] }) => /^client /.test(object) && left === undefined && right === "end" && isLast(rights.at(-2)),
+    explains: ({ object, left, right, rights = [] }) =>
+      /^client /.test(object) && left === undefined && right === 'end' && isLast(rights.at(-2)),
   },
   {
-    row: "native: second upgrade",
-    what: "an upgrade of a session that is upgrading, or by polling, is refused, where the original accepts and closes",
+    row: 'native: second upgrade',
+    what: 'an upgrade of a session that is upgrading, or by polling, is refused, where the original accepts and closes',
     modes,
     explains: ({ object, step, left, right, lefts = [], rights = [] }, { program }) =>
-      (/^client /.test(object) && /^HTTP\/1.1 101/.test(left) && /^frame close without/.test(lefts[1]) && isUpgradeRefused(right) && rights[1] === "end") ||
-      (object === "server" && left === undefined && /^connection_error.*(TRANSPORT_HANDSHAKE_ERROR|code: 1,)/.test(right) && /^(open|odd)Upgrade$/.test(program.steps[step - 1]?.kind)),
+      (/^client /.test(object) &&
+        /^HTTP\/1.1 101/.test(left) &&
+        /^frame close without/.test(lefts[1]) &&
+        isUpgradeRefused(right) &&
+        rights[1] === 'end') ||
+      (object === 'server' &&
+        left === undefined &&
+        /^connection_error.*(TRANSPORT_HANDSHAKE_ERROR|code: 1,)/.test(right) &&
+        /^(open|odd)Upgrade$/.test(program.steps[step - 1]?.kind)),
   },
   {
-    row: "native: refused handshake",
-    what: "the answer to a handshake that is refused is no 101",
+    row: 'native: refused handshake',
+    what: 'the answer to a handshake that is refused is no 101',
     modes,
     explains: ({ object, left, right, lefts = [] }) =>
-      /^client /.test(object) && /^HTTP\/1.1 101/.test(left) && /^HTTP\/1.1 400[^]*Unsupported protocol version/.test(right) && lefts.some((entry) => entry.includes("Unsupported protocol version")),
+      /^client /.test(object) &&
+      /^HTTP\/1.1 101/.test(left) &&
+      /^HTTP\/1.1 400[^]*Unsupported protocol version/.test(right) &&
+      lefts.some((entry) => entry.includes('Unsupported protocol version')),
   },
   {
-    row: "native: unknown",
-    what: "a request with the id of a session that began on a WebSocket: code 1 in place of code 3",
+    row: 'native: unknown',
+    what: 'a request with the id of a session that began on a WebSocket: code 1 in place of code 3',
     modes,
     explains: ({ step, left, right }, { program }) =>
-      (program.steps.some(({ kind }) => /^open(WebSocket|Real)$/.test(kind)) && /^HTTP\/1.1 (400 [^]*("code\\":3|"[^"\\]*"$)|405)/.test(left) && /^HTTP\/1.1 400 [^]*("code\\":1|"Session ID unknown"$)/.test(right)) ||
+      (program.steps.some(({ kind }) => /^open(WebSocket|Real)$/.test(kind)) &&
+        /^HTTP\/1.1 (400 [^]*("code\\":3|"[^"\\]*"$)|405)/.test(left) &&
+        /^HTTP\/1.1 400 [^]*("code\\":1|"Session ID unknown"$)/.test(right)) ||
       (/^connection_error.*_MISMATCH/.test(left) && /^connection_error.*code: 1,/.test(right)) ||
       // the original does not answer at all
-      (left === undefined && program.steps[step - 1]?.kind === "oddRequest" && /transport=websocket|"code\\":1/.test(right) && /^HTTP\/1.1 400 [^]*"code\\":1|^connection_error.*code: 1,/.test(right)),
+      (left === undefined &&
+        program.steps[step - 1]?.kind === 'oddRequest' &&
+        /transport=websocket|"code\\":1/.test(right) &&
+        /^HTTP\/1.1 400 [^]*"code\\":1|^connection_error.*code: 1,/.test(right)),
   },
   {
-    row: "native: upgrade of a WebSocket",
-    what: "an upgrade of a session that began on a WebSocket is refused, where the original accepts and looks at it no more",
+    row: 'native: upgrade of a WebSocket',
+    what: 'an upgrade of a session that began on a WebSocket is refused, where the original accepts and looks at it no more',
     modes,
     explains: ({ object, field, left, right }, { program }) =>
-      (/^client /.test(object) && /^HTTP\/1.1 101/.test(left) && /^HTTP\/1.1 400 [^]*"Session ID unknown"$/.test(right) && { session: sessionOf(object) }) ||
-      ((field === "upgrading" ? left === "true" && right === "false" : left?.replace(" upgrading", "") === right) &&
-        program.steps.some(({ kind, on }) => kind === "oddUpgrade" && on === sessionOf(object)) && program.steps.some(({ kind, as }) => kind === "openWebSocket" && as === sessionOf(object))),
+      (/^client /.test(object) &&
+        /^HTTP\/1.1 101/.test(left) &&
+        /^HTTP\/1.1 400 [^]*"Session ID unknown"$/.test(right) && { session: sessionOf(object) }) ||
+      ((field === 'upgrading' ? left === 'true' && right === 'false' : left?.replace(' upgrading', '') === right) &&
+        program.steps.some(({ kind, on }) => kind === 'oddUpgrade' && on === sessionOf(object)) &&
+        program.steps.some(({ kind, as }) => kind === 'openWebSocket' && as === sessionOf(object))),
   },
   {
-    row: "native: remoteAddress",
-    what: "the address of a client that is gone already is known",
+    row: 'native: remoteAddress',
+    what: 'the address of a client that is gone already is known',
     modes,
-    explains: ({ object, field, left }, { program }) => field === "remoteAddress" && left === "undefined" && /\{number /.test(object) && program.steps.some(({ kind }) => kind === "abandon"),
+    explains: ({ object, field, left }, { program }) =>
+      field === 'remoteAddress' &&
+      left === 'undefined' &&
+      /\{number /.test(object) &&
+      program.steps.some(({ kind }) => kind === 'abandon'),
   },
   {
-    row: "native: other paths",
-    what: "an upgrade for another path gets a 501",
+    row: 'native: other paths',
+    what: 'an upgrade for another path gets a 501',
     modes,
-    explains: ({ object, left, right, lefts = [] }) => /^client /.test(object) && /^HTTP\/1.1 501/.test(right) && (left === undefined || left === "end") && lefts.length < 2,
+    explains: ({ object, left, right, lefts = [] }) =>
+      /^client /.test(object) &&
+      /^HTTP\/1.1 501/.test(right) &&
+      (left === undefined || left === 'end') &&
+      lefts.length < 2,
   },
   {
-    row: "native: drain of the handshake",
-    what: "a compressed answer to a handshake is no drain of the transport",
+    row: 'native: drain of the handshake',
+    what: 'a compressed answer to a handshake is no drain of the transport',
     modes,
     explains({ object, step, lefts = [], rights = [] }, of) {
-      const at = lefts.indexOf("drain()");
-      const without = lefts.filter((_, i) => i !== at);
-      return /^transport 0/.test(object) && at > 0 && /^seen/.test(lefts[0]) && isCompressed(of, step, sessionOf(object), "handshake") && without.join("\n") === rights.join("\n");
+      const at = lefts.indexOf('drain()')
+      const without = lefts.filter((_, i) => i !== at)
+      return (
+        /^transport 0/.test(object) &&
+        at > 0 &&
+        /^seen/.test(lefts[0]) &&
+        isCompressed(of, step, sessionOf(object), 'handshake') &&
+        without.join('\n') === rights.join('\n')
+      )
     },
   },
   {
-    row: "native: drain of compressed answers",
-    what: "drain and callbacks of a compressed answer are not put off until it is compressed",
+    row: 'native: drain of compressed answers',
+    what: 'drain and callbacks of a compressed answer are not put off until it is compressed',
     modes,
     explains: ({ object, step, lefts = [], rights = [] }, of) =>
-      isCompressed(of, step, sessionOf(object), "poll") && [...lefts].sort().join("\n") === [...rights].sort().join("\n"),
+      isCompressed(of, step, sessionOf(object), 'poll') &&
+      [...lefts].sort().join('\n') === [...rights].sort().join('\n'),
   },
   {
-    row: "native: last poll",
-    what: "a poll that finds its session closing is no ready and drain of the transport",
+    row: 'native: last poll',
+    what: 'a poll that finds its session closing is no ready and drain of the transport',
     modes,
     explains({ object, step, lefts = [], rights = [] }, of) {
-      const without = lefts.filter((entry) => entry !== "ready()" && entry !== "drain()");
-      return /^transport /.test(object) && without.length < lefts.length && isEnding(of, step, sessionOf(object)) && without.join("\n") === rights.join("\n");
+      const without = lefts.filter((entry) => entry !== 'ready()' && entry !== 'drain()')
+      return (
+        /^transport /.test(object) &&
+        without.length < lefts.length &&
+        isEnding(of, step, sessionOf(object)) &&
+        without.join('\n') === rights.join('\n')
+      )
     },
   },
   {
-    row: "native: heartbeats",
-    what: "a heartbeat that waits for a poll is not in writeBuffer, and flush and drain tell of it before",
+    row: 'native: heartbeats',
+    what: 'a heartbeat that waits for a poll is not in writeBuffer, and flush and drain tell of it before',
     modes,
     explains: ({ field, left, right, lefts = [], rights = [] }, { program }) => {
-      const heartbeat = program.kind === "timed" || json(program.steps).includes('"2');
-      const buffered = (text) => Number(/(\d+) in writeBuffer/.exec(text)?.[1] ?? (field === "writeBuffer" ? text : NaN));
-      const same = field === "writeBuffer" || left?.replace(/\d+ in writeBuffer/, "") === right?.replace(/\d+ in writeBuffer/, "");
-      const without = (list) => list.filter((entry) => !/^drain\(|^flush\(.*\[\{type: "p[io]ng", [^\]]*\}\]\)$/.test(entry)).join("\n");
-      if (heartbeat && rights.some((entry) => /^drain\(/.test(entry)) && without(lefts) === without(rights)) return true;
-      return heartbeat && same && buffered(left) - buffered(right) === 1;
+      const heartbeat = program.kind === 'timed' || json(program.steps).includes('"2')
+      const buffered = (text) =>
+        Number(/(\d+) in writeBuffer/.exec(text)?.[1] ?? (field === 'writeBuffer' ? text : NaN))
+      const same =
+        field === 'writeBuffer' || left?.replace(/\d+ in writeBuffer/, '') === right?.replace(/\d+ in writeBuffer/, '')
+      const without = (list) =>
+        list.filter((entry) => !/^drain\(|^flush\(.*\[\{type: "p[io]ng", [^\]]*\}\]\)$/.test(entry)).join('\n')
+      if (heartbeat && rights.some((entry) => /^drain\(/.test(entry)) && without(lefts) === without(rights)) return true
+      return heartbeat && same && buffered(left) - buffered(right) === 1
     },
   },
   {
-    row: "native: order of the end",
-    what: "the engine closes sessions that began on a WebSocket before those that poll",
+    row: 'native: order of the end',
+    what: 'the engine closes sessions that began on a WebSocket before those that poll',
     modes,
     explains: ({ left, right }) => /^close\("forced close"/.test(left) && uncounted(left) === uncounted(right),
   },
   {
-    row: "native: POST in progress",
-    what: "a POST in progress is ended with its session, and is no error of the transport",
+    row: 'native: POST in progress',
+    what: 'a POST in progress is ended with its session, and is no error of the transport',
     modes,
     explains: ({ object, step, left, right, rights = [] }, of) =>
-      (/^transport /.test(object) && right === undefined && /^error\(.*"data request connection closed prematurely"/.test(left)) ||
-      (/^session /.test(object) && right === undefined && /^listener \d+ of transport error$/.test(left) && isEnding(of, step, sessionOf(object)) && of.program.steps.some(({ kind }) => kind === "beginPost")) ||
-      (/^client \w+, post/.test(object) && left === undefined && right === "end" && rights.length === 1 && isEnding(of, step, sessionOf(object))),
+      (/^transport /.test(object) &&
+        right === undefined &&
+        /^error\(.*"data request connection closed prematurely"/.test(left)) ||
+      (/^session /.test(object) &&
+        right === undefined &&
+        /^listener \d+ of transport error$/.test(left) &&
+        isEnding(of, step, sessionOf(object)) &&
+        of.program.steps.some(({ kind }) => kind === 'beginPost')) ||
+      (/^client \w+, post/.test(object) &&
+        left === undefined &&
+        right === 'end' &&
+        rights.length === 1 &&
+        isEnding(of, step, sessionOf(object))),
   },
   {
-    row: "native: packets without a session",
-    what: "packets that a session does not take, because it closes or has ended, do not reach its transport",
+    row: 'native: packets without a session',
+    what: 'packets that a session does not take, because it closes or has ended, do not reach its transport',
     modes,
     explains(difference, of) {
-      const { object, step, field, left, right, lefts = [], rights = [] } = difference;
-      const session = sessionOf(object);
+      const { object, step, field, left, right, lefts = [], rights = [] } = difference
+      const session = sessionOf(object)
       // a close packet among them
-      const isClose = (entry) => entry === "close() [closed]" && !rights.includes(entry);
-      const without = (list) => list.filter((entry) => !ofPackets(entry) && !isClose(entry)).join("\n");
-      if (field === "readyState") return /^transport /.test(object) && left === "closed" && right === "closing" && /"1["\\]|\\u001e1/.test(json(of.program.steps)) && { session };
-      return session !== undefined && isEnding(of, step, session) && lefts.some(ofPackets) && without(lefts) === without(rights) && { session };
+      const isClose = (entry) => entry === 'close() [closed]' && !rights.includes(entry)
+      const without = (list) => list.filter((entry) => !ofPackets(entry) && !isClose(entry)).join('\n')
+      if (field === 'readyState')
+        return (
+          /^transport /.test(object) &&
+          left === 'closed' &&
+          right === 'closing' &&
+          /"1["\\]|\\u001e1/.test(json(of.program.steps)) && { session }
+        )
+      return (
+        session !== undefined &&
+        isEnding(of, step, session) &&
+        lefts.some(ofPackets) &&
+        without(lefts) === without(rights) && { session }
+      )
     },
   },
-];
+]

@@ -1,233 +1,333 @@
-"use strict";
+'use strict'
 
 // Rows of docs/DIFFERENCES.md.
 
-const { aboutSession, callsLike, endedAlone, hasHook, hasThrown, isCount, json, sessionOf, throwsMore, uncounted } = require("./case");
+const {
+  aboutSession,
+  callsLike,
+  endedAlone,
+  hasHook,
+  hasThrown,
+  isCount,
+  json,
+  sessionOf,
+  throwsMore,
+  uncounted,
+} = require('./case')
 
 /** All about the session that a difference is about. */
 function ofSession(difference, more) {
-  const session = aboutSession(difference);
-  return session !== undefined && { session, ...more };
+  const session = aboutSession(difference)
+  return session !== undefined && { session, ...more }
 }
 
-const uncompressed = (entry) => entry?.replace(/^(frame \w+) rsv 4/, "$1");
+const uncompressed = (entry) => entry?.replace(/^(frame \w+) rsv 4/, '$1')
 
 /** @type {import("./index").Exception[]} */
 module.exports = [
   {
     row: 1,
-    what: "a flush listener that empties the buffer, or sends, leaves the transport unwritable, or throws",
+    what: 'a flush listener that empties the buffer, or sends, leaves the transport unwritable, or throws',
     explains: (difference, { program }) =>
-      callsLike(program, (call) => call.do === "listen" && call.event === "flush" && /"do":"(send|buffer)"/.test(json(call.calls))).length > 0 &&
-      (ofSession(difference, { counts: true }) || (isCount(difference) && { counts: true }) || (difference.object === "process" && /reading '(writeHead|headers)'/.test(difference.left))),
+      callsLike(
+        program,
+        (call) => call.do === 'listen' && call.event === 'flush' && /"do":"(send|buffer)"/.test(json(call.calls)),
+      ).length > 0 &&
+      (ofSession(difference, { counts: true }) ||
+        (isCount(difference) && { counts: true }) ||
+        (difference.object === 'process' && /reading '(writeHead|headers)'/.test(difference.left))),
   },
   {
     row: 1,
-    what: "a flush listener that closes a session that polls, whose poll is answered then",
+    what: 'a flush listener that closes a session that polls, whose poll is answered then',
     explains: (difference, { program }) =>
-      callsLike(program, (call) => call.do === "listen" && call.event === "flush" && /"do":"close(Server)?"/.test(json(call.calls))).length > 0 &&
-      ((difference.object === "process" && difference.right === undefined && /Cannot read properties of null \(reading '(writeHead|headers)'/.test(difference.left)) ||
+      callsLike(
+        program,
+        (call) => call.do === 'listen' && call.event === 'flush' && /"do":"close(Server)?"/.test(json(call.calls)),
+      ).length > 0 &&
+      ((difference.object === 'process' &&
+        difference.right === undefined &&
+        /Cannot read properties of null \(reading '(writeHead|headers)'/.test(difference.left)) ||
         (difference.left === undefined && /^drain\(/.test(difference.right))),
   },
   {
     row: 2,
-    what: "close(true) and server.close() end a session that is closing",
+    what: 'close(true) and server.close() end a session that is closing',
     explains(difference, { left, right, program }) {
-      const ended = [];
+      const ended = []
       for (let step = 1; step <= difference.step; step++) {
-        const closes = step === program.steps.length + 1 || /"closeServer"|"discard":true/.test(json([program.steps.slice(0, step), program.listeners]));
-        if (closes) ended.push(...endedAlone(right, left, step).filter((name) => left[step].readyStates[`{${name}}`] === "closing"));
+        const closes =
+          step === program.steps.length + 1 ||
+          /"closeServer"|"discard":true/.test(json([program.steps.slice(0, step), program.listeners]))
+        if (closes)
+          ended.push(
+            ...endedAlone(right, left, step).filter((name) => left[step].readyStates[`{${name}}`] === 'closing'),
+          )
       }
-      if (ended.includes(aboutSession(difference))) return ofSession(difference, { counts: true });
-      if (pollsMeanwhile(difference, program)) return ofSession(difference, { counts: true });
-      if (ended.length > 0 && throwsMore(difference)) return true;
-      return ended.length > 0 && (isCount(difference) || isCountOnly(difference)) && { counts: true };
+      if (ended.includes(aboutSession(difference))) return ofSession(difference, { counts: true })
+      if (pollsMeanwhile(difference, program)) return ofSession(difference, { counts: true })
+      if (ended.length > 0 && throwsMore(difference)) return true
+      return ended.length > 0 && (isCount(difference) || isCountOnly(difference)) && { counts: true }
     },
   },
   {
     row: 4,
     what: "removeAllListeners() does not remove the engine's own",
     explains(difference, { program, left }) {
-      if (callsLike(program, (call) => call.do === "removeListeners" && call.event === "close").length === 0) return false;
-      if (isCount(difference) || isCountOnly(difference)) return { counts: true };
+      if (callsLike(program, (call) => call.do === 'removeListeners' && call.event === 'close').length === 0)
+        return false
+      if (isCount(difference) || isCountOnly(difference)) return { counts: true }
       // it is still in `clients`, and found there
-      if (/^HTTP/.test(difference.left) && /Session ID unknown/.test(difference.left)) return false;
-      return left[difference.step].readyStates[`{${aboutSession(difference)}}`] === "closed" && ofSession(difference, { counts: true });
+      if (/^HTTP/.test(difference.left) && /Session ID unknown/.test(difference.left)) return false
+      return (
+        left[difference.step].readyStates[`{${aboutSession(difference)}}`] === 'closed' &&
+        ofSession(difference, { counts: true })
+      )
     },
   },
   {
     row: 5,
-    what: "frames in the segment of the handshake are not lost",
+    what: 'frames in the segment of the handshake are not lost',
     explains(difference, { program }) {
-      const name = sessionOf(difference.object);
-      const early = program.steps.slice(0, difference.step).some(({ kind, as, more }) => kind === "openWebSocket" && more !== undefined && (isCount(difference) || as === name));
-      return early && (ofSession(difference, { counts: true }) || { counts: true });
+      const name = sessionOf(difference.object)
+      const early = program.steps
+        .slice(0, difference.step)
+        .some(
+          ({ kind, as, more }) =>
+            kind === 'openWebSocket' && more !== undefined && (isCount(difference) || as === name),
+        )
+      return early && (ofSession(difference, { counts: true }) || { counts: true })
     },
   },
   {
     row: 6,
-    what: "the answer to a handshake that is refused after the 101 arrives over TLS",
-    modes: ["https"],
+    what: 'the answer to a handshake that is refused after the 101 arrives over TLS',
+    modes: ['https'],
     explains({ object, left, lefts = [], rights = [] }) {
-      const told = rights.map((text) => text.split("(")[0]).join();
-      if (/^client \w+, real$/.test(object)) return lefts.length === 1 && /^close\("transport close"/.test(left) && told === "error,close";
-      return /^client /.test(object) && left === "end" && rights.some((text) => text.startsWith("HTTP/1.1 101")) && !rights.some((text) => text.includes('"sid\\":'));
+      const told = rights.map((text) => text.split('(')[0]).join()
+      if (/^client \w+, real$/.test(object))
+        return lefts.length === 1 && /^close\("transport close"/.test(left) && told === 'error,close'
+      return (
+        /^client /.test(object) &&
+        left === 'end' &&
+        rights.some((text) => text.startsWith('HTTP/1.1 101')) &&
+        !rights.some((text) => text.includes('"sid\\":'))
+      )
     },
   },
   {
     row: 7,
-    what: "a plain request for the session of a WebSocket is answered",
+    what: 'a plain request for the session of a WebSocket is answered',
     // the answer to HEAD has no body
     explains: ({ step, left, right }, { program }) =>
-      left === undefined && (/^HTTP\/1.1 400 [^]*"code\\":3/.test(right) || (program.steps[step - 1]?.method === "HEAD" && /^HTTP\/1.1 400 /.test(right)) || /^connection_error.*TRANSPORT_HANDSHAKE_ERROR/.test(right)),
+      left === undefined &&
+      (/^HTTP\/1.1 400 [^]*"code\\":3/.test(right) ||
+        (program.steps[step - 1]?.method === 'HEAD' && /^HTTP\/1.1 400 /.test(right)) ||
+        /^connection_error.*TRANSPORT_HANDSHAKE_ERROR/.test(right)),
   },
   {
     row: 8,
-    what: "a listener that throws does not keep the connection from going on",
+    what: 'a listener that throws does not keep the connection from going on',
     explains(difference, of) {
       // of a WebTransport session the original tells nobody
-      const hasThrownThere = hasThrown(of, difference.step) || (of.program.steps.some(({ kind }) => kind === "openTransport") && hasThrown({ left: of.right }, difference.step));
-      return hasThrownThere && (ofSession(difference, { counts: true }) || throwsMore(difference));
+      const hasThrownThere =
+        hasThrown(of, difference.step) ||
+        (of.program.steps.some(({ kind }) => kind === 'openTransport') &&
+          hasThrown({ left: of.right }, difference.step))
+      return hasThrownThere && (ofSession(difference, { counts: true }) || throwsMore(difference))
     },
   },
   {
     row: 39,
-    what: "a close listener that throws does not leave the session in clients",
-    explains: (difference, of) => hasThrown(of, difference.step) && (isCount(difference) || isCountOnly(difference)) && { counts: true },
+    what: 'a close listener that throws does not leave the session in clients',
+    explains: (difference, of) =>
+      hasThrown(of, difference.step) && (isCount(difference) || isCountOnly(difference)) && { counts: true },
   },
   {
     row: 10,
-    what: "a headers listener that throws does not leave the client waiting",
-    explains: (difference, { program }) => hasHook(program, "headersListener", "throw") && { all: true },
+    what: 'a headers listener that throws does not leave the client waiting',
+    explains: (difference, { program }) => hasHook(program, 'headersListener', 'throw') && { all: true },
   },
   {
     row: 10,
-    what: "an upgrade that is handed to a server without WebSockets does not leave the client waiting",
-    modes: ["handle"],
+    what: 'an upgrade that is handed to a server without WebSockets does not leave the client waiting',
+    modes: ['handle'],
     explains: ({ object, left, right }, { program }) =>
-      program.options.transports?.includes("websocket") === false && object.startsWith("client ") && left === undefined && /^HTTP\/1.1 500|^end$/.test(right),
+      program.options.transports?.includes('websocket') === false &&
+      object.startsWith('client ') &&
+      left === undefined &&
+      /^HTTP\/1.1 500|^end$/.test(right),
   },
   {
     row: 12,
-    what: "a client that is gone while a hook decides about its upgrade is no exception",
+    what: 'a client that is gone while a hook decides about its upgrade is no exception',
     explains: ({ object, left, right }, { program }) =>
-      program.steps.some(({ kind }) => kind === "abandon") && object === "process" && right === undefined && /ECONNRESET|EPIPE|Cannot read properties of null|ERR_INVALID_ARG_TYPE/.test(left),
+      program.steps.some(({ kind }) => kind === 'abandon') &&
+      object === 'process' &&
+      right === undefined &&
+      /ECONNRESET|EPIPE|Cannot read properties of null|ERR_INVALID_ARG_TYPE/.test(left),
   },
   {
     row: 13,
-    what: "a rejection message that is no string",
+    what: 'a rejection message that is no string',
     explains(difference, { program }) {
-      const { object, left, right } = difference;
-      if (!hasHook(program, "allowRequest", "object")) return false;
-      return (object === "process" && right === undefined && /ERR_INVALID_ARG_TYPE/.test(left)) || (object.startsWith("client ") && left === undefined && ofSession(difference));
+      const { object, left, right } = difference
+      if (!hasHook(program, 'allowRequest', 'object')) return false
+      return (
+        (object === 'process' && right === undefined && /ERR_INVALID_ARG_TYPE/.test(left)) ||
+        (object.startsWith('client ') && left === undefined && ofSession(difference))
+      )
     },
   },
   {
     row: 14,
-    what: "a header value with a line break is refused",
-    explains: (difference, { program }) => (hasHook(program, "headersListener", "line break") || hasHook(program, "middleware", "line break")) && { all: true },
+    what: 'a header value with a line break is refused',
+    explains: (difference, { program }) =>
+      (hasHook(program, 'headersListener', 'line break') || hasHook(program, 'middleware', 'line break')) && {
+        all: true,
+      },
   },
   {
     row: 15,
-    what: "several values of a header are lines of their own on the 101",
+    what: 'several values of a header are lines of their own on the 101',
     explains: ({ left, right }, { program }) =>
-      hasHook(program, "middleware", "several") && /^HTTP\/1.1 101/.test(left) && left.replace("X-Several: one,two", "X-Several: one\nX-Several: two") === right,
+      hasHook(program, 'middleware', 'several') &&
+      /^HTTP\/1.1 101/.test(left) &&
+      left.replace('X-Several: one,two', 'X-Several: one\nX-Several: two') === right,
   },
   {
     row: 16,
     what: "the second call of allowRequest's callback is ignored",
-    explains: (difference, { program }) => hasHook(program, "allowRequest", "twice") && { all: true },
+    explains: (difference, { program }) => hasHook(program, 'allowRequest', 'twice') && { all: true },
   },
   {
     row: 18,
-    what: "a target that is no URL is answered",
+    what: 'a target that is no URL is answered',
     explains: ({ object, left, right }, { program }) =>
-      program.steps.some(({ path }) => path?.startsWith("//")) && ((object === "process" && /ERR_INVALID_URL/.test(left)) || (left === undefined && /^HTTP\/1.1 400|^end$/.test(right) && object.startsWith("client "))),
+      program.steps.some(({ path }) => path?.startsWith('//')) &&
+      ((object === 'process' && /ERR_INVALID_URL/.test(left)) ||
+        (left === undefined && /^HTTP\/1.1 400|^end$/.test(right) && object.startsWith('client '))),
   },
   {
     row: 19,
-    what: "an id that a living session has",
-    explains: (difference, { program }) => hasHook(program, "generateId", "same") && { all: true },
+    what: 'an id that a living session has',
+    explains: (difference, { program }) => hasHook(program, 'generateId', 'same') && { all: true },
   },
   {
     row: 20,
-    what: "what permessage-deflate compresses",
-    explains: ({ left, right }, { program }) => program.options.perMessageDeflate !== undefined && uncompressed(left) === uncompressed(right),
+    what: 'what permessage-deflate compresses',
+    explains: ({ left, right }, { program }) =>
+      program.options.perMessageDeflate !== undefined && uncompressed(left) === uncompressed(right),
   },
   {
     row: 24,
-    what: "allowRequest that throws refuses",
-    explains: (difference, { program }) => hasHook(program, "allowRequest", "throw") && { all: true },
+    what: 'allowRequest that throws refuses',
+    explains: (difference, { program }) => hasHook(program, 'allowRequest', 'throw') && { all: true },
   },
   {
     row: 25,
-    what: "a middleware that answers and calls next()",
-    explains: (difference, { program }) => hasHook(program, "middleware", "answer and go on") && { all: true },
+    what: 'a middleware that answers and calls next()',
+    explains: (difference, { program }) => hasHook(program, 'middleware', 'answer and go on') && { all: true },
   },
   {
     row: 36,
-    what: "a polling client that is gone while a hook decides gets no session",
+    what: 'a polling client that is gone while a hook decides gets no session',
     explains: (difference, { program }) =>
-      program.steps.slice(0, difference.step).some(({ kind, transport }) => kind === "abandon" && transport === "polling") &&
-      (program.hooks.some(({ how }) => /ater|promise|sync/.test(how)) || program.hooks.some(({ hook }) => hook === "middleware") || program.options.cors !== undefined) && { all: true },
+      program.steps
+        .slice(0, difference.step)
+        .some(({ kind, transport }) => kind === 'abandon' && transport === 'polling') &&
+      (program.hooks.some(({ how }) => /ater|promise|sync/.test(how)) ||
+        program.hooks.some(({ hook }) => hook === 'middleware') ||
+        program.options.cors !== undefined) && { all: true },
   },
   {
     row: 29,
-    what: "a patch of what is bound to a transport, or to its ws, counts from the next event",
+    what: 'a patch of what is bound to a transport, or to its ws, counts from the next event',
     explains: (difference, { program }) =>
-      callsLike(program, ({ do: name, on, method }) => name === "replace" && BOUND[on].includes(method)).length > 0 &&
-      /^(socket\.(onPacket|onClose|onError|onDrain)|transport\.(onClose|onError))\(/.test(difference.right) && ofSession(difference),
+      callsLike(program, ({ do: name, on, method }) => name === 'replace' && BOUND[on].includes(method)).length > 0 &&
+      /^(socket\.(onPacket|onClose|onError|onDrain)|transport\.(onClose|onError))\(/.test(difference.right) &&
+      ofSession(difference),
   },
   {
     row: 44,
-    what: "what was sent before the connection ends goes out, and its callbacks are called",
+    what: 'what was sent before the connection ends goes out, and its callbacks are called',
     explains(difference, { program, left, right }) {
-      const { step, object, left: mine, right: theirs } = difference;
-      const name = aboutSession(difference);
-      const { kind, frames = [] } = program.steps[step - 1] ?? {};
-      const ends = kind === "frames" && frames.length > 1 && [left, right].every((side) => side[step].readyStates[`{${name}}`] === "closed");
-      const more = object.startsWith("client ") ? /^frame close/.test(mine) && /^frame (text|binary)/.test(theirs) : mine === undefined && /^(callback|drain|ready)/.test(theirs);
-      return ends && more && ofSession(difference);
+      const { step, object, left: mine, right: theirs } = difference
+      const name = aboutSession(difference)
+      const { kind, frames = [] } = program.steps[step - 1] ?? {}
+      const ends =
+        kind === 'frames' &&
+        frames.length > 1 &&
+        [left, right].every((side) => side[step].readyStates[`{${name}}`] === 'closed')
+      const more = object.startsWith('client ')
+        ? /^frame close/.test(mine) && /^frame (text|binary)/.test(theirs)
+        : mine === undefined && /^(callback|drain|ready)/.test(theirs)
+      return ends && more && ofSession(difference)
     },
   },
   {
     row: 48,
-    what: "a client that has sent its close frame is not waited for",
-    explains: (difference, { program }) => program.deaf === true && afterClose(difference, program) && (ofSession(difference, { counts: true }) || (isCount(difference) && { counts: true })),
+    what: 'a client that has sent its close frame is not waited for',
+    explains: (difference, { program }) =>
+      program.deaf === true &&
+      afterClose(difference, program) &&
+      (ofSession(difference, { counts: true }) || (isCount(difference) && { counts: true })),
   },
   {
     row: 49,
-    what: "the connection is read ahead of the application: pongs overtake, and nothing is heard behind what ends a session",
+    what: 'the connection is read ahead of the application: pongs overtake, and nothing is heard behind what ends a session',
     explains(difference, { program }) {
-      const { step, object, left, right, lefts = [], rights = [] } = difference;
-      const withoutPongs = (texts) => texts.filter((text) => !text.startsWith("frame pong")).join("\n");
-      if (withoutPongs(lefts) === withoutPongs(rights) && lefts.length + rights.length > 0 && /^client /.test(object)) return true;
+      const { step, object, left, right, lefts = [], rights = [] } = difference
+      const withoutPongs = (texts) => texts.filter((text) => !text.startsWith('frame pong')).join('\n')
+      if (withoutPongs(lefts) === withoutPongs(rights) && lefts.length + rights.length > 0 && /^client /.test(object))
+        return true
       // the transport has begun to close
-      if (/^transport /.test(object)) return (right === undefined || right === left?.replace("[closing", "[open")) && /^error\(.*Invalid WebSocket frame.*\[clos/.test(left);
-      const several = program.steps.slice(0, step).some(({ kind, frames: list = [] }) => kind === "frames" && list.length > 1);
-      return several && /^client /.test(object) && /^frame close/.test(left) && /^frame (pong|close \d)/.test(right) && ofSession(difference);
+      if (/^transport /.test(object))
+        return (
+          (right === undefined || right === left?.replace('[closing', '[open')) &&
+          /^error\(.*Invalid WebSocket frame.*\[clos/.test(left)
+        )
+      const several = program.steps
+        .slice(0, step)
+        .some(({ kind, frames: list = [] }) => kind === 'frames' && list.length > 1)
+      return (
+        several &&
+        /^client /.test(object) &&
+        /^frame close/.test(left) &&
+        /^frame (pong|close \d)/.test(right) &&
+        ofSession(difference)
+      )
     },
   },
-];
+]
 
 /** Whether a client has sent a close frame, in this step or before. */
 function afterClose({ step }, { steps }) {
-  return steps.slice(0, step).some(({ kind, frames = [] }) => kind === "frames" && frames.some(({ opcode }) => opcode === 8));
+  return steps
+    .slice(0, step)
+    .some(({ kind, frames = [] }) => kind === 'frames' && frames.some(({ opcode }) => opcode === 8))
 }
 
 /** What the original binds when a transport is set, and when one is made for a WebSocket. */
-const BOUND = { socket: ["onPacket", "onClose", "onError", "onDrain"], transport: ["onClose", "onError"] };
+const BOUND = { socket: ['onPacket', 'onClose', 'onError', 'onDrain'], transport: ['onClose', 'onError'] }
 
 /** A client polls in the step in which its session is closed twice, which ends the session in the original, too. */
 function pollsMeanwhile({ object, left, right }, program) {
-  const closes = (matches) => callsLike(program, (call) => (call.do === "closeServer" || call.do === "close") && matches(call)).length > 0;
-  if (!closes((call) => call.do === "close" && !call.discard) || !closes((call) => call.do === "closeServer" || call.discard)) return false;
-  if (/^client \w+, real$/.test(object)) return /^close\("transport close"/.test(left) && /^error\(Error "xhr poll error" 400/.test(right);
-  if (/^client \w+, poll/.test(object)) return /^HTTP\/1.1 200/.test(left) && /^HTTP\/1.1 400 [^]*Session ID unknown/.test(right);
-  if (object === "server") return right === undefined && /^headers\(.*<request GET .*transport=polling&sid=/.test(left);
-  return program.kind === "real" && /^transport.onRequest\(/.test(left) && /^close\("forced close"/.test(right);
+  const closes = (matches) =>
+    callsLike(program, (call) => (call.do === 'closeServer' || call.do === 'close') && matches(call)).length > 0
+  if (
+    !closes((call) => call.do === 'close' && !call.discard) ||
+    !closes((call) => call.do === 'closeServer' || call.discard)
+  )
+    return false
+  if (/^client \w+, real$/.test(object))
+    return /^close\("transport close"/.test(left) && /^error\(Error "xhr poll error" 400/.test(right)
+  if (/^client \w+, poll/.test(object))
+    return /^HTTP\/1.1 200/.test(left) && /^HTTP\/1.1 400 [^]*Session ID unknown/.test(right)
+  if (object === 'server') return right === undefined && /^headers\(.*<request GET .*transport=polling&sid=/.test(left)
+  return program.kind === 'real' && /^transport.onRequest\(/.test(left) && /^close\("forced close"/.test(right)
 }
 
 function isCountOnly({ left, right }) {
-  return /clientsCount/.test(left) && uncounted(left) === uncounted(right);
+  return /clientsCount/.test(left) && uncounted(left) === uncounted(right)
 }

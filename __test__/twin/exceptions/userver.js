@@ -1,109 +1,139 @@
-"use strict";
+'use strict'
 
 // Rows of docs/DIFFERENCES.md about uServer.
 
-const { aboutSession, hasHook, isCount, uncounted } = require("./case");
+const { aboutSession, hasHook, isCount, uncounted } = require('./case')
 
-const modes = ["uServer"];
+const modes = ['uServer']
 
 /** What the original comes to: where it uses a response late, and where a WebSocket or a transport is not there. */
-const USED_LATE = /uWS\.HttpResponse must not be accessed/;
-const CLOSED = /Invalid access of closed uWS\.WebSocket/;
-const NOT_THERE = /Cannot read properties of (undefined|null) \(reading '(end|headers)'\)/;
+const USED_LATE = /uWS\.HttpResponse must not be accessed/
+const CLOSED = /Invalid access of closed uWS\.WebSocket/
+const NOT_THERE = /Cannot read properties of (undefined|null) \(reading '(end|headers)'\)/
 
 /** Whether the original has thrown this, up to this step. */
-const hasThrown = ({ left }, step, error) => left.slice(0, step + 1).some(({ streams }) => (streams.process ?? []).some((text) => error.test(text)));
+const hasThrown = ({ left }, step, error) =>
+  left.slice(0, step + 1).some(({ streams }) => (streams.process ?? []).some((text) => error.test(text)))
 
-const has = (side, step, session) => side[step].readyStates[`{${session}}`] !== undefined;
+const has = (side, step, session) => side[step].readyStates[`{${session}}`] !== undefined
 
 /** @type {import("./index").Exception[]} */
 module.exports = [
   {
     row: 34,
-    what: "a connection listener that throws does not keep a WebSocket from being opened",
+    what: 'a connection listener that throws does not keep a WebSocket from being opened',
     modes,
     explains: ({ object, step, left, right }, of) =>
-      object === "server" && left === undefined && /^(initial_)?headers\({}/.test(right) && hasThrown({ left: [of.left[step]] }, 0, /"twin: the application"/) && { counts: true },
+      object === 'server' &&
+      left === undefined &&
+      /^(initial_)?headers\({}/.test(right) &&
+      hasThrown({ left: [of.left[step]] }, 0, /"twin: the application"/) && { counts: true },
   },
   {
     row: 26,
-    what: "responses can more",
+    what: 'responses can more',
     modes,
-    explains: ({ left, right }) => /^the response has /.test(left) && left === right?.replace("write,", ""),
+    explains: ({ left, right }) => /^the response has /.test(left) && left === right?.replace('write,', ''),
   },
   {
     row: 32,
-    what: "an upgrade request for the polling transport",
+    what: 'an upgrade request for the polling transport',
     modes,
     explains(difference, of) {
-      const { object, step, left, right } = difference;
-      const asked = of.program.steps.slice(0, step).filter(({ kind, query }) => kind === "oddUpgrade" && query.transport === "polling");
-      if (asked.length === 0) return false;
+      const { object, step, left, right } = difference
+      const asked = of.program.steps
+        .slice(0, step)
+        .filter(({ kind, query }) => kind === 'oddUpgrade' && query.transport === 'polling')
+      if (asked.length === 0) return false
       // server.close() goes no further
-      if (hasThrown(of, step, /^threw .*reading 'headers'/)) return { all: true };
-      const session = aboutSession(difference);
-      if (session !== undefined && (asked.some(({ on }) => on === session) || (has(of.left, step, session) && !has(of.right, step, session)))) return { session, counts: true };
-      if (object === "process") return right === undefined && (USED_LATE.test(left) || NOT_THERE.test(left));
-      if (object.startsWith("client ")) return /^HTTP\/1.1 (200|101|400)/.test(left) && right === "end";
-      const isAside = asked.includes(of.program.steps[step - 1]) || (asked.some(({ on }) => on !== undefined) && (left === undefined || right === undefined));
-      return object === "server" && (isCount(difference) || uncounted(left) === uncounted(right) || isAside) && { counts: true };
+      if (hasThrown(of, step, /^threw .*reading 'headers'/)) return { all: true }
+      const session = aboutSession(difference)
+      if (
+        session !== undefined &&
+        (asked.some(({ on }) => on === session) || (has(of.left, step, session) && !has(of.right, step, session)))
+      )
+        return { session, counts: true }
+      if (object === 'process') return right === undefined && (USED_LATE.test(left) || NOT_THERE.test(left))
+      if (object.startsWith('client ')) return /^HTTP\/1.1 (200|101|400)/.test(left) && right === 'end'
+      const isAside =
+        asked.includes(of.program.steps[step - 1]) ||
+        (asked.some(({ on }) => on !== undefined) && (left === undefined || right === undefined))
+      return (
+        object === 'server' &&
+        (isCount(difference) || uncounted(left) === uncounted(right) || isAside) && { counts: true }
+      )
     },
   },
   {
     row: 34,
-    what: "a response that is used when it must not be",
+    what: 'a response that is used when it must not be',
     modes,
-    explains: ({ object, left, right }) => object === "process" && right === undefined && USED_LATE.test(left),
+    explains: ({ object, left, right }) => object === 'process' && right === undefined && USED_LATE.test(left),
   },
   {
     row: 34,
-    what: "a WebSocket that is used when it is closed",
-    modes,
-    explains(difference, of) {
-      const { object, step, left, right } = difference;
-      if (!hasThrown(of, step, CLOSED)) return false;
-      if (object === "process") return right === undefined && CLOSED.test(left);
-      const session = aboutSession(difference);
-      return session !== undefined ? of.right[step].readyStates[`{${session}}`] === "closed" && { session, counts: true } : isCount(difference) && { counts: true };
-    },
-  },
-  {
-    row: 34,
-    what: "a client that is gone while a hook decides gets no session",
+    what: 'a WebSocket that is used when it is closed',
     modes,
     explains(difference, of) {
-      const { object, step, left, right } = difference;
-      if (!of.program.steps.slice(0, step).some(({ kind, transport }) => kind === "abandon" && transport === "websocket")) return false;
-      const session = aboutSession(difference);
-      if (session !== undefined) return has(of.left, step, session) && !has(of.right, step, session) && { session, counts: true };
-      return object === "server" && (isCount(difference) || uncounted(left) === uncounted(right) || (right === undefined && of.program.steps[step - 1]?.kind === "abandon")) && { counts: true };
+      const { object, step, left, right } = difference
+      if (!hasThrown(of, step, CLOSED)) return false
+      if (object === 'process') return right === undefined && CLOSED.test(left)
+      const session = aboutSession(difference)
+      return session !== undefined
+        ? of.right[step].readyStates[`{${session}}`] === 'closed' && { session, counts: true }
+        : isCount(difference) && { counts: true }
     },
   },
   {
     row: 34,
-    what: "a body is not lost while a middleware takes its time",
+    what: 'a client that is gone while a hook decides gets no session',
+    modes,
+    explains(difference, of) {
+      const { object, step, left, right } = difference
+      if (
+        !of.program.steps.slice(0, step).some(({ kind, transport }) => kind === 'abandon' && transport === 'websocket')
+      )
+        return false
+      const session = aboutSession(difference)
+      if (session !== undefined)
+        return has(of.left, step, session) && !has(of.right, step, session) && { session, counts: true }
+      return (
+        object === 'server' &&
+        (isCount(difference) ||
+          uncounted(left) === uncounted(right) ||
+          (right === undefined && of.program.steps[step - 1]?.kind === 'abandon')) && { counts: true }
+      )
+    },
+  },
+  {
+    row: 34,
+    what: 'a body is not lost while a middleware takes its time',
     modes,
     explains(difference, { program }) {
-      const { object, step, field = "", left, right } = difference;
-      const posts = hasHook(program, "middleware", "later") ? program.steps.slice(0, step).filter(({ kind }) => /post/i.test(kind)) : [];
+      const { object, step, field = '', left, right } = difference
+      const posts = hasHook(program, 'middleware', 'later')
+        ? program.steps.slice(0, step).filter(({ kind }) => /post/i.test(kind))
+        : []
       // what the packets bring about, then or when the server is closed
-      if (object === "server" && (isCount(difference) || left === undefined || right === undefined)) return posts.length > 0 && { counts: true };
-      const session = aboutSession(difference);
-      const isLost = left === undefined || /"parse error"/.test(left) || field.startsWith("data");
-      return isLost && posts.some(({ on }) => on === session) && { session, counts: true };
+      if (object === 'server' && (isCount(difference) || left === undefined || right === undefined))
+        return posts.length > 0 && { counts: true }
+      const session = aboutSession(difference)
+      const isLost = left === undefined || /"parse error"/.test(left) || field.startsWith('data')
+      return isLost && posts.some(({ on }) => on === session) && { session, counts: true }
     },
   },
   {
     row: 34,
-    what: "a session that is closed before its WebSocket is open",
+    what: 'a session that is closed before its WebSocket is open',
     modes,
     explains({ object, step, left, right }, of) {
       // server.close() goes no further
-      if (hasThrown(of, step, /^threw .*reading 'end'/)) return { all: true };
-      if (!hasThrown(of, step, NOT_THERE)) return false;
-      if (object === "process") return right === undefined;
-      if (object.startsWith("transport 0 of ")) return (left === "closing" || left === undefined) && /^close/.test(right);
-      return /^client [\w, ]+, (websocket|handshake)/.test(object) && right === "end";
+      if (hasThrown(of, step, /^threw .*reading 'end'/)) return { all: true }
+      if (!hasThrown(of, step, NOT_THERE)) return false
+      if (object === 'process') return right === undefined
+      if (object.startsWith('transport 0 of '))
+        return (left === 'closing' || left === undefined) && /^close/.test(right)
+      return /^client [\w, ]+, (websocket|handshake)/.test(object) && right === 'end'
     },
   },
-];
+]

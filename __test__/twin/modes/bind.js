@@ -1,12 +1,12 @@
-"use strict";
+'use strict'
 
 function bind(server) {
-  return new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(server.address().port)));
+  return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server.address().port)))
 }
 
 function shut(server) {
-  server.close();
-  server.closeAllConnections?.();
+  server.close()
+  server.closeAllConnections?.()
 }
 
-module.exports = { bind, shut };
+module.exports = { bind, shut }

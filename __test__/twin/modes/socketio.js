@@ -1,4 +1,4 @@
-"use strict";
+'use strict'
 
 /** Socket.IO on the engine; its worlds open their servers themselves. */
-module.exports = { name: "socketio" };
+module.exports = { name: 'socketio' }

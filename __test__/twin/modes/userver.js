@@ -1,49 +1,54 @@
-"use strict";
+'use strict'
 
-const { AsyncResource } = require("node:async_hooks");
-const uWS = require("uWebSockets.js");
+const { AsyncResource } = require('node:async_hooks')
+const uWS = require('uWebSockets.js')
 
 /** What of a response uWebSockets.js calls back. */
-const CALLING_BACK = ["onAborted", "onData", "onWritable"];
+const CALLING_BACK = ['onAborted', 'onData', 'onWritable']
 
 /**
  * The app, as it is given to an engine: what it calls runs in the context of the program, by which exceptions are told
  * apart. uWebSockets.js has none.
  */
 function inContext(app) {
-  const bind = (fn) => AsyncResource.bind(fn);
+  const bind = (fn) => AsyncResource.bind(fn)
   const serve = (handler) =>
     bind((res, ...rest) => {
       for (const name of CALLING_BACK) {
-        const own = res[name];
-        res[name] = (fn) => own.call(res, bind(fn));
+        const own = res[name]
+        res[name] = (fn) => own.call(res, bind(fn))
       }
-      return handler(res, ...rest);
-    });
+      return handler(res, ...rest)
+    })
   return {
     any(path, handler) {
-      app.any(path, serve(handler));
-      return this;
+      app.any(path, serve(handler))
+      return this
     },
     ws(path, { upgrade, open, message, drain, close, ...options }) {
-      const bound = Object.entries({ open, message, drain, close }).filter(([, fn]) => fn !== undefined).map(([name, fn]) => [name, bind(fn)]);
-      app.ws(path, { ...options, upgrade: serve(upgrade), ...Object.fromEntries(bound) });
-      return this;
+      const bound = Object.entries({ open, message, drain, close })
+        .filter(([, fn]) => fn !== undefined)
+        .map(([name, fn]) => [name, bind(fn)])
+      app.ws(path, { ...options, upgrade: serve(upgrade), ...Object.fromEntries(bound) })
+      return this
     },
-  };
+  }
 }
 
 /** An app of uWebSockets.js. */
 module.exports = {
-  name: "uServer",
-  available: typeof uWS.App === "function" && /native code/.test(uWS.App),
+  name: 'uServer',
+  available: typeof uWS.App === 'function' && /native code/.test(uWS.App),
   async open({ Engine, options, prepare }) {
-    const app = uWS.App();
-    const engine = new Engine.uServer(options);
-    prepare(engine);
-    engine.attach(inContext(app), { ...options, compression: options.perMessageDeflate ? uWS.SHARED_COMPRESSOR : undefined });
-    app.any("/*", (res) => res.writeStatus("404 Not Found").end("not the engine's"));
-    const token = await new Promise((resolve) => app.listen("127.0.0.1", 0, resolve));
-    return { engine, port: uWS.us_socket_local_port(token), close: () => uWS.us_listen_socket_close(token) };
+    const app = uWS.App()
+    const engine = new Engine.uServer(options)
+    prepare(engine)
+    engine.attach(inContext(app), {
+      ...options,
+      compression: options.perMessageDeflate ? uWS.SHARED_COMPRESSOR : undefined,
+    })
+    app.any('/*', (res) => res.writeStatus('404 Not Found').end("not the engine's"))
+    const token = await new Promise((resolve) => app.listen('127.0.0.1', 0, resolve))
+    return { engine, port: uWS.us_socket_local_port(token), close: () => uWS.us_listen_socket_close(token) }
   },
-};
+}

@@ -1,9 +1,9 @@
-"use strict";
+'use strict'
 
-const attach = require("./attach");
+const attach = require('./attach')
 
 /** The WebSocket server of `ws`, given as an option. */
 module.exports = {
-  name: "wsEngine",
-  open: (how) => attach.open({ ...how, options: { ...how.options, wsEngine: require("ws").Server } }),
-};
+  name: 'wsEngine',
+  open: (how) => attach.open({ ...how, options: { ...how.options, wsEngine: require('ws').Server } }),
+}

@@ -1,10 +1,10 @@
-"use strict";
+'use strict'
 
 // Programs through Socket.IO, with its real clients.
 
-const { drawProgram } = require("./program");
-const { drawn } = require("./steps");
-const { tellHandlers } = require("./handlers");
-const { SocketIoWorld } = require("./world");
+const { drawProgram } = require('./program')
+const { drawn } = require('./steps')
+const { tellHandlers } = require('./handlers')
+const { SocketIoWorld } = require('./world')
 
-module.exports = { drawProgram, drawn, World: SocketIoWorld, tellListeners: tellHandlers };
+module.exports = { drawProgram, drawn, World: SocketIoWorld, tellListeners: tellHandlers }

@@ -111,7 +111,10 @@ const receive = {
     const heard = beats - blocked.beats
     blocked = undefined
     if (socket.transport.name === 'websocket') {
-      verdict('good', `Still connected: ${plural(heard, 'heartbeat')} came and went while no JavaScript ran on the server.`)
+      verdict(
+        'good',
+        `Still connected: ${plural(heard, 'heartbeat')} came and went while no JavaScript ran on the server.`,
+      )
     } else {
       verdict('good', 'Still connected. (Over polling the requests wait for Node.js; try WebSocket.)')
     }
@@ -177,7 +180,9 @@ function draw() {
   ]) {
     const step = 600 / (HISTORY - 1)
     const from = 600 - (history.length - 1) * step
-    const points = history.map((sample, n) => `${(from + n * step).toFixed(1)} ${(150 - (sample[key] / top) * 150).toFixed(1)}`)
+    const points = history.map(
+      (sample, n) => `${(from + n * step).toFixed(1)} ${(150 - (sample[key] / top) * 150).toFixed(1)}`,
+    )
     $(`line-${id}`).setAttribute('d', `M${points.join('L')}`)
     $(`area-${id}`).setAttribute('d', `M${from.toFixed(1)} 150L${points.join('L')}L600 150Z`)
   }

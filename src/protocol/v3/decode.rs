@@ -19,34 +19,19 @@ pub fn decode_packet_text(frame: &str) -> Result<V3Packet<'_>, ParseError> {
     let rest = frame.get(1..).ok_or(ParseError::UnknownType)?;
     if first == b'b' {
         let mut characters = rest.chars();
-        let kind = characters
-            .next()
-            .and_then(|c| u8::try_from(c).ok())
-            .and_then(PacketType::from_digit);
-        return Ok(V3Packet {
-            kind,
-            data: Data::Binary(base64::decode(characters.as_str()).into()),
-        });
+        let kind = characters.next().and_then(|c| u8::try_from(c).ok()).and_then(PacketType::from_digit);
+        return Ok(V3Packet { kind, data: Data::Binary(base64::decode(characters.as_str()).into()) });
     }
     let kind = PacketType::from_digit(first).ok_or(ParseError::UnknownType)?;
-    Ok(V3Packet {
-        kind: Some(kind),
-        data: Data::from_text(rest),
-    })
+    Ok(V3Packet { kind: Some(kind), data: Data::from_text(rest) })
 }
 
 /// Decodes a WebSocket binary frame or a binary packet of a binary payload: the first byte is the
 /// type, as a plain number.
 pub fn decode_packet_binary(frame: &[u8]) -> V3Packet<'_> {
     match frame {
-        [kind, data @ ..] => V3Packet {
-            kind: PacketType::from_number(*kind),
-            data: Data::Binary(data.into()),
-        },
-        [] => V3Packet {
-            kind: None,
-            data: Data::Binary((&[]).into()),
-        },
+        [kind, data @ ..] => V3Packet { kind: PacketType::from_number(*kind), data: Data::Binary(data.into()) },
+        [] => V3Packet { kind: None, data: Data::Binary((&[]).into()) },
     }
 }
 
@@ -61,20 +46,14 @@ pub(super) fn decode_packet_utf8(bytes: &[u8]) -> Result<V3Packet<'_>, ParseErro
             [kind, data @ ..] => (PacketType::from_digit(*kind), data),
             [] => (None, rest),
         };
-        return Ok(V3Packet {
-            kind,
-            data: Data::Binary(base64::decode_latin1(data).into()),
-        });
+        return Ok(V3Packet { kind, data: Data::Binary(base64::decode_latin1(data).into()) });
     }
     match simdutf8::basic::from_utf8(bytes) {
         Ok(text) => decode_packet_text(text),
         Err(_) => {
             let text = replace_surrogates(bytes).ok_or(ParseError::InvalidUtf8)?;
             let packet = decode_packet_text(&text)?;
-            Ok(V3Packet {
-                kind: packet.kind,
-                data: packet.data.into_owned(),
-            })
+            Ok(V3Packet { kind: packet.kind, data: packet.data.into_owned() })
         }
     }
 }

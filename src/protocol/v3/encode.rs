@@ -17,11 +17,7 @@ impl PayloadForm {
     /// The form the original chooses: binary only for a client that supports it (no `b64=1`) *and*
     /// a payload with at least one binary message.
     pub fn choose(supports_binary: bool, any_binary: bool) -> Self {
-        if supports_binary && any_binary {
-            Self::Binary
-        } else {
-            Self::Text
-        }
+        if supports_binary && any_binary { Self::Binary } else { Self::Text }
     }
 }
 
@@ -35,10 +31,7 @@ pub struct PayloadEncoder {
 impl PayloadEncoder {
     /// An encoder for the form that [`PayloadForm::choose`] gave.
     pub fn new(form: PayloadForm) -> Self {
-        Self {
-            form,
-            out: Vec::new(),
-        }
+        Self { form, out: Vec::new() }
     }
 
     /// The form of the payload.
@@ -94,8 +87,7 @@ impl PayloadEncoder {
 
     fn push_binary_length(&mut self, form: u8, bytes: usize) {
         self.out.push(form);
-        self.out
-            .extend(bytes.to_string().bytes().map(|digit| digit - b'0'));
+        self.out.extend(bytes.to_string().bytes().map(|digit| digit - b'0'));
         self.out.push(0xff);
     }
 }

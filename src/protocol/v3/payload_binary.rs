@@ -28,15 +28,11 @@ pub fn decode_payload_binary(body: &[u8]) -> BinaryPayloadIter<'_> {
         match split(rest) {
             Some(part) => rest = part.rest,
             None => {
-                return BinaryPayloadIter {
-                    state: State::Broken,
-                };
+                return BinaryPayloadIter { state: State::Broken };
             }
         }
     }
-    BinaryPayloadIter {
-        state: State::Sound(body),
-    }
+    BinaryPayloadIter { state: State::Sound(body) }
 }
 
 /// The packets of a binary payload; see [`decode_payload_binary`].
@@ -62,16 +58,8 @@ impl<'a> Iterator for BinaryPayloadIter<'a> {
             State::Sound([]) => return None,
             State::Sound(rest) => rest,
         };
-        let Part {
-            is_string,
-            packet,
-            rest,
-        } = split(rest)?;
-        let decoded = if is_string {
-            decode_packet_utf8(packet)
-        } else {
-            Ok(decode_packet_binary(packet))
-        };
+        let Part { is_string, packet, rest } = split(rest)?;
+        let decoded = if is_string { decode_packet_utf8(packet) } else { Ok(decode_packet_binary(packet)) };
         if decoded.is_ok() {
             self.state = State::Sound(rest);
         }
@@ -111,9 +99,7 @@ fn split(body: &[u8]) -> Option<Part<'_>> {
             _ => (3, 1000),
         };
         digits += count;
-        length = length
-            .saturating_mul(scale)
-            .saturating_add(usize::from(byte));
+        length = length.saturating_mul(scale).saturating_add(usize::from(byte));
         bytes = after;
     }
     // The original finds the packet by the number of digits, not of bytes; the end mark is skipped
@@ -126,11 +112,7 @@ fn split(body: &[u8]) -> Option<Part<'_>> {
         let packet = from(tail, 1);
         packet.split_at_checked(length).unwrap_or((packet, &[]))
     };
-    Some(Part {
-        is_string: form == 0,
-        packet,
-        rest,
-    })
+    Some(Part { is_string: form == 0, packet, rest })
 }
 
 fn from(bytes: &[u8], start: usize) -> &[u8] {

@@ -12,10 +12,7 @@ use crate::protocol::packet::ParseError;
 /// Lengths count UTF-16 units and are read by JavaScript's `Number`, so ` 2`, `0x2` and `2e0` all
 /// pass for 2. An empty body is an error, while a packet of length 0 is skipped in silence (B-12).
 pub fn decode_payload_text(body: &str) -> TextPayloadIter<'_> {
-    TextPayloadIter {
-        rest: Some(body),
-        started: false,
-    }
+    TextPayloadIter { rest: Some(body), started: false }
 }
 
 /// The packets of a text payload; see [`decode_payload_text`].
@@ -33,11 +30,7 @@ impl<'a> TextPayloadIter<'a> {
             return Ok(None);
         };
         if rest.is_empty() {
-            return if self.started {
-                Ok(None)
-            } else {
-                Err(ParseError::Empty)
-            };
+            return if self.started { Ok(None) } else { Err(ParseError::Empty) };
         }
         self.started = true;
         let (length, after) = rest.split_once(':').ok_or(ParseError::InvalidLength)?;
@@ -58,12 +51,8 @@ impl<'a> Iterator for TextPayloadIter<'a> {
                 Ok(Some(part)) => match part.packet {
                     Cow::Borrowed("") => continue,
                     Cow::Borrowed(packet) => decode_packet_text(packet),
-                    Cow::Owned(packet) => {
-                        decode_packet_text(&packet).map(|V3Packet { kind, data }| V3Packet {
-                            kind,
-                            data: data.into_owned(),
-                        })
-                    }
+                    Cow::Owned(packet) => decode_packet_text(&packet)
+                        .map(|V3Packet { kind, data }| V3Packet { kind, data: data.into_owned() }),
                 },
                 Err(error) => Err(error),
             };
@@ -101,10 +90,7 @@ impl<'a> Part<'a> {
                 // begins with it.
                 let whole = text.get(..text.len() - before.len())?;
                 let packet = Cow::Owned(format!("{whole}\u{fffd}"));
-                return Some(Self {
-                    packet,
-                    rest: before,
-                });
+                return Some(Self { packet, rest: before });
             }
             left -= width;
         }
@@ -122,11 +108,7 @@ fn parse_length(text: &str) -> Option<usize> {
     if !text.is_empty() && text.len() <= 15 && text.bytes().all(|b| b.is_ascii_digit()) {
         return text.parse().ok();
     }
-    let value = if text.is_empty() {
-        None
-    } else {
-        js_number(text)
-    }?;
+    let value = if text.is_empty() { None } else { js_number(text) }?;
     // 2^53 is far more than any body and still exact.
     let whole = (0.0..=9_007_199_254_740_992.0).contains(&value) && value.fract() == 0.0;
     whole.then_some(value as usize)

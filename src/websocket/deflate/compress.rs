@@ -54,11 +54,7 @@ impl Deflate {
         }
         let start = out.len();
         let done = self.run(message, out) && out.ends_with(&TRAILER);
-        out.truncate(if done {
-            out.len() - TRAILER.len()
-        } else {
-            start
-        });
+        out.truncate(if done { out.len() - TRAILER.len() } else { start });
         if !done || self.no_context_takeover {
             self.stream = None;
         }
@@ -68,16 +64,11 @@ impl Deflate {
     /// Compresses up to and including the sync flush.
     fn run(&mut self, mut input: &[u8], out: &mut Vec<u8>) -> bool {
         let (level, bits) = (self.level, self.window_bits);
-        let stream = self
-            .stream
-            .get_or_insert_with(|| Box::new(Compress::new_with_window_bits(level, false, bits)));
+        let stream = self.stream.get_or_insert_with(|| Box::new(Compress::new_with_window_bits(level, false, bits)));
         out.reserve(input.len() / 4 + MIN_ROOM);
         loop {
             let before = stream.total_in();
-            if stream
-                .compress_vec(input, out, FlushCompress::Sync)
-                .is_err()
-            {
+            if stream.compress_vec(input, out, FlushCompress::Sync).is_err() {
                 return false;
             }
             let consumed = usize::try_from(stream.total_in() - before).unwrap_or(usize::MAX);

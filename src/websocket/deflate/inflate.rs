@@ -42,15 +42,9 @@ impl Inflate {
         out: &mut Vec<u8>,
         max_payload: u64,
     ) -> Result<(), FrameError> {
-        let max = if max_payload == 0 {
-            usize::MAX
-        } else {
-            usize::try_from(max_payload).unwrap_or(usize::MAX)
-        };
+        let max = if max_payload == 0 { usize::MAX } else { usize::try_from(max_payload).unwrap_or(usize::MAX) };
         let bits = self.window_bits;
-        let stream = self
-            .stream
-            .get_or_insert_with(|| Box::new(Decompress::new_with_window_bits(false, bits)));
+        let stream = self.stream.get_or_insert_with(|| Box::new(Decompress::new_with_window_bits(false, bits)));
         while !self.ended {
             if out.len() == out.capacity() {
                 // One byte more than allowed proves the excess.
@@ -58,9 +52,7 @@ impl Inflate {
                 out.reserve_exact(out.len().max(input.len()).max(MIN_ROOM).min(allowed));
             }
             let (before_in, before_out) = (stream.total_in(), out.len());
-            let status = stream
-                .decompress_vec(input, out, FlushDecompress::Sync)
-                .map_err(broken)?;
+            let status = stream.decompress_vec(input, out, FlushDecompress::Sync).map_err(broken)?;
             if out.len() > max {
                 return Err(FrameError::MessageTooBig);
             }

@@ -65,12 +65,8 @@ pub fn negotiate(header: &str, options: &Options) -> Result<Option<Agreement>, E
     if offers.is_empty() {
         return Ok(None);
     }
-    let offer = offers
-        .into_iter()
-        .find(|offer| is_acceptable(offer, options));
-    offer
-        .map(|offer| Some(agree(offer, options)))
-        .ok_or(ExtensionError::Unacceptable)
+    let offer = offers.into_iter().find(|offer| is_acceptable(offer, options));
+    offer.map(|offer| Some(agree(offer, options))).ok_or(ExtensionError::Unacceptable)
 }
 
 fn is_acceptable(offer: &Offer, options: &Options) -> bool {
@@ -79,18 +75,12 @@ fn is_acceptable(offer: &Offer, options: &Options) -> bool {
     {
         return false;
     }
-    let server = match (
-        options.server_max_window_bits,
-        offer.get(Param::ServerMaxWindowBits),
-    ) {
+    let server = match (options.server_max_window_bits, offer.get(Param::ServerMaxWindowBits)) {
         (WindowBits::Unlimited, Some(_)) => false,
         (WindowBits::Bits(own), Some(Some(wanted))) => own <= wanted,
         _ => true,
     };
-    let client = match (
-        options.client_max_window_bits,
-        offer.get(Param::ClientMaxWindowBits),
-    ) {
+    let client = match (options.client_max_window_bits, offer.get(Param::ClientMaxWindowBits)) {
         (WindowBits::Bits(own), Some(Some(wanted))) => own <= wanted,
         // The client does not understand the parameter, so it could not be told.
         (WindowBits::Bits(_), None) => false,
@@ -109,15 +99,10 @@ fn agree(mut offer: Offer, options: &Options) -> Agreement {
     if let WindowBits::Bits(bits) = options.server_max_window_bits {
         offer.set(Param::ServerMaxWindowBits, Some(bits));
     }
-    match (
-        options.client_max_window_bits,
-        offer.get(Param::ClientMaxWindowBits),
-    ) {
+    match (options.client_max_window_bits, offer.get(Param::ClientMaxWindowBits)) {
         (WindowBits::Bits(bits), _) => offer.set(Param::ClientMaxWindowBits, Some(bits)),
         (WindowBits::Unlimited, _) | (_, Some(None)) => {
-            offer
-                .params
-                .retain(|(param, _)| *param != Param::ClientMaxWindowBits);
+            offer.params.retain(|(param, _)| *param != Param::ClientMaxWindowBits);
         }
         _ => {}
     }

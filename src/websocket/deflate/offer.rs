@@ -79,10 +79,7 @@ pub(super) struct Offer {
 impl Offer {
     /// The value of a parameter; `Some(None)` is a parameter without value.
     pub fn get(&self, param: Param) -> Option<Option<u8>> {
-        self.params
-            .iter()
-            .find(|(name, _)| *name == param)
-            .map(|(_, value)| *value)
+        self.params.iter().find(|(name, _)| *name == param).map(|(_, value)| *value)
     }
 
     /// Sets a parameter, at its place if it is there already, else at the end.
@@ -121,10 +118,7 @@ impl Offer {
 pub(super) fn parse(header: &str) -> Result<Vec<Offer>, ExtensionError> {
     let mut offers = Vec::new();
     let mut fault = None;
-    let mut cursor = Cursor {
-        text: header,
-        at: 0,
-    };
+    let mut cursor = Cursor { text: header, at: 0 };
     if cursor.peek().is_some_and(is_space) {
         return Err(ExtensionError::Syntax);
     }
@@ -179,10 +173,7 @@ impl<'a> Cursor<'a> {
     fn token(&mut self) -> Result<&'a str, ExtensionError> {
         let start = self.at;
         self.skip_while(is_token_byte);
-        self.text
-            .get(start..self.at)
-            .filter(|token| !token.is_empty())
-            .ok_or(ExtensionError::Syntax)
+        self.text.get(start..self.at).filter(|token| !token.is_empty()).ok_or(ExtensionError::Syntax)
     }
 
     /// The name of an extension or parameter; white space may precede it.

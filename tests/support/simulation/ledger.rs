@@ -102,14 +102,10 @@ impl Subject {
             assert_eq!(self.machine.next_deadline(), None, "a timer after the end");
             return;
         }
-        let (Beat::PingAt { at: beat, .. } | Beat::PongBy { deadline: beat, .. } | Beat::ClientPingBy(beat)) = self.beat;
+        let (Beat::PingAt { at: beat, .. } | Beat::PongBy { deadline: beat, .. } | Beat::ClientPingBy(beat)) =
+            self.beat;
         let probe = self.probe.as_ref();
-        let all = [
-            Some(beat),
-            probe.map(|probe| probe.deadline),
-            probe.and_then(|probe| probe.noop_at),
-            self.close_at,
-        ];
+        let all = [Some(beat), probe.map(|probe| probe.deadline), probe.and_then(|probe| probe.noop_at), self.close_at];
         assert_eq!(self.machine.next_deadline(), all.into_iter().flatten().min(), "the timer");
     }
 

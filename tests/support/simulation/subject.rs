@@ -24,8 +24,15 @@ pub enum State {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Beat {
     /// `excused`: the pong to the last ping may still come.
-    PingAt { at: Millis, excused: bool },
-    PongBy { sent: Millis, deadline: Millis, extended: bool },
+    PingAt {
+        at: Millis,
+        excused: bool,
+    },
+    PongBy {
+        sent: Millis,
+        deadline: Millis,
+        extended: bool,
+    },
     ClientPingBy(Millis),
 }
 

@@ -28,15 +28,7 @@ pub struct World {
 impl World {
     pub fn new(mut rng: Rng, lives: usize, manners: Manners, traced: bool) -> Self {
         let timing = Timing::new(rng.within(500, 5_000), rng.within(400, 4_000), rng.within(400, 5_000));
-        let mut world = Self {
-            rng,
-            now: 0,
-            timing: Arc::new(timing),
-            manners,
-            lives: Vec::new(),
-            traced,
-            current: 0,
-        };
+        let mut world = Self { rng, now: 0, timing: Arc::new(timing), manners, lives: Vec::new(), traced, current: 0 };
         for _ in 0..lives {
             let life = world.birth();
             world.lives.push(life);
@@ -120,19 +112,25 @@ impl World {
                 life.client_answered(conn, answer);
                 true
             }
-            58..63 => !life.posts.is_empty() && {
-                life.post_completes(self.manners == Manners::Rude && rng.one_in(20));
-                true
-            },
+            58..63 => {
+                !life.posts.is_empty() && {
+                    life.post_completes(self.manners == Manners::Rude && rng.one_in(20));
+                    true
+                }
+            }
             63..65 => life.post_settles(),
-            65..72 => !life.channels.is_empty() && {
-                let at = rng.index(life.channels.len());
-                life.frame_arrives(at)
-            },
-            72..79 => !life.channels.is_empty() && {
-                let at = rng.index(life.channels.len());
-                life.frame_returns(at)
-            },
+            65..72 => {
+                !life.channels.is_empty() && {
+                    let at = rng.index(life.channels.len());
+                    life.frame_arrives(at)
+                }
+            }
+            72..79 => {
+                !life.channels.is_empty() && {
+                    let at = rng.index(life.channels.len());
+                    life.frame_returns(at)
+                }
+            }
             79..81 => match life.cut.last() {
                 Some(conn) => {
                     let conn = *conn;
