@@ -9,6 +9,16 @@ const { setImmediate } = require('timers')
 const { getSystemErrorName } = require('util')
 const bridge = require('./bridge')
 const { atRoot, capture } = require('./context')
+const {
+  handleOf,
+  hasEnded,
+  hasListenersBesides,
+  leaveServer,
+  markEnded,
+  markRead,
+  putHandle,
+  serverOf,
+} = require('./node-internals')
 const { kCutOff, kKeepAlive, kOnStreamClosed, kState } = require('../base/symbols')
 
 /** Why a connection has ended, as in `End` of src/server/connection.rs. */
@@ -23,28 +33,8 @@ const ERRNO = 0x3fff
 const READ = 0
 const WRITTEN = 1
 
-const prototype = net.Socket.prototype
-
 /** The methods of net.Socket that the bytes pass, before anybody could replace them. */
-const {
-  write,
-  end,
-  destroy,
-  push,
-  read,
-  emit,
-  pause,
-  resume,
-  unshift,
-  setTimeout,
-  on,
-  _write,
-  _writev,
-  _read,
-  _final,
-  _destroy,
-  _writeGeneric,
-} = prototype
+const { write, destroy, push, on, _write, _writev } = net.Socket.prototype
 
 /**
  * What net.Socket takes for its handle: it has the members that Node's `net` module, from version 18 to 26, asks for, and
@@ -53,11 +43,11 @@ const {
 class Carrier {
   /** @param {net.Socket} socket with the handle of libuv's */
   constructor(socket) {
-    const tcp = socket._handle
+    const tcp = handleOf(socket)
     /** The connection. */
     this.websocket = null
     /** Node's server, which counts the connection until the socket is destroyed or, if that is collected, the connection over. */
-    this.server = socket._server
+    this.server = serverOf(socket)
     /** The peer's address, for who asks after the socket has been collected. */
     this.address = socket.remoteAddress
     // until the connection has ended, what libuv has carried; then everything
@@ -204,8 +194,7 @@ class Carrier {
     const { server } = this
     if (!server) return
     this.server = null
-    server._connections--
-    if (typeof server._emitCloseIfDrained === 'function') server._emitCloseIfDrained()
+    leaveServer(server)
   }
 
   // ---- what CarriedSocket asks ---------------------------------------------------------------
@@ -370,7 +359,7 @@ class Carrier {
 
   onBytes(bytes) {
     const socket = this.alive()
-    if (socket === undefined || socket.destroyed || socket._readableState.ended || socket.push(bytes)) return
+    if (socket === undefined || socket.destroyed || hasEnded(socket) || socket.push(bytes)) return
     this.reading = false
     this.readStop()
   }
@@ -400,13 +389,11 @@ class Carrier {
     if (!this.isOrderly(end)) return socket.destroy(error)
     if (this.socket === null) {
       // nobody hears the events; who holds it sees that both sides have ended
-      const { _readableState: readable, _writableState: writable } = socket
-      readable.ended = readable.endEmitted = true
-      writable.ending = writable.ended = writable.finished = true
+      markEnded(socket)
       return socket.destroy()
     }
     if (end !== PEER_ENDED) socket.end()
-    if (!socket._readableState.ended) {
+    if (!hasEnded(socket)) {
       socket.push(null)
       socket.read(0)
     }
@@ -549,7 +536,7 @@ class CarriedSocket extends net.Socket {
 
   get readableDidRead() {
     const carrier = this._handle
-    if (carrier && carrier.hasRead()) this._readableState.dataEmitted = true
+    if (carrier && carrier.hasRead()) markRead(this)
     return super.readableDidRead
   }
 
@@ -614,55 +601,6 @@ function watchData(socket) {
   socket.resume()
 }
 
-/** Node's own reader of handles, once it has been seen. */
-let onStreamRead
-
-/**
- * Whether nobody has a hand in the bytes of a socket: it is a plain one of Node's, nothing that they pass has been replaced,
- * and nobody reads them. The streams of all others are piped through JavaScript.
- */
-function isPristine(socket) {
-  if (Object.getPrototypeOf(socket) !== prototype) return false
-  const isReplaced =
-    socket.write !== write ||
-    socket.end !== end ||
-    socket.destroy !== destroy ||
-    socket.push !== push ||
-    socket.read !== read ||
-    socket.emit !== emit ||
-    socket.pause !== pause ||
-    socket.resume !== resume ||
-    socket.unshift !== unshift ||
-    socket.setTimeout !== setTimeout ||
-    socket._write !== _write ||
-    socket._writev !== _writev ||
-    socket._read !== _read ||
-    socket._final !== _final ||
-    socket._destroy !== _destroy ||
-    socket._writeGeneric !== _writeGeneric ||
-    (socket.on !== on && socket.on.name !== 'socketListenerWrap')
-  if (isReplaced) return false
-  const { data, readable, resume: resumes, pause: pauses } = socket._events
-  if (data !== undefined || readable !== undefined || resumes !== undefined || pauses !== undefined) return false
-  const state = socket._readableState
-  if (state.pipes.length > 0 || state.decoder || socket.readableFlowing === false) return false
-  return socket.writable && socket.writableLength === 0 && socket.writableCorked === 0 && isPlainHandle(socket._handle)
-}
-
-function isPlainHandle(handle) {
-  if (!handle || !(handle.fd >= 0) || typeof handle.readStop !== 'function') return false
-  const { onread } = handle
-  if (onread !== onStreamRead || onread === undefined) {
-    if (typeof onread !== 'function' || onread.name !== 'onStreamRead') return false
-    onStreamRead = onread
-  }
-  return (
-    Object.getPrototypeOf(handle) === handle.constructor.prototype &&
-    !Object.hasOwn(handle, 'writeBuffer') &&
-    !Object.hasOwn(handle, 'readStart')
-  )
-}
-
 /** Listens while an upgrade is judged; to nobody's knowledge. */
 function onEarlyError() {}
 
@@ -673,13 +611,10 @@ function onEarlyError() {}
  * hidden class of its own, of 1 KiB, for an object that gets one after its prototype has changed
  */
 function carry(socket) {
-  const tcp = socket._handle
   const carrier = new Carrier(socket)
-  const ours = socket._events.error === onEarlyError ? 2 : 1
-  // one is Node's own, of `end`
-  if (socket._eventsCount > ours || typeof socket._events.end !== 'function') carrier.hold(socket)
+  if (hasListenersBesides(socket, onEarlyError)) carrier.hold(socket)
   else carrier.weak = new WeakRef(socket)
-  socket._handle = carrier
+  const tcp = putHandle(socket, carrier)
   Object.setPrototypeOf(socket, CarriedSocket.prototype)
   if (Object.hasOwn(socket, 'on')) {
     // the HTTP server's, which would hide ours
@@ -688,8 +623,6 @@ function carry(socket) {
     socket.addListener = addListener
     socket.prependListener = prependListener
   }
-  // the read that libuv was asked for is never answered
-  socket._readableState.reading = false
   tcp.close()
   return carrier
 }
@@ -730,4 +663,4 @@ function errorOf(end) {
   return Object.assign(new Error(`${syscall} ${code}`), { errno, code, syscall })
 }
 
-module.exports = { Carrier, carry, isPristine, onEarlyError }
+module.exports = { Carrier, carry, onEarlyError }

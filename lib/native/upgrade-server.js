@@ -3,7 +3,8 @@
 const { EventEmitter } = require('events')
 const { STATUS_CODES, validateHeaderName, validateHeaderValue } = require('http')
 const bridge = require('./bridge')
-const { carry, isPristine } = require('./carried-socket')
+const { carry } = require('./carried-socket')
+const { handleOf, isPristine } = require('./node-internals')
 const { ownOf } = require('../base/options')
 const { Pump } = require('./stream-carrier')
 const { NativeWebSocket } = require('./connection')
@@ -306,7 +307,7 @@ function canTakeOver(socket) {
 function takeOver(socket, adopt) {
   // a server of Node's has done it by default
   socket.setNoDelay()
-  const handle = socket._handle
+  const handle = handleOf(socket)
   let adopted
   try {
     adopted = adopt(handle.fd)

@@ -3,7 +3,7 @@
 const { EventEmitter } = require('events')
 const { STATUS_CODES } = require('http')
 const debug = require('debug')('engine')
-const { cheapenAcceptedSockets } = require('../native/accepted-sockets')
+const { cheapenAcceptedSockets } = require('../native/node-internals')
 const { BaseServer } = require('./base-server')
 const { onEarlyError } = require('../native/carried-socket')
 const { UpgradeResponse } = require('./middleware')

@@ -7,7 +7,7 @@ const { polls, posts } = require('../native/duties')
 const { compressionOf } = require('../base/options')
 const { content, packetType } = require('../base/packets')
 const { ERRORS, abortRequest } = require('../base/errors')
-const { endWith } = require('../native/response')
+const { endWith } = require('../native/node-internals')
 const { Transport } = require('./transport')
 const debug = require('debug')('engine:polling')
 const {
