@@ -5,7 +5,17 @@
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
 const { WebSocket } = require('ws')
-const { delay, eventually, listen, listenDirectly, once, openUpgraded, openWebSocket, record } = require('../support')
+const {
+  delay,
+  eventually,
+  frame,
+  listen,
+  listenDirectly,
+  once,
+  openUpgraded,
+  openWebSocket,
+  record,
+} = require('../support')
 
 /** A session and its WebSocket: `{ peer, socket, ws }`. */
 async function opened(opts, options) {
@@ -123,6 +133,28 @@ test('pause() has the peer not heard, and resume() heard again', async () => {
   assert.equal(ws.isPaused, false)
   await eventually(() => messages, ['a'])
 })
+
+for (const event of ['packet', 'message']) {
+  test(`messages are shown to a listener that is added at ${event}, from the next one of the same segment on`, async () => {
+    const { peer, socket, ws } = await opened()
+    const seen = []
+    socket.once(event, () => {
+      ws.on('message', (data, isBinary) => seen.push([String(data), isBinary]))
+    })
+    const messages = record(socket, 'message', (_, data) => String(data))
+    const frames = [
+      { opcode: 1, payload: '4one' },
+      { opcode: 1, payload: '4two' },
+      { opcode: 2, payload: 'three' },
+    ]
+    peer.write(Buffer.concat(frames.map(frame)))
+    await eventually(() => messages, ['one', 'two', 'three'])
+    assert.deepEqual(seen, [
+      ['4two', false],
+      ['three', true],
+    ])
+  })
+}
 
 test('addEventListener() and removeEventListener() deal in event objects', async () => {
   const { peer, ws } = await opened()

@@ -169,6 +169,7 @@ module.exports = {
   kShowFrame: Symbol('showFrame'),
   kShowMessages: Symbol('showMessages'),
   kShowPackets: Symbol('showPackets'),
+  kShowsFrames: Symbol('showsFrames'),
   kStart: Symbol('start'),
   kState: Symbol('state'),
   kStopReading: Symbol('stopReading'),

@@ -27,6 +27,7 @@ const {
   kIsWritten,
   kKeepAlive,
   kMadeTransport,
+  kListenToAll,
   kNotOpen,
   kOnData,
   kOnDrained,
@@ -315,6 +316,9 @@ class NativeWebSocket extends LazyEmitter {
     if (this[kState].shown || this[kState].handle === 0) return
     this[kState].shown = true
     bridge.getEngine().showMessages(this[kState].handle)
+    // its session shows those that have been decoded already
+    const owner = this[kState].transport === null ? null : this[kState].transport[kState].owner
+    if (owner !== null && owner.readyState !== 'closed') owner[kListenToAll]()
   }
 
   addListener(event, listener) {

@@ -43,7 +43,9 @@ const {
   kRelay,
   kRelays,
   kSettleBeforeEnd,
+  kShow,
   kShowFrame,
+  kShowsFrames,
   kState,
   kTick,
 } = require('../base/symbols')
@@ -163,9 +165,10 @@ class ReceivingSocket extends SendingSocket {
     if (this[kState].traced) debug('received packet message')
     if (this[kState].verbose) {
       const packet = messageOf(data)
+      const shown = this[kShowsFrames]()
       this.emit('packet', packet)
       if (this[kState].timers !== undefined) heartbeat.hear(this, 'message')
-      this[kShowFrame](packet)
+      if (shown) this[kShowFrame](packet)
     }
     if (this._events?.data !== undefined || this.emit !== emit) this.emit('data', data)
     if (this._events?.message !== undefined || this.emit !== emit) this.emit('message', data)
@@ -177,27 +180,34 @@ class ReceivingSocket extends SendingSocket {
     else if (data !== undefined) packet.data = data
     if (seesPackets(this)) return this[kHandOn](packet)
     if (this._readyState !== 'open') return
+    const shown = this[kShowsFrames]()
     this[kDispatch](packet)
-    this[kShowFrame](packet)
+    if (shown) this[kShowFrame](packet)
   }
 
   /** Another `onPacket` wants to see packets; what the engine has done about them is not done again. */
   [kHandOn](packet) {
     if (!this[kState].verbose) this[kListenToAll]()
+    const shown = this[kShowsFrames]()
     this[kState].handingOn = true
     try {
       this.transport.onPacket(packet)
     } finally {
       this[kState].handingOn = false
     }
-    this[kShowFrame](packet)
+    if (shown) this[kShowFrame](packet)
   }
 
-  /** Shows a packet to those who listen to the messages of the connection below, if they began to when it had been decoded. */
+  /** Whether somebody listens to the messages of the connection below, who began to when the next packet had been decoded. */
+  [kShowsFrames]() {
+    return isNativeWebSocket(this.transport) && this.transport.socket.listenerCount('message') > 0
+  }
+
+  /** Shows a packet to those listeners, after the session has had it. */
   [kShowFrame](packet) {
     const { transport } = this
-    if (!isNativeWebSocket(transport) || transport.socket.listenerCount('message') === 0) return
-    // what is no packet the engine has kept for itself
+    if (!isNativeWebSocket(transport)) return
+    // the engine has kept for itself what it could not decode
     if (packet.type !== 'error') transport.parser.encodePacket(packet, true, (frame) => transport.socket[kShow](frame))
   }
 
