@@ -1,4 +1,4 @@
-//! How sessions end: once, in every state, with nothing left behind (BEHAVIOUR D-2, D-4).
+//! How sessions end: once, in every state, with nothing left behind (D-2, D-4 of docs/BEHAVIOUR.md).
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! Who pings whom, and when silence ends a session (BEHAVIOUR D-3).
+//! Who pings whom, and when silence ends a session (D-3 of docs/BEHAVIOUR.md).
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! HTTP long-polling: polls, POSTs, and what happens when they overlap or break (BEHAVIOUR B-7, B-8).
+//! HTTP long-polling: polls, POSTs, and what happens when they overlap or break (B-7, B-8 of docs/BEHAVIOUR.md).
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! From polling to a channel: nothing is lost, doubled or reordered (BEHAVIOUR D-6, G-3).
+//! From polling to a channel: nothing is lost, doubled or reordered (D-6, G-93 to G-104 of docs/BEHAVIOUR.md).
 
 mod support;
 

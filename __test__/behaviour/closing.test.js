@@ -307,7 +307,7 @@ test('a message that cannot be written closes the session with a write error', a
   assert.equal(typeof description.description, 'string')
 })
 
-improvement('D-4, FIX: close() and then close(true)', 'close(true) ends a close() that waits for a poll', async () => {
+improvement('D-4: close() and then close(true)', 'close(true) ends a close() that waits for a poll', async () => {
   const context = await listen()
   const { socket } = await openPolling(context)
   socket.close()

@@ -150,7 +150,7 @@ test('messages that come with the upgrade request are delivered behind an asynch
   assert.deepEqual(await connected, [['a'], ['b']])
 })
 
-improvement('C-6, FIX', 'messages that come with a plain websocket handshake are delivered', async () => {
+improvement('C-6', 'messages that come with a plain websocket handshake are delivered', async () => {
   const context = await listen()
   const connected = openedWith(context)
   await RawWebSocket.open(context.port, path(context, websocket), { head: head('4a', '4b') })

@@ -426,7 +426,7 @@ test("a class of the option wsEngine's default makes servers that listen by them
 })
 
 improvement(
-  'G-54: unanswered',
+  'G-111: unanswered',
   'a request whose listener of headers throws is answered, whoever serves the connection',
   async () => {
     for (const autoPong of [true, false]) {

@@ -10,6 +10,36 @@ const { test } = require('node:test')
 const root = path.join(__dirname, '..', '..')
 const behaviour = path.join(root, '__test__', 'behaviour')
 
+const read = (file) => fs.readFileSync(path.join(root, file), 'utf8')
+
+/** The parts of docs/BEHAVIOUR.md that can be cited: sections (B-3), their numbered points (B-7.6), rows of tables (G-64). */
+function parts() {
+  const found = []
+  let section
+  for (const line of read('docs/BEHAVIOUR.md').split('\n')) {
+    const [, heading] = /^### ([A-J]-\d+) /.exec(line) ?? []
+    const [, row] = /^\| ([A-J]-\d+) \|/.exec(line) ?? []
+    const [, point] = /^(\d+)\. /.exec(line) ?? []
+    if (/^##/.test(line)) section = heading
+    if (heading ?? row) found.push(heading ?? row)
+    if (point) found.push(`${section}.${point}`)
+  }
+  return found
+}
+
+/** The files under some folders whose names end in one of `endings`. */
+function filesUnder(folders, endings) {
+  const found = []
+  for (const folder of folders) {
+    for (const entry of fs.readdirSync(path.join(root, folder), { withFileTypes: true })) {
+      const name = `${folder}/${entry.name}`
+      if (entry.isDirectory()) found.push(...filesUnder([name], endings))
+      else if (endings.some((ending) => name.endsWith(ending))) found.push(name)
+    }
+  }
+  return found
+}
+
 /** The cells of a document's tables, by the heading of their column. */
 function cells(file, heading) {
   const found = []
@@ -77,11 +107,8 @@ test('COMPATIBILITY.md names every file of behaviour tests', () => {
 })
 
 test('COMPATIBILITY.md names every row of sections F and G, or says why it is not covered', () => {
-  const text = fs.readFileSync(path.join(root, 'docs', 'COMPATIBILITY.md'), 'utf8')
-  for (const [letter, last] of [
-    ['F', 77],
-    ['G', 136],
-  ]) {
+  const text = read('docs/COMPATIBILITY.md')
+  for (const letter of ['F', 'G']) {
     const start = text.indexOf(`\n### ${letter}: `)
     const section = text.slice(start, text.indexOf('\n##', start + 5))
     const rows = new Set()
@@ -92,10 +119,49 @@ test('COMPATIBILITY.md names every row of sections F and G, or says why it is no
       }
     }
     for (const [, number] of text.matchAll(new RegExp(`^\\| ${letter}-(\\d+) `, 'gm'))) rows.add(Number(number))
-    const all = Array.from({ length: last }, (_, index) => index + 1)
+    const all = parts()
+      .filter((part) => part.startsWith(`${letter}-`))
+      .map((part) => Number(part.slice(2)))
+    assert.ok(all.length > 50, `${all.length} rows of ${letter} found`)
     assert.deepEqual(
       all.filter((row) => !rows.has(row)),
       [],
     )
   }
+})
+
+test('each part of BEHAVIOUR.md has an identifier of its own', () => {
+  const seen = parts()
+  assert.deepEqual(
+    seen.filter((part, index) => seen.indexOf(part) !== index),
+    [],
+  )
+})
+
+test('every part of BEHAVIOUR.md that tests, code and documents cite exists', () => {
+  const known = new Set(parts())
+  const cited = filesUnder(['__test__', 'tests', 'lib', 'src', 'docs'], ['.js', '.rs', '.md'])
+  const missing = []
+  let count = 0
+  for (const file of cited) {
+    for (const [, part] of read(file).matchAll(/(?<![\w/-])([A-J]-\d+(?:\.\d+)?)(?![\w-])/g)) {
+      count++
+      if (!known.has(part)) missing.push(`${file}: ${part}`)
+    }
+  }
+  assert.ok(count > 200, `${count} citations found`)
+  assert.deepEqual(missing, [])
+})
+
+test('every difference that BEHAVIOUR.md names is a row of DIFFERENCES.md', () => {
+  const rows = new Set(cells('DIFFERENCES.md', '#'))
+  const text = read('docs/BEHAVIOUR.md')
+  const named = [...text.matchAll(/[Dd]ifferences? ([\d, andto]+)/g)].map(([, numbers]) => numbers)
+  named.push(...cells('BEHAVIOUR.md', 'difference'))
+  const numbers = named.flatMap((list) => list.match(/\d+/g) ?? [])
+  assert.ok(numbers.length > 40, `${numbers.length} numbers found`)
+  assert.deepEqual(
+    numbers.filter((number) => !rows.has(number)),
+    [],
+  )
 })
