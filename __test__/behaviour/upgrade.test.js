@@ -271,3 +271,30 @@ test('the real client upgrades and loses no message of either side', async () =>
     Array.from({ length: 60 }, (_, i) => `s${i}`),
   )
 })
+
+/** What is requested when a session has just moved to its WebSocket, and its server's thread has not heard of that yet. */
+const LATE = { poll: { method: 'GET', served: '1' }, POST: { method: 'POST', body: '4late', served: 'ok' } }
+
+for (const [name, { method, body, served }] of Object.entries(LATE)) {
+  test(`a ${name} that comes as the session moves to its WebSocket is served, or refused for a reason`, async () => {
+    const context = await listen()
+    const errors = record(context.engine, 'connection_error')
+    const { peer, polling, socket } = await openProbing(context)
+    const upgraded = once(socket, 'upgrade')
+    context.server.prependListener('request', () => {
+      peer.sendText('5')
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50)
+    })
+    const headers = body === undefined ? {} : { 'Content-Type': 'text/plain;charset=UTF-8' }
+    // in the original the upgrade ends a POST that is being read with its connection
+    const response = await polling.request({ method, headers, body }).catch((error) => error)
+    await upgraded
+    if (response instanceof Error) return assert.equal(`${method} ${response.code}`, 'POST ECONNRESET')
+    if (response.status === 200) return assert.deepEqual([response.body, errors.length], [served, 0])
+    assert.deepEqual([response.status, JSON.parse(response.body)], [400, { code: 3, message: 'Bad request' }])
+    assert.deepEqual(
+      errors.map(([, { code, context: details }]) => [code, details.name]),
+      [[3, 'TRANSPORT_MISMATCH']],
+    )
+  })
+}

@@ -133,7 +133,10 @@ class Polling extends Transport {
     if (owner !== null) {
       if (owner[kState].idle) owner.server[kState].limits.heard(owner)
       const updates = bridge.fast.poll(owner[kState].handle, this[kState].poll, false)
-      if (bridge.outcome[0] === Kind.DUE) return this[kPutOff](owner, req, res)
+      if (bridge.outcome[0] === Kind.DUE) {
+        this[kEndPoll]()
+        return this[kPutOff](owner, req, res)
+      }
       owner[kApply](updates)
       if (this.req !== req) return
     }
@@ -147,10 +150,10 @@ class Polling extends Transport {
 
   /**
    * A poll that comes at the heartbeat's deadline or later is too late, whether the timer has run out or not. But if this
-   * thread is late itself, the answer to the ping may have come in time: what waits is read first.
+   * thread is late itself, the answer to the ping may have come in time: what waits is read first. So it is for a request whose
+   * session has moved to another transport, of which this thread has still to hear.
    */
   [kPutOff](owner, req, res) {
-    this[kEndPoll]()
     bridge.whenRead(() => {
       try {
         if (owner.readyState !== 'closed') owner[kApply](bridge.getEngine().endPastDeadline(owner[kState].handle))
@@ -160,7 +163,7 @@ class Polling extends Transport {
     })
   }
 
-  /** A poll that was put off, as if it came now. */
+  /** A request that was put off, as if it came now. */
   [kTakeUp](owner, req, res) {
     const { server, transport } = owner
     if (owner.readyState === 'closed') {
@@ -168,6 +171,8 @@ class Polling extends Transport {
     } else if (transport !== this) {
       const context = { name: 'TRANSPORT_MISMATCH', transport: 'polling', previousTransport: transport.name }
       server[kRefuse](req, res, ERRORS.BAD_REQUEST, context)
+    } else if (req.method === 'POST') {
+      this.onDataRequest(req, res)
     } else if (res.destroyed) {
       this.onError('poll connection closed prematurely')
     } else {
@@ -181,8 +186,9 @@ class Polling extends Transport {
     if (!this.writable || !this.res) return
     const { req, res } = this
     const updates = bridge.fast.poll(owner[kState].handle, this[kState].poll, false)
-    if (bridge.outcome[0] === Kind.DUE) this[kPutOff](owner, req, res)
-    else owner[kApply](updates)
+    if (bridge.outcome[0] !== Kind.DUE) return owner[kApply](updates)
+    this[kEndPoll]()
+    this[kPutOff](owner, req, res)
   }
 
   /** The client of the pending poll went away. */
@@ -409,9 +415,11 @@ class Polling extends Transport {
     if (isBinary && this.protocol === 4) return refuseAfter(res, () => this.onError('invalid content'))
     const owner = this[kState].owner
     if (owner === null) return this[kOnPostUnbound](req, res)
-    // it may have ended, or moved, since the request was checked
-    if (!this[kIsBound]() || bridge.fast.postStarted(owner[kState].handle) !== null) {
-      res.writeHead(400).end()
+    // the session may have ended since the request was checked
+    const mayStart = this[kIsBound]() && bridge.fast.postStarted(owner[kState].handle) === null
+    if (!mayStart) {
+      if (this[kIsBound]() && bridge.outcome[0] === Kind.DUE) this[kPutOff](owner, req, res)
+      else res.writeHead(400).end()
       return
     }
     if (owner[kState].idle) owner.server[kState].limits.heard(owner)

@@ -207,17 +207,15 @@ impl State {
         Ok(handle)
     }
 
-    /// A poll arrived; `more`: packets follow at once. The only event is `Due` if it comes too late, and was not taken.
+    /// A poll arrived; `more`: packets follow at once. The only event is `Due` if it was not taken: see `SessionCell::poll_by_owner`.
     pub(super) fn poll(&self, env: sys::napi_env, session: u32, poll: u32, more: bool) -> Result<Raw> {
         self.step(env, session, |session, batch| session.poll_by_owner(poll, more, batch))
     }
 
-    /// A POST begins: `null` if it may go on, else what the refusal brought about.
+    /// A POST begins: `null` if it may go on, else what the refusal brought about; `Due`: it was not looked at, as a poll that is not taken.
     pub(super) fn post_started(&self, env: sys::napi_env, session: u32) -> Result<Raw> {
         let mut started = false;
-        let done = self.step(env, session, |session, _| {
-            started = session.inner.machine.post_started(&mut session.actions);
-        })?;
+        let done = self.step(env, session, |session, batch| started = session.post_by_owner(batch))?;
         if started { null(env) } else { Ok(done) }
     }
 

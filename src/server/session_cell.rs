@@ -425,13 +425,23 @@ impl Locked<'_> {
     }
 
     /// A poll arrived at the owner; `more`: see [`Session::poll`]. One that comes too late is not taken: the owner first reads
-    /// what else has come, the client's answer to the ping maybe ([`Kind::Due`]).
+    /// what else has come, the client's answer to the ping maybe ([`Kind::Due`]). Nor is one that comes when the session has
+    /// moved, of which the owner has still to hear.
     pub fn poll_by_owner(&mut self, poll: PollId, more: bool, batch: &mut Batch) {
-        if self.inner.machine.is_past_deadline(self.now) {
+        if !self.inner.machine.polls() || self.inner.machine.is_past_deadline(self.now) {
             batch.push(Kind::Due, self.cell.handle, 1);
         } else {
             self.inner.machine.poll(poll, more, &mut self.actions);
         }
+    }
+
+    /// A POST began at the owner: see [`Session::post_started`]. One that comes when the session has moved is put off, as polls are.
+    pub fn post_by_owner(&mut self, batch: &mut Batch) -> bool {
+        if !self.inner.machine.polls() {
+            batch.push(Kind::Due, self.cell.handle, 0);
+            return false;
+        }
+        self.inner.machine.post_started(&mut self.actions)
     }
 
     /// Decodes the body of a POST and acts on its packets.
