@@ -102,6 +102,8 @@ function performance() {
       )
     }
   }
+  const verdicts = measured.map(verdict).filter((text) => text !== '')
+  out.push('', `${verdicts.filter((text) => text === 'met').length} of ${verdicts.length} rows with a target meet it.`)
   const others = Object.keys(peers.engines).filter(
     (e) => e !== 'native' && e !== 'upstream' && peers.rows.some((row) => row.engines[e] && row.engines[e].ratio),
   )

@@ -165,3 +165,37 @@ test('every difference that BEHAVIOUR.md names is a row of DIFFERENCES.md', () =
     [],
   )
 })
+
+/** The anchors of a document's headings, as GitHub makes them. */
+function anchors(text) {
+  const headings = text.replace(/^```[^]*?^```/gm, '').matchAll(/^#+ (.*)$/gm)
+  return new Set(
+    [...headings].map(([, heading]) =>
+      heading
+        .toLowerCase()
+        .replace(/[^\p{L}\p{N}\- _]/gu, '')
+        .replace(/ /g, '-'),
+    ),
+  )
+}
+
+test('every link of a document leads to a file, and to a heading of it', () => {
+  const documents = ['README.md', 'CHANGELOG.md', 'bench/README.md', 'fuzz/README.md']
+  documents.push(...filesUnder(['docs', '__test__'], ['.md']))
+  const broken = []
+  let count = 0
+  for (const document of documents) {
+    for (const [, target] of read(document)
+      .replace(/`[^`\n]*`/g, '')
+      .matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^[a-z]+:/.test(target)) continue
+      count++
+      const [file, anchor] = target.split('#')
+      const linked = file === '' ? document : path.join(path.dirname(document), file)
+      if (!fs.existsSync(path.join(root, linked))) broken.push(`${document}: ${target}`)
+      else if (anchor !== undefined && !anchors(read(linked)).has(anchor)) broken.push(`${document}: ${target}`)
+    }
+  }
+  assert.ok(count > 50, `${count} links found`)
+  assert.deepEqual(broken, [])
+})
