@@ -9,7 +9,7 @@
 //! socket / pipe ◄── outbox ◄── frames, payloads ◄────────────────────┴──────────────────────────────────┘
 //! ```
 //!
-//! [`protocol`], [`websocket`] and [`session`] are pure. [`server`] and [`http`] move bytes and time into
+//! [`protocol`], [`websocket`] and [`session`] are pure. [`runtime`] and [`http`] move bytes and time into
 //! them. [`node`] is the only place that knows Node-API.
 
 #[forbid(unsafe_code)]
@@ -17,7 +17,7 @@ pub mod http;
 #[forbid(unsafe_code)]
 pub mod protocol;
 #[deny(unsafe_code)]
-pub mod server;
+pub mod runtime;
 #[forbid(unsafe_code)]
 pub mod session;
 #[forbid(unsafe_code)]

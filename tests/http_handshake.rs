@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine_io_native::http::{BodyLimits, Listener, ListenerOptions, Settings};
-use engine_io_native::server::{Batch, Command, Commands, Data, EventQueue, Kind, run};
+use engine_io_native::runtime::{Batch, Command, Commands, Data, EventQueue, Kind, run};
 use engine_io_native::session::Timing;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;

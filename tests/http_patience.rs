@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine_io_native::http::{BodyLimits, Listener, ListenerOptions, Settings};
-use engine_io_native::server::{Commands, EventQueue};
+use engine_io_native::runtime::{Commands, EventQueue};
 use engine_io_native::session::Timing;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;

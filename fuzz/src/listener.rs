@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine_io_native::http::{BodyLimits, CompressionOptions, DeflateSettings, Listener, ListenerOptions, Settings};
-use engine_io_native::server::{Command, Commands, EventQueue, Handles};
+use engine_io_native::runtime::{Command, Commands, EventQueue, Handles};
 use engine_io_native::session::{OutData, Timing};
 use engine_io_native::websocket::deflate::Options;
 
@@ -84,7 +84,7 @@ async fn play(setup: Setup, script: &[u8]) {
     if setup.refusals {
         listener.tell_refusals();
     }
-    let io = tokio::spawn(engine_io_native::server::run(commands.clone()));
+    let io = tokio::spawn(engine_io_native::runtime::run(commands.clone()));
 
     let mut world = World {
         owner: Owner::new(setup, queue, listener.clone()),

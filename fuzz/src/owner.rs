@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use engine_io_native::http::Listener;
 use engine_io_native::protocol::PacketType;
-use engine_io_native::server::{
+use engine_io_native::runtime::{
     BY_POST, Batch, Connection, Data, Event, EventQueue, Kind, Locked, Opened, SessionCell,
 };
 use engine_io_native::session::{OutData, OutPacket, Reason};

@@ -136,7 +136,7 @@ class TransportState {
     this.flags = 0
   }
 
-  /** How a WebSocket is written to, see `send` in src/node/fast.rs. */
+  /** How a WebSocket is written to, see `send` in src/node/raw.rs. */
   get mode() {
     return this.flags >> MODE
   }

@@ -26,7 +26,7 @@ const {
 // as they are now: tests of applications put fakes in their places, and events come from threads that go on
 const { nextTick } = process
 
-/** What an event tells; the numbers are those of `Kind` in src/server/events.rs. */
+/** What an event tells; the numbers are those of `Kind` in src/runtime/owner/events.rs. */
 const Kind = {
   MESSAGE: 1,
   PACKET: 2,
@@ -60,7 +60,7 @@ const Kind = {
 }
 
 /**
- * The part of a handle that is an index, see src/server/handles.rs; the rest is a generation. What is found at the index is
+ * The part of a handle that is an index, see src/runtime/owner/handles.rs; the rest is a generation. What is found at the index is
  * what the handle names only if that has the very handle.
  */
 const INDEX = 0x1fffff
@@ -76,7 +76,7 @@ const UNFIT = 128
 
 /**
  * So many connections at most are written to by this thread when one message has come: to wake another would take longer. One
- * more recipient of a broadcast wakes it (`FIRST` in src/node/websocket.rs).
+ * more recipient of a broadcast wakes it (`FIRST` in src/node/connections.rs).
  */
 const SMALL_ROOM = 15
 
@@ -84,7 +84,7 @@ const SMALL_ROOM = 15
 const MAX_TURN = 5
 
 /**
- * What the last call into the engine has brought about, see `Outcome` in src/node/outcome.rs: kind and argument of its one
+ * What the last call into the engine has brought about, see `Outcome` in src/node/call_result.rs: kind and argument of its one
  * event, whose content the call returns; 0 of none; `SEVERAL` if it returns `[kind, arg, content, …]`.
  */
 const outcome = new Uint32Array(2)
@@ -634,7 +634,7 @@ module.exports = {
   outcome,
   SEVERAL,
   getEngine,
-  /** The functions that run for every message, see src/node/fast.rs; set with the engine. */
+  /** The functions that run for every message, see src/node/raw.rs; set with the engine. */
   fast,
   hold,
   release,

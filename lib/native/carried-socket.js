@@ -21,7 +21,7 @@ const {
 } = require('./node-internals')
 const { kCutOff, kKeepAlive, kOnStreamClosed, kState } = require('../base/symbols')
 
-/** Why a connection has ended, as in `End` of src/server/connection.rs. */
+/** Why a connection has ended, as in `End` of src/runtime/channel/connection.rs. */
 const PEER_ENDED = 3
 const CLOSED = 4
 const PEER_FOLLOWED = 5

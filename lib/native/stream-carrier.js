@@ -8,7 +8,7 @@ const { kOnStreamClosed, kState } = require('../base/symbols')
 /** A peer that does not end the connection after the closing handshake is cut off after so many ms. */
 const CLOSE_TIMEOUT = 30 * 1000
 
-/** What `pipeTake` answers besides a number of bytes: see src/node/pipe.rs. */
+/** What `pipeTake` answers besides a number of bytes: see src/node/pipes.rs. */
 const END = 0xffffffff
 const DESTROY = 0xfffffffe
 const LARGE = 0xfffffffd

@@ -58,7 +58,7 @@ const {
   kUnregister,
 } = require('../base/symbols')
 
-/** `arg` of an UPGRADE_FAILED event, as in src/server/events.rs. */
+/** `arg` of an UPGRADE_FAILED event, as in src/runtime/owner/events.rs. */
 const ProbeEnd = { GIVEN_UP: 0, SESSION_ENDED: 1, CLOSED: 2, FAILED: 3 }
 
 /** So many bytes wait for a client that tries a transport out and does not read. */

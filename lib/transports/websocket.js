@@ -45,12 +45,12 @@ const FLOWING = 0
 const CONGESTED = 1
 const CLOSED = 2
 
-/** The `mode` of `send` in src/node/fast.rs. */
+/** The `mode` of `send` in src/node/raw.rs. */
 const MODE_V3 = 1
 const MODE_TEXT_ONLY = 2
 const MODE_PLAIN = 4
 
-/** So many packets cross in one call, as in src/node/fast.rs. */
+/** So many packets cross in one call, as in src/node/raw.rs. */
 const MANY = 16
 
 /** Callbacks that send again and again are not followed for ever. */

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinHandle;
 
 use super::{CompressionOptions, ContentEncoding};
-use crate::server::{EventQueue, Kind};
+use crate::runtime::{EventQueue, Kind};
 
 /// From this size on a body is compressed on a thread of its own, so that the connections of the I/O
 /// thread need not wait for it.

@@ -22,14 +22,14 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::body::BodyLimits;
+use super::coalesced_stream::{HttpState, Joined};
 use super::head_timer::HeadTimer;
-use super::joined::{HttpState, Joined};
 use super::polling::{self, Answerer, Destroyed, Post, Reply};
 use super::query::Query;
 use super::route::{Refusal, Transport, Wanted};
 use super::upgrade::{is_upgrade, upgrade};
-use super::{Bound, CompressionOptions, Registry};
-use crate::server::{Commands, EventQueue, Handles, Kind, SessionCell, Stream};
+use super::{Bound, CompressionOptions};
+use crate::runtime::{Commands, EventQueue, Handles, Kind, Registry, SessionCell, Stream};
 use crate::session::{IdGenerator, OutData, Timing};
 use crate::websocket::deflate;
 
@@ -199,7 +199,7 @@ impl Listener {
     pub fn listen(self: &Arc<Self>, bound: Bound) {
         self.accepting.fetch_add(1, SeqCst);
         let accepting = Accepting { open: Open::new(self), closes: self.closes.load(SeqCst) };
-        self.options.commands.send(crate::server::Command::Listen(accepting, bound));
+        self.options.commands.send(crate::runtime::Command::Listen(accepting, bound));
     }
 
     /// Whether it has a socket that listens; for a moment after it has been closed, too.

@@ -3,16 +3,15 @@
 
 mod body;
 mod bound;
+mod coalesced_stream;
 mod compressor;
 mod encoding;
-mod handshake;
 mod head;
 mod head_timer;
-mod joined;
 mod listener;
+mod open_session;
 mod polling;
 mod query;
-mod registry;
 mod route;
 mod strict;
 mod upgrade;
@@ -22,4 +21,3 @@ pub use bound::{Bound, Place};
 pub use compressor::CompressionJob;
 pub use encoding::{CompressionOptions, ContentEncoding};
 pub use listener::{Accepting, DeflateSettings, Listener, ListenerOptions, Open, OpenConnection, Settings};
-pub use registry::Registry;

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use super::body::{self, Body, BodyLimits};
 use super::{CompressionOptions, ContentEncoding, compressor};
-use crate::server::{Locked, PollAnswer, SessionCell};
+use crate::runtime::{Locked, PollAnswer, SessionCell};
 use crate::session::{Fault, PollId, Reason, Revision};
 
 pub type Reply = Response<Full<Bytes>>;

@@ -13,7 +13,7 @@ use super::head;
 use super::listener::{Listener, OpenConnection};
 use super::polling::Reply;
 use super::query::Query;
-use crate::server::{Refused, SessionCell};
+use crate::runtime::{Refused, SessionCell};
 use crate::session::Revision;
 
 /// The transports that a listener serves.

@@ -15,13 +15,13 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::coalesced_stream::Joined;
 use super::head;
-use super::joined::Joined;
 use super::listener::{Listener, Open, OpenConnection};
 use super::polling::{Destroyed, Reply};
 use super::query::Query;
 use super::route::{Refusal, Transport, Wanted};
-use crate::server::{Binding, Compression, Connection, Opened, SessionCell, Stream};
+use crate::runtime::{Binding, Compression, Connection, Opened, SessionCell, Stream};
 use crate::websocket::deflate::negotiate;
 use crate::websocket::{Decoder, Deflate, HandshakeError, Inflate, Limits, UpgradeRequest, check};
 
@@ -277,7 +277,7 @@ where
         match stream.try_into() {
             Ok(stream) => {
                 connection.use_socket(stream);
-                crate::server::start_reading(connection, parts.read_buf.to_vec());
+                crate::runtime::start_reading(connection, parts.read_buf.to_vec());
             }
             Err(_) => connection.ended(),
         }

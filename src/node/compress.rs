@@ -4,11 +4,11 @@ use napi::bindgen_prelude::{JsValue, Unknown};
 use napi::{Env, Error, Result, Status};
 use napi_derive::napi;
 
+use super::convert::{Content, with_content};
 use super::engine::Engine;
-use super::values::{Content, with_content};
 use crate::http::{CompressionJob, CompressionOptions, ContentEncoding};
 use crate::protocol::jsonp;
-use crate::server::Command;
+use crate::runtime::Command;
 
 /// What JavaScript says of the option `httpCompression`.
 #[napi(object)]

@@ -3,7 +3,7 @@
 use napi_derive::napi;
 
 use crate::http::DeflateSettings;
-use crate::server::Compression;
+use crate::runtime::Compression;
 use crate::websocket::deflate::{Agreement, ContextTakeover, Options, WindowBits, negotiate};
 use crate::websocket::{Decoder, Deflate, HandshakeError, Inflate, Limits};
 

@@ -12,11 +12,11 @@ use napi::bindgen_prelude::{Function, JsValue, Unknown};
 use napi::{Env, Error, Result, Status, sys};
 use napi_derive::napi;
 
-use super::outcome::Outcome;
-use super::values::{Raw, content_value, undefined};
+use super::call_result::Outcome;
+use super::convert::{Raw, content_value, undefined};
 use super::wake::{Waker, check};
 use crate::http::Listener;
-use crate::server::{
+use crate::runtime::{
     BY_POST, Batch, Command, Commands, Connection, Data, Event, EventQueue, IoThread, Kind, NONE, SessionCell, Table,
 };
 use crate::session::{IdGenerator, Timing};
@@ -40,7 +40,7 @@ pub struct Engine {
     pub(super) state: Rc<State>,
 }
 
-/// What the engine's methods and its fast functions (see `super::fast`) share.
+/// What the engine's methods and its fast functions (see `super::raw`) share.
 pub struct State {
     pub(super) waker: Arc<Waker>,
     pub(super) queue: EventQueue,
@@ -66,9 +66,9 @@ pub struct State {
     /// The frame of a broadcast, for its further recipients.
     pub(super) shared: RefCell<Arc<[u8]>>,
     pub(super) outcome: Outcome,
-    pub(super) input: RefCell<super::pipe::Input>,
+    pub(super) input: RefCell<super::pipes::Input>,
     #[cfg(unix)]
-    pub(super) watching: super::watch::Watching,
+    pub(super) watching: super::uv_poll::Watching,
 }
 
 #[napi]
@@ -102,7 +102,7 @@ impl Engine {
             outcome: Outcome::default(),
             input: RefCell::default(),
             #[cfg(unix)]
-            watching: super::watch::Watching::default(),
+            watching: super::uv_poll::Watching::default(),
         });
         // the environment's end: no thread may use the waker after it. Hooks run in reverse order, so
         // this one before the waker's own; the first engine's ends the threads for all.
@@ -127,7 +127,7 @@ impl Engine {
     #[napi]
     pub fn fast(&self, env: Env, outcome: Unknown<'_>) -> Result<Raw> {
         self.state.outcome.lies_in(env.raw(), raw(&outcome))?;
-        super::fast::functions(env.raw(), &self.state).map(Raw)
+        super::raw::functions(env.raw(), &self.state).map(Raw)
     }
 
     /// How long a string and how large a Buffer can be here: a message is refused that cannot be given to JavaScript.

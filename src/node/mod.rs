@@ -4,19 +4,19 @@
 //! All methods run on the JavaScript thread of one environment (the main thread or a worker); each
 //! environment has an [`engine::Engine`] of its own, nothing is shared between them.
 
+mod call_result;
 mod compress;
+mod connections;
+mod convert;
 mod deflate;
 mod engine;
-mod fast;
-mod listen;
-mod outcome;
-mod pipe;
-mod polling;
+mod listeners;
+mod pipes;
+mod raw;
+mod sessions;
 mod sockets;
-mod values;
-mod wake;
 #[cfg(unix)]
-mod watch;
-mod websocket;
+mod uv_poll;
+mod wake;
 
 pub use engine::Engine;

@@ -6,9 +6,9 @@ use napi::{Env, Result};
 use napi_derive::napi;
 use socket2::{SockAddr, SockRef};
 
+use super::convert::{Raw, buffer_value};
 use super::engine::Engine;
-use super::values::{Raw, buffer_value};
-use crate::server::{set_keep_alive, set_type_of_service, type_of_service};
+use crate::runtime::{set_keep_alive, set_type_of_service, type_of_service};
 use crate::websocket::{OpCode, write_header};
 
 /// One end of a connection.

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use engine_io_native::server::{Command, Connection, EventQueue, IoThread};
+use engine_io_native::runtime::{Command, Connection, EventQueue, IoThread};
 use engine_io_native::websocket::{Decoder, Limits};
 
 /// Has an I/O thread take a socket over. Nobody reads it until the connection is bound.

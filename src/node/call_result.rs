@@ -1,0 +1,77 @@
+//! What a call has brought about, on its way to JavaScript.
+
+use std::cell::Cell;
+use std::ptr::{self, NonNull};
+
+use napi::{Error, Result, Status, sys};
+
+use super::convert::{Raw, content_value, uint32s, undefined};
+use super::wake::check;
+use crate::runtime::Batch;
+
+/// What [`Outcome::give`] says of more than one event.
+const SEVERAL: u32 = 255;
+
+/// Where JavaScript finds what a call has brought about, beside what the call returns: elements of an array take many times
+/// as long as this, and one event is the rule.
+#[derive(Debug, Default)]
+pub struct Outcome(Cell<Option<NonNull<u32>>>);
+
+impl Outcome {
+    /// From now on it is found in this `Uint32Array` of two elements.
+    pub fn lies_in(&self, env: sys::napi_env, array: sys::napi_value) -> Result<()> {
+        let (place, len) = uint32s(env, array)?;
+        if len < 2 {
+            return Err(Error::new(Status::InvalidArg, "expected two elements"));
+        }
+        let mut reference = ptr::null_mut();
+        // SAFETY: env and the array belong to the running callback; the out pointer is valid. The reference is for the
+        // environment's life, in which nobody detaches the array's buffer: so long its memory stays where it is.
+        check(unsafe { sys::napi_create_reference(env, array, 1, &mut reference) })?;
+        self.0.set(Some(place));
+        Ok(())
+    }
+
+    /// The events of a step. Of a single one the array has kind and `arg`, and the content is returned; of several it has
+    /// [`SEVERAL`], and a flat array `[kind, arg, content, …]` is returned; of none 0.
+    pub fn give(&self, env: sys::napi_env, updates: &Batch) -> Result<Raw> {
+        let (kind, arg) = match &updates.events[..] {
+            [] => (0, 0),
+            [event] => (event.kind as u32, event.arg),
+            _ => (SEVERAL, 0),
+        };
+        let Some(place) = self.0.get() else {
+            return Err(Error::new(Status::GenericFailure, "there is no place for what calls bring about"));
+        };
+        // SAFETY: two elements are there, see `lies_in`; JavaScript does not run meanwhile.
+        unsafe {
+            place.write(kind);
+            place.add(1).write(arg);
+        }
+        match &updates.events[..] {
+            [] => undefined(env),
+            [event] => content_value(env, updates, event),
+            _ => array_value(env, updates),
+        }
+        .map(Raw)
+    }
+}
+
+fn array_value(env: sys::napi_env, updates: &Batch) -> Result<sys::napi_value> {
+    let mut array = ptr::null_mut();
+    // SAFETY: env belongs to the running callback; out pointers are valid.
+    unsafe {
+        check(sys::napi_create_array_with_length(env, updates.events.len() * 3, &mut array))?;
+        for (index, event) in updates.events.iter().enumerate() {
+            let mut number = ptr::null_mut();
+            let index = index as u32 * 3;
+            check(sys::napi_create_uint32(env, event.kind as u32, &mut number))?;
+            check(sys::napi_set_element(env, array, index, number))?;
+            check(sys::napi_create_uint32(env, event.arg, &mut number))?;
+            check(sys::napi_set_element(env, array, index + 1, number))?;
+            let content = content_value(env, updates, event)?;
+            check(sys::napi_set_element(env, array, index + 2, content))?;
+        }
+    }
+    Ok(array)
+}

@@ -1,0 +1,190 @@
+//! Native listeners.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use napi::bindgen_prelude::{Either, Uint8Array};
+use napi::{Error, Result, Status};
+use napi_derive::napi;
+
+use super::compress::HttpCompression;
+use super::connections::max_payload_of;
+use super::deflate::DeflateOptions;
+use super::engine::{Engine, exhausted, period};
+use crate::http::{BodyLimits, Bound, Listener, ListenerOptions, Place, Settings};
+use crate::session::OutData;
+use crate::websocket::max_text;
+
+/// What the options of a server say, see [`Settings`].
+#[napi(object)]
+pub struct ListenerSettings {
+    pub path: String,
+    /// See `Engine.timing`.
+    pub timing: u32,
+    pub polling: Option<String>,
+    pub websocket: Option<String>,
+    /// The message that follows the open packet of a session that polls.
+    pub initial: Option<Either<String, Uint8Array>>,
+    pub allows_v3: bool,
+    pub max_http_buffer_size: f64,
+    pub max_buffered_chunks: f64,
+    /// The same as the WebSocket decoder takes it.
+    pub max_chunks: u32,
+    pub http_request_body_timeout: f64,
+    pub compression: Option<HttpCompression>,
+    /// What the cookie of a polling handshake says before the id, and after it.
+    pub cookie: Option<Vec<String>>,
+    pub deflate: Option<DeflateOptions>,
+}
+
+/// Where to listen: at a path, or at a port.
+#[napi(object)]
+pub struct ListenOptions {
+    pub path: Option<String>,
+    pub port: Option<u32>,
+    /// An IP address; none: all of both families.
+    pub host: Option<String>,
+    pub backlog: i32,
+    pub ipv6_only: bool,
+    pub reuse_port: bool,
+}
+
+/// The address of a port that is listened on.
+#[napi(object)]
+pub struct Listening {
+    pub address: String,
+    pub family: String,
+    pub port: u32,
+}
+
+#[napi]
+impl Engine {
+    /// A listener that is not bound yet. Returns its handle.
+    #[napi]
+    pub fn open_listener(&self, settings: ListenerSettings) -> Result<u32> {
+        let timing = self.timings.borrow().get(settings.timing).cloned();
+        let timing = timing.ok_or_else(|| Error::new(Status::InvalidArg, "unknown timing"))?;
+        let settings = Settings {
+            path: settings.path,
+            timing,
+            polling: settings.polling,
+            websocket: settings.websocket,
+            initial: settings.initial.map(|data| match data {
+                Either::A(text) => OutData::Text(text),
+                Either::B(bytes) => OutData::Binary(bytes.to_vec()),
+            }),
+            allows_v3: settings.allows_v3,
+            bodies: BodyLimits::new(
+                body_limit(settings.max_http_buffer_size),
+                settings.max_buffered_chunks,
+                period(settings.http_request_body_timeout) as u32,
+            ),
+            max_payload: max_payload_of(settings.max_http_buffer_size),
+            max_chunks: settings.max_chunks,
+            compression: settings.compression.map(Into::into),
+            cookie: settings.cookie.and_then(|parts| <[String; 2]>::try_from(parts).ok()).map(Into::into),
+            deflate: settings.deflate.map(Into::into),
+        };
+        let commands = self.next_commands()?;
+        let mut listeners = self.listeners.borrow_mut();
+        let id = listeners.handles().take().ok_or_else(|| exhausted("listeners"))?;
+        let listener = Listener::new(ListenerOptions {
+            id,
+            settings,
+            queue: self.queue.clone(),
+            commands,
+            sessions: self.sessions.borrow().handles().clone(),
+            connections: self.connections.borrow().handles().clone(),
+        });
+        listeners.put(id, listener);
+        Ok(id)
+    }
+
+    /// Has a listener listen. The error's message is the number of the system's error, or a text where there is none.
+    /// Gives the address, unless it is a path.
+    #[napi]
+    pub fn bind_listener(&self, listener: u32, options: ListenOptions) -> Result<Option<Listening>> {
+        let listener = self.listener(listener).ok_or_else(|| Error::new(Status::InvalidArg, "unknown listener"))?;
+        let place = place_of(&options)?;
+        let bound = Bound::at(&place, options.backlog).map_err(|error| {
+            let reason = error.raw_os_error().map_or_else(|| error.to_string(), |number| number.to_string());
+            Error::new(Status::GenericFailure, reason)
+        })?;
+        let address = bound.address().map(|address| Listening {
+            address: address.ip().to_string(),
+            family: if address.is_ipv6() { "IPv6" } else { "IPv4" }.to_owned(),
+            port: address.port().into(),
+        });
+        listener.listen(bound);
+        Ok(address)
+    }
+
+    /// Stops accepting; `ListenerClosed` follows when all connections are gone.
+    #[napi]
+    pub fn close_listener(&self, listener: u32) {
+        if let Some(listener) = self.listener(listener) {
+            listener.close();
+        }
+    }
+
+    /// Whether a listener has a socket that listens; for a moment after it has been closed, too.
+    #[napi]
+    pub fn is_accepting(&self, listener: u32) -> bool {
+        self.listener(listener).is_some_and(|listener| listener.is_accepting())
+    }
+
+    /// JavaScript is done with the listener, and forgets its handle.
+    #[napi]
+    pub fn drop_listener(&self, listener: u32) {
+        let released = self.listeners.borrow_mut().release(listener);
+        drop(released);
+    }
+
+    /// Whether a listener accepts WebSockets.
+    #[napi]
+    pub fn set_takes_upgrades(&self, listener: u32, takes: bool) {
+        if let Some(listener) = self.listener(listener) {
+            listener.set_takes_upgrades(takes);
+        }
+    }
+
+    /// Has refusals told from now on.
+    #[napi]
+    pub fn tell_refusals(&self, listener: u32) {
+        if let Some(listener) = self.listener(listener) {
+            listener.tell_refusals();
+        }
+    }
+
+    /// Connections of a listener that are open, plus one while it accepts more.
+    #[napi]
+    pub fn open_connections(&self, listener: u32) -> u32 {
+        self.listener(listener).map_or(0, |listener| listener.open_connections() as u32)
+    }
+
+    /// The number of the session that a listener knows by this id.
+    #[napi]
+    pub fn find_session(&self, listener: u32, sid: String) -> Option<u32> {
+        self.listener(listener)?.registry.get(&sid).map(|session| session.handle)
+    }
+
+    fn listener(&self, listener: u32) -> Option<Arc<Listener>> {
+        self.listeners.borrow().get(listener).cloned()
+    }
+}
+
+/// The texts in a body are shown to JavaScript, whose strings have a limit of their own.
+fn body_limit(limit: f64) -> f64 {
+    if max_text() > 0 { limit.min(max_text().into()) } else { limit }
+}
+
+fn place_of(options: &ListenOptions) -> Result<Place> {
+    if let Some(path) = &options.path {
+        return Ok(Place::Path(path.into()));
+    }
+    let invalid = |what: &str| Error::new(Status::InvalidArg, what.to_owned());
+    let port = options.port.and_then(|port| u16::try_from(port).ok()).ok_or_else(|| invalid("no port"))?;
+    // a scope id, `%eth0`, is not understood
+    let host = options.host.as_deref().map(str::parse::<IpAddr>).transpose().map_err(|_| invalid("no IP address"))?;
+    Ok(Place::Port { port, host, ipv6_only: options.ipv6_only, shared: options.reuse_port })
+}

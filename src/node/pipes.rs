@@ -1,0 +1,131 @@
+//! Connections whose bytes JavaScript carries: TLS sockets and any other Duplex.
+
+use napi::{Env, Result};
+use napi_derive::napi;
+
+use super::connections::ends;
+use super::convert::{Raw, buffer_value};
+use super::deflate::DeflateTerms;
+use super::engine::{Engine, State};
+use crate::runtime::{Batch, Phase};
+
+/// Where the bytes that come in are unmasked.
+#[derive(Debug, Default)]
+pub struct Input {
+    pub(super) bytes: Vec<u8>,
+    pub(super) batch: Batch,
+    /// What `pipeTake` has found no space for.
+    large: Vec<u8>,
+}
+
+/// So many bytes are taken at once.
+const PIECE: usize = 64 * 1024;
+
+/// So many bytes are taken in one call at most.
+const MAX_TAKEN: usize = 1 << 30;
+
+/// `pipeInput`: the input is to be paused.
+const WAITS: u32 = 1 << 31;
+
+/// `pipeTake`: our side is to be ended.
+const END: u32 = u32::MAX;
+/// `pipeTake`: the connection is to be cut off.
+const DESTROY: u32 = u32::MAX - 1;
+/// `pipeTake`: there is more than fits, `pipeTakeLarge` follows.
+const LARGE: u32 = u32::MAX - 2;
+
+#[napi]
+impl Engine {
+    /// Opens a connection that JavaScript carries bytes for. Returns its number.
+    #[napi]
+    pub fn open_pipe(&self, max_payload: f64, max_chunks: u32, deflate: Option<DeflateTerms>) -> Result<u32> {
+        let connection = self.new_connection(ends(max_payload, max_chunks, deflate))?;
+        connection.use_owner_pipe();
+        Ok(connection.handle)
+    }
+
+    /// Whether the input is to be paused.
+    #[napi]
+    pub fn is_paused(&self, connection: u32) -> bool {
+        self.connection(connection).is_some_and(|connection| connection.is_paused())
+    }
+
+    /// What `pipeTake` has just found no space for.
+    #[napi]
+    pub fn pipe_take_large(&self, env: Env) -> Result<Raw> {
+        buffer_value(env.raw(), &std::mem::take(&mut self.input.borrow_mut().large))
+    }
+
+    /// What was taken waits in the stream.
+    #[napi]
+    pub fn pipe_block(&self, connection: u32) {
+        if let Some(connection) = self.connection(connection) {
+            connection.block_output();
+        }
+    }
+
+    /// What was taken has been written. Whether that was all; else the rest is to be taken next.
+    #[napi]
+    pub fn pipe_written(&self, connection: u32) -> bool {
+        self.connection(connection).is_none_or(|connection| connection.output_written())
+    }
+
+    /// The stream has come to its end, drain next. Whether the connection is over; else our side is still to be ended.
+    #[napi]
+    pub fn pipe_finished(&self, connection: u32) -> bool {
+        let Some(connection) = self.connection(connection) else { return true };
+        connection.input_ended(&mut self.input.borrow_mut().batch)
+    }
+
+    /// The stream is gone, or its peer has ended its side. `is_cut`: what waits to be written is lost.
+    #[napi]
+    pub fn pipe_ended(&self, connection: u32, is_cut: bool) {
+        if let Some(connection) = self.connection(connection) {
+            if is_cut {
+                connection.note_cut();
+            }
+            connection.ended();
+        }
+    }
+}
+
+impl State {
+    /// Bytes came in, or none: then what waits is seen to. What they bring about is queued. Returns how many of them have been
+    /// taken, plus [`WAITS`] if the rest, and what comes next, is to wait until JavaScript has taken that.
+    pub(super) fn pipe_input(&self, connection: u32, bytes: &[u8]) -> u32 {
+        let Some(connection) = self.connection(connection) else { return bytes.len().min(MAX_TAKEN) as u32 };
+        let Input { bytes: copy, batch, .. } = &mut *self.input.borrow_mut();
+        let mut taken = 0;
+        // in pieces as large as those that are read from sockets: so much may be left undecoded
+        while taken == 0 || taken < bytes.len() && taken < MAX_TAKEN && !connection.is_held_up() {
+            let piece = &bytes[taken..bytes.len().min(taken + PIECE)];
+            copy.clear();
+            copy.extend_from_slice(piece);
+            connection.input(copy, batch);
+            taken += piece.len();
+            if bytes.is_empty() {
+                break;
+            }
+        }
+        taken as u32 | if connection.is_held_up() { WAITS } else { 0 }
+    }
+
+    /// Copies what is to be written to `into`. Returns the number of bytes, or one of the constants above.
+    pub(super) fn pipe_take(&self, connection: u32, into: &mut [u8]) -> u32 {
+        let (bytes, phase) = match self.connection(connection) {
+            Some(connection) => connection.take_output(),
+            None => (Vec::new(), Phase::Dead),
+        };
+        if let Some(into) = into.get_mut(..bytes.len()) {
+            into.copy_from_slice(&bytes);
+            return match phase {
+                _ if !bytes.is_empty() => bytes.len() as u32,
+                Phase::Ending => END,
+                Phase::Dead => DESTROY,
+                _ => 0,
+            };
+        }
+        self.input.borrow_mut().large = bytes;
+        LARGE
+    }
+}

@@ -1,0 +1,557 @@
+//! The functions that run for every message, as plain Node-API callbacks: a generated method costs
+//! about 150 ns more per call, which is half of what sending a small message takes.
+
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::rc::Rc;
+
+use napi::{Error, Result, Status, sys};
+
+use super::connections::ends;
+use super::convert::{Content, Raw, to_content, uint32s, with_content};
+use super::engine::State;
+use super::sessions::packet_type;
+use super::wake::check;
+use crate::protocol::PacketType;
+use crate::runtime::Outbox;
+use crate::session::{OutData, OutPacket, Revision};
+use crate::websocket::{OpCode, UpgradeRequest, check as judge};
+
+/// `mode` of `send`: protocol 3.
+const MODE_V3: u32 = 1;
+/// `mode` of `send`: the client takes text only.
+const MODE_TEXT_ONLY: u32 = 2;
+/// `mode` of `send`: not to be compressed.
+const MODE_PLAIN: u32 = 4;
+
+/// So many packets cross in one call.
+const MANY: usize = 16;
+
+/// What `send` and `sendFrame` answer for a connection that is gone.
+const CLOSED: u32 = 2;
+
+type Args<const N: usize> = [sys::napi_value; N];
+
+/// An object with all of them.
+///
+/// * `drain(meta: Uint32Array, take: (...contents) => void): number` takes events, see `State::drain`.
+/// * `flush(here: number): number` has everything written that was handed over, see `State::flush`.
+/// * `send(connection, data, how): number` sends one packet with the next flush; `how` is its type, plus 8 times its
+///   mode. Returns 0, or 1 if the peer is slow, or 2 if the connection is closed.
+/// * `sendMany(connection, how, count, ...data): number` the same for up to [`MANY`] packets of one type in a row.
+/// * `sendFrame(connection, bytes): number` the same with bytes that are frames already.
+/// * `pipeInput(connection, bytes): number` bytes came in through a pipe; drain next. See `State::pipe_input`.
+/// * `pipeTake(connection, into: Buffer, offset): number` takes what a pipe has to write, see `State::pipe_take`.
+/// * `share(data, how): number` keeps one packet's frame for `sendShared`, until the next call.
+/// * `shareFrame(header, payload): number` keeps a frame that was encoded elsewhere.
+/// * `dropShared(): number` lets the kept frame go.
+/// * `generateId(): string` makes the id of a session.
+/// * `openSession(timing, protocol, connection, supportsBinary, jsonp): number` see `State::open_session`.
+/// * `tick(session)`, `poll(session, poll, more)`, `postStarted(session)`, `postFinished(session, body, binary)` and
+///   `sendPacket(session, type, data, compress)` see `super::sessions`.
+/// * `releaseSession(session): number` JavaScript is done with a session and forgets its handle, in this very step.
+/// * `releaseConnection(connection): number` the same for a connection, when it has had its last event.
+/// * `upgrade(fd, key, early: Uint8Array, maxPayload, maxChunks): number` takes a connection over whose client has sent the usual
+///   upgrade request with this key, and accepts that, see `State::adopt`. Throws if the key is none.
+/// * `conclude(connection): number` JavaScript has heard that the connection's session is over: our side of the connection may
+///   end. Returns 1 if a flush has to follow.
+/// * `traffic(connection, direction): number` the bytes that were read (0) or handed over to be written (1).
+/// * `sendShared(connection): number` sends the frame that is kept: what a broadcast sends to each of its
+///   recipients crosses once.
+pub fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_value> {
+    let mut object = ptr::null_mut();
+    // SAFETY: env belongs to the running callback.
+    check(unsafe { sys::napi_create_object(env, &mut object) })?;
+    add(env, object, state, "drain", callback::<2, Drain>)?;
+    add(env, object, state, "flush", callback::<1, Flush>)?;
+    add(env, object, state, "send", callback::<3, Send>)?;
+    add(env, object, state, "sendMany", callback::<{ 3 + MANY }, SendMany>)?;
+    add(env, object, state, "sendFrame", callback::<2, SendFrame>)?;
+    add(env, object, state, "pipeInput", callback::<2, PipeInput>)?;
+    add(env, object, state, "pipeTake", callback::<3, PipeTake>)?;
+    add(env, object, state, "share", callback::<2, Share>)?;
+    add(env, object, state, "shareFrame", callback::<2, ShareFrame>)?;
+    add(env, object, state, "dropShared", callback::<0, DropShared>)?;
+    add(env, object, state, "sendShared", callback::<1, SendShared>)?;
+    add(env, object, state, "generateId", callback::<0, GenerateId>)?;
+    add(env, object, state, "openSession", callback::<5, OpenSession>)?;
+    add(env, object, state, "tick", callback::<1, Tick>)?;
+    add(env, object, state, "poll", callback::<3, Poll>)?;
+    add(env, object, state, "postStarted", callback::<1, PostStarted>)?;
+    add(env, object, state, "postFinished", callback::<3, PostFinished>)?;
+    add(env, object, state, "sendPacket", callback::<4, SendPacket>)?;
+    add(env, object, state, "releaseSession", callback::<1, ReleaseSession>)?;
+    add(env, object, state, "releaseConnection", callback::<1, ReleaseConnection>)?;
+    add(env, object, state, "upgrade", callback::<5, Upgrade>)?;
+    add(env, object, state, "conclude", callback::<1, Conclude>)?;
+    add(env, object, state, "traffic", callback::<2, Traffic>)?;
+    Ok(object)
+}
+
+type RawCallback = unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value;
+
+fn add(
+    env: sys::napi_env,
+    object: sys::napi_value,
+    state: &Rc<State>,
+    name: &str,
+    callback: RawCallback,
+) -> Result<()> {
+    let mut function = ptr::null_mut();
+    let data = Rc::into_raw(state.clone()).cast_mut().cast::<c_void>();
+    let (chars, len) = (name.as_ptr().cast(), name.len() as isize);
+    // SAFETY: the name is copied; `data` is a reference to the state that the function owns and that the
+    // finalizer gives back when the function is collected, after which it cannot be called.
+    unsafe {
+        check(sys::napi_create_function(env, chars, len, Some(callback), data, &mut function))?;
+        check(sys::napi_add_finalizer(env, function, data, Some(forget), ptr::null_mut(), ptr::null_mut()))?;
+        let mut key = ptr::null_mut();
+        check(sys::napi_create_string_utf8(env, chars, len, &mut key))?;
+        check(sys::napi_set_property(env, object, key, function))
+    }
+}
+
+unsafe extern "C" fn forget(_env: sys::napi_env, data: *mut c_void, _hint: *mut c_void) {
+    // SAFETY: see `add`: made by Rc::into_raw there, given back once.
+    drop(unsafe { Rc::from_raw(data.cast_const().cast::<State>()) });
+}
+
+/// One of the functions.
+trait Fast<const N: usize> {
+    type Output: Output;
+
+    fn run(env: sys::napi_env, state: &State, args: Args<N>) -> Result<Self::Output>;
+}
+
+/// What a function returns.
+trait Output {
+    fn value(self, env: sys::napi_env) -> Result<sys::napi_value>;
+}
+
+impl Output for u32 {
+    fn value(self, env: sys::napi_env) -> Result<sys::napi_value> {
+        let mut value = ptr::null_mut();
+        // SAFETY: env belongs to the running callback.
+        check(unsafe { sys::napi_create_uint32(env, self, &mut value) })?;
+        Ok(value)
+    }
+}
+
+impl Output for f64 {
+    fn value(self, env: sys::napi_env) -> Result<sys::napi_value> {
+        let mut value = ptr::null_mut();
+        // SAFETY: env belongs to the running callback.
+        check(unsafe { sys::napi_create_double(env, self, &mut value) })?;
+        Ok(value)
+    }
+}
+
+impl Output for Raw {
+    fn value(self, _env: sys::napi_env) -> Result<sys::napi_value> {
+        Ok(self.0)
+    }
+}
+
+unsafe extern "C" fn callback<const N: usize, F: Fast<N>>(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    let mut args = [ptr::null_mut(); N];
+    let mut count = N;
+    let mut data = ptr::null_mut();
+    let mut result = ptr::null_mut();
+    // SAFETY: Node calls this on the JavaScript thread with valid env and info. `data` is the state of
+    // `add`, alive while the function is; a panic must not leave an extern function.
+    unsafe {
+        let status = sys::napi_get_cb_info(env, info, &mut count, args.as_mut_ptr(), ptr::null_mut(), &mut data);
+        let done = check(status).and_then(|()| {
+            let state = &*data.cast::<State>();
+            catch_unwind(AssertUnwindSafe(|| F::run(env, state, args)?.value(env)))
+                .unwrap_or_else(|_| Err(Error::new(Status::GenericFailure, "the engine failed")))
+        });
+        match done {
+            Ok(value) => result = value,
+            Err(error) => {
+                let mut pending = false;
+                sys::napi_is_exception_pending(env, &mut pending);
+                if !pending {
+                    let message = std::ffi::CString::new(error.reason.as_str()).unwrap_or_default();
+                    sys::napi_throw_type_error(env, ptr::null(), message.as_ptr());
+                }
+            }
+        }
+    }
+    result
+}
+
+struct Drain;
+
+impl Fast<2> for Drain {
+    type Output = u32;
+
+    fn run(env: sys::napi_env, state: &State, [meta, take]: Args<2>) -> Result<u32> {
+        let (data, len) = uint32s(env, meta)?;
+        // SAFETY: so many numbers are there. Nothing else touches the array during this call: the only JavaScript that
+        // runs in it keeps its arguments.
+        let meta = unsafe { std::slice::from_raw_parts_mut(data.as_ptr(), len) };
+        state.drain(env, meta, take)
+    }
+}
+
+struct Flush;
+
+impl Fast<1> for Flush {
+    type Output = u32;
+
+    fn run(env: sys::napi_env, state: &State, [here]: Args<1>) -> Result<u32> {
+        state.flush(number(env, here)? as usize);
+        Ok(0)
+    }
+}
+
+struct Send;
+
+impl Fast<3> for Send {
+    type Output = u32;
+
+    fn run(env: sys::napi_env, state: &State, [connection, data, how]: Args<3>) -> Result<u32> {
+        let (kind, mode) = kind_and_mode(env, how)?;
+        let connections = state.connections.borrow();
+        let Some(connection) = connections.get(number(env, connection)?) else { return Ok(CLOSED) };
+        with_content(env, data, |content| state.enqueue(connection, |outbox| append(outbox, kind, mode, content)))
+    }
+}
+
+/// Appends a packet to an outbox.
+fn append(outbox: &mut Outbox, kind: PacketType, mode: u32, content: Content<'_>) {
+    let revision = if mode & MODE_V3 != 0 { Revision::V3 } else { Revision::V4 };
+    match content {
+        Content::None => outbox.message(OpCode::Text, &[kind.digit()], &[]),
+        Content::Text(text) if mode & MODE_PLAIN != 0 => outbox.plain_message(OpCode::Text, &[kind.digit()], text),
+        Content::Text(text) => outbox.message(OpCode::Text, &[kind.digit()], text),
+        Content::Binary(bytes) => outbox.binary(kind, bytes, revision, mode & MODE_TEXT_ONLY != 0),
+    }
+}
+
+struct SendMany;
+
+impl Fast<{ 3 + MANY }> for SendMany {
+    type Output = u32;
+
+    fn run(env: sys::napi_env, state: &State, args: Args<{ 3 + MANY }>) -> Result<u32> {
+        let [connection, how, count, data @ ..] = args;
+        let (kind, mode) = kind_and_mode(env, how)?;
+        let count = (number(env, count)? as usize).min(MANY);
+        let connections = state.connections.borrow();
+        let Some(connection) = connections.get(number(env, connection)?) else { return Ok(CLOSED) };
+        let mut done = Ok(());
+        let status = state.enqueue(connection, |outbox| {
+            done = data[..count]
+                .iter()
+                .try_for_each(|&data| with_content(env, data, |content| append(outbox, kind, mode, content)));
+        });
+        done.map(|()| status)
+    }
+}
+
+struct SendFrame;
+
+impl Fast<2> for SendFrame {
+    type Output = u32;
+
+    fn run(env: sys::napi_env, state: &State, [connection, frame]: Args<2>) -> Result<u32> {
+        let connections = state.connections.borrow();
+        let Some(connection) = connections.get(number(env, connection)?) else { return Ok(CLOSED) };
+        with_content(env, frame, |content| {
+            state.enqueue(connection, |outbox| match content {
+                Content::None => {}
+                Content::Text(bytes) | Content::Binary(bytes) => outbox.frame(bytes),
+            })
+        })
+    }
+}
+
+struct PipeInput;
+
+impl Fast<2> for PipeInput {
+    type Output = u32;
+
+    fn run(env: sys::napi_env, state: &State, [connection, bytes]: Args<2>) -> Result<u32> {
+        let connection = number(env, connection)?;
+        with_content(env, bytes, |content| match content {
+            Content::None => 0,
+            Content::Text(bytes) | Content::Binary(bytes) => state.pipe_input(connection, bytes),
+        })
+    }
+}
+
+struct PipeTake;
+
+impl Fast<3> for PipeTake {
+    type Output = u32;
+
+    fn run(env: sys::napi_env, state: &State, [connection, into, offset]: Args<3>) -> Result<u32> {
+        let (mut data, mut len) = (ptr::null_mut(), 0);
+        let offset = number(env, offset)? as usize;
+        // SAFETY: out pointers are valid. JavaScript does not run during this call, and what it has written
+        // from before the offset is not touched.
+        let into = unsafe {
+            check(sys::napi_get_buffer_info(env, into, &mut data, &mut len))?;
+            match data.is_null() || offset > len {
+                true => &mut [],
+                false => std::slice::from_raw_parts_mut(data.cast::<u8>().add(offset), len - offset),
+            }
+        };
+        Ok(state.pipe_take(number(env, connection)?, into))
+    }
+}
+
+struct Share;
+
+impl Fast<2> for Share {
+    type Output = u32;
+
+    fn run(env: sys::napi_env, state: &State, [data, how]: Args<2>) -> Result<u32> {
+        let (kind, mode) = kind_and_mode(env, how)?;
+        let mut outbox = Outbox::new(None);
+        with_content(env, data, |content| append(&mut outbox, kind, mode, content))?;
+        *state.shared.borrow_mut() = (*outbox.bytes).into();
+        Ok(0)
+    }
+}
+
+struct ShareFrame;
+
+impl Fast<2> for ShareFrame {
+    type Output = u32;
+
+    fn run(env: sys::napi_env, state: &State, parts: Args<2>) -> Result<u32> {
+        let mut shared = Vec::new();
+        for part in parts {
+            with_content(env, part, |content| match content {
+                Content::None => {}
+                Content::Text(bytes) | Content::Binary(bytes) => shared.extend_from_slice(bytes),
+            })?;
+        }
+        *state.shared.borrow_mut() = shared.into();
+        Ok(0)
+    }
+}
+
+struct DropShared;
+
+impl Fast<0> for DropShared {
+    type Output = u32;
+
+    fn run(_: sys::napi_env, state: &State, _: Args<0>) -> Result<u32> {
+        *state.shared.borrow_mut() = std::sync::Arc::default();
+        Ok(0)
+    }
+}
+
+struct SendShared;
+
+impl Fast<1> for SendShared {
+    type Output = u32;
+
+    fn run(env: sys::napi_env, state: &State, [connection]: Args<1>) -> Result<u32> {
+        let connections = state.connections.borrow();
+        let Some(connection) = connections.get(number(env, connection)?) else { return Ok(CLOSED) };
+        Ok(state.enqueue_shared(connection))
+    }
+}
+
+struct GenerateId;
+
+impl Fast<0> for GenerateId {
+    type Output = Raw;
+
+    fn run(env: sys::napi_env, state: &State, _: Args<0>) -> Result<Raw> {
+        let id = state.generate_id()?;
+        let mut value = ptr::null_mut();
+        // SAFETY: env belongs to the running callback; the id is ASCII, and copied.
+        check(unsafe { sys::napi_create_string_latin1(env, id.as_ptr().cast(), id.len() as isize, &mut value) })?;
+        Ok(Raw(value))
+    }
+}
+
+struct OpenSession;
+
+impl Fast<5> for OpenSession {
+    type Output = u32;
+
+    fn run(env: sys::napi_env, state: &State, args: Args<5>) -> Result<u32> {
+        let [timing, protocol, connection, supports_binary, jsonp] = args;
+        state.open_session(
+            number(env, timing)?,
+            number(env, protocol)?,
+            number(env, connection)?,
+            flag(env, supports_binary)?,
+            text(env, jsonp)?,
+        )
+    }
+}
+
+struct Tick;
+
+impl Fast<1> for Tick {
+    type Output = Raw;
+
+    fn run(env: sys::napi_env, state: &State, [session]: Args<1>) -> Result<Raw> {
+        state.tick(env, number(env, session)?)
+    }
+}
+
+struct Poll;
+
+impl Fast<3> for Poll {
+    type Output = Raw;
+
+    fn run(env: sys::napi_env, state: &State, [session, poll, more]: Args<3>) -> Result<Raw> {
+        state.poll(env, number(env, session)?, number(env, poll)?, flag(env, more)?)
+    }
+}
+
+struct PostStarted;
+
+impl Fast<1> for PostStarted {
+    type Output = Raw;
+
+    fn run(env: sys::napi_env, state: &State, [session]: Args<1>) -> Result<Raw> {
+        state.post_started(env, number(env, session)?)
+    }
+}
+
+struct PostFinished;
+
+impl Fast<3> for PostFinished {
+    type Output = Raw;
+
+    fn run(env: sys::napi_env, state: &State, [session, body, binary]: Args<3>) -> Result<Raw> {
+        state.post_finished(env, number(env, session)?, body, flag(env, binary)?)
+    }
+}
+
+struct SendPacket;
+
+impl Fast<4> for SendPacket {
+    type Output = Raw;
+
+    fn run(env: sys::napi_env, state: &State, [session, kind, data, compress]: Args<4>) -> Result<Raw> {
+        let packet = OutPacket { kind: packet_type(number(env, kind)?)?, data: to_content(env, data)? };
+        state.send_packets(env, number(env, session)?, vec![packet], flag(env, compress)?)
+    }
+}
+
+struct ReleaseSession;
+
+impl Fast<1> for ReleaseSession {
+    type Output = u32;
+
+    fn run(env: sys::napi_env, state: &State, [session]: Args<1>) -> Result<u32> {
+        state.release_session(number(env, session)?);
+        Ok(0)
+    }
+}
+
+struct ReleaseConnection;
+
+impl Fast<1> for ReleaseConnection {
+    type Output = u32;
+
+    fn run(env: sys::napi_env, state: &State, [connection]: Args<1>) -> Result<u32> {
+        state.release_connection(number(env, connection)?);
+        Ok(0)
+    }
+}
+
+struct Upgrade;
+
+impl Fast<5> for Upgrade {
+    type Output = u32;
+
+    fn run(env: sys::napi_env, state: &State, [fd, key, early, max_payload, max_chunks]: Args<5>) -> Result<u32> {
+        let mut limit = 0.0;
+        // SAFETY: env and the value belong to the running callback.
+        check(unsafe { sys::napi_get_value_double(env, max_payload, &mut limit) })?;
+        let (fd, max_chunks) = (int(env, fd)?, number(env, max_chunks)?);
+        let key = text(env, key)?;
+        let request = UpgradeRequest {
+            method: "GET",
+            upgrade: Some("websocket"),
+            key: key.as_deref(),
+            version: Some("13"),
+            protocol: None,
+        };
+        let accepted = judge(&request).map_err(|error| Error::new(Status::InvalidArg, error.message()))?;
+        let response = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n\r\n",
+            accepted.accept
+        );
+        with_content(env, early, |content| match content {
+            Content::Binary(early) => state.adopt(fd, response.as_bytes(), early, ends(limit, max_chunks, None)),
+            _ => Err(Error::new(Status::InvalidArg, "expected a Uint8Array")),
+        })?
+    }
+}
+
+struct Conclude;
+
+impl Fast<1> for Conclude {
+    type Output = u32;
+
+    fn run(env: sys::napi_env, state: &State, [connection]: Args<1>) -> Result<u32> {
+        let connections = state.connections.borrow();
+        let connection = connections.get(number(env, connection)?);
+        Ok(connection.is_some_and(|connection| connection.conclude()).into())
+    }
+}
+
+struct Traffic;
+
+impl Fast<2> for Traffic {
+    type Output = f64;
+
+    fn run(env: sys::napi_env, state: &State, [connection, direction]: Args<2>) -> Result<f64> {
+        let connections = state.connections.borrow();
+        let Some(connection) = connections.get(number(env, connection)?) else { return Ok(0.0) };
+        let bytes = if number(env, direction)? == 0 { connection.bytes_read() } else { connection.bytes_written() };
+        Ok(bytes as f64)
+    }
+}
+
+/// `how` of `send`.
+fn kind_and_mode(env: sys::napi_env, how: sys::napi_value) -> Result<(PacketType, u32)> {
+    let how = number(env, how)?;
+    Ok((packet_type(how % 8)?, how / 8))
+}
+
+fn flag(env: sys::napi_env, value: sys::napi_value) -> Result<bool> {
+    let mut flag = false;
+    // SAFETY: env and value belong to the running callback.
+    check(unsafe { sys::napi_get_value_bool(env, value, &mut flag) })?;
+    Ok(flag)
+}
+
+fn number(env: sys::napi_env, value: sys::napi_value) -> Result<u32> {
+    let mut number = 0;
+    // SAFETY: env and value belong to the running callback.
+    check(unsafe { sys::napi_get_value_uint32(env, value, &mut number) })?;
+    Ok(number)
+}
+
+fn int(env: sys::napi_env, value: sys::napi_value) -> Result<i32> {
+    let mut number = 0;
+    // SAFETY: env and value belong to the running callback.
+    check(unsafe { sys::napi_get_value_int32(env, value, &mut number) })?;
+    Ok(number)
+}
+
+/// A string, or none for `undefined`.
+fn text(env: sys::napi_env, value: sys::napi_value) -> Result<Option<String>> {
+    Ok(match to_content(env, value)? {
+        OutData::Text(text) => Some(text),
+        _ => None,
+    })
+}

@@ -1,0 +1,283 @@
+//! Sessions, and their polls and POSTs that come through Node's HTTP server.
+
+use napi::bindgen_prelude::{Array, JsValue};
+use napi::{Env, Error, Result, Status, sys};
+use napi_derive::napi;
+
+use super::convert::{Content, Raw, to_content, with_content};
+use super::engine::{Engine, State, exhausted, null, period};
+use super::wake::check;
+use crate::protocol::PacketType;
+use crate::runtime::{Batch, Binding, Locked, NONE, NewSession, PollEncoding, SessionCell, now};
+use crate::session::{Fault, OutPacket, Reason, Relayed, Revision, Session, Start};
+
+#[napi]
+impl Engine {
+    /// Whether every packet of the session is to be told, not only messages.
+    #[napi]
+    pub fn set_verbose(&self, session: u32, verbose: bool) {
+        if let Some(cell) = self.session(session) {
+            cell.set_verbose(verbose);
+        }
+    }
+
+    /// Which of the session's heartbeats are JavaScript's to send, which tells of them by `SendPacket`: none (0), those
+    /// to a client that polls (1), all (2).
+    #[napi]
+    pub fn set_relayed(&self, session: u32, relayed: u32) {
+        if let Some(cell) = self.session(session) {
+            cell.set_relayed(match relayed {
+                0 => Relayed::Nothing,
+                1 => Relayed::Polls,
+                _ => Relayed::Everything,
+            });
+        }
+    }
+
+    /// From now on JavaScript sends the session's pings and ends it when its client is silent. `[ms until the next ping or
+    /// the end, whether an answer is waited for, whether a packet has put its deadline off]`, each as a number; null if it
+    /// does already, or the session is over.
+    #[napi]
+    pub fn take_heartbeat(&self, session: u32) -> Option<Vec<f64>> {
+        let mut taken = None;
+        self.session(session)?.step(|session, _| taken = session.inner.machine.take_heartbeat(session.now));
+        taken.map(|taken| vec![taken.left as f64, f64::from(taken.is_waiting), f64::from(taken.is_extended)])
+    }
+
+    /// Bytes of answers to polls that the engine's own listener has not handed to the kernel yet.
+    #[napi]
+    pub fn unread_answers(&self, session: u32) -> f64 {
+        self.session(session).map_or(0.0, |cell| cell.unread_answers() as f64)
+    }
+
+    /// Whether a POST's body has more than `limit` packets.
+    #[napi]
+    pub fn has_more_packets(&self, session: u32, body: &[u8], binary: bool, limit: u32) -> bool {
+        self.session(session).is_some_and(|cell| cell.encoding().has_more_packets(body, binary, limit as usize))
+    }
+
+    /// Ends the session if its heartbeat's deadline has passed: its client has polled, and what else it may have sent was read.
+    #[napi]
+    pub fn end_past_deadline(&self, env: Env, session: u32) -> Result<Raw> {
+        self.step(env.raw(), session, |session, _| {
+            session.inner.machine.end_past_deadline(session.now, &mut session.actions);
+        })
+    }
+
+    /// Sends packets, `[type, content, …]`, by the session's current transport.
+    #[napi]
+    pub fn send_packets(&self, env: Env, session: u32, packets: Array<'_>, compress: bool) -> Result<Raw> {
+        self.state.send_packets(env.raw(), session, read_packets(&env, &packets)?, compress)
+    }
+
+    /// From now on nothing comes in.
+    #[napi]
+    pub fn begin_close(&self, session: u32) {
+        if let Some(cell) = self.session(session) {
+            cell.step(|session, _| session.inner.machine.begin_close());
+        }
+    }
+
+    /// Closes the session's transport, see `Session::close_transport`.
+    #[napi]
+    pub fn close_transport(&self, env: Env, session: u32, grace: Option<f64>) -> Result<Raw> {
+        let grace = grace.map(period);
+        self.step(env.raw(), session, |session, _| {
+            session.inner.machine.close_transport(session.now, grace, &mut session.actions);
+        })
+    }
+
+    /// Ends the session for a reason that JavaScript found: the text of the `close` event's first
+    /// argument, and the message of a transport error.
+    #[napi]
+    pub fn fail(&self, env: Env, session: u32, reason: String, message: Option<String>) -> Result<Raw> {
+        let message = message.unwrap_or_default();
+        let reason = match reason.as_str() {
+            "transport error" if message == Fault::InvalidContent.message() => {
+                Reason::TransportError(Fault::InvalidContent)
+            }
+            "transport error" => Reason::TransportError(Fault::Frame(message)),
+            "transport close" => Reason::TransportClose,
+            "parse error" => Reason::ParseError,
+            "ping timeout" => Reason::PingTimeout,
+            _ => Reason::ForcedClose,
+        };
+        self.step(env.raw(), session, |session, _| session.inner.machine.close(reason, &mut session.actions))
+    }
+
+    /// A connection tries to take the session over. False if it must be closed.
+    #[napi]
+    pub fn start_upgrade(&self, session: u32, connection: u32) -> bool {
+        let Some(cell) = self.session(session) else { return false };
+        if !self.connections.borrow().has(connection) {
+            return false;
+        }
+        let connection_of = self.connection(connection);
+        let mut started = false;
+        cell.step(|session, _| {
+            started = match &connection_of {
+                Some(connection) => session.start_upgrade(connection),
+                None => session.start_upgrade_on(connection),
+            }
+        });
+        if let (true, Some(connection)) = (started, connection_of) {
+            connection.bind(Binding::Session(cell));
+        }
+        started
+    }
+
+    /// A packet came in by a channel that JavaScript drives (`null`: by the session's transport).
+    /// `kind` is the packet's type, 7 for something that is no packet.
+    #[napi]
+    pub fn receive(&self, env: Env, session: u32, channel: Option<u32>, kind: u32, probe: bool) -> Result<Raw> {
+        self.step(env.raw(), session, |session, _| match packet_type(kind) {
+            Ok(kind) => {
+                session.inner.machine.receive(session.now, channel, Some(kind), probe, &mut session.actions);
+            }
+            Err(_) => session.inner.machine.receive_garbage(channel, &mut session.actions),
+        })
+    }
+
+    /// What a payload has after its messages, which JavaScript has seen, ends the session.
+    #[napi]
+    pub fn end_payload(&self, env: Env, session: u32) -> Result<Raw> {
+        self.step(env.raw(), session, |session, batch| session.end_payload(batch))
+    }
+
+    /// A channel that JavaScript drives is closed, with a fault or without.
+    #[napi]
+    pub fn channel_closed(&self, env: Env, session: u32, channel: u32, fault: Option<String>) -> Result<Raw> {
+        self.step(env.raw(), session, |session, batch| {
+            session.channel_closed(channel, fault.map(Fault::Frame), batch);
+        })
+    }
+}
+
+/// What `super::raw` has functions for: each request that Node's HTTP server gets comes here.
+impl State {
+    /// Does what is due for a session after the event `Due`.
+    pub(super) fn tick(&self, env: sys::napi_env, session: u32) -> Result<Raw> {
+        let updates = self.session(session).map(|cell| cell.tick_by_owner());
+        self.outcome.give(env, &updates.unwrap_or_default())
+    }
+
+    /// Opens a session. Its open packet is the caller's to send, who flushes in this turn of the event loop.
+    ///
+    /// `timing`: see `Engine::timing`; `connection`: that of a session that starts on a channel, else 0;
+    /// `supports_binary`: the client takes binary frames and payloads; `jsonp`: the callback's index of a
+    /// JSONP session.
+    pub(super) fn open_session(
+        &self,
+        timing: u32,
+        protocol: u32,
+        connection: u32,
+        supports_binary: bool,
+        jsonp: Option<String>,
+    ) -> Result<u32> {
+        let revision = if protocol == 3 { Revision::V3 } else { Revision::V4 };
+        let timing = self.timings.borrow().get(timing).cloned();
+        let timing = timing.ok_or_else(|| Error::new(Status::InvalidArg, "unknown timing"))?;
+        if connection != NONE && !self.connections.borrow().has(connection) {
+            return Err(Error::new(Status::InvalidArg, "the session's connection has ended"));
+        }
+        let start = if connection == NONE { Start::Polling } else { Start::Channel(connection) };
+        let transport = self.connection(connection);
+        let commands = match &transport {
+            Some(connection) => connection.commands().clone(),
+            None => self.next_commands()?,
+        };
+        self.hold_commands();
+        let mut sessions = self.sessions.borrow_mut();
+        let handle = sessions.handles().take().ok_or_else(|| exhausted("sessions"))?;
+        let cell = SessionCell::new(
+            NewSession {
+                handle,
+                machine: Session::new(now(), revision, timing, start),
+                encoding: PollEncoding { revision, binary: supports_binary, jsonp: jsonp.map(String::into_boxed_str) },
+                base64: !supports_binary,
+                transport,
+                listed: None,
+                verbose: Some(false),
+            },
+            self.queue.clone(),
+            commands,
+        );
+        cell.open(true);
+        sessions.put(handle, cell);
+        Ok(handle)
+    }
+
+    /// A poll arrived; `more`: packets follow at once. The only event is `Due` if it was not taken: see `SessionCell::poll_by_owner`.
+    pub(super) fn poll(&self, env: sys::napi_env, session: u32, poll: u32, more: bool) -> Result<Raw> {
+        self.step(env, session, |session, batch| session.poll_by_owner(poll, more, batch))
+    }
+
+    /// A POST begins: `null` if it may go on, else what the refusal brought about; `Due`: it was not looked at, as a poll that is not taken.
+    pub(super) fn post_started(&self, env: sys::napi_env, session: u32) -> Result<Raw> {
+        let mut started = false;
+        let done = self.step(env, session, |session, batch| started = session.post_by_owner(batch))?;
+        if started { null(env) } else { Ok(done) }
+    }
+
+    /// A POST has been read: acts on its packets. Without a body it was answered otherwise.
+    pub(super) fn post_finished(
+        &self,
+        env: sys::napi_env,
+        session: u32,
+        body: sys::napi_value,
+        binary: bool,
+    ) -> Result<Raw> {
+        with_content(env, body, |body| {
+            self.step(env, session, |session, batch| {
+                session.inner.machine.post_finished();
+                match body {
+                    Content::None => {}
+                    Content::Text(body) | Content::Binary(body) => session.receive_payload(body, binary, batch),
+                }
+            })
+        })?
+    }
+
+    /// Sends packets by the session's current transport.
+    pub(super) fn send_packets(
+        &self,
+        env: sys::napi_env,
+        session: u32,
+        packets: Vec<OutPacket>,
+        compress: bool,
+    ) -> Result<Raw> {
+        self.step(env, session, |session, _| session.inner.machine.send(packets, compress, &mut session.actions))
+    }
+
+    /// What a step of a session brings about.
+    fn step(&self, env: sys::napi_env, session: u32, step: impl FnOnce(&mut Locked<'_>, &mut Batch)) -> Result<Raw> {
+        let updates = self.session(session).map(|cell| cell.step(step));
+        self.outcome.give(env, &updates.unwrap_or_default())
+    }
+}
+
+/// A packet's type by its number.
+pub(super) fn packet_type(number: u32) -> Result<PacketType> {
+    let kind = u8::try_from(number).ok().and_then(PacketType::from_number);
+    kind.ok_or_else(|| Error::new(Status::InvalidArg, "unknown packet type"))
+}
+
+/// Reads `[type, content, …]`.
+fn read_packets(env: &Env, packets: &Array<'_>) -> Result<Vec<OutPacket>> {
+    let env = env.raw();
+    let array = packets.raw();
+    let mut list = Vec::with_capacity(packets.len() as usize / 2);
+    for index in (0..packets.len()).step_by(2) {
+        let mut kind = 0;
+        let mut value = std::ptr::null_mut();
+        // SAFETY: the array belongs to the running callback; out pointers are valid.
+        let data = unsafe {
+            check(sys::napi_get_element(env, array, index, &mut value))?;
+            check(sys::napi_get_value_uint32(env, value, &mut kind))?;
+            check(sys::napi_get_element(env, array, index + 1, &mut value))?;
+            to_content(env, value)?
+        };
+        list.push(OutPacket { kind: packet_type(kind)?, data });
+    }
+    Ok(list)
+}

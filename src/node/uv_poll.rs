@@ -1,0 +1,261 @@
+//! Reading a few connections on the JavaScript thread: its event loop watches their sockets, as it would its own.
+//!
+//! This takes libuv, which Node exports; what else runs addons may not. It is looked up when an engine starts.
+
+use std::cell::{Cell, RefCell};
+use std::ffi::{CStr, c_int, c_void};
+use std::mem::transmute;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
+
+use napi::bindgen_prelude::{Function, JsValue};
+use napi::{Env, Result, sys};
+use napi_derive::napi;
+
+use super::engine::{Engine, State};
+use super::pipes::Input;
+use super::wake::{call_back, check};
+use crate::runtime::{Connection, FEW};
+
+/// A `uv_handle_t`, whose size libuv tells.
+type Handle = *mut c_void;
+
+/// `UV_POLL` of `uv_handle_type`, and `UV_READABLE` of `uv_poll_event`: part of libuv's ABI.
+const POLL: c_int = 8;
+const READABLE: c_int = 1;
+
+/// More at once is no single message.
+const BUFFER: usize = 16 * 1024;
+
+type HandleSize = unsafe extern "C" fn(c_int) -> usize;
+type PollInit = unsafe extern "C" fn(*mut sys::uv_loop_s, Handle, c_int) -> c_int;
+type PollStart = unsafe extern "C" fn(Handle, c_int, unsafe extern "C" fn(Handle, c_int, c_int)) -> c_int;
+type GetData = unsafe extern "C" fn(Handle) -> *mut c_void;
+type SetData = unsafe extern "C" fn(Handle, *mut c_void);
+type Unref = unsafe extern "C" fn(Handle);
+type Close = unsafe extern "C" fn(Handle, unsafe extern "C" fn(Handle));
+
+struct Uv {
+    handle_size: HandleSize,
+    poll_init: PollInit,
+    poll_start: PollStart,
+    get_data: GetData,
+    set_data: SetData,
+    unref: Unref,
+    close: Close,
+}
+
+/// libuv, where there is one.
+fn uv() -> Option<&'static Uv> {
+    static UV: OnceLock<Option<Uv>> = OnceLock::new();
+    UV.get_or_init(|| {
+        let find = |name: &CStr| {
+            // SAFETY: the name is a C string.
+            let symbol = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+            (!symbol.is_null()).then_some(symbol)
+        };
+        // SAFETY: these are libuv's functions of these names, whose types are the same in all of libuv 1.
+        unsafe {
+            Some(Uv {
+                handle_size: transmute::<*mut c_void, HandleSize>(find(c"uv_handle_size")?),
+                poll_init: transmute::<*mut c_void, PollInit>(find(c"uv_poll_init")?),
+                poll_start: transmute::<*mut c_void, PollStart>(find(c"uv_poll_start")?),
+                get_data: transmute::<*mut c_void, GetData>(find(c"uv_handle_get_data")?),
+                set_data: transmute::<*mut c_void, SetData>(find(c"uv_handle_set_data")?),
+                unref: transmute::<*mut c_void, Unref>(find(c"uv_unref")?),
+                close: transmute::<*mut c_void, Close>(find(c"uv_close")?),
+            })
+        }
+    })
+    .as_ref()
+}
+
+/// The connections that an engine's JavaScript thread reads.
+#[derive(Default)]
+pub struct Watching {
+    /// Called after something was read.
+    callback: Cell<sys::napi_ref>,
+    current: RefCell<Vec<Current>>,
+    /// Handles that libuv has not let go of yet.
+    closing: Cell<u32>,
+    /// Set when the environment ends, which waits for that.
+    hook: Cell<sys::napi_async_cleanup_hook_handle>,
+}
+
+struct Current {
+    handle: Handle,
+    connection: Arc<Connection>,
+}
+
+/// What a handle points to, as long as it is there.
+struct Watched {
+    env: sys::napi_env,
+    state: Rc<State>,
+    connection: Arc<Connection>,
+}
+
+#[napi]
+impl Engine {
+    /// This thread reads connections, where few talk, from now on, if it can. `on_read` is called when there are events to drain.
+    #[napi]
+    pub fn offer_reading(&self, env: Env, on_read: Function<'_, (), ()>) -> Result<()> {
+        if uv().is_none() {
+            return Ok(());
+        }
+        let mut callback = ptr::null_mut();
+        let state = Rc::into_raw(self.state.clone()).cast_mut().cast();
+        // SAFETY: env and the function belong to the running call; the environment hands the reference to the state
+        // to `end`, once.
+        unsafe {
+            check(sys::napi_create_reference(env.raw(), on_read.raw(), 1, &mut callback))?;
+            check(sys::napi_add_async_cleanup_hook(env.raw(), Some(end), state, ptr::null_mut()))?;
+        }
+        self.watching.callback.set(callback);
+        self.queue.offer_reading();
+        Ok(())
+    }
+
+    /// A connection is one of few that talk: has it read here, if it can be.
+    #[napi]
+    pub fn watch(&self, env: Env, connection: u32) {
+        let Some(connection) = self.connection(connection) else { return };
+        if !self.state.watch(env.raw(), &connection) {
+            connection.decline_reading();
+        }
+    }
+}
+
+impl State {
+    /// Whether the connection is read here from now on.
+    fn watch(self: &Rc<Self>, env: sys::napi_env, connection: &Arc<Connection>) -> bool {
+        if self.watching.current.borrow().iter().any(|current| Arc::ptr_eq(&current.connection, connection)) {
+            return true;
+        }
+        self.unwatch(|current| !current.connection.is_read_by_owner());
+        let (Some(uv), Some(fd)) = (uv(), connection.fd()) else { return false };
+        if self.watching.current.borrow().len() >= FEW {
+            return false;
+        }
+        let watched = Watched { env, state: self.clone(), connection: connection.clone() };
+        let mut event_loop = ptr::null_mut();
+        // SAFETY: on the thread of the event loop. The handle is as large as libuv wants it, and freed only where it
+        // has not been made or in `closed`; the connection keeps the descriptor open until then.
+        unsafe {
+            if sys::napi_get_uv_event_loop(env, &mut event_loop) != sys::Status::napi_ok {
+                return false;
+            }
+            let handle = uv.new_handle();
+            if (uv.poll_init)(event_loop, handle, fd) != 0 {
+                uv.free_handle(handle);
+                return false;
+            }
+            (uv.set_data)(handle, Box::into_raw(Box::new(watched)).cast());
+            // sessions keep the process alive, not what reads them
+            (uv.unref)(handle);
+            self.watching.current.borrow_mut().push(Current { handle, connection: connection.clone() });
+            if (uv.poll_start)(handle, READABLE, readable) != 0 {
+                self.unwatch(|current| current.handle == handle);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Ends the watch over some.
+    fn unwatch(&self, which: impl Fn(&Current) -> bool) {
+        let Some(uv) = uv() else { return };
+        self.watching.current.borrow_mut().retain(|current| {
+            let goes = which(current);
+            if goes {
+                self.watching.closing.set(self.watching.closing.get() + 1);
+                // SAFETY: the handle has been made and is not closing, for it is here. libuv calls `closed` later.
+                unsafe { (uv.close)(current.handle, closed) };
+            }
+            !goes
+        });
+    }
+
+    /// A connection has ended, which its watch does not notice where the I/O thread has read it last: a peer that keeps
+    /// its side open is not to keep the descriptor.
+    pub(super) fn unwatch_ended(&self, connection: u32) {
+        self.unwatch(|current| current.connection.handle == connection);
+    }
+
+    /// The environment may end: libuv has let go of all handles.
+    fn release_hook(&self) {
+        let hook = self.watching.hook.get();
+        if !hook.is_null() && self.watching.closing.get() == 0 {
+            self.watching.hook.set(ptr::null_mut());
+            // SAFETY: the environment waits for this call and has made the hook.
+            unsafe { sys::napi_remove_async_cleanup_hook(hook) };
+        }
+    }
+}
+
+impl Watched {
+    /// Reads once, and has JavaScript take what came of it.
+    fn read(&self) -> bool {
+        let Input { bytes, batch, .. } = &mut *self.state.input.borrow_mut();
+        bytes.resize(BUFFER, 0);
+        let has_read = self.connection.read_by_owner(bytes, batch);
+        if !self.connection.is_read_by_owner() {
+            self.state.unwatch(|current| Arc::ptr_eq(&current.connection, &self.connection));
+        }
+        has_read
+    }
+}
+
+impl Uv {
+    /// Memory for a handle, in units that are aligned for anything.
+    fn new_handle(&self) -> Handle {
+        Box::into_raw(vec![0u128; self.units()].into_boxed_slice()).cast()
+    }
+
+    /// # Safety
+    /// The handle is of [`Uv::new_handle`], and nobody uses it any more.
+    unsafe fn free_handle(&self, handle: Handle) {
+        // SAFETY: as the caller promises; the length is the same each time.
+        drop(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(handle.cast::<u128>(), self.units())) });
+    }
+
+    fn units(&self) -> usize {
+        // SAFETY: takes no pointers.
+        unsafe { (self.handle_size)(POLL) }.div_ceil(size_of::<u128>())
+    }
+}
+
+/// The socket can be read, or is broken.
+unsafe extern "C" fn readable(handle: Handle, _status: c_int, _events: c_int) {
+    let Some(uv) = uv() else { return };
+    // SAFETY: the data are those of `watch`, alive until `closed`, which libuv does not call from here.
+    let watched = unsafe { &*(uv.get_data)(handle).cast::<Watched>() };
+    let has_read = catch_unwind(AssertUnwindSafe(|| watched.read())).unwrap_or(true);
+    if has_read {
+        call_back(watched.env, watched.state.watching.callback.get());
+    }
+}
+
+/// libuv has let go of a handle.
+unsafe extern "C" fn closed(handle: Handle) {
+    let Some(uv) = uv() else { return };
+    // SAFETY: as in `readable`; called once per handle, after which nothing has it.
+    let watched = unsafe {
+        let watched = Box::from_raw((uv.get_data)(handle).cast::<Watched>());
+        uv.free_handle(handle);
+        watched
+    };
+    let watching = &watched.state.watching;
+    watching.closing.set(watching.closing.get() - 1);
+    watched.state.release_hook();
+}
+
+/// The environment ends.
+unsafe extern "C" fn end(hook: sys::napi_async_cleanup_hook_handle, state: *mut c_void) {
+    // SAFETY: the reference of `offer_reading`, given once.
+    let state = unsafe { Rc::from_raw(state.cast_const().cast::<State>()) };
+    state.watching.hook.set(hook);
+    state.unwatch(|_| true);
+    state.release_hook();
+}

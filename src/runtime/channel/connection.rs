@@ -1,0 +1,796 @@
+//! One WebSocket connection: its socket or pipe, its outbox and whom it speaks to.
+
+use std::io;
+use std::net::Shutdown;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use socket2::SockRef;
+
+use super::outbox::{Ending, Outbox, Phase};
+use super::socket::Stream;
+use crate::http::Open;
+use crate::runtime::clock::now;
+use crate::runtime::io::owner_reads::WhoReads;
+use crate::runtime::owner::commands::{Command, Commands};
+use crate::runtime::owner::deferred_drop::{Leftover, free_later};
+use crate::runtime::owner::events::{Batch, EventQueue, Kind};
+use crate::runtime::session::cell::SessionCell;
+use crate::session::{ChannelId, Fault};
+use crate::websocket::{Decoder, Deflate};
+
+/// While the owner has this many bytes of a connection's messages still to take, it is not read.
+const MAX_OWED: usize = 1 << 20;
+
+/// A listener answers at once, or puts the answer off to the next tick: that is over when the owner comes for more. Once more,
+/// to be safe.
+const TURNS_TO_ANSWER: u32 = 2;
+
+/// Above this many unwritten bytes a connection counts as congested: the owner waits for
+/// [`Kind::Drained`] before it hands over more.
+const CONGESTED: usize = 64 * 1024;
+
+/// The owner's thread writes so many bytes by itself: to send 16 KiB takes less than twice as long as to send one.
+const LITTLE: usize = 16 * 1024;
+
+/// Whom the messages of a connection are for.
+#[derive(Clone, Debug)]
+pub enum Binding {
+    /// Nobody yet: the connection is not read, so that nothing is lost.
+    Unbound,
+    /// JavaScript, message by message.
+    Owner,
+    /// A session: as its transport or as a probe.
+    Session(Arc<SessionCell>),
+}
+
+/// The way bytes leave and enter.
+#[derive(Debug)]
+pub enum Pipe {
+    Socket(Stream),
+    /// The owner carries the bytes (TLS sockets and other streams that only JavaScript can read).
+    Owner,
+}
+
+/// See the module's documentation. In this order: what a message on its way out touches lies close to the counts of the
+/// `Arc`, and is fetched together from the other thread's cache.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Connection {
+    outbox: Mutex<Outbox>,
+    pub(crate) pipe: OnceLock<Pipe>,
+    /// The compressor of a connection with permessage-deflate; used while `Outbox::writing` is set.
+    deflate: Option<Box<Mutex<Deflate>>>,
+    pub handle: ChannelId,
+    /// The first cause of the end, see [`End`]; 0: none yet.
+    end: AtomicU32,
+    pub queue: EventQueue,
+    commands: Commands,
+    bound: Mutex<Bound>,
+    decoder: Mutex<Decoder>,
+    /// Wakes the task that reads the socket.
+    pub(crate) task: OnceLock<Waker>,
+    /// Bytes of messages that the owner has not taken yet.
+    owed: AtomicUsize,
+    /// Bytes that were read from the socket. One thread at a time reads, and writes this.
+    read: AtomicU64,
+    /// How many turns of the owner's had ended when it took the last message, see [`EventQueue::end_turn`].
+    taken_in: AtomicU32,
+    /// When something was read or written last, in ms and 1 more; 0: nobody wants to know. It begins anew after seven weeks; no
+    /// time that anybody waits for is as long.
+    active: AtomicU32,
+    pub(crate) who_reads: WhoReads,
+    pub(crate) paused: AtomicBool,
+    /// Whether the owner has kept the connection from being read since [`Connection::take_unheard`].
+    fell_behind: AtomicBool,
+    /// Not read until the peer has read what waits for it, see [`Connection::throttle`].
+    pub(crate) throttled: AtomicBool,
+    /// Whether the owner has stopped the reading, see [`Connection::stop_reading`].
+    stopped: AtomicBool,
+    /// Whether the owner gets the bytes that come in, see [`Connection::tap`].
+    pub(crate) tapped: AtomicBool,
+    /// Whether the owner hears of ping and pong frames.
+    pub(crate) shows_control: AtomicBool,
+    /// Whether the owner gets a session's messages undecoded, see [`Connection::show_messages`].
+    pub(crate) shows_messages: AtomicBool,
+    /// Not read until the owner has heard that the session is over, see [`Connection::put_off`].
+    pub(crate) winds_up: AtomicBool,
+    /// The decoder has more to hand out.
+    pub(crate) has_undecoded: AtomicBool,
+    /// Waits until the owner has taken what all connections have for it, see [`EventQueue::stalls`].
+    pub(crate) is_stalled: AtomicBool,
+    /// Whether the connection has ended.
+    pub(crate) over: AtomicBool,
+    /// Whether it was cut off before everything was written.
+    lost: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Bound {
+    to: Binding,
+    /// The listener that counts the connection.
+    counted: Option<Open>,
+}
+
+/// The sending side of permessage-deflate.
+#[derive(Debug)]
+pub struct Compression {
+    pub deflate: Deflate,
+    /// Messages below this many bytes are sent as they are.
+    pub from: usize,
+}
+
+/// What a call that hands bytes over learns about the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// They go out with the next flush.
+    Flowing,
+    /// The peer is slow: wait for [`Kind::Drained`].
+    Congested,
+    /// The connection is closing or gone; the bytes are not sent.
+    Closed,
+}
+
+impl Connection {
+    pub fn new(
+        handle: ChannelId,
+        queue: EventQueue,
+        commands: Commands,
+        decoder: Decoder,
+        compression: Option<Compression>,
+    ) -> Arc<Self> {
+        let (deflate, deflate_from) = compression.map(|c| (Box::new(Mutex::new(c.deflate)), c.from)).unzip();
+        let long_ago = queue.turns().wrapping_sub(TURNS_TO_ANSWER);
+        Arc::new(Self {
+            handle,
+            queue,
+            commands,
+            pipe: OnceLock::new(),
+            outbox: Mutex::new(Outbox::new(deflate_from)),
+            deflate,
+            bound: Mutex::new(Bound { to: Binding::Unbound, counted: None }),
+            decoder: Mutex::new(decoder),
+            task: OnceLock::new(),
+            who_reads: WhoReads::default(),
+            owed: AtomicUsize::new(0),
+            read: AtomicU64::new(0),
+            taken_in: AtomicU32::new(long_ago),
+            active: AtomicU32::new(0),
+            paused: AtomicBool::new(true),
+            fell_behind: AtomicBool::new(false),
+            throttled: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            tapped: AtomicBool::new(false),
+            shows_control: AtomicBool::new(false),
+            shows_messages: AtomicBool::new(false),
+            winds_up: AtomicBool::new(false),
+            has_undecoded: AtomicBool::new(false),
+            is_stalled: AtomicBool::new(false),
+            over: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
+            end: AtomicU32::new(0),
+        })
+    }
+
+    /// Keeps the listener from being fully closed while the connection is open.
+    pub fn keep(&self, counted: Open) {
+        self.bound().counted = Some(counted);
+    }
+
+    pub fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn decoder(&self) -> MutexGuard<'_, Decoder> {
+        self.decoder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn binding(&self) -> Binding {
+        self.bound().to.clone()
+    }
+
+    fn bound(&self) -> MutexGuard<'_, Bound> {
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says whom the messages are for, and starts reading.
+    pub fn bind(self: &Arc<Self>, binding: Binding) {
+        let mut current = self.bound();
+        let over = self.over.load(SeqCst);
+        if !over {
+            current.to = binding.clone();
+        }
+        drop(current);
+        if over {
+            // the peer was quicker; its end has been told to nobody
+            if let Binding::Session(cell) = binding {
+                cell.step_queued(|session, batch| {
+                    session.channel_closed(self.handle, self.write_fault(), batch);
+                });
+            }
+            return;
+        }
+        self.paused.store(false, SeqCst);
+        self.wake();
+    }
+
+    /// The connection's socket, before it is read.
+    pub fn use_socket(&self, stream: Stream) {
+        let _ = self.pipe.set(Pipe::Socket(stream));
+    }
+
+    /// The owner's pipe: bytes go through [`Connection::take_output`] and [`Connection::input`].
+    pub fn use_owner_pipe(&self) {
+        let _ = self.pipe.set(Pipe::Owner);
+    }
+
+    /// The engine goes away: a session and its connection know each other, and neither is to be kept by that.
+    pub fn abandon(&self) {
+        let mut current = self.bound();
+        self.over.store(true, SeqCst);
+        let binding = std::mem::replace(&mut current.to, Binding::Unbound);
+        drop(current);
+        drop(binding);
+    }
+
+    /// Where the connection's I/O thread takes commands.
+    pub fn commands(&self) -> &Commands {
+        &self.commands
+    }
+
+    /// Lets the reading task notice that the end has begun.
+    pub fn begin_end(&self) {
+        self.winds_up.store(false, SeqCst);
+        self.wake();
+    }
+
+    pub(crate) fn wake(&self) {
+        if let Some(task) = self.task.get() {
+            task.wake_by_ref();
+        }
+    }
+
+    // ---- flow control ------------------------------------------------------------------------
+
+    /// Notes that the owner has events of so many bytes to take.
+    pub(crate) fn owe(&self, bytes: usize) {
+        if self.owed.fetch_add(bytes, SeqCst) + bytes > MAX_OWED {
+            self.fell_behind.store(true, SeqCst);
+            self.paused.store(true, SeqCst);
+        }
+    }
+
+    /// The owner has taken messages of so many bytes.
+    pub fn settle(&self, bytes: usize) {
+        self.taken_in.store(self.queue.turns(), Relaxed);
+        let left = self.owed.fetch_sub(bytes, SeqCst).saturating_sub(bytes);
+        if left <= MAX_OWED / 2 && self.paused.load(SeqCst) && !matches!(self.binding(), Binding::Unbound) {
+            self.paused.store(false, SeqCst);
+            self.wake();
+        }
+    }
+
+    /// Whether the owner has taken all messages and has answered them, if it ever does: since then it has come for more, in
+    /// other turns of its loop.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.owed.load(SeqCst) == 0 && self.queue.turns().wrapping_sub(self.taken_in.load(Relaxed)) >= TURNS_TO_ANSWER
+    }
+
+    /// Whether the connection is not to be read for now.
+    pub fn is_paused(&self) -> bool {
+        self.paused.load(SeqCst)
+            || self.throttled.load(SeqCst)
+            || self.stopped.load(Relaxed)
+            || self.winds_up.load(SeqCst)
+    }
+
+    /// Has the connection not read until the owner says so.
+    pub fn stop_reading(&self, stop: bool) {
+        self.stopped.store(stop, SeqCst);
+        if !stop {
+            self.wake();
+        }
+    }
+
+    /// Reads on, whatever the reason was not to: the end has begun. Whether there was one.
+    pub(crate) fn read_to_the_end(&self) -> bool {
+        let reasons = [&self.paused, &self.throttled, &self.stopped, &self.winds_up];
+        reasons.map(|reason| reason.swap(false, SeqCst)).contains(&true)
+    }
+
+    // ---- what the owner's stream asks --------------------------------------------------------
+
+    /// Has a copy of everything that comes in told by [`Kind::Bytes`], or no longer.
+    pub fn tap(&self, tap: bool) {
+        self.tapped.store(tap, SeqCst);
+    }
+
+    /// Has ping and pong frames told by [`Kind::ControlFrame`].
+    pub fn show_control_frames(&self) {
+        self.shows_control.store(true, SeqCst);
+    }
+
+    /// Has a session's messages told as they are by [`Kind::ConnectionMessage`], those that its session does not listen to
+    /// included. The owner decodes them, and tells the session of the packets.
+    pub fn show_messages(&self) {
+        self.shows_messages.store(true, SeqCst);
+    }
+
+    /// Notes bytes that were read from the socket; by the one thread that reads.
+    pub(crate) fn count_read(&self, bytes: usize) {
+        self.read.store(self.read.load(Relaxed) + bytes as u64, Relaxed);
+        self.note_activity();
+    }
+
+    fn note_activity(&self) {
+        if self.active.load(Relaxed) != 0 {
+            self.active.store(stamp(), Relaxed);
+        }
+    }
+
+    /// Bytes that were read from the socket.
+    pub fn bytes_read(&self) -> u64 {
+        self.read.load(Relaxed)
+    }
+
+    /// Bytes that were handed over to be written.
+    pub fn bytes_written(&self) -> u64 {
+        self.outbox().total()
+    }
+
+    /// For how many ms nothing has been read or written. Activity is noted from the first call on.
+    pub fn idle(&self) -> u64 {
+        match self.active.load(Relaxed) {
+            0 => {
+                self.active.store(stamp(), Relaxed);
+                0
+            }
+            last => match stamp().wrapping_sub(last) {
+                // another thread has noted something just now
+                u32::MAX => 0,
+                idle => idle.into(),
+            },
+        }
+    }
+
+    /// The socket's options and addresses, if there is a socket.
+    pub fn with_socket<T>(&self, f: impl FnOnce(SockRef<'_>) -> io::Result<T>) -> io::Result<T> {
+        let socket = self.pipe.get().and_then(Pipe::socket).ok_or(io::ErrorKind::NotConnected)?;
+        f(socket)
+    }
+
+    /// From now on the owner takes what is to be written, see [`Outbox::relay`].
+    pub fn relay(&self) {
+        self.outbox().relay();
+    }
+
+    /// The reason that the peer is not heard is the owner.
+    pub(crate) fn fall_behind(&self) {
+        self.fell_behind.store(true, SeqCst);
+    }
+
+    /// Whether what has been read, or what is read next, is to wait.
+    pub fn is_held_up(&self) -> bool {
+        self.is_paused() || self.has_undecoded.load(SeqCst)
+    }
+
+    /// Whether the owner is, or was since the last call, the reason that the peer was not heard. Not being
+    /// heard because it does not read is the peer's own affair.
+    pub(crate) fn take_unheard(&self) -> bool {
+        self.fell_behind.swap(false, SeqCst) || self.paused.load(SeqCst)
+    }
+
+    /// Has the connection not read until the peer has read everything that waits for it, then reports
+    /// [`Kind::Drained`].
+    pub fn throttle(&self) {
+        self.throttled.store(true, SeqCst);
+        self.report_drain();
+    }
+
+    /// The peer has read what waited for it.
+    fn unthrottle(&self) {
+        if self.throttled.swap(false, SeqCst) {
+            self.wake();
+        }
+    }
+
+    /// Whether the owner carries the bytes.
+    pub(crate) fn is_piped(&self) -> bool {
+        matches!(self.pipe.get(), Some(Pipe::Owner))
+    }
+
+    // ---- out ---------------------------------------------------------------------------------
+
+    /// Lets `fill` append to the outbox and has it flushed. From the owner's thread prefer
+    /// [`Connection::enqueue`] and one flush for many connections.
+    pub fn write(self: &Arc<Self>, fill: impl FnOnce(&mut Outbox)) {
+        let (_, dirty) = self.enqueue(fill);
+        if dirty {
+            self.commands.send(Command::Flush(self.clone()));
+        }
+    }
+
+    /// Lets `fill` append to the outbox. The second value tells that the caller has to see to a
+    /// [`Connection::flush`].
+    pub fn enqueue(&self, fill: impl FnOnce(&mut Outbox)) -> (Accepted, bool) {
+        let mut outbox = self.outbox();
+        if outbox.phase == Phase::Dead {
+            return (Accepted::Closed, false);
+        }
+        let accepted = match outbox.phase {
+            Phase::Open => Accepted::Flowing,
+            _ => Accepted::Closed,
+        };
+        fill(&mut outbox);
+        let congested = outbox.blocked || outbox.unwritten() > CONGESTED;
+        let must_flush = !outbox.dirty && !outbox.blocked;
+        outbox.dirty = true;
+        match accepted {
+            Accepted::Flowing if congested => (Accepted::Congested, must_flush),
+            accepted => (accepted, must_flush),
+        }
+    }
+
+    /// Asks for [`Kind::Drained`] once everything handed over so far has been written.
+    pub fn report_drain(&self) {
+        let mut outbox = self.outbox();
+        if (outbox.is_clear() && !outbox.blocked) || outbox.phase == Phase::Dead {
+            drop(outbox);
+            self.unthrottle();
+            self.queue.push(Kind::Drained, self.handle, 0);
+        } else {
+            outbox.report_drain = true;
+        }
+    }
+
+    /// Reads what [`Connection::flush`] will.
+    pub(crate) fn fetch(&self) {
+        std::hint::black_box(self.outbox.is_poisoned());
+    }
+
+    /// Writes as much as the kernel takes. May be called from any thread; never waits.
+    pub fn flush(&self) {
+        let Some(pipe) = self.pipe.get() else { return };
+        let mut outbox = self.outbox();
+        let dirty = std::mem::take(&mut outbox.dirty);
+        if matches!(pipe, Pipe::Owner) {
+            drop(outbox);
+            if dirty {
+                self.queue.push(Kind::PipeReady, self.handle, 0);
+            }
+            return;
+        }
+        if dirty && outbox.awaits_owner() {
+            self.queue.push(Kind::PipeReady, self.handle, 0);
+        }
+        if outbox.writing || outbox.blocked {
+            return;
+        }
+        loop {
+            outbox = self.compress(outbox);
+            let (bytes, written_before) = match outbox.started.take() {
+                Some(started) => *started,
+                None if outbox.bytes.is_empty() => break,
+                None => (outbox.take_frames(), 0),
+            };
+            outbox.writing = true;
+            let is_last = outbox.phase == Phase::Ending && outbox.has_nothing_else() && !outbox.is_relayed();
+            drop(outbox);
+            self.note_activity();
+            let (written, result) = pipe.write(&bytes[written_before..], is_last);
+            outbox = self.outbox();
+            outbox.writing = false;
+            let written = written_before + written;
+            if written < bytes.len() && outbox.phase == Phase::Dead {
+                self.lost.store(true, SeqCst);
+            } else if written < bytes.len() {
+                // where it is: moving the rest of a large message at each write would cost more than the writes
+                outbox.started = Some(Box::new((bytes, written)));
+            }
+            match result {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    outbox.blocked = true;
+                    self.wake();
+                    return;
+                }
+                Err(error) => {
+                    // the reading task ends the connection
+                    self.note_end(End::WriteFailed(error.raw_os_error().unwrap_or_default()));
+                    outbox.kill();
+                    self.wake();
+                    break;
+                }
+            }
+        }
+        self.after_write(outbox, pipe);
+    }
+
+    /// The same on the owner's thread, whose time is not for compressing and copying much: that is left to the I/O thread.
+    pub fn flush_by_owner(self: &Arc<Self>) {
+        // one that is not read yet is on its way to the I/O thread, which has much to do for it
+        let is_new = self.task.get().is_none() && !self.is_piped();
+        if is_new || self.compresses() || self.outbox().unwritten() > LITTLE {
+            self.commands.send_by_owner(Command::Flush(self.clone()));
+        } else {
+            self.flush();
+        }
+    }
+
+    /// Compresses what waits for it, outside the lock.
+    fn compress<'a>(&'a self, mut outbox: MutexGuard<'a, Outbox>) -> MutexGuard<'a, Outbox> {
+        if let Some(deflate) = &self.deflate {
+            while let Some(pending) = outbox.take_pending() {
+                outbox.writing = true;
+                drop(outbox);
+                let frames = pending.compress(&mut deflate.lock().unwrap_or_else(PoisonError::into_inner));
+                outbox = self.outbox();
+                outbox.writing = false;
+                outbox.compressed(&frames);
+            }
+        }
+        outbox
+    }
+
+    /// Whether flushing compresses.
+    pub fn compresses(&self) -> bool {
+        self.deflate.is_some()
+    }
+
+    fn after_write(&self, mut outbox: MutexGuard<'_, Outbox>, pipe: &Pipe) {
+        if outbox.phase == Phase::Ending && !outbox.is_relayed() {
+            outbox.phase = Phase::Ended;
+            pipe.shutdown(Shutdown::Write);
+        }
+        if outbox.phase != Phase::Open {
+            self.wake();
+        }
+        let report_drain = std::mem::take(&mut outbox.report_drain);
+        drop(outbox);
+        if report_drain {
+            self.unthrottle();
+            self.queue.push(Kind::Drained, self.handle, 0);
+        }
+    }
+
+    /// Has our side end once the owner has heard that the session is over, of which it is told next. Until then nothing is
+    /// read, and what the owner sends is sent: as if it had met the end itself, behind what came before. False if the end
+    /// has begun already; then it goes on with the next flush.
+    pub(crate) fn put_off(&self, ending: Ending) -> bool {
+        let is_put_off = self.outbox().put_off(ending);
+        if is_put_off {
+            self.winds_up.store(true, SeqCst);
+        }
+        is_put_off
+    }
+
+    /// The owner has heard that the session is over: our side may end. To see to that is the I/O thread's work: it takes two
+    /// system calls or three. Whether it has been asked; most ends have not been put off.
+    pub fn conclude(self: &Arc<Self>) -> bool {
+        if !self.outbox().is_end_due() {
+            self.winds_up.store(false, SeqCst);
+            return false;
+        }
+        let must_flush = self.begin_put_off();
+        if must_flush {
+            self.commands.send_by_owner(Command::Flush(self.clone()));
+        }
+        must_flush
+    }
+
+    /// What was put off begins. Whether a [`Connection::flush`] has to be seen to.
+    pub(crate) fn begin_put_off(&self) -> bool {
+        let (_, must_flush) = self.enqueue(Outbox::conclude);
+        self.winds_up.store(false, SeqCst);
+        must_flush
+    }
+
+    /// Closes in an orderly way; the peer has 30 s to answer.
+    pub fn close(self: &Arc<Self>) {
+        self.write(|outbox| outbox.close(None, &[]));
+        self.begin_end();
+    }
+
+    /// Cuts the connection off.
+    pub fn terminate(&self) {
+        self.note_cut();
+        self.outbox().kill();
+        self.wake();
+        if matches!(self.pipe.get(), Some(Pipe::Owner)) {
+            self.queue.push(Kind::PipeReady, self.handle, 0);
+        }
+    }
+
+    /// The same, so that the peer sees a reset.
+    pub fn reset(&self) {
+        let _ = self.with_socket(|socket| socket.set_linger(Some(Duration::ZERO)));
+        self.note_end(End::Reset);
+        self.terminate();
+    }
+
+    /// Notes that this side cuts the connection off, and whether that loses what was accepted before.
+    pub fn note_cut(&self) {
+        let outbox = self.outbox();
+        if outbox.phase == Phase::Open && (!outbox.has_nothing_else() || outbox.blocked) {
+            self.lost.store(true, SeqCst);
+        }
+        self.note_end(End::CutOff);
+    }
+
+    /// Notes a cause of the end. The first one counts.
+    pub(crate) fn note_end(&self, end: End) {
+        let _ = self.end.compare_exchange(0, end.code(), SeqCst, SeqCst);
+    }
+
+    /// What is to be said of an end that has lost what was accepted before.
+    fn write_fault(&self) -> Option<Fault> {
+        self.lost
+            .load(SeqCst)
+            .then(|| Fault::Write("the connection was destroyed before everything was written".to_owned()))
+    }
+
+    // ---- the owner's pipe --------------------------------------------------------------------
+
+    /// The bytes to write, and how far the connection's end has come. They count as written, unless
+    /// [`Connection::block_output`] follows.
+    pub fn take_output(&self) -> (Vec<u8>, Phase) {
+        let mut outbox = self.compress(self.outbox());
+        outbox.dirty = false;
+        let phase = outbox.phase;
+        if outbox.bytes.is_empty() {
+            if phase == Phase::Ending {
+                outbox.phase = Phase::Ended;
+            }
+            return (Vec::new(), phase);
+        }
+        let bytes = outbox.take_frames().into_vec();
+        drop(outbox);
+        if phase == Phase::Ending {
+            // the end of our side comes next
+            self.queue.push(Kind::PipeReady, self.handle, 0);
+        }
+        (bytes, phase)
+    }
+
+    /// What [`Connection::take_output`] gave waits in the owner's stream: until
+    /// [`Connection::output_written`], the peer counts as slow and nothing as drained.
+    pub fn block_output(&self) {
+        self.outbox().blocked = true;
+    }
+
+    /// What was taken has been written. Whether that was all; else the owner takes the rest next.
+    pub fn output_written(&self) -> bool {
+        let mut outbox = self.outbox();
+        outbox.blocked = false;
+        if !outbox.is_clear() || outbox.phase == Phase::Ending {
+            return false;
+        }
+        if std::mem::take(&mut outbox.report_drain) {
+            drop(outbox);
+            self.unthrottle();
+            self.queue.push(Kind::Drained, self.handle, 0);
+        }
+        true
+    }
+
+    /// Bytes came in through the owner's pipe, who drains next. `batch` is empty and stays so.
+    pub fn input(self: &Arc<Self>, bytes: &mut [u8], batch: &mut Batch) {
+        self.receive(bytes, batch);
+        self.queue.append_silently(batch);
+    }
+
+    /// The peer has ended its side: the owner's answers to what came before go out, then our side is ended, too. Whether
+    /// that is all. `batch` as in [`Connection::input`].
+    pub fn input_ended(self: &Arc<Self>, batch: &mut Batch) -> bool {
+        let is_over = self.peer_ended(batch);
+        self.queue.append_silently(batch);
+        is_over
+    }
+
+    /// The connection is gone: tells whoever it was bound to. Called once, when nothing more comes.
+    pub fn ended(self: &Arc<Self>) {
+        let mut outbox = self.outbox();
+        let is_complete = outbox.is_complete();
+        let (code, reason) = outbox.peer_close();
+        let reason = reason.to_vec();
+        outbox.kill();
+        drop(outbox);
+        self.note_end(if is_complete { End::Closed } else { End::CutOff });
+        let end = self.end.load(SeqCst);
+        // what is reset sends no FIN before
+        if let (Some(pipe), false) = (self.pipe.get(), is_complete || end == End::Reset.code()) {
+            pipe.shutdown(Shutdown::Both);
+        }
+        let mut current = self.bound();
+        self.over.store(true, SeqCst);
+        let binding = std::mem::replace(&mut current.to, Binding::Unbound);
+        let counted = current.counted.take();
+        drop(current);
+        let mut batch = Batch::default();
+        self.report_closed_to(binding, self.write_fault(), &mut batch);
+        let arg = end << 16 | u32::from(code);
+        if reason.is_empty() {
+            batch.push(Kind::ConnectionEnded, self.handle, arg);
+        } else {
+            batch.push_bytes(Kind::ConnectionEnded, self.handle, arg, &reason);
+        }
+        self.queue.append(&mut batch);
+        drop(counted);
+        free_later(|| Leftover::Connection(self.clone()));
+    }
+}
+
+/// The time in ms and 1 more, as far as `Connection::active` has room for it; never 0.
+fn stamp() -> u32 {
+    ((now() + 1) as u32).max(1)
+}
+
+/// Why a connection has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// This side has cut it off, or its time was over.
+    CutOff,
+    /// This side has reset it.
+    Reset,
+    /// The peer has ended its side.
+    PeerEnded,
+    /// Both close frames have passed, and our side has been ended.
+    Closed,
+    /// The peer has ended its side behind ours.
+    PeerFollowed,
+    /// Reading failed with this error number.
+    ReadFailed(i32),
+    /// Writing failed with this error number.
+    WriteFailed(i32),
+}
+
+impl End {
+    /// The upper half of `arg` in [`Kind::ConnectionEnded`]: a contract with `lib/native/carried-socket.js`.
+    fn code(self) -> u32 {
+        match self {
+            Self::CutOff => 1,
+            Self::Reset => 2,
+            Self::PeerEnded => 3,
+            Self::Closed => 4,
+            Self::PeerFollowed => 5,
+            Self::ReadFailed(errno) => READ_FAILED | errno as u32 & ERRNO,
+            Self::WriteFailed(errno) => WRITE_FAILED | errno as u32 & ERRNO,
+        }
+    }
+}
+
+const READ_FAILED: u32 = 0x4000;
+const WRITE_FAILED: u32 = 0x8000;
+const ERRNO: u32 = 0x3fff;
+
+impl Pipe {
+    /// Writes until all is written or the kernel refuses; tells how far it came. What is the last before our side is
+    /// ended leaves with that, in one segment.
+    fn write(&self, bytes: &[u8], is_last: bool) -> (usize, io::Result<()>) {
+        let Pipe::Socket(stream) = self else { return (0, Ok(())) };
+        let mut written = 0;
+        while written < bytes.len() {
+            match stream.try_write(&bytes[written..], is_last) {
+                Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
+                Ok(n) => written += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return (written, Err(error)),
+            }
+        }
+        (written, Ok(()))
+    }
+
+    /// The socket itself.
+    pub(crate) fn socket(&self) -> Option<SockRef<'_>> {
+        match self {
+            Pipe::Socket(stream) => Some(stream.socket()),
+            Pipe::Owner => None,
+        }
+    }
+
+    fn shutdown(&self, how: Shutdown) {
+        let _ = self.socket().map(|socket| socket.shutdown(how));
+    }
+}

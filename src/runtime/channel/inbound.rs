@@ -1,0 +1,262 @@
+//! From received bytes to a session's inputs and the owner's events.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+use super::connection::{Binding, Connection};
+use super::outbox::Ending;
+use crate::protocol::{Data, PacketType, v3, v4};
+use crate::runtime::clock::now;
+use crate::runtime::owner::commands::Command;
+use crate::runtime::owner::events::{Batch, Kind, PARSE_ERROR, PING, PONG, UNKNOWN_TYPE};
+use crate::runtime::session::cell::Locked;
+use crate::session::{Fault, Revision};
+use crate::websocket::Message;
+
+/// After so many bytes of messages, as they are after inflating, the rest of what came in is left for the next turn: others are to
+/// be read meanwhile. Nobody may hear of them, so that no other bound would hold them up.
+const MAX_DECODED: usize = 256 * 1024;
+
+/// Whether ping frames have come in, and whether that were more than are answered.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Pings {
+    None,
+    Answered,
+    TooMany,
+}
+
+impl Connection {
+    /// Decodes what came in, behind what has been left undecoded, and acts on it: events go to `batch`, answers to the
+    /// outbox. When the owner has enough to take, the rest is left undecoded.
+    pub(crate) fn receive(self: &Arc<Self>, bytes: &mut [u8], batch: &mut Batch) {
+        if self.tapped.load(Relaxed) {
+            batch.push_bytes(Kind::Bytes, self.handle, 0, bytes);
+            self.owe(batch.charge(self.handle));
+        }
+        let binding = self.binding();
+        let mut decoder = self.decoder();
+        let mut decoded = 0;
+        let mut pings = Pings::None;
+        let is_shown = self.shows_messages.load(SeqCst);
+        let mut on_message = |message: Message<'_>, session: Option<&mut Locked<'_>>, batch: &mut Batch| {
+            decoded += message.size();
+            let decodes = !is_shown || matches!(message, Message::Close { .. });
+            let flow = self.on_message(message, session.filter(|_| decodes), &mut pings, batch);
+            if decoded > MAX_DECODED { ControlFlow::Break(()) } else { flow }
+        };
+        let result = match &binding {
+            Binding::Session(cell) => {
+                let mut session = cell.lock(now());
+                let result = decoder.feed(bytes, |message| on_message(message, Some(&mut session), batch));
+                session.finish(batch);
+                result
+            }
+            Binding::Owner | Binding::Unbound => decoder.feed(bytes, |message| on_message(message, None, batch)),
+        };
+        self.has_undecoded.store(decoder.has_undecoded(), SeqCst);
+        drop(decoder);
+        if pings != Pings::None {
+            self.flush();
+        }
+        if pings == Pings::TooMany && self.is_piped() {
+            // what waits for the owner to take it is not lost to the peer
+            self.peer_ended(batch);
+        } else if pings == Pings::TooMany {
+            // who reads the connection tells of its end
+            self.terminate();
+        }
+        if let Err(error) = result {
+            let text = format!("{}: {error}", error.name());
+            self.end_by(
+                Ending::Fault(error.close_code()),
+                |batch| self.report_closed(Some(Fault::Frame(text)), batch),
+                batch,
+            );
+        }
+    }
+
+    /// The peer has ended its side. Whether that is all, and nothing is to be waited for.
+    pub(crate) fn peer_ended(self: &Arc<Self>, batch: &mut Batch) -> bool {
+        self.end_by(Ending::PeerEnded, |batch| self.report_closed(None, batch), batch)
+    }
+
+    /// The end has come in. What the owner answers to what came before goes out first, if there is something to answer and
+    /// it is going to hear of the end; `tell` tells it, and whether it does. Returns whether the end has begun at once.
+    fn end_by(self: &Arc<Self>, ending: Ending, tell: impl FnOnce(&mut Batch) -> bool, batch: &mut Batch) -> bool {
+        let is_answered = self.is_answered();
+        let is_put_off = self.put_off(ending);
+        let is_told = tell(batch);
+        if is_put_off && is_told && !is_answered {
+            return false;
+        }
+        if self.begin_put_off() {
+            self.commands().send(Command::Flush(self.clone()));
+        }
+        true
+    }
+
+    fn on_message(
+        self: &Arc<Self>,
+        message: Message<'_>,
+        session: Option<&mut Locked<'_>>,
+        pings: &mut Pings,
+        batch: &mut Batch,
+    ) -> ControlFlow<()> {
+        match (message, session) {
+            (Message::Text(text), Some(session)) => session.receive_text(self, &text, batch),
+            (Message::Binary(bytes), Some(session)) => session.receive_binary(self, &bytes, batch),
+            (Message::Text(text), None) => {
+                batch.push_text(Kind::ConnectionMessage, self.handle, 1, &text);
+                self.owe(batch.charge(self.handle));
+            }
+            (Message::Binary(bytes), None) => {
+                batch.push_bytes(Kind::ConnectionMessage, self.handle, 1, &bytes);
+                self.owe(batch.charge(self.handle));
+            }
+            (Message::Ping(payload), _) => {
+                let mut is_answered = true;
+                self.enqueue(|outbox| is_answered = outbox.pong(payload));
+                *pings = (*pings).max(if is_answered { Pings::Answered } else { Pings::TooMany });
+                self.show_control(PING, payload, batch);
+            }
+            (Message::Pong(payload), _) => self.show_control(PONG, payload, batch),
+            (Message::Close { code, reason }, session) => {
+                let ending = Ending::CloseReceived(code, reason.into());
+                self.end_by(
+                    ending,
+                    |batch| match session {
+                        Some(session) => session.channel_closed(self.handle, None, batch),
+                        None => {
+                            batch.push(Kind::ConnectionClosed, self.handle, 0);
+                            true
+                        }
+                    },
+                    batch,
+                );
+            }
+        }
+        if self.is_paused() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Tells of a ping or pong frame, if somebody listens.
+    fn show_control(&self, kind: u32, payload: &[u8], batch: &mut Batch) {
+        if self.shows_control.load(Relaxed) {
+            batch.push_bytes(Kind::ControlFrame, self.handle, kind, payload);
+            self.owe(batch.charge(self.handle));
+        }
+    }
+
+    /// Tells whom the connection is bound to that it is closed. Whether the owner hears of it.
+    pub(crate) fn report_closed(self: &Arc<Self>, fault: Option<Fault>, batch: &mut Batch) -> bool {
+        self.report_closed_to(self.binding(), fault, batch)
+    }
+
+    pub(crate) fn report_closed_to(
+        self: &Arc<Self>,
+        binding: Binding,
+        fault: Option<Fault>,
+        batch: &mut Batch,
+    ) -> bool {
+        match binding {
+            Binding::Session(cell) => {
+                let mut session = cell.lock(now());
+                if let Some(fault) = fault.as_ref().filter(|_| !session.inner.machine.minds(self.handle)) {
+                    // the transport's, which its session has let go of
+                    batch.push_text(Kind::ConnectionClosed, self.handle, 1, fault.message().as_bytes());
+                }
+                let ends_session = session.channel_closed(self.handle, fault, batch);
+                session.finish(batch);
+                return ends_session;
+            }
+            Binding::Owner | Binding::Unbound => match fault {
+                Some(fault) => batch.push_text(Kind::ConnectionClosed, self.handle, 1, fault.message().as_bytes()),
+                None => batch.push(Kind::ConnectionClosed, self.handle, 0),
+            },
+        }
+        true
+    }
+}
+
+impl Locked<'_> {
+    fn receive_text(&mut self, connection: &Connection, text: &[u8], batch: &mut Batch) {
+        // the decoder has validated the text
+        let Ok(text) = std::str::from_utf8(text) else { return };
+        match self.inner.machine.revision() {
+            Revision::V4 => match v4::decode_text(text) {
+                Ok(packet) => self.receive_packet(Some(connection), Some(packet.kind), packet.data, batch),
+                Err(_) => self.receive_garbage(Some(connection), batch),
+            },
+            Revision::V3 => match v3::decode_packet_text(text) {
+                Ok(packet) => self.receive_packet(Some(connection), packet.kind, packet.data, batch),
+                Err(_) => self.receive_garbage(Some(connection), batch),
+            },
+        }
+    }
+
+    fn receive_binary(&mut self, connection: &Connection, bytes: &[u8], batch: &mut Batch) {
+        match self.inner.machine.revision() {
+            Revision::V4 => {
+                let data = Data::Binary(bytes.into());
+                self.receive_packet(Some(connection), Some(PacketType::Message), data, batch);
+            }
+            Revision::V3 => {
+                let packet = v3::decode_packet_binary(bytes);
+                self.receive_packet(Some(connection), packet.kind, packet.data, batch);
+            }
+        }
+    }
+
+    /// One packet from a connection or (`None`) from a POST.
+    pub(crate) fn receive_packet(
+        &mut self,
+        connection: Option<&Connection>,
+        kind: Option<PacketType>,
+        data: Data<'_>,
+        batch: &mut Batch,
+    ) {
+        let channel = connection.map(|connection| connection.handle);
+        let session = self.cell.handle;
+        if kind != Some(PacketType::Message) && self.cell.shows_packets() && self.inner.machine.listens_to(channel) {
+            // a close packet by POST is the transport's affair
+            if channel.is_some() || kind != Some(PacketType::Close) {
+                let arg = kind.map_or(UNKNOWN_TYPE, |kind| kind as u32);
+                push_data(batch, Kind::Packet, session, arg, &data);
+                self.charge(connection, batch);
+            }
+        }
+        let probe = matches!(&data, Data::Text(text) if text == "probe");
+        let delivery = self.inner.machine.receive(self.now, channel, kind, probe, &mut self.actions);
+        if delivery == crate::session::Delivery::Message {
+            push_data(batch, Kind::Message, session, 0, &data);
+            self.charge(connection, batch);
+        }
+        self.apply(batch);
+    }
+
+    /// Who sent the packet of the last event owes for it until the owner has taken it.
+    fn charge(&self, connection: Option<&Connection>, batch: &mut Batch) {
+        if let Some(connection) = connection {
+            connection.owe(batch.charge(connection.handle));
+        }
+    }
+
+    /// Something that is no packet.
+    pub(crate) fn receive_garbage(&mut self, connection: Option<&Connection>, batch: &mut Batch) {
+        let channel = connection.map(|connection| connection.handle);
+        if self.cell.shows_packets() && self.inner.machine.listens_to(channel) {
+            batch.push(Kind::Packet, self.cell.handle, PARSE_ERROR);
+            self.charge(connection, batch);
+        }
+        self.inner.machine.receive_garbage(channel, &mut self.actions);
+        self.apply(batch);
+    }
+}
+
+fn push_data(batch: &mut Batch, kind: Kind, target: u32, arg: u32, data: &Data<'_>) {
+    match data {
+        Data::None => batch.push(kind, target, arg),
+        Data::Text(text) => batch.push_text(kind, target, arg, text.as_bytes()),
+        Data::Binary(bytes) => batch.push_bytes(kind, target, arg, bytes),
+    }
+}

@@ -1,0 +1,656 @@
+//! Bytes on their way to one peer, and how far the connection's end has come.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::protocol::PacketType;
+use crate::session::{OutData, OutPacket, Revision};
+use crate::websocket::{Deflate, OpCode, write_close, write_header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// This many pongs for the peer's ping frames wait to be written, as in `ws` (`maxPendingAutoPongs`): a peer that pings and
+/// does not read must not fill the memory.
+const MAX_WAITING_PONGS: u8 = 60;
+
+/// The answers to its packets, to probes and to the pings of protocol 3, wait up to this many bytes; then they are left out.
+const MAX_WAITING_ANSWERS: usize = 256 * 1024;
+
+/// Room for several small frames, in bytes: growing step by step would copy them each time.
+const SEVERAL: usize = 448;
+
+/// At most so much room is made at once for what is expected, in bytes.
+const MAX_EXPECTED: usize = 4096;
+
+/// How far the end of a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    Open,
+    /// Our close frame is in the buffer or out; the peer's is awaited.
+    CloseSent,
+    /// Both sides are done: write what is left, end our side, wait for the peer's end.
+    Ending,
+    /// Our side of the connection has been ended.
+    Ended,
+    /// Gone. Nothing is written any more.
+    Dead,
+}
+
+/// How our side ends once the owner has heard that the session is over. What it sends until then goes out before.
+#[derive(Debug)]
+pub enum Ending {
+    /// The session is over: the closing handshake begins, see [`Outbox::close`].
+    Session,
+    /// The peer broke the protocol, see [`Outbox::fail`].
+    Fault(u16),
+    /// The peer's close frame came in, see [`Outbox::close_received`].
+    CloseReceived(Option<u16>, Box<[u8]>),
+    /// The peer has ended its side of the connection below.
+    PeerEnded,
+}
+
+/// Frames that wait to be written.
+#[derive(Debug)]
+pub enum Frames {
+    Own(Vec<u8>),
+    /// Those of a broadcast, which wait on other connections, too.
+    Shared(Arc<[u8]>),
+}
+
+impl Frames {
+    /// The bytes, to append to.
+    fn own(&mut self) -> &mut Vec<u8> {
+        if let Self::Shared(bytes) = self {
+            *self = Self::Own(bytes.to_vec());
+        }
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared(_) => unreachable!("made our own above"),
+        }
+    }
+
+    pub fn into_vec(self) -> Vec<u8> {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared(bytes) => bytes.to_vec(),
+        }
+    }
+}
+
+impl Default for Frames {
+    fn default() -> Self {
+        Self::Own(Vec::new())
+    }
+}
+
+impl Deref for Frames {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// Something to send on a connection with permessage-deflate, in order.
+#[derive(Debug)]
+enum Pending {
+    /// A message to be compressed, by whoever flushes.
+    Message(OpCode, Vec<u8>),
+    /// Complete frames.
+    Frames(Vec<u8>),
+}
+
+/// What a connection with permessage-deflate has still to compress.
+#[derive(Debug)]
+struct Deflating {
+    /// What comes after the outbox's bytes.
+    pending: Vec<Pending>,
+    /// Somebody compresses what was in `pending`; until it is among the bytes, nothing may overtake it.
+    compressing: bool,
+    /// Messages of so many bytes are compressed.
+    from: usize,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Outbox {
+    /// What the kernel has taken a part of, and how much; goes out before `bytes`.
+    pub(crate) started: Option<Box<(Frames, usize)>>,
+    pub bytes: Frames,
+    /// What few connections need, or not for long.
+    rare: Option<Box<Rare>>,
+    pub phase: Phase,
+    /// A write is under way on some thread, with the bytes taken out.
+    pub writing: bool,
+    /// The kernel takes no more for now.
+    pub blocked: bool,
+    /// Somebody has been told to flush.
+    pub dirty: bool,
+    /// The owner wants [`crate::runtime::Kind::Drained`] once all is written.
+    pub report_drain: bool,
+    /// The peer's close frame came in: nothing follows it.
+    pub heard_close: bool,
+    /// The peer has ended its side of the connection below.
+    has_peer_ended: bool,
+    /// Pongs in what has not been taken to be written, and in what was taken last.
+    waiting_pongs: u8,
+    taken_pongs: u8,
+    waiting_answers: u32,
+    /// How many bytes were written last, up to [`MAX_EXPECTED`]: as many are expected next.
+    expected: u16,
+    /// The code of the peer's close frame; 0: none came.
+    peer_code: u16,
+    /// Bytes that have been taken to be written.
+    taken: u64,
+}
+
+/// See [`Outbox::rare`].
+#[derive(Debug, Default)]
+struct Rare {
+    /// With permessage-deflate.
+    deflating: Option<Deflating>,
+    /// The end has been put off until the owner has heard of it, see [`Outbox::put_off`].
+    ending: Option<Ending>,
+    /// The reason in the peer's close frame.
+    peer_reason: Vec<u8>,
+    /// Frames that the owner takes and gives back by [`Outbox::raw`], see [`Outbox::relay`].
+    relayed: Option<Vec<u8>>,
+}
+
+/// The code of a close frame without one, and of a connection that ended without a close frame (RFC 6455, 7.1.5).
+const NO_CODE: u16 = 1005;
+const NO_CLOSE_FRAME: u16 = 1006;
+
+impl Outbox {
+    /// An empty outbox. With permessage-deflate, messages of at least `deflate_from` bytes are compressed.
+    pub fn new(deflate_from: Option<usize>) -> Self {
+        let deflating = deflate_from.map(|from| Deflating { pending: Vec::new(), compressing: false, from });
+        Self {
+            started: None,
+            bytes: Frames::default(),
+            rare: deflating.map(|deflating| Box::new(Rare { deflating: Some(deflating), ..Rare::default() })),
+            phase: Phase::Open,
+            writing: false,
+            blocked: false,
+            dirty: false,
+            report_drain: false,
+            heard_close: false,
+            has_peer_ended: false,
+            waiting_pongs: 0,
+            taken_pongs: 0,
+            waiting_answers: 0,
+            expected: 0,
+            peer_code: 0,
+            taken: 0,
+        }
+    }
+
+    /// Whether everything handed over is with the kernel.
+    pub fn is_clear(&self) -> bool {
+        self.has_nothing_else() && !self.writing
+    }
+
+    /// The same but for what is just being written.
+    pub fn has_nothing_else(&self) -> bool {
+        self.started.is_none() && self.bytes.is_empty() && self.pending().is_empty() && self.relayed().is_empty()
+    }
+
+    /// Whether both close frames have passed, or the peer's side has ended, and ours has been ended: nothing is to be waited for.
+    pub fn is_complete(&self) -> bool {
+        (self.heard_close || self.has_peer_ended) && self.phase == Phase::Ended
+    }
+
+    /// Bytes that have not been written; of messages to be compressed their plain length.
+    pub fn unwritten(&self) -> usize {
+        self.started.as_deref().map_or(0, |(bytes, written)| bytes.len() - written) + self.waiting()
+    }
+
+    /// Bytes that were ever handed over.
+    pub fn total(&self) -> u64 {
+        self.taken + self.waiting() as u64
+    }
+
+    /// Bytes that have not been taken to be written.
+    fn waiting(&self) -> usize {
+        let pending = self.pending().iter().map(|pending| match pending {
+            Pending::Message(_, bytes) | Pending::Frames(bytes) => bytes.len(),
+        });
+        self.bytes.len() + pending.sum::<usize>() + self.relayed().len()
+    }
+
+    fn relayed(&self) -> &[u8] {
+        self.rare.as_ref().and_then(|rare| rare.relayed.as_deref()).unwrap_or_default()
+    }
+
+    /// Whether frames pass through the owner, see [`Outbox::relay`].
+    pub fn is_relayed(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.relayed.is_some())
+    }
+
+    /// Whether the owner has something to take, or our side's end to see to.
+    pub fn awaits_owner(&self) -> bool {
+        self.is_relayed() && (!self.relayed().is_empty() || self.phase == Phase::Ending)
+    }
+
+    /// From now on the owner takes what is to be written, and hands it back: what the application has put in the way of
+    /// the bytes sees them.
+    pub fn relay(&mut self) {
+        if self.phase < Phase::Ending {
+            self.rare.get_or_insert_default().relayed.get_or_insert_default();
+        }
+    }
+
+    /// Nothing is in the way of the bytes, after all.
+    pub fn unrelay(&mut self) {
+        if let Some(relayed) = self.rare.as_mut().and_then(|rare| rare.relayed.take()) {
+            self.bytes.own().extend_from_slice(&relayed);
+        }
+    }
+
+    /// Takes what waits to pass through the owner. Also tells whether the end of our side is to follow it.
+    pub fn take_relayed(&mut self) -> (Vec<u8>, bool) {
+        let relayed = self.rare.as_mut().and_then(|rare| rare.relayed.as_mut()).map(std::mem::take);
+        (relayed.unwrap_or_default(), self.phase == Phase::Ending)
+    }
+
+    /// Appends bytes as they are. Returns false, and appends nothing, once our side has been ended.
+    pub fn raw(&mut self, bytes: &[u8]) -> bool {
+        if self.phase >= Phase::Ending && !(self.phase == Phase::Ending && self.is_relayed()) {
+            return false;
+        }
+        if self.is_relayed() { self.bytes.own() } else { self.frames() }.extend_from_slice(bytes);
+        true
+    }
+
+    /// No frames follow: the owner is about to end our side of the stream.
+    pub fn refuse_frames(&mut self) {
+        self.phase = self.phase.max(Phase::CloseSent);
+    }
+
+    /// Writes what is left and ends our side of the stream, which the owner has ended.
+    pub fn end_stream(&mut self) {
+        self.unrelay();
+        self.end();
+    }
+
+    /// The code and the reason of the peer's close frame, or the codes that stand for none.
+    pub fn peer_close(&self) -> (u16, &[u8]) {
+        let code = if self.heard_close { self.peer_code } else { NO_CLOSE_FRAME };
+        (code, self.rare.as_ref().map_or(&[], |rare| &rare.peer_reason))
+    }
+
+    fn pending(&self) -> &[Pending] {
+        self.rare.as_ref().and_then(|rare| rare.deflating.as_ref()).map_or(&[], |deflating| &deflating.pending)
+    }
+
+    fn deflating(&mut self) -> Option<&mut Deflating> {
+        self.rare.as_mut()?.deflating.as_mut()
+    }
+
+    /// Takes what is to be written next.
+    pub fn take_frames(&mut self) -> Frames {
+        self.expected = self.bytes.len().min(MAX_EXPECTED) as u16;
+        self.taken += self.bytes.len() as u64;
+        self.taken_pongs = std::mem::take(&mut self.waiting_pongs);
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// What has to be compressed before it can be written; [`Outbox::compressed`] follows.
+    pub fn take_pending(&mut self) -> Option<Uncompressed> {
+        let deflating = self.deflating().filter(|deflating| !deflating.pending.is_empty())?;
+        deflating.compressing = true;
+        Some(Uncompressed(std::mem::take(&mut deflating.pending)))
+    }
+
+    /// What [`Outbox::take_pending`] gave, as frames.
+    pub fn compressed(&mut self, frames: &[u8]) {
+        if let Some(deflating) = self.deflating() {
+            deflating.compressing = false;
+        }
+        if self.phase != Phase::Dead {
+            self.ready_frames().extend_from_slice(frames);
+        }
+    }
+
+    /// Where frames go that nothing has to be done about.
+    fn ready_frames(&mut self) -> &mut Vec<u8> {
+        match self.rare.as_mut().and_then(|rare| rare.relayed.as_mut()) {
+            Some(relayed) => relayed,
+            None => self.bytes.own(),
+        }
+    }
+
+    /// Where complete frames go.
+    fn frames(&mut self) -> &mut Vec<u8> {
+        if self.rare.is_none() {
+            return self.bytes.own();
+        }
+        if !self.deflating().is_some_and(|it| it.compressing || !it.pending.is_empty()) {
+            return self.ready_frames();
+        }
+        let Some(deflating) = self.rare.as_mut().and_then(|rare| rare.deflating.as_mut()) else {
+            return self.bytes.own();
+        };
+        if !matches!(deflating.pending.last(), Some(Pending::Frames(_))) {
+            deflating.pending.push(Pending::Frames(Vec::new()));
+        }
+        match deflating.pending.last_mut() {
+            Some(Pending::Frames(frames)) => frames,
+            _ => self.bytes.own(),
+        }
+    }
+
+    /// Appends a text or binary message frame. Nothing goes out after a close frame.
+    pub fn message(&mut self, opcode: OpCode, prefix: &[u8], payload: &[u8]) {
+        let len = prefix.len() + payload.len();
+        if self.phase != Phase::Open {
+            return;
+        }
+        if let Some(deflating) = self.deflating().filter(|deflating| len >= deflating.from) {
+            return deflating.pending.push(Pending::Message(opcode, [prefix, payload].concat()));
+        }
+        self.plain_message(opcode, prefix, payload);
+    }
+
+    /// The same, never compressed.
+    pub fn plain_message(&mut self, opcode: OpCode, prefix: &[u8], payload: &[u8]) {
+        if self.phase == Phase::Open {
+            let len = prefix.len() + payload.len();
+            let expected = self.expected.into();
+            let frames = self.frames();
+            // where there is a second one there are more
+            frames.reserve((10 + len).max(if frames.is_empty() { expected } else { SEVERAL }));
+            write_header(frames, opcode, false, len);
+            frames.extend_from_slice(prefix);
+            frames.extend_from_slice(payload);
+        }
+    }
+
+    /// Appends bytes that are a frame already.
+    pub fn frame(&mut self, frame: &[u8]) {
+        if self.phase == Phase::Open {
+            self.frames().extend_from_slice(frame);
+        }
+    }
+
+    /// The same for a frame that many connections send: where nothing else waits it is not copied.
+    pub fn shared_frame(&mut self, frame: &Arc<[u8]>) {
+        if self.phase == Phase::Open && self.bytes.is_empty() && self.rare.is_none() {
+            self.bytes = Frames::Shared(frame.clone());
+        } else {
+            self.frame(frame);
+        }
+    }
+
+    /// Appends packets, one frame each. `base64`: the client asked for text only (`b64`).
+    pub fn packets(&mut self, packets: &[OutPacket], revision: Revision, base64: bool) {
+        for OutPacket { kind, data } in packets {
+            let digit = [kind.digit()];
+            if *kind == PacketType::Pong && !self.may_answer() {
+                continue;
+            }
+            match (data, revision, base64) {
+                (OutData::None, ..) => self.message(OpCode::Text, &digit, &[]),
+                (OutData::Text(text), ..) => self.message(OpCode::Text, &digit, text.as_bytes()),
+                (OutData::Binary(bytes), ..) => self.binary(*kind, bytes, revision, base64),
+            }
+        }
+    }
+
+    /// Appends a packet with binary content.
+    pub fn binary(&mut self, kind: PacketType, bytes: &[u8], revision: Revision, base64: bool) {
+        match (revision, base64) {
+            (Revision::V4, false) => self.message(OpCode::Binary, &[], bytes),
+            (Revision::V3, false) => self.message(OpCode::Binary, &[kind as u8], bytes),
+            (Revision::V4, true) => self.message(OpCode::Text, b"b", STANDARD.encode(bytes).as_bytes()),
+            (Revision::V3, true) => {
+                self.message(OpCode::Text, &[b'b', kind.digit()], STANDARD.encode(bytes).as_bytes());
+            }
+        }
+    }
+
+    /// Has these bytes written before all that waits; nothing has been written yet.
+    pub fn put_first(&mut self, mut bytes: Vec<u8>) {
+        bytes.extend_from_slice(&self.bytes);
+        self.bytes = Frames::Own(bytes);
+    }
+
+    /// Answers a ping frame. False if too many answers wait already: the connection is to be cut off.
+    pub fn pong(&mut self, payload: &[u8]) -> bool {
+        if self.phase != Phase::Open {
+            return true;
+        }
+        let is_being_written = self.writing || self.blocked || self.started.is_some();
+        let taken = if is_being_written { self.taken_pongs } else { 0 };
+        if self.waiting_pongs + taken >= MAX_WAITING_PONGS {
+            return false;
+        }
+        self.waiting_pongs += 1;
+        let frames = self.frames();
+        write_header(frames, OpCode::Pong, false, payload.len());
+        frames.extend_from_slice(payload);
+        true
+    }
+
+    /// Whether one more answer may wait for a peer that does not read.
+    fn may_answer(&mut self) -> bool {
+        /// The most that an answer has, in bytes.
+        const LEN: usize = 10;
+        if self.is_clear() {
+            self.waiting_answers = 0;
+        }
+        let waiting = self.waiting_answers as usize + LEN;
+        let may = waiting <= MAX_WAITING_ANSWERS;
+        if may {
+            self.waiting_answers = waiting as u32;
+        }
+        may
+    }
+
+    /// Starts the closing handshake from our side.
+    pub fn close(&mut self, code: Option<u16>, reason: &[u8]) {
+        if self.phase == Phase::Open {
+            write_close(self.frames(), code, reason);
+            self.phase = Phase::CloseSent;
+        }
+        self.conclude();
+    }
+
+    /// Has our side end once the owner has heard of it: what it sends until then is sent. What the peer did first counts.
+    /// False if the end has begun already; then it goes on.
+    pub fn put_off(&mut self, ending: Ending) -> bool {
+        if self.phase != Phase::Open {
+            self.carry_out(ending);
+            return false;
+        }
+        let put_off = &mut self.rare.get_or_insert_default().ending;
+        if matches!(put_off, None | Some(Ending::Session)) {
+            *put_off = Some(ending);
+        }
+        true
+    }
+
+    /// Whether something has to be done about the end when the owner has heard of it, and nobody does it or has been told to.
+    pub fn is_end_due(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.ending.is_some())
+            || (self.phase == Phase::Ending && !self.dirty && !self.writing)
+    }
+
+    /// The owner has heard of the end.
+    pub fn conclude(&mut self) {
+        if let Some(ending) = self.rare.as_mut().and_then(|rare| rare.ending.take()) {
+            self.carry_out(ending);
+        }
+    }
+
+    fn carry_out(&mut self, ending: Ending) {
+        match ending {
+            Ending::Session => self.close(None, &[]),
+            Ending::Fault(code) => self.fail(code),
+            Ending::CloseReceived(code, reason) => self.close_received(code, &reason),
+            Ending::PeerEnded => {
+                self.has_peer_ended = true;
+                self.end();
+            }
+        }
+    }
+
+    /// The peer's close frame came in: echo it if we have not sent ours, then end.
+    pub fn close_received(&mut self, code: Option<u16>, reason: &[u8]) {
+        if self.phase == Phase::Open {
+            write_close(self.frames(), code, reason);
+        }
+        self.heard_close = true;
+        self.peer_code = code.unwrap_or(NO_CODE);
+        if !reason.is_empty() {
+            self.rare.get_or_insert_default().peer_reason = reason.to_vec();
+        }
+        self.end();
+    }
+
+    /// The peer broke the protocol: say so and end.
+    pub fn fail(&mut self, code: u16) {
+        if self.phase == Phase::Open {
+            write_close(self.frames(), Some(code), &[]);
+        }
+        self.end();
+    }
+
+    /// Writes what is left and ends our side.
+    pub fn end(&mut self) {
+        self.phase = self.phase.max(Phase::Ending);
+    }
+
+    /// The connection is gone.
+    pub fn kill(&mut self) {
+        self.phase = Phase::Dead;
+        self.started = None;
+        self.bytes = Frames::default();
+        if let Some(rare) = &mut self.rare {
+            rare.ending = None;
+            rare.relayed = None;
+            if let Some(deflating) = &mut rare.deflating {
+                deflating.pending = Vec::new();
+            }
+        }
+    }
+}
+
+/// Messages taken out of an outbox to be compressed.
+#[derive(Debug)]
+pub struct Uncompressed(Vec<Pending>);
+
+impl Uncompressed {
+    /// The frames to write.
+    pub fn compress(self, deflate: &mut Deflate) -> Vec<u8> {
+        let mut frames = Vec::new();
+        let mut payload = Vec::new();
+        for pending in self.0 {
+            match pending {
+                Pending::Frames(bytes) => frames.extend_from_slice(&bytes),
+                Pending::Message(opcode, message) => {
+                    payload.clear();
+                    let compressed = deflate.compress(&message, &mut payload);
+                    let payload = if compressed { &payload } else { &message };
+                    write_header(&mut frames, opcode, compressed, payload.len());
+                    frames.extend_from_slice(payload);
+                }
+            }
+        }
+        frames
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::websocket::deflate::{Options, negotiate};
+
+    #[test]
+    fn the_frame_of_a_broadcast_is_shared_where_nothing_waits_and_keeps_its_place_where_something_does() {
+        let frame: Arc<[u8]> = (*b"\x81\x024a").into();
+        let mut outbox = Outbox::new(None);
+        outbox.shared_frame(&frame);
+        assert_eq!(Arc::strong_count(&frame), 2);
+        outbox.message(OpCode::Text, b"4", b"b");
+        outbox.shared_frame(&frame);
+        assert_eq!(Arc::strong_count(&frame), 1, "both are copies now");
+        assert_eq!(*outbox.take_frames(), *b"\x81\x024a\x81\x024b\x81\x024a");
+        outbox.close(None, &[]);
+        outbox.shared_frame(&frame);
+        assert_eq!(*outbox.take_frames(), *b"\x88\x00", "nothing follows a close frame");
+    }
+
+    #[test]
+    fn as_many_pings_are_answered_as_wait_to_be_written_and_no_more() {
+        let mut outbox = Outbox::new(None);
+        assert!((0..60).all(|_| outbox.pong(b"a")));
+        assert!(!outbox.pong(b"a"), "the 61st");
+        let taken = outbox.take_frames();
+        assert_eq!(taken.len(), 60 * 3);
+        outbox.writing = true;
+        assert!(!outbox.pong(b"a"), "they are being written");
+        outbox.writing = false;
+        outbox.started = Some(Box::new((taken, 100)));
+        assert!(!outbox.pong(b"a"), "the kernel has not taken all of them");
+        outbox.started = None;
+        outbox.message(OpCode::Text, b"4", b"a");
+        assert!((0..60).all(|_| outbox.pong(b"a")), "those that are written do not count, whatever else waits");
+        assert!(!outbox.pong(b"a"));
+        outbox.close(None, &[]);
+        assert!(outbox.pong(b"a"), "nothing is answered any more");
+    }
+
+    #[test]
+    fn what_the_owner_sends_before_it_has_heard_of_the_end_goes_out_first() {
+        let endings = [
+            (Ending::Session, &b"\x81\x024a\x88\x00"[..], Phase::CloseSent, false),
+            (Ending::Fault(1002), b"\x81\x024a\x88\x02\x03\xea", Phase::Ending, false),
+            (Ending::CloseReceived(Some(1001), (*b"b").into()), b"\x81\x024a\x88\x03\x03\xe9b", Phase::Ending, true),
+            (Ending::PeerEnded, b"\x81\x024a", Phase::Ending, false),
+        ];
+        for (ending, expected, phase, heard_close) in endings {
+            let mut outbox = Outbox::new(None);
+            assert!(outbox.put_off(ending));
+            assert!(outbox.put_off(Ending::Session), "what the peer did counts");
+            outbox.message(OpCode::Text, b"4", b"a");
+            outbox.conclude();
+            outbox.conclude();
+            outbox.message(OpCode::Text, b"4", b"late");
+            assert_eq!((&*outbox.bytes, outbox.phase, outbox.heard_close), (expected, phase, heard_close));
+        }
+    }
+
+    #[test]
+    fn an_owner_that_closes_before_it_has_heard_of_the_end_ends_the_connection() {
+        let mut outbox = Outbox::new(None);
+        outbox.put_off(Ending::CloseReceived(Some(1000), Box::default()));
+        outbox.close(Some(4000), &[]);
+        assert_eq!((&*outbox.bytes, outbox.phase, outbox.heard_close), (&b"\x88\x02\x0f\xa0"[..], Phase::Ending, true));
+        assert!(!outbox.put_off(Ending::Session), "it has begun");
+        let mut outbox = Outbox::new(None);
+        outbox.close(None, &[]);
+        assert!(!outbox.put_off(Ending::CloseReceived(None, Box::default())));
+        assert_eq!((&*outbox.bytes, outbox.phase, outbox.heard_close), (&b"\x88\x00"[..], Phase::Ending, true));
+    }
+
+    #[test]
+    fn nothing_overtakes_a_message_that_is_being_compressed() {
+        let agreement = negotiate("permessage-deflate", &Options::default()).unwrap().unwrap();
+        let mut deflate = Deflate::new(&agreement, 6);
+        let mut outbox = Outbox::new(Some(10));
+        outbox.message(OpCode::Text, b"4", b"a message to be compressed");
+        let taken = outbox.take_pending().unwrap();
+        // meanwhile, on another thread
+        outbox.message(OpCode::Text, b"4", b"short");
+        outbox.close(None, &[]);
+        let first = taken.compress(&mut deflate);
+        outbox.compressed(&first);
+        let then = outbox.take_pending().unwrap().compress(&mut deflate);
+        outbox.compressed(&then);
+        assert_eq!(*outbox.bytes, [&first[..], b"\x81\x064short\x88\x00"].concat());
+    }
+}

@@ -1,0 +1,278 @@
+//! Reading a socket, from when it belongs to a connection until that is over.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+use super::owner_reads::{self, LOOK, SILENT_LOOKS};
+use super::reader_set;
+use crate::runtime::channel::connection::{Connection, End, Pipe};
+use crate::runtime::channel::outbox::Phase;
+use crate::runtime::channel::socket::Registration;
+use crate::runtime::owner::commands::Looking;
+use crate::runtime::owner::events::{Batch, Kind};
+
+/// A peer that owes its close frame, or the end of its side after a failure, is cut off after this time, as `ws` does.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Reads a socket; see `super::reader_set` for who polls it.
+pub(crate) struct Reader {
+    /// From the first read on, and not while the owner's thread reads: the reactor would be woken for nothing.
+    registration: Option<Registration>,
+    connection: Arc<Connection>,
+    /// What most connections have for a moment only, if ever: there is a reader for each.
+    rare: Option<Box<Rare>>,
+}
+
+#[derive(Default)]
+struct Rare {
+    /// Bytes that came with the upgrade request.
+    early: Vec<u8>,
+    /// Runs once the end has begun.
+    patience: Option<Pin<Box<Sleep>>>,
+    /// While the owner's thread reads.
+    look: Option<Look>,
+}
+
+/// The next look at a connection that the owner's thread reads, and what the last one has found.
+struct Look {
+    next: Pin<Box<Sleep>>,
+    /// At what the owner sends, too.
+    _looking: Looking,
+    owner_reads: u8,
+    silent: u8,
+}
+
+/// Starts reading the socket of a connection; ends with the connection.
+pub fn start_reading(connection: Arc<Connection>, early: Vec<u8>) {
+    let rare = (!early.is_empty()).then(|| Box::new(Rare { early, ..Rare::default() }));
+    reader_set::start(Reader { registration: None, connection: connection.clone(), rare });
+    connection.flush();
+}
+
+/// The size of the buffer that all connections of an I/O thread read into.
+const READ_BUFFER: usize = 64 * 1024;
+
+/// So often one connection is read before others are.
+const MAX_READS: usize = 16;
+
+thread_local! {
+    static SCRATCH: RefCell<(Box<[u8]>, Batch)> =
+        RefCell::new((vec![0; READ_BUFFER].into_boxed_slice(), Batch::default()));
+}
+
+impl Reader {
+    /// Reads until nothing is there, and tells how often it has. Ready when the connection is over.
+    fn read(&mut self, cx: &mut Context<'_>) -> (Poll<()>, usize) {
+        SCRATCH.with_borrow_mut(|(buffer, batch)| {
+            let (mut reads, mut received) = (0, false);
+            let result = loop {
+                if self.connection.is_paused() || self.connection.queue.stalls(&self.connection) {
+                    break Poll::Pending;
+                }
+                if (received && self.connection.has_undecoded.load(SeqCst)) || reads == MAX_READS {
+                    // this one goes on when all others, and the timers, have had their turn
+                    break pin!(tokio::task::yield_now()).poll(cx);
+                }
+                if self.connection.has_undecoded.load(SeqCst) {
+                    self.connection.receive(&mut [], batch);
+                    received = true;
+                    continue;
+                }
+                if let Some(mut rare) = self.rare.take() {
+                    if !rare.early.is_empty() {
+                        self.connection.receive(&mut std::mem::take(&mut rare.early), batch);
+                        received = true;
+                        continue;
+                    }
+                    self.rare = Some(rare);
+                }
+                let Some(Pipe::Socket(stream)) = self.connection.pipe.get() else { break Poll::Ready(()) };
+                if self.registration.is_none() && !self.connection.is_read_by_owner() {
+                    self.registration = Registration::of(&self.connection, false);
+                    if self.registration.is_none() {
+                        break Poll::Ready(());
+                    }
+                }
+                match stream.poll_read(self.registration.as_ref(), cx, buffer) {
+                    Poll::Pending => break Poll::Pending,
+                    Poll::Ready(Ok(0)) => {
+                        let is_answer = self.connection.outbox().phase >= Phase::Ending;
+                        self.connection.note_end(if is_answer { End::PeerFollowed } else { End::PeerEnded });
+                        let is_over = self.connection.peer_ended(batch);
+                        break if is_over { Poll::Ready(()) } else { Poll::Pending };
+                    }
+                    Poll::Ready(Ok(length)) => {
+                        self.connection.count_read(length);
+                        self.connection.receive(&mut buffer[..length], batch);
+                        received = true;
+                    }
+                    Poll::Ready(Err(error)) => {
+                        self.connection.note_end(End::ReadFailed(error.raw_os_error().unwrap_or_default()));
+                        break Poll::Ready(());
+                    }
+                }
+                reads += 1;
+            };
+            if reads > 0 && !self.connection.is_read_by_owner() {
+                let is_single = reads == 1 && batch.events.len() == 1 && result.is_pending();
+                if owner_reads::talks(&self.connection, is_single) {
+                    self.leave_to_owner(batch);
+                }
+            }
+            self.connection.queue.append(batch);
+            (result, reads)
+        })
+    }
+
+    /// Has the owner's thread read from now on, if it can. To decompress is not its work.
+    fn leave_to_owner(&mut self, batch: &mut Batch) {
+        let connection = &self.connection;
+        if !connection.queue.owner_reads() || connection.is_held_up() || connection.compresses() {
+            return;
+        }
+        if connection.outbox().phase != Phase::Open {
+            return;
+        }
+        let owner_reads = connection.who_reads.owner_reads.load(SeqCst);
+        let next = Box::pin(tokio::time::sleep(LOOK));
+        let look = Look { next, _looking: connection.commands().looking(), owner_reads, silent: 0 };
+        self.rare.get_or_insert_default().look = Some(look);
+        self.registration = None;
+        connection.leave_to_owner();
+        batch.push(Kind::LeftToOwner, connection.handle, 0);
+    }
+
+    /// Reads, or sees to it that what is left to the owner's thread is read. Ready when the connection is over.
+    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let Some(look) = self.rare.as_mut().and_then(|rare| rare.look.as_mut()) else {
+                let (result, _) = self.read(cx);
+                if result.is_pending() && self.connection.is_read_by_owner() {
+                    // left to the owner just now: the first look is to be waited for
+                    continue;
+                }
+                return result;
+            };
+            let connection = &self.connection;
+            if !connection.is_read_by_owner() {
+                self.end_looks();
+                continue;
+            }
+            let is_open = connection.outbox().phase == Phase::Open;
+            if look.next.as_mut().poll(cx).is_pending() && is_open {
+                return Poll::Pending;
+            }
+            look.next.as_mut().reset(Instant::now() + LOOK);
+            connection.commands().look();
+            let owner_reads = connection.who_reads.owner_reads.load(SeqCst);
+            let has_read = std::mem::replace(&mut look.owner_reads, owner_reads) != owner_reads;
+            let is_one_of_few = is_open && owner_reads::talks_among_few(connection);
+            if is_one_of_few && has_read {
+                look.silent = 0;
+                continue;
+            }
+            if !connection.take_turn() {
+                // the owner's thread is just reading
+                ready!(look.next.as_mut().poll(cx));
+                continue;
+            }
+            look.silent += 1;
+            let goes_on = is_one_of_few && look.silent < SILENT_LOOKS;
+            let (result, reads) = self.read(cx);
+            if goes_on && reads == 0 && result.is_pending() {
+                self.connection.leave_to_owner();
+                continue;
+            }
+            self.connection.take_back();
+            self.end_looks();
+            if result.is_ready() {
+                return result;
+            }
+            // and once more, to be woken by the reactor
+        }
+    }
+
+    /// Writes what a full socket has kept waiting, once it takes more. What was registered before may have to be read again.
+    fn write(&mut self, cx: &mut Context<'_>) {
+        let connection = &self.connection;
+        let Some(Pipe::Socket(stream)) = connection.pipe.get() else { return };
+        while connection.outbox().blocked {
+            let registration = match self.registration.take().filter(Registration::is_for_writing) {
+                None => Registration::of(connection, true),
+                registration => registration,
+            };
+            self.registration = registration;
+            // one that cannot be watched is met by whoever reads
+            let Some(registration) = &self.registration else { return };
+            let write = || {
+                connection.outbox().blocked = false;
+                connection.flush();
+                connection.outbox().blocked
+            };
+            if stream.poll_write(registration, cx, write).is_pending() {
+                return;
+            }
+        }
+    }
+
+    fn end_looks(&mut self) {
+        owner_reads::forget(&self.connection);
+        if let Some(rare) = &mut self.rare {
+            rare.look = None;
+        }
+    }
+}
+
+impl Drop for Reader {
+    /// The thread ends with connections open, or the task has panicked: the peer is told by the end of the
+    /// stream, the owner by the usual event.
+    fn drop(&mut self) {
+        if !self.connection.over.load(SeqCst) {
+            self.connection.ended();
+        }
+    }
+}
+
+impl Future for Reader {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let connection = self.connection.clone();
+        connection.task.get_or_init(|| cx.waker().clone());
+        self.write(cx);
+        let over = self.advance(cx).is_ready();
+        if !over && connection.is_read_by_owner() {
+            // nothing ends under the owner's hands
+            return Poll::Pending;
+        }
+        if connection.outbox().phase == Phase::Ending {
+            connection.flush();
+        }
+        let outbox = connection.outbox();
+        let (phase, is_complete) = (outbox.phase, outbox.is_complete());
+        drop(outbox);
+        if over || is_complete || phase == Phase::Dead {
+            connection.ended();
+            return Poll::Ready(());
+        }
+        if phase != Phase::Open {
+            // a closing connection is read to its end, whoever it was bound to
+            if connection.read_to_the_end() {
+                cx.waker().wake_by_ref();
+            }
+            let rare = self.rare.get_or_insert_default();
+            let patience = rare.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(CLOSE_TIMEOUT)));
+            ready!(patience.as_mut().poll(cx));
+            connection.ended();
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,63 @@
+//! The readers of an I/O thread, in one task: a task of its own for each takes three times the memory.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::{Context, Poll};
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::AbortHandle;
+
+use super::reader::Reader;
+
+thread_local! {
+    static ARRIVALS: RefCell<Option<UnboundedSender<Reader>>> = const { RefCell::new(None) };
+}
+
+/// Has a reader run on this thread, until its connection is over; in a task of its own where this is no I/O thread.
+pub(crate) fn start(reader: Reader) {
+    ARRIVALS.with_borrow(|arrivals| match arrivals {
+        // a thread that is just stopping gives the reader back, to be dropped
+        Some(arrivals) => drop(arrivals.send(reader)),
+        None => drop(tokio::spawn(reader)),
+    });
+}
+
+/// The readers of this thread, as long as it is there.
+pub(crate) struct Readers(AbortHandle);
+
+impl Readers {
+    pub(crate) fn begin() -> Self {
+        let (sender, mut arrivals) = unbounded_channel();
+        ARRIVALS.set(Some(sender));
+        let mut readers = FuturesUnordered::new();
+        Self(tokio::spawn(poll_fn(move |cx| advance(&mut arrivals, &mut readers, cx))).abort_handle())
+    }
+}
+
+impl Drop for Readers {
+    /// Connections that are still read end.
+    fn drop(&mut self) {
+        ARRIVALS.set(None);
+        self.0.abort();
+    }
+}
+
+fn advance(
+    arrivals: &mut UnboundedReceiver<Reader>,
+    readers: &mut FuturesUnordered<Reader>,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    while let Poll::Ready(Some(reader)) = arrivals.poll_recv(cx) {
+        readers.push(reader);
+    }
+    loop {
+        // a fault of ours ends the one connection that meets it: the panic has been printed, its reader is dropped
+        match catch_unwind(AssertUnwindSafe(|| readers.poll_next_unpin(cx))) {
+            Ok(Poll::Ready(Some(()))) | Err(_) => {}
+            Ok(Poll::Ready(None) | Poll::Pending) => return Poll::Pending,
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! An I/O thread: one single-threaded runtime that reads sockets, flushes outboxes and keeps time.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio_util::time::{DelayQueue, delay_queue::Key};
+
+use super::busy_check::Looks;
+use super::reader::start_reading;
+use super::reader_set::Readers;
+use crate::runtime::channel::connection::Connection;
+use crate::runtime::clock::instant_of;
+use crate::runtime::owner::commands::{Command, Commands};
+use crate::runtime::owner::deferred_drop::Leftovers;
+use crate::runtime::owner::wake_batch::Turns;
+use crate::runtime::session::cell::SessionCell;
+use crate::session::Millis;
+
+/// The handle of a running I/O thread.
+#[derive(Debug)]
+pub struct IoThread {
+    commands: Commands,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl IoThread {
+    /// Starts a thread.
+    ///
+    /// # Errors
+    /// When the system gives no thread, no epoll or no eventfd.
+    pub fn start(name: &str) -> io::Result<Self> {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_io().enable_time().max_blocking_threads(2).build()?;
+        let commands = Commands::default();
+        let receiver = commands.clone();
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            // as a task: to wake one from its own thread takes no system call
+            .spawn(move || runtime.block_on(async { drop(tokio::spawn(run(receiver)).await) }))?;
+        Ok(Self { commands, thread: Some(thread) })
+    }
+
+    /// Where to send commands.
+    pub fn commands(&self) -> &Commands {
+        &self.commands
+    }
+
+    /// Ends the thread: all its connections are cut off. Waits for the step it is in, not for I/O.
+    pub fn stop(&mut self) {
+        self.commands.send(Command::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for IoThread {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The timers of the sessions, at most one per session, which keeps its key.
+#[derive(Default)]
+struct Timers(DelayQueue<Arc<SessionCell>>);
+
+impl Timers {
+    fn arm(&mut self, cell: Arc<SessionCell>, deadline: Millis) {
+        let deadline = instant_of(deadline);
+        let mut key = timer_of(&cell);
+        match *key {
+            Some(key) => self.0.reset_at(&key, deadline),
+            None => *key = Some(self.0.insert_at(cell.clone(), deadline)),
+        }
+    }
+
+    fn disarm(&mut self, cell: &SessionCell) {
+        if let Some(key) = timer_of(cell).take() {
+            self.0.try_remove(&key);
+        }
+    }
+}
+
+fn timer_of(cell: &SessionCell) -> MutexGuard<'_, Option<Key>> {
+    cell.timer.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What an I/O thread does until it is told to stop.
+pub async fn run(commands: Commands) {
+    let turns = Turns::begin();
+    let _readers = Readers::begin();
+    let _leftovers = Leftovers::begin();
+    let mut timers = Timers::default();
+    let mut looks = Looks::new();
+    let (mut taken, mut dirty) = (Vec::new(), Vec::new());
+    loop {
+        tokio::select! {
+            biased;
+            () = commands.ready() => {
+                commands.take(&mut taken, &mut dirty);
+                let stops = taken.iter().any(|command| matches!(command, Command::Stop));
+                taken.drain(..).for_each(|command| contain(|| carry_out(command, &mut timers)));
+                flush(&mut dirty);
+                if stops {
+                    return commands.close();
+                }
+                if commands.has_any() {
+                    // sockets have their turn, however much the owner asks for
+                    tokio::task::yield_now().await;
+                }
+            }
+            () = turns.end() => {
+                turns.catch_up();
+                looks.begin(&commands);
+            }
+            () = looks.next() => looks.look(&commands),
+            Some(expired) = std::future::poll_fn(|cx| timers.0.poll_expired(cx)), if !timers.0.is_empty() => {
+                let cell = expired.into_inner();
+                *timer_of(&cell) = None;
+                contain(|| cell.timer_fired());
+            }
+        }
+    }
+}
+
+/// A fault of ours in one connection's work is not to end the work for all: the panic has been printed.
+fn contain(work: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(work));
+}
+
+/// So many connections are looked at before the first of them is flushed.
+const AHEAD: usize = 16;
+
+/// Writes what waits in outboxes. The owner's thread has just filled them: what a flush reads of several is fetched from its
+/// cache at once, not one after the other between two system calls.
+fn flush(connections: &mut Vec<Arc<Connection>>) {
+    let mut connections = connections.drain(..);
+    while !connections.as_slice().is_empty() {
+        connections.as_slice().iter().take(AHEAD).for_each(|connection| connection.fetch());
+        connections.by_ref().take(AHEAD).for_each(|connection| contain(|| connection.flush()));
+    }
+}
+
+/// Says so once the tasks that are ready have had their turn: some of them carry what was asked for.
+fn finish(done: SyncSender<()>) {
+    tokio::spawn(async move {
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+        }
+        let _ = done.send(());
+    });
+}
+
+fn carry_out(command: Command, timers: &mut Timers) {
+    match command {
+        Command::Flush(connection) => connection.flush(),
+        Command::Arm(cell, deadline) => timers.arm(cell, deadline),
+        Command::Disarm(cell) => timers.disarm(&cell),
+        #[cfg(unix)]
+        Command::Adopt { connection, early } => start_reading(connection, early),
+        Command::Start { connection, stream, early } => {
+            connection.use_socket(stream);
+            start_reading(connection, early);
+        }
+        Command::Compress(job) => job.start(),
+        Command::Answer(responder, answer) => drop(responder.send(answer)),
+        // one that the client does not wait for any more comes back, and is dropped
+        Command::Listen(listener, socket) => listener.start(socket),
+        Command::Finish(done) => finish(done),
+        Command::Stop => {}
+    }
+}

@@ -1,0 +1,145 @@
+//! What an I/O thread puts off to the end of its turn: waking owners. To wake a thread costs a system call here
+//! and a change of thread there, and what the sockets that are ready have brought can share it.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use super::events::EventQueue;
+
+/// The turns of this thread, as long as it is there.
+pub(crate) struct Turns {
+    end: Arc<Notify>,
+}
+
+struct Turn {
+    /// Owners that are to be woken.
+    untold: Vec<EventQueue>,
+    end: Arc<Notify>,
+}
+
+thread_local! {
+    static TURN: RefCell<Option<Turn>> = const { RefCell::new(None) };
+}
+
+/// Puts a wake-up off to the end of this thread's turn. False where there are no turns.
+pub(crate) fn put_off(queue: &EventQueue) -> bool {
+    TURN.with_borrow_mut(|turn| {
+        let Some(turn) = turn else { return false };
+        turn.untold.push(queue.clone());
+        if turn.untold.len() == 1 {
+            // behind the tasks that are ready now
+            turn.end.notify_one();
+        }
+        true
+    })
+}
+
+impl Turns {
+    pub(crate) fn begin() -> Self {
+        let end = Arc::new(Notify::new());
+        TURN.set(Some(Turn { untold: Vec::new(), end: end.clone() }));
+        Self { end }
+    }
+
+    /// Waits for the end of a turn in which something was put off.
+    pub(crate) async fn end(&self) {
+        self.end.notified().await;
+    }
+
+    /// Does what was put off.
+    pub(crate) fn catch_up(&self) {
+        let untold = TURN.with_borrow_mut(|turn| turn.as_mut().map(|turn| std::mem::take(&mut turn.untold)));
+        untold.into_iter().flatten().for_each(|queue| queue.wake_now());
+    }
+}
+
+impl Drop for Turns {
+    /// There are no more turns: whoever is to be woken is woken at once.
+    fn drop(&mut self) {
+        self.catch_up();
+        TURN.set(None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    use super::*;
+    use crate::runtime::{Batch, Kind};
+
+    fn queue() -> (EventQueue, Arc<AtomicUsize>) {
+        let wakes = Arc::new(AtomicUsize::new(0));
+        let count = wakes.clone();
+        (
+            EventQueue::new(move || {
+                count.fetch_add(1, SeqCst);
+            }),
+            wakes,
+        )
+    }
+
+    async fn io_thread() -> tokio::task::JoinHandle<()> {
+        let thread = tokio::spawn(async {
+            let turns = Turns::begin();
+            loop {
+                turns.end().await;
+                turns.catch_up();
+            }
+        });
+        tokio::task::yield_now().await;
+        thread
+    }
+
+    #[tokio::test]
+    async fn the_owner_is_woken_once_for_all_that_a_turn_brought() {
+        io_thread().await;
+        let (queue, wakes) = queue();
+        let tasks: Vec<_> = (0..10)
+            .map(|session| {
+                let queue = queue.clone();
+                tokio::spawn(async move { queue.push(Kind::Pinged, session, 0) })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        tokio::task::yield_now().await;
+        assert_eq!(wakes.load(SeqCst), 1);
+        assert_eq!(queue.take(Batch::default()).events.len(), 10);
+    }
+
+    #[tokio::test]
+    async fn the_owner_is_woken_at_once_when_there_is_enough() {
+        io_thread().await;
+        let (queue, wakes) = queue();
+        for session in 0..100 {
+            queue.push(Kind::Pinged, session, 0);
+        }
+        assert_eq!(wakes.load(SeqCst), 1);
+        tokio::task::yield_now().await;
+        assert_eq!(wakes.load(SeqCst), 1, "and not again");
+    }
+
+    #[tokio::test]
+    async fn nobody_is_woken_for_what_has_been_taken_meanwhile() {
+        io_thread().await;
+        let (queue, wakes) = queue();
+        queue.push(Kind::Pinged, 1, 0);
+        queue.take(Batch::default());
+        tokio::task::yield_now().await;
+        assert_eq!(wakes.load(SeqCst), 0);
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_ends_wakes_whoever_it_still_owes_that() {
+        let thread = io_thread().await;
+        let (queue, wakes) = queue();
+        queue.push(Kind::Pinged, 1, 0);
+        thread.abort();
+        let _ = thread.await;
+        assert_eq!(wakes.load(SeqCst), 1);
+    }
+}

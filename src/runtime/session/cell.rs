@@ -1,0 +1,674 @@
+//! A session with its connections, shared between the owner's thread and the I/O threads.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, oneshot};
+use tokio_util::time::delay_queue::Key;
+
+use super::payload::PollEncoding;
+use super::registry::Registry;
+use crate::protocol::{Data, PacketType, jsonp, text_of, v3, v4};
+use crate::runtime::channel::connection::Binding;
+use crate::runtime::channel::connection::Connection;
+use crate::runtime::channel::outbox::Ending;
+use crate::runtime::clock::now;
+use crate::runtime::owner::commands::{Command, Commands};
+use crate::runtime::owner::deferred_drop::{Leftover, free_later};
+use crate::runtime::owner::events::{Batch, EventQueue, Kind};
+use crate::session::{Action, ChannelId, Millis, OutData, OutPacket, PollId, Relayed, Revision, Session};
+
+/// What the engine answers polls with by itself, without the end of the session or its transport.
+const OWN_ANSWERS: [PacketType; 3] = [PacketType::Ping, PacketType::Pong, PacketType::Noop];
+
+/// An answer to a poll that the engine's own listener is to send.
+#[derive(Debug)]
+pub enum PollAnswer {
+    Payload { body: Vec<u8>, binary: bool, compress: bool },
+    Rejected,
+}
+
+/// Takes the answer to one poll.
+pub type Responder = oneshot::Sender<PollAnswer>;
+
+/// What a call from the owner's thread brought about at once.
+pub type Updates = Batch;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct SessionCell {
+    pub handle: u32,
+    encoding: PollEncoding,
+    /// The client takes no binary frames (`b64`).
+    base64: bool,
+    /// Whether the owner wants to see every packet: [`NO`], [`YES`], or [`UNSAID`].
+    verbose: AtomicU8,
+    /// The earliest time for which a timer is set; `u64::MAX`: none, [`TOLD`]: the owner ticks next.
+    armed: AtomicU64,
+    /// The timer itself, which is its I/O thread's.
+    pub(crate) timer: Mutex<Option<Key>>,
+    queue: EventQueue,
+    commands: Commands,
+    inner: Mutex<Inner>,
+    /// Where the engine's own listener finds the session.
+    pub(crate) listed: Option<Box<Listed>>,
+}
+
+const NO: u8 = 0;
+const YES: u8 = 1;
+
+/// The owner has not said anything: it sees the packets that come in, which it may be about to listen for.
+const UNSAID: u8 = 2;
+
+/// `SessionCell::armed`: the timer has run out and the owner has been told.
+const TOLD: u64 = 0;
+
+thread_local! {
+    /// An empty batch with room, for steps to fill.
+    static SPARE: Cell<Batch> = Cell::default();
+}
+
+/// While the owner has this many bytes of a polling session's messages still to take, its POSTs are not answered.
+const MAX_OWED: usize = 1 << 20;
+
+/// Numbers of polls that a native listener serves; the owner's numbers stay below.
+const OWN_POLLS: PollId = 1 << 31;
+
+/// The place of a session among those of a listener.
+#[derive(Debug)]
+pub struct Listed {
+    registry: Arc<Registry>,
+    sid: String,
+    /// Bytes of messages from POSTs that the owner has not taken yet.
+    owed: AtomicUsize,
+    settled: Notify,
+    /// Bytes of answers that clients have not been sent yet.
+    unread: AtomicUsize,
+    /// A POST that the listener reads is to be destroyed.
+    post_aborted: Notify,
+}
+
+/// The body of an answer that is on its way; counted while it lives.
+#[derive(Debug)]
+pub struct Unread {
+    body: Vec<u8>,
+    session: Arc<SessionCell>,
+}
+
+impl AsRef<[u8]> for Unread {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        if let Some(listed) = &self.session.listed {
+            listed.unread.fetch_sub(self.body.len(), SeqCst);
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct Inner {
+    pub machine: Session,
+    transport: Option<Arc<Connection>>,
+    probe: Option<Arc<Connection>>,
+    responder: Option<(PollId, Responder)>,
+    next_poll: PollId,
+    /// What ends the session, behind messages of the same payload that the owner has still to see.
+    put_off: Option<Box<PayloadEnd>>,
+}
+
+/// What in a payload ends a session.
+#[derive(Debug)]
+enum PayloadEnd {
+    /// Something that is no packet.
+    Garbage,
+    /// The client's close, or a heartbeat in the wrong direction.
+    Packet(PacketType, Data<'static>),
+}
+
+/// A session under its lock, for one or more steps of its machine.
+pub struct Locked<'a> {
+    pub cell: &'a Arc<SessionCell>,
+    pub inner: MutexGuard<'a, Inner>,
+    pub actions: Vec<Action>,
+    pub now: Millis,
+    /// The steps are the owner's: what they mean for a task of the I/O thread goes by a command, because
+    /// waking tasks from another thread one by one costs a system call each.
+    by_owner: bool,
+}
+
+/// What a new session is made of.
+#[derive(Debug)]
+pub struct NewSession {
+    pub handle: u32,
+    pub machine: Session,
+    pub encoding: PollEncoding,
+    pub base64: bool,
+    pub transport: Option<Arc<Connection>>,
+    pub listed: Option<(Arc<Registry>, String)>,
+    /// Whether the owner wants to see every packet; none: it has not heard of the session yet.
+    pub verbose: Option<bool>,
+}
+
+impl SessionCell {
+    /// A session that is to be opened next.
+    pub fn new(new: NewSession, queue: EventQueue, commands: Commands) -> Arc<Self> {
+        let NewSession { handle, machine, encoding, base64, transport, listed, verbose } = new;
+        Arc::new(Self {
+            handle,
+            encoding,
+            base64,
+            verbose: AtomicU8::new(verbose.map_or(UNSAID, u8::from)),
+            armed: AtomicU64::new(u64::MAX),
+            timer: Mutex::default(),
+            queue,
+            commands,
+            inner: Mutex::new(Inner {
+                machine,
+                transport,
+                probe: None,
+                responder: None,
+                next_poll: OWN_POLLS,
+                put_off: None,
+            }),
+            listed: listed.map(|(registry, sid)| {
+                Box::new(Listed {
+                    registry,
+                    sid,
+                    owed: AtomicUsize::new(0),
+                    settled: Notify::new(),
+                    unread: AtomicUsize::new(0),
+                    post_aborted: Notify::new(),
+                })
+            }),
+        })
+    }
+
+    /// Makes the session known to its timer, its connection and the listener; `by_owner`: on the owner's thread.
+    pub fn open(self: &Arc<Self>, by_owner: bool) {
+        if let Some(listed) = &self.listed {
+            listed.registry.insert(listed.sid.clone(), self.clone());
+        }
+        let mut batch = Batch::default();
+        let mut locked = self.lock(now());
+        locked.by_owner = by_owner;
+        let connection = locked.inner.transport.clone();
+        locked.finish(&mut batch);
+        if let Some(connection) = connection {
+            connection.bind(Binding::Session(self.clone()));
+        }
+    }
+
+    /// Whether packets that come in are shown to the owner.
+    pub fn shows_packets(&self) -> bool {
+        self.verbose.load(SeqCst) != NO
+    }
+
+    pub fn set_verbose(&self, verbose: bool) {
+        self.verbose.store(u8::from(verbose), SeqCst);
+    }
+
+    /// Which heartbeats are the owner's to send.
+    pub fn set_relayed(self: &Arc<Self>, relayed: Relayed) {
+        let mut session = self.lock(now());
+        session.inner.machine.set_relayed(relayed);
+        // nothing is decided by this; the timer may have become the I/O thread's again
+        session.finish(&mut Batch::default());
+    }
+
+    /// Whether frames must be text.
+    pub fn wants_base64(&self) -> bool {
+        self.base64
+    }
+
+    /// The id by which a listener finds the session; empty if none does.
+    pub fn sid(&self) -> &str {
+        self.listed.as_ref().map_or("", |listed| &listed.sid)
+    }
+
+    pub fn encoding(&self) -> &PollEncoding {
+        &self.encoding
+    }
+
+    /// Whether the session speaks HTTP long-polling, while it closes, too.
+    pub fn is_polling(self: &Arc<Self>) -> bool {
+        self.lock(0).inner.machine.polls()
+    }
+
+    pub fn lock(self: &Arc<Self>, now: Millis) -> Locked<'_> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        Locked { cell: self, inner, actions: Vec::new(), now, by_owner: false }
+    }
+
+    /// Runs steps from the owner's thread: what they bring about is returned, not queued.
+    pub fn step(self: &Arc<Self>, steps: impl FnOnce(&mut Locked<'_>, &mut Updates)) -> Updates {
+        let mut updates = Updates::default();
+        let mut locked = self.lock(now());
+        locked.by_owner = true;
+        steps(&mut locked, &mut updates);
+        locked.finish(&mut updates);
+        updates
+    }
+
+    /// The same from an I/O thread: what the steps bring about is queued for the owner.
+    pub fn step_queued(self: &Arc<Self>, steps: impl FnOnce(&mut Locked<'_>, &mut Batch)) {
+        // a thread that ends may have none any more
+        let mut batch = SPARE.try_with(Cell::take).unwrap_or_default();
+        let mut locked = self.lock(now());
+        steps(&mut locked, &mut batch);
+        locked.apply(&mut batch);
+        // under the lock, so that the order of events is the order of steps
+        let wake = self.queue.append_silently(&mut batch);
+        locked.finish(&mut batch);
+        debug_assert!(batch.is_empty(), "what was left out of the queue would be another session's");
+        let _ = SPARE.try_with(|spare| spare.set(batch));
+        if wake {
+            self.queue.wake();
+        }
+    }
+
+    /// The timer has run out. Where the owner carries what goes to and fro, only the owner can tell silence
+    /// from what it has not got round to: it is told, and ticks.
+    pub fn timer_fired(self: &Arc<Self>) {
+        self.step_queued(|session, batch| {
+            let overdue = session.inner.machine.is_overdue(session.now);
+            if session.is_carried_by_owner() {
+                self.armed.store(TOLD, SeqCst);
+                return batch.push(Kind::Due, self.handle, overdue.into());
+            }
+            self.armed.store(u64::MAX, SeqCst);
+            if overdue && session.inner.transport.as_ref().is_some_and(|connection| connection.take_unheard()) {
+                session.inner.machine.excuse(session.now);
+            }
+            session.inner.machine.tick(session.now, &mut session.actions);
+        });
+    }
+
+    /// The owner has seen to what waited, after [`Kind::Due`].
+    pub fn tick_by_owner(self: &Arc<Self>) -> Updates {
+        let _ = self.armed.compare_exchange(TOLD, u64::MAX, SeqCst, SeqCst);
+        self.step(|session, _| {
+            session.inner.machine.excuse_if_late(session.now);
+            session.inner.machine.tick(session.now, &mut session.actions);
+        })
+    }
+
+    /// What a POST brought about waits for the owner, see [`SessionCell::settled`].
+    pub fn owe_post(&self, batch: &mut Batch) {
+        if let Some(listed) = &self.listed {
+            listed.owed.fetch_add(batch.charge_post(), SeqCst);
+        }
+    }
+
+    /// Counts the bytes of an answer until they are with the kernel.
+    pub fn count_answer(self: &Arc<Self>, body: Vec<u8>) -> Unread {
+        if let Some(listed) = &self.listed {
+            listed.unread.fetch_add(body.len(), SeqCst);
+        }
+        Unread { body, session: self.clone() }
+    }
+
+    /// Bytes of answers on their way.
+    pub fn unread_answers(&self) -> usize {
+        self.listed.as_ref().map_or(0, |listed| listed.unread.load(SeqCst))
+    }
+
+    /// The owner has taken messages of so many bytes that came by POST.
+    pub fn settle(&self, bytes: usize) {
+        if let Some(listed) = &self.listed {
+            let before = listed.owed.fetch_sub(bytes, SeqCst);
+            if before > MAX_OWED && before.saturating_sub(bytes) <= MAX_OWED {
+                listed.settled.notify_waiters();
+            }
+        }
+    }
+
+    /// Is notified when the POST in progress is to be destroyed; none: the session has no listener to read it.
+    pub fn post_aborted(&self) -> Option<Notified<'_>> {
+        self.listed.as_ref().map(|listed| listed.post_aborted.notified())
+    }
+
+    /// Whether the owner has too much to take altogether.
+    pub fn is_queue_full(&self) -> bool {
+        self.queue.is_full()
+    }
+
+    /// Waits while it has.
+    pub async fn has_room(&self) {
+        self.queue.has_room().await;
+    }
+
+    /// Whether the owner has too much to take that came by POST.
+    pub fn is_overfed(&self) -> bool {
+        self.listed.as_ref().is_some_and(|listed| listed.owed.load(SeqCst) > MAX_OWED)
+    }
+
+    /// Waits while it has.
+    pub async fn settled(self: &Arc<Self>) {
+        let Some(listed) = &self.listed else { return };
+        loop {
+            let settled = listed.settled.notified();
+            if !self.is_overfed() || self.lock(0).inner.machine.is_closed() {
+                return;
+            }
+            settled.await;
+        }
+    }
+}
+
+impl Locked<'_> {
+    /// A new connection tries to take over. False if it must be closed.
+    pub fn start_upgrade(&mut self, connection: &Arc<Connection>) -> bool {
+        let started = self.start_upgrade_on(connection.handle);
+        if started {
+            self.inner.probe = Some(connection.clone());
+        }
+        started
+    }
+
+    /// The same for a channel that JavaScript drives.
+    pub fn start_upgrade_on(&mut self, channel: ChannelId) -> bool {
+        self.inner.machine.start_upgrade(self.now, channel)
+    }
+
+    /// A channel is gone. Whether that has ended the session, of which the owner then hears.
+    pub fn channel_closed(
+        &mut self,
+        channel: ChannelId,
+        fault: Option<crate::session::Fault>,
+        batch: &mut Batch,
+    ) -> bool {
+        let was_closed = self.inner.machine.is_closed();
+        self.inner.machine.channel_closed(channel, fault, &mut self.actions);
+        self.apply(batch);
+        !was_closed && self.inner.machine.is_closed()
+    }
+
+    /// Whether the session's requests, bytes or heartbeats pass through the owner's thread.
+    fn is_carried_by_owner(&self) -> bool {
+        match (&self.inner.transport, &self.cell.listed) {
+            _ if self.inner.machine.is_relayed() => true,
+            (Some(connection), _) => connection.is_piped(),
+            (None, Some(_)) => !self.inner.machine.polls(),
+            (None, None) => true,
+        }
+    }
+
+    /// A poll arrived at the engine's own listener.
+    pub fn poll(&mut self, responder: Responder, batch: &mut Batch) -> PollId {
+        let poll = self.inner.next_poll;
+        self.inner.next_poll = poll.wrapping_add(1) | OWN_POLLS;
+        // whether its timer has run out or is about to
+        self.inner.machine.end_past_deadline(self.now, &mut self.actions);
+        self.apply(batch);
+        // on an overlap the first poll is answered before the second is refused: both need a responder
+        let first = self.inner.responder.replace((poll, responder));
+        self.inner.machine.poll(poll, false, &mut self.actions);
+        if let Some((first_poll, first)) = first {
+            let second = self.inner.responder.replace((first_poll, first));
+            self.apply(batch);
+            self.inner.responder = second;
+            if let Some((_, second)) = self.inner.responder.take() {
+                let _ = second.send(PollAnswer::Rejected);
+            }
+        } else {
+            self.apply(batch);
+            if self.inner.responder.is_some() {
+                batch.push(Kind::PollReady, self.cell.handle, poll);
+            }
+        }
+        poll
+    }
+
+    /// A poll arrived at the owner; `more`: see [`Session::poll`]. One that comes too late is not taken: the owner first reads
+    /// what else has come, the client's answer to the ping maybe ([`Kind::Due`]). Nor is one that comes when the session has
+    /// moved, of which the owner has still to hear.
+    pub fn poll_by_owner(&mut self, poll: PollId, more: bool, batch: &mut Batch) {
+        if !self.inner.machine.polls() || self.inner.machine.is_past_deadline(self.now) {
+            batch.push(Kind::Due, self.cell.handle, 1);
+        } else {
+            self.inner.machine.poll(poll, more, &mut self.actions);
+        }
+    }
+
+    /// A POST began at the owner: see [`Session::post_started`]. One that comes when the session has moved is put off, as polls are.
+    pub fn post_by_owner(&mut self, batch: &mut Batch) -> bool {
+        if !self.inner.machine.polls() {
+            batch.push(Kind::Due, self.cell.handle, 0);
+            return false;
+        }
+        self.inner.machine.post_started(&mut self.actions)
+    }
+
+    /// Decodes the body of a POST and acts on its packets.
+    pub fn receive_payload(&mut self, body: &[u8], binary: bool, batch: &mut Batch) {
+        if self.cell.encoding.jsonp.is_none() {
+            return self.receive_packets(body, binary, batch);
+        }
+        // a body without a payload is passed over
+        let form = if binary { None } else { jsonp::unwrap_form(&text_of(body)) };
+        if let Some(payload) = form {
+            self.receive_packets(payload.as_bytes(), false, batch);
+        }
+    }
+
+    fn receive_packets(&mut self, body: &[u8], binary: bool, batch: &mut Batch) {
+        match self.inner.machine.revision() {
+            Revision::V4 => {
+                for packet in v4::decode_payload(&text_of(body)) {
+                    self.receive_next(packet.map(|packet| (Some(packet.kind), packet.data)), batch);
+                }
+            }
+            Revision::V3 if binary => {
+                for packet in v3::decode_payload_binary(body) {
+                    self.receive_next(packet.map(|packet| (packet.kind, packet.data)), batch);
+                }
+            }
+            Revision::V3 => {
+                for packet in v3::decode_payload_text(&text_of(body)) {
+                    self.receive_next(packet.map(|packet| (packet.kind, packet.data)), batch);
+                }
+            }
+        }
+    }
+
+    /// The next packet of a payload. One that ends the session is put off until the owner has seen those before it: what
+    /// it answers goes out first.
+    fn receive_next<E>(&mut self, packet: Result<(Option<PacketType>, Data<'_>), E>, batch: &mut Batch) {
+        if self.inner.put_off.is_some() {
+            return;
+        }
+        let ends = match (&packet, self.inner.machine.revision()) {
+            (Err(_), _)
+            | (Ok((Some(PacketType::Close), _)), _)
+            | (Ok((Some(PacketType::Ping), _)), Revision::V4)
+            | (Ok((Some(PacketType::Pong), _)), Revision::V3) => true,
+            _ => false,
+        };
+        if ends
+            && batch.events.iter().any(|event| matches!(event.kind, Kind::Message | Kind::Packet | Kind::SendPacket))
+        {
+            self.inner.put_off = Some(Box::new(match packet {
+                Ok((Some(kind), data)) => PayloadEnd::Packet(kind, data.into_owned()),
+                Ok((None, _)) | Err(_) => PayloadEnd::Garbage,
+            }));
+            return batch.push(Kind::PayloadEnd, self.cell.handle, 0);
+        }
+        match packet {
+            Ok((kind, data)) => self.receive_packet(None, kind, data, batch),
+            Err(_) => self.receive_garbage(None, batch),
+        }
+    }
+
+    /// The owner has come to [`Kind::PayloadEnd`].
+    pub fn end_payload(&mut self, batch: &mut Batch) {
+        match self.inner.put_off.take().map(|end| *end) {
+            None => {}
+            Some(PayloadEnd::Garbage) => self.receive_garbage(None, batch),
+            Some(PayloadEnd::Packet(kind, data)) => self.receive_packet(None, Some(kind), data, batch),
+        }
+    }
+
+    /// Carries out what the machine decided so far.
+    pub fn apply(&mut self, batch: &mut Batch) {
+        let session = self.cell.handle;
+        for action in std::mem::take(&mut self.actions) {
+            match action {
+                // the answer to a probe goes out when the owner has heard of it, as whoever gets it goes on
+                Action::Send { channel, .. } if self.inner.machine.is_probing(channel) => {}
+                Action::Send { channel, packets } => self.send(channel, packets, batch),
+                // an owner that carries the polls answers the last one when it closes their transport
+                Action::AnswerPoll { .. } if self.cell.listed.is_none() && self.has_left_polling() => {}
+                Action::AnswerPoll { poll, packets, compress } => self.answer(poll, packets, compress, batch),
+                Action::RejectPoll { poll } => match self.take_responder(poll) {
+                    Some(responder) => drop(responder.send(PollAnswer::Rejected)),
+                    // a listener's that is not there is refused by whoever has it
+                    None if self.cell.listed.is_some() => {}
+                    None => batch.push(Kind::RejectPoll, session, poll),
+                },
+                // and ends the POST by itself, too
+                Action::AbortPost => {
+                    if let Some(listed) = &self.cell.listed {
+                        listed.post_aborted.notify_waiters();
+                    }
+                }
+                Action::CloseChannel { channel } => match self.connection(channel) {
+                    // it hears of that next
+                    Some(connection) if !self.by_owner && self.ends_with(channel) => {
+                        connection.put_off(Ending::Session);
+                    }
+                    Some(connection) => connection.close(),
+                    None => batch.push(Kind::CloseChannel, session, channel),
+                },
+                Action::Pinged => {
+                    if self.cell.verbose.load(SeqCst) == YES {
+                        batch.push(Kind::Pinged, session, 0);
+                    }
+                }
+                Action::Relay { kind } => batch.push(Kind::SendPacket, session, kind as u32),
+                Action::Upgrading { channel } => {
+                    batch.push(Kind::Upgrading, session, channel);
+                    if let Some(connection) = self.connection(channel) {
+                        connection.owe(batch.charge(channel));
+                    }
+                }
+                Action::Upgraded { channel } => {
+                    self.inner.transport = self.inner.probe.take();
+                    batch.push(Kind::Upgraded, session, channel);
+                }
+                Action::UpgradeFailed { end, .. } => {
+                    self.inner.probe = None;
+                    batch.push_upgrade_failed(session, &end);
+                }
+                Action::Closed(reason) => {
+                    // a poll that nobody has answered is refused, as whoever waits for it learns from this
+                    self.inner.responder = None;
+                    if let Some(Listed { registry, sid, settled, .. }) = self.cell.listed.as_deref() {
+                        settled.notify_waiters();
+                        registry.remove(sid);
+                    }
+                    batch.push_closed(session, &reason);
+                    free_later(|| Leftover::Session(self.cell.clone()));
+                }
+            }
+        }
+    }
+
+    /// Carries out the rest and sets the timer; then the lock is released.
+    pub fn finish(mut self, batch: &mut Batch) {
+        self.apply(batch);
+        let armed = self.cell.armed.load(SeqCst);
+        match self.inner.machine.next_deadline() {
+            Some(deadline) if deadline < armed || (armed == TOLD && !self.is_carried_by_owner()) => {
+                self.cell.armed.store(deadline, SeqCst);
+                self.ask(Command::Arm(self.cell.clone(), deadline));
+            }
+            None if armed != u64::MAX => {
+                self.cell.armed.store(u64::MAX, SeqCst);
+                self.ask(Command::Disarm(self.cell.clone()));
+            }
+            _ => {}
+        }
+    }
+
+    /// Asks the session's I/O thread for something.
+    fn ask(&self, command: Command) {
+        if self.by_owner {
+            self.cell.commands.send_by_owner(command);
+        } else {
+            self.cell.commands.send(command);
+        }
+    }
+
+    /// Whether the session has ended on this channel.
+    fn ends_with(&self, channel: ChannelId) -> bool {
+        let is_current = self.inner.transport.as_ref().is_some_and(|connection| connection.handle == channel);
+        is_current && self.inner.machine.is_closed()
+    }
+
+    /// Whether the session has ended, or moved to a channel.
+    fn has_left_polling(&self) -> bool {
+        self.inner.machine.is_closed() || !self.inner.machine.polls()
+    }
+
+    fn connection(&self, channel: ChannelId) -> Option<Arc<Connection>> {
+        let known = [&self.inner.transport, &self.inner.probe];
+        known.into_iter().flatten().find(|connection| connection.handle == channel).cloned()
+    }
+
+    fn send(&self, channel: ChannelId, packets: Vec<OutPacket>, batch: &mut Batch) {
+        match self.connection(channel) {
+            Some(connection) => {
+                let revision = self.inner.machine.revision();
+                connection.write(|outbox| outbox.packets(&packets, revision, self.cell.base64));
+            }
+            None => {
+                for OutPacket { kind, data } in &packets {
+                    let kind = *kind as u32;
+                    match data {
+                        OutData::None => batch.push(Kind::SendPacket, self.cell.handle, kind),
+                        OutData::Text(text) => {
+                            batch.push_text(Kind::SendPacket, self.cell.handle, kind, text.as_bytes())
+                        }
+                        OutData::Binary(bytes) => batch.push_bytes(Kind::SendPacket, self.cell.handle, kind, bytes),
+                    }
+                }
+            }
+        }
+    }
+
+    fn take_responder(&mut self, poll: PollId) -> Option<Responder> {
+        self.inner.responder.take_if(|(waiting, _)| *waiting == poll).map(|(_, responder)| responder)
+    }
+
+    fn answer(&mut self, poll: PollId, packets: Vec<OutPacket>, compress: bool, batch: &mut Batch) {
+        let (body, binary) = self.cell.encoding.encode(&packets);
+        match self.take_responder(poll) {
+            Some(responder) => {
+                let answer = PollAnswer::Payload { body, binary, compress };
+                if self.by_owner {
+                    self.ask(Command::Answer(responder, answer));
+                } else {
+                    let _ = responder.send(answer);
+                    // what the owner sends now waits for another poll
+                    if packets.iter().any(|packet| OWN_ANSWERS.contains(&packet.kind)) {
+                        batch.push(Kind::PollTaken, self.cell.handle, poll);
+                    }
+                }
+            }
+            None => {
+                let kind = if compress { Kind::AnswerPoll } else { Kind::AnswerPollPlain };
+                if binary {
+                    batch.push_bytes(kind, self.cell.handle, poll, &body);
+                } else {
+                    batch.push_text(kind, self.cell.handle, poll, &body);
+                }
+            }
+        }
+    }
+}
