@@ -4,15 +4,17 @@
 
 const assert = require('node:assert/strict')
 const { spawn } = require('node:child_process')
+const fs = require('node:fs')
+const os = require('node:os')
 const path = require('node:path')
 const { test } = require('node:test')
 
 const RUN = path.join(__dirname, 'run.js')
 const PLANTED = path.join(__dirname, '../fixtures/planted.js')
 
-function twin(args, env = {}) {
+function twin(args, env = {}, script = RUN) {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [RUN, ...args], {
+    const child = spawn(process.execPath, [script, ...args], {
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'inherit'],
     })
@@ -63,4 +65,27 @@ test('the command that is printed shows the difference again', async () => {
   const second = await twin(['--left', 'upstream', '--right', PLANTED, '--replay', program], { PLANT: 'a header' })
   assert.equal(second.code, 1)
   assert.match(second.output, /X-Planted: yes/)
+})
+
+test('the long run goes on where it was, adds up, and names the exceptions that nothing needs', async (t) => {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'twin-'))
+  t.after(() => fs.rmSync(directory, { recursive: true }))
+  const summary = path.join(directory, 'summary.json')
+  const run = (count) => {
+    const given = { directory, summary, mode: 'attach', attach: count, seed: 7 }
+    const args = Object.entries(given).flatMap(([name, value]) => [`--${name}`, String(value)])
+    return twin(args, {}, path.join(__dirname, 'long.js'))
+  }
+  const { code, output } = await run(15)
+  assert.equal(code, 1, output)
+  assert.match(output, /^no program needs the exception of row /m)
+  assert.equal(JSON.parse(fs.readFileSync(summary)).programs, 30)
+  const results = fs.readdirSync(directory).filter((name) => name.startsWith('attach') && name.endsWith('.json'))
+  assert.equal(results.length, 2)
+  for (const name of results) {
+    const file = path.join(directory, name)
+    fs.writeFileSync(file, fs.readFileSync(file, 'utf8').replace('"programs": 15', '"programs": 1000'))
+  }
+  await run(15)
+  assert.equal(JSON.parse(fs.readFileSync(summary)).programs, 2000)
 })

@@ -26,11 +26,14 @@ const { isCount, sessionOf, uncounted } = require('./case')
 /** @type {Exception[]} */
 const exceptions = [...require('./rows'), ...require('./userver'), ...require('./native')]
 
-/** @returns what no row explains; counts the programs that need a row in `used` */
+/** What an exception is called: several may belong to one row. */
+const keyOf = ({ row, what }) => `${row}: ${what}`
+
+/** @returns what no row explains; counts the programs that need an exception in `used` */
 function unexplained(differences, of, used = new Map()) {
   const possible = exceptions.filter(({ modes }) => modes === undefined || modes.includes(of.program.mode))
   const rest = []
-  const rows = new Set()
+  const needed = new Set()
   const sessions = new Set()
   let counts = false
   for (const difference of differences) {
@@ -44,13 +47,13 @@ function unexplained(differences, of, used = new Map()) {
       rest.push(difference)
       continue
     }
-    rows.add(exception.row)
+    needed.add(keyOf(exception))
     if (scope.all) break
     if (scope.session !== undefined) sessions.add(scope.session)
     if (scope.counts) counts = true
   }
-  for (const row of rows) used.set(row, (used.get(row) ?? 0) + 1)
+  for (const key of needed) used.set(key, (used.get(key) ?? 0) + 1)
   return rest
 }
 
-module.exports = { exceptions, unexplained }
+module.exports = { exceptions, keyOf, unexplained }
