@@ -67,10 +67,10 @@ const DOORS = {
 }
 
 /** A session that answers each message by `answer`; `events` gets what its application sees. */
-async function open({ opts, server, open: connect }, answer) {
-  const context = await listen(opts, server?.())
+async function open({ opts, server, query, open: connect }, answer) {
+  const context = await listen({ allowEIO3: true, ...opts }, server?.())
   const connected = once(context.engine, 'connection')
-  const peer = await connect(context, path(context, { transport: 'websocket' }))
+  const peer = await connect(context, path(context, { transport: 'websocket', ...query }))
   const [socket] = await connected
   await peer.frame()
   const events = []
@@ -199,6 +199,73 @@ for (const [door, how] of Object.entries(DOORS)) {
     assert.deepEqual([frames.length, frames[0].length, frames[1]], [2, 3_000_001, 'close 1002'])
   })
 }
+
+// ---- what a listener of the transport has still to see -----------------------------------------
+
+for (const [door, how] of Object.entries(DOORS)) {
+  for (const [last, bytes] of [
+    ['a frame that breaks the protocol', WRONG],
+    ["the client's close frame", ENDS["the client's close frame"][0]],
+  ]) {
+    test(`${door}: what is no packet ends a session whose transport is listened to, before ${last}`, async () => {
+      const { peer, socket, events, closed } = await open(how, () => {})
+      socket.transport.on('packet', ({ type }) => events.push(`packet ${type}`))
+      send(peer, [message(door, 'a'), frame({ payload: 'x' }), message(door, 'b')], bytes)
+      await closed
+      assert.deepEqual(events.slice(0, 4), ['message a', 'packet message', 'close parse error', 'packet error'])
+      assert.equal(events.includes('message b'), false)
+    })
+
+    test(`${door}: a listener of the transport closes the session by a message before ${last}`, async () => {
+      const { peer, socket, events, closed } = await open(how, () => {})
+      socket.transport.on('packet', () => socket.close())
+      send(peer, [message(door, 'a'), message(door, 'b')], bytes)
+      await closed
+      assert.deepEqual(events, ['message a', 'close forced close'])
+    })
+  }
+
+  test(`${door}: the end of a session whose transport is listened to, by a frame that breaks the protocol`, async () => {
+    const { peer, socket, events, closed } = await open(how, () => {})
+    socket.transport.on('packet', ({ type }) => events.push(`packet ${type}`))
+    socket.transport.on('error', ({ message: text }) => events.push(`error ${/Invalid.*/.exec(text)}`))
+    send(peer, [message(door, 'a')], WRONG)
+    assert.deepEqual(await framesUntilEnd(peer), ['close 1002'])
+    await closed
+    assert.deepEqual(events, [
+      'message a',
+      'packet message',
+      'close transport error',
+      'error Invalid WebSocket frame: RSV2 and RSV3 must be clear',
+    ])
+  })
+
+  test(`${door}: the pong that is due goes out before the end, where the transport is listened to`, async () => {
+    const { peer, socket, events, closed } = await open({ ...how, query: { EIO: '3' } }, () => {})
+    socket.transport.on('packet', ({ type }) => events.push(`packet ${type}`))
+    send(peer, [frame({ payload: '2' })], WRONG)
+    assert.deepEqual(await framesUntilEnd(peer), ['3', 'close 1002'])
+    await closed
+    assert.deepEqual(events, ['packet ping', 'close transport error'])
+  })
+}
+
+test('a client that tries a WebSocket out is gone, behind a packet that its transport is listened to for', async () => {
+  const context = await listen()
+  const { peer, socket } = await openPolling(context)
+  const events = []
+  socket.on('upgrading', (transport) => {
+    events.push('upgrading')
+    transport.on('packet', ({ type }) => events.push(`packet ${type}`))
+    transport.on('close', () => events.push(`close, ${socket.readyState}`))
+  })
+  const websocket = await RawWebSocket.open(context.port, path(context, { transport: 'websocket', sid: peer.sid }))
+  websocket.sendText('2probe')
+  await eventually(() => events.includes('upgrading'), true)
+  websocket.write(Buffer.concat([frame({ payload: '6' }), frame({ opcode: 8, payload: closePayload(1000, '') })]))
+  await eventually(() => events.includes('close, open'), true)
+  assert.deepEqual([socket.upgrading, socket.readyState], [false, 'open'])
+})
 
 const natively = async () => {
   const server = engine.listen(0, { listener: 'native' })

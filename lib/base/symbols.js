@@ -104,6 +104,7 @@ module.exports = {
   kOnDrain: Symbol('onDrain'),
   kOnDrained: Symbol('onDrained'),
   kOnEnd: Symbol('onEnd'),
+  kOnEndReceived: Symbol('onEndReceived'),
   kOnEvent: Symbol('onEvent'),
   kOnFault: Symbol('onFault'),
   kOnMessage: Symbol('onMessage'),

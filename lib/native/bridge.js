@@ -413,6 +413,18 @@ function tell(session, kind, arg, content) {
   if (closing.push(session, kind, arg, content) === 4 && !dispatching) nextTick(closeSessions)
 }
 
+/** What carries a session is closed, with a fault or without. The session hears of it as of an event. Whether that concerns it. */
+function closeChannel(session, channel, fault) {
+  const content = engine.channelClosed(session[kState].handle, channel, fault)
+  const kind = outcome[0]
+  if (kind === SEVERAL) {
+    for (let i = 0; i < content.length; i += 3) tell(session, content[i], content[i + 1], content[i + 2])
+  } else if (kind !== 0) {
+    tell(session, kind, outcome[1], content)
+  }
+  return kind !== 0
+}
+
 /** Sessions that have ended, in one tick: to put each off by itself takes longer than most of what its end means. */
 function closeSessions() {
   atRoot(closeAll)
@@ -650,6 +662,7 @@ module.exports = {
   addSession,
   releaseSession,
   addConnection,
+  closeChannel,
   staleCalls,
   tickLater,
   whenRead,

@@ -31,6 +31,7 @@ const {
   kNotOpen,
   kOnData,
   kOnDrained,
+  kOnEndReceived,
   kOnEvent,
   kOnFault,
   kOnMessage,
@@ -358,9 +359,7 @@ class NativeWebSocket extends LazyEmitter {
         this[kOnMessage](content)
         break
       case Kind.CONNECTION_CLOSED:
-        this.readyState = CONNECTING_STATES.CLOSING
-        this[kConclude]()
-        if (arg === 1) this[kOnFault](content)
+        this[kOnEndReceived](arg === 1 ? content : undefined)
         break
       case Kind.CONNECTION_ENDED:
         this[kEnded](arg, content)
@@ -377,6 +376,16 @@ class NativeWebSocket extends LazyEmitter {
   [kShow](content) {
     const isBinary = typeof content !== 'string'
     this.emit('message', isBinary ? content : Buffer.from(content), isBinary)
+  }
+
+  /** The end has come in, behind the messages before it: with a fault, or without. The connection's session ends by that, if it has one. */
+  [kOnEndReceived](fault) {
+    const { handle, transport } = this[kState]
+    const session = transport === null ? null : (transport[kState].owner ?? transport[kState].prober)
+    if (session !== null && bridge.closeChannel(session, handle, fault)) return
+    this.readyState = CONNECTING_STATES.CLOSING
+    this[kConclude]()
+    if (fault !== undefined) this[kOnFault](fault)
   }
 
   [kOnFault](message) {

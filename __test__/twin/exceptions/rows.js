@@ -89,7 +89,7 @@ module.exports = [
     row: 5,
     what: 'frames in the segment of the handshake are not lost',
     explains(difference, { program }) {
-      const name = sessionOf(difference.object)
+      const name = aboutSession(difference)
       const early = program.steps
         .slice(0, difference.step)
         .some(

@@ -41,8 +41,7 @@ impl Connection {
         let is_shown = self.shows_messages.load(SeqCst);
         let mut on_message = |message: Message<'_>, session: Option<&mut Locked<'_>>, batch: &mut Batch| {
             decoded += message.size();
-            let decodes = !is_shown || matches!(message, Message::Close { .. });
-            let flow = self.on_message(message, session.filter(|_| decodes), &mut pings, batch);
+            let flow = self.on_message(message, session.filter(|_| !is_shown), &mut pings, batch);
             if decoded > MAX_DECODED { ControlFlow::Break(()) } else { flow }
         };
         let result = match &binding {
@@ -147,7 +146,8 @@ impl Connection {
         }
     }
 
-    /// Tells whom the connection is bound to that it is closed. Whether the owner hears of it.
+    /// Tells whom the connection is bound to that it is closed. Whether the owner hears of it. An owner that decodes a session's
+    /// messages tells the session: what it has still to decode came before the end.
     pub(crate) fn report_closed(self: &Arc<Self>, fault: Option<Fault>, batch: &mut Batch) -> bool {
         self.report_closed_to(self.binding(), fault, batch)
     }
@@ -159,7 +159,7 @@ impl Connection {
         batch: &mut Batch,
     ) -> bool {
         match binding {
-            Binding::Session(cell) => {
+            Binding::Session(cell) if !self.shows_messages.load(SeqCst) => {
                 let mut session = cell.lock(now());
                 if let Some(fault) = fault.as_ref().filter(|_| !session.inner.machine.minds(self.handle)) {
                     // the transport's, which its session has let go of
@@ -169,7 +169,7 @@ impl Connection {
                 session.finish(batch);
                 return ends_session;
             }
-            Binding::Owner | Binding::Unbound => match fault {
+            _ => match fault {
                 Some(fault) => batch.push_text(Kind::ConnectionClosed, self.handle, 1, fault.message().as_bytes()),
                 None => batch.push(Kind::ConnectionClosed, self.handle, 0),
             },

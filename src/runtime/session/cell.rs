@@ -385,6 +385,8 @@ impl Locked<'_> {
     ) -> bool {
         let was_closed = self.inner.machine.is_closed();
         self.inner.machine.channel_closed(channel, fault, &mut self.actions);
+        // it sees to its own end
+        self.actions.retain(|action| !matches!(action, Action::CloseChannel { channel: closed } if *closed == channel));
         self.apply(batch);
         !was_closed && self.inner.machine.is_closed()
     }
