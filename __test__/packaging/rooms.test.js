@@ -10,10 +10,13 @@ const { test } = require('node:test')
 const lib = path.join(__dirname, '../../lib')
 
 /** From the bottom to the top: a room may use those before it, and itself. */
-const ROOMS = ['base', 'native', 'transports', 'session', 'server', 'listener', 'uws']
+const ROOMS = ['base', 'native', 'transports', 'session', 'server', 'listener', 'uws', 'cli']
 
 /** Rooms that stand beside each other. */
-const APART = [['listener', 'uws']]
+const APART = [
+  ['listener', 'uws'],
+  ...['base', 'native', 'transports', 'session', 'server', 'listener', 'uws'].map((room) => [room, 'cli']),
+]
 
 const files = fs
   .readdirSync(lib, { recursive: true })

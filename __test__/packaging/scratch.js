@@ -73,4 +73,4 @@ function readTarball(file) {
   return files
 }
 
-module.exports = { readTarball, scratchFolder, npm, run, plainEnvironment }
+module.exports = { readTarball, scratchFolder, npm, npmCli, run, plainEnvironment }

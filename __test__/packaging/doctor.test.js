@@ -1,0 +1,283 @@
+'use strict'
+
+// `npx engine.io-native doctor`, in projects whose trees of packages are made by hand, and in one that npm has installed.
+
+const assert = require('node:assert')
+const { spawn } = require('node:child_process')
+const { once } = require('node:events')
+const fs = require('node:fs')
+const path = require('node:path')
+const { before, describe, test } = require('node:test')
+const { hostPlatform } = require('../../scripts/build')
+const { pack } = require('../../scripts/pack')
+const { main } = require('../../lib/cli/doctor')
+const { version, devDependencies } = require('../../package.json')
+const { startRegistry } = require('./registry')
+const { npm, npmCli, plainEnvironment, scratchFolder } = require('./scratch')
+
+const root = path.join(__dirname, '../..')
+
+/** Runs the doctor, and gives its exit code and its lines by their first word. */
+function doctor(...args) {
+  const printed = []
+  const code = main(['doctor', ...args], (line) => printed.push(line))
+  const lines = Object.fromEntries(printed.map((line) => [line.split(/\s/, 1)[0], line]))
+  return { code, printed, lines }
+}
+
+/** Writes files, whose contents are text or become JSON, below a folder. */
+function write(folder, files) {
+  for (const [file, content] of Object.entries(files)) {
+    const at = path.join(folder, file)
+    fs.mkdirSync(path.dirname(at), { recursive: true })
+    fs.writeFileSync(at, typeof content === 'string' ? content : JSON.stringify(content, null, 2) + '\n')
+  }
+  return folder
+}
+
+const original = { name: 'engine.io', version: '6.6.13' }
+const socketIo = { name: 'socket.io', version: '4.8.4', dependencies: { 'engine.io': '~6.6.0' } }
+
+/** A package that loads, or throws, in place of ours. */
+const ours = (at, program = 'exports.fine = true') => ({
+  [`${at}/package.json`]: { name: 'engine.io-native', version, main: 'index.js' },
+  [`${at}/index.js`]: program,
+})
+
+const project = (manifest, files) =>
+  write(scratchFolder(), { 'package.json': { name: 'app', version: '1.0.0', ...manifest }, ...files })
+
+const readManifest = (folder) => JSON.parse(fs.readFileSync(path.join(folder, 'package.json'), 'utf8'))
+
+test('a project without anything installed is told to install', () => {
+  const { code, lines } = doctor(project({}, {}))
+  assert.equal(code, 1)
+  assert.match(lines.engine, /no installed package asks for engine\.io/)
+})
+
+test('a project with the original is told how to switch', () => {
+  const folder = project(
+    { dependencies: { 'socket.io': '4.8.4' } },
+    { 'node_modules/socket.io/package.json': socketIo, 'node_modules/engine.io/package.json': original },
+  )
+  const { code, printed, lines } = doctor(folder)
+  assert.equal(code, 1)
+  assert.equal(printed.length, 5)
+  assert.match(lines.engine, /socket\.io 4\.8\.4 \(node_modules\/socket\.io\) loads engine\.io 6\.6\.13, the original$/)
+  assert.match(lines.binary, /is not installed in this project/)
+  assert.match(lines.versions, /socket\.io asks for engine\.io ~6\.6\.0/)
+  assert.match(lines.switch, /doctor --fix`, then `npm install`: it writes "overrides" of package\.json/)
+  assert.match(lines.back, /nothing to do/)
+})
+
+test('an override that a lock file of npm keeps from taking effect is told', () => {
+  const folder = project(
+    { overrides: { 'engine.io': 'npm:engine.io-native@6.6.x' } },
+    {
+      'package-lock.json': { lockfileVersion: 3, packages: { 'node_modules/engine.io': { version: '6.6.13' } } },
+      'node_modules/socket.io/package.json': socketIo,
+      'node_modules/engine.io/package.json': original,
+    },
+  )
+  const { code, lines } = doctor(folder)
+  assert.equal(code, 1)
+  assert.match(lines.switch, /is set, but not yet installed\. package-lock\.json still names the original/)
+})
+
+test('a project that has switched is well, and told how to go back', () => {
+  const folder = project(
+    { overrides: { 'engine.io': 'npm:engine.io-native@6.6.x' } },
+    { 'node_modules/socket.io/package.json': socketIo, ...ours('node_modules/engine.io') },
+  )
+  const { code, lines } = doctor(folder)
+  assert.equal(code, 0)
+  assert.match(lines.engine, new RegExp(`loads engine\\.io-native ${version}$`))
+  assert.match(lines.binary, /found, and loads on/)
+  assert.match(lines.switch, /nothing to do/)
+  assert.match(lines.back, /doctor --undo`, then `npm install`/)
+})
+
+test('a binary that does not load is told with its reason', () => {
+  const failure = `throw Object.assign(new Error('found no native library\\nmore'), { code: 'ERR_ENGINE_IO_NATIVE_NOT_FOUND' })`
+  const folder = project(
+    { overrides: { 'engine.io': 'npm:engine.io-native@6.6.x' } },
+    { 'node_modules/socket.io/package.json': socketIo, ...ours('node_modules/engine.io', failure) },
+  )
+  const { code, lines } = doctor(folder)
+  assert.equal(code, 1)
+  assert.match(lines.binary, /does not load: found no native library \(ERR_ENGINE_IO_NATIVE_NOT_FOUND\)/)
+})
+
+test('a binary that ends its process is told', () => {
+  const folder = project(
+    {},
+    { 'node_modules/socket.io/package.json': socketIo, ...ours('node_modules/engine.io', 'process.abort()') },
+  )
+  assert.match(doctor(folder).lines.binary, /does not load: Node\.js ended with SIGABRT as it was loaded/)
+})
+
+test('each of two socket.io is told, and one that has the original is not well', () => {
+  const folder = project(
+    {},
+    {
+      'node_modules/socket.io/package.json': socketIo,
+      ...ours('node_modules/engine.io'),
+      'node_modules/other/package.json': { name: 'other', version: '1.0.0' },
+      'node_modules/other/node_modules/socket.io/package.json': { ...socketIo, version: '4.5.0' },
+      'node_modules/other/node_modules/engine.io/package.json': { ...original, version: '6.2.0' },
+    },
+  )
+  const { code, lines } = doctor(folder)
+  assert.equal(code, 1)
+  assert.match(lines.engine, /socket\.io 4\.8\.4 .* loads engine\.io-native/)
+  assert.match(
+    lines.engine,
+    /socket\.io 4\.5\.0 \(node_modules\/other\/node_modules\/socket\.io\) loads engine\.io 6\.2\.0, the original/,
+  )
+})
+
+test('a package written for another minor version is told', () => {
+  const old = { ...socketIo, version: '4.4.0', dependencies: { 'engine.io': '~6.1.0' } }
+  const folder = project({}, { 'node_modules/socket.io/package.json': old, ...ours('node_modules/engine.io') })
+  assert.match(doctor(folder).lines.versions, /socket\.io was written for 6\.1, not 6\.6/)
+})
+
+test('the packages that pnpm stores are found', () => {
+  const folder = project({}, { 'pnpm-lock.yaml': '' })
+  const store = path.join(folder, 'node_modules/.pnpm')
+  write(store, {
+    'socket.io@4.8.4/node_modules/socket.io/package.json': socketIo,
+    'engine.io@6.6.13/node_modules/engine.io/package.json': original,
+  })
+  const within = path.join(store, 'socket.io@4.8.4/node_modules/engine.io')
+  fs.symlinkSync(path.join(store, 'engine.io@6.6.13/node_modules/engine.io'), within, 'dir')
+  fs.symlinkSync(
+    path.join(store, 'socket.io@4.8.4/node_modules/socket.io'),
+    path.join(folder, 'node_modules/socket.io'),
+    'dir',
+  )
+  const { lines } = doctor(folder)
+  assert.match(lines.engine, /socket\.io 4\.8\.4 .* loads engine\.io 6\.6\.13, the original/)
+  assert.match(lines.switch, /pnpm install`: it writes "overrides" of pnpm-workspace\.yaml/)
+})
+
+const managers = [
+  { manager: 'npm', lock: 'package-lock.json', field: 'overrides' },
+  { manager: 'yarn', lock: 'yarn.lock', field: 'resolutions' },
+  { manager: 'bun', lock: 'bun.lock', field: 'overrides' },
+]
+
+for (const { manager, lock, field } of managers) {
+  test(`--fix and --undo write the ${field} of ${manager}, and nothing else`, () => {
+    const folder = project({ [field]: { ws: '8.x' } }, { [lock]: manager === 'npm' ? { packages: {} } : '' })
+    const before = fs.readFileSync(path.join(folder, 'package.json'), 'utf8')
+    const { code, lines } = doctor('--fix', folder)
+    assert.equal(code, 0)
+    assert.match(lines.changed, /package\.json/)
+    assert.match(lines.next, new RegExp(`${manager} install`))
+    assert.deepEqual(readManifest(folder)[field], { ws: '8.x', 'engine.io': 'npm:engine.io-native@6.6.x' })
+    assert.match(doctor('--fix', folder).printed[0], /nothing had to be changed/)
+    doctor('--undo', folder)
+    assert.equal(fs.readFileSync(path.join(folder, 'package.json'), 'utf8'), before)
+  })
+}
+
+test('--fix and --undo write the overrides of pnpm beside what its file says', () => {
+  const settings = 'packages:\n  - apps/*\noverrides:\n  ws: 8.x\n'
+  const folder = project({}, { 'pnpm-lock.yaml': '', 'pnpm-workspace.yaml': settings })
+  const file = path.join(folder, 'pnpm-workspace.yaml')
+  doctor('--fix', folder)
+  assert.equal(
+    fs.readFileSync(file, 'utf8'),
+    'packages:\n  - apps/*\noverrides:\n  engine.io: npm:engine.io-native@6.6.x\n  ws: 8.x\n',
+  )
+  doctor('--undo', folder)
+  assert.equal(fs.readFileSync(file, 'utf8'), settings)
+})
+
+test('--fix makes the settings of pnpm where there are none, and --undo removes them', () => {
+  const folder = project({}, { 'pnpm-lock.yaml': '' })
+  const file = path.join(folder, 'pnpm-workspace.yaml')
+  doctor('--fix', folder)
+  assert.equal(fs.readFileSync(file, 'utf8'), 'overrides:\n  engine.io: npm:engine.io-native@6.6.x\n')
+  doctor('--undo', folder)
+  assert.equal(fs.existsSync(file), false)
+})
+
+test('--fix switches a direct dependency, to which the override of npm refers', () => {
+  const folder = project({ dependencies: { 'engine.io': '^6.6.0' } }, {})
+  doctor('--fix', folder)
+  const { dependencies, overrides } = readManifest(folder)
+  assert.deepEqual(dependencies, { 'engine.io': 'npm:engine.io-native@6.6.x' })
+  assert.deepEqual(overrides, { 'engine.io': '$engine.io' })
+  doctor('--undo', folder)
+  assert.deepEqual(readManifest(folder).dependencies, { 'engine.io': `^${version}` })
+  assert.equal(readManifest(folder).overrides, undefined)
+})
+
+for (const [args, message] of [
+  [[], /expected the command doctor, got none/],
+  [['cure'], /expected the command doctor, got cure/],
+  [['doctor', '--force'], /expected --fix or --undo, got --force/],
+  [['doctor', '--fix', '--undo'], /expected --fix or --undo, got both/],
+  [['doctor', '/nowhere/at/all'], /expected a folder with a package\.json, got/],
+]) {
+  test(`the arguments "${args.join(' ')}" are refused with what was expected`, () => {
+    const printed = []
+    assert.equal(
+      main(args, (line) => printed.push(line)),
+      2,
+    )
+    assert.match(printed[0], message)
+  })
+}
+
+describe('a project that npm has installed with a lock file', () => {
+  const host = hostPlatform()
+  let registry
+  let folder
+
+  /** npm, which asks our registry: it runs beside it. */
+  async function install() {
+    const child = spawn(
+      process.execPath,
+      [npmCli(), 'install', '--no-audit', '--no-fund', `--registry=${registry.url}`],
+      {
+        cwd: folder,
+        env: plainEnvironment(),
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    )
+    const output = []
+    child.stdout.on('data', (chunk) => output.push(chunk))
+    child.stderr.on('data', (chunk) => output.push(chunk))
+    const [code] = await once(child, 'close')
+    assert.equal(code, 0, Buffer.concat(output).toString())
+  }
+
+  before(async () => {
+    const tarballs = pack(scratchFolder())
+    const { stdout } = npm(root, 'config', 'get', 'registry')
+    registry = await startRegistry([tarballs.root, tarballs.platforms[host]], stdout.trim())
+    folder = project({ private: true, dependencies: { 'socket.io': devDependencies['socket.io'] } }, {})
+    await install()
+  })
+
+  test('--fix switches it although the lock file names the original, and --undo brings that back', async (t) => {
+    t.after(() => registry.close())
+    assert.match(doctor(folder).lines.engine, /, the original$/)
+    const manifest = readManifest(folder)
+    write(folder, { 'package.json': { ...manifest, overrides: { 'engine.io': 'npm:engine.io-native@6.6.x' } } })
+    await install()
+    assert.match(doctor(folder).lines.switch, /still names the original/, 'npm has not looked at the override')
+
+    assert.equal(doctor('--fix', folder).code, 0)
+    await install()
+    const { code, printed } = doctor(folder)
+    assert.equal(code, 0, printed.join('\n'))
+
+    doctor('--undo', folder)
+    await install()
+    assert.match(doctor(folder).lines.engine, /loads engine\.io 6\.6\.\d+, the original$/)
+  })
+})

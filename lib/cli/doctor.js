@@ -1,0 +1,169 @@
+'use strict'
+
+// `npx engine.io-native doctor`: the state of a project in five lines.
+
+const { spawnSync } = require('child_process')
+const fs = require('fs')
+const path = require('path')
+const { findManager, findUsers, readJson } = require('./project')
+const { isSwitched, switchBack, switchTo } = require('./switch')
+const { version } = require('../../package.json')
+
+const OURS = 'engine.io-native'
+
+/** How each package manager installs, after package.json has changed. */
+const INSTALL = { npm: 'npm install', pnpm: 'pnpm install', yarn: 'yarn install', bun: 'bun install' }
+
+/** Where each package manager is told to replace `engine.io`. */
+const FIELD = {
+  npm: '"overrides" of package.json',
+  bun: '"overrides" of package.json',
+  yarn: '"resolutions" of package.json',
+  pnpm: '"overrides" of pnpm-workspace.yaml',
+}
+
+/**
+ * Looks at a project.
+ *
+ * @param {string} folder
+ * @returns {{ lines: string[], isWell: boolean }} what is to be told, and whether all of it is as it should be
+ */
+function examine(folder) {
+  const project = findManager(folder)
+  const users = findUsers(project.root)
+  const ours = users.filter(isOurs)
+  const isComplete = users.length > 0 && ours.length === users.length
+  const binary = ours.length > 0 ? loadIn(ours[0].engine.folder) : undefined
+  const isWell = isComplete && binary.problem === undefined
+  return {
+    isWell,
+    lines: [
+      `engine    ${tellEngines(users)}`,
+      `binary    ${tellBinary(binary, ours)}`,
+      `versions  ${tellVersions(users, ours)}`,
+      `switch    ${tellSwitch(project, users, isComplete)}`,
+      `back      ${tellBack(project, users)}`,
+    ],
+  }
+}
+
+const isOurs = ({ engine }) => engine?.name === OURS
+
+function tellEngines(users) {
+  if (users.length === 0)
+    return 'no installed package asks for engine.io: install your dependencies first, socket.io for example'
+  const told = users.map(({ name, version, where, engine }) => {
+    const user = `${name}${version ? ` ${version}` : ''} (${where})`
+    if (engine === undefined) return `${user} finds no engine.io`
+    return `${user} loads ${engine.name} ${engine.version}${engine.name === OURS ? '' : ', the original'}`
+  })
+  return told.join('; ')
+}
+
+/** Loads the package in a process of its own, as the project would. */
+function loadIn(folder) {
+  if (folder === undefined) return {}
+  const program = `
+    try { require(process.argv[1]); console.log('{}') }
+    catch (error) { console.log(JSON.stringify({ code: error.code, problem: error.message })) }`
+  const { stdout, signal, status } = spawnSync(process.execPath, ['-e', program, folder], { encoding: 'utf8' })
+  const answer = stdout.trim().split('\n').pop()
+  return answer ? JSON.parse(answer) : { problem: `Node.js ended with ${signal || `code ${status}`} as it was loaded` }
+}
+
+function tellBinary(binary, ours) {
+  const here = `${process.platform} ${process.arch}, Node.js ${process.version}`
+  if (binary === undefined) return `${OURS} is not installed in this project, so none is looked for (${here})`
+  if (ours[0].engine.folder === undefined)
+    return `not looked for: run \`yarn node -e "require('engine.io')"\` (${here})`
+  if (binary.problem === undefined) return `found, and loads on ${here}`
+  const [first] = binary.problem.split('\n')
+  return `does not load: ${first} (${binary.code || 'no code'})`
+}
+
+function tellVersions(users, ours) {
+  const wanted = [
+    ...new Set(users.filter(({ range }) => range).map(({ name, range }) => `${name} asks for engine.io ${range}`)),
+  ]
+  const found = [...new Set(ours.map(({ engine }) => engine.version))]
+  const told =
+    found.length > 0
+      ? found.map((one) => `${OURS} ${one} mirrors engine.io ${one}`)
+      : [`${OURS} ${version} would mirror engine.io ${version}`]
+  if (found.length > 1) told.push('more than one version is installed')
+  for (const { name, range, engine } of users) {
+    const [, asked] = /(\d+\.\d+)/.exec(range) || []
+    const given = (engine?.name === OURS ? engine.version : version).split('.').slice(0, 2).join('.')
+    if (asked !== undefined && !range.includes(OURS) && asked !== given)
+      told.push(`${name} was written for ${asked}, not ${given}`)
+  }
+  return [...wanted, ...told].join('; ')
+}
+
+function tellSwitch(project, users, isComplete) {
+  if (isComplete) return 'nothing to do: every engine.io of this project is engine.io-native'
+  const command = `\`npx ${OURS} doctor --fix\`, then \`${INSTALL[project.manager]}\``
+  if (!isSwitched(project)) return `run ${command}: it writes ${FIELD[project.manager]}`
+  if (users.length === 0) return `run \`${INSTALL[project.manager]}\``
+  const lock = project.lock
+    ? ` ${project.lock} still names the original, and ${project.manager} keeps what is locked:`
+    : ''
+  return `${FIELD[project.manager]} is set, but not yet installed.${lock} run ${command}`
+}
+
+function tellBack(project, users) {
+  if (!isSwitched(project) && !users.some(isOurs)) return 'nothing to do: this project uses the original'
+  return `run \`npx ${OURS} doctor --undo\`, then \`${INSTALL[project.manager]}\``
+}
+
+const USAGE = `Usage: npx ${OURS} doctor [--fix | --undo] [folder]
+
+Tells in five lines which engine the packages of a project load, whether its binary loads, the versions, how to
+switch to ${OURS}, and how to go back.
+
+  --fix    writes the override into package.json (pnpm: pnpm-workspace.yaml), and takes the original out of npm's
+           lock file, which would keep it; nothing is installed
+  --undo   takes both back
+`
+
+/**
+ * The command line.
+ *
+ * @param {string[]} args
+ * @returns {number} the exit code: 0 if all is well or was changed, 1 if something is to be done, 2 for a mistake in `args`
+ */
+function main(args, print = console.log) {
+  const flags = args.filter((arg) => arg.startsWith('-'))
+  const [command, folder = '.', ...rest] = args.filter((arg) => !arg.startsWith('-'))
+  const unknown = flags.find((flag) => !['--fix', '--undo', '--help', '-h'].includes(flag))
+  if (flags.includes('--help') || flags.includes('-h')) {
+    print(USAGE)
+    return 0
+  }
+  const at = path.resolve(folder)
+  const mistake =
+    (command !== 'doctor' && `expected the command doctor, got ${command === undefined ? 'none' : command}`) ||
+    (unknown && `expected --fix or --undo, got ${unknown}`) ||
+    (rest.length > 0 && `expected one folder, got also ${rest.join(' ')}`) ||
+    (flags.length > 1 && 'expected --fix or --undo, got both') ||
+    (!fs.existsSync(path.join(at, 'package.json')) && `expected a folder with a package.json, got ${at}`) ||
+    (readJson(path.join(at, 'package.json')) === undefined &&
+      `expected JSON in ${path.join(at, 'package.json')}, got something else`)
+  if (mistake) {
+    print(`${mistake}\n\n${USAGE}`)
+    return 2
+  }
+  if (flags.length === 0) {
+    const { lines, isWell } = examine(at)
+    lines.forEach((line) => print(line))
+    return isWell ? 0 : 1
+  }
+  const project = findManager(at)
+  const changed = flags[0] === '--fix' ? switchTo(project, version) : switchBack(project, version)
+  if (changed.length === 0) print('nothing had to be changed')
+  for (const file of changed) print(`changed   ${path.relative(at, file) || file}`)
+  print(`next      ${INSTALL[project.manager]}`)
+  return 0
+}
+
+module.exports = { examine, main }

@@ -1,0 +1,140 @@
+'use strict'
+
+// What a project on disk says about its engine: its package manager, and which packages of its tree load `engine.io`.
+
+const fs = require('fs')
+const { createRequire } = require('module')
+const path = require('path')
+
+/** The lock files by which a package manager is told, in the order in which they are looked for. */
+const LOCKS = [
+  ['pnpm-lock.yaml', 'pnpm'],
+  ['yarn.lock', 'yarn'],
+  ['bun.lock', 'bun'],
+  ['bun.lockb', 'bun'],
+  ['npm-shrinkwrap.json', 'npm'],
+  ['package-lock.json', 'npm'],
+]
+
+/** Reads a JSON file; undefined if there is none, or it holds something else. */
+function readJson(file) {
+  try {
+    return JSON.parse(fs.readFileSync(file, 'utf8'))
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * The package manager of a project, and its lock file: in a workspace, the lock is that of a folder above.
+ *
+ * @returns {{ manager: 'npm' | 'pnpm' | 'yarn' | 'bun', root: string, lock: string | undefined }}
+ */
+function findManager(folder) {
+  for (let at = folder; ; at = path.dirname(at)) {
+    for (const [lock, manager] of LOCKS) {
+      if (fs.existsSync(path.join(at, lock))) return { manager, root: at, lock }
+    }
+    const named = /^(npm|pnpm|yarn|bun)@/.exec(readJson(path.join(at, 'package.json'))?.packageManager)
+    if (named) return { manager: named[1], root: at, lock: undefined }
+    if (at === path.dirname(at)) return { manager: 'npm', root: folder, lock: undefined }
+  }
+}
+
+/** Every folder of a package below `node_modules`, each once: links are followed. */
+function* packagesBelow(modules, seen = new Set()) {
+  let names
+  try {
+    names = fs.readdirSync(modules)
+  } catch {
+    return
+  }
+  for (const name of names) {
+    const at = path.join(modules, name)
+    if (name.startsWith('@')) {
+      yield* packagesBelow(at, seen)
+    } else if (name === '.pnpm') {
+      for (const stored of fs.readdirSync(at)) yield* packagesBelow(path.join(at, stored, 'node_modules'), seen)
+    } else if (!name.startsWith('.')) {
+      let real
+      try {
+        real = fs.realpathSync(at)
+      } catch {
+        // a link that leads nowhere
+        continue
+      }
+      if (seen.has(real)) continue
+      seen.add(real)
+      yield real
+      yield* packagesBelow(path.join(real, 'node_modules'), seen)
+    }
+  }
+}
+
+/** The folder of the `engine.io` that a package would load; undefined if there is none. */
+function engineOf(folder) {
+  for (let at = folder; ; at = path.dirname(at)) {
+    const candidate = path.join(at, 'node_modules', 'engine.io')
+    if (fs.existsSync(path.join(candidate, 'package.json'))) return fs.realpathSync(candidate)
+    if (at === path.dirname(at)) return undefined
+  }
+}
+
+/**
+ * The packages of a project that ask for `engine.io`, and what each of them would load.
+ *
+ * @returns {{ name: string, version: string, where: string, range: string,
+ *   engine: { name: string, version: string, folder: string | undefined } | undefined }[]}
+ */
+function findUsers(root) {
+  const pnp = path.join(root, '.pnp.cjs')
+  if (fs.existsSync(pnp)) return findUsersOfPnp(createRequire(pnp)(pnp))
+  const users = []
+  for (const folder of [root, ...packagesBelow(path.join(root, 'node_modules'))]) {
+    const manifest = readJson(path.join(folder, 'package.json'))
+    const range = rangeOf(manifest, folder === root)
+    if (range === undefined) continue
+    const found = engineOf(folder)
+    const { name, version } = (found && readJson(path.join(found, 'package.json'))) || {}
+    users.push({
+      name: manifest.name || 'this project',
+      version: manifest.version,
+      where: path.relative(root, folder) || '.',
+      range,
+      engine: found && { name, version, folder: found },
+    })
+  }
+  return users
+}
+
+function rangeOf(manifest, isRoot) {
+  const { dependencies, devDependencies, optionalDependencies } = manifest || {}
+  return Object.assign({}, isRoot && devDependencies, optionalDependencies, dependencies)['engine.io']
+}
+
+/** The same for Yarn's Plug'n'Play, which has no folders but a table. */
+function findUsersOfPnp(pnp) {
+  const users = []
+  for (const locator of pnp.getAllLocators()) {
+    const target = pnp.getPackageInformation(locator).packageDependencies.get('engine.io')
+    if (target === undefined || locator.name === null) continue
+    const found = Array.isArray(target)
+      ? { name: target[0], reference: target[1] }
+      : { name: 'engine.io', reference: target }
+    users.push({
+      name: locator.name,
+      version: versionOf(locator.reference),
+      where: 'Plug’n’Play',
+      range: '',
+      engine: found.reference && { name: nameOf(found), version: versionOf(found.reference), folder: undefined },
+    })
+  }
+  return users
+}
+
+const nameOf = ({ name, reference }) =>
+  /npm:engine\.io-native@|^engine\.io-native/.test(`${reference}`) ? 'engine.io-native' : name
+
+const versionOf = (reference) => /(\d+\.\d+\.\d+[^#]*)$/.exec(reference)?.[1] ?? reference
+
+module.exports = { engineOf, findManager, findUsers, readJson }
