@@ -27,7 +27,9 @@ function closeAgain({ engine }) {
   for (let i = 0; i < 2; i++) {
     try {
       engine.close()
-    } catch {}
+    } catch {
+      // the listener's
+    }
   }
 }
 

@@ -123,7 +123,7 @@ test('a pending poll is answered with a noop during an upgrade', async () => {
   const context = await listen({ wsEngine })
   const { peer: polling } = await openPolling(context)
   const poll = await polling.pendingPoll()
-  const peer = await probe(context, polling.sid)
+  await probe(context, polling.sid)
   assert.equal((await poll.response).body, '6')
 })
 

@@ -5,10 +5,8 @@ const { test } = require('node:test')
 const {
   deadline,
   delay,
-  eventually,
   improvement,
   listen,
-  never,
   once,
   openPolling,
   openWebSocket,

@@ -14,7 +14,6 @@ const {
   openWebSocket,
   path,
   pending,
-  record,
   request,
   RawPeer,
   RawWebSocket,

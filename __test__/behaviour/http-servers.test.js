@@ -17,7 +17,6 @@ const {
   defer,
   engine,
   headerNames,
-  improvement,
   listen,
   once,
   openPolling,

@@ -435,6 +435,7 @@ const ROWS = {
       peer.write(sent)
       assert.equal((await read).length, sent.length)
       const iterated = (async () => {
+        // eslint-disable-next-line no-unreachable-loop -- a loop that is left at once
         for await (const chunk of stream) return chunk.length
       })()
       peer.write(sent)

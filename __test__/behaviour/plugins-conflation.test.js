@@ -22,7 +22,10 @@ function conflater(conflate) {
 async function batch({ peer, socket }, messages, count) {
   await eventually(() => socket.writeBuffer.length, 0)
   socket.transport.writable = false
-  for (const message of messages) typeof message === 'function' ? message() : socket.send(message)
+  for (const message of messages) {
+    if (typeof message === 'function') message()
+    else socket.send(message)
+  }
   if (!peer.packet) return (await peer.poll()).body.split('\x1e')
   socket.transport.writable = true
   socket.flush()

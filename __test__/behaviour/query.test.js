@@ -39,7 +39,7 @@ test('plus is a space, percent encoding is decoded and broken encoding tolerated
 
 test('keys of Object.prototype pollute nothing', async () => {
   const query = await parsed('EIO=4&transport=polling&__proto__=evil&constructor=evil')
-  assert.equal(Object.prototype.hasOwnProperty.call(query, 'constructor'), true)
+  assert.equal(Object.hasOwn(query, 'constructor'), true)
   assert.equal({}.evil, undefined)
   assert.equal(typeof {}.constructor, 'function')
 })

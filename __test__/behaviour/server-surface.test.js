@@ -307,6 +307,7 @@ const printed = (text) => (printsProxies && !upstream ? `Proxy(${text})` : text)
 const looks = {
   'a property': (clients, sid) => clients[sid].id === sid,
   in: (clients, sid) => sid in clients && !('other' in clients),
+  // eslint-disable-next-line no-prototype-builtins -- as applications do it
   'hasOwnProperty()': (clients, sid) => clients.hasOwnProperty(sid) && !clients.hasOwnProperty('other'),
   'Object.hasOwn()': (clients, sid) => Object.hasOwn(clients, sid),
   'Object.keys()': (clients, sid) => isDeepStrictEqual(Object.keys(clients), [sid]),
@@ -329,7 +330,10 @@ const looks = {
   'its prototype': (clients) => Object.getPrototypeOf(clients) === Object.prototype && clients.constructor === Object,
   'its symbols': (clients) => Object.getOwnPropertySymbols(clients).length === 0,
   deleting: (clients, sid) => delete clients[sid] && !(sid in clients),
-  writing: (clients, sid) => (clients.mine = { close() {} }) && isDeepStrictEqual(Object.keys(clients), [sid, 'mine']),
+  writing: (clients, sid) => {
+    clients.mine = { close() {} }
+    return isDeepStrictEqual(Object.keys(clients), [sid, 'mine'])
+  },
   defining: (clients, sid) =>
     Object.defineProperty(clients, 'mine', { value: { close() {} }, enumerable: true, configurable: true }) &&
     isDeepStrictEqual(Object.keys(clients), [sid, 'mine']),

@@ -112,7 +112,7 @@ websocket(
 
 websocket(
   'a ping and its answer',
-  async ({ peer, socket }) => {
+  async ({ peer }) => {
     await peer.packet()
     peer.sendText('3')
   },

@@ -88,7 +88,7 @@ test('a pending poll is answered with a noop during an upgrade', async () => {
   const { peer: polling, socket } = await openPolling(context)
   const poll = polling.poll()
   await eventually(() => socket.transport.writable, true)
-  const peer = await probe(context, polling.sid)
+  await probe(context, polling.sid)
   assert.equal((await poll).body, '6')
 })
 

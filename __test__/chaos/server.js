@@ -144,7 +144,7 @@ function provoke({ socket }) {
   counts.cut++
   try {
     use(socket)
-  } catch (error) {
+  } catch {
     counts.oldErrors++
   }
 }
@@ -203,7 +203,7 @@ function useOldObjects() {
     counts.oldCalls++
     try {
       random.pick(LATE)({ socket, transport, stream })
-    } catch (error) {
+    } catch {
       counts.oldErrors++
     }
   }

@@ -252,9 +252,6 @@ const rows = {
 /** A channel is compared with the session's own, and looked up nowhere. */
 const uncounted = (call) => Object.assign(call, { isUncounted: true })
 
-/** The number of the poll that the victim waits for. */
-const pollOf = () => Math.max(...require('../../lib/native/duties').polls.numbers)
-
 function end(handle) {
   engine.fail(handle, 'forced close')
   fast.releaseSession(handle)

@@ -3,7 +3,6 @@
 // The server's JavaScript thread does nothing for three times pingTimeout.
 
 const assert = require('node:assert/strict')
-const https = require('node:https')
 const { test } = require('node:test')
 const {
   PollingPeer,
@@ -13,7 +12,6 @@ const {
   delay,
   eio,
   eventually,
-  frame,
   once,
   path,
   request,
@@ -142,7 +140,7 @@ test('websockets whose heartbeats pass a replaced method are pinged late, and no
 })
 
 /** A polling client that answers pings and polls on, each request on a connection of its own. */
-async function pollingClient(port, agent) {
+async function pollingClient(port) {
   const context = { port, path: '/engine.io/' }
   const response = await request({ port, path: path(context) })
   const peer = new PollingPeer(context, {}, response)

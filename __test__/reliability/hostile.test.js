@@ -9,7 +9,6 @@ const {
   PollingPeer,
   RawPeer,
   RawWebSocket,
-  deadline,
   deafPeer,
   delay,
   frame,
@@ -24,7 +23,6 @@ const {
   wsClient,
 } = require('./support')
 
-const MIB = 2 ** 20
 const TARGET = '/engine.io/?EIO=4&transport=websocket'
 const context = (server) => ({ port: server.port, path: '/engine.io/' })
 const handshake = async (server, query) =>

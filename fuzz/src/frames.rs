@@ -14,7 +14,7 @@ const OFFERS: [&str; 3] = [
 /// First byte: bit 0 raw bytes instead of built frames, bits 1-2 permessage-deflate (0: none), bits 3-4 the
 /// limit, bits 5-6 the number of fragments; then two sizes of chunks; the rest is the stream.
 pub fn run(data: &[u8]) {
-    let [setup, sizes @ .., ] = data else { return };
+    let [setup, sizes @ ..] = data else { return };
     let Some((sizes, content)) = sizes.split_at_checked(2) else { return };
     let limits = Limits {
         max_payload: [0, 10, 1_000, 100_000][usize::from(setup >> 3 & 3)],

@@ -36,7 +36,9 @@ fn extensions(header: &str, options: &Options) {
     }
     assert!(agreement.header.starts_with("permessage-deflate"));
     assert!(agreement.header.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' '), "{}", agreement.header);
-    for name in ["server_no_context_takeover", "client_no_context_takeover", "server_max_window_bits", "client_max_window_bits"] {
+    for name in
+        ["server_no_context_takeover", "client_no_context_takeover", "server_max_window_bits", "client_max_window_bits"]
+    {
         assert!(agreement.header.matches(name).count() <= 1, "{name} is answered twice");
     }
     // the answer says what was agreed: read as an offer, it comes to the same

@@ -115,7 +115,9 @@ impl Owner {
             (1, _) => self.listener.close(),
             (2, Some(session)) => self.send(session, text("from the server")),
             (3, Some(session)) => self.send(session, text(&"large ".repeat(20_000))),
-            (4, Some(session)) => self.send(session, OutPacket { kind: PacketType::Message, data: OutData::Binary(vec![7; 9]) }),
+            (4, Some(session)) => {
+                self.send(session, OutPacket { kind: PacketType::Message, data: OutData::Binary(vec![7; 9]) })
+            }
             (5, Some(session)) => self.close(session),
             (6, Some(session)) => self.step(session, |locked, _| {
                 locked.inner.machine.close(Reason::ForcedClose, &mut locked.actions);

@@ -134,7 +134,7 @@ const NONE = Object.freeze([])
 let closing = []
 
 /** Sessions whose events wait, see `holdBack`. */
-let heldBack = []
+const heldBack = []
 
 /** Sessions of which the client may be gone, see `tickLater`. */
 let overdue = []

@@ -42,7 +42,9 @@ function completed(options) {
     configurable: true,
     enumerable: true,
     get: () => require('ws').WebSocket,
-    set: (value) => Object.defineProperty(all, 'WebSocket', { __proto__: null, value, writable: true }),
+    set(value) {
+      Object.defineProperty(all, 'WebSocket', { __proto__: null, value, writable: true })
+    },
   })
   Object.assign(all, options)
   if (all.perMessageDeflate === true) all.perMessageDeflate = {}

@@ -36,6 +36,7 @@ class NativeWebSocketServer extends EventEmitter {
   constructor(options, callback) {
     super()
     // a server that listens by itself, or lists its clients, is no engine's
+    // eslint-disable-next-line no-constructor-return -- callers construct it as they do the one of ws
     if (!options.noServer || options.clientTracking !== false) return new (theirs())(options, callback)
     keep(this, new State())
     this.options = completed(options)
@@ -311,7 +312,7 @@ function takeOver(socket, adopt) {
   let adopted
   try {
     adopted = adopt(handle.fd)
-  } catch (error) {
+  } catch {
     return undefined
   }
   handle.readStop()
@@ -320,7 +321,10 @@ function takeOver(socket, adopt) {
   // see `carry`: here, and not after it
   socket[kWebSocket] = null
   const carrier = carry(socket)
-  return (socket[kWebSocket] = carrier.websocket = new NativeWebSocket(adopted, carrier))
+  const websocket = new NativeWebSocket(adopted, carrier)
+  carrier.websocket = websocket
+  socket[kWebSocket] = websocket
+  return websocket
 }
 
 /** What came after the request: `head`, and what sits in the stream since. */

@@ -106,7 +106,7 @@ function sessionIdOf(data) {
   try {
     const { sid } = JSON.parse(data)
     return typeof sid === 'string' ? sid : undefined
-  } catch (error) {
+  } catch {
     return undefined
   }
 }

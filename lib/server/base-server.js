@@ -243,6 +243,7 @@ class BaseServer extends EventEmitter {
   }
 
   /** Makes the id of a new session: 20 characters of `[A-Za-z0-9_-]`. May be replaced; may be async. */
+  // eslint-disable-next-line no-unused-vars -- a method that replaces it gets the request
   generateId(req) {
     return bridge.generateId()
   }

@@ -184,7 +184,7 @@ function fieldOf(head, index) {
 function queryOf(target) {
   try {
     return parseQuery(target)
-  } catch (error) {
+  } catch {
     // `//` is no URL
     return parseQuery(target.replace(/^\/+/, '/'))
   }

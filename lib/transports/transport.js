@@ -146,6 +146,7 @@ class Transport extends LazyEmitter {
   }
 
   /** A request for this transport came in. */
+  // eslint-disable-next-line no-unused-vars -- a subclass gets the request
   onRequest(req) {}
 
   /** Closes in an orderly way; `fn` is called when it has been seen to. */

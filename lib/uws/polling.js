@@ -7,7 +7,6 @@ const {
   kBeginPost,
   kCompressFirst,
   kConfirmPost,
-  kEndPoll,
   kEndPost,
   kGiveUpPost,
   kIsBound,

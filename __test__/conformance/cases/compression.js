@@ -1,7 +1,7 @@
 'use strict'
 
 const zlib = require('node:zlib')
-const { frame, text, binary, ping, fragments, cut, close } = require('../frames')
+const { frame, text, ping, fragments, cut, close } = require('../frames')
 const { Deflater } = require('../deflate')
 
 const ON = { perMessageDeflate: { threshold: 1024 }, maxHttpBufferSize: 4_000_000 }

@@ -10,7 +10,6 @@ const {
   hasThrown,
   isCount,
   json,
-  sessionOf,
   throwsMore,
   uncounted,
 } = require('./case')

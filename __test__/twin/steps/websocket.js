@@ -150,7 +150,9 @@ const endWebSocket = {
   }),
   run(world, { on, how }) {
     const wire = world.clients.get(on)?.ws
-    if (wire?.open && wire.upgraded) how === 'end' ? wire.end() : wire.cut(how)
+    if (!wire?.open || !wire.upgraded) return
+    if (how === 'end') wire.end()
+    else wire.cut(how)
   },
   tell: ({ on, how }) => `${on} ends its WebSocket's connection (${how})`,
 }

@@ -10,7 +10,8 @@ pub fn head_end(buf: &[u8]) -> Option<usize> {
 pub fn poll(a: &Args, sid: Option<&str>) -> Vec<u8> {
     let (path, port) = (&a.path, a.port);
     let sid = sid.map_or(String::new(), |sid| format!("&sid={sid}"));
-    format!("GET {path}?EIO=4&transport=polling{sid} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: */*\r\n\r\n").into_bytes()
+    format!("GET {path}?EIO=4&transport=polling{sid} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: */*\r\n\r\n")
+        .into_bytes()
 }
 
 /// The session of a handshake's answer.
@@ -49,8 +50,7 @@ pub fn response(buf: &[u8]) -> Result<Option<Response>, String> {
     let Some(len) = header(head, b"content-length") else {
         return Err("response without Content-Length".into());
     };
-    let len: usize =
-        std::str::from_utf8(len).ok().and_then(|s| s.parse().ok()).ok_or("bad Content-Length")?;
+    let len: usize = std::str::from_utf8(len).ok().and_then(|s| s.parse().ok()).ok_or("bad Content-Length")?;
     if buf.len() < end + len {
         return Ok(None);
     }

@@ -39,9 +39,7 @@ impl Epoll {
     }
     /// Number of events; read them with `event`.
     pub fn wait(&mut self, timeout_ms: i32) -> usize {
-        let n = unsafe {
-            libc::epoll_wait(self.fd, self.events.as_mut_ptr(), self.events.len() as i32, timeout_ms)
-        };
+        let n = unsafe { libc::epoll_wait(self.fd, self.events.as_mut_ptr(), self.events.len() as i32, timeout_ms) };
         n.max(0) as usize
     }
     pub fn event(&self, i: usize) -> (u64, u32) {

@@ -65,9 +65,8 @@ impl Pool {
 
 /// JSON as applications send it: an array of like objects, numbers and words that differ.
 fn json(out: &mut Vec<u8>, v: usize, size: usize, rng: &mut Rng) {
-    const WORDS: [&str; 12] = [
-        "alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliett", "kilo", "lima",
-    ];
+    const WORDS: [&str; 12] =
+        ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliett", "kilo", "lima"];
     out.extend_from_slice(format!(r#"{{"type":"update","seq":{v:04},"items":["#).as_bytes());
     const END: &[u8] = br#"],"pad":""}"#;
     loop {

@@ -137,8 +137,7 @@ impl Polling {
                 } else {
                     let cl = &mut self.clients[i];
                     if cl.got == cl.seq || p != &self.pool.plain[self.pool.variant(i, cl.got)][..] {
-                        let s =
-                            format!("wrong packet {:?}", String::from_utf8_lossy(&p[..p.len().min(40)]));
+                        let s = format!("wrong packet {:?}", String::from_utf8_lossy(&p[..p.len().min(40)]));
                         return self.fail(c, i, &s);
                     }
                     cl.got += 1;
@@ -169,7 +168,8 @@ impl Scenario for Polling {
                 Half { sock: Sock::new(fd), connected: false, busy: false, left: 0 }
             };
             let a = make(0);
-            let b = if self.echo { make(1) } else { Half { sock: Sock::new(-1), connected: false, busy: false, left: 0 } };
+            let b =
+                if self.echo { make(1) } else { Half { sock: Sock::new(-1), connected: false, busy: false, left: 0 } };
             if a.sock.fd < 0 || (self.echo && b.sock.fd < 0) {
                 c.error("connect failed");
                 c.fatal = true;

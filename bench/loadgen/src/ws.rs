@@ -135,7 +135,10 @@ impl Upgrade {
             return Err(format!("upgrade refused: {}", head.lines().next().unwrap_or("")));
         }
         let header = |name: &str| {
-            head.lines().filter_map(|l| l.split_once(':')).find(|(k, _)| k.eq_ignore_ascii_case(name)).map(|(_, v)| v.trim())
+            head.lines()
+                .filter_map(|l| l.split_once(':'))
+                .find(|(k, _)| k.eq_ignore_ascii_case(name))
+                .map(|(_, v)| v.trim())
         };
         if header("sec-websocket-accept") != Some(&self.accept) {
             return Err("wrong Sec-WebSocket-Accept".into());

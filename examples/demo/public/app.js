@@ -14,7 +14,6 @@ let socket
 let beats = 0
 let echo // { sent } while a round trip is under way
 let blocked // { beats, seconds } while the server's event loop stands still
-let shown // the settings the server has told us
 const history = []
 
 connect()
@@ -56,7 +55,6 @@ function connect() {
 
 const receive = {
   welcome(message) {
-    shown = message
     $('engine').textContent = message.engine
     $('other-name').textContent = message.upstream ? 'Other threads' : 'Rust threads'
     $('seconds').textContent = message.blockSeconds

@@ -17,7 +17,8 @@ fn main() {
     net::raise_nofile();
     let task = std::env::var("TASK").unwrap_or("echo".into());
     let every: u64 = std::env::var("ACK_EVERY").ok().and_then(|x| x.parse().ok()).unwrap_or(100);
-    let (lfd, port) = net::listen(std::env::var("PORT").ok().and_then(|p| p.parse().ok()).unwrap_or(0)).expect("listen");
+    let (lfd, port) =
+        net::listen(std::env::var("PORT").ok().and_then(|p| p.parse().ok()).unwrap_or(0)).expect("listen");
     let mut ep = Epoll::new();
     const LISTEN: u64 = u64::MAX;
     const STDIN: u64 = u64::MAX - 1;
