@@ -3,7 +3,7 @@
 // npm test: every test of the project, with its set-up. `--upstream` runs the suites that describe behaviour
 // against the original engine.io instead, without building anything. Names of stages select some of them:
 //
-//   node scripts/test.js [--upstream] [rust | platforms | behaviour | behaviour-upstream | native | types | socketio | e2e |
+//   node scripts/test.js [--upstream] [lint | rust | platforms | behaviour | behaviour-upstream | native | types | socketio | e2e |
 //       packaging | conformance | conformance-upstream | hostile | hostile-upstream | fuzz | reliability | soak | chaos | twin | bench]...
 
 const { spawn } = require('node:child_process')
@@ -23,6 +23,8 @@ const TWIN = ['--mode', 'attach,handle,https,wsEngine,listen,webtransport,socket
 const UPSTREAM = { ENGINE: 'upstream' }
 
 const stages = {
+  // What tools see without running anything.
+  lint,
   // The core alone, in the dev profile: overflow checks on, no link-time optimisation to wait for.
   rust: () => cargo('test', '--no-default-features'),
   platforms,
@@ -67,7 +69,10 @@ async function main() {
   if (!upstream) checkRust()
   installPackages()
   if (names.includes('e2e')) findChromium()
-  if (!upstream && names.some((name) => !['rust', 'platforms', 'fuzz'].includes(name) && !name.endsWith('-upstream'))) {
+  if (
+    !upstream &&
+    names.some((name) => !['lint', 'rust', 'platforms', 'fuzz'].includes(name) && !name.endsWith('-upstream'))
+  ) {
     step('building the engine')
     build()
   }
@@ -84,6 +89,14 @@ async function main() {
   report(results)
   const news = warning(await versions)
   if (news) console.log(`\n⚠ ${news}`)
+}
+
+/** One test per tool. */
+async function lint() {
+  let output = ''
+  const code = await exec(process.execPath, ['scripts/lint.js'], {}, (text) => (output += text))
+  const count = (line) => (output.match(line) || []).length
+  return { code, passed: count(/^ok - /gm), failed: count(/^not ok - /gm), skipped: 0 }
 }
 
 /** The code compiles where none of the tests run. Without rustup, or a way to its server, there is nothing to compile with. */

@@ -1,0 +1,48 @@
+'use strict'
+
+// What tools can see in the code without running it: its format, mistakes, types, and the workflow files.
+//
+//   node scripts/lint.js [prettier | eslint | rustfmt]...      default: all of them
+
+const { spawnSync } = require('node:child_process')
+const path = require('node:path')
+const { root } = require('./setup')
+
+/** The Rust crates: the package, and the tools of its tests and its benchmark. */
+const CRATES = ['.', 'fuzz', 'bench/loadgen', 'bench/engineioxide']
+
+const tools = {
+  prettier: () => script('prettier', ['--check', '--log-level', 'warn', '.']),
+  eslint: () => script('eslint', ['--max-warnings', '0', '.']),
+  rustfmt: () => CRATES.every((crate) => cargo('fmt', ['--manifest-path', `${crate}/Cargo.toml`, '--check'])),
+}
+
+/** Runs the command of a package in node_modules with this Node. */
+function script(name, args) {
+  const manifest = require.resolve(`${name}/package.json`)
+  const { bin } = require(manifest)
+  return run(process.execPath, [path.join(path.dirname(manifest), bin[name] ?? bin), ...args])
+}
+
+/** A component of Rust that is not installed is a failure: without it nothing is said about the code. */
+function cargo(command, args) {
+  return run('cargo', [command, ...args])
+}
+
+function run(command, args) {
+  const { error, status } = spawnSync(command, args, { cwd: root, stdio: 'inherit' })
+  if (error) console.error(error.message)
+  return status === 0
+}
+
+const wanted = process.argv.slice(2)
+const unknown = wanted.find((name) => !tools[name])
+if (unknown) {
+  console.error(`Expected names of tools (${Object.keys(tools).join(', ')}), got ${unknown}.`)
+  process.exit(1)
+}
+for (const name of wanted.length > 0 ? wanted : Object.keys(tools)) {
+  const isOk = tools[name]()
+  console.log(`${isOk ? 'ok' : 'not ok'} - ${name}`)
+  if (!isOk) process.exitCode = 1
+}
