@@ -1,7 +1,7 @@
 'use strict'
 
-// What waits for a client that reads slowly or not at all, and what becomes of more: the options
-// `maxBackpressure` (bytes, off by default) and `backpressurePolicy`.
+// The options `maxBackpressure` (bytes, off by default) and `backpressurePolicy`: how much may wait for a client that reads
+// slowly or not at all, and what happens to more.
 
 const debug = require('debug')('engine:socket')
 const { kFail, kHasWaiting, kThrottle, kUnwritten } = require('./symbols')
@@ -9,11 +9,11 @@ const { kFail, kHasWaiting, kThrottle, kUnwritten } = require('./symbols')
 /** What happens to a packet that would exceed `maxBackpressure`. */
 const POLICIES = ['close', 'drop-volatile', 'wait']
 
-/** What of a `writeBuffer` has been counted; does not outlive it. */
+/** How much of each `writeBuffer` has been counted; an entry does not outlive its array. */
 const counts = new WeakMap()
 
 /**
- * @throws {TypeError} for a policy that does not exist
+ * @throws {TypeError} for an unknown policy, or a `maxBackpressure` that is not a number of bytes
  */
 function validateBackpressure({ maxBackpressure, backpressurePolicy }) {
   if (backpressurePolicy !== undefined && !POLICIES.includes(backpressurePolicy)) {
@@ -24,12 +24,12 @@ function validateBackpressure({ maxBackpressure, backpressurePolicy }) {
   }
 }
 
-/** Bytes on their way to a session's client: in `writeBuffer` and in its transport. */
+/** Returns the number of bytes on their way to a session's client: in `writeBuffer` and in its transport. */
 function bufferedAmount(socket) {
   return bytesWaiting(socket) + bytesInTransport(socket.transport)
 }
 
-/** Bytes of `writeBuffer`; packets that were counted before are not looked at again. */
+/** Returns the number of bytes in `writeBuffer`. Packets that were counted before are not counted again. */
 function bytesWaiting(socket) {
   if (!socket[kHasWaiting]()) return 0
   const { writeBuffer } = socket
@@ -55,7 +55,7 @@ function sizeOf(data) {
   return data.byteLength === undefined ? String(data).length : data.byteLength
 }
 
-/** Whether a packet must not be queued, as one more than a session's client may have waiting. */
+/** Returns whether a packet must not be queued because it would exceed the session's `maxBackpressure`. */
 function overflows(socket, packet) {
   const { maxBackpressure, backpressurePolicy } = socket.server.opts
   if (packet.type !== 'message') return false
@@ -71,18 +71,18 @@ function overflows(socket, packet) {
   }
   const { transport } = socket
   socket[kFail]('maxBackpressure exceeded')
-  // the peer does not read: it would not see a closing handshake, and what waits for it is to be freed
+  // the peer does not read, so that it would not see a closing handshake; cutting it off frees what waits for it
   if (transport.socket && typeof transport.socket.terminate === 'function') transport.socket.terminate()
   return true
 }
 
-/** The client is not heard until it has read what waits for it. */
+/** Stops reading the client until it has read what waits for it. */
 function stopReading(socket) {
   const { socket: websocket } = socket.transport
   if (websocket && typeof websocket[kThrottle] === 'function') websocket[kThrottle]()
 }
 
-/** Reads a POST: at once, or when its client has read what waits for it (policy `wait`). */
+/** Reads a POST at once, or with the policy `wait` when its client has read what waits for it. */
 function whenHeard(socket, req, read) {
   const { maxBackpressure, backpressurePolicy } = socket.server.opts
   if (backpressurePolicy !== 'wait' || !(maxBackpressure > 0) || bufferedAmount(socket) <= maxBackpressure)

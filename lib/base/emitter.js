@@ -1,18 +1,17 @@
 'use strict'
 
-// EventEmitters for what there is one or more of per connection: a table of listeners as EventEmitter makes it, a
-// dictionary, takes 200 bytes, a fifth of a connection's objects. To whoever looks at prototypes, their subclasses are
-// subclasses of EventEmitter itself. What EventEmitter does besides, once the module `domain` is loaded, is done here, too: an emitter
-// belongs to the domain that it is made in.
+// EventEmitters for objects of which each connection has one or more. The table of listeners that EventEmitter makes is a
+// dictionary of 200 bytes, a fifth of a connection's objects. Code that looks at prototypes sees their subclasses as subclasses
+// of EventEmitter itself. Once the module `domain` is loaded, an emitter belongs to the domain that it is made in, as Node's do.
 
 const { EventEmitter } = require('events')
 
-/** Has a table while it has a listener: most connections and transports never get one. */
+/** An emitter that has a table only while it has a listener. Most connections and transports never get one. */
 function LazyEmitter() {
   if (EventEmitter.usingDomains) EventEmitter.init.call(this)
 }
 
-/** Starts with a table of fixed shape, a quarter of the size: for sessions, which have a listener or two for life. */
+/** An emitter that starts with a table of fixed shape and a quarter of the size. Sessions use it: they keep a listener or two for life. */
 function CompactEmitter() {
   this._events = new Listeners()
   this._eventsCount = 0
@@ -25,14 +24,14 @@ for (const Emitter of [LazyEmitter, CompactEmitter]) {
   Object.setPrototypeOf(Emitter, EventEmitter)
 }
 
-/** Listeners by event, without anything inherited: a look at this is faster than at the dictionaries that EventEmitter makes. */
+/** A table of listeners by event that inherits nothing. Reading it is faster than reading the dictionaries of EventEmitter. */
 function Listeners() {}
 
 Listeners.prototype = Object.create(null)
 
 const { removeListener } = EventEmitter.prototype
 
-/** The table goes with the last listener. */
+/** Drops the table together with the last listener. */
 function removeLazily(event, listener) {
   removeListener.call(this, event, listener)
   if (this._eventsCount === 0) this._events = undefined
@@ -45,7 +44,7 @@ function letGoOfTable({ prototype }) {
   showLikeNodes(prototype)
 }
 
-/** What stands for a method of EventEmitter's is enumerable, as those are. */
+/** Makes replacements of EventEmitter's methods enumerable, as the originals are. */
 function showLikeNodes(prototype) {
   for (const name of Object.keys(EventEmitter.prototype)) {
     if (Object.hasOwn(prototype, name)) Object.defineProperty(prototype, name, { __proto__: null, enumerable: true })

@@ -13,7 +13,7 @@ const ERRORS = {
   UNSUPPORTED_PROTOCOL_VERSION: 5,
 }
 
-/** What each code says. */
+/** The text of each code. */
 const ERROR_MESSAGES = {
   0: 'Transport unknown',
   1: 'Session ID unknown',
@@ -43,8 +43,8 @@ function abortUpgrade(socket, code, messages, context) {
 }
 
 /**
- * Refuses a handshake after the protocol has been switched. The client gets the same response as before that: it is not a
- * WebSocket frame, so that all clients report an error at once.
+ * Refuses a handshake after the protocol has been switched. The client gets the response that it would have got before. It is not
+ * a WebSocket frame, so that all clients report an error at once.
  */
 function abortWebSocket(websocket, socket, code, messages, context) {
   if (typeof websocket[kRefuse] === 'function') websocket[kRefuse](upgradeRefusal(code, messages, context))

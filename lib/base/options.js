@@ -6,7 +6,7 @@ const cookie = require('cookie')
 const { validateBackpressure } = require('./backpressure')
 
 /**
- * Finds the mistakes in options that would otherwise show when the first client comes.
+ * Finds mistakes in options that would otherwise show when the first client comes.
  *
  * @throws {TypeError | RangeError} those of `cookie` and of `zlib`
  */
@@ -27,12 +27,12 @@ function validate(opts) {
   }
 }
 
-/** What an object has itself: what somebody has added to Object.prototype is no option. */
+/** Copies an object's own properties. Properties that were added to Object.prototype are not options. */
 function ownOf(object) {
   return { __proto__: null, ...object }
 }
 
-/** What a transport is given of its server's options. */
+/** Selects the server options that a transport gets. */
 function transportOptions({
   perMessageDeflate,
   maxHttpBufferSize,
@@ -44,10 +44,10 @@ function transportOptions({
 }
 
 /**
- * What the engine takes of the option `httpCompression`: zlib's `memLevel`, `strategy` and `chunkSize`
+ * Selects the parts of the option `httpCompression` that the engine knows. zlib's `memLevel`, `strategy` and `chunkSize`
  * have no counterpart there.
  *
- * @returns {{threshold: number, level: number, windowBits: number} | undefined} undefined: it is off
+ * @returns {{threshold: number, level: number, windowBits: number} | undefined} undefined if compression is off
  */
 function compressionOf(option) {
   if (!option) return undefined
@@ -59,7 +59,7 @@ function compressionOf(option) {
   }
 }
 
-/** Options of former majors, and what they have become. */
+/** Options of earlier major versions, and what to write today. */
 const OLD_OPTIONS = {
   cookiePath: 'cookie: { name, path }',
   cookieHttpOnly: 'cookie: { name, httpOnly }',
@@ -69,7 +69,7 @@ const OLD_OPTIONS = {
 
 const warned = new Set()
 
-/** Says once what to write instead of what has had no effect for several majors. */
+/** Warns once of each option that has had no effect for several major versions, and says what to write. */
 function warnOfOldWays(opts) {
   if (opts instanceof net.Server) {
     return warn('new Server(httpServer)', 'attach(httpServer, options), or new Server(options).attach(httpServer)')
@@ -81,7 +81,7 @@ function warnOfOldWays(opts) {
 }
 
 /**
- * The name of a package, as former majors took it, would do nothing but fail as what it is not.
+ * Rejects the name of a package, which earlier major versions accepted.
  *
  * @throws {TypeError} that says what to write instead
  */

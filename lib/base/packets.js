@@ -1,6 +1,6 @@
 'use strict'
 
-/** The packet types by their digits; 7 stands for what could not be decoded. */
+/** The packet types by their digits. The engine reports 7 for data that could not be decoded. */
 const TYPES = ['open', 'close', 'ping', 'pong', 'message', 'upgrade', 'noop']
 const NUMBERS = new Map(TYPES.map((type, number) => [type, number]))
 const OPEN = 0
@@ -16,8 +16,8 @@ function packetType(packet) {
 }
 
 /**
- * The type of a packet that came in, error packets included. One of a type that nobody knows is shown to listeners and
- * proves that its client lives, as a noop does.
+ * Returns the number of an incoming packet's type, error packets included. A packet of an unknown type is shown to listeners and
+ * proves that its client is alive, as a noop does.
  */
 function receivedType(packet) {
   if (packet.type === 'error') return NOT_A_PACKET
@@ -26,8 +26,8 @@ function receivedType(packet) {
 }
 
 /**
- * The content of a packet as the engine takes it: a string, a Uint8Array or undefined. Anything else
- * is converted here, at encoding time, as late as in the original: plugins see the packet's own objects.
+ * Returns the content of a packet as the engine takes it: a string, a Uint8Array or undefined. Anything else is converted
+ * here, when it is encoded and not before, so that plugins see the packet's own objects, as in the original.
  */
 function content(data) {
   if (typeof data === 'string') return data

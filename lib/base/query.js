@@ -1,10 +1,10 @@
 'use strict'
 
-/** Targets without escapes, fragments or anything else that `URL` would change. */
+/** Matches targets without escapes, fragments or anything else that `URL` would change. */
 const PLAIN = /^\/[\w\-./]*\?[\w\-.~&=!*:@]*$/
 
 /**
- * The query of a request's target; of a repeated key the last value.
+ * Parses the query of a request's target. The last value of a repeated key counts.
  *
  * @throws {TypeError} `ERR_INVALID_URL`
  */
@@ -29,15 +29,15 @@ function parseQuery(target) {
   return query
 }
 
-/** The same of a query that stands alone, which may be any text. */
+/** Parses a query that stands alone, which may be any text. */
 function parseSearch(search) {
   const target = `/?${search}`
   return PLAIN.test(target) ? parseQuery(target) : Object.fromEntries(new URLSearchParams(search))
 }
 
 /**
- * Sets a parameter; those of every request by their names, which need not be looked up. What the object has already, or
- * Object.prototype has, is defined.
+ * Sets a parameter. Those of every request are set by their names, which saves a look-up. A name that the object or
+ * Object.prototype has already is set by `defineProperty`.
  */
 function set(query, key, value) {
   if (key === 'EIO' && !('EIO' in query)) query.EIO = value
@@ -52,7 +52,7 @@ function define(query, key, value) {
   Object.defineProperty(query, key, { __proto__: null, value, enumerable: true, configurable: true, writable: true })
 }
 
-/** The session that a request names. It is looked up in a table: a property of Object.prototype names none. */
+/** Returns the session id of a request. A property of Object.prototype does not count. */
 function sidOf({ _query: query }) {
   return query.sid !== undefined && Object.hasOwn(query, 'sid') ? query.sid : undefined
 }

@@ -1,12 +1,12 @@
 'use strict'
 
-// What the engine keeps with the objects that applications hold, subclass, print and copy: one record for each, as its property
-// `kState`, which is not enumerable. Subclasses have any name for themselves, and nothing of this is printed or copied.
+// Private state of the objects that applications hold, subclass, print and copy. Each object has one record as its property `kState`,
+// which is not enumerable: subclasses may use any name, and the record is neither printed nor copied.
 
 const { kState } = require('./symbols')
 
 /**
- * A descriptor of a property, for `define`. V8 takes a third less time for those that are ordinary objects, as `fields` is,
+ * A property descriptor for `define`. V8 takes a third less time for descriptors that are ordinary objects, as `fields` is,
  * unless they inherit something.
  */
 class Descriptor {
@@ -18,7 +18,7 @@ class Descriptor {
 
 const ordinary = {}
 
-/** Defines a property. A property of Object.prototype's is not taken for one of the descriptor's. */
+/** Defines a property. Properties of Object.prototype do not count as parts of the descriptor. */
 function define(object, name, descriptor) {
   Object.defineProperty(object, name, isPolluted() ? descriptor.isolated : descriptor.ordinary)
 }
@@ -36,21 +36,21 @@ function isPolluted() {
 
 const record = new Descriptor({ value: undefined })
 
-/** Gives an object its record, for good. */
+/** Gives an object its record, which it keeps. */
 function keep(object, state) {
   record.ordinary.value = record.isolated.value = state
   define(object, kState, record)
   record.ordinary.value = record.isolated.value = undefined
 }
 
-/** Completes a class of records: what Object.prototype gets is not theirs, and the rest is made when it is set. */
+/** Completes a class of records: they do not inherit from Object.prototype, and a field with a default exists once it is set. */
 function complete(State, defaults) {
   Object.setPrototypeOf(State.prototype, null)
   Object.assign(State.prototype, defaults)
 }
 
 /**
- * Has a class of records keep booleans as the bits of its field `flags`: a field for each would take 8 bytes of every session.
+ * Keeps booleans of a class of records as bits of its field `flags`. A field for each would take 8 bytes of every session.
  */
 function pack(State, names) {
   names.forEach((name, index) => {
@@ -70,35 +70,35 @@ function pack(State, names) {
 class SessionState {
   /** @param {boolean} traced whether `DEBUG` asks for every packet */
   constructor(traced) {
-    /** The engine's handle of the session; 0: none yet, or given back. */
+    /** The engine's handle of the session; 0 if there is none yet, or if it was given back. */
     this.handle = 0
-    // arrays that few sessions need, or not for long, are made when they are looked at
+    // arrays that few sessions need, or need for a short time, are made when they are first read
     this.packetsFn = undefined
     this.sentCallbackFn = undefined
     this.flags = 0
     this.traced = traced
     /** The transport that the client probes. */
     this.probe = null
-    /** What the server has the session under; undefined: it does not count it. */
+    /** The session's key in the server's table; undefined if the server does not count it. */
     this.key = undefined
   }
 }
 
 pack(SessionState, [
   'traced',
-  // whether somebody sees every packet
+  // whether a listener or a replaced method sees every packet
   'verbose',
   // whether the engine has ended the session
   'over',
-  // whether a packet of the probe's is on its way to the engine
+  // whether a packet of the probing transport is on its way to the engine
   'feeding',
-  // whether a packet is on its way through an `onPacket` that is not ours
+  // whether a packet is on its way through an `onPacket` of the application
   'handingOn',
   // whether the session counts as idle, see lib/server/limits.js
   'idle',
-  // of a session that a native listener has opened: whether it serves its polls
+  // whether the native listener serves the session's polls
   'listed',
-  // whether polls have passed this thread by, and nobody has looked at the transport
+  // whether the native listener has served polls and nothing has used the transport yet
   'transportless',
 ])
 
@@ -106,24 +106,24 @@ complete(SessionState, {
   cleanupFn: undefined,
   /** The context of the call that has begun to close the session. */
   closer: undefined,
-  /** Why it has ended, if it was not registered then. */
+  /** Why the session has ended, if it ended before it was registered. */
   endedEarly: undefined,
-  /** Those of the heartbeat, if JavaScript sees to it, see lib/session/heartbeat.js. */
+  /** The timers of the heartbeat if JavaScript runs it, see lib/session/heartbeat.js. */
   timers: undefined,
-  /** Which heartbeats are sent from here, see lib/session/overrides.js. */
+  /** Which heartbeats JavaScript sends, see lib/session/overrides.js. */
   relayed: 0,
   /** The handles of channels that JavaScript drives: the transport's, and the probe's. */
   channel: 0,
   probeChannel: 0,
-  /** Lets go of a probe that the session listens to. */
+  /** Removes the session's listeners from the probing transport. */
   endProbe: undefined,
-  /** What the engine has decided about a packet of the probe's that is on its way through listeners. */
+  /** What the engine has decided about a packet of the probing transport while listeners hear of it. */
   decided: undefined,
-  /** What it counts under, see lib/server/limits.js. */
+  /** The address under which the session counts, see lib/server/limits.js. */
   address: undefined,
-  /** The request that a native listener has opened it for. */
+  /** The request for which a native listener has opened the session. */
   opening: undefined,
-  /** The transport of one whose property for it has been sealed, see lib/session/socket.js. */
+  /** The transport, if the session's property for it was sealed, see lib/session/socket.js. */
   transport: undefined,
   /** Events that wait, see `holdBack` in lib/native/bridge.js. */
   held: undefined,
@@ -136,7 +136,7 @@ class TransportState {
     this.flags = 0
   }
 
-  /** How a WebSocket is written to, see `send` in src/node/raw.rs. */
+  /** How a WebSocket is written to: an argument of `send` in src/node/raw.rs. */
   get mode() {
     return this.flags >> MODE
   }
@@ -154,25 +154,25 @@ pack(TransportState, [
   'congested',
   // whether the pending poll waits in the native listener
   'polledNatively',
-  // whether anybody else has ever listened to what sessions listen to; then the session does by public listeners, too
+  // whether the application has ever listened to an event that sessions need; then the session listens publicly, too
   'listened',
-  // whether somebody has ever listened to what comes and goes, and to packets
+  // whether the application has ever listened for `packet`, `drain` or `ready`
   'watched',
   'showsPackets',
-  // whether the session has ended, or has moved to another transport: what is done to this one does not concern it any more
+  // whether the session has ended or moved to another transport, so that calls of this one do not concern it any more
   'left',
   // whether the engine has ended the connection, or is about to
   'ended',
-  // whether all was written that somebody waits for, who is told at the end of the tick
+  // whether everything that a callback waits for was written; it is called at the end of the tick
   'written',
-  // whether its server hears of a poll's headers as a listener among others
+  // whether the server hears of a poll's headers by a public listener
   'tellsHeaders',
 ])
 
 complete(TransportState, {
-  /** The session whose client tries the transport out. */
+  /** The session whose client probes the transport. */
   prober: null,
-  /** What ends a graceful close that waits for the client too long. */
+  /** The timer that ends a graceful close when the client takes too long. */
   closeTimer: undefined,
   /** The context of the call whose bytes wait, see lib/native/context.js. */
   context: undefined,
@@ -180,9 +180,9 @@ complete(TransportState, {
 
 class WebSocketState {
   constructor(stream) {
-    /** The engine's handle of the connection; 0 once that has been given back. */
+    /** The engine's handle of the connection; 0 once it was given back. */
     this.handle = 0
-    /** The stream below, or what stands for it. */
+    /** The stream below, or its substitute. */
     this.stream = stream
     this.transport = null
   }
@@ -190,24 +190,24 @@ class WebSocketState {
 
 complete(WebSocketState, {
   pump: null,
-  /** Whether messages come here, and not to a session; or to a session, but undecoded. */
+  /** Whether messages come here instead of to a session, or to a session undecoded. */
   owned: false,
   shown: false,
   /** Whether the process stays alive for the connection's sake. */
   keepsAlive: true,
-  /** The connection's end, while its session does not know of it, or the stream below has not told of it. */
+  /** The connection's end, while its session has not heard of it or the stream below has not reported it. */
   end: undefined,
-  /** Whether the session and its transport are just told of their end. */
+  /** Whether the session and its transport are being told of their end right now. */
   tells: false,
-  /** Tells the session of its end, which waits until the stream below has told. */
+  /** Tells the session of its end once the stream below has reported it. */
   tell: undefined,
-  /** Ends the waiting for a stream that does not tell. */
+  /** The timer that ends the waiting for a stream that reports nothing. */
   patience: undefined,
-  /** Who waits for what it has sent to be written. */
+  /** Callbacks that wait until sent data has been written. */
   awaiting: undefined,
 })
 
-/** Of what there is one of, or that does not live long. */
+/** The record of objects of which there is only one, or that do not live long. */
 class State {}
 
 complete(State, {})

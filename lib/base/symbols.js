@@ -1,7 +1,7 @@
 'use strict'
 
-// What is the engine's own on objects that applications hold, subclass and copy has no name that they could use for theirs.
-// Methods are keyed by these symbols; fields are in the record at `kState`, see lib/base/state.js.
+// Names of the engine's own methods on objects that applications hold, subclass and copy. Symbols cannot collide with names of
+// the application. Fields are in the record at `kState`, see lib/base/state.js.
 
 module.exports = {
   kAdd: Symbol('add'),
