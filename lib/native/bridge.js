@@ -1,7 +1,7 @@
 'use strict'
 
-// The JavaScript end of the engine: takes batches of events and hands each to whom it concerns, and
-// has everything that was sent during a tick written at its end.
+// The JavaScript end of the engine. It takes batches of events and delivers each to its session, connection or listener, and
+// at the end of a tick it has everything written that was sent in it.
 
 const { constants } = require('buffer')
 const { performance } = require('perf_hooks')
@@ -23,7 +23,7 @@ const {
   kTick,
 } = require('../base/symbols')
 
-// as they are now: tests of applications put fakes in their places, and events come from threads that go on
+// taken when the module is loaded: tests of applications replace them by fakes, but the I/O threads go on
 const { nextTick } = process
 
 /** What an event tells; the numbers are those of `Kind` in src/runtime/owner/events.rs. */
@@ -75,12 +75,12 @@ const MORE = 0x10000
 const UNFIT = 128
 
 /**
- * So many connections at most are written to by this thread when one message has come: to wake another would take longer. One
- * more recipient of a broadcast wakes it (`FIRST` in src/node/connections.rs).
+ * Number of connections to which this thread writes by itself after a single message. Waking the I/O thread would take longer.
+ * One more recipient of a broadcast wakes it (`FIRST` in src/node/connections.rs).
  */
 const SMALL_ROOM = 15
 
-/** After so many ms of dispatching, timers and other I/O get their turn. */
+/** Milliseconds of dispatching after which timers and other I/O get their turn. */
 const MAX_TURN = 5
 
 /**
@@ -94,54 +94,54 @@ const meta = new Uint32Array(BATCH * 3)
 let contents
 let count = 0
 
-/** Whether more events are at hand than the last batch had. */
+/** Whether the engine has more events than were in the last batch. */
 let left = false
 let cursor = 0
 let dispatching = false
 
-/** Whether the rest waits for the event loop's next turn. */
+/** Whether the remaining events wait for the event loop's next turn. */
 let deferred = false
 
 /** Whether something was queued during a dispatch without a wake-up. */
 let again = false
 
-/** Whether this is the end: no tick comes any more. */
+/** Whether the process or worker is exiting, so that no further tick comes. */
 let exiting = false
 let turnStart = 0
 
-/** The number of events of the current turn; afterwards of the last one. */
+/** Number of events in the current turn, or in the last one when it is over. */
 let dispatched = 0
 let lastEnd = 0
 
-/** By the indices of their handles. */
+/** Sessions, connections and listeners by the indices of their handles. */
 const sessions = []
 const connections = []
 const listeners = []
 
-/** Those that wait for a compressed body, by the body's number. */
+/** Callbacks that wait for a compressed body, by the body's number. */
 const bodies = new Map()
 
-/** Transports that were written to and have not been told that they may go on. */
+/** Transports that were written to and have not yet become writable again. */
 let written = []
 let flushScheduled = false
 let prepareFlush = () => {}
 let forget = () => {}
 
-/** The events of a session that is held back, while there are none. */
+/** The list of a held-back session that has no events yet. */
 const NONE = Object.freeze([])
 
-/** Sessions that have ended and do not know yet, and connections behind them, each with its event: kind, arg and content. */
+/** Ended sessions that have not heard of it, and connections behind them, each followed by its event: kind, arg and content. */
 let closing = []
 
 /** Sessions whose events wait, see `holdBack`. */
 const heldBack = []
 
-/** Sessions of which the client may be gone, see `tickLater`. */
+/** Sessions whose client may have gone, see `tickLater`. */
 let overdue = []
 
 const pausedPipes = new Set()
 
-/** What a call has set off, see `drainNow`: the handles of its session and its connection, and its context. */
+/** The call that `drainNow` works for: the handles of its session and its connection, and its context. */
 const caller = { session: 0, connection: 0, context: undefined }
 
 let engine
@@ -152,7 +152,7 @@ let holds = 0
  * The engine of this environment. Its threads start with the first server, before there is a request that could be left
  * without an answer; `fast` is there from then on.
  *
- * @throws {Error} `ERR_ENGINE_IO_NATIVE_START_FAILED` when the system gives no thread or descriptor; the next call tries again
+ * @throws {Error} `ERR_ENGINE_IO_NATIVE_START_FAILED` if the system gives no thread or descriptor; the next call tries again
  */
 function getEngine() {
   if (engine === undefined) {
@@ -176,12 +176,12 @@ function startEngine() {
   }
 }
 
-/** Whether addons have an event loop that can watch sockets for them. */
+/** Returns whether addons can watch sockets by the event loop of this runtime. */
 function canWatch() {
   return process.release.name === 'node' && !process.versions.bun && process.platform !== 'win32'
 }
 
-/** One I/O thread serves two or three cores best; more from four cores on. */
+/** Returns the number of I/O threads. One serves two or three cores best; from four cores on there are more. */
 function ioThreads() {
   const wanted = Number(process.env.ENGINE_IO_NATIVE_IO_THREADS)
   if (wanted >= 1) return Math.min(Math.floor(wanted), 64)
@@ -190,13 +190,13 @@ function ioThreads() {
   return Math.max(1, Math.min(4, Math.floor(cores / 2)))
 }
 
-/** The process or worker exits, or has begun to: what was sent before goes out. Nobody is told any more. */
+/** Sends what was sent before, as the process or worker is exiting. No further events are delivered. */
 function finish() {
   exiting = true
   engine.finish()
 }
 
-/** The process stays alive while something holds it: a session, a connection, a listener. */
+/** Keeps the process alive until a matching release. Sessions, connections and listeners hold it. */
 function hold() {
   if (holds++ === 0) getEngine().hold(true)
 }
@@ -231,20 +231,20 @@ function takeTurn() {
   }
 }
 
-/** `more`: there may be more events. */
+/** Ends a turn of dispatching. `more` says that there may be more events. */
 function endTurn(more) {
   dispatching = false
-  // or a listener threw: then the rest follows after what the exception sets off
+  // `cursor < count` if a listener threw; the rest follows after what the exception sets off
   if (more || cursor < count) {
     deferred = true
     setImmediate(resume)
   }
   if (closing.length > 0) nextTick(closeSessions)
   try {
-    // at the root already
+    // this runs in no request's context already
     settleAll()
   } catch (error) {
-    // it would take the place of what a listener may have thrown before
+    // thrown here, it would replace the exception that a listener may have thrown before
     setImmediate(rethrow, error)
   }
 }
@@ -260,8 +260,8 @@ function resume() {
 }
 
 /**
- * Takes what a call has just queued; what other threads queue meanwhile wakes us. Events of the given session and connection
- * are delivered in the caller's context.
+ * Delivers the events that a call has just queued. Events that other threads queue meanwhile wake this thread. Events of the
+ * given session and connection are delivered in the caller's context.
  */
 function drainNow(session = 0, connection = 0) {
   again = true
@@ -285,7 +285,7 @@ function drainAll() {
   } finally {
     caller.session = caller.connection = 0
     caller.context = undefined
-    // time is up, or a listener threw: nobody wakes us for what is left
+    // the time is up, or a listener threw; no wake-up comes for the remaining events
     endTurn(left || again)
   }
 }
@@ -307,7 +307,7 @@ function dispatch() {
   while (cursor < count) contextOfNext().runInAsyncScope(deliverSome)
 }
 
-/** Where the next event is delivered: a context of its own, unless it is the running call's. */
+/** Returns the async context for the next event: that of the running call if the event belongs to it, otherwise a new one. */
 function contextOfNext() {
   if (caller.context === undefined) return contextOfEvent()
   const target = meta[cursor * 3 + 1]
@@ -315,7 +315,7 @@ function contextOfNext() {
   return target === own ? caller.context : contextOfEvent()
 }
 
-/** Delivers the next event, and what follows it for the same session. */
+/** Delivers the next event and those for the same session that follow it directly. */
 function deliverSome() {
   const target = meta[cursor * 3 + 1]
   let kind
@@ -343,7 +343,7 @@ function deliver(kind, target, arg, content) {
       if (connection !== undefined) connection[kOnReleased](arg)
     }
     if (connection === undefined) return
-    // sessions that wait to hear of their end hear of it before their connections do
+    // a session hears of its end before its connection does
     if (kind === Kind.CONNECTION_ENDED && closing.length > 0) closing.push(connection, kind, arg, content)
     else connection[kOnEvent](kind, arg, content)
   } else if (kind === Kind.LEFT_TO_OWNER) {
@@ -385,15 +385,15 @@ function listenerOf(handle) {
 }
 
 /**
- * An event that was on its way when this thread ended its session. It concerns nobody any more, but for what is owed to a
- * request: that is not the session's.
+ * Handles an event that was on its way when this thread ended its session. Only answers to requests still count, because they
+ * belong to the request and not to the session.
  */
 function tellNobody(kind, arg, content) {
   if (kind === Kind.ANSWER_POLL || kind === Kind.ANSWER_POLL_PLAIN || kind === Kind.REJECT_POLL)
     decidePoll(kind, arg, content)
 }
 
-/** An event came whose content is no string or Buffer, large as they may be: that ends whose it is, and nothing else. */
+/** Handles an event whose content is too large for a string or a Buffer: it ends the session or connection that it belongs to. */
 function refuse(kind, target) {
   const message = 'A message was received that is larger than a string or a Buffer can be'
   if (kind <= Kind.DUE) {
@@ -409,11 +409,14 @@ function refuse(kind, target) {
 
 function tell(session, kind, arg, content) {
   if (kind !== Kind.CLOSED) return session[kOnEvent](kind, arg, content)
-  // packets before the end are seen to first, by listeners that put them off to the next tick, too
+  // packets before the end come first, also those that listeners put off to the next tick
   if (closing.push(session, kind, arg, content) === 4 && !dispatching) nextTick(closeSessions)
 }
 
-/** What carries a session is closed, with a fault or without. The session hears of it as of an event. Whether that concerns it. */
+/**
+ * Tells the engine that a session's channel has closed, with or without a fault. The session hears of it by an event. Returns
+ * whether the session used the channel.
+ */
 function closeChannel(session, channel, fault) {
   const content = engine.channelClosed(session[kState].handle, channel, fault)
   const kind = outcome[0]
@@ -425,7 +428,7 @@ function closeChannel(session, channel, fault) {
   return kind !== 0
 }
 
-/** Sessions that have ended, in one tick: to put each off by itself takes longer than most of what its end means. */
+/** Tells ended sessions of their end, all in one tick. A tick for each would take longer than most of the work. */
 function closeSessions() {
   atRoot(closeAll)
 }
@@ -449,20 +452,20 @@ function closeAll() {
   }
 }
 
-/** Called on a session, or on its connection. */
+/** Reports an end. `this` is a session or its connection. */
 function tellEnd(kind, arg, content) {
   this[kOnEvent](kind, arg, content)
 }
 
 /**
- * Has a session's time looked at when what waits has been read: new connections take a turn of the loop to be accepted
- * and another one to be read, and nobody is gone before.
+ * Checks a session's deadline after waiting data has been read. A new connection takes one turn of the loop to be accepted and
+ * another one to be read; before that no client counts as gone.
  */
 function tickLater(session) {
   if (overdue.push(session) === 1) setImmediate(putOffOnce)
 }
 
-/** Calls back when what waits has been read, as `tickLater` does. */
+/** Calls back after waiting data has been read, as `tickLater` does. */
 function whenRead(fn) {
   setImmediate(setImmediate, fn)
 }
@@ -486,15 +489,15 @@ function tickAll(sessions, next) {
 }
 
 /**
- * A session's first events may come with the session itself. They wait for the event loop's next phase, so that who
- * listens for sessions can take its time until then, as where events come one by one.
+ * Holds back a session's first events, which may come in one batch with the session, until the event loop's next phase. A
+ * `connection` listener can so add its listeners in later ticks, as in the original.
  */
 function holdBack(session) {
   session[kState].held = NONE
   if (heldBack.push(session) === 1) setImmediate(letGo)
 }
 
-/** What came for them meanwhile follows, in order. Behind a listener that throws, in the loop's next turn. */
+/** Delivers the events that were held back, in order. If a listener throws, the rest follows in the loop's next turn. */
 function letGo() {
   atRoot(letAllGo)
 }
@@ -516,14 +519,14 @@ function tellHeld() {
   while (this[kState].held.length > 0) tell(this, ...this[kState].held.shift())
 }
 
-/** From now on the events of an engine's session go to a Socket. */
+/** Delivers the events of the engine's session to a Socket from now on. */
 function addSession(handle, session) {
   session[kState].handle = handle
   sessions[handle & INDEX] = session
   hold()
 }
 
-/** A session is over. Its handle is given back and forgotten in one step. */
+/** Gives the handle of an ended session back and forgets it in the same step. */
 function releaseSession(session) {
   const handle = session[kState].handle
   if (sessionOf(handle) !== session) return
@@ -533,20 +536,20 @@ function releaseSession(session) {
   release()
 }
 
-/** The engine has opened a session for a listener that is gone. */
+/** Closes a session that the engine has opened for a listener that has closed. */
 function refuseSession(handle) {
   engine.fail(handle, 'forced close')
   fast.releaseSession(handle)
 }
 
-/** From now on the events of an engine's connection go to a NativeWebSocket. */
+/** Delivers the events of the engine's connection to a NativeWebSocket from now on. */
 function addConnection(handle, connection) {
   connection[kState].handle = handle
   connections[handle & INDEX] = connection
   hold()
 }
 
-/** A connection has had its last event; nobody may have heard of it. */
+/** Gives the handle of a connection back after its last event, of which JavaScript may not have heard. */
 function releaseConnection(handle, connection) {
   fast.releaseConnection(handle)
   if (connection === undefined) return
@@ -555,31 +558,31 @@ function releaseConnection(handle, connection) {
   release()
 }
 
-/** How often the engine was asked something of a handle that had been given back: what asks so has missed an end. */
+/** Returns how often the engine was called with a handle that had been given back. Such a caller has missed an end. */
 function staleCalls() {
   return engine === undefined ? 0 : engine.staleCalls()
 }
 
-/** The id of a new session: 20 characters of `[A-Za-z0-9_-]`. */
+/** Returns the id of a new session: 20 characters of `[A-Za-z0-9_-]`. */
 function generateId() {
   getEngine()
   return fast.generateId()
 }
 
-/** Compresses a body away from this thread; `done` gets a Buffer, or undefined if zlib failed, in the caller's context. */
+/** Compresses a body on another thread. `done` gets a Buffer, or undefined if zlib failed, in the caller's context. */
 function compress(body, encoding, options, done) {
   const context = capture()
   const number = getEngine().compress(body, encoding, options)
   bodies.set(number, (bytes) => context.runInAsyncScope(done, undefined, bytes))
 }
 
-/** A transport was written to: at the end of the tick it goes out and the transport may go on. */
+/** Notes that a transport was written to. At the end of the tick the data goes out and the transport becomes writable. */
 function markWritten(transport) {
   written.push(transport)
   scheduleFlush()
 }
 
-/** Something was handed over to the engine: it goes out at the end of the tick. */
+/** Schedules that what was handed over to the engine goes out at the end of the tick. */
 function scheduleFlush() {
   if (exiting) return finish()
   if (!flushScheduled) {
@@ -588,7 +591,7 @@ function scheduleFlush() {
   }
 }
 
-/** The same for what need not go out before the event loop's next phase, for all of its connections at once. */
+/** Schedules one flush in the event loop's next phase, for all connections that need no earlier one. */
 function scheduleLateFlush() {
   if (flushScheduled) return
   flushScheduled = true
@@ -613,10 +616,10 @@ function settleAll() {
       setImmediate(scheduleFlush)
     }
     prepareFlush()
-    // what answers a single message is written here and now, if it was put off to the next tick, too
+    // the answer to a single message is written now, also if it was put off to the next tick
     const isLone = dispatched === 1
     fast.flush(isLone && meta[0] === Kind.MESSAGE ? SMALL_ROOM : Number(isLone))
-    // written to again meanwhile: after I/O had its turn
+    // if transports were written to again meanwhile, they follow after I/O had its turn
     if (flushScheduled) {
       flushScheduled = false
       setImmediate(settleAgain)
@@ -626,12 +629,12 @@ function settleAll() {
   }
 }
 
-/** `listener` is called whenever something is about to be written by this thread. */
+/** Registers a listener that is called before this thread writes something. */
 function beforeFlush(listener) {
   prepareFlush = listener
 }
 
-/** `listener` is called whenever what was sent in a turn has been handed over. */
+/** Registers a listener that is called when everything sent in a turn has been handed over. */
 function onTurnEnd(listener) {
   forget = listener
 }

@@ -1,7 +1,7 @@
 'use strict'
 
-// The net.Socket of a WebSocket whose bytes the engine carries. It goes on as a socket of Node's that applications, trackers,
-// limiters and shutdown helpers can use: `carry` gives it a `Carrier` as its handle and `CarriedSocket` as its class.
+// The net.Socket of a WebSocket whose bytes the engine carries. Applications, trackers, limiters and shutdown helpers can go on using
+// it as a socket of Node's: `carry` gives it a `Carrier` as its handle and `CarriedSocket` as its class.
 
 const net = require('net')
 const { performance } = require('perf_hooks')
@@ -21,7 +21,7 @@ const {
 } = require('./node-internals')
 const { kCutOff, kKeepAlive, kOnStreamClosed, kState } = require('../base/symbols')
 
-/** Why a connection has ended, as in `End` of src/runtime/channel/connection.rs. */
+/** The ways in which a connection ends, as in `End` of src/runtime/channel/connection.rs. */
 const PEER_ENDED = 3
 const CLOSED = 4
 const PEER_FOLLOWED = 5
@@ -29,34 +29,34 @@ const READ_FAILED = 0x4000
 const WRITE_FAILED = 0x8000
 const ERRNO = 0x3fff
 
-/** The arguments of `traffic`. */
+/** Arguments of `traffic`. */
 const READ = 0
 const WRITTEN = 1
 
-/** The methods of net.Socket that the bytes pass, before anybody could replace them. */
+/** The methods of net.Socket that the bytes pass, taken before an application can replace them. */
 const { write, destroy, push, on, _write, _writev } = net.Socket.prototype
 
 /**
- * What net.Socket takes for its handle: it has the members that Node's `net` module, from version 18 to 26, asks for, and
- * none of a binding. One per connection.
+ * The handle of such a net.Socket. It has the members that Node's `net` module of versions 18 to 26 uses, but it is not an object
+ * of a binding. Each connection has one.
  */
 class Carrier {
-  /** @param {net.Socket} socket with the handle of libuv's */
+  /** @param {net.Socket} socket a socket with its handle of libuv */
   constructor(socket) {
     const tcp = handleOf(socket)
     /** The connection. */
     this.websocket = null
-    /** Node's server, which counts the connection until the socket is destroyed or, if that is collected, the connection over. */
+    /** Node's server, which counts the connection until the socket is destroyed or, if it was collected, until the connection ends. */
     this.server = serverOf(socket)
-    /** The peer's address, for who asks after the socket has been collected. */
+    /** The peer's address, which outlives the socket. */
     this.address = socket.remoteAddress
-    // until the connection has ended, what libuv has carried; then everything
+    // until the connection has ended: the bytes that libuv has carried; then all bytes
     this.read = tcp.bytesRead
     this.written = tcp.bytesWritten
-    /** Whether `net` waits for bytes: it calls `readStart` only if not. */
+    /** Whether `net` waits for bytes. It calls `readStart` only if this is false. */
     this.reading = false
     this.closing = false
-    /** The socket, while somebody listens to it; else it can be collected. */
+    /** The socket while it has listeners; otherwise null, so that it can be collected. */
     this.socket = null
     this.weak = null
   }
@@ -71,7 +71,7 @@ class Carrier {
     return this.written + this._traffic(WRITTEN)
   }
 
-  /** Bytes that the kernel does not take yet: all others are written by now. */
+  /** Number of bytes that the kernel has not taken. What can be written is written before. */
   get writeQueueSize() {
     return this._isOver() ? 0 : bridge.getEngine().refusedAmount(this._connection())
   }
@@ -96,7 +96,7 @@ class Carrier {
     return this._isOver() ? 0 : bridge.getEngine().setNoDelay(this._connection(), Boolean(on))
   }
 
-  /** The times are in seconds. */
+  /** Sets keep-alive; the times are in seconds. */
   setKeepAlive(on, delay = 0, interval = 0, count = 0) {
     return this._isOver() ? 0 : bridge.getEngine().setKeepAlive(this._connection(), Boolean(on), delay, interval, count)
   }
@@ -121,7 +121,7 @@ class Carrier {
     return this.websocket[kState].keepsAlive
   }
 
-  /** Somebody wants the bytes that come in. */
+  /** Starts delivering the bytes that come in. */
   readStart() {
     if (this._isOver()) return 0
     const engine = bridge.getEngine()
@@ -147,8 +147,8 @@ class Carrier {
   }
 
   /**
-   * Before a process sends a handle to another, Node takes this member away; to be handed over, and be no handle of a binding,
-   * would abort the process.
+   * Refuses to be sent to another process. Node clears this member of a handle before it sends it. Sending an object that is no handle
+   * of a binding would abort the process.
    */
   set onread(_) {
     if (!this.closing)
@@ -161,7 +161,7 @@ class Carrier {
 
   _closed(done) {
     this.closing = true
-    // Node sees to the server's count where a socket is destroyed
+    // Node itself updates the server's count when a socket is destroyed
     this.server = null
     // libuv calls back in a later phase of the event loop, too
     if (done) atRoot(setImmediate, emitClose, this, done)
@@ -175,7 +175,7 @@ class Carrier {
     return this.websocket[kState].handle === 0
   }
 
-  /** Whether anything has come in since the upgrade. */
+  /** Returns whether anything has come in since the upgrade. */
   hasRead() {
     return this._hasRead || this._traffic(READ) > 0
   }
@@ -199,30 +199,30 @@ class Carrier {
 
   // ---- what CarriedSocket asks ---------------------------------------------------------------
 
-  /** Somebody listens: the socket must not be collected before it has told, and is the one that tells of the end. */
+  /** Keeps the socket from being collected because it has a listener. The socket then reports the end. */
   hold(socket) {
     if (this.socket !== null) return
     this.socket = socket
-    // where `ws` has its listener: behind those that are there, and before those that come
+    // this is where `ws` has its listener: behind those that exist, and before later ones
     if (!this.hasClosed) on.call(socket, 'close', () => this._onClose())
   }
 
-  /** The socket emits `close`, or has done so. */
+  /** Called when the socket emits `close`. */
   _onClose() {
     if (this.hasClosed) return
     this.hasClosed = true
     if (this.socket !== null) this.websocket[kOnStreamClosed]()
   }
 
-  /** The same, and who wants the bytes gets those that come from now on. */
+  /** Keeps the socket for a new listener. A listener that wants the bytes gets those that come from now on. */
   onListener(socket, event) {
     this.hold(socket)
     if ((event === 'data' || event === 'readable') && !this._isOver()) bridge.getEngine().tap(this._connection(), true)
   }
 
-  /** Writes behind what the session has sent. There is one such write at a time. */
+  /** Writes bytes behind those that the session has sent. Only one such write is in progress at a time. */
   writeRaw(bytes, done) {
-    // the engine does not know of it; a socket of Node's has been written to
+    // the engine does not hear of an empty write, but Node counts it as traffic
     if (bytes.length === 0) this._touched = performance.now()
     this._await(done)
     this._pending = bytes.length
@@ -232,7 +232,7 @@ class Carrier {
     bridge.scheduleFlush()
   }
 
-  /** The application ends this side of the stream: nothing of the session's follows. */
+  /** Refuses further frames of the session, because the application ends this side of the stream. */
   refuseFrames() {
     if (this.hasEnded || this._isOver()) return
     this.hasEnded = true
@@ -240,7 +240,7 @@ class Carrier {
     bridge.getEngine().refuseFrames(this._connection())
   }
 
-  /** Ends this side of the stream behind what waits. */
+  /** Ends this side of the stream behind the bytes that wait. */
   endStream(done) {
     this._await(done)
     const isOver = this._isOver() || !bridge.getEngine().endStream(this._connection())
@@ -251,13 +251,13 @@ class Carrier {
     bridge.scheduleFlush()
   }
 
-  /** `done` is called back in the caller's context. */
+  /** Has `done` called back in the caller's context. */
   _await(done) {
     const context = capture()
     this._done = (error) => context.runInAsyncScope(done, undefined, error)
   }
 
-  /** Calls back who waits. */
+  /** Calls the callback that waits. */
   _settle(error) {
     const done = this._done
     this._done = undefined
@@ -269,12 +269,12 @@ class Carrier {
     if (!this._isOver()) bridge.getEngine().stopReading(this._connection(), stop)
   }
 
-  /** For how many ms nothing has been read or written; noted from the first call on. */
+  /** Returns for how many ms nothing has been read or written. Traffic is noted from the first call on. */
   idle() {
     return this._isOver() ? 0 : Math.min(bridge.getEngine().idle(this._connection()), performance.now() - this._touched)
   }
 
-  /** Has what the session sends pass `socket.write`. */
+  /** Has the session's frames pass `socket.write`. */
   relay(socket) {
     this.hold(socket)
     if (this._isOver()) return
@@ -283,8 +283,8 @@ class Carrier {
   }
 
   /**
-   * Somebody takes one of the methods that bytes pass: to put another in its place, perhaps, by `defineProperty`, which tells
-   * nobody. That is looked for before anything is written that is sent from now on.
+   * Notes that the application has read one of the methods that bytes pass. It may be about to replace it by `defineProperty`, which
+   * cannot be noticed. So replacements are looked for before anything that is sent from now on is written.
    */
   suspect() {
     if (this.relays || this._isSuspect || this._isOver()) return
@@ -296,7 +296,7 @@ class Carrier {
     bridge.scheduleFlush()
   }
 
-  /** `ws` hears of an error, after which it sends nothing. */
+  /** Handles an error as `ws` does, which sends nothing afterwards. */
   fail() {
     const { websocket } = this
     if (websocket.readyState === websocket.OPEN) websocket.readyState = websocket.CLOSING
@@ -313,40 +313,40 @@ class Carrier {
 
   // ---- what NativeWebSocket asks -------------------------------------------------------------
 
-  /** The socket, as long as there is one. */
+  /** Returns the socket as long as it exists. */
   alive() {
     return this.socket !== null ? this.socket : this.weak.deref()
   }
 
-  /** The net.Socket, or what is known of it. */
+  /** Returns the net.Socket, or what is known of it. */
   below() {
     return this.alive() || { remoteAddress: this.address }
   }
 
-  /** Whether the socket is still to close: where somebody listens, to emit `close`; else the connection's end is enough. */
+  /** Returns whether the socket's close is still to come: its `close` event if it has listeners, otherwise the connection's end. */
   awaitsClose() {
     return this.socket !== null ? !this.hasClosed : !this._isOver()
   }
 
-  /** Whether an end of this kind followed all that the peer had to say. */
+  /** Returns whether everything that the peer sent has come before an end of this kind. */
   isOrderly(end) {
     return end === PEER_ENDED || end === CLOSED || end === PEER_FOLLOWED
   }
 
-  /** The socket has not closed for long: its `close` is not waited for any more. */
+  /** Stops waiting for the `close` of a socket that has not closed for a long time. */
   giveUp() {
     this.hasClosed = true
     destroy.call(this.socket)
   }
 
-  /** All that was handed over is written. Whether somebody has waited for it here. */
+  /** Called when everything that was handed over is written. Returns whether a callback has waited for it here. */
   onDrained() {
     if (this._done === undefined) return false
     this._settle()
     return true
   }
 
-  /** Frames are to pass the application's `write`. */
+  /** Called when the engine passes frames to the application's `write`. */
   onRelayed() {
     this.lookForReplacement()
     if (!this.relays) return
@@ -364,7 +364,7 @@ class Carrier {
     this.readStop()
   }
 
-  /** The connection is over; its number is about to be forgotten. */
+  /** Called when the connection is over, before its handle is given back. */
   onEnded() {
     if (this.closing) return
     const read = this._traffic(READ)
@@ -373,13 +373,13 @@ class Carrier {
     this.written = this.bytesWritten
   }
 
-  /** It has been forgotten. */
+  /** Called when the handle has been given back. */
   onReleased(end) {
-    // nobody hears of it: who looks when the session closes sees a socket that is destroyed
+    // the socket has no listeners; code that looks at it when the session closes sees it destroyed
     if (this.socket === null || this.socket.destroyed) this.finish(end)
   }
 
-  /** The socket ends as the connection has. */
+  /** Ends the socket in the way in which the connection has ended. */
   finish(end) {
     const socket = this.alive()
     if (socket === undefined) return this._leaveServer()
@@ -388,7 +388,7 @@ class Carrier {
     if (this._done !== undefined) this._settle(error || (end === CLOSED ? undefined : brokenPipe()))
     if (!this.isOrderly(end)) return socket.destroy(error)
     if (this.socket === null) {
-      // nobody hears the events; who holds it sees that both sides have ended
+      // there are no listeners; code that holds the socket sees that both sides have ended
       markEnded(socket)
       return socket.destroy()
     }
@@ -403,11 +403,11 @@ class Carrier {
   }
 }
 
-// what few connections ever set: a field of their own takes memory of every one
+// defaults of fields that few connections set: own fields would cost every connection memory
 Object.assign(Carrier.prototype, {
-  /** Who waits for bytes to be written, or for the end of the stream. */
+  /** The callback that waits for bytes to be written, or for the end of the stream. */
   _done: undefined,
-  /** The number of these bytes. */
+  /** Number of bytes that the callback waits for. */
   _pending: 0,
   /** Whether the application has ended this side of the stream. */
   hasEnded: false,
@@ -415,20 +415,20 @@ Object.assign(Carrier.prototype, {
   relays: false,
   /** Whether anything has come in since the upgrade, once the connection has ended. */
   _hasRead: false,
-  /** When nothing was written, which counts as traffic. */
+  /** The time of the last empty write, which counts as traffic. */
   _touched: -Infinity,
-  /** Whether somebody has taken one of the methods that bytes pass, in this tick. */
+  /** Whether the application has read one of the methods that bytes pass, in this tick. */
   _isSuspect: false,
   /** Whether the peer has ended its side first. */
   _endsLast: false,
-  /** The idle time when `timeout` was emitted last is part of the current one. */
+  /** Whether `timeout` was emitted in the current time of silence. */
   _toldIdle: false,
   /** Whether the socket has emitted `close`. */
   hasClosed: false,
 })
 
 /**
- * A net.Socket on a `Carrier`. Never constructed: sockets become one.
+ * A net.Socket on a `Carrier`. It is never constructed: `carry` changes the class of a socket.
  */
 class CarriedSocket extends net.Socket {
   // the only places where Node would ask a binding to write
@@ -453,7 +453,7 @@ class CarriedSocket extends net.Socket {
     return super.end(...args)
   }
 
-  /** `ws` listens to the errors of its sockets, and ends their connections. */
+  /** Handles an emitted `error` as `ws` does, which listens for errors of its sockets and ends their connections. */
   emit(event, ...args) {
     if (event !== 'error') return super.emit(event, ...args)
     if (this._handle) this._handle.fail()
@@ -464,11 +464,11 @@ class CarriedSocket extends net.Socket {
   }
 
   resetAndDestroy() {
-    // Node's own insists on a handle of a binding's
+    // Node's own method requires a handle of a binding
     return this._handle ? this._reset() : super.resetAndDestroy()
   }
 
-  /** `ws` listens to the errors of its sockets: one that nobody else listens to is not uncaught. */
+  /** Destroys the socket. As `ws` listens for errors of its sockets, an error without another listener is not uncaught. */
   _destroy(error, done) {
     // remembered
     void this.readableDidRead
@@ -482,14 +482,14 @@ class CarriedSocket extends net.Socket {
     return super.setTimeout(ms, listener)
   }
 
-  /** The engine knows of traffic: it is asked when the time has come. */
+  /** Asks the engine for the last traffic when the timeout has passed. */
   _onTimeout() {
     const carrier = this._handle
     const limit = this.timeout
     if (!carrier || !(limit > 0)) return
     const idle = carrier.idle()
     const isOver = idle >= limit
-    // once for each time that there is silence
+    // `timeout` is emitted once for each time of silence
     const tells = isOver && !(carrier._toldIdle && idle >= limit * 2 - 1)
     carrier._toldIdle = isOver
     super.setTimeout(isOver ? limit : limit - idle)
@@ -509,7 +509,7 @@ class CarriedSocket extends net.Socket {
   prependListener(event, listener) {
     if (this._handle) this._handle.onListener(this, event)
     super.prependListener(event, listener)
-    // `ws` has been reading when such a listener comes: nobody else begins
+    // with `ws` the stream flows already when such a listener comes
     if (event === 'data' && this.readableFlowing !== false) this.resume()
     return this
   }
@@ -524,7 +524,7 @@ class CarriedSocket extends net.Socket {
     return super.resume()
   }
 
-  /** `ws` reads its sockets. */
+  /** The stream flows, because `ws` reads its sockets. */
   get readableFlowing() {
     const flowing = super.readableFlowing
     return flowing === null ? true : flowing
@@ -548,13 +548,13 @@ class CarriedSocket extends net.Socket {
 
 Object.defineProperty(CarriedSocket, 'name', { value: 'Socket' })
 CarriedSocket.prototype.constructor = net.Socket
-// what it is after `setTimeout(0)`, which `ws` calls
+// the value after `setTimeout(0)`, which `ws` calls
 CarriedSocket.prototype.timeout = 0
 
-/** The methods that bytes pass on their way out. */
+/** Methods that bytes pass on their way out. */
 const PASSED = ['write', '_write', '_writev', '_writeGeneric']
 
-/** Carriers of sockets that somebody has taken such a method of. */
+/** Carriers of sockets of which the application has read such a method. */
 let suspects = []
 
 bridge.beforeFlush(() => {
@@ -564,12 +564,15 @@ bridge.beforeFlush(() => {
   for (const carrier of list) carrier.lookForReplacement()
 })
 
-/** Whether a socket has a method of its own that is not Node's: Node replaces `write` of one that may not be half open. */
+/**
+ * Returns whether a method of a socket was replaced by other code than Node's. Node itself replaces `write` of sockets that may not
+ * be half open.
+ */
 function isReplaced(socket, name) {
   return Object.hasOwn(socket, name) && !(name === 'write' && socket.write.name === 'writeAfterFIN')
 }
 
-/** Has who puts a function in the place of a method see the bytes from then on. */
+/** Notices when a method is replaced, so that the replacement sees the bytes from then on. */
 function noticeReplacement(name, original, notice) {
   const isPassed = PASSED.includes(name)
   Object.defineProperty(CarriedSocket.prototype, name, {
@@ -592,7 +595,7 @@ noticeReplacement('_writev', _writev, (socket) => socket._handle.relay(socket))
 noticeReplacement('_writeGeneric', CarriedSocket.prototype._writeGeneric, (socket) => socket._handle.relay(socket))
 noticeReplacement('emit', CarriedSocket.prototype.emit, watchData)
 noticeReplacement('push', push, watchData)
-// these are called at the end: the socket must be there by then
+// these are called at the end, so that the socket must not be collected before
 noticeReplacement('end', CarriedSocket.prototype.end, (socket) => socket._handle.hold(socket))
 noticeReplacement('destroy', destroy, (socket) => socket._handle.hold(socket))
 
@@ -601,11 +604,11 @@ function watchData(socket) {
   socket.resume()
 }
 
-/** Listens while an upgrade is judged; to nobody's knowledge. */
+/** Ignores errors of a socket while its upgrade is checked. */
 function onEarlyError() {}
 
 /**
- * The engine has taken over what is below a socket: it goes on as a `CarriedSocket`. Returns its carrier.
+ * Makes a socket a `CarriedSocket` after the engine has taken its descriptor over. Returns its carrier.
  *
  * @param {net.Socket} socket a pristine one, which has got all the properties that it will ever have: up to Node 22, V8 makes a
  * hidden class of its own, of 1 KiB, for an object that gets one after its prototype has changed
@@ -617,7 +620,7 @@ function carry(socket) {
   const tcp = putHandle(socket, carrier)
   Object.setPrototypeOf(socket, CarriedSocket.prototype)
   if (Object.hasOwn(socket, 'on')) {
-    // the HTTP server's, which would hide ours
+    // the HTTP server has set methods of its own, which would hide those of the class
     const { on, addListener, prependListener } = CarriedSocket.prototype
     socket.on = on
     socket.addListener = addListener
@@ -631,7 +634,7 @@ function fail(carrier) {
   carrier.fail()
 }
 
-/** `done` emits `close`; a listener may throw, and others may have been removed. */
+/** Calls `done`, which emits `close`. A listener may throw, and listeners of ours may have been removed. */
 function emitClose(carrier, done) {
   try {
     done()
@@ -648,7 +651,7 @@ function brokenPipe() {
   return Object.assign(new Error('write EPIPE'), { code: 'EPIPE', syscall: 'write' })
 }
 
-/** The error of an end that is one. */
+/** Returns the error of an end that is an error. */
 function errorOf(end) {
   if (end < READ_FAILED) return undefined
   const errno = -(end & ERRNO)
@@ -657,7 +660,7 @@ function errorOf(end) {
   try {
     code = getSystemErrorName(errno)
   } catch {
-    // none that has a name
+    // an errno without a name
     code = 'EIO'
   }
   return Object.assign(new Error(`${syscall} ${code}`), { errno, code, syscall })

@@ -65,10 +65,10 @@ const EMPTY = Buffer.alloc(0)
 const PING = 9
 const PONG = 10
 
-/** So many ms are waited for what is just being written when a connection is cut off. */
+/** Milliseconds to wait for a write in progress when a connection is cut off. */
 const PATIENCE = 50
 
-/** A stream that has been ended, and does not emit `close`, is waited for so many ms. */
+/** Milliseconds to wait for the `close` of a stream that has been ended. */
 const STREAM_TIMEOUT = 30 * 1000
 
 /** The code of a connection that ended without a close frame. */
@@ -77,16 +77,16 @@ const NO_CLOSE_FRAME = 1006
 const CONNECTING_STATES = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 }
 
 /**
- * A WebSocket connection whose I/O is the engine's. It looks like a server-side one of `ws`, as far as
- * applications look at `req.websocket` or `transport.socket`.
+ * A WebSocket connection whose I/O the engine does. It has the members of a server-side WebSocket of `ws` that applications use
+ * of `req.websocket` or `transport.socket`.
  *
- * Events: `message` (data, isBinary), `ping` and `pong` (data), `close` (code, reason) after the session's own, `error`; those
- * of a session show as messages what the engine took for packets.
+ * Events: `message` (data, isBinary), `ping` and `pong` (data), `close` (code, reason) after that of the session, `error`. On the
+ * connection of a session `message` shows what the engine decoded as packets.
  */
 class NativeWebSocket extends LazyEmitter {
   /**
-   * @param {number} handle the engine's handle of the connection; `handle` is 0 once that has been given back
-   * @param {object} socket the stream below, or what stands for it: see lib/native/carried-socket.js and lib/session/lazy-request.js
+   * @param {number} handle the engine's handle of the connection
+   * @param {object} socket the stream below, or its substitute: see lib/native/carried-socket.js and lib/session/lazy-request.js
    */
   constructor(handle, socket) {
     super()
@@ -94,13 +94,13 @@ class NativeWebSocket extends LazyEmitter {
     bridge.addConnection(handle, this)
   }
 
-  /** The stream below, as far as it is still there. */
+  /** The stream below; null when it has gone. */
   get _socket() {
     const stream = this[kState].stream
     return typeof stream.below === 'function' ? stream.below() : stream
   }
 
-  /** Bytes that were sent and that the connection below does not take yet: all others are written by now. */
+  /** Number of sent bytes that the connection below has not taken. What can be written is written before. */
   get bufferedAmount() {
     const { handle, pump } = this[kState]
     if (handle === 0) return 0
@@ -119,20 +119,20 @@ class NativeWebSocket extends LazyEmitter {
     return bridge.getEngine().bufferedAmount(handle) + (pump === null ? 0 : pump.stream.writableLength)
   }
 
-  /** `DRAINED` follows when all that was handed over is written. */
+  /** Asks for the event `DRAINED` when everything that was handed over is written. */
   [kReportDrain]() {
     if (this[kState].pump !== null) this[kState].pump.await()
     bridge.getEngine().reportDrain(this[kState].handle)
   }
 
-  /** The peer is not heard until it has read what waits for it. */
+  /** Stops reading the peer until it has read what waits for it. */
   [kThrottle]() {
     if (this[kState].handle === 0) return
     if (this[kState].pump !== null) this[kState].pump.await()
     bridge.getEngine().throttle(this[kState].handle)
   }
 
-  /** For frames that were encoded elsewhere. */
+  /** Sends frames that were encoded elsewhere. */
   get _sender() {
     return { sendFrame: (parts, done) => this[kSendFrame](parts, done) }
   }
@@ -141,7 +141,7 @@ class NativeWebSocket extends LazyEmitter {
    * Sends a message, past the session.
    *
    * @param {string | number | Uint8Array | ArrayBuffer | ArrayBufferView} data
-   * @param {{binary?: boolean}} [options] `binary`: whether it is a binary message; default: what is no text
+   * @param {{binary?: boolean}} [options] `binary`: whether it is a binary message; by default strings are text
    * @param {(error?: Error) => void} [done] called when it has been written
    */
   send(data, options, done) {
@@ -157,12 +157,12 @@ class NativeWebSocket extends LazyEmitter {
     this[kSendControl](PING, data, mask, done)
   }
 
-  /** Sends a pong frame. Those for the peer's pings are sent by the engine. */
+  /** Sends a pong frame. The engine itself answers the peer's pings. */
   pong(data, mask, done) {
     this[kSendControl](PONG, data, mask, done)
   }
 
-  /** `mask` means nothing on a server, and may be left out, as may `data`. */
+  /** Sends a control frame. `mask` has no effect on a server, and may be left out, as may `data`. */
   [kSendControl](opcode, data, mask, done) {
     if (typeof data === 'function') [data, done] = [undefined, data]
     else if (typeof mask === 'function') done = mask
@@ -174,7 +174,7 @@ class NativeWebSocket extends LazyEmitter {
     this[kCallBackWhenWritten](done)
   }
 
-  /** The peer is not heard until `resume()`. */
+  /** Stops reading the peer until `resume()`. */
   pause() {
     if (this.readyState !== CONNECTING_STATES.OPEN) return
     this.isPaused = true
@@ -202,7 +202,7 @@ class NativeWebSocket extends LazyEmitter {
     this[kReportDrain]()
   }
 
-  /** Calls those that wait for what they have sent. */
+  /** Calls the callbacks that wait for sent data. */
   [kCallBack](error) {
     const waiting = this[kState].awaiting
     if (waiting === undefined) return false
@@ -232,7 +232,7 @@ class NativeWebSocket extends LazyEmitter {
     this[kBeginClosing]()
   }
 
-  /** The session on this connection is over, or does not move to it: the engine knows, and closes the connection itself. */
+  /** Marks the connection as closing. Its session has ended or does not move to it, and the engine closes the connection. */
   [kClosing]() {
     const isFirst = this.readyState === CONNECTING_STATES.OPEN
     if (isFirst) this.readyState = CONNECTING_STATES.CLOSING
@@ -240,7 +240,7 @@ class NativeWebSocket extends LazyEmitter {
     if (isFirst && this[kState].pump !== null) this[kState].pump.expectEnd()
   }
 
-  /** Whether all that was handed over is with the kernel by now; null: it is just being written. */
+  /** Returns whether everything that was handed over has reached the kernel; null during a write. */
   [kIsWritten]() {
     if (this[kState].handle === 0) return false
     if (this[kState].pump !== null) return this[kState].pump.isWritten()
@@ -248,13 +248,13 @@ class NativeWebSocket extends LazyEmitter {
     return bridge.getEngine().flushConnection(this[kState].handle)
   }
 
-  /** The end has been heard of: what the engine has put off until then may follow what was sent. */
+  /** Tells the engine that JavaScript has heard of the end. The close frame that it has put off may follow what was sent. */
   [kConclude]() {
     if (this[kState].handle === 0) return
     const mustFlush = bridge.fast.conclude(this[kState].handle) === 1
     const { pump } = this[kState]
     if (pump !== null) pump.write()
-    // a stream that has been paused meanwhile goes on then, too
+    // the flush also resumes a stream that has been paused meanwhile
     if (mustFlush || pump !== null) bridge.scheduleFlush()
   }
 
@@ -273,7 +273,7 @@ class NativeWebSocket extends LazyEmitter {
     bridge.scheduleFlush()
     if (this[kState].pump === null) return
     this[kState].pump.expectEnd()
-    // one that no session has got is read all the same: its peer's part of the closing handshake, and its end
+    // a connection without a session is still read: for the peer's part of the closing handshake, and for its end
     if (this[kState].transport === null) this[kOwn]()
   }
 
@@ -281,14 +281,14 @@ class NativeWebSocket extends LazyEmitter {
   terminate() {
     const socket = this[kState].stream instanceof Carrier ? this[kState].stream.alive() : undefined
     if (this.readyState === CONNECTING_STATES.OPEN) this.readyState = CONNECTING_STATES.CLOSING
-    // its streams know then
+    // so that the stream below is destroyed, too
     if (socket !== undefined && !socket.destroyed) socket.destroy()
     else this[kCutOff](false)
   }
 
   /**
-   * What the socket does when it is destroyed. What was sent before in the same tick is written, as where each frame is written at
-   * once, and told before the end; what another thread is just writing is waited for until the time `until`.
+   * Cuts the connection off when its socket is destroyed. What was sent before in the same tick is written, and its callbacks come
+   * before the end, as in the original, which writes each frame at once. A write of another thread is waited for until the time `until`.
    */
   [kCutOff](isReset, until = performance.now() + PATIENCE) {
     if (this[kState].handle === 0) return
@@ -312,12 +312,12 @@ class NativeWebSocket extends LazyEmitter {
     return this
   }
 
-  /** Messages of a session come here first, as they are. */
+  /** Has a session's messages come here first, undecoded. */
   [kShowMessages]() {
     if (this[kState].shown || this[kState].handle === 0) return
     this[kState].shown = true
     bridge.getEngine().showMessages(this[kState].handle)
-    // its session shows those that have been decoded already
+    // the session shows those that have been decoded already
     const owner = this[kState].transport === null ? null : this[kState].transport[kState].owner
     if (owner !== null && owner.readyState !== 'closed') owner[kListenToAll]()
   }
@@ -326,16 +326,16 @@ class NativeWebSocket extends LazyEmitter {
     return this.on(event, listener)
   }
 
-  /** No session has the connection, and somebody wants its messages. */
+  /** Has messages come here, because no session has the connection. */
   [kOwn]() {
     if (this[kState].owned || this[kState].handle === 0) return
-    // messages of one that a client tries out for its session are the session's
+    // while a client probes the connection for its session, the messages are the session's
     if (!bridge.getEngine().bindToOwner(this[kState].handle)) return
     this[kState].owned = true
     this[kStart]()
   }
 
-  /** The connection has got whom its messages are for: it is read from now on. */
+  /** Starts reading: the connection has a receiver of its messages now. */
   [kStart]() {
     if (this[kState].pump !== null) this[kState].pump.start()
   }
@@ -366,19 +366,19 @@ class NativeWebSocket extends LazyEmitter {
     }
   }
 
-  /** A message that the engine has not taken for a packet. */
+  /** Handles a message that the engine has not decoded as a packet. */
   [kOnMessage](content = '') {
     if (this[kState].transport !== null) this[kState].transport[kOnData](content)
     if (this.listenerCount('message') > 0) this[kShow](content)
   }
 
-  /** Shows a message to those who listen. */
+  /** Emits a message. */
   [kShow](content) {
     const isBinary = typeof content !== 'string'
     this.emit('message', isBinary ? content : Buffer.from(content), isBinary)
   }
 
-  /** The end has come in, behind the messages before it: with a fault, or without. The connection's session ends by that, if it has one. */
+  /** Handles the peer's end, behind the messages before it, with or without a fault. It ends the connection's session, if any. */
   [kOnEndReceived](fault) {
     const { handle, transport } = this[kState]
     const session = transport === null ? null : (transport[kState].owner ?? transport[kState].prober)
@@ -395,8 +395,8 @@ class NativeWebSocket extends LazyEmitter {
   }
 
   /**
-   * Something was to be sent that cannot be, for the end has begun from this side, past the session; `done` gets the error. If it
-   * was the application that has ended the stream below, that tells of an error, too. False: it is otherwise.
+   * Handles data that cannot be sent because this side has begun to close, past the session. `done` gets the error. If the
+   * application has ended the stream below, the stream emits an error, too. Returns false if the data can be sent.
    */
   [kCannotSend](done) {
     const { stream } = this[kState]
@@ -404,7 +404,7 @@ class NativeWebSocket extends LazyEmitter {
     const socket =
       isOpen && stream instanceof Carrier && (stream.hasEnded || stream.closing) ? stream.alive() : undefined
     if (socket !== undefined) {
-      // `ws` writes the head and the content of a frame by themselves: an error of the first is told before one of the second
+      // `ws` writes head and content of a frame one by one: the error of the first comes before that of the second
       socket.write(EMPTY)
       socket.write(EMPTY, done)
     } else if (!isOpen || this[kHasEndedStream]()) {
@@ -415,12 +415,12 @@ class NativeWebSocket extends LazyEmitter {
     return true
   }
 
-  /** Whether the application has ended our side of the stream, past the WebSocket. */
+  /** Returns whether the application has ended our side of the stream, past the WebSocket. */
   [kHasEndedStream]() {
     return this[kState].stream instanceof Carrier && this[kState].stream.hasEnded
   }
 
-  /** The error of what cannot be sent. */
+  /** Returns the error of data that cannot be sent. */
   [kNotOpen]() {
     if (this.readyState === CONNECTING_STATES.OPEN)
       return Object.assign(new Error('write after end'), { code: 'ERR_STREAM_WRITE_AFTER_END' })
@@ -428,20 +428,20 @@ class NativeWebSocket extends LazyEmitter {
     return new Error(`WebSocket is not open: readyState ${this.readyState} (${name})`)
   }
 
-  /** All that was handed over is written. */
+  /** Handles the event that everything that was handed over is written. */
   [kOnDrained]() {
     const isAwaited = this[kCallBack]() | (this[kState].stream instanceof Carrier && this[kState].stream.onDrained())
     const transport = this[kState].transport
     if (transport !== null && (!isAwaited || transport[kAwaitsWriting]())) transport[kOnWritten]()
   }
 
-  /** The connection is over, and its handle about to be given back, which lets the process end. */
+  /** Called when the connection is over, before its handle is given back, after which the process may end. */
   [kBeforeEnd]() {
     if (this[kState].stream instanceof Carrier) this[kState].stream.onEnded()
     this[kKeepAlive](true)
   }
 
-  /** That has been done. */
+  /** Called when the handle has been given back. */
   [kOnReleased](arg) {
     if (this[kState].stream instanceof Carrier) this[kState].stream.onReleased(arg >>> 16)
   }
@@ -456,18 +456,18 @@ class NativeWebSocket extends LazyEmitter {
       return
     }
     this.readyState = CONNECTING_STATES.CLOSED
-    // a pump ends its stream itself
+    // a Pump ends its stream itself
     if (this[kState].pump === null && !(this[kState].stream instanceof Carrier)) this[kState].stream.destroy()
     const transport = this[kState].transport
     const owner = transport === null ? null : transport[kState].owner
-    // its session is told first
+    // the session hears of the end first
     if (owner === null || owner[kMadeTransport]() !== transport || owner.readyState === 'closed')
       return this[kFinish](arg, reason)
     this[kState].end = { arg, reason }
     if (this[kState].tell !== undefined) this[kTellEnd]()
   }
 
-  /** The session on this connection has closed, and all know, those who listen to the transport, too. */
+  /** Called when the session on this connection has closed and all listeners have heard of it, those of the transport included. */
   [kAfterSession]() {
     const end = this[kState].end
     if (end === undefined || this[kState].tells || this[kAwaitsStream]()) return
@@ -476,21 +476,21 @@ class NativeWebSocket extends LazyEmitter {
   }
 
   /**
-   * Whether the ends of session and WebSocket follow the `close` of the stream below, as where `ws` listens to it: that is still
-   * to come, and somebody may hear it.
+   * Returns whether the ends of session and WebSocket wait for the `close` of the stream below, as those of `ws` do: it is still
+   * to come, and the application may hear it.
    */
   [kAwaitsStream]() {
     const below = this[kBelow]()
     return below !== undefined && below.awaitsClose()
   }
 
-  /** What knows of the stream's end. */
+  /** Returns the object that knows of the stream's end: the Pump or the Carrier. */
   [kBelow]() {
     const { pump, stream } = this[kState]
     return pump !== null ? pump : stream instanceof Carrier ? stream : undefined
   }
 
-  /** The session's connection is about to end, or has ended. Whether `tell` is going to be called when the stream below has told. */
+  /** Has `tell` called when the stream below has closed. Returns false if there is no stream to wait for. */
   [kHoldEnd](tell) {
     if (!this[kAwaitsStream]()) {
       if (this[kState].handle === 0) this.readyState = CONNECTING_STATES.CLOSED
@@ -501,14 +501,14 @@ class NativeWebSocket extends LazyEmitter {
     return true
   }
 
-  /** The stream below emits `close`, or is not waited for any more. */
+  /** Called when the stream below emits `close`, or is not waited for any more. */
   [kOnStreamClosed](isGivenUp = false) {
     const { end, tell, patience } = this[kState]
     if (patience !== undefined) clearTimeout(patience)
     this[kState].patience = undefined
     if (isGivenUp) this[kBelow]().giveUp()
     if (end === undefined && tell === undefined) return
-    // `ws` tells at once if it has read to the end, else in the next tick
+    // `ws` emits `close` at once if it has read to the end, otherwise in the next tick
     const isOrderly =
       end === undefined || (end.arg & 0xffff) !== NO_CLOSE_FRAME || this[kBelow]().isOrderly(end.arg >>> 16)
     if (isOrderly || isGivenUp) apart(this[kTellEnd], this)
@@ -522,7 +522,7 @@ class NativeWebSocket extends LazyEmitter {
     try {
       if (tell !== undefined) tell()
     } finally {
-      // the session may have been closed before, or not know yet
+      // the session may have been closed before, or may not have heard yet
       const { end } = this[kState]
       this[kState].end = undefined
       if (end !== undefined) this[kEnded](end.arg, end.reason)
@@ -541,7 +541,7 @@ class NativeWebSocket extends LazyEmitter {
     this.emit('close', code, reason)
   }
 
-  /** Whether the process stays alive for the connection's sake. */
+  /** Sets whether the connection keeps the process alive. */
   [kKeepAlive](keeps) {
     if (this[kState].handle === 0 || this[kState].keepsAlive === keeps) return
     this[kState].keepsAlive = keeps
@@ -551,9 +551,9 @@ class NativeWebSocket extends LazyEmitter {
 }
 
 Object.assign(NativeWebSocket.prototype, CONNECTING_STATES, {
-  // what few set, or at the end only: a field of their own takes memory of every connection
+  // defaults of members that few connections set, or set at their end only: own fields would cost every connection memory
   readyState: CONNECTING_STATES.OPEN,
-  // as those of `ws` on a server; the last two are what its code asks for, see lib/native/connection-events.js
+  // members of a server-side WebSocket of `ws`; its own code reads the last two, see lib/native/connection-events.js
   binaryType: 'nodebuffer',
   extensions: '',
   isPaused: false,
@@ -567,7 +567,7 @@ addEvents(NativeWebSocket)
 
 letGoOfTable(NativeWebSocket)
 
-/** What is sent for `data`: a string is text, bytes are binary. */
+/** Returns what is sent for `data`: strings are text, bytes are binary. */
 function contentOf(data, isBinary) {
   if (typeof data === 'number') data = String(data)
   if (data === undefined || data === null) data = EMPTY
@@ -578,7 +578,7 @@ function contentOf(data, isBinary) {
   return isBinary === false ? bytes.toString() : bytes
 }
 
-/** Refuses what `ws` refuses, with its errors; the connection stays open then. */
+/** Throws for arguments that `ws` refuses, with its errors. The connection stays open then. */
 function checkClose(code, reason) {
   const isAssigned = code >= 1000 && code <= 1014 && code !== 1004 && code !== 1005 && code !== 1006
   if (typeof code !== 'number' || !(isAssigned || (code >= 3000 && code <= 4999))) {

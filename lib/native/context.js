@@ -1,22 +1,22 @@
 'use strict'
 
 // Async contexts: what AsyncLocalStorage and async_hooks see of the engine. Events come from threads that know no request. They
-// are delivered as those of Node's own sockets are: in no request's context, and each by itself, so that what one listener
-// enters (`enterWith`) stays away from other connections. What a call sets off for later runs in the context of the call.
+// are delivered like those of Node's own sockets: outside of any request's context and each in its own, so that a store that one
+// listener enters (`enterWith`) does not reach other connections. Work that a call puts off runs in the context of the call.
 
 const { AsyncResource } = require('async_hooks')
 const { callInNoContext } = require('./load-addon')
 
-/** The type of our resources, as hooks see it. */
+/** The type of the engine's async resources, as hooks see it. */
 const TYPE = 'ENGINEIO'
 
-/** Belongs to no request, wherever the module was loaded. */
+/** A resource that belongs to no request, wherever the module was loaded. */
 let root
 
 /**
- * The context of all events, one after the other, as long as nothing tells them apart: to make one for each takes 100 ns. From
- * Node 24 on it keeps nothing of what runs in it. Before, a store that is entered is a property of the resource: the first one
- * is noticed, and so are hooks, which know contexts by their ids. From then on each event has its own.
+ * One context for all events, used as long as nobody could tell contexts apart, because making one takes 100 ns. From Node 24 on
+ * a context keeps nothing of what runs in it. Before, a store that is entered becomes a property of the resource; the first one is
+ * noticed, and so are hooks, which know contexts by their ids. From then on each event has a context of its own.
  */
 let shared
 let isShared = true
@@ -35,33 +35,33 @@ const guard = new Proxy(AsyncResource.prototype, {
 })
 Object.setPrototypeOf(shared, Object.create(guard, methods))
 
-/** To be called now and then: has each event delivered in a context of its own when somebody has set up hooks. */
+/** Looks for async hooks, and gives each event a context of its own once there are any. Has to be called now and then. */
 function lookForHooks() {
   if (!isShared) return
   try {
-    // the empty type is refused if, and only if, there is somebody to be told of it
+    // Node refuses the empty type exactly if there are hooks
     new AsyncResource('')
   } catch {
     isShared = false
   }
 }
 
-/** Calls a function in no request's context. */
+/** Calls a function outside of any request's context. */
 function atRoot(fn, ...args) {
   return root.runInAsyncScope(fn, undefined, ...args)
 }
 
-/** The current context, in a scope of its own: `runInAsyncScope()` of what this returns runs there. */
+/** Returns a resource whose `runInAsyncScope()` runs in the current context. */
 function capture() {
   return new AsyncResource(TYPE)
 }
 
-/** A context for one event, if this is called at the root: what the event enters stays there. */
+/** Returns a context for one event, if it is called at the root. What the event enters stays there. */
 function contextOfEvent() {
   return isShared ? shared : capture()
 }
 
-/** Calls a method in a context of its own, which is no request's. */
+/** Calls a method in a context of its own that belongs to no request. */
 function apart(fn, self, ...args) {
   return atRoot(() => contextOfEvent().runInAsyncScope(fn, self, ...args))
 }

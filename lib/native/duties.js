@@ -2,16 +2,16 @@
 
 const { kOnDecision } = require('../base/symbols')
 
-// Requests of polling clients that were accepted. Each is answered or refused, or its connection ends, whatever becomes of
-// its session meanwhile: what is decided about a poll, on any thread, names the poll, and reaches it without the session.
+// Requests of polling clients that were accepted and have to be answered. Each is answered or refused, or its connection ends,
+// whatever happens to its session. A decision about a poll, on any thread, names the poll and so reaches it without the session.
 
-/** The largest number of a request; larger ones are those of the engine's own listener. */
+/** The largest number of a request. Larger numbers belong to requests of the native listener. */
 const MAX_NUMBER = 0x7fffffff
 
 /**
- * Who waits, by numbers that count up. A number's slot is its lower bits, and numbers whose slot is taken are passed over, so
- * that nothing is allocated for a request: a Map makes itself anew every so many of them, and what lies in the tables that it
- * has left is kept by V8 until its next full collection.
+ * A table of waiting requests by numbers that count up. The lower bits of a number are its slot, and numbers whose slot is taken
+ * are skipped, so that no request allocates anything. A Map would rebuild its table again and again, and V8 keeps what lies in
+ * the tables that it has left until its next full collection.
  */
 class Waiting {
   constructor() {
@@ -21,7 +21,7 @@ class Waiting {
     this.last = 0
   }
 
-  /** Returns a number that comes again after two thousand million others. */
+  /** Adds a value and returns its number, which is used again after two thousand million others. */
   add(value) {
     // at most half of the slots are taken
     if (this.size * 2 >= this.values.length) this.grow()
@@ -64,11 +64,11 @@ class Waiting {
   }
 }
 
-/** The transports that polls wait in, and those that read a POST. */
+/** The transports with a waiting poll, and those that read a POST. */
 const polls = new Waiting()
 const posts = new Waiting()
 
-/** The engine has decided about a poll, see `Kind` in lib/native/bridge.js. The client may have gone away meanwhile. */
+/** Carries out the engine's decision about a poll, see `Kind` in lib/native/bridge.js. The client may have gone meanwhile. */
 function decidePoll(kind, poll, payload) {
   const transport = polls.get(poll)
   if (transport !== undefined) transport[kOnDecision](kind, payload)

@@ -2,7 +2,7 @@
 
 const kExits = Symbol.for('engine.io-native exits')
 
-/** Has `fn` called when the process or worker exits: one listener for all copies of the module, of which test runners load many. */
+/** Calls `fn` when the process or worker exits. All copies of the module, of which test runners load many, share one listener. */
 function onExit(fn) {
   if (process[kExits] === undefined) {
     const exits = new Set()

@@ -1,7 +1,7 @@
 'use strict'
 
-// Everything of Node.js that is not documented, and that the engine touches all the same. Seen with Node.js 18.20, 20.20, 22.23,
-// 24.21 and 26.12, whose suites pass. Without a field the engine takes the way that the last column names.
+// The undocumented parts of Node.js that the engine uses. They were seen with Node.js 18.20, 20.20, 22.23,
+// 24.21 and 26.12, on which the tests pass. Without a field the engine does what the last column says.
 //
 // | field | used for | without it |
 // | --- | --- | --- |
@@ -29,8 +29,8 @@ const { _write, _writev, _read, _final, _destroy, _writeGeneric } = net.Socket.p
 let onStreamRead
 
 /**
- * Whether nobody has a hand in the bytes of a socket: it is a plain one of Node's, nothing that they pass has been replaced,
- * and nobody reads them. The streams of all others are piped through JavaScript.
+ * Returns whether the engine can take a socket over: it is a plain one of Node's, none of the methods that its bytes pass has been
+ * replaced, and the application does not read it. All other streams are piped through JavaScript.
  */
 function isPristine(socket) {
   if (Object.getPrototypeOf(socket) !== net.Socket.prototype) return false
@@ -74,55 +74,55 @@ function isPlainHandle(handle) {
   )
 }
 
-/** The handle that libuv reads a socket by. */
+/** Returns the handle by which libuv reads a socket. */
 function handleOf(socket) {
   return socket._handle
 }
 
-/** Puts another handle in the place of libuv's, which is returned. */
+/** Replaces the handle of libuv, and returns it. */
 function putHandle(socket, carrier) {
   const handle = socket._handle
   socket._handle = carrier
-  // the read that libuv was asked for is never answered
+  // libuv never answers the read that it was asked for
   socket._readableState.reading = false
   return handle
 }
 
-/** Whether anybody listens to a socket of an HTTP server, besides Node itself (to `end`) and `listener` (to `error`). */
+/** Returns whether a socket of an HTTP server has listeners besides Node's own (of `end`) and `listener` (of `error`). */
 function hasListenersBesides(socket, listener) {
   const known = socket._events.error === listener ? 2 : 1
   return socket._eventsCount > known || typeof socket._events.end !== 'function'
 }
 
-/** The server that has accepted a socket, and counts it. */
+/** Returns the server that has accepted a socket and counts it. */
 function serverOf(socket) {
   return socket._server
 }
 
-/** A connection of a server's is over, whose socket does not tell. */
+/** Tells a server that a connection is over whose socket cannot tell it. */
 function leaveServer(server) {
   server._connections--
   if (typeof server._emitCloseIfDrained === 'function') server._emitCloseIfDrained()
 }
 
-/** Whether the end of the peer's side has been read, or is about to be. */
+/** Returns whether the end of the peer's side has been read or is about to be. */
 function hasEnded(socket) {
   return socket._readableState.ended
 }
 
-/** Has a socket that nobody listens to show that both of its sides have ended. */
+/** Marks both sides of a socket without listeners as ended. */
 function markEnded(socket) {
   const { _readableState: readable, _writableState: writable } = socket
   readable.ended = readable.endEmitted = true
   writable.ending = writable.ended = writable.finished = true
 }
 
-/** Has a socket show that something was read from it. */
+/** Marks a socket as having been read from. */
 function markRead(socket) {
   socket._readableState.dataEmitted = true
 }
 
-/** More than the shapes of options for which V8 keeps a fast path at one place of a program. */
+/** Options of more shapes than V8 keeps a fast path for at one place of a program. */
 const SHAPES = [
   { readable: true },
   { writable: true },
@@ -131,7 +131,7 @@ const SHAPES = [
   { emitClose: true },
 ]
 
-/** V8 begins to learn about a function once that has been called some times. */
+/** Number of calls after which V8 has begun to optimise a function. */
 const ROUNDS = 10
 
 let isDone = Number.parseInt(process.versions.node, 10) >= 22
@@ -146,7 +146,7 @@ function cheapenAcceptedSockets() {
   if (isDone) return
   isDone = true
   for (let round = 0; round < ROUNDS; round++) {
-    // what somebody has added to Object.prototype is no connection
+    // a `handle` or `fd` that was added to Object.prototype is no connection
     for (const shape of SHAPES) new net.Socket({ ...shape, handle: undefined, fd: undefined })
   }
 }
@@ -165,7 +165,7 @@ function endWith(res, text, length) {
   res.end()
 }
 
-/** A header is written as Latin-1, and an application that has replaced a method wants to see what is written. */
+/** Returns whether header and text can be joined: the header is written as Latin-1, and replaced methods have to see the writes. */
 function canJoin(res, text, length) {
   return (
     typeof text === 'string' &&

@@ -5,7 +5,7 @@ const { setImmediate } = require('timers')
 const bridge = require('./bridge')
 const { kOnStreamClosed, kState } = require('../base/symbols')
 
-/** A peer that does not end the connection after the closing handshake is cut off after so many ms. */
+/** Milliseconds after which a peer is cut off that does not end the connection after the closing handshake. */
 const CLOSE_TIMEOUT = 30 * 1000
 
 /** What `pipeTake` answers besides a number of bytes: see src/node/pipes.rs. */
@@ -18,7 +18,7 @@ const WAITS = 0x80000000
 
 const NOTHING = Buffer.alloc(0)
 
-/** Bytes that are to be written are copied here, as far as they fit: a Buffer of its own for each write costs more. */
+/** Bytes of the slab into which outgoing bytes are copied if they fit. A Buffer for each write would cost more. */
 const SLAB = 64 * 1024
 const SLAB_END = 2 * 1024
 let slab = Buffer.alloc(0)
@@ -33,28 +33,28 @@ class Pump {
     this.websocket = websocket
     this.stream = stream
     this.over = false
-    /** What the stream has brought and the engine has not taken yet; the stream is paused meanwhile. */
+    /** Bytes that the stream has brought and the engine has not taken yet. The stream is paused meanwhile. */
     this.rest = NOTHING
-    /** Whether the engine is offered that in a later turn. */
+    /** Whether the engine is offered the rest in a later turn. */
     this.goesOn = false
-    /** The stream is gone, but for what it has brought. */
+    /** Whether the stream has ended or closed; bytes that it brought may still wait. */
     this.gone = false
-    /** The peer has ended its side. */
+    /** Whether the peer has ended its side. */
     this.finished = false
     /** Whether the stream has emitted `close`, which other streams than a `net.Socket` may never do. */
     this.hasClosed = !(stream instanceof Socket)
-    /** Writes that the stream has not seen to yet. */
+    /** Number of writes that the stream has not called back for. */
     this.pending = 0
-    /** The stream has seen to the last one within the call, but has not called back yet. */
+    /** Whether the stream has finished the last write within the call but has not called back yet. */
     this.isOut = false
-    /** No more is written until they are through, of which the engine hears. */
+    /** Whether writing waits until the stream has finished its writes, of which the engine is told. */
     this.blocked = false
-    /** Somebody wants to know when all is written. */
+    /** Whether a callback waits until everything is written. */
     this.awaited = false
     this.timer = null
     this.onWritten = (error) => {
       if (error && !this.over) return this.onFailure(error)
-      // of what a socket of Node's was writing when it was destroyed it tells nothing: it has not got out
+      // a destroyed socket of Node's reports nothing of the write in progress, which has not got out
       if (this.stream.destroyed && !this.isOut) return
       if (--this.pending > 0 || !this.blocked || this.over) return
       this.blocked = false
@@ -62,7 +62,7 @@ class Pump {
       else this.write()
     }
     const gone = () => {
-      // what it has brought is seen to first
+      // the bytes that the stream has brought are handled first
       this.gone = true
       if (!bridge.pausedPipes.has(this)) this.end()
     }
@@ -76,7 +76,7 @@ class Pump {
         hasThrown = false
       } finally {
         this.hasClosed = true
-        // a listener of any session may have thrown: its exception goes on
+        // a listener of another session may have thrown, and that exception goes on
         if (hasThrown) process.nextTick(() => websocket[kOnStreamClosed]())
         else websocket[kOnStreamClosed]()
       }
@@ -89,12 +89,12 @@ class Pump {
     return !this.hasClosed
   }
 
-  /** Whether the peer has said all that it had to say. */
+  /** Whether the peer ended its side in order, so that everything it sent has come. */
   isOrderly() {
     return this.finished
   }
 
-  /** The stream has not closed for long: its `close` is not waited for any more. */
+  /** Stops waiting for the `close` of a stream that has not closed for a long time. */
   giveUp() {
     this.hasClosed = true
     this.stream.destroy()
@@ -103,7 +103,7 @@ class Pump {
   start() {
     this.stream.on('data', (chunk) => {
       if (this.over) return
-      // in object mode anything may come; in the original what is neither is an exception of the stream's
+      // in object mode anything may come; in the original other values make the stream throw
       if (typeof chunk !== 'string' && !(chunk instanceof Uint8Array)) return this.stream.destroy(notBytes(chunk))
       const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk
       this.input(this.rest.length === 0 ? bytes : Buffer.concat([this.rest, bytes]))
@@ -111,7 +111,7 @@ class Pump {
     this.stream.resume()
   }
 
-  /** Hands on what has come, as far as the engine takes it now. The rest waits here, and the stream with it. */
+  /** Hands bytes on as far as the engine takes them now. The rest waits here, and the stream is paused. */
   input(bytes) {
     const result = bridge.fast.pipeInput(this.websocket[kState].handle, bytes)
     const taken = result % WAITS
@@ -139,7 +139,7 @@ class Pump {
     else this.stream.resume()
   }
 
-  /** Goes on where the engine has been relieved of what it had: in a turn of its own, so that others have theirs. */
+  /** Offers the engine the rest once it takes bytes again, in a later turn, so that other connections have theirs. */
   _resumeIfWanted() {
     if (this.over) {
       bridge.pausedPipes.delete(this)
@@ -152,7 +152,7 @@ class Pump {
     }
   }
 
-  /** Delivers what the stream has brought, in its context; with it what waits of other sessions, whose listeners may throw. */
+  /** Delivers what the stream has brought, in its context. Events of other sessions come with it; their listeners may throw. */
   drain() {
     const transport = this.websocket[kState].transport
     const connection = this.websocket[kState].handle
@@ -160,7 +160,7 @@ class Pump {
     bridge.drainNow(owner === null ? 0 : owner[kState].handle, connection)
   }
 
-  /** Writes what waits, unless the stream is full; the end of our side follows at once. */
+  /** Writes what waits, unless the stream is full. The end of our side follows at once. */
   write() {
     this._writeSome()
     if (this.websocket.readyState !== this.websocket.OPEN) this._writeSome()
@@ -189,7 +189,7 @@ class Pump {
     }
   }
 
-  /** Whether all that was handed over is with the kernel by now, as far as the stream tells; null: it is just being written. */
+  /** Returns whether everything that was handed over has reached the kernel, as far as the stream tells; null during a write. */
   isWritten() {
     this.write()
     if (this.over || this.stream.writableNeedDrain) return false
@@ -203,7 +203,7 @@ class Pump {
     if (isFull || this.awaited) this.block()
   }
 
-  /** Somebody waits for what has been handed over to be written. */
+  /** Asks to be told when everything that was handed over has been written. */
   await() {
     this.awaited = true
     if (this.pending > 0) this.block()
@@ -218,7 +218,7 @@ class Pump {
   expectEnd() {
     if (this.timer !== null || this.over) return
     this.timer = setTimeout(() => this.end(), CLOSE_TIMEOUT)
-    // a TLS socket of Node 18 may never hear that the one below it is gone
+    // a TLS socket of Node 18 may never hear that the socket below it has closed
     const { _parent: below } = this.stream
     if (below instanceof Socket) below.once('close', () => this.end())
   }
@@ -229,14 +229,14 @@ class Pump {
     else this.fail(error)
   }
 
-  /** What was written has not got out, of which the session hears. */
+  /** Tells the session that a write has failed. */
   fail(error) {
     const transport = this.websocket[kState].transport
     if (transport !== null) transport.onError('write error', error.stack)
     this.end()
   }
 
-  /** The peer has ended its side: ours ends behind the answers to what it has sent. */
+  /** Ends our side after the answers to what the peer has sent, because the peer has ended its side. */
   endInOrder() {
     if (this.over || this.finished) return
     this.finished = true
@@ -248,7 +248,7 @@ class Pump {
     }
   }
 
-  /** Both sides are over, but for what the stream has still to write. */
+  /** Lets the stream go. Both sides have ended, but the stream may still write. */
   leave() {
     this.finish(false)
     this.stream.end()
@@ -262,7 +262,7 @@ class Pump {
     if (!this.stream.destroyed) this.stream.destroy()
   }
 
-  /** `isCut`: what waits in the engine is lost. */
+  /** Ends the connection. `isCut` says that what waits in the engine is lost. */
   finish(isCut) {
     this.over = true
     // what is sent from here on cannot get out

@@ -1,7 +1,7 @@
 'use strict'
 
-// The options of a WebSocket server, which are those of `ws`. `engine.ws.options` may be changed at any time, and counts for the
-// connections that follow. What the engine cannot do is left to `ws`, whose code is loaded then.
+// The options of a WebSocket server, which are those of `ws`. `engine.ws.options` may be changed at any time, which takes effect
+// for later connections. Connections with options that the engine does not support are left to `ws`, whose code is loaded then.
 
 /** The defaults of `ws` that decide how a connection works, as the engine has them, too. */
 const SERVED = {
@@ -33,10 +33,10 @@ function theirs() {
   return require('ws').WebSocketServer
 }
 
-/** The options that `ws` would have with these. */
+/** Returns all options that `ws` would have, given some. */
 function completed(options) {
   const all = { ...SERVED, ...OTHERS }
-  // the class is loaded when somebody looks at it
+  // the class is loaded when it is first read
   Object.defineProperty(all, 'WebSocket', {
     __proto__: null,
     configurable: true,
@@ -51,7 +51,7 @@ function completed(options) {
   return all
 }
 
-/** Whether connections with these options can be the engine's. */
+/** Returns whether the engine can serve connections with these options. */
 function isServed(options) {
   for (const name in SERVED) if (options[name] !== SERVED[name]) return false
   const descriptor = Object.getOwnPropertyDescriptor(options, 'WebSocket')

@@ -14,10 +14,10 @@ const { completed, isServed, theirs } = require('./upgrade-options')
 
 const EMPTY = Buffer.alloc(0)
 
-/** The connection that a stream has become. */
+/** The WebSocket connection of an upgraded stream. */
 const kWebSocket = Symbol('websocket')
 
-/** Whether a server takes connections: the values of `_state`, as in `ws`. */
+/** The values of a server's `_state`, as in `ws`. */
 const RUNNING = 0
 const CLOSING = 1
 const CLOSED = 2
@@ -25,23 +25,23 @@ const CLOSED = 2
 const { emit } = EventEmitter.prototype
 
 /**
- * Answers WebSocket upgrade requests and hands their connections to the engine. Stands where the server of `ws` stands in the
- * original, with the same members. What only `ws` can do is left to it.
+ * Answers WebSocket upgrade requests and hands their connections to the engine. It replaces the server of `ws` in the original and
+ * has its members. Connections with options that only `ws` supports are left to `ws`.
  *
- * Events: `headers` (lines of the response, request), before they are written; listeners may add lines. `wsClientError` (error,
- * socket, request) instead of a refusal, if somebody listens. `close`.
+ * Events: `headers` (lines of the response, request) before they are written, so that listeners can add lines; `wsClientError`
+ * (error, socket, request) in place of a refusal, if it has a listener; `close`.
  */
 class NativeWebSocketServer extends EventEmitter {
   /** @param {object} options those of `ws`, see lib/native/upgrade-options.js */
   constructor(options, callback) {
     super()
-    // a server that listens by itself, or lists its clients, is no engine's
+    // a server that listens by itself, or that tracks its clients, is one of `ws`
     // eslint-disable-next-line no-constructor-return -- callers construct it as they do the one of ws
     if (!options.noServer || options.clientTracking !== false) return new (theirs())(options, callback)
     keep(this, new State())
     this.options = completed(options)
     this._state = RUNNING
-    /** Whether listeners of `headers` may have something to say to a request. */
+    /** Returns whether listeners of `headers` may add lines to a response. */
     this[kState].mayAddHeaders = () => this.listenerCount('headers') > 0
   }
 
@@ -49,7 +49,7 @@ class NativeWebSocketServer extends EventEmitter {
     throw new Error('The server is operating in "noServer" mode')
   }
 
-  /** Upgrade requests are refused from now on. `callback` is called at the event `close`, in the next tick. */
+  /** Refuses upgrade requests from now on. `callback` is called at the event `close`, in the next tick. */
   close(callback) {
     if (this._state === CLOSED) {
       if (callback) this.once('close', () => callback(new Error('The server is not running')))
@@ -61,7 +61,7 @@ class NativeWebSocketServer extends EventEmitter {
     process.nextTick(emitClose, this)
   }
 
-  /** Whether a request is for this server: if it is for its `path`, where there is such an option. */
+  /** Returns whether a request is for this server: whether it has the path of the option `path`, if that is set. */
   shouldHandle(req) {
     return !this.options.path || req.url.split('?', 1)[0] === this.options.path
   }
@@ -81,7 +81,7 @@ class NativeWebSocketServer extends EventEmitter {
     }
     socket.on('error', destroy)
     const checked = check(req, this.options)
-    // a request for others is refused as such before its lists are looked at
+    // a request for another path is refused for its path before its lists are parsed
     const isForOthers = (checked.status === undefined || LISTS.test(checked.message)) && !this.shouldHandle(req)
     if (isForOthers) return refuseUpgrade(socket, 400)
     if (checked.status !== undefined) return this[kRefuse](req, socket, checked)
@@ -92,13 +92,13 @@ class NativeWebSocketServer extends EventEmitter {
     this[kVerified](req, socket, complete)
   }
 
-  /** Answers a request that is no WebSocket's, unless somebody wants to do that. */
+  /** Refuses a request, unless a `wsClientError` listener does. */
   [kRefuse](req, socket, { status, message }) {
     if (this.listenerCount('wsClientError') > 0) return this.emit('wsClientError', new Error(message), socket, req)
     refuseUpgrade(socket, status, message, /Version/.test(message) ? { 'Sec-WebSocket-Version': '13, 8' } : undefined)
   }
 
-  /** Goes on with a request if the option `verifyClient` has nothing against it. */
+  /** Goes on with a request if the option `verifyClient` accepts it. */
   [kVerified](req, socket, proceed) {
     const { verifyClient } = this.options
     if (!verifyClient) return proceed()
@@ -117,7 +117,7 @@ class NativeWebSocketServer extends EventEmitter {
     }
   }
 
-  /** Switches protocols for a request that is in order. */
+  /** Switches protocols for a valid request. */
   completeUpgrade(extensions, key, protocols, req, socket, head, done) {
     if (!isServed(this.options))
       return this[kLeaveToTheirs](socket, [extensions, key, protocols, req, socket, head, done])
@@ -135,7 +135,7 @@ class NativeWebSocketServer extends EventEmitter {
     try {
       this.emit('headers', lines, req)
     } catch (error) {
-      // a listener threw, or added what no header can be
+      // a listener threw, or added an invalid header
       refuseUpgrade(socket, 500)
       throw error
     }
@@ -147,7 +147,7 @@ class NativeWebSocketServer extends EventEmitter {
     done(websocket, req)
   }
 
-  /** `ws` switches protocols. A request whose `headers` listener throws is answered here, too. */
+  /** Has `ws` switch protocols. If a `headers` listener throws, the request is answered here. */
   [kLeaveToTheirs](socket, args) {
     try {
       theirs().prototype.completeUpgrade.apply(this, args)
@@ -157,15 +157,15 @@ class NativeWebSocketServer extends EventEmitter {
     }
   }
 
-  /** The subprotocol that is selected: the option `handleProtocols` decides, or the first. */
+  /** Selects the subprotocol: by the option `handleProtocols`, or the first that was offered. */
   [kProtocol](protocols, req) {
     const { handleProtocols } = this.options
     return handleProtocols ? handleProtocols(protocols, req) : protocols.values().next().value
   }
 
   /**
-   * Whether nothing is to be said to a request but that it is accepted, if its key is one: the engine judges that, answers
-   * and takes the connection over in one call.
+   * Returns whether a request needs the plain 101 only, if its key is valid. The engine then checks the key, answers and takes the
+   * connection over in one call.
    */
   [kIsPlain](req, headers, socket) {
     const { options } = this
@@ -194,13 +194,13 @@ const { completeUpgrade, shouldHandle } = NativeWebSocketServer.prototype
 
 const DEFLATE = 'permessage-deflate'
 
-/** What is said of a header that is a list. */
+/** Matches refusals of a malformed list header. */
 const LISTS = /Protocol|Extensions/
 
-/** The last key that was accepted, and what is answered to it. */
+/** The last accepted key, and its `Sec-WebSocket-Accept`. */
 const accepted = { key: undefined, accept: undefined }
 
-/** Judges a request: `{ accept, deflate }`, or `{ status, message }` of the refusal. */
+/** Checks a request. Returns `{ accept, deflate }`, or `{ status, message }` of the refusal. */
 function check({ method, headers }, options) {
   const key = headers['sec-websocket-key']
   const version = headers['sec-websocket-version']
@@ -208,13 +208,13 @@ function check({ method, headers }, options) {
   const extensions = headers['sec-websocket-extensions']
   const deflate = deflateOptions(options.perMessageDeflate)
   const answer = bridge.getEngine().checkUpgrade(method, headers.upgrade, key, version, protocols, extensions, deflate)
-  // the bare value where nothing else was negotiated
+  // the bare value if nothing else was negotiated
   const checked = typeof answer === 'string' ? { __proto__: null, accept: answer } : ownOf(answer)
   if (checked.accept !== undefined) Object.assign(accepted, { key, accept: checked.accept })
   return checked
 }
 
-/** The value of `Sec-WebSocket-Accept`. */
+/** Returns the value of `Sec-WebSocket-Accept` for a key. */
 function acceptOf(key) {
   if (key !== accepted.key)
     check(
@@ -224,7 +224,7 @@ function acceptOf(key) {
   return accepted.accept
 }
 
-/** The subprotocols that a client offers, in their order. */
+/** Returns the subprotocols that a client offers, in their order. */
 function protocolsOf(header) {
   return new Set(header === undefined ? [] : header.split(',').map((name) => name.trim()))
 }
@@ -234,13 +234,13 @@ function emitClose(server) {
   server.emit('close')
 }
 
-/** A listener of a socket's `error`. */
+/** Destroys a socket on its `error`. */
 function destroy() {
   this.destroy()
 }
 
 /**
- * The lines of a response header, one for each value.
+ * Returns the lines of a response header, one for each value.
  *
  * @throws {TypeError} `ERR_INVALID_CHAR` for a value that would break out of its line
  */
@@ -261,12 +261,12 @@ function limitsOf({ maxPayload, maxBufferedChunks }) {
   return { maxPayload: Number(maxPayload), maxChunks: chunksOf(maxBufferedChunks) }
 }
 
-/** The option `maxBufferedChunks` as `ws` takes it, as a number of 32 bits; 0: no limit. */
+/** Converts the option `maxBufferedChunks` to a number of 32 bits, as `ws` does; 0 means no limit. */
 function chunksOf(maxBufferedChunks) {
   return Math.max(0, maxBufferedChunks | 0)
 }
 
-/** The options of `ws` for permessage-deflate; undefined: it is off. */
+/** Returns the options of `ws` for permessage-deflate, or undefined if it is off. */
 function deflateOptions(options) {
   if (!options) return undefined
   const { zlibDeflateOptions: zlib = {} } = options
@@ -291,22 +291,22 @@ function connect(socket, head, lines, terms) {
   return takeOver(socket, adopt) || pump(socket, early, response, terms)
 }
 
-/** The stream is quiet as long as it likes from now on. */
+/** Removes the timeout of a stream. */
 function forgetTimeout(socket) {
   if (socket.timeout !== undefined && typeof socket.setTimeout === 'function') socket.setTimeout(0)
 }
 
-/** A plain TCP or UNIX connection that libuv reads by a descriptor, and nobody stands in between. */
+/** Returns whether a socket is a plain TCP or UNIX connection that libuv reads by a descriptor, with no code in between. */
 function canTakeOver(socket) {
   return process.platform !== 'win32' && isPristine(socket)
 }
 
 /**
- * Moves a connection from libuv to the engine, by `adopt(fd)`. Its net.Socket goes on as lib/native/carried-socket.js says. Gives
- * undefined if that fails, for want of a descriptor mostly.
+ * Moves a connection from libuv to the engine, by `adopt(fd)`. Its net.Socket goes on as lib/native/carried-socket.js describes.
+ * Returns undefined if that fails, mostly because the system has no descriptor left.
  */
 function takeOver(socket, adopt) {
-  // a server of Node's has done it by default
+  // an HTTP server of Node's has done so by default
   socket.setNoDelay()
   const handle = handleOf(socket)
   let adopted
@@ -318,7 +318,7 @@ function takeOver(socket, adopt) {
   handle.readStop()
   bridge.scheduleLateFlush()
   forgetTimeout(socket)
-  // see `carry`: here, and not after it
+  // this has to be set before `carry`, see there
   socket[kWebSocket] = null
   const carrier = carry(socket)
   const websocket = new NativeWebSocket(adopted, carrier)
@@ -327,10 +327,10 @@ function takeOver(socket, adopt) {
   return websocket
 }
 
-/** What came after the request: `head`, and what sits in the stream since. */
+/** Reads what came behind the request: `head`, and what the stream has buffered since. */
 function readEarly(socket, head) {
   const chunks = head && head.length > 0 ? [head] : []
-  // one that has an encoding gives strings
+  // a stream with an encoding gives strings
   for (let chunk; (chunk = socket.read()) !== null;) chunks.push(typeof chunk === 'string' ? Buffer.from(chunk) : chunk)
   return chunks.length === 0 ? EMPTY : Buffer.concat(chunks)
 }
@@ -348,7 +348,7 @@ function pump(socket, head, response, terms) {
   return websocket
 }
 
-/** Answers an upgrade request that is no WebSocket's and ends the connection. */
+/** Answers an upgrade request with an error and ends the connection. */
 function refuseUpgrade(socket, status, given, extra = {}) {
   const message = given || STATUS_CODES[status]
   const headers = {
