@@ -124,6 +124,21 @@ test('a message without a callback does not shift the callbacks of others', asyn
   assert.deepEqual(calls, ['b', 'd'])
 })
 
+test('a callback whose packet was taken out of the buffer is called with the next batch', async () => {
+  const { peer, socket } = await openWebSocket(await listen())
+  const called = new Promise((resolve) => {
+    socket.send('a')
+    socket.send('b', resolve)
+  })
+  socket.writeBuffer.length = 0
+  assert.equal(await peer.packet(), '4a')
+  assert.equal(socket.packetsFn.length, 1)
+  socket.send('c')
+  assert.equal(await peer.packet(), '4c')
+  assert.equal(await called, socket.transport)
+  assert.equal(socket.packetsFn.length, 0)
+})
+
 test('a callback of polling is not called before the poll', async () => {
   const { peer, socket } = await openPolling(await listen())
   let called = false

@@ -44,6 +44,30 @@ test('a ping by POST without a poll is answered by the next poll', async () => {
   assert.equal((await peer.poll()).body, '1:3')
 })
 
+test('close() in a packetCreate listener keeps the pong back', async () => {
+  for (const open of [openWebSocket3, openPolling3]) {
+    const { peer, socket } = await open(await listen(ALLOW))
+    const log = record(socket, EVENTS, names)
+    const closed = once(socket, 'close')
+    socket.on('packetCreate', () => socket.close(true))
+    if (open === openPolling3) await peer.post('1:2')
+    else peer.sendText('2')
+    assert.deepEqual(await closed, ['forced close', undefined])
+    await delay(5)
+    assert.deepEqual(log, ['packet ping', 'packetCreate pong', 'heartbeat'])
+    if (open === openWebSocket3) assert.equal((await peer.frame()).opcode, 8)
+  }
+})
+
+test('listeners of flush and drain alone hear of pongs', async () => {
+  const context = await listen(ALLOW)
+  const { peer, socket } = await openWebSocket3(context)
+  const log = record(socket, ['flush', 'drain'], names)
+  peer.sendText('2')
+  assert.equal(await peer.packet(), '3')
+  await eventually(() => log, ['flush pong', 'drain'])
+})
+
 test('the server sends no pings', async () => {
   const { peer, socket } = await openWebSocket3(await listen({ ...ALLOW, pingInterval: 30, pingTimeout: 300 }))
   await never(socket, 'packetCreate', 150)

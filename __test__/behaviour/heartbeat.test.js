@@ -7,6 +7,7 @@ const {
   RawPeer,
   client,
   delay,
+  eventually,
   improvement,
   listen,
   never,
@@ -31,6 +32,30 @@ async function since(start, promise) {
   const value = await promise
   return [Date.now() - start, value]
 }
+
+for (const events of [['flush'], ['drain'], ['packetCreate'], ['flush', 'drain', 'packetCreate']]) {
+  test(`listeners of ${events.join(', ')} alone hear of pings`, async () => {
+    const { peer, socket } = await openWebSocket(await listen({ pingInterval: 50 }))
+    const log = record(socket, events, (event) => event)
+    assert.equal(await peer.packet(), '2')
+    const expected = ['packetCreate', 'flush', 'drain'].filter((event) => events.includes(event))
+    await eventually(() => log, expected)
+  })
+}
+
+test('listeners of flush and drain of the server alone hear of pings', async () => {
+  const context = await listen({ pingInterval: 50 })
+  const { peer } = await openWebSocket(context)
+  const log = record(context.engine, ['flush', 'drain'], (event) => event)
+  assert.equal(await peer.packet(), '2')
+  await eventually(() => log, ['flush', 'drain'])
+})
+
+test('close() in a packetCreate listener keeps the ping back', async () => {
+  const { peer, socket } = await openWebSocket(await listen({ pingInterval: 50 }))
+  socket.on('packetCreate', () => socket.close())
+  assert.equal((await peer.closeFrame()).code, undefined)
+})
 
 test('the server sends the first ping after pingInterval', async () => {
   const start = Date.now()

@@ -257,6 +257,20 @@ test('upgrading and upgraded tell how far an upgrade is', async () => {
   assert.deepEqual([socket.upgrading, socket.upgraded], [false, true])
 })
 
+test('flush replaced in a connection listener is called when the open packet is written', async () => {
+  const context = await listen()
+  const calls = []
+  context.engine.on('connection', (socket) => {
+    const { flush } = socket
+    socket.flush = function () {
+      calls.push('flush')
+      flush.call(this)
+    }
+  })
+  await openWebSocket(context)
+  await eventually(() => calls, ['flush'])
+})
+
 test('a packet listener that comes late sees the pongs from then on', async () => {
   const { peer, socket } = await openWebSocket(await listen({ pingInterval: 50 }))
   assert.equal(await peer.packet(), '2')

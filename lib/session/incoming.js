@@ -15,7 +15,6 @@ const { Polling } = require('../transports/polling')
 const debug = require('debug')('engine:socket')
 const {
   kAfterSession,
-  kAnnounce,
   kApply,
   kApplyAll,
   kAwaitsBatches,
@@ -215,10 +214,8 @@ class ReceivingSocket extends SendingSocket {
     this.emit('packet', packet)
     if (this[kState].timers !== undefined) heartbeat.hear(this, packet.type)
     if (packet.type === 'ping' && this.protocol === 3) {
-      // the pong is sent from here, and the rest follows it
-      if (this[kState].relayed !== 0) return
-      this[kAnnounce]({ type: 'pong', options: { compress: true } })
-      this.emit('heartbeat')
+      // where the pong is sent from here, the rest follows it
+      if (this[kState].relayed === 0) this.emit('heartbeat')
     } else if (packet.type === 'pong' && this.protocol === 4) {
       this.emit('heartbeat')
     } else if (packet.type === 'message') {
@@ -267,8 +264,6 @@ class ReceivingSocket extends SendingSocket {
   /** The engine has sent a ping by itself. */
   [kOnPinged]() {
     debug('writing ping packet')
-    // through sendPacket() already
-    if (this[kState].channel === 0) this[kAnnounce]({ type: 'ping', options: { compress: true } })
   }
 
   /** The engine wants a packet to be sent that nobody has called for: a heartbeat, or what ends a poll. */
@@ -282,16 +277,6 @@ class ReceivingSocket extends SendingSocket {
     this.sendPacket(type)
     // the answer to a client's ping, in protocol 3
     if (type === 'pong') this.emit('heartbeat')
-  }
-
-  /** Shows a packet that the engine has sent by itself. */
-  [kAnnounce](packet) {
-    const buffer = [packet]
-    this.emit('packetCreate', packet)
-    this.emit('flush', buffer)
-    this.server.emit('flush', this, buffer)
-    this.emit('drain')
-    this.server.emit('drain', this)
   }
 
   // ---- heartbeats, where the application looks after them, see lib/session/heartbeat.js ------------------

@@ -11,7 +11,7 @@ const debug = require('debug')('engine:socket')
 const {
   kAwaitsBatches,
   kAwaitsDrain,
-  kConcernsAll,
+  kHasCallbacks,
   kHasWaiting,
   kHearsFlushes,
   kHearsSending,
@@ -19,6 +19,7 @@ const {
   kIsPlain,
   kKeepContext,
   kListenToAll,
+  kNotice,
   kSendOne,
   kState,
 } = require('../base/symbols')
@@ -26,8 +27,8 @@ const { keep, SessionState } = require('../base/state')
 
 const { emit } = EventEmitter.prototype
 
-/** Who listens to one of these sees every packet. */
-const VERBOSE_EVENTS = new Set(['packet', 'packetCreate', 'heartbeat'])
+/** Who listens to one of these hears of every packet, or of every one that goes. */
+const PACKET_EVENTS = new Set(['packet', 'heartbeat', 'packetCreate', 'flush', 'drain'])
 
 /**
  * The outgoing half of a Socket: the packets that wait for the transport, the callbacks that wait for them to be
@@ -51,6 +52,11 @@ class SendingSocket extends CompactEmitter {
     return this[kState].packetsFn
   }
 
+  /** Whether callbacks wait for the next batch; the application may have emptied the buffer without them. */
+  [kHasCallbacks]() {
+    return this[kState].packetsFn !== undefined && this[kState].packetsFn.length > 0
+  }
+
   set packetsFn(callbacks) {
     this[kState].packetsFn = callbacks
   }
@@ -72,7 +78,7 @@ class SendingSocket extends CompactEmitter {
 
   on(event, listener) {
     super.on(event, listener)
-    if (!this[kState].verbose && this[kConcernsAll](event)) this[kListenToAll]()
+    if (PACKET_EVENTS.has(event) && this._readyState !== 'closing') this[kNotice]()
     return this
   }
 
@@ -82,13 +88,8 @@ class SendingSocket extends CompactEmitter {
 
   prependListener(event, listener) {
     super.prependListener(event, listener)
-    if (!this[kState].verbose && this[kConcernsAll](event)) this[kListenToAll]()
+    if (PACKET_EVENTS.has(event) && this._readyState !== 'closing') this[kNotice]()
     return this
-  }
-
-  /** Whether listeners of an event hear of every packet. In protocol 3 answers to pings are packets that go. */
-  [kConcernsAll](event) {
-    return VERBOSE_EVENTS.has(event) || (this.protocol === 3 && (event === 'flush' || event === 'drain'))
   }
 
   [kListenToAll]() {
@@ -168,6 +169,7 @@ class SendingSocket extends CompactEmitter {
       this.flush === flush &&
       this.onDrain === onDrain &&
       !this[kHasWaiting]() &&
+      !this[kHasCallbacks]() &&
       !this[kAwaitsBatches]() &&
       !this[kHearsSending]()
     )
@@ -188,10 +190,7 @@ class SendingSocket extends CompactEmitter {
     const packets = this.writeBuffer
     if (this[kState].traced) debug('flushing %d packets to transport', packets.length)
     this.writeBuffer = []
-    const callbacks =
-      this[kState].packetsFn === undefined || this[kState].packetsFn.length === 0
-        ? null
-        : this[kState].packetsFn.splice(0)
+    const callbacks = this[kHasCallbacks]() ? this[kState].packetsFn.splice(0) : null
     if (packets.length > 0 || callbacks !== null) this.sentCallbackFn.push(callbacks)
     // a listener may have emptied the buffer, or closed the transport
     if (packets.length > 0) this.transport.send(packets)

@@ -10,10 +10,10 @@ const bridge = require('../native/bridge')
 const { atRoot } = require('../native/context')
 const { timersOf } = require('./heartbeat')
 const { Transport } = require('../transports/transport')
-const { isNative } = require('../transports/kinds')
+const { isNative, isNativeWebSocket } = require('../transports/kinds')
 const { Polling } = require('../transports/polling')
 const { WebSocket } = require('../transports/websocket')
-const { kCarriesPolls, kExpose, kHearsSending, kListenToAll, kState } = require('../base/symbols')
+const { kCarriesPolls, kExpose, kHearsSending, kKeepContext, kListenToAll, kState } = require('../base/symbols')
 
 const { onPacket: onTransportPacket } = Transport.prototype
 const { send: sendByPolling } = Polling.prototype
@@ -41,13 +41,7 @@ function transportOf(socket) {
 /** Whether somebody listens to all packets, who has come by another way than our `on`. */
 function hearsPackets(socket) {
   const listeners = socket._events
-  return (
-    listeners?.packet !== undefined ||
-    listeners?.packetCreate !== undefined ||
-    listeners?.heartbeat !== undefined ||
-    // the answer to a client's ping is a packet that goes
-    (socket.protocol === 3 && socket[kHearsSending]())
-  )
+  return listeners?.packet !== undefined || listeners?.heartbeat !== undefined
 }
 
 /** The same for a transport: its session may be among those who listen to packets there. */
@@ -82,9 +76,10 @@ function isWatched(transport, what) {
   return transport[kState] !== undefined && transport[kState][what] && isNative(transport)
 }
 
-/** Whether the packets that go out pass something that is not ours. */
+/** Whether the packets that go out pass something that is not ours, or somebody may hear of them. */
 function seesSending(socket) {
   return (
+    socket[kHearsSending]() ||
     sendsDifferently(transportOf(socket)) ||
     isWatched(transportOf(socket), 'watched') ||
     (socket[kState].probe !== null && sendsDifferently(socket[kState].probe)) ||
@@ -108,6 +103,9 @@ function notice(socket) {
   const relayed = seesSending(socket) ? EVERYTHING : socket[kCarriesPolls]() ? POLLS : NOTHING
   if (relayed === socket[kState].relayed) return
   socket[kState].relayed = relayed
+  // what is being written is told to methods that are not ours, too
+  const replaces = socket.flush !== ours.flush || socket.onDrain !== ours.onDrain
+  if (replaces && isNativeWebSocket(socket.transport) && !socket.transport.writable) socket.transport[kKeepContext]()
   bridge.getEngine().setRelayed(socket[kState].handle, relayed)
 }
 
