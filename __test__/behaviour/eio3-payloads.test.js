@@ -182,3 +182,23 @@ test('a close packet by POST ends a session that waits for a poll to close', asy
   await peer.post('1:1')
   assert.deepEqual(await closed, ['transport close', undefined])
 })
+
+test('a close packet behind a pong, which ends the session, closes the transport', async () => {
+  const { peer, socket } = await openPolling3(await listen(ALLOW))
+  const closed = once(socket, 'close')
+  const { transport } = socket
+  const log = record(transport, ['close'], (event) => event)
+  assert.equal((await peer.post(textPayload('3', '1'))).status, 200)
+  assert.equal((await closed)[0], 'transport error')
+  assert.deepEqual([log, transport.readyState], [['close'], 'closed'])
+})
+
+test('nothing is heard behind a pong, which ends the session, but a close packet', async () => {
+  const { peer, socket } = await openPolling3(await listen(ALLOW))
+  const closed = once(socket, 'close')
+  const { transport } = socket
+  const log = record(socket, ['message', 'packet'], (event, arg) => arg.type ?? arg)
+  assert.equal((await peer.post(textPayload('3', '4a', '1'))).status, 200)
+  await closed
+  assert.deepEqual([log.includes('a'), transport.readyState], [false, 'closed'])
+})

@@ -383,3 +383,23 @@ test('a ping behind other packets of a payload is shown with its data', async ()
     { type: 'ping', data: 'probe' },
   ])
 })
+
+test('a close packet behind a ping, which ends the session, closes the transport', async () => {
+  const { peer, socket } = await openPolling(await listen())
+  const closed = once(socket, 'close')
+  const { transport } = socket
+  const log = record(transport, ['close'], (event) => event)
+  assert.equal((await peer.post('2\x1e1')).status, 200)
+  assert.equal((await closed)[0], 'transport error')
+  assert.deepEqual([log, transport.readyState], [['close'], 'closed'])
+})
+
+test('nothing is heard behind a ping, which ends the session, but a close packet', async () => {
+  const { peer, socket } = await openPolling(await listen())
+  const closed = once(socket, 'close')
+  const { transport } = socket
+  const log = record(socket, ['message', 'packet'], (event, arg) => arg.type ?? arg)
+  assert.equal((await peer.post('2\x1e4a\x1e1')).status, 200)
+  await closed
+  assert.deepEqual([log.includes('a'), transport.readyState], [false, 'closed'])
+})

@@ -51,6 +51,28 @@ for (const [name, serve] of [
     ['close(true)', ({ socket }) => socket.close(true)],
     ['server.close()', ({ engine: server }) => server.close()],
   ]) {
+    test(`close() and then ${how}: the session ends with the POST: ${name}`, async () => {
+      const context = await serve()
+      const { peer, socket } = await openPolling(context)
+      const { response } = await beginPost(peer)
+      const closed = once(socket, 'close')
+      const { transport } = socket
+      const closes = record(transport, ['error', 'close'], (event) => event)
+      socket.close()
+      end({ socket, ...context })
+      assert.equal(socket.readyState, 'closing')
+      await assert.rejects(response, destroyed)
+      const [reason, error] = await closed
+      assert.deepEqual([reason, error.message], ['transport error', 'data request connection closed prematurely'])
+      assert.equal(context.engine.clientsCount, 0)
+      assert.deepEqual([closes, transport.readyState], [['error'], 'closing'])
+    })
+  }
+
+  for (const [how, end] of [
+    ['close(true)', ({ socket }) => socket.close(true)],
+    ['server.close()', ({ engine: server }) => server.close()],
+  ]) {
     test(`${how} destroys the POST and closes the session at once: ${name}`, async () => {
       const context = await serve()
       const { peer, socket } = await openPolling(context)

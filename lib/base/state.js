@@ -167,6 +167,8 @@ pack(TransportState, [
   'written',
   // whether the server hears of a poll's headers by a public listener
   'tellsHeaders',
+  // whether only a close packet of the payload in hand concerns the transport
+  'awaitsClose',
 ])
 
 complete(TransportState, {
@@ -205,6 +207,8 @@ complete(WebSocketState, {
   patience: undefined,
   /** Callbacks that wait until sent data has been written. */
   awaiting: undefined,
+  /** Bytes that were sent when the connection had begun to close: they are not, and count as `ws` counts them. */
+  refused: 0,
 })
 
 /** The record of objects of which there is only one, or that do not live long. */

@@ -432,8 +432,9 @@ class Socket extends ReceivingSocket {
     const { transport } = this
     if (discard) {
       transport.discard()
-      // a graceful close may be under way, which waits for the client: not any longer
-      if (transport.readyState === 'closing') transport.readyState = 'open'
+      // a graceful close may be under way, which waits for the client: not any longer. That of a POST that it has destroyed
+      // ends the session next.
+      if (transport.readyState === 'closing' && !transport.dataReq?.destroyed) transport.readyState = 'open'
     }
     let isClosing = false
     try {

@@ -47,6 +47,7 @@ const {
   kSetPoll,
   kSetsNoLength,
   kState,
+  kTakeClose,
   kTakePoll,
   kTakeUp,
   kTellHeaders,
@@ -450,6 +451,8 @@ class Polling extends Transport {
             if (this[kIsBound]())
               owner[kApply](bridge.fast.postFinished(owner[kState].handle, isPlain ? body : undefined, isBinary))
             if (!isPlain) this[kHandOver](body, isBinary)
+            // a packet may have ended the session; one that closes the transport may be behind it
+            else if (this.readyState === 'closing') this[kTakeClose](body, isBinary)
           } finally {
             this[kConfirmPost](req, res)
           }
@@ -500,13 +503,23 @@ class Polling extends Transport {
   /** Takes a payload, where the engine does not: without a session, or for somebody who replaced this. */
   onData(data) {
     const take = (packet) => {
-      if (packet.type !== 'close') return this.onPacket(packet)
+      if (packet.type !== 'close') return this[kState].awaitsClose ? undefined : this.onPacket(packet)
       debug('got xhr close packet')
       this.onClose()
       return false
     }
     if (this.protocol === 3) this.parser.decodePayload(data, take)
     else this.parser.decodePayload(data).forEach(take)
+  }
+
+  /** Takes a close packet of a payload whose other packets have been taken. */
+  [kTakeClose](body, isBinary) {
+    this[kState].awaitsClose = true
+    try {
+      this[kHandOver](body, isBinary)
+    } finally {
+      this[kState].awaitsClose = false
+    }
   }
 
   [kHandOver](body, isBinary) {
