@@ -251,6 +251,31 @@ test('bufferedAmount is 0 in upgrade, and after a message that follows', async (
   assert.equal(ws.bufferedAmount, 0)
 })
 
+test('what is sent when the connection closes, and is not sent, counts as bufferedAmount', async () => {
+  for (const [opts, expected] of [
+    [{}, 12],
+    [{ perMessageDeflate: true }, 12],
+  ]) {
+    const { peer, socket } = await openWebSocket(await listen(opts))
+    const ws = socket.transport.socket
+    const sent = new Promise((resolve) => {
+      socket.transport.once('close', () => {
+        socket.transport.send([{ type: 'message', data: 'text' }])
+        socket.transport.send([
+          { type: 'message', data: Buffer.from([1, 2, 3, 4]) },
+          { type: 'ping', data: 'xx' },
+        ])
+        resolve()
+      })
+    })
+    peer.sendClose()
+    await sent
+    assert.equal(ws.bufferedAmount, expected)
+    await delay(5)
+    assert.equal(ws.bufferedAmount, expected)
+  }
+})
+
 test('what a client that does not read leaves behind counts as bufferedAmount, and no longer when it is gone', async () => {
   const { peer, ws } = await opened()
   peer.socket.pause()

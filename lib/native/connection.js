@@ -102,14 +102,14 @@ class NativeWebSocket extends LazyEmitter {
 
   /** Number of sent bytes that the connection below has not taken. What can be written is written before. */
   get bufferedAmount() {
-    const { handle, pump } = this[kState]
-    if (handle === 0) return 0
+    const { handle, pump, refused } = this[kState]
+    if (handle === 0) return refused
     if (pump === null) {
       bridge.prepareFlush()
-      return bridge.getEngine().refusedAmount(handle)
+      return refused + bridge.getEngine().refusedAmount(handle)
     }
     pump.write()
-    return this[kUnwritten]()
+    return refused + this[kUnwritten]()
   }
 
   /** Bytes handed over and not yet written. */

@@ -2,7 +2,7 @@
 
 const bridge = require('../native/bridge')
 const { capture, contextOfEvent } = require('../native/context')
-const { MESSAGE, content, packetType } = require('../base/packets')
+const { MESSAGE, TYPES, content, packetType } = require('../base/packets')
 const { Transport } = require('./transport')
 const { NativeWebSocket } = require('../native/connection')
 const debug = require('debug')('engine:ws')
@@ -11,6 +11,7 @@ const {
   kAwaitsDrain,
   kAwaitsWriting,
   kCannotSend,
+  kCountRefused,
   kGoOn,
   kHand,
   kHasWaiting,
@@ -156,8 +157,18 @@ class WebSocket extends Transport {
       if (frame === undefined) status = this[kHand](packetType(packet), content(packet.data), packet.options)
       else status = sendPreEncoded(this.socket[kState].handle, frame)
     }
+    if (status === CLOSED) this[kCountRefused](packets)
     const owner = this[kState].owner
     this[kSent](status, owner !== null && owner[kAwaitsDrain]())
+  }
+
+  /** What a closing WebSocket does not send counts in its `bufferedAmount`, as that of `ws` does. */
+  [kCountRefused](packets) {
+    if (this.socket.readyState === this.socket.OPEN) return
+    const count = (frame) => (this.socket[kState].refused += Buffer.byteLength(frame))
+    for (const packet of packets) {
+      if (this[kPreEncoded](packet) === undefined) this.parser.encodePacket(packet, this.supportsBinary, count)
+    }
   }
 
   /** The texts of the messages that can cross together, from the one at `start` on. */
@@ -179,9 +190,13 @@ class WebSocket extends Transport {
   [kSendOne](type, data, options) {
     this.writable = false
     const frame = options.wsPreEncodedFrame
-    if (frame === undefined || this.opts.perMessageDeflate)
-      this[kSent](this[kHand](type, content(data), options), false)
-    else this[kSent](sendPreEncoded(this.socket[kState].handle, frame), false)
+    if (frame === undefined || this.opts.perMessageDeflate) {
+      const status = this[kHand](type, content(data), options)
+      if (status === CLOSED) this[kCountRefused]([{ type: TYPES[type], data, options }])
+      this[kSent](status, false)
+    } else {
+      this[kSent](sendPreEncoded(this.socket[kState].handle, frame), false)
+    }
   }
 
   /** Hands one packet to the engine. */
