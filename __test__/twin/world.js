@@ -9,6 +9,8 @@ const { runCalls } = require('./calls')
 const modes = require('./modes')
 const { Observer } = require('./observe')
 const { TIMES } = require('./options')
+const { otherThreads } = require('./other-threads')
+const engineWithThreads = require('../..')
 
 const delay = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
@@ -103,9 +105,20 @@ class World {
         turns++
       }
       const now = performance.now()
-      if (turns >= TURNS && now - Math.max(seen, start) >= quiet) return
+      if (turns >= TURNS && now - Math.max(seen, start) >= quiet && (await this.#staysQuiet())) return
       if (now - start > RESTLESS_MS) return this.record('process', 'the step does not come to rest')
     }
+  }
+
+  /** Whether nothing is seen when other threads, too, have had their turn: to read what came in, and to write what follows. */
+  async #staysQuiet() {
+    if (this.Engine !== engineWithThreads) return true
+    const seen = this.lastAt
+    for (let i = 0; i < 2 && this.lastAt === seen; i++) {
+      await otherThreads()
+      await turn(0)
+    }
+    return this.lastAt === seen
   }
 
   /** Whether an upgrade waits for the engine's next look. */
