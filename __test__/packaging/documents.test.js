@@ -199,3 +199,46 @@ test('every link of a document leads to a file, and to a heading of it', () => {
   assert.ok(count > 50, `${count} links found`)
   assert.deepEqual(broken, [])
 })
+
+test('every path, link and command that CONTRIBUTING.md names exists', () => {
+  const text = fs.readFileSync(path.join(root, 'CONTRIBUTING.md'), 'utf8')
+  const { scripts } = require('../../package.json')
+  const prose = text.replace(/```[^]*?```/g, '')
+  const code = [...prose.matchAll(/`([^`\n]+)`/g)].map(([, words]) => words)
+  for (const [, block] of text.matchAll(/```sh\n([^]*?)```/g)) code.push(...block.trim().split('\n'))
+  const missing = []
+  const expect = (isThere, what) => isThere || missing.push(what)
+  const isFile = (name) => fs.existsSync(path.join(root, name))
+
+  for (const [, target] of prose.matchAll(/\]\(([^)#]+)[^)]*\)/g)) expect(isFile(target), target)
+  for (const words of code) {
+    const [command, ...args] = words
+      .replace(/\s*#.*/, '')
+      .replace(/^ENGINE=\w+ /, '')
+      .split(' ')
+    if (command === 'npm') {
+      const [name, separator, ...rest] = args[0] === 'run' ? args.slice(1) : args
+      expect(scripts[name], words)
+      if (name !== 'test' || separator !== '--') continue
+      for (const stage of rest) expect(/^(--upstream|NAME)$/.test(stage) || stages().includes(stage), words)
+    } else if (command === 'node') {
+      for (const file of args.filter((arg) => arg.includes('/'))) expect(isFile(file), words)
+    } else if (/^(\.?\w[\w.-]*\/|__test__)/.test(command) && args.length === 0) {
+      expect(isFile(command), words)
+    }
+  }
+  assert.deepEqual(missing, [])
+})
+
+test('CONTRIBUTING.md names every stage of npm test', () => {
+  const text = fs.readFileSync(path.join(root, 'CONTRIBUTING.md'), 'utf8')
+  const rows = [...text.matchAll(/^\| (`[^|]+) \|/gm)].flatMap(([, cell]) => cell.match(/[\w-]+/g))
+  assert.deepEqual(rows.sort(), stages().sort())
+})
+
+/** The names that scripts/test.js takes. */
+function stages() {
+  const text = fs.readFileSync(path.join(root, 'scripts', 'test.js'), 'utf8')
+  const table = /^const stages = \{\n([^]*?)^\}/m.exec(text)[1]
+  return [...table.matchAll(/^ {2}'?([\w-]+)'?[:,]/gm)].map(([, name]) => name)
+}
