@@ -27,6 +27,7 @@ test('a missing library is an error that names the platform, the package and the
     `npm install engine.io-native-${host}@${version}`,
     'npm run build',
     'package-lock.json',
+    'ENGINE_IO_NATIVE_LIBRARY_PATH',
   ]) {
     assert.ok(error.message.includes(part), `"${part}" is in:\n${error.message}`)
   }

@@ -1,6 +1,7 @@
 'use strict'
 
 const fs = require('node:fs')
+const { createRequire } = require('node:module')
 const path = require('node:path')
 const { version } = require('../../package.json')
 
@@ -34,39 +35,106 @@ function load() {
 
   const libc = process.platform === 'linux' ? detectLibc() : undefined
   const triple = platformTriple(process.platform, process.arch, libc)
-  const local = path.join(__dirname, '../..', `${NAME}.${triple}.node`)
-  if (fs.existsSync(local)) return open(local, 'the build in the package folder')
-
-  const packageName = `${NAME}-${triple}`
-  let manifest
-  try {
-    manifest = require.resolve(`${packageName}/package.json`)
-  } catch (cause) {
-    throw notFound(triple, libc, cause)
+  const file = `${NAME}.${triple}.node`
+  // a bundle has it beside itself, if anybody has put it there
+  for (const folder of typeof __dirname === 'string' ? [path.join(__dirname, '../..'), __dirname] : []) {
+    const local = path.join(folder, file)
+    if (fs.existsSync(local)) return open(local, 'the build in the package folder')
   }
-  const installed = require(manifest)
+  return openPackage(triple, libc)
+}
+
+/** Loads the library of the installed platform package. */
+function openPackage(triple, libc) {
+  const packageName = `${NAME}-${triple}`
+  const installed = manifestOf(triple)
+  if (installed instanceof Error) throw notFound(triple, libc, installed)
   if (installed.version !== version) {
     throw failure(
       'ERR_ENGINE_IO_NATIVE_VERSION_MISMATCH',
-      `${NAME}@${version} found ${packageName}@${installed.version} (${path.dirname(manifest)}). ` +
+      `${NAME}@${version} found ${packageName}@${installed.version}. ` +
         `Both must have the same version: npm install ${packageName}@${version}`,
     )
   }
-  return open(path.join(path.dirname(manifest), installed.main), packageName)
+  return libraryOf(triple, packageName)
 }
 
 function open(file, origin) {
   try {
-    return require(file)
+    // bundlers do not follow this: the file is where it says when the program runs
+    return createRequire(file)(file)
   } catch (cause) {
-    if (cause.code === 'ERR_DLOPEN_DISABLED')
-      throw failure('ERR_ENGINE_IO_NATIVE_ADDONS_DISABLED', disabledMessage(file), cause)
-    const missing = !fs.existsSync(file)
-    throw failure(
-      missing ? 'ERR_ENGINE_IO_NATIVE_NOT_FOUND' : 'ERR_ENGINE_IO_NATIVE_LOAD_FAILED',
-      `${NAME} ${missing ? 'found no file' : 'could not load'} ${file} (${origin}) on ${describe()}: ${cause.message}`,
-      cause,
-    )
+    throw unloadable(cause, file, origin)
+  }
+}
+
+/** An error that says what could not be loaded, where that came from, and on what platform. */
+function unloadable(cause, file, origin) {
+  if (cause.code === 'ERR_DLOPEN_DISABLED') {
+    return failure('ERR_ENGINE_IO_NATIVE_ADDONS_DISABLED', disabledMessage(file), cause)
+  }
+  const isMissing = cause.code === 'MODULE_NOT_FOUND'
+  return failure(
+    isMissing ? 'ERR_ENGINE_IO_NATIVE_NOT_FOUND' : 'ERR_ENGINE_IO_NATIVE_LOAD_FAILED',
+    `${NAME} ${isMissing ? 'found no file' : 'could not load'} ${file} (${origin}) on ${describe()}: ${cause.message}`,
+    cause,
+  )
+}
+
+// Tools that trace or bundle a program find what is required by a literal name, and pass over what is not installed if it is
+// required within a `try` of the same function.
+
+/** The package.json of a platform's package; an error if that is not installed. */
+function manifestOf(triple) {
+  try {
+    switch (triple) {
+      case 'linux-x64-gnu':
+        return require('engine.io-native-linux-x64-gnu/package.json')
+      case 'linux-x64-musl':
+        return require('engine.io-native-linux-x64-musl/package.json')
+      case 'linux-arm64-gnu':
+        return require('engine.io-native-linux-arm64-gnu/package.json')
+      case 'linux-arm64-musl':
+        return require('engine.io-native-linux-arm64-musl/package.json')
+      case 'darwin-x64':
+        return require('engine.io-native-darwin-x64/package.json')
+      case 'darwin-arm64':
+        return require('engine.io-native-darwin-arm64/package.json')
+      case 'win32-x64-msvc':
+        return require('engine.io-native-win32-x64-msvc/package.json')
+      case 'win32-arm64-msvc':
+        return require('engine.io-native-win32-arm64-msvc/package.json')
+      default:
+        return new Error(`no package is published for ${triple}`)
+    }
+  } catch (cause) {
+    return cause
+  }
+}
+
+/** The library in a platform's package, which is installed. */
+function libraryOf(triple, packageName) {
+  try {
+    switch (triple) {
+      case 'linux-x64-gnu':
+        return require('engine.io-native-linux-x64-gnu')
+      case 'linux-x64-musl':
+        return require('engine.io-native-linux-x64-musl')
+      case 'linux-arm64-gnu':
+        return require('engine.io-native-linux-arm64-gnu')
+      case 'linux-arm64-musl':
+        return require('engine.io-native-linux-arm64-musl')
+      case 'darwin-x64':
+        return require('engine.io-native-darwin-x64')
+      case 'darwin-arm64':
+        return require('engine.io-native-darwin-arm64')
+      case 'win32-x64-msvc':
+        return require('engine.io-native-win32-x64-msvc')
+      case 'win32-arm64-msvc':
+        return require('engine.io-native-win32-arm64-msvc')
+    }
+  } catch (cause) {
+    throw unloadable(cause, packageName, packageName)
   }
 }
 
@@ -132,6 +200,8 @@ function notFound(triple, libc, cause) {
         'If the package is in the lock file but not in node_modules: npm leaves optional dependencies out when the',
         'lock file was made on another platform (https://github.com/npm/cli/issues/4828) or with --omit=optional;',
         'delete node_modules and package-lock.json and install again.',
+        'If a bundler or a file tracer made this program: copy the .node file of that package beside the bundle, or set',
+        'ENGINE_IO_NATIVE_LIBRARY_PATH to it (docs/MIGRATING.md, "Deploying").',
       ]
     : [
         'No package is published for this platform. To fix it: `npm run build` in a checkout (needs Rust), then set',
