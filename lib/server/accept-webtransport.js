@@ -9,8 +9,8 @@ const debug = require('debug')('engine')
 const { kEmitError, kRegister, kState, kUpgradable } = require('../base/symbols')
 
 /**
- * Opens a session on a WebTransport session that the application has accepted, or moves one there. Whatever its client
- * does, the promise is rejected only with what a listener of the application's throws.
+ * Opens a session on a WebTransport session that the application has accepted, or moves a session there. The promise is rejected
+ * only with what a listener of the application throws, whatever the client does.
  */
 async function acceptWebTransport(server, session) {
   if (server.middlewares.length > 0) {
@@ -64,7 +64,7 @@ async function acceptWebTransport(server, session) {
   client._maybeUpgrade(new WebTransport(session, stream, reader, {}))
 }
 
-/** The first packet of the session's first stream; undefined if the session ends before. */
+/** Reads the first packet of the session's first stream; undefined if the session ends before. */
 async function readFirst(session, maxHttpBufferSize) {
   const streams = session.incomingBidirectionalStreams.getReader()
   const { value: stream, done: closed } = await streams.read()
@@ -77,7 +77,7 @@ async function readFirst(session, maxHttpBufferSize) {
   return undefined
 }
 
-/** One that is closed already, or whose implementation fails, is closed. */
+/** Closes a session. It does not matter if it is closed already, or if its implementation throws. */
 function closeSession(session) {
   try {
     session.close()
@@ -86,9 +86,9 @@ function closeSession(session) {
   }
 }
 
-/** What limits are told of a session, which has no request: its headers and address, as far as its implementation has them. */
+/** Returns what limits need in place of a request: headers and address, as far as the session's implementation tells them. */
 function requestOf(session) {
-  // with a port, and IPv6 addresses in brackets or without
+  // the address has a port; IPv6 addresses have brackets or not
   const [, remoteAddress] = /^\[?(.+?)\]?:\d+$/.exec(session.peerAddress) || []
   const socket = { remoteAddress }
   const headers = session.header || {}

@@ -39,7 +39,7 @@ const { keep, State } = require('../base/state')
 
 const { emit } = EventEmitter.prototype
 
-/** The `readyState` of a WebSocket whose connection is gone. */
+/** The `readyState` of a WebSocket whose connection has ended. */
 const CLOSED = 3
 
 /** Characters that no HTTP field value may have (RFC 9110, 5.5). */
@@ -61,7 +61,7 @@ const DEFAULTS = {
 }
 
 /**
- * What all servers have in common, wherever their requests come from.
+ * The base of all servers, wherever their requests come from.
  *
  * Events: `connection` (socket), `connection_error` ({ req, code, message, context }),
  * `initial_headers` and `headers` (headers, request), `flush` (socket, writeBuffer), `drain` (socket).
@@ -69,7 +69,7 @@ const DEFAULTS = {
 class BaseServer extends EventEmitter {
   constructor(opts = {}) {
     super()
-    // looked at for every message that is sent
+    // this table is read for every message that is sent
     this._events = new Listeners()
     keep(this, new State())
     this.middlewares = []
@@ -77,7 +77,7 @@ class BaseServer extends EventEmitter {
     /** The open sessions by their ids. */
     this.clients = this[kState].clients.public
     this.clientsCount = 0
-    /** The options, those that were not given with their defaults. */
+    /** The options, with defaults for those that were not given. */
     this.opts = Object.assign({}, DEFAULTS, opts)
     if (opts.cookie) {
       this.opts.cookie = Object.assign({ name: 'io', path: '/', httpOnly: true, sameSite: 'lax' }, opts.cookie)
@@ -91,25 +91,25 @@ class BaseServer extends EventEmitter {
     this[kState].limits = Limits.of(this)
     this[kState].periods = undefined
     this[kState].openPacket = new OpenPacket()
-    /** Whether the next look at the sessions is due, see lib/session/overrides.js. */
+    /** Whether the next look at the sessions is planned, see lib/session/overrides.js. */
     this[kState].watching = false
     bridge.getEngine()
     this.init()
   }
 
-  /** The open session with this id, if there is one. */
+  /** Returns the open session with this id, if there is one. */
   [kClient](sid) {
     return this[kState].clients.get(sid)
   }
 
-  /** The session that may be upgraded to a transport that was opened for it. */
+  /** Returns the session with this id if it may be upgraded now. */
   [kUpgradable](sid) {
     if (this[kClient](sid)?.upgrading) {
-      // its last attempt may just have failed: then its client knows, and this thread not yet
+      // the last attempt may have failed just now, which the client knows and this thread has not heard
       try {
         bridge.drainNow()
       } catch (error) {
-        // a listener's: it is not to be the end of this attempt
+        // the exception of a listener must not end this attempt
         setImmediate(() => {
           throw error
         })
@@ -119,19 +119,19 @@ class BaseServer extends EventEmitter {
     return client && !client.upgrading && !client.upgraded ? client : undefined
   }
 
-  /** The path that the requests of this server start with. */
+  /** Returns the path with which requests of this server begin. */
   _computePath(options) {
     const path = (options.path || '/engine.io').replace(/\/$/, '')
     return options.addTrailingSlash === false ? path : path + '/'
   }
 
-  /** The transports that a client may upgrade to from this one. */
+  /** Returns the transports to which a client may upgrade from this one. */
   upgrades(name) {
     if (!this.opts.allowUpgrades) return []
     return transports[name].upgradesTo || []
   }
 
-  /** Checks a request; `fn` gets nothing if it is in order, else a code of `Server.errors` and details. */
+  /** Checks a request. `fn` gets no argument if the request is accepted, otherwise a code of `Server.errors` and details. */
   verify(req, upgrade, fn) {
     const { errors } = BaseServer
     const { transport } = req._query
@@ -156,7 +156,7 @@ class BaseServer extends EventEmitter {
       try {
         objection = this[kState].limits.check(req)
       } catch (error) {
-        // whoever throws has not allowed it
+        // a hook that throws has not allowed the request
         fn(errors.FORBIDDEN)
         throw error
       }
@@ -171,7 +171,7 @@ class BaseServer extends EventEmitter {
       if (success) fn()
       else fn(errors.FORBIDDEN, { message })
     }
-    // whoever throws has not allowed it; the exception goes its way
+    // a hook that throws has not allowed the request; the exception still surfaces
     const fail = (error) => {
       decide()
       throw error
@@ -185,7 +185,7 @@ class BaseServer extends EventEmitter {
     if (returned && typeof returned.then === 'function') returned.then(undefined, fail)
   }
 
-  /** Checks a request of a session that exists already. */
+  /** Checks a request of an existing session. */
   [kVerifySession](req, upgrade, fn) {
     const { errors } = BaseServer
     const { transport } = req._query
@@ -204,7 +204,7 @@ class BaseServer extends EventEmitter {
       const previousProtocol = client.protocol
       return fn(errors.BAD_REQUEST, { name: 'PROTOCOL_MISMATCH', protocol, previousProtocol })
     }
-    // a WebSocket answers no such request, and the client would wait for ever
+    // a WebSocket transport does not answer such a request, and the client would wait for ever
     if (!upgrade && client.transport.handlesUpgrades) {
       return fn(errors.BAD_REQUEST, { name: 'TRANSPORT_HANDSHAKE_ERROR' })
     }
@@ -223,7 +223,7 @@ class BaseServer extends EventEmitter {
   /**
    * Closes all sessions.
    *
-   * @throws what the first of them threw, from the `close()` of its connection or from a listener, when all are closed
+   * @throws the first error of a connection's `close()` or of a listener, after all sessions are closed
    */
   close() {
     debug('closing all open clients')
@@ -269,14 +269,14 @@ class BaseServer extends EventEmitter {
       id = await (this[kState].limits === undefined
         ? this.generateId(req)
         : this[kState].limits.within(req, this.generateId(req)))
-      // others may have the same id, but not while its requests find a session by it
+      // other sessions may have the same id, but not one that polls, as its requests find it by the id
       if (isOurs) this[kState].clients.expect(id)
       else if (this[kClient](id)?.transport.name === 'polling') {
         throw new Error(
           `expected a session id that is not in use, got "${id}", by which the requests of a polling session come`,
         )
       }
-      // others may have come meanwhile
+      // other sessions may have been opened meanwhile
       const objection = this[kState].limits === undefined ? undefined : this[kState].limits.checkSpace(req)
       if (objection !== undefined) return refuse(errors.FORBIDDEN, objection)
     } catch (error) {
@@ -284,7 +284,7 @@ class BaseServer extends EventEmitter {
       debug('error while generating an id')
       return refuse(errors.BAD_REQUEST, { name: 'ID_GENERATION_ERROR', error })
     }
-    // hooks may have taken their time
+    // the client may have gone while hooks decided
     if (transportName === 'polling' && req.res && req.res.destroyed) return debug('the client is gone')
     debug('handshaking client "%s"', id)
     let transport
@@ -299,7 +299,7 @@ class BaseServer extends EventEmitter {
     try {
       socket = new Socket(id, this, transport, req, protocol)
     } catch (error) {
-      // a listener's, mostly: the client must not wait for ever
+      // mostly the exception of a listener; the client must not wait for ever
       closeConnection(errors.BAD_REQUEST)
       throw error
     }
@@ -317,25 +317,25 @@ class BaseServer extends EventEmitter {
     return this.createTransport(name, req)
   }
 
-  /** The names of the transports that clients of this server may upgrade to from this one. */
+  /** Returns the names of the transports to which clients of this server may upgrade from this one. */
   [kAvailableUpgrades](transportName) {
     const { transports } = this.opts
     return this.upgrades(transportName).filter((name) => transports.indexOf(name) !== -1)
   }
 
-  /** `req`: what has opened the session, if that is no request that the session has. */
+  /** Registers a session. `req` is what has opened it, if that is not `socket.request`. */
   [kRegister](socket, req) {
     this[kState].clients.add(socket)
     this.clientsCount++
     try {
       if (this[kState].limits !== undefined) this[kState].limits.opened(socket, req)
     } catch (error) {
-      // nobody gets to know this session
+      // no `connection` event is emitted for this session
       socket.close(true)
       throw error
     }
     this.emit('connection', socket)
-    // one that has ended before anybody could listen ends for all to hear
+    // a session that ended before anyone could listen emits its end again
     if (socket[kState].endedEarly !== undefined) process.nextTick(() => socket[kEndAgain]())
     notice(socket)
   }
@@ -346,7 +346,7 @@ class BaseServer extends EventEmitter {
     this.clientsCount--
   }
 
-  /** Whether somebody may listen to what every flush would emit. */
+  /** Returns whether the events of a flush may have listeners. */
   [kHearsFlushes]() {
     return this._events?.flush !== undefined || this._events?.drain !== undefined || this.emit !== emit
   }
@@ -355,7 +355,7 @@ class BaseServer extends EventEmitter {
     this.emit('connection_error', { req, code, message: BaseServer.errorMessages[code], context })
   }
 
-  /** Answers a request that has passed `verify`, and cannot be served for all that. */
+  /** Refuses a request that has passed `verify` and still cannot be served. */
   [kRefuse](req, res, code, context) {
     try {
       this[kEmitError](req, code, context)
@@ -364,7 +364,7 @@ class BaseServer extends EventEmitter {
     }
   }
 
-  /** The headers of a polling response: the application may add to them. */
+  /** Lets the application add to the headers of a polling response. */
   [kOnPollingHeaders](headers, req, socket) {
     if (!sidOf(req)) {
       const options = this.opts.cookie
@@ -374,7 +374,7 @@ class BaseServer extends EventEmitter {
     this.emit('headers', headers, req)
   }
 
-  /** The number of the engine's record of this server's periods, which follow `opts`. */
+  /** Returns the handle of the engine's record of this server's periods. The record follows `opts`. */
   [kTiming]() {
     const { pingInterval, pingTimeout, upgradeTimeout } = this.opts
     const periods = this[kState].periods
@@ -394,7 +394,7 @@ class BaseServer extends EventEmitter {
     return periods.timing
   }
 
-  /** The engine need not remember the periods: sessions that are still there keep them. */
+  /** Lets the engine forget the periods. Open sessions keep them. */
   [kDropTiming]() {
     const periods = this[kState].periods
     if (periods === undefined) return

@@ -4,7 +4,7 @@ const { inspect } = require('util')
 const bridge = require('../native/bridge')
 const { kFind, kState } = require('../base/symbols')
 
-/** A table that is filled when somebody looks at it, see below. */
+/** A table that is filled when it is first used, see `Clients`. */
 class LazyTable {
   /** @param {(table: object) => void} fill */
   constructor(fill) {
@@ -21,7 +21,7 @@ class LazyTable {
         return Reflect[name](...args)
       }
     }
-    // `util.inspect` looks past proxies
+    // `util.inspect` reads the target of a proxy
     const show = function () {
       look()
       return this
@@ -36,42 +36,42 @@ const TRAPS = Reflect.ownKeys(Reflect).filter(
 )
 
 /**
- * The open sessions of a server by their ids: `server.clients` is the table, because others may write to it. To become a key of an
- * object a string is copied to where only full collections free it, and a session takes 2 us of this thread by that, its share of
- * these collections included. So nothing is entered before somebody looks at the table: until then it is a proxy of an empty one,
- * and ids are in a Map. Behind a native listener the engine is asked for sessions that poll.
+ * The open sessions of a server by their ids. Once `server.clients` has been used, that object is the table, because applications may
+ * write to it. A string that becomes a key of an object is copied to V8's old space, which only full collections free; that costs
+ * 2 us per session. So `server.clients` is a proxy of an empty table until it is first used, and ids are in a Map until then.
+ * With a native listener the engine finds the sessions that poll.
  */
 class Clients {
   constructor(server) {
     this._server = server
-    /** Whether the engine finds some. */
+    /** Whether the engine finds some of the sessions. */
     this._inEngine = false
     /**
-     * Those that it does not find, until somebody looks at the table: their handles, or themselves where they have none any more.
-     * What a Map has left behind as it grew is kept alive for long, and they with it.
+     * The other sessions, until the table is first used: their handles, or the sessions themselves if they have no handle any more.
+     * A Map that has grown keeps its old tables alive for long, and handles keep sessions out of them.
      */
     this._others = new Map()
     const lazy = new LazyTable((table) => this._fill(table))
     this._table = lazy.table
-    /** What `server.clients` is to begin with. */
+    /** The first value of `server.clients`. */
     this.public = lazy.proxy
     this._displaced = undefined
-    /** The last id that was made for a session to come. */
+    /** The last id that was made for a future session. */
     this._made = undefined
   }
 
-  /** Somebody looks at the table: from now on it is the place where sessions are found. */
+  /** Fills the table on its first use. Sessions are found there from now on. */
   _fill(table) {
     const all = this._entries()
     this._others = undefined
     for (const client of all) table[client[kState].key] = client
   }
 
-  /** The table, if there is one. */
+  /** The table, or undefined if it has not been used yet. */
   get _object() {
     const { clients } = this._server
     if (clients === this.public) return this._others === undefined ? this._table : undefined
-    // somebody has put another in its place, and may hold this one
+    // the application has replaced the table, and may hold this one
     if (this._others !== undefined) Reflect.ownKeys(this.public)
     return clients
   }
@@ -81,7 +81,7 @@ class Clients {
     if (table === undefined) return this._find(String(id))
     const client = table[id]
     if (client === undefined) return undefined
-    // else it may be a property of Object.prototype's
+    // otherwise it may be a property of Object.prototype
     return client?.[kState]?.key === id || Object.hasOwn(table, id) ? client : undefined
   }
 
@@ -92,19 +92,19 @@ class Clients {
     return this._isOpen(session) ? session : undefined
   }
 
-  /** An id of the engine's has been made, of 120 random bits: nobody else has it, so that it need not be looked for. */
+  /** Remembers an id of the engine's generator. No session has it, as it is 120 random bits, so that it need not be looked up. */
   expect(id) {
     this._made = id
   }
 
-  /** The younger of two sessions with one id is found by it. */
+  /** Adds a session. Of two sessions with one id, the younger is found. */
   add(client) {
     const key = String(client.id)
     const isNew = key === this._made || client[kState].opening !== undefined
     this._made = undefined
     const older = isNew ? undefined : this.get(key)
     if (older !== undefined) (this._displaced ||= new Set()).add(older)
-    // the id may change, or be deleted
+    // the application may change or delete the id
     client[kState].key = key
     this._enter(client)
   }
@@ -116,7 +116,7 @@ class Clients {
     else this._others.set(client[kState].key, client[kState].handle || client)
   }
 
-  /** A session is about to give its handle back; it is still there. */
+  /** Keeps a session by itself before it gives its handle back. */
   detach(client) {
     const { key, listed } = client[kState]
     if (this._object !== undefined || key === undefined || listed) return
@@ -140,7 +140,7 @@ class Clients {
     if (this._displaced !== undefined) this._replace(client)
   }
 
-  /** An older session with the id of one that has ended is found by it again. */
+  /** Makes an older session with the same id be found again after the end of the younger. */
   _replace(client) {
     let older
     for (const other of this._displaced) if (other[kState].key === client[kState].key) older = other
@@ -149,12 +149,12 @@ class Clients {
     this._enter(older)
   }
 
-  /** Those that are there now. */
+  /** Returns all open sessions. */
   all() {
     return this._object === undefined ? this._entries() : [...(this._displaced || []), ...Object.values(this._object)]
   }
 
-  /** The same as long as there is no table. */
+  /** Returns the entries of all open sessions before the table is used. */
   _entries() {
     const displaced = this._displaced || []
     const others = [...displaced, ...Array.from(this._others.values(), sessionOf)]
@@ -167,7 +167,7 @@ class Clients {
   }
 }
 
-/** A session, by itself or by its handle. */
+/** Returns the session of an entry, which is the session itself or its handle. */
 function sessionOf(entry) {
   return typeof entry === 'number' ? bridge.sessionOf(entry) : entry
 }

@@ -1,8 +1,8 @@
 'use strict'
 
-// The option `limits`: what one server takes on at most. Everything is off by default. Handshakes are
-// refused as others are: with `403` (an upgrade: `400`) and a `connection_error` of code 4 whose context has
-// a `name`; what comes too late or is too much gets code 3.
+// The option `limits`: bounds for one server, all off by default. A refused handshake gets `403` (an upgrade: `400`) and a
+// `connection_error` of code 4 whose context has a `name`. Handshakes that take too long and payloads with too many packets get
+// code 3.
 
 const { performance } = require('perf_hooks')
 const debug = require('debug')('engine')
@@ -19,13 +19,13 @@ const NUMBERS = [
   'maxIdlePollingSessions',
 ]
 
-/** Stands for the address of WebTransport sessions that have none. */
+/** The common address of WebTransport sessions without a known one. */
 const NO_ADDRESS = 'webtransport'
 
 const kStarted = Symbol('started')
 
 class Limits {
-  /** The limits of a server; undefined if there are none. */
+  /** Returns the limits of a server; undefined if there are none. */
   static of(server) {
     const { limits } = server.opts
     if (limits === undefined || limits === null || limits === false) return undefined
@@ -47,13 +47,13 @@ class Limits {
 
   constructor(server, options) {
     this._server = server
-    /** May be changed while the server runs. */
+    /** The option; its members may be changed while the server runs. */
     this.options = options
-    /** Sessions by their address, while they are limited by it. */
+    /** Number of sessions by address, while there is a limit per address. */
     this._byAddress = new Map()
     this._tokens = options.handshakesPerSecond
     this._refilled = performance.now()
-    /** Polling sessions that have made no request since their handshake, oldest first, with their openings. */
+    /** Polling sessions without a request since their handshake, oldest first, with the times of their openings. */
     this._idle = new Map()
     this._timer = undefined
   }
@@ -63,7 +63,7 @@ class Limits {
     return this.options.maxPacketsPerPayload !== undefined
   }
 
-  /** Checks a handshake; what it returns is the objection. */
+  /** Checks a handshake. Returns the refusal, or undefined. */
   check(req) {
     return this.checkSpace(req) || this._checkRate()
   }
@@ -86,7 +86,7 @@ class Limits {
     }
   }
 
-  /** A token bucket that holds those of one second. */
+  /** Checks the rate of handshakes by a token bucket of one second. */
   _checkRate() {
     const { handshakesPerSecond } = this.options
     if (handshakesPerSecond === undefined) return
@@ -101,7 +101,7 @@ class Limits {
     this._tokens--
   }
 
-  /** Has `fn` called with a refusal if nobody calls it in time; then or later calls are in vain. */
+  /** Returns a function that calls `fn` once. If it is not called in time, `fn` gets a refusal, and later calls have no effect. */
   watch(req, fn) {
     const { handshakeTimeout } = this.options
     if (!(handshakeTimeout > 0)) return fn
@@ -117,7 +117,7 @@ class Limits {
     return once
   }
 
-  /** What a promise gives, or a rejection when the handshake has taken too long. */
+  /** Returns what a promise resolves to, or rejects when the handshake takes too long. */
   async within(req, promise) {
     const { handshakeTimeout } = this.options
     if (!(handshakeTimeout > 0) || !promise || typeof promise.then !== 'function') return promise
@@ -140,7 +140,7 @@ class Limits {
     return refusal('HANDSHAKE_TIMEOUT', 'Handshake timeout', this.options.handshakeTimeout)
   }
 
-  /** A session has been opened by this request. */
+  /** Counts a session that this request has opened. */
   opened(socket, req = socket.request) {
     const { maxConnectionsPerAddress, maxIdlePollingSessions, handshakeTimeout } = this.options
     if (maxConnectionsPerAddress !== undefined && req) {
@@ -157,7 +157,7 @@ class Limits {
     }
   }
 
-  /** A session is over. */
+  /** Stops counting an ended session. */
   closed(socket) {
     const address = socket[kState].address
     if (address !== undefined) {
@@ -168,7 +168,7 @@ class Limits {
     if (socket[kState].idle) this.heard(socket)
   }
 
-  /** The client of an idle session has come back. */
+  /** Notes that the client of an idle session has made a request. */
   heard(socket) {
     socket[kState].idle = false
     this._idle.delete(socket)
@@ -188,7 +188,7 @@ class Limits {
           apart(this._closeIdle, this, socket)
           isClosed = true
         } finally {
-          // a listener threw: the others are seen to all the same
+          // a listener threw; the other sessions are closed all the same
           if (!isClosed && this._idle.size > 0) this._closeIdleIn(1)
         }
       }
@@ -207,7 +207,7 @@ class Limits {
     }
   }
 
-  /** Whether a POST has more packets than are taken; then it is refused and the session closed. */
+  /** Returns the refusal of a POST with too many packets, or undefined. The caller ends the session. */
   checkPayload(hasMore) {
     const { maxPacketsPerPayload } = this.options
     if (maxPacketsPerPayload === undefined || !hasMore(maxPacketsPerPayload)) return
@@ -216,7 +216,7 @@ class Limits {
 
   _addressOf(req, address = req.connection ? req.connection.remoteAddress : undefined) {
     if (this.options.addressOf !== undefined) return this.options.addressOf(req)
-    // WebTransport sessions whose implementation does not tell it count together: they do not pass a limit by
+    // WebTransport sessions without a known address count together, so that they cannot bypass a limit
     return address === undefined && req._query.transport === 'webtransport' ? NO_ADDRESS : address
   }
 }

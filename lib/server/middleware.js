@@ -6,8 +6,8 @@ const debug = require('debug')('engine')
 const { kNameOf } = require('../base/symbols')
 
 /**
- * Runs Express-style middlewares one after the other; `callback` gets what the first one failed with.
- * Synchronous when there are none.
+ * Runs Express-style middlewares one after the other. `callback` gets the error of the first that fails. It is called
+ * synchronously if there are none.
  */
 function applyMiddlewares(middlewares, req, res, callback) {
   if (middlewares.length === 0) {
@@ -19,7 +19,7 @@ function applyMiddlewares(middlewares, req, res, callback) {
   chain.then(() => callback(), callback)
 }
 
-/** Fails by `next(error)`, an exception or a rejected promise, whichever comes first. */
+/** Runs a middleware, which fails by `next(error)`, an exception or a rejected promise, whichever comes first. */
 function run(middleware, req, res) {
   return new Promise((resolve, reject) => {
     let done = false
@@ -38,15 +38,15 @@ function run(middleware, req, res) {
 }
 
 /**
- * What middlewares get for a response on upgrades: headers set here are in the `101`, ending it ends the
- * connection. Names are found in any case, as in Node's responses.
+ * The response that middlewares get on upgrades. Headers set here are in the `101`, and ending it ends the connection. Names match
+ * in any case, as in Node's responses.
  */
 class UpgradeResponse extends EventEmitter {
   constructor(req, socket) {
     super()
     this.req = req
     this.socket = this.connection = socket
-    /** By their names as they were set. */
+    /** The headers by their names as they were set. */
     this.headers = {}
     this.statusCode = 200
     this.statusMessage = undefined
@@ -70,7 +70,7 @@ class UpgradeResponse extends EventEmitter {
   setHeader(name, value) {
     validateHeaderName(name)
     for (const one of Array.isArray(value) ? value : [value]) validateHeaderValue(name, one)
-    // one that is set again keeps its place
+    // a header that is set again keeps its place
     const before = this[kNameOf](name)
     if (before !== undefined && before !== name) delete this.headers[before]
     this.headers[name] = value
@@ -118,7 +118,7 @@ class UpgradeResponse extends EventEmitter {
     return true
   }
 
-  /** Nothing can be said before the protocol is switched; then the headers go out. */
+  /** Notes the status. Nothing is written before the protocol is switched; the headers go out then. */
   writeHead(status) {
     if (typeof status === 'number') this.statusCode = status
     this.headersSent = true

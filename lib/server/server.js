@@ -32,7 +32,7 @@ const kResponseHeaders = Symbol('responseHeaders')
 
 /** A server behind Node's HTTP servers. */
 class Server extends BaseServer {
-  /** Makes ready to answer WebSocket upgrades. Called when the HTTP server starts to listen, too. */
+  /** Prepares to answer WebSocket upgrades. It is also called when the HTTP server starts to listen. */
   init() {
     if (this.opts.transports.indexOf('websocket') === -1) return
     checkWsEngine(this.opts.wsEngine)
@@ -47,7 +47,7 @@ class Server extends BaseServer {
     if (typeof this.ws.on !== 'function') return
     if (this.ws instanceof NativeWebSocketServer) this.ws[kState].mayAddHeaders = (req) => this[kAddsHeaders](req)
     this.ws.on('headers', (lines, req) => {
-      // those that middlewares have set: listeners may change them, too
+      // listeners may also change the headers that middlewares have set
       const headers = req[kResponseHeaders] || {}
       req[kResponseHeaders] = undefined
       if (!sidOf(req)) this.emit('initial_headers', headers, req)
@@ -56,7 +56,7 @@ class Server extends BaseServer {
     })
   }
 
-  /** Whether somebody may have headers for the response to an upgrade request. */
+  /** Returns whether middlewares or listeners may add headers to the response to an upgrade request. */
   [kAddsHeaders](req) {
     return (
       req[kResponseHeaders] !== undefined ||
@@ -74,7 +74,7 @@ class Server extends BaseServer {
     }
   }
 
-  /** Fills `req._query`, unless something before us has. */
+  /** Fills `req._query`, unless it is filled. */
   prepare(req) {
     if (!req._query) req._query = parseQuery(req.url)
   }
@@ -103,7 +103,7 @@ class Server extends BaseServer {
       const sid = sidOf(req)
       if (sid) {
         const client = this[kClient](sid)
-        // closed since `verify`, which may be another's and take its time
+        // the session was closed since `verify`, which an application may have replaced by a slow one
         if (client === undefined) return callback(BaseServer.errors.UNKNOWN_SID, { sid })
         debug('setting new request for existing client')
         client.transport.onRequest(req)
@@ -121,7 +121,7 @@ class Server extends BaseServer {
     })
   }
 
-  /** Serves an upgrade request; `head` is what came after it. Returns the server, for chaining. */
+  /** Serves an upgrade request. `head` has the bytes that came behind it. Returns the server, for chaining. */
   handleUpgrade(req, socket, head) {
     this[kHandleUpgrade](req, socket, head)
     return this
@@ -144,7 +144,7 @@ class Server extends BaseServer {
       }
       if (hooked) {
         req[kResponseHeaders] = res.headers
-        // express-session and others write their headers now
+        // express-session and others add their headers now
         res.writeHead(101)
       }
       let accepted = false
@@ -155,7 +155,7 @@ class Server extends BaseServer {
           this.onWebSocket(req, socket, websocket)
         })
       } catch (error) {
-        // a listener threw, or a header of the application's would have split the response: a foreign engine leaves it at that
+        // a listener threw, or a header would have split the response; a WebSocket engine of the application has not answered then
         if (!accepted && !(this.ws instanceof NativeWebSocketServer)) refuseUpgrade(socket, 500, STATUS_CODES[500])
         if (error.code !== 'ERR_INVALID_CHAR') throw error
         this[kEmitError](req, BaseServer.errors.BAD_REQUEST, { name: 'INVALID_HEADER', error })
@@ -167,7 +167,7 @@ class Server extends BaseServer {
     })
   }
 
-  /** False for a target that is no URL; the application gets no event for what it cannot have sent. */
+  /** Prepares a request. Returns false if its target is not a URL; no event is emitted for it, as no client sends such a target. */
   [kPrepared](req) {
     try {
       this.prepare(req)
@@ -178,9 +178,9 @@ class Server extends BaseServer {
     }
   }
 
-  /** A WebSocket connection is open: of a new session, or to upgrade one. */
+  /** Takes a WebSocket connection for a new session, or for the upgrade of a session. */
   onWebSocket(req, socket, websocket) {
-    // the engine's own connections emit errors to those who listen only
+    // the engine's own connections emit errors only if there are listeners
     const foreign = !(websocket instanceof NativeWebSocket)
     if (foreign) websocket.on('error', onUpgradeError)
     if (transports[req._query.transport] !== undefined && !transports[req._query.transport].prototype.handlesUpgrades) {
@@ -206,8 +206,8 @@ class Server extends BaseServer {
   }
 
   /**
-   * Serves the requests of an HTTP server whose target starts with `path`; the others go to the
-   * listeners it had before.
+   * Serves the requests of an HTTP server whose target starts with `path`. Other requests go to the listeners that the server had
+   * before.
    *
    * @param {import('http').Server} server
    * @param {{path?: string, addTrailingSlash?: boolean, destroyUpgrade?: boolean, destroyUpgradeTimeout?: number}} options
@@ -234,10 +234,10 @@ class Server extends BaseServer {
       if (isOurs(req)) {
         this.handleUpgrade(req, socket, head)
       } else {
-        // whoever serves it, a client that resets is no reason for an uncaught exception
+        // a client that resets must not cause an uncaught exception, whatever serves the upgrade
         socket.on('error', (error) => debug('error on an upgrade for another path: %s', error.message))
         if (options.destroyUpgrade === false) return
-        // with an upgrade listener of ours Node leaves such sockets open; somebody has to end them
+        // Node leaves such sockets open because there is an upgrade listener, so that they have to be ended here
         setTimeout(() => {
           if (socket.writable && socket.bytesWritten <= 0) socket.end()
         }, destroyUpgradeTimeout)

@@ -1,28 +1,28 @@
 'use strict'
 
-// The engine sees to heartbeats. The application takes a session's heartbeat over when it replaces or calls `schedulePing` or
-// `resetPingTimeout`, or looks at the timers: from then on they are timers of Node's, as in the original.
+// The engine runs the heartbeats. The application takes a session's heartbeat over when it replaces or calls `schedulePing` or
+// `resetPingTimeout`, or reads the timers. From then on they are timers of Node's, as in the original.
 
 const { clearTimeout, setTimeout } = require('timers')
 const bridge = require('../native/bridge')
 const debug = require('debug')('engine:socket')
 const { kListenToAll, kState } = require('../base/symbols')
 
-/** The timers of a session, which has taken its heartbeat over. */
+/** The timers of a session whose heartbeat runs in JavaScript. */
 class Timers {
   constructor() {
-    /** Until the next ping; null: none has been planned. */
+    /** The timer of the next ping; null if none is planned. */
     this.ping = null
-    /** Until the client counts as gone; null: nothing is expected of it. */
+    /** The timer after which the client counts as gone; null if nothing is expected of the client. */
     this.timeout = null
     /** Whether a packet has put `timeout` off since the last ping. */
     this.hasRefreshed = false
-    /** Those of them that go on with what the engine had begun, and are replaced where they would begin again. */
+    /** Names of the timers that continue those of the engine. They are replaced when they would be started again. */
     this.begun = []
   }
 }
 
-/** The timers of a session's heartbeat, which is taken over unless it has been before. */
+/** Returns the timers of a session's heartbeat, and takes the heartbeat over from the engine if necessary. */
 function timersOf(socket) {
   const state = socket[kState]
   if (state.timers !== undefined) return state.timers
@@ -36,13 +36,13 @@ function timersOf(socket) {
   timers.hasRefreshed = isExtended === 1
   if (isWaiting === 1) timers.timeout = expect(socket, left)
   if (socket.protocol === 4) timers.ping = plan(socket, left)
-  // it has run out: the ping was sent
+  // the timer has run out because the ping was sent
   if (isWaiting === 1) clearTimeout(timers.ping)
   timers.begun.push(timers.ping, timers.timeout)
   return timers
 }
 
-/** Begins the heartbeat of a session that has just been opened and does not leave it to the engine. */
+/** Starts the heartbeat of a new session that does not leave it to the engine. */
 function begin(socket) {
   stop(timersOf(socket))
   if (socket.protocol === 3) socket.resetPingTimeout()
@@ -64,12 +64,12 @@ function expect(socket, ms) {
   }, ms)
 }
 
-/** Has a ping sent when `pingInterval` is over. */
+/** Plans a ping after `pingInterval`. */
 function schedulePing(socket) {
   timersOf(socket).ping = plan(socket, socket.server.opts.pingInterval)
 }
 
-/** Ends the session when its client has not been heard by then. */
+/** Plans the end of the session in case its client sends nothing until then. */
 function resetPingTimeout(socket) {
   const timers = timersOf(socket)
   clearTimeout(timers.timeout)
@@ -80,7 +80,7 @@ function timeToAnswer({ protocol, server: { opts } }) {
   return protocol === 3 ? opts.pingInterval + opts.pingTimeout : opts.pingTimeout
 }
 
-/** A packet has come in. */
+/** Adjusts the timers to an incoming packet. */
 function hear(socket, type) {
   const { timers } = socket[kState]
   if (socket.protocol === 3) {
@@ -96,7 +96,7 @@ function hear(socket, type) {
   }
 }
 
-/** Has a timer begin again, if there is one. */
+/** Restarts a timer, if there is one. */
 function renew(socket, timers, name) {
   const timer = timers[name]
   if (timer === null || timer === undefined) return
@@ -107,7 +107,7 @@ function renew(socket, timers, name) {
   timers[name] = name === 'ping' ? plan(socket, socket.server.opts.pingInterval) : expect(socket, timeToAnswer(socket))
 }
 
-/** The session has moved to another transport: its client has its full time again. */
+/** Gives the client its full time again, because the session has moved to another transport. */
 function move(socket) {
   if (socket[kState].timers !== undefined) renew(socket, socket[kState].timers, 'timeout')
 }
