@@ -52,7 +52,7 @@ const {
 const { Kind, SEVERAL, outcome } = bridge
 const { emit } = EventEmitter.prototype
 
-/** `arg` of a PACKET event for what is no packet, and for a v3 packet of an unknown type. */
+/** Values of `arg` of a PACKET event: data that is not a packet, and a packet of protocol 3 of an unknown type. */
 const PARSE_ERROR = 100
 const UNKNOWN_TYPE = 101
 
@@ -63,10 +63,10 @@ const FAULT = 1
 const TRANSPORT_CLOSE = 2
 const FORCED_CLOSE = 5
 
-/** So many ms are waited for what is just being written when a session ends. */
+/** Milliseconds to wait for a write in progress when a session ends. */
 const PATIENCE = 50
 
-/** The incoming half of a Socket: what the engine tells of the session, and the packets that come in. */
+/** The incoming half of a Socket: the engine's events of the session, and incoming packets. */
 class ReceivingSocket extends SendingSocket {
   [kOnEvent](kind, arg, content) {
     switch (kind) {
@@ -103,10 +103,10 @@ class ReceivingSocket extends SendingSocket {
         this[kRelay](TYPES[arg])
         break
       case Kind.CLOSE_CHANNEL:
-        // the event that follows says what became of the session, and closes the transport
+        // the next event says how the session ended, and closes the transport
         break
       case Kind.PAYLOAD_END:
-        // this may have closed the session meanwhile
+        // a listener may have closed the session meanwhile
         if (this._readyState !== 'closed') this[kApply](bridge.getEngine().endPayload(this[kState].handle))
         break
       case Kind.DUE:
@@ -121,14 +121,14 @@ class ReceivingSocket extends SendingSocket {
     }
   }
 
-  /** Acts on what a call into the engine has just brought about; `content` is what that returned. */
+  /** Handles the event that a call into the engine has just caused. `content` is what the call returned. */
   [kApply](content) {
     const kind = outcome[0]
     if (kind === SEVERAL) this[kApplyAll](content, 0)
     else if (kind !== 0) this[kOnEvent](kind, outcome[1], content)
   }
 
-  /** The same for several events. A listener that throws does not keep the rest from being seen to. */
+  /** Handles several events. A listener that throws does not keep the rest from being handled. */
   [kApplyAll](updates, from) {
     let next = from
     try {
@@ -142,16 +142,16 @@ class ReceivingSocket extends SendingSocket {
     }
   }
 
-  /** Does what is due, where the engine leaves it to this thread. */
+  /** Does what the session's timer requires, if the engine leaves it to this thread. */
   [kTick]() {
     if (this[kState].over || this._readyState === 'closed') return
     const tick = () => this[kApply](bridge.fast.tick(this[kState].handle))
-    // what is due then is the end that a call has begun
+    // if a call has begun to close the session, its end runs in the context of that call
     if (this[kState].closer === undefined) tick()
     else this[kState].closer.runInAsyncScope(tick)
   }
 
-  /** Whether somebody wants to see packets. A session that the engine has opened shows them until it is told. */
+  /** Returns whether packets have to be shown. A session that the engine has opened shows them until it is told otherwise. */
   [kHearsPackets]() {
     if (this[kState].verbose || seesPackets(this)) return true
     if (this._readyState !== 'closed') bridge.getEngine().setVerbose(this[kState].handle, false)
@@ -184,7 +184,7 @@ class ReceivingSocket extends SendingSocket {
     if (shown) this[kShowFrame](packet)
   }
 
-  /** Another `onPacket` wants to see packets; what the engine has done about them is not done again. */
+  /** Passes a packet to an `onPacket` of the application. What the engine has done about the packet is not done again. */
   [kHandOn](packet) {
     if (!this[kState].verbose) this[kListenToAll]()
     const shown = this[kShowsFrames]()
@@ -197,16 +197,16 @@ class ReceivingSocket extends SendingSocket {
     if (shown) this[kShowFrame](packet)
   }
 
-  /** Whether somebody listens to the messages of the connection below, who began to when the next packet had been decoded. */
+  /** Returns whether the connection below has a `message` listener, which may have come after the next packet was decoded. */
   [kShowsFrames]() {
     return isNativeWebSocket(this.transport) && this.transport.socket.listenerCount('message') > 0
   }
 
-  /** Shows a packet to those listeners, after the session has had it. */
+  /** Shows a packet to those listeners after the session has handled it. */
   [kShowFrame](packet) {
     const { transport } = this
     if (!isNativeWebSocket(transport)) return
-    // the engine has kept for itself what it could not decode
+    // the engine has not passed on the bytes that it could not decode
     if (packet.type !== 'error') transport.parser.encodePacket(packet, true, (frame) => transport.socket[kShow](frame))
   }
 
@@ -224,7 +224,7 @@ class ReceivingSocket extends SendingSocket {
     }
   }
 
-  /** A packet came in by other ways than the engine: from a transport that JavaScript drives. */
+  /** Handles a packet of a transport that JavaScript drives. */
   onPacket(packet) {
     if (this.readyState !== 'open') return debug('packet received with closed socket')
     debug('received packet %s', packet.type)
@@ -233,7 +233,7 @@ class ReceivingSocket extends SendingSocket {
     const { type, data } = packet
     if (this[kState].timers !== undefined) heartbeat.hear(this, type)
     const channel = this[kChannelNumber]()
-    // by polling an orderly close is the transport's to tell; a listener may have ended the session
+    // a polling transport reports an orderly close itself; a listener may have ended the session
     if ((type !== 'close' || channel !== null) && this[kState].handle !== 0) {
       this[kApply](bridge.getEngine().receive(this[kState].handle, channel, receivedType(packet), data === 'probe'))
     }
@@ -245,17 +245,17 @@ class ReceivingSocket extends SendingSocket {
     }
   }
 
-  /** Whether the answer to a ping is sent from here. */
+  /** Returns whether JavaScript sends the answer to a ping. */
   [kRelays]() {
     return this[kState].relayed !== 0 || this[kState].channel !== 0
   }
 
-  /** Whether the requests of the session's polls come by this thread. */
+  /** Returns whether this thread serves the session's polls. */
   [kCarriesPolls]() {
     return !this[kState].listed && this.transport instanceof Polling
   }
 
-  /** The engine's number of what the session speaks by; null: polling. */
+  /** Returns the engine's handle of the session's channel; null for polling. */
   [kChannelNumber]() {
     if (this[kState].channel !== 0) return this[kState].channel
     return isNativeWebSocket(this.transport) ? this.transport.socket[kState].handle : null
@@ -266,7 +266,7 @@ class ReceivingSocket extends SendingSocket {
     debug('writing ping packet')
   }
 
-  /** The engine wants a packet to be sent that nobody has called for: a heartbeat, or what ends a poll. */
+  /** Sends a packet for the engine: a heartbeat, or a packet that ends a poll. */
   [kRelay](type) {
     if (type === 'noop') {
       if (this.transport.writable && this.transport.name === 'polling') this.transport.send([{ type }])
@@ -275,18 +275,18 @@ class ReceivingSocket extends SendingSocket {
     if (this._readyState !== 'open') return
     if (type === 'ping') debug('writing ping packet')
     this.sendPacket(type)
-    // the answer to a client's ping, in protocol 3
+    // in protocol 3 a pong answers the client's ping
     if (type === 'pong') this.emit('heartbeat')
   }
 
-  // ---- heartbeats, where the application looks after them, see lib/session/heartbeat.js ------------------
+  // ---- heartbeats of which the application has taken charge, see lib/session/heartbeat.js ------------------
 
-  /** Has a ping sent in `pingInterval`, and its answer expected. */
+  /** Plans a ping in `pingInterval`, whose answer is expected. */
   schedulePing() {
     heartbeat.schedulePing(this)
   }
 
-  /** The client has its full time from now on. */
+  /** Gives the client its full time from now on. */
   resetPingTimeout() {
     heartbeat.resetPingTimeout(this)
   }
@@ -320,7 +320,7 @@ class ReceivingSocket extends SendingSocket {
     this.onClose('transport error', error)
   }
 
-  /** The engine has ended the session. */
+  /** Handles the end of the session in the engine. */
   [kOnClosed](code, message, until = performance.now() + PATIENCE) {
     if (this._readyState === 'closed') return
     const transport = this[kMadeTransport]()
@@ -335,7 +335,7 @@ class ReceivingSocket extends SendingSocket {
     }
   }
 
-  /** The connection closes. Whether this hears of it later, when the stream below has told. */
+  /** Returns whether the session hears of its connection's end later, when the stream below has closed. */
   [kHoldEnd](transport) {
     if (!isNativeWebSocket(transport)) return false
     const isHeld = transport.socket[kHoldEnd](() => this[kFinishClosing](TRANSPORT_CLOSE, undefined, transport))
@@ -352,7 +352,7 @@ class ReceivingSocket extends SendingSocket {
       websocket[kState].tells = true
     }
     const isError = code === TRANSPORT_ERROR || code === FAULT
-    // its close frame is out before anybody hears of the error: what they send is refused
+    // the close frame is out before listeners hear of the error, so that what they send is refused
     if (isError && websocket !== undefined) websocket[kClosing]()
     try {
       if (code === FAULT) this.onError(new Error(message))
@@ -361,7 +361,7 @@ class ReceivingSocket extends SendingSocket {
       else if (code === TRANSPORT_CLOSE && hasState) transport.onClose()
       else if (code === FORCED_CLOSE && hasState && transport.shouldClose) transport.shouldClose()
     } finally {
-      // methods that are not ours may have kept it to themselves: the transport is closed for all that
+      // replaced methods may not have passed the end on; the transport is closed all the same
       try {
         if (this._readyState !== 'closed') this.onClose(isError ? 'transport close' : REASONS[code])
       } finally {

@@ -6,7 +6,7 @@ const { parseQuery } = require('../base/query')
 const { kOnEnd, kState } = require('../base/symbols')
 const { Descriptor, define, keep, State } = require('../base/state')
 
-/** Where the fields of a request's head are, see src/http/head.rs. */
+/** Indices of the fields of a request's head, see src/http/head.rs. */
 const SID = 0
 const CONNECTION = 1
 const IS_SPECIAL = 2
@@ -19,19 +19,19 @@ const TARGET = 8
 const VERSION = 9
 const HEADERS = 10
 
-/** Header names that are one character each in a head, see `COMMON` in src/http/head.rs. */
+/** Header names that a head encodes as one character each, see `COMMON` in src/http/head.rs. */
 const COMMON = ['host', 'connection', 'upgrade', 'user-agent', 'accept-encoding']
 COMMON.push('sec-websocket-key', 'sec-websocket-version', 'sec-websocket-extensions')
 const LAST_COMMON = String.fromCharCode(COMMON.length)
 
-/** What most requests say. */
+/** The query of most requests, as far as transports need it. */
 const PLAIN_QUERY = Object.freeze({ EIO: '4' })
 
-/** The address of the last client. */
+/** The address of the last client, which the next one often shares. */
 let lastAddress = ''
 
 /**
- * A request that the native listener has got. Most are never looked at, and their objects are made when somebody does.
+ * A request that the native listener has received. Most are never used, so that their objects are made at the first use.
  */
 class Opening {
   /** @param {string} head see src/http/head.rs */
@@ -42,18 +42,18 @@ class Opening {
     this._ends = undefined
   }
 
-  /** The id of the session that was opened for it. */
+  /** The id of the session that the request has opened. */
   get sid() {
     return fieldOf(this._head, SID)
   }
 
-  /** The number of the connection that it has become; undefined: it polls. */
+  /** The handle of the connection of an upgraded request; undefined for a poll. */
   get connection() {
     const connection = fieldOf(this._head, CONNECTION)
     return connection === '' ? undefined : Number(connection)
   }
 
-  /** The query, as far as it concerns transports. */
+  /** The query, as far as transports need it. */
   get query() {
     return fieldOf(this._head, IS_SPECIAL) === '' ? PLAIN_QUERY : queryOf(fieldOf(this._head, TARGET))
   }
@@ -61,17 +61,17 @@ class Opening {
   /** The client's address; undefined on a UNIX socket. */
   get remoteAddress() {
     const address = fieldOf(this._head, REMOTE_ADDRESS)
-    // a copy: a part of a string keeps the whole
+    // copied, because a part of a string keeps the whole string alive
     if (address !== lastAddress) lastAddress = Buffer.from(address, 'latin1').toString('latin1')
     return lastAddress === '' ? undefined : lastAddress
   }
 
-  /** The WebSocket that its connection has become. */
+  /** The WebSocket of an upgraded request. */
   set websocket(websocket) {
     this._websocket = websocket
   }
 
-  /** The request, or what somebody has put in its place. */
+  /** The request, or the application's replacement. */
   get request() {
     if (this._request === undefined) this._request = this._makeRequest()
     return this._request
@@ -100,26 +100,26 @@ class Opening {
     req.httpVersionMinor = Number(head[VERSION][2])
     req._query = queryOf(req.url)
     if (this._websocket !== undefined) req.websocket = this._websocket
-    // there was no body, or it has been left alone
+    // there was no body, or it was not read
     req.complete = true
     req.push(null)
     return req
   }
 
-  /** What stands for the stream below the request. */
+  /** Returns the substitute for the stream below the request. */
   below() {
     if (this._ends === undefined) this._ends = new Ends(this._head.split('\0', HEADERS), this._websocket)
     return this._ends
   }
 
-  /** The connection has ended. */
+  /** Called when the connection has ended. */
   destroy() {
     if (this._ends !== undefined) this._ends[kOnEnd]()
   }
 }
 
 /**
- * Both ends of a connection that the native listener serves: no `net.Socket`, for its bytes never come here.
+ * The addresses of a connection that the native listener serves. It is not a `net.Socket`, because its bytes never come to JavaScript.
  *
  * Events: `close` (false), when a WebSocket's connection has ended.
  */
@@ -142,7 +142,7 @@ class Ends extends LazyEmitter {
     return { address: this.localAddress, family: this.localFamily, port: this.localPort }
   }
 
-  /** Cuts a WebSocket's connection off. That of a client that polls is the listener's. */
+  /** Cuts a WebSocket's connection off. The connection of a polling client belongs to the listener. */
   destroy() {
     this.destroyed = true
     if (this[kState].websocket !== undefined) this[kState].websocket.terminate()
@@ -155,7 +155,7 @@ class Ends extends LazyEmitter {
   }
 }
 
-/** `socket.request` of a session that the native listener has opened. */
+/** The property `request` of a session that the native listener has opened. */
 const REQUEST = new Descriptor({
   configurable: true,
   enumerable: true,
@@ -167,14 +167,14 @@ const REQUEST = new Descriptor({
   },
 })
 
-/** Has a session show the request that opened it. */
+/** Gives a session the request that opened it. */
 function showRequest(socket, opening) {
   socket[kState].opening = opening
   define(socket, 'request', REQUEST)
   socket.remoteAddress = opening.remoteAddress
 }
 
-/** A field of a request's head. */
+/** Returns a field of a request's head. */
 function fieldOf(head, index) {
   let from = 0
   for (let i = 0; i < index; i++) from = head.indexOf('\0', from) + 1
@@ -185,7 +185,7 @@ function queryOf(target) {
   try {
     return parseQuery(target)
   } catch {
-    // `//` is no URL
+    // `//` is not a valid URL
     return parseQuery(target.replace(/^\/+/, '/'))
   }
 }

@@ -31,8 +31,8 @@ const { emit } = EventEmitter.prototype
 const PACKET_EVENTS = new Set(['packet', 'heartbeat', 'packetCreate', 'flush', 'drain'])
 
 /**
- * The outgoing half of a Socket: the packets that wait for the transport, the callbacks that wait for them to be
- * written, and who hears of packets at all.
+ * The outgoing half of a Socket: the packets that wait for the transport, the callbacks that wait until they are written,
+ * and the question whether packets have listeners at all.
  */
 class SendingSocket extends CompactEmitter {
   constructor() {
@@ -41,12 +41,12 @@ class SendingSocket extends CompactEmitter {
     this._readyState = 'opening'
   }
 
-  /** Whether packets wait for the transport. */
+  /** Returns whether packets wait for the transport. */
   [kHasWaiting]() {
     return this.writeBuffer.length > 0
   }
 
-  /** The callbacks of the packets that wait. */
+  /** The callbacks of the waiting packets. */
   get packetsFn() {
     if (this[kState].packetsFn === undefined) this[kState].packetsFn = []
     return this[kState].packetsFn
@@ -61,7 +61,7 @@ class SendingSocket extends CompactEmitter {
     this[kState].packetsFn = callbacks
   }
 
-  /** The callbacks of each batch that is being written, or null. */
+  /** For each batch that is being written its callbacks, or null. */
   get sentCallbackFn() {
     if (this[kState].sentCallbackFn === undefined) this[kState].sentCallbackFn = []
     return this[kState].sentCallbackFn
@@ -71,7 +71,7 @@ class SendingSocket extends CompactEmitter {
     this[kState].sentCallbackFn = batches
   }
 
-  /** Whether batches are being written. */
+  /** Returns whether batches are being written. */
   [kAwaitsBatches]() {
     return this[kState].sentCallbackFn !== undefined && this[kState].sentCallbackFn.length > 0
   }
@@ -138,8 +138,8 @@ class SendingSocket extends CompactEmitter {
   }
 
   /**
-   * Whether somebody may listen to packets that go: spares the emitting where nobody does. It is looked for in the table of listeners
-   * itself, as listeners have other ways there than methods of ours.
+   * Returns whether outgoing packets may have listeners, so that nothing is emitted without them. It reads the table of listeners
+   * itself, because listeners can get there without methods of this class.
    */
   [kHearsSending]() {
     const listeners = this._events
@@ -151,12 +151,12 @@ class SendingSocket extends CompactEmitter {
     return hears || this.server[kHearsFlushes]()
   }
 
-  /** What waits for the transport goes on in the current context, if the transport tells by an event of the engine's. */
+  /** Keeps the current context for waiting packets, if the transport becomes writable by an event of the engine. */
   [kKeepContext]() {
     if (this.transport instanceof WebSocket) this.transport[kKeepContext]()
   }
 
-  /** Whether a packet can go straight to the engine: nothing waits, and nobody wants to see it go. */
+  /** Returns whether a packet can go straight to the engine: nothing waits, and it has no listeners. */
   [kIsPlain](type, callback) {
     const { transport } = this
     return (
@@ -175,7 +175,7 @@ class SendingSocket extends CompactEmitter {
     )
   }
 
-  /** Bytes that were sent and are not with the operating system yet. */
+  /** Number of sent bytes that the operating system has not taken. */
   get bufferedAmount() {
     return bufferedAmount(this)
   }
@@ -199,16 +199,16 @@ class SendingSocket extends CompactEmitter {
     if (serverHears) server.emit('drain', this)
   }
 
-  /** Whether callbacks wait for the current batch to be written. */
+  /** Returns whether callbacks wait until the current batch is written. */
   [kAwaitsDrain]() {
     return this[kAwaitsBatches]() && this[kState].sentCallbackFn[this[kState].sentCallbackFn.length - 1] !== null
   }
 
-  /** A batch has been written. */
+  /** Calls the callbacks of a batch that has been written. */
   onDrain() {
     if (!this[kAwaitsBatches]()) return
     const callbacks = this[kState].sentCallbackFn.shift()
-    // an array that was ever used is larger than all the rest of a session's
+    // dropped, because an array that was ever used is larger than the rest of a session
     if (this[kState].sentCallbackFn.length === 0) this[kState].sentCallbackFn = undefined
     if (!callbacks) return
     let next = 0
@@ -216,7 +216,7 @@ class SendingSocket extends CompactEmitter {
       while (next < callbacks.length) callbacks[next++](this.transport)
     } finally {
       if (next < callbacks.length) {
-        // one threw: the others are owed their call all the same
+        // a callback threw; the others have to be called all the same
         this.sentCallbackFn.unshift(callbacks.slice(next))
         setImmediate(() => this.onDrain())
       }

@@ -1,9 +1,9 @@
 'use strict'
 
-// Applications, subclasses and tools replace methods of sessions and transports. Most of ours look for a replacement
-// when they are needed; what the engine does by itself (heartbeats, packets that nobody listens for) it leaves to
-// JavaScript only from when a replacement has been noticed. They are plain methods, so that assignment, `defineProperty`
-// and test runners' mocks all work: nothing tells of a replacement, it is looked for.
+// Applications, subclasses and tools replace methods of sessions and transports. Most calls find a replacement by themselves. What the
+// engine does without JavaScript (heartbeats, packets without listeners) is left to JavaScript only once a replacement has been
+// noticed. The methods are plain ones, so that assignment, `defineProperty` and mocks of test runners all work. A replacement
+// causes no event, so that this module looks for replacements at certain moments.
 
 const { setTimeout } = require('timers')
 const bridge = require('../native/bridge')
@@ -19,32 +19,32 @@ const { onPacket: onTransportPacket } = Transport.prototype
 const { send: sendByPolling } = Polling.prototype
 const { send: sendByWebSocket } = WebSocket.prototype
 
-/** The longest time between two looks at a session that nothing happens to, in ms. */
+/** The longest time in ms between two looks at an idle session. */
 const MAX_PERIOD = 5000
 
-/** The least time per session, in ms: looking at very many does not take more of the thread. */
+/** The shortest time in ms per session, which bounds the thread's time for very many sessions. */
 const MIN_SHARE = 0.5
 
-/** The methods of Socket, before anybody could replace them. */
+/** The methods of Socket, taken before an application can replace them. */
 let ours
 
-/** To be called with Socket's prototype when that is complete. */
+/** Keeps the methods of Socket. Has to be called with its prototype when that is complete. */
 function keepOriginals({ onPacket, sendPacket, flush, onDrain, schedulePing, resetPingTimeout }) {
   ours = { onPacket, sendPacket, flush, onDrain, schedulePing, resetPingTimeout }
 }
 
-/** A session's transport, or what it will be made of: to look for replacements is no reason to make it. */
+/** Returns a session's transport, or the prototype of one that has not been made, so that looking does not make it. */
 function transportOf(socket) {
   return socket[kState].transportless ? Polling.prototype : socket.transport
 }
 
-/** Whether somebody listens to all packets, who has come by another way than our `on`. */
+/** Returns whether a session's packets have listeners, also those that were added without its `on`. */
 function hearsPackets(socket) {
   const listeners = socket._events
   return listeners?.packet !== undefined || listeners?.heartbeat !== undefined
 }
 
-/** The same for a transport: its session may be among those who listen to packets there. */
+/** Makes the session listen publicly to a transport whose `packet` event has listeners. */
 function exposePackets(transport) {
   const listeners = transport._events?.packet
   if (listeners === undefined || !isNative(transport)) return
@@ -52,7 +52,7 @@ function exposePackets(transport) {
   if (!showsPackets && (!listened || Array.isArray(listeners))) transport[kExpose]('packet')
 }
 
-/** Whether the packets that come in are to be handed to an `onPacket` that is not ours. */
+/** Returns whether incoming packets have to be passed to a replaced `onPacket`. */
 function seesPackets(socket) {
   const transport = transportOf(socket)
   return (
@@ -62,7 +62,7 @@ function seesPackets(socket) {
   )
 }
 
-/** Which heartbeats are to be sent from here: none, those to a client that polls by this thread, all. */
+/** Which heartbeats JavaScript sends: none, those to a client whose polls this thread serves, or all. */
 const NOTHING = 0
 const POLLS = 1
 const EVERYTHING = 2
@@ -71,7 +71,7 @@ function sendsDifferently({ send }) {
   return send !== sendByWebSocket && send !== sendByPolling
 }
 
-/** Whether somebody listens to the packets of one of the engine's own transports, or to all that comes and goes. */
+/** Returns whether one of the engine's own transports has a listener for an event of its packets. */
 function isWatched(transport, what) {
   return transport[kState] !== undefined && transport[kState][what] && isNative(transport)
 }
@@ -89,12 +89,12 @@ function seesSending(socket) {
   )
 }
 
-/** Whether the session's pings are planned, or waited for, in another way than ours. */
+/** Returns whether a method that plans pings or waits for pongs was replaced. */
 function seesHeartbeat(socket) {
   return socket.schedulePing !== ours.schedulePing || socket.resetPingTimeout !== ours.resetPingTimeout
 }
 
-/** Looks at what is replaced, and has the engine leave to JavaScript what that concerns. */
+/** Looks for replacements, and has the engine leave to JavaScript what they concern. */
 function notice(socket) {
   if (socket.readyState === 'closed') return
   exposePackets(transportOf(socket))
@@ -109,7 +109,7 @@ function notice(socket) {
   bridge.getEngine().setRelayed(socket[kState].handle, relayed)
 }
 
-/** From now on looks at the sessions of a server several times between two pings, while it has any. */
+/** Looks at the sessions of a server several times between two pings, as long as it has any. */
 function watch(server) {
   if (server[kState].watching) return
   server[kState].watching = true

@@ -61,20 +61,19 @@ const {
 /** `arg` of an UPGRADE_FAILED event, as in src/runtime/owner/events.rs. */
 const ProbeEnd = { GIVEN_UP: 0, SESSION_ENDED: 1, CLOSED: 2, FAILED: 3 }
 
-/** So many bytes wait for a client that tries a transport out and does not read. */
+/** Bytes of answers that may wait for a client that probes a transport and does not read. */
 const MAX_ANSWERS = 256 * 1024
 
 /**
- * A client's session. The engine keeps its state, heartbeat and transports; this is its public side:
- * what applications read synchronously, their listeners, and the packets that wait until the transport
- * can take them.
+ * A client's session. The engine keeps its state, heartbeat and transports. This class is the public side: members that
+ * applications read synchronously, their listeners, and the packets that wait until the transport can take them.
  *
  * Events, in the order of a session's life: `flush` (writeBuffer), `drain`, `packetCreate` (packet),
  * `packet` (packet), `data` and `message` (string | Buffer), `heartbeat`, `upgrading` (transport),
  * `upgrade` (transport), `close` (reason, description), the last exactly once.
  */
 class Socket extends ReceivingSocket {
-  /** @param {number} [opened] the engine's number of the session, if that has been opened there by `req`, an `Opening` */
+  /** @param {number} [opened] the engine's handle of the session, if a native listener has opened it for `req`, an `Opening` */
   constructor(id, server, transport, req, protocol, opened = undefined) {
     super()
     this.upgrading = false
@@ -84,13 +83,13 @@ class Socket extends ReceivingSocket {
     this.id = id
     this.server = server
     if (opened === undefined) {
-      /** The request that opened the session; set it to null to let go of its memory. */
+      /** The request that opened the session. Set it to null to free its memory. */
       this.request = req
     } else {
       showRequest(this, req)
     }
     this.protocol = protocol
-    /** The address of the client, where there is a request that it is known from. */
+    /** The address of the client, if a request tells it. */
     if (opened === undefined && req) this.remoteAddress = addressOf(req)
     if (transport === undefined) {
       this[kState].listed = this[kState].transportless = true
@@ -102,12 +101,12 @@ class Socket extends ReceivingSocket {
         this.setTransport(transport)
         this.onOpen()
       } catch (error) {
-        // a listener's, mostly: nobody gets this session
+        // mostly the exception of a listener; no `connection` event is emitted for this session
         this.onClose('forced close')
         throw error
       }
     } else {
-      // its client has been told
+      // the client has got its open packet
       bridge.addSession(opened, this)
       this.readyState = 'open'
       if (transport !== undefined) this[kBindTransport](transport)
@@ -117,7 +116,7 @@ class Socket extends ReceivingSocket {
     watch(server)
   }
 
-  /** The transport, unless there is none yet. */
+  /** Returns the transport if it has been made. */
   [kMadeTransport]() {
     return this[kState].transportless ? undefined : this.transport
   }
@@ -127,7 +126,7 @@ class Socket extends ReceivingSocket {
     this.setTransport(transport)
   }
 
-  /** What lets a transport of JavaScript's go. */
+  /** Functions that remove the session's public listeners from its transport. */
   get cleanupFn() {
     if (this[kState].cleanupFn === undefined) this[kState].cleanupFn = []
     return this[kState].cleanupFn
@@ -190,7 +189,7 @@ class Socket extends ReceivingSocket {
     if (transport.req) transport[kTakePoll]()
   }
 
-  /** Listens to a transport: to one of the engine's own if others do, too. */
+  /** Listens to a transport. Listeners on a transport of the engine are public only if it has other ones. */
   [kAttach](transport) {
     const listeners = {
       error: (error) => this.onError(error),
@@ -202,7 +201,7 @@ class Socket extends ReceivingSocket {
     this.cleanupFn.push(listenTo(transport, listeners))
   }
 
-  /** Somebody listens to more than before. */
+  /** Looks for replacements, because there are new listeners. */
   [kNotice]() {
     notice(this)
   }
@@ -210,7 +209,7 @@ class Socket extends ReceivingSocket {
   /** Lets the current transport go. */
   clearTransport() {
     if (this[kState].cleanupFn !== undefined) for (const cleanup of this[kState].cleanupFn.splice(0)) cleanup()
-    // nobody has ever looked at it
+    // the transport has never been used
     if (this[kState].transportless && closesPlainly(Polling.prototype)) return
     const { transport } = this
     const hasState = isNative(transport)
@@ -222,7 +221,7 @@ class Socket extends ReceivingSocket {
     } finally {
       if (!hasState) this[kDropChannel]()
       else if (transport[kState].ended) transport.socket[kClosing]()
-      // a graceful close may have been under way: the session waits for it no longer
+      // the session no longer waits for a graceful close that was under way
       else if (transport[kState].closeTimer !== undefined) transport[kState].closeTimer.unref()
     }
   }
@@ -240,7 +239,7 @@ class Socket extends ReceivingSocket {
     bridge.getEngine().dropChannel(channel)
   }
 
-  /** A transport for this session was opened: the client will probe it. */
+  /** Starts an upgrade to a transport, which the client is going to probe. */
   _maybeUpgrade(transport) {
     if (this[kState].idle) this.server[kState].limits.heard(this)
     debug('might upgrade socket transport from "%s" to "%s"', this.transport.name, transport.name)
@@ -257,7 +256,7 @@ class Socket extends ReceivingSocket {
     if (isOurs) transport.socket[kStart]()
   }
 
-  /** The native listener has opened a connection for this session: the client will probe it. */
+  /** Starts an upgrade to a connection of the native listener, which the client is going to probe. */
   [kOnProbing](connection, head) {
     const opening = new Opening(head)
     const transport = this.server[kOpenWebSocket](opening, connection, opening.query)
@@ -273,7 +272,7 @@ class Socket extends ReceivingSocket {
     if (transport[kState].showsPackets) transport[kShowPackets]()
   }
 
-  /** Listens to a probe: to one of the engine's own if others do, too. */
+  /** Listens to a probing transport, as `kAttach` does. */
   [kAttachProbe](transport) {
     const engine = bridge.getEngine()
     const channel = isNative(transport) ? transport.socket[kState].handle : this[kState].probeChannel
@@ -312,7 +311,7 @@ class Socket extends ReceivingSocket {
     this[kOnProbePacket]({ type: 'upgrade' }, this[kMove])
   }
 
-  /** The engine has decided about a packet of the probe's. Who listens to packets sees it then. */
+  /** Shows a packet of the probing transport about which the engine has decided to listeners. */
   [kOnProbePacket](packet, decided) {
     const transport = this[kState].probe
     if (transport === null) return
@@ -321,7 +320,7 @@ class Socket extends ReceivingSocket {
     try {
       transport.onPacket(packet)
     } finally {
-      // nobody may have passed it on
+      // a listener or a replaced method may not have passed it on
       if (this[kState].decided !== undefined) {
         this[kState].decided = undefined
         decided.call(this)
@@ -331,7 +330,7 @@ class Socket extends ReceivingSocket {
 
   [kAnnounceUpgrade]() {
     const transport = this[kState].probe
-    // a client that probes again and again, and does not read, gets no more answers
+    // a client that sends many probes and does not read gets no more answers
     const mayAnswer = transport.writable || !isNative(transport) || transport.socket.bufferedAmount <= MAX_ANSWERS
     if (mayAnswer) transport.send([{ type: 'pong', data: 'probe' }])
     this.emit('upgrading', transport)
@@ -343,7 +342,7 @@ class Socket extends ReceivingSocket {
     debug('got upgrade packet - upgrading')
     this.transport.discard()
     this.upgraded = true
-    // a listener of the old transport's that throws does not keep the session from moving
+    // a listener of the old transport that throws does not keep the session from moving
     try {
       this.clearTransport()
     } finally {
@@ -364,13 +363,13 @@ class Socket extends ReceivingSocket {
     if (this.readyState === 'closing') this.closeTransport()
   }
 
-  /** The session does not move to the transport that its client tried out. */
+  /** Ends a failed upgrade. */
   [kOnUpgradeFailed](end, fault) {
-    // with its session the transport is closed after listeners of the session's `close`, see `onClose`
+    // if the session has ended, `onClose` closes the transport after listeners of `close`
     if (end !== ProbeEnd.SESSION_ENDED) this[kCloseProbe](end, fault)
   }
 
-  /** The transport emits `close` when its connection has ended. */
+  /** Closes the probing transport, which emits `close` when its connection has ended. */
   [kCloseProbe](end, fault) {
     const transport = this[kTakeProbe]()
     if (transport === null) return
@@ -393,21 +392,21 @@ class Socket extends ReceivingSocket {
     }
   }
 
-  /** The names of the transports a client of this session may upgrade to. */
+  /** Returns the names of the transports to which a client of this session may upgrade. */
   getAvailableUpgrades() {
     return this.server[kAvailableUpgrades](this.transport.name)
   }
 
   // ---- closing -------------------------------------------------------------------------------
 
-  /** Ends the session for a fault that only this side can see. */
+  /** Ends the session for a fault that only JavaScript can see. */
   [kFail](message) {
     if (this.readyState !== 'closed')
       this[kApply](bridge.getEngine().fail(this[kState].handle, 'transport error', message))
   }
 
   /**
-   * Closes the session: at once with `discard`, else when the waiting packets have been handed over.
+   * Closes the session: at once with `discard`, otherwise when the waiting packets have been handed over.
    * Returns the socket, for chaining.
    */
   close(discard) {
@@ -432,7 +431,7 @@ class Socket extends ReceivingSocket {
     const { transport } = this
     if (discard) {
       transport.discard()
-      // a graceful close may be under way, which waits for the client: not any longer. That of a POST that it has destroyed
+      // a graceful close that waits for the client is not waited for any longer. That of a POST that it has destroyed
       // ends the session next.
       if (transport.readyState === 'closing' && !transport.dataReq?.destroyed) transport.readyState = 'open'
     }
@@ -441,22 +440,22 @@ class Socket extends ReceivingSocket {
       transport.close(this.onClose.bind(this, 'forced close'))
       isClosing = true
     } finally {
-      // a connection that throws is not asked again: this is the end, and the exception goes its way
+      // a connection that throws is not closed again: the session ends, and the exception surfaces
       if (!isClosing) this.onClose('forced close')
     }
-    // polling waits for the client, up to a deadline
+    // a polling transport waits for the client, up to a deadline
     if (this.readyState !== 'closed') this[kState].closer = capture()
   }
 
-  /** The session is over. */
+  /** Ends the session. */
   onClose(reason, description) {
     if (this.readyState === 'closed') return
     this.readyState = 'closed'
-    // listeners of `close` may still look at what was not sent
+    // listeners of `close` can still see the packets that were not sent
     process.nextTick(dropBuffer, this)
     this[kState].packetsFn = this[kState].sentCallbackFn = undefined
     if (this[kState].timers !== undefined) heartbeat.stop(this[kState].timers)
-    // a listener that throws, of a transport or of what is answered, does not keep the rest from ending
+    // a listener that throws does not keep the rest from ending
     try {
       this[kEndInEngine](reason, description)
     } finally {
@@ -479,7 +478,7 @@ class Socket extends ReceivingSocket {
     }
   }
 
-  /** The end of a session that had ended before its server knew it. */
+  /** Emits the end of a session that ended before it was registered. */
   [kEndAgain]() {
     const { reason, description } = this[kState].endedEarly
     this[kState].endedEarly = undefined
@@ -487,7 +486,7 @@ class Socket extends ReceivingSocket {
     this.emit('close', reason, description)
   }
 
-  /** Ends the engine's session, unless that has ended by itself, and gives it back. */
+  /** Ends the engine's session, unless it has ended by itself, and gives its handle back. */
   [kEndInEngine](reason, description) {
     try {
       if (!this[kState].over)
@@ -506,7 +505,7 @@ function dropBuffer(socket) {
 const { close } = Transport.prototype
 const { doClose } = Polling.prototype
 
-/** Whether a polling transport ends as ours do, of which the engine sees to all. */
+/** Returns whether no method that closes a polling transport was replaced, so that the engine can close it alone. */
 function closesPlainly(transport) {
   return transport.close === close && transport.doClose === doClose
 }
@@ -516,7 +515,7 @@ function add(transport, event, listener) {
   else transport.on(event, listener)
 }
 
-/** Adds listeners, by event, and returns what removes them. */
+/** Adds listeners by event, and returns a function that removes them. */
 function listenTo(transport, listeners) {
   const events = Object.keys(listeners)
   for (const event of events) add(transport, event, listeners[event])
@@ -525,7 +524,7 @@ function listenTo(transport, listeners) {
   }
 }
 
-/** What carries the packets of a session that a native listener has opened is made when somebody looks at it. */
+/** The property `transport` of a session that a native listener has opened. The transport is made at the first use. */
 const TRANSPORT = new Descriptor({
   configurable: true,
   enumerable: true,
@@ -540,7 +539,7 @@ const TRANSPORT = new Descriptor({
   },
   set(value) {
     this[kState].transportless = false
-    // sealed: the property stays as it is
+    // the property of a sealed object cannot be replaced
     if (Object.getOwnPropertyDescriptor(this, 'transport')?.configurable === false) this[kState].transport = value
     else
       Object.defineProperty(this, 'transport', {
@@ -556,7 +555,7 @@ const TRANSPORT = new Descriptor({
 joinHalves()
 keepOriginals(Socket.prototype)
 
-/** The halves are files of their own, and no classes of their own to whoever looks at a session. */
+/** Joins the halves into one class: they are files of their own, but not classes that a session shows. */
 function joinHalves() {
   for (const Half of [ReceivingSocket, SendingSocket]) {
     const { constructor, ...members } = Object.getOwnPropertyDescriptors(Half.prototype)
