@@ -23,12 +23,12 @@ const {
 } = require('../base/symbols')
 const { keep, State } = require('../base/state')
 
-/** What `net.Server.listen` takes and a native listener has no use for. */
+/** Arguments of `net.Server.listen` that a native listener does not support. */
 const REFUSED = ['fd', 'handle', '_handle', 'readableAll', 'writableAll']
 
 const BACKLOG = 511
 
-/** Has the Rust core accept and parse, for an engine of its own. See docs/NATIVE-LISTENER.md. */
+/** Makes an engine for which the Rust core accepts and parses, see docs/NATIVE-LISTENER.md. */
 function listenNatively(target, options, callback) {
   const engine = new NativeServer(options)
   engine.httpServer = new NativeListener(engine)
@@ -41,7 +41,7 @@ function listenNatively(target, options, callback) {
 }
 
 /**
- * What stands where an `http.Server` stands otherwise. Members that it lacks are not there.
+ * The `httpServer` of an engine with a native listener. It lacks most members of an `http.Server`.
  *
  * Events: `listening`, `close` (when all connections are gone, too), `error`.
  */
@@ -50,14 +50,14 @@ class NativeListener extends EventEmitter {
     super()
     keep(this, new State())
     this[kState].engine = engine
-    /** The handle of the engine's listener; 0: there is none. */
+    /** The handle of the engine's listener; 0 if there is none. */
     this[kState].number = 0
     this[kState].address = null
     this[kState].takesUpgrades = true
     this[kState].hearsRefusals = false
-    /** Whether it keeps the process alive while it is there. */
+    /** Whether the listener keeps the process alive. */
     this[kState].isReferenced = true
-    /** Counts calls of `listen()` and `close()`: an address that is looked up may come too late. */
+    /** Counts calls of `listen()` and `close()`, so that an address that was looked up for an earlier call is ignored. */
     this[kState].attempt = 0
     this[kState].isBinding = false
     /** Whether it accepts connections. */
@@ -67,10 +67,10 @@ class NativeListener extends EventEmitter {
   }
 
   /**
-   * Listens as `net.Server.listen` does: at a port, a path, or what an object of options says.
+   * Listens as `net.Server.listen` does: at a port, at a path, or as an object of options says.
    *
-   * @throws {Error} `ERR_SERVER_ALREADY_LISTEN`, `ERR_SOCKET_BAD_PORT`, `ERR_NATIVE_LISTENER`; what the system objects to
-   *   is an event `error`
+   * @throws {Error} `ERR_SERVER_ALREADY_LISTEN`, `ERR_SOCKET_BAD_PORT`, `ERR_NATIVE_LISTENER`; errors of the
+   *   system are events `error`
    */
   listen(...args) {
     const callback = args.length > 0 && typeof args[args.length - 1] === 'function' ? args.pop() : undefined
@@ -110,7 +110,7 @@ class NativeListener extends EventEmitter {
     const engine = bridge.getEngine()
     const isNew = this[kState].number === 0
     if (isNew) this[kOpen](engine)
-    // the port may be this listener's own still, which has just been closed
+    // the port may still belong to this listener, if that was closed just before
     const isClosing = engine.isAccepting(this[kState].number)
     try {
       const options = {
@@ -165,7 +165,7 @@ class NativeListener extends EventEmitter {
     return this[kState].address
   }
 
-  /** Stops accepting. Calls back when all connections are gone, too. */
+  /** Stops accepting. Calls back when all connections have ended. */
   close(callback) {
     this[kState].attempt++
     this[kState].isBinding = false
@@ -202,19 +202,19 @@ class NativeListener extends EventEmitter {
     return this
   }
 
-  /** Accepts WebSockets, or does not any more. */
+  /** Starts or stops accepting WebSockets. */
   [kSetTakesUpgrades](takes) {
     this[kState].takesUpgrades = takes
     if (this[kState].number !== 0) bridge.getEngine().setTakesUpgrades(this[kState].number, takes)
   }
 
-  /** Somebody listens to `connection_error`. */
+  /** Has refusals reported, because `connection_error` has a listener. */
   [kTellRefusals]() {
     this[kState].hearsRefusals = true
     if (this[kState].number !== 0) bridge.getEngine().tellRefusals(this[kState].number)
   }
 
-  /** Who is asked for a session that polls. */
+  /** Finds a session that polls. */
   [kFind](sid) {
     return this[kState].number === 0
       ? undefined
@@ -229,7 +229,7 @@ class NativeListener extends EventEmitter {
     this[kState].engine[kOnRefused](why, head)
   }
 
-  /** It does not listen, and all its connections are gone. */
+  /** Called when the listener has closed and all its connections have ended. */
   [kOnClosed]() {
     if (this.listening) return
     this[kDrop]()
@@ -237,7 +237,7 @@ class NativeListener extends EventEmitter {
   }
 }
 
-/** The arguments of `net.Server.listen`, without the callback, as one object. */
+/** Returns the arguments of `net.Server.listen`, without the callback, as one object. */
 function targetOf(args) {
   const [first, ...rest] = args
   if (typeof first === 'object' && first !== null) return checked(ownOf(first))
@@ -277,7 +277,7 @@ function defined(options) {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
 }
 
-/** The error of Node's for what a system call has answered: by its number, or by a text where it has none. */
+/** Returns Node's error for the result of a system call: by its number, or by its text if it has no number. */
 function listenError(reason, { path, port, host = '::' }) {
   const [code, text] = getSystemErrorMap().get(-Number(reason)) || [reason, reason]
   const where = path === undefined ? `${host}:${port}` : path

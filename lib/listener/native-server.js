@@ -30,7 +30,7 @@ const {
   kTiming,
 } = require('../base/symbols')
 
-/** Options that want to see requests, with what they are given that would let them. */
+/** Tests for options that need requests in JavaScript. */
 const REFUSED_OPTIONS = {
   allowRequest: (value) => value,
   cors: (value) => value,
@@ -40,11 +40,11 @@ const REFUSED_OPTIONS = {
   backpressurePolicy: (value) => value === 'wait',
 }
 
-/** Methods of a server that see requests, which those of a native listener do not come to. */
+/** Methods of a server that see requests. Requests of a native listener do not reach them. */
 const METHODS = ['prepare', 'verify', '_applyMiddlewares', 'handleRequest', 'handleUpgrade', 'onWebSocket', 'handshake']
 METHODS.push('generateId', 'createTransport', 'upgrades', 'attach')
 
-/** Methods of a session that are passed by when the engine opens it. */
+/** Methods of a session that are not called when the engine opens it. */
 const SOCKET_METHODS = ['onOpen', 'getAvailableUpgrades']
 
 /** Methods of a polling transport that see requests. */
@@ -55,7 +55,7 @@ const OURS = originalsOf(Server, METHODS)
 const OUR_SOCKETS = originalsOf(Socket, SOCKET_METHODS)
 const { sendPacket } = Socket.prototype
 
-/** Stands for an id, which is not encoded. */
+/** A placeholder for an id, which needs no encoding. */
 const ID = '_'.repeat(20)
 
 /** Codes and names by the numbers of `Refusal` in src/http/route.rs. */
@@ -70,13 +70,13 @@ const REFUSALS = [
   [5, 'UNSUPPORTED_PROTOCOL_VERSION'],
 ]
 
-/** What is refused, for want of requests in JavaScript. */
+/** Makes the error for something that needs requests in JavaScript. */
 function refusal(what) {
   const message = `A native listener does not support ${what}: its requests do not come to JavaScript. Leave out the option listener, or see docs/NATIVE-LISTENER.md.`
   return Object.assign(new Error(message), { code: 'ERR_NATIVE_LISTENER' })
 }
 
-/** The engine of a native listener, which decides about all requests by itself. */
+/** The engine of a native listener. The Rust core decides about all requests. */
 class NativeServer extends Server {
   constructor(given) {
     const options = ownOf(given)
@@ -110,7 +110,7 @@ class NativeServer extends Server {
     this[kState].options = options
   }
 
-  /** There is no WebSocket server in JavaScript. */
+  /** Does nothing: there is no WebSocket server in JavaScript. */
   init() {
     if (this.httpServer) this.httpServer[kSetTakesUpgrades](true)
   }
@@ -154,7 +154,7 @@ class NativeServer extends Server {
     return this
   }
 
-  /** What the listener needs to know of the options, which do not change. */
+  /** Returns the settings of the listener. They do not change. */
   [kSettings]() {
     const { transports, cookie, perMessageDeflate, httpCompression, maxHttpBufferSize, allowEIO3 } = this.opts
     const { maxBufferedChunks, httpRequestBodyTimeout, initialPacket } = this.opts
@@ -181,7 +181,7 @@ class NativeServer extends Server {
     }
   }
 
-  /** The listener has refused a request. */
+  /** Called when the listener has refused a request. */
   [kOnRefused](why, head) {
     if (this.listenerCount('connection_error') === 0) return
     const req = new Opening(head).request
@@ -189,7 +189,7 @@ class NativeServer extends Server {
     this[kEmitError](req, code, contextOf(name, req))
   }
 
-  /** The listener has opened a session, and answered its client. */
+  /** Called when the listener has opened a session and answered its client. */
   [kOnOpened](handle, head) {
     const opening = new Opening(head)
     const id = opening.sid
@@ -197,10 +197,10 @@ class NativeServer extends Server {
     const { connection, query } = opening
     const transport = connection === undefined ? undefined : this[kOpenWebSocket](opening, connection, query)
     const socket = new Socket(id, this, transport, opening, query.EIO === '4' ? 4 : 3, handle)
-    // closed meanwhile, which ends the taking of connections
+    // the engine was closed meanwhile, and no longer takes connections
     if (transport !== undefined && !this.httpServer[kState].takesUpgrades) return socket.close(true)
     if (transport !== undefined) {
-      // what is sent waits for the open packet, of which the transport tells at the end of the turn
+      // packets wait for the open packet; the transport becomes writable at the end of the turn
       transport.writable = false
       bridge.markWritten(transport)
     }
@@ -209,7 +209,7 @@ class NativeServer extends Server {
       if (this[kHearsFlushes]()) this[kTellOpening](socket, initial)
       if (initial) socket.sendPacket('message', initial)
     } catch (error) {
-      // a listener's: nobody gets this session
+      // the exception of a listener; no `connection` event is emitted for this session
       socket.close(true)
       Promise.reject(error)
       return
@@ -217,13 +217,13 @@ class NativeServer extends Server {
     try {
       this[kRegister](socket)
     } catch (error) {
-      // as where requests come here: a handshake may take its time
+      // an exception is a rejection, as it is behind `attach()`, where handshakes are async
       Promise.reject(error)
     }
     bridge.holdBack(socket)
   }
 
-  /** The listener has sent the open packet, and with the answer to a poll the initial packet, unless that is still to be sent. */
+  /** Emits `flush` and `drain` for the open packet and, by polling, the initial packet, which the listener has sent. */
   [kTellOpening](socket, initial) {
     const { opts } = this
     const isPolling = socket[kMadeTransport]() === undefined
@@ -241,20 +241,20 @@ class NativeServer extends Server {
     this.emit('drain', socket)
   }
 
-  /** The transport of a connection that the listener has opened. */
+  /** Makes the transport of a connection that the listener has opened. */
   [kOpenWebSocket](opening, connection, query) {
     const websocket = new NativeWebSocket(connection, opening)
     opening.websocket = websocket
     return new transports.websocket({ _query: query, websocket }, transportOptions(this.opts))
   }
 
-  /** The transport of a session that polls, for who looks at it. */
+  /** Makes the transport of a session that polls, at its first use. */
   [kPollingTransport](opening) {
     return new NativePolling({ _query: opening.query }, transportOptions(this.opts))
   }
 }
 
-/** HTTP long-polling that the native listener serves: methods that would see requests cannot be replaced. */
+/** HTTP long-polling that the native listener serves. Methods that would see requests cannot be replaced. */
 class NativePolling extends Polling {
   on(event, listener) {
     refuseEvent(event)
@@ -275,7 +275,7 @@ for (const name of POLLING_METHODS) {
   })
 }
 
-/** What a `connection_error` says of a request that is refused under this name. */
+/** Returns the context of the `connection_error` for a refusal. */
 function contextOf(name, { _query, method }) {
   const { transport, sid } = _query
   const protocol = _query.EIO === '4' ? 4 : 3
@@ -307,7 +307,7 @@ function refuseToSet(name) {
   }
 }
 
-/** The same options, which cannot be changed. */
+/** Returns the options as an object that cannot be changed. */
 function fixed(options) {
   const properties = { __proto__: null }
   for (const name of Object.keys({ ...REFUSED_OPTIONS, ...options })) {
@@ -322,7 +322,7 @@ function fixed(options) {
   return Object.freeze(Object.defineProperties({}, properties))
 }
 
-/** What a cookie says before the id of the session, and after it. */
+/** Returns the parts of a cookie before and after the id of the session. */
 function cookieParts(options) {
   const before = `${options.name}=`
   return [before, serialize(options.name, ID, options).slice(before.length + ID.length)]

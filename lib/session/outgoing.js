@@ -52,7 +52,7 @@ class SendingSocket extends CompactEmitter {
     return this[kState].packetsFn
   }
 
-  /** Whether callbacks wait for the next batch; the application may have emptied the buffer without them. */
+  /** Returns whether callbacks wait for the next batch. The application may have emptied the buffer without them. */
   [kHasCallbacks]() {
     return this[kState].packetsFn !== undefined && this[kState].packetsFn.length > 0
   }

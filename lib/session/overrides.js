@@ -76,7 +76,7 @@ function isWatched(transport, what) {
   return transport[kState] !== undefined && transport[kState][what] && isNative(transport)
 }
 
-/** Whether the packets that go out pass something that is not ours, or somebody may hear of them. */
+/** Returns whether outgoing packets pass a replaced method, or may have listeners. */
 function seesSending(socket) {
   return (
     socket[kHearsSending]() ||

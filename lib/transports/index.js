@@ -5,7 +5,7 @@ const { JSONP } = require('./polling-jsonp')
 const { WebSocket } = require('./websocket')
 const { WebTransport } = require('./webtransport')
 
-/** HTTP long-polling: by script tags where the client asks for it (`j`), by XHR otherwise. */
+/** Makes a transport for HTTP long-polling: by script tags if the client asks for it (`j`), otherwise by XHR. */
 function polling(req, opts) {
   return typeof req._query.j === 'string' ? new JSONP(req, opts) : new Polling(req, opts)
 }

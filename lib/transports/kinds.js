@@ -1,6 +1,6 @@
 'use strict'
 
-// Which transports the engine drives itself: the rest is JavaScript's (WebTransport, a foreign WebSocket engine).
+// Tells which transports the engine drives itself. JavaScript drives the others: WebTransport, and WebSockets of a `wsEngine`.
 
 const { Polling } = require('./polling')
 const { WebSocket } = require('./websocket')

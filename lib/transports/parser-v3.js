@@ -1,7 +1,7 @@
 'use strict'
 
-// The codec of protocol revision 3, for transports that JavaScript drives; the engine has its own, see
-// src/protocol/v3.rs. The functions have the signatures of the original's.
+// The codec of protocol 3 for transports that JavaScript drives. The engine has its own, see src/protocol/v3. The functions have the
+// signatures of the original.
 
 const { TYPES } = require('../base/packets')
 
@@ -14,7 +14,7 @@ function toBuffer(data) {
   return ArrayBuffer.isView(data) ? Buffer.from(data.buffer, data.byteOffset, data.byteLength) : Buffer.from(data)
 }
 
-/** A frame: the type's digit and text; or, for bytes, the type as a byte and the bytes, or `b`, digit and base64. */
+/** Encodes a packet as a frame: digit and text; for bytes the type as a byte and the bytes, or `b`, digit and base64. */
 function encodePacket({ type, data }, supportsBinary, callback) {
   const number = TYPES.indexOf(type)
   if (!isBytes(data)) return callback(number + (data === undefined ? '' : String(data)))
@@ -32,7 +32,7 @@ function decodePacket(data) {
   return data.length > 1 ? { type, data: data.slice(1) } : { type }
 }
 
-/** A payload: text, unless the client takes bytes and there are some. */
+/** Encodes a payload: as text, unless the client takes binary data and a packet is binary. */
 function encodePayload(packets, supportsBinary, callback) {
   const binary = supportsBinary && packets.some(({ data }) => isBytes(data))
   const parts = []
@@ -49,7 +49,7 @@ function encodePayload(packets, supportsBinary, callback) {
   else callback(parts.length === 0 ? '0:' : parts.join(''))
 }
 
-/** Calls back with each packet, until it returns false. */
+/** Calls back with each packet of a payload until the callback returns false. */
 function decodePayload(data, callback) {
   for (const packet of typeof data === 'string' ? packetsOfText(data) : packetsOfBytes(data)) {
     if (callback(packet) === false || packet === ERROR) return
@@ -63,7 +63,7 @@ function* packetsOfText(data) {
     const colon = data.indexOf(':', at)
     const length = colon === -1 ? NaN : Number(data.slice(at, colon))
     at = colon + 1 + length
-    // a length that is no length, or goes past the end
+    // an invalid length, or one that goes past the end
     if (!Number.isInteger(length) || length < 0 || at > data.length) return yield ERROR
     if (length > 0) yield decodePacket(data.slice(colon + 1, at))
   }

@@ -4,11 +4,11 @@ const bridge = require('../native/bridge')
 const { OUR_ON_DATA, Polling } = require('./polling')
 const { kState, kWrap } = require('../base/symbols')
 
-/** Polling by script tags and form posts; what is special about it is in src/protocol/jsonp.rs. */
+/** Polling by script tags and form posts. Its encoding is in src/protocol/jsonp.rs. */
 class JSONP extends Polling {
   constructor(req, opts) {
     super(req, opts)
-    /** The index of the client's callback: digits only, it ends up in a script. */
+    /** The index of the client's callback. Only digits are kept, because it becomes part of a script. */
     this[kState].index = (req._query.j || '').replace(/[^0-9]/g, '')
   }
 

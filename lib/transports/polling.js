@@ -66,26 +66,25 @@ const UNKNOWN_SID = 1
 
 const CLOSE_TIMEOUT = 30 * 1000
 
-/** This many pieces of a body are kept apart. */
+/** Number of pieces of a body that are kept before they are joined. */
 const MAX_APART = 256
 
-/** The last `Accept-Encoding` that was judged, and the outcome. */
+/** The last `Accept-Encoding`, and the encoding that was chosen for it. */
 let lastAccepted
 let lastEncoding
 
 /**
- * HTTP long-polling over Node's own HTTP server: `req` and `res` are the pending poll, `dataReq` and
- * `dataRes` the POST in progress. What a request means for the session is decided by the engine; polls
- * that reach a native listener never come here.
+ * HTTP long-polling over Node's own HTTP server. `req` and `res` are the pending poll, `dataReq` and `dataRes` the POST in
+ * progress. The engine decides what a request means for the session. Requests of a native listener do not come here.
  */
 class Polling extends Transport {
   constructor(...args) {
     super(...args)
-    /** How long a graceful close waits for the next poll, in ms. */
+    /** Milliseconds for which a graceful close waits for the next poll. */
     this.closeTimeout = CLOSE_TIMEOUT
-    /** Bytes of responses that the kernel has not taken yet. */
+    /** Number of bytes of responses that the kernel has not taken. */
     this[kState].unwritten = 0
-    /** The number of the last poll that came in. */
+    /** The number of the last poll, see lib/native/duties.js. */
     this[kState].poll = 0
     /** The number of the last POST. */
     this[kState].post = 0
@@ -95,13 +94,13 @@ class Polling extends Transport {
     return 'polling'
   }
 
-  /** Bytes of responses that the client has not been sent yet. */
+  /** Number of bytes of responses that have not been written. */
   get bufferedAmount() {
     const owner = this[kState].owner
     return this[kState].unwritten + (owner === null ? 0 : bridge.getEngine().unreadAnswers(owner[kState].handle))
   }
 
-  /** Whether the engine has a session that the transport carries. */
+  /** Returns whether the engine has a session on this transport. */
   [kIsBound]() {
     const { owner, left } = this[kState]
     return owner !== null && !left && !owner[kState].over && owner[kState].handle !== 0
@@ -109,7 +108,7 @@ class Polling extends Transport {
 
   onRequest(req) {
     const res = req.res
-    // the first request lives as long as the session; its response must not
+    // the first request is kept as long as the session, but its response must not be
     req.res = null
     if (req.method === 'GET') this.onPollRequest(req, res)
     else if (req.method === 'POST') this.onDataRequest(req, res)
@@ -118,7 +117,7 @@ class Polling extends Transport {
 
   // ---- polls ---------------------------------------------------------------------------------
 
-  /** The client waits for packets. `req` and `res` are made by the first poll, `dataReq` and `dataRes` by the first POST. */
+  /** Takes a poll. The first poll makes the members `req` and `res`, the first POST `dataReq` and `dataRes`. */
   onPollRequest(req, res) {
     if (this.req) {
       debug('request overlap')
@@ -126,7 +125,7 @@ class Polling extends Transport {
     }
     const owner = this[kState].owner
     if (owner !== null && !this[kIsBound]()) {
-      // the session has ended since the request was checked
+      // the session has ended after the request was checked
       res.writeHead(400).end()
       return
     }
@@ -150,9 +149,9 @@ class Polling extends Transport {
   }
 
   /**
-   * A poll that comes at the heartbeat's deadline or later is too late, whether the timer has run out or not. But if this
-   * thread is late itself, the answer to the ping may have come in time: what waits is read first. So it is for a request whose
-   * session has moved to another transport, of which this thread has still to hear.
+   * Puts a request off if it comes at the heartbeat's deadline or later. Such a poll is too late, whether the timer has run out or
+   * not. But if this thread is late itself, the answer to the ping may have come in time, so that waiting data is read first. A request
+   * whose session has moved to another transport is put off, too, if this thread has not heard of the move.
    */
   [kPutOff](owner, req, res) {
     bridge.whenRead(() => {
@@ -164,7 +163,7 @@ class Polling extends Transport {
     })
   }
 
-  /** A request that was put off, as if it came now. */
+  /** Takes a request that was put off as if it came now. */
   [kTakeUp](owner, req, res) {
     const { server, transport } = owner
     if (owner.readyState === 'closed') {
@@ -181,7 +180,7 @@ class Polling extends Transport {
     }
   }
 
-  /** The session that the transport has got takes over the poll that waits here. */
+  /** Passes a waiting poll to the transport's new session. */
   [kTakePoll]() {
     const owner = this[kState].owner
     if (!this.writable || !this.res) return
@@ -192,7 +191,7 @@ class Polling extends Transport {
     this[kPutOff](owner, req, res)
   }
 
-  /** The client of the pending poll went away. */
+  /** Called when the client of the pending poll has gone. */
   [kOnPollClosed]() {
     this.onError('poll connection closed prematurely')
   }
@@ -206,7 +205,7 @@ class Polling extends Transport {
     req.cleanup = cleanupPoll
   }
 
-  /** A poll waits in the engine's own listener. */
+  /** Called when a poll waits in the native listener. */
   [kOnNativePoll]() {
     if (this[kState].owner[kState].idle) this[kState].owner.server[kState].limits.heard(this[kState].owner)
     this[kState].polledNatively = true
@@ -214,7 +213,7 @@ class Polling extends Transport {
     this.emit('ready')
   }
 
-  /** The listener has answered it by itself. */
+  /** Called when the listener has answered a poll by itself. */
   [kOnPollTaken]() {
     if (!this[kState].polledNatively) return
     this.writable = this[kState].polledNatively = false
@@ -224,20 +223,20 @@ class Polling extends Transport {
   send(packets) {
     this.writable = false
     const { owner } = this[kState]
-    // a native listener closes by itself
+    // with a native listener the engine closes the session
     if (!this.shouldClose || (owner !== null && owner[kState].listed)) return this[kSendOut](owner, packets)
     packets.push({ type: 'close' })
     try {
       this.shouldClose()
     } finally {
       this.shouldClose = null
-      // listeners of the session's end may have thrown: the poll is answered all the same
+      // the poll is answered even if a listener of the session's end has thrown
       this[kSendOut](owner, packets)
     }
   }
 
   [kSendOut](owner, packets) {
-    // what closes the transport goes by the transport, wherever its session is by now
+    // a close packet answers this transport's poll, even if the session has moved to another transport
     const isEnd = packets.length === 1 && packets[0].type === 'close' && Boolean(this.req)
     if (this[kIsBound]() && !isEnd) this[kSendBound](owner, packets)
     else if (this.req) this[kSendUnbound](packets)
@@ -263,21 +262,21 @@ class Polling extends Transport {
       for (const packet of packets) list.push(packetType(packet), content(packet.data))
       owner[kApply](bridge.getEngine().sendPackets(owner[kState].handle, list, packets.some(wantsCompression)))
     }
-    // the engine has moved the session, of which this thread is to hear: the packets are on their way
+    // the engine has moved the session, of which this thread has not heard; the packets are on their way
     if (this.req && !this.res.headersSent && this.res[kIsPromised] !== true) {
       this.writable = true
       this.emit('drain')
     }
   }
 
-  /** Answers the poll of a session that the engine does not have, or not any more. */
+  /** Answers a poll if the engine does not have the session, or no longer has it. */
   [kSendUnbound](packets) {
     const answer = (payload) => this[kAnswer](this[kWrap](payload), packets.some(wantsCompression))
     if (this.protocol === 3) this.parser.encodePayload(packets, this.supportsBinary, answer)
     else this.parser.encodePayload(packets, answer)
   }
 
-  /** The engine has decided about the pending poll, whose session may have ended or moved meanwhile. */
+  /** Carries out the engine's decision about the pending poll, whose session may have ended or moved meanwhile. */
   [kOnDecision](kind, payload) {
     if (!this.req) return
     this.writable = false
@@ -322,19 +321,19 @@ class Polling extends Transport {
     if (!encoding) {
       endWith(res, data, length)
       callback()
-      // what the kernel has not taken yet may never arrive
+      // bytes that the kernel has not taken may never arrive
       if (res.socket && res.socket.writableLength > 0) this[kWhenWritten](res, length)
       return
     }
     this[kWhenWritten](res, length, callback)
     bridge.compress(data, encoding, compressionOf(this.opts.httpCompression), (bytes) => {
-      // the header has promised a compressed body
+      // the body cannot be sent uncompressed, because the header says that it is compressed
       if (bytes === undefined) res.destroy()
       else if (!res.destroyed) res.end(bytes)
     })
   }
 
-  /** The head of an answer to a poll. */
+  /** Writes the head of an answer to a poll. */
   [kWriteHead](req, res, headers) {
     try {
       res.writeHead(200, this.headers(req, headers))
@@ -346,12 +345,12 @@ class Polling extends Transport {
     }
   }
 
-  /** The `Content-Encoding` of a response of so many bytes; undefined: none. */
+  /** Returns the `Content-Encoding` of a response of `length` bytes; undefined if it is not compressed. */
   [kEncodingFor](req, length) {
     const options = this.opts.httpCompression
     const accepted = req.headers['accept-encoding']
     if (!options || !accepted || length < options.threshold) return undefined
-    // clients of one kind send the same header
+    // most clients send the same header as the one before
     if (accepted !== lastAccepted) {
       lastAccepted = accepted
       lastEncoding = bridge.getEngine().contentEncoding(accepted) || undefined
@@ -359,7 +358,7 @@ class Polling extends Transport {
     return lastEncoding
   }
 
-  /** Calls back when a response is written. A client that goes away before has lost packets: that ends the session. */
+  /** Calls back when a response is written. If the client goes before, packets are lost, which ends the session. */
   [kWhenWritten](res, length, callback = noop) {
     this[kState].unwritten += length
     const settle = (lost) => {
@@ -377,10 +376,10 @@ class Polling extends Transport {
     res.on('close', onClose)
   }
 
-  /** The headers of a successful response. */
+  /** Completes the headers of a successful response. */
   headers(req, headers = {}) {
     const agent = req.headers['user-agent']
-    // old Internet Explorers take a payload for cross-site scripting
+    // old versions of Internet Explorer mistake payloads for cross-site scripting
     if (agent && (agent.includes(';MSIE') || agent.includes('Trident/'))) headers['X-XSS-Protection'] = '0'
     headers['cache-control'] = 'no-store'
     const { owner } = this[kState]
@@ -398,7 +397,7 @@ class Polling extends Transport {
     if (event === 'headers') this[kTellHeaders]()
   }
 
-  /** Its server is a listener like others from now on, whom some come before. */
+  /** Makes the server a public listener of `headers`, so that others can come before it. */
   [kTellHeaders]() {
     const { owner, tellsHeaders } = this[kState]
     if (owner === null || tellsHeaders) return
@@ -408,7 +407,7 @@ class Polling extends Transport {
 
   // ---- POSTs ---------------------------------------------------------------------------------
 
-  /** The client sends packets. */
+  /** Takes a POST. */
   onDataRequest(req, res) {
     if (this.dataReq)
       return refuseAfter(res, () => this.onError('data request overlap from client'), res[kOverlapStatus])
@@ -416,7 +415,7 @@ class Polling extends Transport {
     if (isBinary && this.protocol === 4) return refuseAfter(res, () => this.onError('invalid content'))
     const owner = this[kState].owner
     if (owner === null) return this[kOnPostUnbound](req, res)
-    // the session may have ended since the request was checked
+    // the session may have ended after the request was checked
     const mayStart = this[kIsBound]() && bridge.fast.postStarted(owner[kState].handle) === null
     if (!mayStart) {
       if (this[kIsBound]() && bridge.outcome[0] === Kind.DUE) this[kPutOff](owner, req, res)
@@ -434,7 +433,7 @@ class Polling extends Transport {
     this[kState].post = posts.add(this)
   }
 
-  /** The POST in progress has been read, or given up: it is answered next, or its connection has ended. */
+  /** Ends the POST in progress, which was read or given up. It is answered next, or its connection has ended. */
   [kEndPost]() {
     this.dataReq = this.dataRes = null
     posts.delete(this[kState].post)
@@ -446,7 +445,7 @@ class Polling extends Transport {
         try {
           if (this[kRefusesPayload](owner, req, res, body, isBinary)) return
           try {
-            // packets that somebody is to see are decoded here
+            // packets that listeners or replaced methods have to see are decoded here
             const isPlain = OUR_ON_DATA.has(this.onData) && !this[kState].showsPackets
             if (this[kIsBound]())
               owner[kApply](bridge.fast.postFinished(owner[kState].handle, isPlain ? body : undefined, isBinary))
@@ -500,7 +499,7 @@ class Polling extends Transport {
     return true
   }
 
-  /** Takes a payload, where the engine does not: without a session, or for somebody who replaced this. */
+  /** Takes a payload that does not go to the engine, because there is no session or because this method was replaced. */
   onData(data) {
     const take = (packet) => {
       if (packet.type !== 'close') return this[kState].awaitsClose ? undefined : this.onPacket(packet)
@@ -527,14 +526,14 @@ class Polling extends Transport {
   }
 
   onClose() {
-    // the client must not wait for the answer to its poll
+    // the pending poll has to be answered
     if (this.writable) this.send([{ type: 'noop' }])
     super.onClose()
   }
 
   /**
    * Reads a body of at most `maxHttpBufferSize` bytes, in at most `maxBufferedChunks` pieces, within `httpRequestBodyTimeout`.
-   * Any other is refused, and its connection ended.
+   * Any other body is refused, and its connection ended.
    */
   [kReadBody](req, res, { onEnd, onAborted }) {
     const chunks = []
@@ -562,16 +561,16 @@ class Polling extends Transport {
         req.destroy()
       }
     }
-    // it may have waited, see `whenHeard`, and its client has not
+    // the request may have waited, see `whenHeard`, and its client may have gone meanwhile
     if (req.destroyed || req.aborted) return onClose()
     timer = setTimeout(refuse, this.opts.httpRequestBodyTimeout, 408, 'http request timeout')
     req.on('close', onClose)
     req.on('data', (chunk) => {
       if (left) return
-      // somebody has set an encoding
+      // the application has set an encoding
       if (typeof chunk === 'string') chunk = Buffer.from(chunk, req.readableEncoding)
       length += chunk.length
-      // a limit that is not a number is none
+      // a limit that is not a number has no effect
       if (length > this.opts.maxHttpBufferSize || length > MAX_STRING_LENGTH) return refuse(413, 'payload too large')
       chunks.push(chunk)
       if (++pieces > this.opts.maxBufferedChunks) return refuse(413, 'too many chunks')
@@ -597,7 +596,7 @@ class Polling extends Transport {
       fn()
       this.onClose()
     }
-    // a `send` that is not ours is to see what ends the poll
+    // a replaced `send` has to see the packet that ends the poll
     const isSent = this.writable && this.send !== send
     if (owner !== null && owner[kState].listed && !isSent) {
       this[kCloseNatively](owner, finish)
@@ -607,23 +606,23 @@ class Polling extends Transport {
     } else if (this.discarded) {
       finish()
     } else {
-      // the client is told by its next poll
+      // the client gets the close packet with its next poll
       this.shouldClose = finish
       const isBound = this[kIsBound]()
       if (isBound && owner.readyState === 'closing') bridge.getEngine().beginClose(owner[kState].handle)
-      // that of a session that has ended is refused: it is only that somebody may wait for the event
+      // the next poll of an ended session is refused; this waits only for the sake of listeners of `close`
       if (owner !== null && !isBound && !listened && this.closeTimeout === CLOSE_TIMEOUT) return
       this[kState].closeTimer = setTimeout(finish, this.closeTimeout)
       if (owner !== null && !isBound) this[kState].closeTimer.unref()
     }
   }
 
-  /** The transport closes while a POST is being read. */
+  /** Gives up the POST that is being read, because the transport closes. */
   [kGiveUpPost]() {
     if (this.dataReq) this.dataReq.destroy()
   }
 
-  /** The same where a native listener has the polls. */
+  /** Closes the transport if a native listener serves the polls. */
   [kCloseNatively](owner, finish) {
     const isPolled = this.writable
     this.writable = this[kState].polledNatively = false
@@ -640,7 +639,7 @@ class Polling extends Transport {
 
   // ---- without a session: a subclass of Server moves packets between transports itself -----------
 
-  /** A payload as it stands in a response. */
+  /** Returns a payload as it is written into a response. */
   [kWrap](payload) {
     return payload
   }
@@ -669,7 +668,7 @@ class Polling extends Transport {
 
 const { send } = Polling.prototype
 
-/** What the engine does by itself, unless somebody has replaced it; that of JSONP, too. */
+/** Versions of `onData` of which the engine does the work, unless they are replaced. That of JSONP is added. */
 const OUR_ON_DATA = new Set([Polling.prototype.onData])
 
 /** The listener of a pending poll's `close` event. */
@@ -685,7 +684,7 @@ function cleanupPoll() {
   if (transport.req === this) transport.req = transport.res = null
 }
 
-/** Refuses a request when its session has been told why, whatever a listener throws. */
+/** Refuses a request after its session has heard why, even if a listener throws. */
 function refuseAfter(res, tell, status = 400) {
   try {
     tell()

@@ -19,14 +19,14 @@ const {
 } = require('../base/symbols')
 const { keep, TransportState } = require('../base/state')
 
-/** What sessions listen to. Of these, in the engine's own transports, the session's listeners are real only once there are others. */
+/** Events that sessions need. On the engine's own transports the session's listeners become public only when there are others. */
 const HEARD = new Set(['error', 'ready', 'packet', 'drain', 'close'])
 
 /**
- * What carries the packets of a session. Public: applications and subclasses read and replace its members.
+ * Carries the packets of a session. The class is public: applications and subclasses read and replace its members.
  *
- * Events: `packet` (packet), `error` (Error of type `TransportError`), `close`, `drain` (all was
- * written), `ready` (can take more), `headers` (headers, request).
+ * Events: `packet` (packet), `error` (Error of type `TransportError`), `close`, `drain` (everything was written), `ready` (more can be
+ * sent), `headers` (headers, request).
  */
 class Transport extends LazyEmitter {
   /**
@@ -35,7 +35,7 @@ class Transport extends LazyEmitter {
    */
   constructor(req, opts = {}) {
     super()
-    /** What concerns the transport of its server's options, as they were when it was made. */
+    /** The server options that concern the transport, as they were when it was made. */
     this.opts = opts
     keep(this, new TransportState())
     /** Whether `send()` may be called now. */
@@ -46,7 +46,7 @@ class Transport extends LazyEmitter {
     this.protocol = req._query.EIO === '4' ? 4 : 3
     /** The codec of the protocol revision, as `engine.io-parser` has it. */
     this.parser = this.protocol === 4 ? parserV4 : parserV3
-    /** Whether the client takes binary data (no `b64` in its query). */
+    /** Whether the client takes binary data: its query has no `b64`. */
     this.supportsBinary = !(req._query && req._query.b64)
   }
 
@@ -84,7 +84,7 @@ class Transport extends LazyEmitter {
     return super.emit(event, ...args)
   }
 
-  /** Somebody is about to listen: its session, which began to before, is a listener like others from now on. */
+  /** Makes the session a public listener before another listener is added, because the session began to listen earlier. */
   [kExpose](event) {
     if (!HEARD.has(event)) return
     const { owner, prober, left, listened } = this[kState]
@@ -93,28 +93,28 @@ class Transport extends LazyEmitter {
     else if (!listened && owner !== null) owner[kAttach](this)
     else if (!listened && prober !== null) prober[kAttachProbe](this)
     if (event === 'error' || event === 'close') return
-    // what the engine sends and receives by itself is to be seen
+    // packets that the engine sends and receives by itself have to be shown
     this[kState].watched = true
     if (event === 'packet') this[kShowPackets]()
     if (owner !== null && !left) owner[kNotice]()
   }
 
-  /** Whether somebody listens, who may have come by another way than our `on`. */
+  /** Returns whether an event has listeners, which may have been added without `on`. */
   [kHears](event) {
     return this._events !== undefined && this._events[event] !== undefined
   }
 
-  /** Adds a listener of the engine's. */
+  /** Adds a listener of the engine. */
   [kAdd](event, listener) {
     super.on(event, listener)
   }
 
-  /** Tells the session, if there is one that listens; nobody else does. */
+  /** Tells the session of an event that has no public listeners. */
   [kTell](event, arg) {
     const { owner, left, prober } = this[kState]
     if (left) return event === 'error'
     if (owner === null) {
-      // it does not listen to the others
+      // a probed session does not listen to the other events
       if (prober !== null && event !== 'drain' && event !== 'ready') this[kExpose](event)
       return super.emit(event, arg)
     }
@@ -126,30 +126,30 @@ class Transport extends LazyEmitter {
     return true
   }
 
-  /** Shows an event that the session knows of. */
+  /** Emits an event of which the session has heard. */
   [kShow](event, arg) {
     if (this[kHears](event)) super.emit(event, arg)
   }
 
-  /** From now on packets are shown that the engine would keep to itself. */
+  /** Has packets shown from now on that the engine would handle alone. */
   [kShowPackets]() {
     this[kState].showsPackets = true
     if (this[kState].owner === null && this[kState].prober === null) this[kReceiveAlone]()
   }
 
-  /** Packets go to listeners: there is no session yet that they could be for. */
+  /** Has packets go to listeners, because there is no session yet. */
   [kReceiveAlone]() {}
 
-  /** From now on errors are nobody's concern. */
+  /** Ignores errors from now on. */
   discard() {
     this.discarded = true
   }
 
-  /** A request for this transport came in. */
+  /** Takes a request for this transport. */
   // eslint-disable-next-line no-unused-vars -- a subclass gets the request
   onRequest(req) {}
 
-  /** Closes in an orderly way; `fn` is called when it has been seen to. */
+  /** Closes in an orderly way, and calls `fn` when that is done. */
   close(fn) {
     if (this.readyState === 'closed' || this.readyState === 'closing') return
     this.readyState = 'closing'
@@ -177,7 +177,7 @@ class Transport extends LazyEmitter {
   }
 }
 
-/** The transports this one can be upgraded to. */
+/** The transports to which this one can be upgraded. */
 Transport.upgradesTo = []
 
 letGoOfTable(Transport)

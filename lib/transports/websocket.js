@@ -46,21 +46,21 @@ const FLOWING = 0
 const CONGESTED = 1
 const CLOSED = 2
 
-/** The `mode` of `send` in src/node/raw.rs. */
+/** Values of `mode` of `send` in src/node/raw.rs. */
 const MODE_V3 = 1
 const MODE_TEXT_ONLY = 2
 const MODE_PLAIN = 4
 
-/** So many packets cross in one call, as in src/node/raw.rs. */
+/** Number of packets that cross in one call, as in src/node/raw.rs. */
 const MANY = 16
 
-/** Callbacks that send again and again are not followed for ever. */
+/** Number of rounds in which callbacks may send again within one turn. */
 const ROUNDS = 16
 
-/** Longer texts are not remembered. */
+/** Longest text, in UTF-16 units, that is remembered for the next recipient. */
 const MAX_SHARED = 64 * 1024
 
-/** The packet that was sent last, and how often its frame was shared; 0: it has not been made yet. */
+/** The last packet, and how often its frame was shared; 0 if the frame has not been made. */
 const shared = { text: undefined, frame: undefined, mode: 0, type: 0, count: 0 }
 
 function keep(text, mode, type) {
@@ -71,14 +71,14 @@ function keep(text, mode, type) {
   shared.count = 0
 }
 
-/** The turn is over: what has been remembered is not kept, large as it may be. The engine has a copy of what was shared. */
+/** Forgets the last packet at the end of the turn, as it may be large. The engine has a copy of a shared frame. */
 bridge.onTurnEnd(() => {
   if (shared.text === undefined && shared.frame === undefined) return
   if (shared.count > 0 || shared.frame !== undefined) bridge.fast.dropShared()
   keep(undefined, 0, 0)
 })
 
-/** A frame in parts that Socket.IO made for all recipients of a broadcast: it crosses once. */
+/** Sends a frame in parts that Socket.IO made for all recipients of a broadcast. Its bytes cross to the engine once. */
 function sendPreEncoded(handle, frame) {
   if (handle === 0) return CLOSED
   if (frame !== shared.frame) {
@@ -90,8 +90,8 @@ function sendPreEncoded(handle, frame) {
 }
 
 /**
- * WebSocket. `socket` is a connection of the engine, or any object that behaves like one of `ws`
- * (from a custom `wsEngine`, or given to `onWebSocket`).
+ * The WebSocket transport. `socket` is a connection of the engine, or an object that behaves like a WebSocket of `ws` (from a custom
+ * `wsEngine`, or given to `onWebSocket`).
  */
 class WebSocket extends Transport {
   constructor(req, opts) {
@@ -118,7 +118,7 @@ class WebSocket extends Transport {
     return this.socket instanceof NativeWebSocket
   }
 
-  /** Whether it has to hear when everything is written. */
+  /** Returns whether the transport has to hear when everything is written. */
   [kAwaitsWriting]() {
     return this[kState].awaited || this[kState].congested
   }
@@ -171,7 +171,7 @@ class WebSocket extends Transport {
     }
   }
 
-  /** The texts of the messages that can cross together, from the one at `start` on. */
+  /** Returns the texts of the messages from `start` on that can cross together. */
   [kTextsFrom](packets, start) {
     const texts = []
     for (let i = start; i < packets.length && texts.length < MANY && this[kIsText](packets[i]); i++) {
@@ -180,13 +180,13 @@ class WebSocket extends Transport {
     return texts
   }
 
-  /** Whether a packet is a message of text, to be sent as it is. */
+  /** Returns whether a packet is a text message that can be sent as it is. */
   [kIsText](packet) {
     const isText = packet.type === 'message' && typeof packet.data === 'string' && !this.opts.perMessageDeflate
     return isText && this[kPreEncoded](packet) === undefined
   }
 
-  /** Sends one packet without callbacks, if that is all there is to do: see `Socket.sendPacket`. */
+  /** Sends one packet without callbacks: see `Socket.sendPacket`. */
   [kSendOne](type, data, options) {
     this.writable = false
     const frame = options.wsPreEncodedFrame
@@ -205,7 +205,7 @@ class WebSocket extends Transport {
     if (handle === 0) return CLOSED
     const mode = this[kState].mode
     if (!this.opts.perMessageDeflate && typeof data === 'string' && data.length <= MAX_SHARED) {
-      // the same text as the last recipient got: a broadcast, of which one frame crosses for all
+      // the last recipient got the same text: in a broadcast one frame crosses for all recipients
       if (data === shared.text && mode === shared.mode && type === shared.type) {
         if (shared.count++ === 0) bridge.fast.share(data, type | (mode << 3))
         return bridge.fast.sendShared(handle)
@@ -218,7 +218,7 @@ class WebSocket extends Transport {
   }
 
   [kSent](status, awaited) {
-    // as where a callback tells, nothing happens inside the call
+    // the error comes later, as it does by a callback
     if (status === CLOSED && this.socket[kCannotSend](({ stack }) => this.onError('write error', stack))) return
     this[kState].congested = status === CONGESTED
     this[kState].awaited = awaited
@@ -239,26 +239,26 @@ class WebSocket extends Transport {
   }
 
   /**
-   * Writes what somebody waits for at once, so that they hear of it at the end of the tick, as in the original. Whether that was
-   * possible: not where it is compressed, nor where a stream of JavaScript's takes its time.
+   * Writes data with a callback at once, so that the callback comes at the end of the tick, as in the original. Returns whether that
+   * was possible. It is not if the data is compressed, or if JavaScript carries the stream and that is not ready.
    */
   [kIsWrittenNow]() {
     return !this.opts.perMessageDeflate && this.socket[kState].pump === null && this.socket[kIsWritten]() === true
   }
 
-  /** A frame that Socket.IO encoded once for all recipients of a broadcast. */
+  /** Returns the frame that Socket.IO encoded once for all recipients of a broadcast. */
   [kPreEncoded](packet) {
     const frame = packet.options && packet.options.wsPreEncodedFrame
     return frame !== undefined && !this.opts.perMessageDeflate ? frame : undefined
   }
 
-  /** Whether a packet brings a frame along that can be sent as it is. */
+  /** Returns whether a packet has an encoded frame that can be sent as it is. */
   _canSendPreEncodedFrame(packet) {
     const sender = this.socket && this.socket._sender
     return Boolean(sender) && typeof sender.sendFrame === 'function' && this[kPreEncoded](packet) !== undefined
   }
 
-  /** The end of the tick: what was sent is on its way. */
+  /** Called at the end of the tick, when sent data has been handed over. */
   [kSettle]() {
     if (this[kState].awaited || this[kState].congested) return
     const owner = this[kState].owner
@@ -270,12 +270,12 @@ class WebSocket extends Transport {
     }
   }
 
-  /** Whoever waits for what is being sent, or sent next, is told in the current context. */
+  /** Keeps the current context for the callbacks of data that is being sent, or is sent next. */
   [kKeepContext]() {
     if (this[kState].context === undefined && this[kIsNative]()) this[kState].context = capture()
   }
 
-  /** What was sent has been written: tells those who wait, and goes on with what waits. */
+  /** Called when sent data has been written. Calls callbacks, and continues with waiting packets. */
   [kOnWritten]() {
     const context = this[kState].context
     if (context !== undefined) this[kState].context = undefined
@@ -296,8 +296,8 @@ class WebSocket extends Transport {
   }
 
   /**
-   * The session is about to end: what was sent before goes out, as far as the kernel takes it, and who waits for that is told.
-   * False if it is just on its way.
+   * Writes sent data before the session ends, as far as the kernel takes it, and calls the callbacks. Returns false if a write is in
+   * progress.
    */
   [kSettleBeforeEnd]() {
     for (let round = 0; round < ROUNDS && (this[kState].awaited || this[kState].congested); round++) {
@@ -308,7 +308,7 @@ class WebSocket extends Transport {
     return true
   }
 
-  /** A message has come, whose way to packets is not replaced, as in the original. */
+  /** Decodes a message. As in the original, a replaced `onData` is not called. */
   [kOnData](message) {
     super.onData(message)
   }
@@ -348,9 +348,9 @@ class WebSocket extends Transport {
   }
 }
 
-/** The tick is over in which something was written that somebody waits for. */
+/** Called at the end of a tick in which data with callbacks was written. */
 function tellWritten(transport) {
-  // an event may have told before, and others wait for what is sent next
+  // an event may have come before, and other callbacks may wait for data that is sent next
   if (transport[kState].written) transport[kOnWritten]()
 }
 

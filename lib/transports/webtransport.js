@@ -5,7 +5,7 @@ const { Transport } = require('./transport')
 const debug = require('debug')('engine:webtransport')
 const { kReadPackets } = require('../base/symbols')
 
-/** A WebTransport session that the application accepted; JavaScript moves the packets. */
+/** The transport of a WebTransport session that the application accepted. JavaScript moves the packets. */
 class WebTransport extends Transport {
   constructor(session, stream, reader, opts) {
     super({ _query: { EIO: '4' } }, opts)
@@ -37,7 +37,7 @@ class WebTransport extends Transport {
       try {
         this.onPacket(read.value)
       } catch (error) {
-        // a listener's: it does not end the reading
+        // the exception of a listener does not end the reading
         process.nextTick(() => {
           throw error
         })

@@ -1,8 +1,7 @@
 'use strict'
 
-// Requests and responses of uWebSockets.js in the form of Node's, which is what middlewares, hooks and the polling
-// transport work with. The objects of uWebSockets.js itself can be used only until its handler returns, respectively
-// until the client is gone.
+// Requests and responses of uWebSockets.js in the form of Node's, for middlewares, hooks and the polling transport. A request of
+// uWebSockets.js can be used until its handler returns, and a response until its client has gone.
 
 const { STATUS_CODES, validateHeaderName, validateHeaderValue } = require('http')
 const { EventEmitter } = require('events')
@@ -27,12 +26,12 @@ const {
 } = require('../base/symbols')
 const { keep, State } = require('../base/state')
 
-/** Set by uWebSockets.js for each response. */
+/** Headers that uWebSockets.js sets for each response. */
 const OWN_HEADERS = new Set(['content-length', 'transfer-encoding', 'connection'])
 
 /**
- * A request; `close` is emitted when the client goes away before its answer. Besides what Node's requests have, it has the
- * readers of uWebSockets.js's own, which can be called at any time here.
+ * A request. It emits `close` when the client goes before its answer. Besides the members of Node's requests it has the methods of
+ * uWebSockets.js, which can be called at any time here.
  */
 class Request extends Readable {
   /**
@@ -58,19 +57,19 @@ class Request extends Readable {
     this.res = null
     this.complete = false
     this.aborted = false
-    /** Whether the body waits until what has come of it is read. */
+    /** Whether the body is paused until the application has read what came. */
     this[kState].paused = false
     const response = (this[kState].response = new Response(res, this))
     this[kState].closed = false
     if (this.method === 'GET') this[kFinish]()
-    // has to be asked for before the handler returns
+    // this has to be called before the handler returns
     else res.onData((chunk, isLast) => this[kOnChunk](response, chunk, isLast))
   }
 
   [kOnChunk](response, chunk, isLast) {
-    // the rest of a body whose request has been answered is read all the same: the next request is behind it
+    // the rest of a body is read even if its request was answered, because the next request is behind it
     const wanted = response[kIsOpen]() || this.readableFlowing === true
-    // the bytes are gone when this function returns
+    // the bytes are not valid after this function returns
     const more = !wanted || chunk.byteLength === 0 || this.push(Buffer.from(chunk.slice(0)))
     if (isLast) return this[kFinish]()
     if (!more) this[kState].paused = response[kPause]()
@@ -135,9 +134,9 @@ class Request extends Readable {
 }
 
 /**
- * A response, written when it is complete. Events: `finish`, and `close` when the client is gone or served. Nothing that
- * is called after that throws or reaches the connection, which may serve another request by then. Besides what Node's
- * responses have, it has what hooks use of uWebSockets.js's own.
+ * A response, written when it is complete. Events: `finish`, and `close` when the client has gone or was served. Later calls neither
+ * throw nor reach the connection, which may serve another request by then. Besides the members of Node's responses it has those of
+ * uWebSockets.js that hooks use.
  */
 class Response extends EventEmitter {
   /** @param {object} res the HttpResponse of uWebSockets.js */
@@ -151,9 +150,9 @@ class Response extends EventEmitter {
     this.headersSent = false
     this.writableEnded = this.finished = false
     this.destroyed = false
-    /** Undefined as soon as it must not be used any more: after the answer, the switch of protocols, or the client's end. */
+    /** The HttpResponse; undefined after the answer, the switch of protocols, or the client's end. */
     this[kState].res = res
-    /** The WebSocket that the connection has become. */
+    /** The user data of the connection's WebSocket after an upgrade. */
     this[kState].userData = undefined
     /** `[key, name, value]`, in the order in which they were set. */
     this[kState].headers = []
@@ -161,7 +160,7 @@ class Response extends EventEmitter {
     res.onAborted(() => this[kOnAborted]())
   }
 
-  /** The answer to a poll or a POST that overlaps another. */
+  /** The status for a poll or a POST that overlaps another. */
   get [kOverlapStatus]() {
     return 500
   }
@@ -170,7 +169,7 @@ class Response extends EventEmitter {
     return this[kState].res !== undefined
   }
 
-  /** Returns whether the body is paused now. */
+  /** Pauses the body. Returns whether it is paused now. */
   [kPause]() {
     if (this[kState].res !== undefined) this[kState].res.pause()
     return this[kState].res !== undefined
@@ -180,17 +179,17 @@ class Response extends EventEmitter {
     if (this[kState].res !== undefined) this[kState].res.resume()
   }
 
-  /** Gives the HttpResponse for the last time. */
+  /** Returns the HttpResponse for the last time. */
   [kTake]() {
     const res = this[kState].res
-    // a body that waits would keep the connection from ever being read again
+    // a paused body would keep the connection from being read for ever
     if (this.req[kState].paused) res.resume()
     this.req[kState].paused = false
     this[kState].res = undefined
     return res
   }
 
-  /** Adds to what has been set before, as in the original. */
+  /** Adds a header, as in the original, also if it was set before. */
   setHeader(name, value) {
     if (this.headersSent) throw headersSent('set')
     validateHeaderName(name)
@@ -224,7 +223,7 @@ class Response extends EventEmitter {
   /** Does nothing, as in the original. */
   removeHeader() {}
 
-  /** Forgets the headers that have been set. */
+  /** Drops the headers that were set. */
   [kDropHeaders]() {
     this[kState].headers = []
   }
@@ -265,14 +264,14 @@ class Response extends EventEmitter {
     if (typeof chunk === 'function') [chunk, encoding, callback] = [undefined, undefined, chunk]
     else if (typeof encoding === 'function') [encoding, callback] = [undefined, encoding]
     if (chunk !== undefined && chunk !== null) this[kState].chunks.push(bytesOf(chunk, encoding))
-    // who waits for the headers, such as sessions that set a cookie, replaces it
+    // packages that wait for the headers, such as express-session, replace this method
     if (!this.headersSent) this.writeHead()
     if (callback) this.once('finish', callback)
     this.writableEnded = this.finished = true
-    // else the client is gone, and `close` has been emitted
+    // otherwise the client has gone, and `close` was emitted
     if (this[kState].res !== undefined) {
       this[kRespond](this[kTake]())
-      // as in Node, whose callers go on before their listeners hear of it
+      // in the next tick, as in Node
       process.nextTick(settle, this)
     }
     this[kState].chunks = []
@@ -284,7 +283,7 @@ class Response extends EventEmitter {
       res.writeStatus(this[kState].statusLine)
       this[kWriteHeaders](res)
       const body = this[kState].chunks.length === 1 ? this[kState].chunks[0] : Buffer.concat(this[kState].chunks)
-      // a response without a body has no Content-Type either: nothing to write
+      // uWebSockets.js writes no body for HEAD
       if (this.req.method === 'HEAD') res.endWithoutBody(body.length)
       else res.end(body)
     })
@@ -298,12 +297,12 @@ class Response extends EventEmitter {
   }
 
   /**
-   * Switches protocols: `userData` is what the connection carries, `terms` what the client offered.
+   * Switches protocols. `userData` belongs to the connection, `terms` are the client's offers.
    *
    * @throws {TypeError} for a header that cannot be sent; nothing is written then
    */
   [kUpgrade](userData, headers, { key, protocol, extensions, context }) {
-    // a middleware may have written a head, which means nothing here
+    // a head that a middleware has written has no effect here
     this.headersSent = false
     this.statusMessage = undefined
     this.writeHead(101, headers)
@@ -335,7 +334,7 @@ class Response extends EventEmitter {
   }
 
   writeHeader(name, value) {
-    // their order does not matter to uWebSockets.js's users: the status comes first there
+    // hooks of uWebSockets.js write the status first
     const { headersSent } = this
     this.headersSent = this.writableEnded
     try {
@@ -368,7 +367,7 @@ class Response extends EventEmitter {
     }
   }
 
-  /** The WebSocket is closed. */
+  /** Called when the WebSocket has closed. */
   [kOnWebSocketClosed]() {
     this.destroyed = true
     this.emit('close')

@@ -19,9 +19,9 @@ const {
 } = require('../base/symbols')
 
 /**
- * HTTP long-polling over uWebSockets.js, which writes the lengths of bodies by itself. What else differs from polling over
- * Node's server differs in the original: the headers of a POST's answer are made when the POST begins, those of a
- * compressed answer when it has been compressed, a POST goes on when its session ends, and there is no polling by script tags.
+ * HTTP long-polling over uWebSockets.js, which writes the lengths of bodies by itself. The other differences from polling over Node's
+ * server are those of the original: the headers of a POST's answer are made when the POST begins, those of a compressed answer
+ * when it has been compressed, a POST goes on when its session ends, and there is no polling by script tags.
  */
 class Polling extends NodePolling {
   get [kSetsNoLength]() {
@@ -33,7 +33,7 @@ class Polling extends NodePolling {
     try {
       req[kState].postHeaders = this.headers(req, { 'Content-Type': 'text/html' })
     } catch (error) {
-      // a listener threw: the client must not wait for ever
+      // a listener threw, but the client must not wait for ever
       if (this[kIsBound]()) bridge.fast.postFinished(this[kState].owner[kState].handle, undefined, false)
       this[kEndPost]()
       res.writeHead(500).end()
@@ -45,19 +45,19 @@ class Polling extends NodePolling {
     try {
       res.writeHead(200, req[kState].postHeaders)
     } catch (error) {
-      // a listener added what no header can be
+      // a listener added an invalid header
       if (!res.headersSent) res.writeHead(500).end()
       throw error
     }
     res.end('ok')
   }
 
-  /** Writes a compressed response: its headers are made when the bytes are there. */
+  /** Writes a compressed response. Its headers are made after the compression. */
   [kCompressFirst](data, encoding, headers, callback) {
     const { req, res } = this
     res[kIsPromised] = true
     bridge.compress(data, encoding, compressionOf(this.opts.httpCompression), (bytes) => {
-      // the client is gone, or the poll has been refused
+      // the client has gone, or the poll was refused
       if (!res[kIsOpen]()) return
       if (bytes === undefined) {
         res.writeHead(500).end()

@@ -35,12 +35,12 @@ const transports = { polling: Polling, websocket: WebSocket }
 const kTransport = Symbol('transport')
 
 /**
- * Serves the apps of uWebSockets.js 20, which accept and parse by themselves. `transport.socket` of a WebSocket
- * session is the connection of uWebSockets.js.
+ * Serves apps of uWebSockets.js 20, which accept and parse themselves. `transport.socket` of a WebSocket session is the connection of
+ * uWebSockets.js.
  */
 class uServer extends BaseServer {
   constructor(opts = {}) {
-    // Socket.IO gives all options to both: this one is that of uWebSockets.js, see `attach`
+    // Socket.IO passes all options to constructor and `attach`; this one belongs to `attach`
     super('maxBackpressure' in opts ? { ...opts, maxBackpressure: undefined } : opts)
   }
 
@@ -60,7 +60,7 @@ class uServer extends BaseServer {
    * @param {object} app of uWebSockets.js: `App()` or `SSLApp(options)`
    * @param {object} [options] `path`, `addTrailingSlash`; `compression`, `idleTimeout` in seconds, `maxBackpressure`
    * in bytes are those of uWebSockets.js
-   * @throws {TypeError} for something that is no app
+   * @throws {TypeError} for something other than an app
    */
   attach(app, options = {}) {
     if (!app || typeof app.any !== 'function' || typeof app.ws !== 'function') {
@@ -94,7 +94,7 @@ class uServer extends BaseServer {
       if (!sid)
         return this.handshake(req._query.transport, req, (code, context) => this[kRefuseBare](res, code, context))
       const client = this[kClient](sid)
-      // a check that took its time
+      // the session ended during a slow check
       if (client === undefined) return this.abortRequest(res, BaseServer.errors.UNKNOWN_SID)
       debug('setting new request for existing client')
       client.transport.onRequest(req)
@@ -103,7 +103,7 @@ class uServer extends BaseServer {
 
   /** Serves an upgrade request of uWebSockets.js. */
   handleUpgrade(uRes, uReq, context) {
-    // can be read only now
+    // these can be read only before the handler returns
     const terms = {
       key: uReq.getHeader('sec-websocket-key'),
       protocol: uReq.getHeader('sec-websocket-protocol'),
@@ -113,7 +113,7 @@ class uServer extends BaseServer {
     this[kCheck](uRes, uReq, true, (req, res) => this[kSwitch](req, res, terms))
   }
 
-  /** Calls `accepted` with a request that has passed middlewares and checks; answers others. */
+  /** Calls `accepted` with a request that has passed middlewares and checks, and answers other requests. */
   [kCheck](uRes, uReq, upgrade, accepted) {
     const req = new Request(uReq, uRes)
     const res = (req.res = req[kState].response)
@@ -140,7 +140,7 @@ class uServer extends BaseServer {
     return (req[kTransport] = super[kMakeTransport](name, req))
   }
 
-  /** Serves an upgrade request that is in order: for a session, or to open one. */
+  /** Serves a valid upgrade request, which upgrades a session or opens one. */
   [kSwitch](req, res, terms) {
     const sid = sidOf(req)
     const { transport: name } = req._query
@@ -163,16 +163,16 @@ class uServer extends BaseServer {
     try {
       await this.handshake(req._query.transport, req, (code, context) => this[kRefuseBare](res, code, context))
     } finally {
-      // a listener of `connection` that throws does not keep the client from its session
+      // the client gets its session even if a `connection` listener throws
       const transport = req[kTransport]
       if (transport !== undefined) this[kUpgrade](req, res, transport, terms)
     }
   }
 
-  /** Switches protocols, if that is still possible, and ends the transport otherwise. */
+  /** Switches protocols if that is still possible, otherwise ends the transport. */
   [kUpgrade](req, res, transport, terms) {
     req[kTransport] = undefined
-    // the client may have gone while the id was made
+    // the client may have gone during `generateId`
     if (!res[kIsOpen]() || transport.readyState !== 'open') {
       if (transport.readyState !== 'closed') transport.onClose()
       return res.destroy()
@@ -185,13 +185,13 @@ class uServer extends BaseServer {
       if (!res[kIsOpen]()) return transport.onClose()
       res[kUpgrade]({ transport, response: res }, headers, terms)
     } catch (error) {
-      // what an open WebSocket comes to when it sends what has waited is not the upgrade's failure
+      // an error while an open WebSocket sends waiting packets is not a failure of the upgrade
       if (transport.socket) surface(error)
       else this[kFailUpgrade](req, res, transport, error)
     }
   }
 
-  /** A listener threw, or a header of the application's would have split the response. */
+  /** Answers an upgrade for which a listener threw, or whose response a header would have split. */
   [kFailUpgrade](req, res, transport, error) {
     try {
       transport.onClose()
@@ -206,7 +206,7 @@ class uServer extends BaseServer {
     }
   }
 
-  /** Refuses an upgrade or a handshake: without the headers that middlewares have set, as in the original. */
+  /** Refuses an upgrade or a handshake without the headers that middlewares have set, as in the original. */
   [kRefuseBare](res, code, context) {
     if (!res.headersSent) res[kDropHeaders]()
     this.abortRequest(res, code, context)
@@ -217,7 +217,7 @@ class uServer extends BaseServer {
   }
 }
 
-/** Lets an exception out as the original does, wherever this was called: as a rejection that nobody handles. */
+/** Lets an exception surface as an unhandled rejection, as the original does. */
 function surface(error) {
   Promise.reject(error)
 }

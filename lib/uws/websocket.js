@@ -5,11 +5,11 @@ const { Transport } = require('../transports/transport')
 const debug = require('debug')('engine:uws')
 const { kCutOff, kOnDrain, kOnEnd, kOnMessage, kOnOpen, kState, kWriteOne, kWriteQueue } = require('../base/symbols')
 
-/** What `send()` of uWebSockets.js tells. */
+/** Results of `send()` of uWebSockets.js. */
 const BUFFERED = 0
 const DROPPED = 2
 
-/** A WebSocket of uWebSockets.js; JavaScript moves the packets. */
+/** The transport of a WebSocket of uWebSockets.js. JavaScript moves the packets. */
 class WebSocket extends Transport {
   constructor(req, opts) {
     super(req, opts)
@@ -28,7 +28,7 @@ class WebSocket extends Transport {
     return true
   }
 
-  /** The protocol has been switched. */
+  /** Called when the protocol has been switched. */
   [kOnOpen](socket) {
     this.socket = socket
     // the session may have ended meanwhile
@@ -38,7 +38,7 @@ class WebSocket extends Transport {
   }
 
   [kOnMessage](message, isBinary) {
-    // the bytes are gone when uWebSockets.js gets them back
+    // copied, because the bytes belong to uWebSockets.js after this call
     const data = Buffer.from(message.slice(0))
     this.onData(isBinary ? data : data.toString())
   }
@@ -46,7 +46,7 @@ class WebSocket extends Transport {
   [kOnDrain]() {
     if (!this[kState].congested) return
     this[kState].congested = false
-    // not here: what is buffered in its `drain` handler uWebSockets.js does not write any more
+    // not inside this handler, as uWebSockets.js does not write what is buffered in it
     setImmediate(() => this[kWriteQueue]())
   }
 
@@ -96,7 +96,7 @@ class WebSocket extends Transport {
 
   doClose(fn) {
     debug('closing')
-    // first, because end() tells of the end of the connection at once
+    // called first, because end() reports the connection's end at once
     fn()
     if (this.socket !== null && !this[kState].gone) this.socket.end()
   }
