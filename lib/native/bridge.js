@@ -178,7 +178,8 @@ function startEngine() {
 
 /** Returns whether addons can watch sockets by the event loop of this runtime. */
 function canWatch() {
-  return process.release.name === 'node' && !process.versions.bun && process.platform !== 'win32'
+  const { bun, deno } = process.versions
+  return process.release.name === 'node' && !bun && !deno && process.platform !== 'win32'
 }
 
 /** Returns the number of I/O threads. One serves two or three cores best; from four cores on there are more. */
