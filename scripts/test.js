@@ -4,7 +4,7 @@
 // against the original engine.io instead, without building anything. Names of stages select some of them:
 //
 //   node scripts/test.js [--upstream] [lint | rust | platforms | behaviour | behaviour-upstream | native | types | socketio | e2e |
-//       packaging | conformance | conformance-upstream | hostile | hostile-upstream | fuzz | reliability | soak | chaos | twin | bench]...
+//       packaging | adoption | conformance | conformance-upstream | hostile | hostile-upstream | fuzz | reliability | soak | chaos | twin | bench]...
 
 const { spawn } = require('node:child_process')
 const fs = require('node:fs')
@@ -19,6 +19,9 @@ const FILE_LIMIT_MS = 3 * 60_000
 
 /** 100 programs for each of these ways in. Others come with another seed: `npm run twin`. */
 const TWIN = ['--mode', 'attach,handle,https,wsEngine,listen,webtransport,socketio', '--seed', '3000', '--count', '700']
+
+/** Stages that are not part of `npm test` unless they are named. */
+const ONLY_BY_NAME = ['adoption']
 
 const UPSTREAM = { ENGINE: 'upstream' }
 
@@ -36,6 +39,8 @@ const stages = {
   socketio: (env) => suite('socketio', env),
   e2e: (env) => suite('e2e', { ...env, CHROMIUM: findChromium() }),
   packaging: () => suite('packaging'),
+  // The packed package in other runtimes and frameworks: slow, and much to download. Only by its name.
+  adoption: () => suite('adoption'),
   conformance: () => suite('conformance'),
   'conformance-upstream': () => suite('conformance', UPSTREAM),
   // Every door by every attack: a table.
@@ -62,8 +67,8 @@ async function main() {
 
   let names = upstream
     ? ['behaviour-upstream', 'socketio', 'e2e', 'conformance-upstream', 'hostile-upstream']
-    : Object.keys(stages)
-  if (wanted.length > 0) names = names.filter((name) => wanted.includes(name))
+    : Object.keys(stages).filter((name) => !ONLY_BY_NAME.includes(name))
+  if (wanted.length > 0) names = [...names, ...ONLY_BY_NAME].filter((name) => wanted.includes(name))
 
   checkNode()
   if (!upstream) checkRust()

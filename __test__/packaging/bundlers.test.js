@@ -8,9 +8,9 @@ const fs = require('node:fs')
 const path = require('node:path')
 const { before, test } = require('node:test')
 const { hostPlatform } = require('../../scripts/build')
-const { pack } = require('../../scripts/pack')
 const { devDependencies } = require('../../package.json')
-const { npm, plainEnvironment, run, scratchFolder } = require('./scratch')
+const { installApp } = require('./app')
+const { plainEnvironment, run, scratchFolder } = require('./scratch')
 
 const TOOLS = {
   '@rollup/plugin-commonjs': '29.0.3',
@@ -57,22 +57,8 @@ const PROGRAM = `
 let app
 
 before(() => {
-  const tarballs = pack(scratchFolder())
-  app = scratchFolder()
-  const manifest = {
-    private: true,
-    dependencies: {
-      'socket.io': devDependencies['socket.io'],
-      'socket.io-client': devDependencies['socket.io-client'],
-      [platformPackage]: `file:${tarballs.platforms[host]}`,
-    },
-    devDependencies: TOOLS,
-    overrides: { 'engine.io': `file:${tarballs.root}` },
-  }
-  fs.writeFileSync(path.join(app, 'package.json'), JSON.stringify(manifest))
-  fs.writeFileSync(path.join(app, 'server.js'), PROGRAM)
-  const { status, output } = npm(app, 'install', '--no-audit', '--no-fund', '--ignore-scripts', '--prefer-offline')
-  assert.equal(status, 0, output)
+  const { 'socket.io': server, 'socket.io-client': client } = devDependencies
+  app = installApp({ 'socket.io': server, 'socket.io-client': client, ...TOOLS }, { 'server.js': PROGRAM })
 })
 
 /** Runs a program of the application's, which may use its tools. */
