@@ -5,7 +5,7 @@ use std::time::Duration;
 use http_body_util::BodyExt;
 use hyper::body::{Bytes, Incoming};
 
-/// What a client may take for a body.
+/// The limits of a request's body.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyLimits {
     /// Bytes.
@@ -17,15 +17,15 @@ pub struct BodyLimits {
 }
 
 impl BodyLimits {
-    /// Those that the options of a server say. What is not a number is no limit of a size.
+    /// The limits that the options of a server set. A value that is not a number sets no limit of the size.
     pub fn new(size: f64, chunks: f64, time: u32) -> Self {
         let or_none = |limit: f64| if limit.is_nan() { f64::INFINITY } else { limit };
-        // saturating, as all such casts are
+        // these casts saturate
         Self { size: or_none(size) as u64, chunks: or_none(chunks) as u32, time }
     }
 }
 
-/// What became of reading a body.
+/// The outcome of reading a body.
 #[derive(Debug)]
 pub enum Body {
     Complete(Bytes),
@@ -39,7 +39,7 @@ pub enum Body {
     TooSlow,
 }
 
-/// Gives the reading of a body this many milliseconds.
+/// Limits the reading of a body to this many milliseconds.
 pub async fn in_time(time: u32, reading: impl Future<Output = Body>) -> Body {
     tokio::time::timeout(Duration::from_millis(time.into()), reading).await.unwrap_or(Body::TooSlow)
 }
@@ -60,7 +60,7 @@ pub async fn read_all(mut body: Incoming, limits: BodyLimits) -> Body {
             return Body::TooManyChunks;
         }
         if first.is_empty() && bytes.is_empty() {
-            // most bodies are no more than that, and not copied
+            // most bodies are a single chunk, which is not copied
             first = data;
         } else {
             bytes.extend_from_slice(&std::mem::take(&mut first));

@@ -15,14 +15,14 @@ pub enum Place {
         host: Option<IpAddr>,
         /// An IPv6 address serves no IPv4 clients.
         ipv6_only: bool,
-        /// Others may listen on the same port, and the kernel deals the connections out.
+        /// Other sockets may listen on the same port, and the kernel distributes the connections.
         shared: bool,
     },
     /// A UNIX socket.
     Path(PathBuf),
 }
 
-/// A socket that listens. A UNIX socket's file goes with it.
+/// A listening socket. The file of a UNIX socket is removed with it.
 #[derive(Debug)]
 pub enum Bound {
     Port(TcpListener),
@@ -84,7 +84,7 @@ fn listen_on(address: SocketAddr, ipv6_only: bool, shared: bool, backlog: i32) -
     if address.is_ipv6() {
         socket.set_only_v6(ipv6_only)?;
     }
-    // elsewhere it would let others take the port over
+    // on other systems this would let others take the port over
     #[cfg(not(windows))]
     socket.set_reuse_address(true)?;
     if shared {

@@ -1,6 +1,6 @@
-//! Responses in one piece with what follows: `send` takes the kernel less time than `writev` with a head and a body of a
-//! few hundred bytes, more than the copy costs; and the response that precedes a WebSocket needs no `send` of its own.
-//! Requests are checked on their way in, see `super::strict`.
+//! Joins the parts of a response. One `send` takes the kernel less time than `writev` with a head and a body of a few hundred
+//! bytes, and saves more than the copy costs. The response that precedes a WebSocket needs no `send` of its own. Requests are
+//! checked on their way in, see `super::strict`.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -12,19 +12,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::strict::Strict;
 
-/// What is longer is not copied.
+/// Bytes of a response that are copied at most. A longer one is not joined.
 const MAX_LENGTH: usize = 1024;
 
-/// What stands for a fault in a request: no head and no line of a chunk has such a byte, so hyper refuses it, with 400 where
-/// that can be said. It looks at a head that comes in pieces when its end is there.
+/// Bytes that replace a fault in a request. No head and no line of a chunk may have them, so that hyper refuses the request, with
+/// 400 if that is still possible. hyper parses a head that comes in pieces when its end is there.
 const FAULT: &[u8] = b"\0\r\n\r\n";
 
-/// What the stream below hyper and the requests above it tell each other.
+/// Shared by the stream below hyper and the requests above it.
 #[derive(Debug, Default)]
 pub struct HttpState {
-    /// A request is to switch protocols: what hyper writes from then on is kept.
+    /// A request is about to switch protocols. What hyper writes from then on is kept.
     switches: AtomicBool,
-    /// A request asks for another protocol, or is not in order: it is the last one.
+    /// A request asks for another protocol, or is invalid. It is the last one.
     is_last: AtomicBool,
 }
 
@@ -34,7 +34,7 @@ impl HttpState {
         self.switches.store(true, SeqCst);
     }
 
-    /// Whether no other request may follow.
+    /// Whether another request must not follow.
     pub fn is_last(&self) -> bool {
         self.is_last.load(SeqCst)
     }
@@ -56,14 +56,14 @@ impl<S> Joined<S> {
         Self { stream, state, strict: Strict::default(), fault: &[], kept: Vec::new() }
     }
 
-    /// The stream, and what is to be written to it before anything else.
+    /// Returns the stream, and bytes that have to be written to it first.
     pub fn into_parts(self) -> (S, Vec<u8>) {
         (self.stream, self.kept)
     }
 }
 
 impl<S> Joined<S> {
-    /// Has hyper read what is to it a fault.
+    /// Has hyper read bytes that it refuses.
     fn give_fault(&mut self, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let (now, later) = self.fault.split_at(self.fault.len().min(buffer.remaining()));
         buffer.put_slice(now);
@@ -144,7 +144,7 @@ mod tests {
 
     use super::*;
 
-    /// How each write came, and how long it was.
+    /// The kind and the length of each write.
     #[derive(Default)]
     struct Log(Vec<(&'static str, usize)>);
 

@@ -12,10 +12,10 @@ pub enum ContentEncoding {
     Deflate,
 }
 
-/// What the option `httpCompression` says.
+/// The option `httpCompression`.
 #[derive(Clone, Copy, Debug)]
 pub struct CompressionOptions {
-    /// Smaller payloads are sent as they are, in bytes; not a number: none is too small.
+    /// Bytes below which a payload is not compressed. With NaN all payloads are compressed.
     pub threshold: f64,
     /// zlib's level, 0 to 9.
     pub level: u32,
@@ -77,7 +77,7 @@ struct Range<'a> {
 }
 
 impl<'a> Range<'a> {
-    /// `None` for what is no encoding, which is passed over.
+    /// `None` for an item that is not an encoding. It is ignored.
     fn parse(text: &'a str, at: usize) -> Option<Self> {
         let text = text.trim();
         let (name, params) = match text.split_once(';') {

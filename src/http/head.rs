@@ -1,11 +1,11 @@
-//! The head of a request as JavaScript gets it.
+//! The head of a request in the form in which JavaScript gets it.
 
 use hyper::header::HeaderMap;
 use hyper::http::request::Parts;
 
 use super::query::Query;
 
-/// Names of headers that nearly every request has. In a head each is one character, its place here plus 1: JavaScript
+/// Names of headers that nearly every request has. A head has each as one character, its index here plus 1, because JavaScript
 /// keeps the head as long as the session.
 const COMMON: [&str; 8] = [
     "host",
@@ -29,7 +29,7 @@ pub fn head(parts: &Parts, query: &Query<'_>, ends: &str, sid: &str, connection:
     head
 }
 
-/// The same without the headers.
+/// The head of a request without its headers.
 pub fn beginning(parts: &Parts, query: &Query<'_>, ends: &str, sid: &str, connection: Option<u32>) -> String {
     let mut head = String::with_capacity(512);
     head.push_str(sid);

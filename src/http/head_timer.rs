@@ -1,5 +1,5 @@
-//! The time limit of request heads. hyper makes a timer when it begins to wait for a head and drops it when the head
-//! is there; here all timers of a connection are one of tokio's, which is moved only when it has run out too early.
+//! The time limit of request heads. hyper makes a timer when it begins to wait for a head, and drops it when the head is there.
+//! Here all timers of a connection share one timer of tokio, which is moved only when it has run out too early.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,13 +14,13 @@ pub struct HeadTimer {
     unused: Arc<Unused>,
 }
 
-/// Where the timer is while no head is waited for.
+/// Keeps the timer while no head is awaited.
 type Unused = Mutex<Option<Running>>;
 
 #[derive(Debug)]
 struct Running {
     sleep: Pin<Box<tokio::time::Sleep>>,
-    /// Whether it has been told which task to wake.
+    /// Whether the timer knows which task to wake.
     polled: bool,
 }
 

@@ -8,7 +8,7 @@ use super::route::Transport;
 use crate::protocol::jsonp::form_decode;
 use crate::session::Revision;
 
-/// The parameters that matter; of a repeated one the last counts.
+/// The parameters that the engine reads. The last value of a repeated one counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query<'a> {
     sid: Cow<'a, str>,
@@ -57,23 +57,23 @@ impl<'a> Query<'a> {
         if self.eio == "4" { Revision::V4 } else { Revision::V3 }
     }
 
-    /// Whether protocol 4 is spoken, with nothing special about it.
+    /// Whether the query asks for protocol 4 without `b64` and without JSONP.
     pub fn is_plain(&self) -> bool {
         self.revision() == Revision::V4 && self.b64.is_empty() && self.jsonp.is_none()
     }
 
-    /// Whether the client takes text only.
+    /// Whether the client takes text only (`b64`).
     pub fn is_text_only(&self) -> bool {
         !self.b64.is_empty()
     }
 
-    /// The index of the callback of a client that polls by script tags: digits only, it ends up in a script.
+    /// The index of a JSONP client's callback. Only digits are kept, because it becomes part of a script.
     pub fn jsonp(&self) -> Option<Box<str>> {
         self.jsonp.as_ref().map(|index| index.chars().filter(char::is_ascii_digit).collect::<String>().into())
     }
 }
 
-/// As `str::split_once`, which takes its time for an ASCII character.
+/// Splits at an ASCII character, faster than `str::split_once`.
 fn split_at_byte(text: &str, byte: u8) -> Option<(&str, &str)> {
     let at = text.as_bytes().iter().position(|&other| other == byte)?;
     Some((text.get(..at)?, text.get(at + 1..)?))

@@ -1,19 +1,19 @@
-//! Framing as strict as that of Node's HTTP server, checked in what a client sends before hyper sees it. hyper takes a bare
-//! line feed for a line's end, requests without `Host`, a second `Content-Length` of the same value, and one beside
-//! `Transfer-Encoding`: where a proxy reads them otherwise, one client's bytes are another's request.
+//! Checks the framing of requests as strictly as Node's HTTP server, before hyper sees the bytes. hyper accepts a bare line feed
+//! as the end of a line, requests without `Host`, a second `Content-Length` of the same value, and one beside
+//! `Transfer-Encoding`. If a proxy reads such bytes in another way, one client's bytes become another's request.
 
 use super::listener::MAX_HEAD;
 
-/// The longest line that tells a chunk's size, with its extensions.
+/// Bytes of the longest line with a chunk's size and its extensions.
 const MAX_CHUNK_LINE: usize = 256;
 
 /// Follows the requests of one connection.
 #[derive(Debug, Default)]
 pub struct Strict {
     expects: Expects,
-    /// What has come of a line.
+    /// The beginning of a line whose end has not come.
     line: Vec<u8>,
-    /// Bytes of lines of this head, or of these trailers.
+    /// Number of bytes in the lines of this head or of these trailers.
     length: usize,
     head: Head,
 }
@@ -24,18 +24,18 @@ enum Expects {
     #[default]
     RequestLine,
     Header,
-    /// So many bytes of a body.
+    /// This many bytes of a body.
     Body(u64),
     ChunkSize,
-    /// So many bytes of a chunk, and its line's end.
+    /// This many bytes of a chunk, and the end of its line.
     Chunk(u64),
     ChunkEnd,
     Trailer,
-    /// Another protocol, or nothing more after a fault.
+    /// Bytes of another protocol, or anything after a fault. They are not checked.
     Anything,
 }
 
-/// What the lines of a head say.
+/// What the lines of a head have told so far.
 #[derive(Clone, Copy, Debug, Default)]
 struct Head {
     is_1_1: bool,
@@ -46,20 +46,20 @@ struct Head {
     asks_for_upgrade: bool,
 }
 
-/// A line that is not in order.
+/// An invalid line.
 #[derive(Debug)]
 struct Fault;
 
 impl Strict {
-    /// Whether a request asked for another protocol: what follows it is not checked, so no other request may.
+    /// Whether a request asked for another protocol. What follows it is not checked, so that another request must not follow.
     pub fn is_last(&self) -> bool {
         self.expects == Expects::Anything
     }
 
-    /// Checks what comes next.
+    /// Checks the next bytes.
     ///
     /// # Errors
-    /// The place of the first byte that must not be.
+    /// The index of the first byte that is not allowed.
     pub fn check(&mut self, bytes: &[u8]) -> Result<(), usize> {
         let mut at = 0;
         while at < bytes.len() {
@@ -103,7 +103,7 @@ impl Strict {
         }
     }
 
-    /// Takes a line, without its line feed, of which the beginning may have come before.
+    /// Takes a line without its line feed. Its beginning may have come before.
     fn take_line(&mut self, end: &[u8]) -> Result<(), Fault> {
         if self.line.is_empty() {
             return self.on_line(end);
@@ -120,7 +120,7 @@ impl Strict {
         }
         self.length += line.len();
         match self.expects {
-            // lines before a request are passed over
+            // empty lines before a request are ignored
             Expects::RequestLine if line.is_empty() => {}
             Expects::RequestLine => {
                 self.head = Head { is_1_1: line.ends_with(b" HTTP/1.1"), ..Head::default() };
@@ -144,7 +144,7 @@ impl Strict {
 
 impl Head {
     fn take(&mut self, line: &[u8]) -> Result<(), Fault> {
-        // a line that goes on with the last one
+        // a line that continues the one before
         if line.starts_with(b" ") || line.starts_with(b"\t") {
             return Err(Fault);
         }
@@ -175,7 +175,7 @@ impl Head {
         Ok(())
     }
 
-    /// What follows the head.
+    /// Returns what follows the head.
     fn end(&self) -> Result<Expects, Fault> {
         let has_host = self.hosts == 1 || (self.hosts == 0 && !self.is_1_1);
         let upgrades = self.is_1_1 && self.has_upgrade && self.asks_for_upgrade;

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// `querystring.parse` looks at that many pairs and ignores the rest.
+/// Number of pairs that `querystring.parse` reads. It ignores the rest.
 const MAX_PAIRS: usize = 1000;
 
-/// What is kept of the `j` parameter: its ASCII digits, however many, so that nothing a client
-/// writes there can become script.
+/// Keeps the ASCII digits of the `j` parameter only, so that nothing a client writes there can
+/// become script.
 pub fn sanitize_index(index: &str) -> String {
     index.chars().filter(char::is_ascii_digit).collect()
 }
@@ -26,7 +26,7 @@ pub fn wrap(index: &str, payload: &str) -> String {
     out
 }
 
-/// The same for a binary payload, which a client of JSONP should not ask for: as `JSON.stringify` writes a Buffer.
+/// The body of a response with a binary payload, written as `JSON.stringify` writes a Buffer. Clients of JSONP should not ask for one.
 pub fn wrap_binary(index: &str, payload: &[u8]) -> String {
     let bytes: Vec<_> = payload.iter().map(u8::to_string).collect();
     format!("___eio[{}]({{\"type\":\"Buffer\",\"data\":[{}]}});", sanitize_index(index), bytes.join(","))

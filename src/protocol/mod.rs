@@ -21,7 +21,7 @@ use std::borrow::Cow;
 
 pub use packet::{Data, Packet, PacketType, ParseError};
 
-/// Bytes as text: U+FFFD for what is no UTF-8.
+/// Decodes bytes as text, with U+FFFD for anything other than UTF-8.
 pub(crate) fn text_of(bytes: &[u8]) -> Cow<'_, str> {
     simdutf8::basic::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }

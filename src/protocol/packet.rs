@@ -67,7 +67,7 @@ impl PacketType {
 /// What a packet carries. Borrowed from the input wherever the wire holds it verbatim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Data<'a> {
-    /// Nothing after the type. An empty text is this too: JavaScript sees `undefined`, not `""`.
+    /// Nothing after the type. An empty text counts as this, too: JavaScript sees `undefined`, not `""`.
     None,
     /// Text, never empty when it comes out of a decoder.
     Text(Cow<'a, str>),
@@ -91,12 +91,12 @@ impl<'a> Data<'a> {
         }
     }
 
-    /// Whether there is no content; an empty binary is empty, though it is data.
+    /// Whether the content has no bytes. Binary data without bytes is empty, too.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The same data, owning its memory.
+    /// Converts the data to a form that owns its memory.
     pub fn into_owned(self) -> Data<'static> {
         match self {
             Self::None => Data::None,
@@ -115,8 +115,8 @@ pub struct Packet<'a> {
     pub data: Data<'a>,
 }
 
-/// Why a payload or a frame is no packet. Every variant ends the session with the reason `parse
-/// error`; the original knows only one kind, the distinction serves tests and logs.
+/// Why a payload or a frame is not a packet. Every variant ends the session with the reason `parse
+/// error`. The original has only one kind; the variants serve tests and logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParseError {
     /// Not even a type: an empty frame, an empty part between two separators, or an empty body.

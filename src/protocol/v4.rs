@@ -42,7 +42,7 @@ pub fn decode_payload(body: &str) -> PayloadIter<'_> {
 /// The packets of a polling payload; see [`decode_payload`].
 #[derive(Clone, Debug)]
 pub struct PayloadIter<'a> {
-    /// What has not been looked at; `None` once the last part or an error was handed out.
+    /// The rest of the body; `None` once the last part or an error was returned.
     rest: Option<&'a str>,
 }
 
@@ -93,7 +93,7 @@ impl PayloadEncoder {
         encode_base64_frame(bytes, &mut self.out);
     }
 
-    /// Whether no packet was pushed. There is no payload without packets.
+    /// Whether no packet was pushed. A payload has at least one packet.
     pub fn is_empty(&self) -> bool {
         self.out.is_empty()
     }

@@ -21,9 +21,9 @@ pub enum Action {
     AbortPost,
     /// Close a channel: an orderly close without a code.
     CloseChannel { channel: ChannelId },
-    /// A ping went out: told to JavaScript only while somebody listens.
+    /// A ping went out. JavaScript hears of it only if it has a listener.
     Pinged,
-    /// A heartbeat, or the noop of an upgrade, is due and the owner's to send, see [`Session::set_relayed`].
+    /// The owner has to send a heartbeat, or the noop of an upgrade, see [`Session::set_relayed`].
     Relay { kind: PacketType },
     /// The client probes a channel for an upgrade.
     Upgrading { channel: ChannelId },
@@ -35,14 +35,14 @@ pub enum Action {
     Closed(Reason),
 }
 
-/// What becomes of a packet that was received.
+/// What happens to a packet that was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
     /// Not for the application: the session is closing, or the packet was part of an upgrade.
     Drop,
     /// A message for the application.
     Message,
-    /// Seen only by those who listen to all packets.
+    /// For listeners of all packets only.
     Packet,
 }
 
@@ -77,14 +77,14 @@ pub(super) struct Polling {
     pub(super) posting: bool,
     /// A ping or pong that found no poll.
     pub(super) heartbeat: Option<PacketType>,
-    /// Packets handed over while another thread had just used up the poll.
+    /// Packets that were handed over just after another thread had answered the poll.
     pub(super) waiting: Vec<OutPacket>,
     pub(super) waiting_compress: bool,
-    /// End of the graceful close's patience.
+    /// When a graceful close stops waiting.
     close_at: Option<Millis>,
 }
 
-/// Which packets that nobody called for (heartbeats, the noop of an upgrade) the owner sends.
+/// Which of the engine's own packets (heartbeats, the noop of an upgrade) the owner sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relayed {
     /// None: the engine carries the session alone.
@@ -92,11 +92,11 @@ pub enum Relayed {
     /// Those to a client that polls, whose requests it carries. From the upgrade on they are the engine's, whether the
     /// owner has heard of it or not.
     Polls,
-    /// All: what packets go through was replaced there.
+    /// All, because a method that packets pass was replaced there.
     Everything,
 }
 
-/// One session. See the module's documentation.
+/// The state of one session, see [`crate::session`].
 #[derive(Debug)]
 pub struct Session {
     pub(super) revision: Revision,
@@ -125,12 +125,12 @@ impl Session {
         }
     }
 
-    /// Which packets that nobody called for are the owner's to send.
+    /// Sets which of the engine's own packets the owner sends.
     pub fn set_relayed(&mut self, relayed: Relayed) {
         self.relayed = relayed;
     }
 
-    /// Whether such packets are the owner's to send as things are.
+    /// Whether the owner sends the engine's own packets on the current transport.
     pub fn is_relayed(&self) -> bool {
         match self.relayed {
             Relayed::Nothing => false,
@@ -159,7 +159,7 @@ impl Session {
             }
     }
 
-    /// Whether the end of a channel means anything to the session.
+    /// Whether the end of a channel concerns the session.
     pub fn minds(&self, channel: ChannelId) -> bool {
         let is_current = matches!(self.transport, Transport::Channel(current) if current == channel);
         self.is_probing(channel) || (is_current && self.state != State::Closed)
@@ -230,7 +230,7 @@ impl Session {
         }
     }
 
-    /// A POST has been read to its end, or is not wanted.
+    /// A POST has been read to its end, or is no longer read.
     pub fn post_finished(&mut self) {
         if let Transport::Polling(polling) = &mut self.transport {
             polling.posting = false;
@@ -264,7 +264,7 @@ impl Session {
             }
         }
         if channel.is_none() && kind == Some(PacketType::Close) {
-            // the transport's affair: heard while the session is closing, too
+            // a close packet concerns the transport, also while the session is closing
             self.transport_closed(out);
             return Delivery::Drop;
         }
@@ -289,7 +289,7 @@ impl Session {
         Delivery::Packet
     }
 
-    /// Something came in from `channel` that is no packet.
+    /// Something other than a packet came in from `channel`.
     pub fn receive_garbage(&mut self, channel: Option<ChannelId>, out: &mut Vec<Action>) {
         match channel {
             Some(channel) if self.is_probing(channel) => self.abandon_upgrade(ProbeEnd::GivenUp, out),
@@ -305,7 +305,7 @@ impl Session {
             return;
         }
         match &mut self.transport {
-            // a poll for which more packets were announced than came: the heartbeat waits no longer
+            // the owner announced packets but sent none: the waiting heartbeat is sent alone
             Transport::Polling(polling) if packets.is_empty() => {
                 if polling.heartbeat.is_some() {
                     polling.answer(packets, compress, out);
@@ -432,7 +432,7 @@ impl Session {
         [self.heartbeat.deadline(), upgrade, self.close_at()].into_iter().flatten().min()
     }
 
-    /// From now on the owner sends pings and ends the session when its peer is silent. `None`: it does already.
+    /// Hands the heartbeat to the owner, which sends pings and ends the session from now on. `None` if it does already.
     pub fn take_heartbeat(&mut self, now: Millis) -> Option<Taken> {
         self.heartbeat.take(now)
     }
@@ -458,8 +458,8 @@ impl Session {
         now.checked_sub(self.heartbeat.deadline()?)
     }
 
-    /// Whether a poll that arrives now is too late: the heartbeat's deadline has passed, and a poll is no answer to a ping.
-    /// What excuses a peer that could not be heard lets its answer come late, not its polls.
+    /// Whether a poll that arrives now is too late because the heartbeat's deadline has passed: a poll does not answer a ping.
+    /// A peer that could not be read may answer late, but may not poll late.
     pub fn is_past_deadline(&self, now: Millis) -> bool {
         self.is_overdue(now) || (self.state != State::Closed && self.heartbeat.is_excused())
     }
@@ -471,20 +471,20 @@ impl Session {
         }
     }
 
-    /// Until now the peer could not be heard, for no fault of its own: it is asked once more.
+    /// Gives the peer one more ping, because until now it could not be read, through no fault of its own.
     pub fn excuse(&mut self, now: Millis) {
         self.heartbeat.excuse(now, &self.timing);
     }
 
-    /// A driver that was kept from its work looks at the heartbeat only now. If the deadline passed more than
-    /// a quarter of `pingTimeout` ago, the peer could not be heard and is excused.
+    /// Excuses the peer if the deadline passed more than a quarter of `pingTimeout` ago: the driver was kept from its work, and
+    /// the peer could not be read.
     pub fn excuse_if_late(&mut self, now: Millis) {
         if self.overdue(now).is_some_and(|late| late > self.timing.ping_timeout() / 4) {
             self.excuse(now);
         }
     }
 
-    /// Time has passed: does whatever is due.
+    /// Does what is due at this time.
     pub fn tick(&mut self, now: Millis, out: &mut Vec<Action>) {
         if self.state == State::Closed {
             return;
@@ -495,7 +495,7 @@ impl Session {
         self.tick_upgrade(now, out);
         match self.heartbeat.due(now, &self.timing) {
             Some(Beat::Dead) => self.close(Reason::PingTimeout, out),
-            // a closing session sends no more pings, its deadline stays armed
+            // a closing session sends no more pings, but its deadline stays armed
             Some(Beat::Ping) if self.state == State::Open => {
                 self.send_heartbeat(PacketType::Ping, out);
                 if !self.is_relayed() {

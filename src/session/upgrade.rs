@@ -5,7 +5,7 @@ use super::timing::NOOP_INTERVAL;
 use super::{ChannelId, Fault, Millis, OutPacket};
 use crate::protocol::PacketType;
 
-/// Why a session does not move to a channel that its client tried out.
+/// Why a session does not move to a channel that its client probed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProbeEnd {
     /// The client took too long, or sent something other than a probe: the channel is closed.
@@ -18,7 +18,7 @@ pub enum ProbeEnd {
     Failed(Fault),
 }
 
-/// A channel that a client tries out.
+/// A channel that a client probes.
 #[derive(Debug)]
 pub(super) struct Upgrade {
     channel: ChannelId,
@@ -47,7 +47,7 @@ impl Session {
         true
     }
 
-    /// Whether a client tries the channel out.
+    /// Whether a client probes the channel.
     pub fn is_probing(&self, channel: ChannelId) -> bool {
         self.upgrade.as_ref().is_some_and(|upgrade| upgrade.channel == channel)
     }

@@ -27,15 +27,15 @@ pub struct Limits {
     pub max_fragments: u32,
     /// Pieces in which the payload of one frame may come in: the calls of [`Decoder::feed`] that it takes. 0 is unlimited.
     pub max_chunks: u32,
-    /// UTF-16 code units of a text: a longer one is no string of the owner's. 0 is unlimited.
+    /// UTF-16 code units of a text, as the owner's strings have a limit. 0 is unlimited.
     pub max_text: u32,
 }
 
 /// See [`set_max_text`].
 static MAX_TEXT: AtomicU32 = AtomicU32::new(0);
 
-/// Says how long the owner's strings can be, in UTF-16 code units: the same for all owners of a process, as it is their
-/// engine's. From now on it is the default of [`Limits`].
+/// Sets how long the owner's strings can be, in UTF-16 code units. All owners of a process have the same limit, that of their
+/// JavaScript engine. It is the default of [`Limits`] from now on.
 pub fn set_max_text(max: u32) {
     MAX_TEXT.store(max, Relaxed);
 }
@@ -53,7 +53,7 @@ impl Default for Limits {
     }
 }
 
-/// What the peer sent. Borrowed from the read buffer if it lay whole in there, else owned.
+/// What the peer sent. It is borrowed from the read buffer if it is complete there, otherwise owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message<'a> {
     /// A text message; valid UTF-8.
@@ -62,7 +62,7 @@ pub enum Message<'a> {
     Binary(Cow<'a, [u8]>),
     /// A ping, to be answered with a pong of the same payload.
     Ping(&'a [u8]),
-    /// A pong; nothing depends on it.
+    /// A pong, which needs no reaction.
     Pong(&'a [u8]),
     /// The peer closes. Nothing comes after it.
     Close {
@@ -109,7 +109,7 @@ struct Pending {
     control: Vec<u8>,
     /// The data message that is incomplete.
     message: Option<Assembly>,
-    /// What the consumer had enough before: not decoded yet, from `undecoded_from` on.
+    /// Bytes that are not decoded yet, from `undecoded_from` on, because the consumer had enough.
     undecoded: Vec<u8>,
     undecoded_from: usize,
 }
@@ -212,7 +212,7 @@ impl Decoder {
         self.pending.as_ref().is_some_and(|pending| !pending.undecoded.is_empty())
     }
 
-    /// The same as [`Decoder::feed`], where something is left of what was fed before.
+    /// Does the work of [`Decoder::feed`] if bytes of an earlier call are left.
     fn feed_undecoded<F>(&mut self, chunk: &[u8], mut on_message: F) -> Result<(), FrameError>
     where
         F: FnMut(Message<'_>) -> ControlFlow<()>,
@@ -236,7 +236,7 @@ impl Decoder {
             }
         };
         if left > 0 {
-            // where it is: moving what is left after each message would be quadratic work
+            // the rest stays where it is: moving it after each message would be quadratic work
             let pending = self.pending.get_or_insert_default();
             pending.undecoded = undecoded;
             pending.undecoded_from = len - left;

@@ -1,4 +1,4 @@
-//! The opening handshake, server side (RFC 6455, 4.2), judged in the order `ws` judges it (C-1).
+//! The opening handshake, server side (RFC 6455, 4.2), checked in the order of `ws` (C-1).
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -20,8 +20,8 @@ pub fn accept_key(key: &str) -> String {
     STANDARD.encode(digest)
 }
 
-/// The parts of a request that decide. A header given more than once is to be joined with `, `, as
-/// Node does.
+/// The parts of a request that are checked. A header given more than once has to be joined with
+/// `, `, as Node does.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct UpgradeRequest<'a> {
     /// The method, case-sensitive.
@@ -36,7 +36,7 @@ pub struct UpgradeRequest<'a> {
     pub protocol: Option<&'a str>,
 }
 
-/// What the 101 response has to say.
+/// The values of the 101 response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted {
     /// The value of `Sec-WebSocket-Accept`.
@@ -57,7 +57,7 @@ pub enum HandshakeError {
     Key,
     /// `Sec-WebSocket-Version` is neither 13 nor 8.
     Version,
-    /// `Sec-WebSocket-Protocol` is no list of distinct tokens.
+    /// `Sec-WebSocket-Protocol` is not a list of distinct tokens.
     Protocol,
     /// `Sec-WebSocket-Extensions` is malformed or no offer of permessage-deflate can be accepted.
     /// Never returned by [`check`]: with the option `perMessageDeflate` off the header is not
@@ -105,7 +105,7 @@ impl fmt::Display for HandshakeError {
 
 impl Error for HandshakeError {}
 
-/// Judges a request; the first fault counts.
+/// Checks a request. The first fault counts.
 pub fn check(request: &UpgradeRequest<'_>) -> Result<Accepted, HandshakeError> {
     if request.method != "GET" {
         return Err(HandshakeError::Method);

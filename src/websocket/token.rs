@@ -9,7 +9,7 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
         )
 }
 
-/// Whether a byte is white space between tokens: space or tab.
+/// Returns whether a byte is white space between tokens: space or tab.
 pub(super) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }

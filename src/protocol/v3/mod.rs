@@ -1,9 +1,9 @@
 //! Protocol 3, the former one (`EIO=3`, or none given), served with the option `allowEIO3`.
 //!
-//! Differences from protocol 4: payloads are length-prefixed, in a text and a binary form; binary
-//! data carry a type of their own, as a first byte or after the `b` of base64; and a type nobody
-//! knows in binary data is no error but a packet without type, which the JavaScript API shows as
-//! `type: undefined` (B-12).
+//! Differences from protocol 4: payloads are length-prefixed, in a text and a binary form. Binary
+//! data has its own type, as a first byte or after the `b` of base64. An unknown type in binary data
+//! is not an error but a packet without a type, which the JavaScript API shows as `type: undefined`
+//! (B-12).
 
 mod decode;
 mod encode;

@@ -14,8 +14,7 @@ use crate::protocol::packet::ParseError;
 /// Ends the length.
 const LENGTH_END: u8 = 0xff;
 
-/// Length of the largest number in JavaScript; the original refuses to read on beyond so many
-/// digits.
+/// Number of digits after which the original stops reading: those of JavaScript's largest number.
 const MAX_DIGITS: usize = 310;
 
 /// Decodes a binary payload packet by packet; the iterator ends after the first error.
@@ -43,9 +42,9 @@ pub struct BinaryPayloadIter<'a> {
 
 #[derive(Clone, Debug)]
 enum State<'a> {
-    /// Every length of the payload is known to be well-formed; this much of it is left.
+    /// All lengths of the payload are well-formed; this is the rest of it.
     Sound(&'a [u8]),
-    /// A length is malformed, which has not been told yet.
+    /// A length is malformed, and the error has not been returned yet.
     Broken,
 }
 

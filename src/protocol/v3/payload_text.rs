@@ -18,7 +18,7 @@ pub fn decode_payload_text(body: &str) -> TextPayloadIter<'_> {
 /// The packets of a text payload; see [`decode_payload_text`].
 #[derive(Clone, Debug)]
 pub struct TextPayloadIter<'a> {
-    /// What has not been looked at; `None` once the end or an error was reached.
+    /// The rest of the body; `None` once the end or an error was reached.
     rest: Option<&'a str>,
     started: bool,
 }
@@ -100,11 +100,11 @@ impl<'a> Part<'a> {
     }
 }
 
-/// A length as the original judges it: the value of `Number(text)` must be the number of units that
-/// are then found, which rules out fractions, negative numbers and infinity. Nothing before the
-/// colon is no length, though white space alone is zero.
+/// Reads a length as the original does: the value of `Number(text)` must be the number of units that
+/// are then found, which rules out fractions, negative numbers and infinity. An empty text before
+/// the colon is an error, although white space alone counts as zero.
 fn parse_length(text: &str) -> Option<usize> {
-    // What every client writes needs no floating point.
+    // The lengths that clients write need no floating point.
     if !text.is_empty() && text.len() <= 15 && text.bytes().all(|b| b.is_ascii_digit()) {
         return text.parse().ok();
     }

@@ -5,7 +5,7 @@ use flate2::{Decompress, DecompressError, FlushDecompress, Status};
 use super::{Agreement, MAX_WINDOW_BITS, TRAILER, zlib_window_bits};
 use crate::websocket::error::FrameError;
 
-/// The first room for inflated bytes, and the least that is added, in bytes.
+/// The first room for inflated bytes, and the smallest number of bytes by which it grows.
 const MIN_ROOM: usize = 1024;
 
 /// The receiving end of a connection with permessage-deflate.

@@ -58,8 +58,8 @@ pub struct Agreement {
     pub header: String,
 }
 
-/// Judges a `Sec-WebSocket-Extensions` header: the first offer of permessage-deflate that the
-/// options allow is taken. `None` if the header does not offer it.
+/// Accepts the first offer of permessage-deflate in a `Sec-WebSocket-Extensions` header that the
+/// options allow. `None` if the header does not offer it.
 pub fn negotiate(header: &str, options: &Options) -> Result<Option<Agreement>, ExtensionError> {
     let offers = parse(header)?;
     if offers.is_empty() {
