@@ -98,7 +98,14 @@ class Observer {
 
   manager(manager, name) {
     const { world } = this
-    manager.on('open', () => this.#awaitUpgrade(manager))
+    manager.on('open', async () => {
+      const { engine } = manager
+      if (!world.upgrades || engine.transport.name !== 'polling' || engine.opts.transports.length === 1) return
+      // a client that has connected is not at rest before it has its WebSocket
+      world.awaited++
+      await endOfUpgrade(engine)
+      world.awaited--
+    })
     for (const event of ['open', 'close', 'reconnect', 'reconnect_failed']) {
       manager.on(event, (...args) =>
         world.record(name, `${event}(${args.map((arg) => describe(arg, world)).join(', ')})`),
@@ -106,18 +113,12 @@ class Observer {
     }
   }
 
-  /** A client that has connected is not at rest before it has its WebSocket. */
-  #awaitUpgrade(manager) {
-    const { world } = this
-    const { engine } = manager
-    if (!world.upgrades || engine.transport.name !== 'polling' || engine.opts.transports.length === 1) return
-    world.awaited++
-    let over = false
-    const end = () => {
-      if (!over) world.awaited--
-      over = true
-    }
-    for (const event of ['upgrade', 'upgradeError', 'close']) engine.once(event, end)
+  /** Resolves when the connection that a client opens has been upgraded, or has ended. */
+  upgraded(manager) {
+    return new Promise((resolve) => {
+      manager.once('open', () => resolve(endOfUpgrade(manager.engine)))
+      for (const event of ['error', 'connect_error', 'close']) manager.once(event, resolve)
+    })
   }
 
   snapshot() {
@@ -154,6 +155,12 @@ class Observer {
     }
     return all
   }
+}
+
+function endOfUpgrade(engine) {
+  return new Promise((resolve) => {
+    for (const event of ['upgrade', 'upgradeError', 'close']) engine.once(event, resolve)
+  })
 }
 
 /** Rooms and their sizes; each socket has one of its own, which are counted. */

@@ -107,7 +107,7 @@ const publish = {
         target.send(...makeArgs(args))
       } else if (ack && how !== 'local') {
         world.awaited++
-        target.timeout(60).emit('asked', ...makeArgs(args), (...answer) => {
+        target.timeout(world.pace.bound).emit('asked', ...makeArgs(args), (...answer) => {
           world.awaited--
           world.record('server', `answers(${world.show(answer)})`)
         })
@@ -168,6 +168,7 @@ const middleware = {
   weight: () => 2,
   draw: (random) => ({ ns: random.pick(['/', '/news']), how: random.pick(['pass', 'late', 'refuse', 'token']) }),
   run(world, { ns = '/', how }) {
+    if (how === 'refuse' || how === 'token') world.refusing.add(ns)
     world.io.of(ns).use((socket, next) => {
       world.record('server', `middleware ${how} of ${ns}`)
       if (how === 'late') return void setImmediate(next)

@@ -23,6 +23,9 @@ const HANDSHAKE = 6
 /** Where state is recovered, the last argument: the mark by which a client finds what it has missed. */
 const OFFSET = /^[\w-]{7}(\.[\w-]+)?$/
 
+/** `closed`, `opening` or `open`, by the names of both versions. */
+const stateOf = (manager) => manager._readyState ?? manager.readyState
+
 class SocketIoWorld extends World {
   constructor({ pace, ...how }) {
     // what a client of Socket.IO's does takes more turns of the event loop
@@ -35,6 +38,8 @@ class SocketIoWorld extends World {
 
   makeObserver() {
     this.awaited = 0
+    /** Namespaces with a middleware that may refuse. */
+    this.refusing = new Set()
     const show = makeShow()
     const recovers = this.program.options.connectionStateRecovery !== undefined
     this.show = (value) => {
@@ -98,14 +103,25 @@ class SocketIoWorld extends World {
   async openNamespace(as, ns) {
     const client = this.clients.get(as)
     if (client === undefined || client.sockets.has(ns)) return
-    const socket = client.manager.socket(ns, { auth: client.auth })
+    const { manager } = client
+    const socket = manager.socket(ns, { auth: client.auth })
     client.sockets.set(ns, socket)
     this.observer.client(socket, this.clientName(as, ns))
+    // a client that is refused closes its connection: whether that has begun to upgrade by then is left to chance
+    if (client.how === 'upgrade' && this.upgrades && this.mayRefuse(ns) && stateOf(manager) === 'closed') {
+      manager.open()
+      await this.within(this.observer.upgraded(manager), HANDSHAKE)
+    }
     const settled = new Promise((resolve) => {
       for (const event of ['connect', 'connect_error', 'error']) socket.once(event, resolve)
     })
     socket.connect()
     await this.within(settled, HANDSHAKE)
+  }
+
+  /** Whether a namespace may refuse clients: it is none, or has a middleware that does. */
+  mayRefuse(ns) {
+    return ns === '/nowhere' || this.refusing.has(ns)
   }
 
   clientName(as, ns) {
@@ -125,19 +141,23 @@ class SocketIoWorld extends World {
     return this.observer.sockets.find((one) => one.socket === socket)?.name ?? 'server'
   }
 
-  /** Whether a client is about to connect or to upgrade, or an acknowledgement may still come. */
-  isWaiting() {
-    if (this.awaited > 0) return true
+  /** Whether a client connects, or upgrades, or an acknowledgement may still come: each comes to an end. */
+  isConnecting() {
+    if (super.isConnecting() || this.awaited > 0) return true
     for (const { manager } of this.clients.values()) {
-      if (
-        manager._reconnecting ||
-        manager.reconnecting ||
-        (manager._readyState ?? manager.readyState) === 'opening' ||
-        manager.engine?.upgrading
-      )
-        return true
+      if (manager._reconnecting || manager.reconnecting || stateOf(manager) === 'opening') return true
+      // its server may have still to hear of the upgrade
+      const { engine } = manager
+      if (engine?.readyState !== 'open' || engine.transport.name !== 'websocket') continue
+      const conn = this.observer.conns.find((one) => one.conn.id === engine.id)?.conn
+      if (conn?.readyState === 'open' && conn.transport.name === 'polling') return true
     }
     return false
+  }
+
+  /** Whether a client upgrades. */
+  isWaiting() {
+    return [...this.clients.values()].some(({ manager }) => manager.engine?.upgrading)
   }
 
   idNames() {
