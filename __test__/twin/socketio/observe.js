@@ -33,10 +33,11 @@ class Observer {
   namespace(nsp) {
     const { world } = this
     for (const event of world.program.watch.server) {
-      if (ADAPTER.has(event))
-        nsp.adapter.on(event, (...args) =>
-          world.record(`namespace ${nsp.name}`, `${event}(${args.map((arg) => world.show(arg)).join(', ')})`),
-        )
+      if (!ADAPTER.has(event)) continue
+      // whether one connection ends before another begins is left to chance: rooms and those in them are told apart
+      nsp.adapter.on(event, (room, id = room) =>
+        world.record(`namespace ${nsp.name}, ${id}`, `${event}(${world.show(room)}, ${world.show(id)})`),
+      )
     }
   }
 
@@ -64,16 +65,22 @@ class Observer {
       name,
       `connection, recovered ${socket.recovered}, ${socket.conn.transport.name}, rooms ${world.show([...socket.rooms])}`,
     )
-    socket.onAny((...args) => world.record(name, `event ${world.show(args)}`))
+    socket.onAny((...args) => {
+      world.underWay--
+      world.record(name, `event ${world.show(args)}`)
+    })
     // what comes in one read depends on the time; so does what goes out in between
-    socket.onAnyOutgoing((...args) => world.record(`${name}, outgoing`, world.show(args)))
+    socket.onAnyOutgoing((...args) => {
+      world.underWay++
+      world.record(`${name}, outgoing`, world.show(args))
+    })
     socket.on('disconnecting', (reason) =>
       world.record(name, `disconnecting ${reason}, rooms ${world.show([...socket.rooms])}`),
     )
     socket.on('disconnect', (reason, description) =>
       world.record(name, `disconnect ${reason} ${world.show(description)}`),
     )
-    socket.on('error', (error) => world.record(`${name}, middleware`, `error ${world.show(error)}`))
+    socket.on('error', (error) => world.record(`${name}, errors`, `error ${world.show(error)}`))
   }
 
   /** @param {object} socket of a client of version 4, or 2 */
@@ -86,6 +93,7 @@ class Observer {
       )
     }
     const hear = (...args) => {
+      world.underWay--
       const ack = typeof args.at(-1) === 'function' ? args.pop() : undefined
       world.record(name, `event ${world.show(args)}${ack ? ' with ack' : ''}`)
       if (ack) ack('answer of the client', args.length)
@@ -100,7 +108,9 @@ class Observer {
     const { world } = this
     manager.on('open', async () => {
       const { engine } = manager
-      if (!world.upgrades || engine.transport.name !== 'polling' || engine.opts.transports.length === 1) return
+      // version 2 has no `opts`
+      const { transports } = engine.opts ?? engine
+      if (!world.upgrades || engine.transport.name !== 'polling' || transports.length === 1) return
       // a client that has connected is not at rest before it has its WebSocket
       world.awaited++
       await endOfUpgrade(engine)

@@ -10,6 +10,9 @@ const EVENTS = ['hello', 'hello', 'echo', 'echo', 'relay', 'relay', 'fail', 'bye
 const HARMLESS = new Set(['hello', 'echo', 'relay'])
 const ROOMS = ['red', 'blue', 'green']
 
+/** How long the server waits for answers: clients that are there give them at once. */
+const ANSWER_MS = 1000
+
 const connected = (weight) => (sketch) => (sketch.clients.length > 0 ? weight : 0)
 
 const connect = {
@@ -55,7 +58,14 @@ const emit = {
     if (socket === undefined) return
     for (let i = 0; i < times; i++) {
       const given = makeArgs(args)
-      if (ack) given.push((...answer) => world.record(world.clientName(as, ns), `ack(${world.show(answer)})`))
+      const isAnswered = ack && event === 'echo' && world.program.listeners.some(({ do: name }) => name === 'echo')
+      if (socket.connected) world.underWay += isAnswered ? 2 : 1
+      if (ack) {
+        given.push((...answer) => {
+          world.underWay--
+          world.record(world.clientName(as, ns), `ack(${world.show(answer)})`)
+        })
+      }
       ;(volatile ? (socket.volatile ?? socket) : socket).emit(event, ...given)
     }
   },
@@ -107,7 +117,7 @@ const publish = {
         target.send(...makeArgs(args))
       } else if (ack && how !== 'local') {
         world.awaited++
-        target.timeout(world.pace.bound).emit('asked', ...makeArgs(args), (...answer) => {
+        target.timeout(ANSWER_MS).emit('asked', ...makeArgs(args), (...answer) => {
           world.awaited--
           world.record('server', `answers(${world.show(answer)})`)
         })

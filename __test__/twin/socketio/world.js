@@ -18,7 +18,7 @@ const CLIENTS = { 4: 'socket.io-client', 3: 'socket.io-client-v2' }
 const TRANSPORTS = { polling: ['polling'], websocket: ['websocket'], upgrade: ['polling', 'websocket'] }
 
 /** What a handshake takes, several times what one answer does. */
-const HANDSHAKE = 6
+const HANDSHAKE = 20
 
 /** Where state is recovered, the last argument: the mark by which a client finds what it has missed. */
 const OFFSET = /^[\w-]{7}(\.[\w-]+)?$/
@@ -38,6 +38,8 @@ class SocketIoWorld extends World {
 
   makeObserver() {
     this.awaited = 0
+    /** Messages of this step that were sent and have not been heard. */
+    this.underWay = 0
     /** Namespaces with a middleware that may refuse. */
     this.refusing = new Set()
     const show = makeShow()
@@ -148,16 +150,34 @@ class SocketIoWorld extends World {
       if (manager._reconnecting || manager.reconnecting || stateOf(manager) === 'opening') return true
       // its server may have still to hear of the upgrade
       const { engine } = manager
-      if (engine?.readyState !== 'open' || engine.transport.name !== 'websocket') continue
-      const conn = this.observer.conns.find((one) => one.conn.id === engine.id)?.conn
-      if (conn?.readyState === 'open' && conn.transport.name === 'polling') return true
+      const conn = this.connOf(engine)
+      if (engine?.readyState !== 'open' || conn?.readyState !== 'open') continue
+      if (engine.transport.name === 'websocket' && conn.transport.name === 'polling') return true
     }
     return false
   }
 
-  /** Whether a client upgrades. */
+  /** Whether something is under way that may never arrive: an upgrade, the end of a connection, or messages, which may be refused or dropped. */
   isWaiting() {
-    return [...this.clients.values()].some(({ manager }) => manager.engine?.upgrading)
+    return (
+      this.underWay > 0 ||
+      [...this.clients.values()].some(({ manager: { engine } }) => {
+        const conn = this.connOf(engine)
+        return (
+          engine?.upgrading || (conn !== undefined && (engine.readyState === 'open') !== (conn.readyState === 'open'))
+        )
+      })
+    )
+  }
+
+  /** The server's side of a client's connection. */
+  connOf(engine) {
+    return this.observer.conns.find(({ conn }) => conn.id === engine?.id)?.conn
+  }
+
+  async settle() {
+    await super.settle()
+    this.underWay = 0
   }
 
   idNames() {
