@@ -112,6 +112,20 @@ test('close(true) after close() with packets buffered closes at once', async () 
   assert.equal(socket.readyState, 'closed')
 })
 
+test('close(true) in a drain listener of the closing transport leaves the end to the close that is under way', async () => {
+  const { peer, socket } = await openPolling(await listen())
+  const { response } = await peer.pendingPoll()
+  const log = record(socket, 'close', () => `close, ${socket.writeBuffer.length} in writeBuffer`)
+  socket.transport.on('drain', () => {
+    socket.close(true)
+    socket.send('late')
+    log.push('drained')
+  })
+  socket.close(true)
+  assert.deepEqual(log, ['drained', 'close, 1 in writeBuffer'])
+  assert.equal((await response).body, '1')
+})
+
 test('close(true) on a websocket sends a close frame', async () => {
   const { peer, socket } = await openWebSocket(await listen())
   socket.close(true)

@@ -311,7 +311,7 @@ function afterClose({ step }, { steps }) {
 const BOUND = { socket: ['onPacket', 'onClose', 'onError', 'onDrain'], transport: ['onClose', 'onError'] }
 
 /** A client polls in the step in which its session is closed twice, which ends the session in the original, too. */
-function pollsMeanwhile({ object, left, right }, program) {
+function pollsMeanwhile({ object, left, right, lefts }, program) {
   const closes = (matches) =>
     callsLike(program, (call) => (call.do === 'closeServer' || call.do === 'close') && matches(call)).length > 0
   if (
@@ -324,6 +324,8 @@ function pollsMeanwhile({ object, left, right }, program) {
   if (/^client \w+, poll/.test(object))
     return /^HTTP\/1.1 200/.test(left) && /^HTTP\/1.1 400 [^]*Session ID unknown/.test(right)
   if (object === 'server') return right === undefined && /^headers\(.*<request GET .*transport=polling&sid=/.test(left)
+  // closed within the callbacks of one drain, and not behind them
+  if (/^callback /.test(left) && /^close\("forced close"/.test(right)) return lefts.includes(right)
   return program.kind === 'real' && /^transport.onRequest\(/.test(left) && /^close\("forced close"/.test(right)
 }
 
