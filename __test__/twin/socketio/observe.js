@@ -195,10 +195,13 @@ function describe(arg, world) {
   return world.show(arg)
 }
 
-/** What the client's transport says about an error: a status, or an event of its WebSocket. */
-const describeCause = (cause) =>
-  typeof cause === 'object' && cause !== null
-    ? `${cause.type} ${String(cause.message).replace(/:\d+/g, '')}`
-    : String(cause)
+/**
+ * What the client's transport says about an error: a status, or an event of its WebSocket. Whether the port of a server that
+ * closes is still open when a client comes back is left to chance.
+ */
+function describeCause(cause) {
+  if (typeof cause !== 'object' || cause === null) return String(cause)
+  return `${cause.type} ${String(cause.message).replace(/.*(ECONNREFUSED|ECONNRESET|socket hang up).*/, 'no server')}`
+}
 
 module.exports = { Observer }

@@ -81,7 +81,7 @@ const leave = {
     if (socket === undefined) return
     if (how === 'disconnect') socket.disconnect()
     else if (how === 'engine') socket.io.engine?.close()
-    else socket.connect()
+    else return world.connectSocket(as, ns)
   },
   tell: ({ as, ns = '/', how }) => `client ${as} in ${ns}: ${how === 'engine' ? 'its engine closes' : `${how}()`}`,
 }

@@ -105,12 +105,17 @@ class SocketIoWorld extends World {
   async openNamespace(as, ns) {
     const client = this.clients.get(as)
     if (client === undefined || client.sockets.has(ns)) return
-    const { manager } = client
-    const socket = manager.socket(ns, { auth: client.auth })
+    const socket = client.manager.socket(ns, { auth: client.auth })
     client.sockets.set(ns, socket)
     this.observer.client(socket, this.clientName(as, ns))
+    await this.connectSocket(as, ns)
+  }
+
+  async connectSocket(as, ns) {
+    const { manager, how } = this.clients.get(as)
+    const socket = this.clientSocket(as, ns)
     // a client that is refused closes its connection: whether that has begun to upgrade by then is left to chance
-    if (client.how === 'upgrade' && this.upgrades && this.mayRefuse(ns) && stateOf(manager) === 'closed') {
+    if (how === 'upgrade' && this.upgrades && this.mayRefuse(ns) && stateOf(manager) === 'closed') {
       manager.open()
       await this.within(this.observer.upgraded(manager), HANDSHAKE)
     }
@@ -118,7 +123,7 @@ class SocketIoWorld extends World {
       for (const event of ['connect', 'connect_error', 'error']) socket.once(event, resolve)
     })
     socket.connect()
-    await this.within(settled, HANDSHAKE)
+    if (!socket.connected) await this.within(settled, HANDSHAKE)
   }
 
   /** Whether a namespace may refuse clients: it is none, or has a middleware that does. */
