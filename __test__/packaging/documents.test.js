@@ -242,3 +242,38 @@ function stages() {
   const table = /^const stages = \{\n([^]*?)^\}/m.exec(text)[1]
   return [...table.matchAll(/^ {2}'?([\w-]+)'?[:,]/gm)].map(([, name]) => name)
 }
+
+/** Whether a file defines a function of this name: `name`, `Type::name` or `[kSymbol]`. */
+function hasFunction(file, name) {
+  const text = read(file)
+  const [last, type] = name.split('::').reverse()
+  if (type !== undefined && !new RegExp(`^impl.*\\b${type}\\b`, 'm').test(text)) return false
+  if (file.endsWith('.rs')) return new RegExp(`\\bfn ${last}\\b`).test(text)
+  const escaped = last.replace(/[[\]$]/g, '\\$&')
+  return new RegExp(`^(  )?(async )?(function )?${escaped}\\(.*\\) \\{$`, 'm').test(text)
+}
+
+for (const page of ['life-of-a-message.md', 'life-of-a-poll.md', 'life-of-an-upgrade.md']) {
+  test(`every file and function that ${page} names exists`, () => {
+    const files = cells(page, 'file')
+    const functions = cells(page, 'function')
+    assert.ok(files.length >= 15 && files.length === functions.length, `${files.length} steps found`)
+    const missing = []
+    files.forEach((cell, step) => {
+      const [file] = named(cell).quoted
+      if (!fs.existsSync(path.join(root, file))) missing.push(file)
+      else
+        missing.push(
+          ...named(functions[step])
+            .quoted.filter((name) => !hasFunction(file, name))
+            .map((name) => `${file}: ${name}`),
+        )
+    })
+    const prose = read(`docs/${page}`).replace(/^\|.*$/gm, '')
+    for (const [, file] of prose.matchAll(/`((?:lib|src)\/[\w/.-]+)`/g))
+      if (!fs.existsSync(path.join(root, file))) missing.push(file)
+    for (const [, list, file] of prose.matchAll(/((?:`[^`]+`(?:, | and )?)+) in `((?:lib|src)\/[\w/.-]+)`/g))
+      for (const name of named(list).quoted) if (!hasFunction(file, name)) missing.push(`${file}: ${name}`)
+    assert.deepEqual(missing, [])
+  })
+}
