@@ -5,6 +5,7 @@ const os = require('os')
 const path = require('path')
 const peers = require('./peers')
 const rows = require('./rows')
+const results = require('./results')
 const { num, esc } = require('./report')
 const { fail, tryEngine, runMessages, runMemory, median, seconds, progress, machine } = require('./measure')
 
@@ -294,9 +295,8 @@ async function run(o) {
   for (const s of todo) result.series.push(await measure(o, s, remaining))
   progress('')
 
-  const dir = path.join(__dirname, 'results')
   const name = `${o.name || `local-${result.date.slice(0, 19).replace(/[:T]/g, '-')}`}-growth`
-  fs.mkdirSync(dir, { recursive: true })
+  results.save(result, name)
   const m = result.machine
   const md = [
     `# Growth ${result.date.slice(0, 10)}`,
@@ -321,14 +321,13 @@ async function run(o) {
       const svg = !s.categories && plot(s, f)
       if (svg) {
         const file = `${name}-${s.id}-${f.id}.svg`
-        fs.writeFileSync(path.join(dir, file), svg)
+        fs.writeFileSync(path.join(results.folder, file), svg)
         md.push(`![${s.id}](${file})`, '')
       }
     }
     for (const e of s.errors) md.push(`FAILED: ${e}`, '')
   }
-  fs.writeFileSync(path.join(dir, `${name}.md`), md.join('\n'))
-  fs.writeFileSync(path.join(dir, `${name}.json`), JSON.stringify(result, null, 1) + '\n')
+  fs.writeFileSync(path.join(results.folder, `${name}.md`), md.join('\n'))
   console.log(`\n${seconds((Date.now() - began) / 1000)}. Written: bench/results/${name}.md, .json and .svg`)
   const errors = result.series.flatMap((s) => s.errors)
   if (errors.length) {

@@ -2,6 +2,7 @@
 // The table for the terminal, the Markdown report, and its plots.
 const fs = require('fs')
 const path = require('path')
+const results = require('./results')
 const { reasons } = require('./rows')
 
 const num = (x) => {
@@ -299,20 +300,18 @@ function markdown(result, images) {
   return out.join('\n')
 }
 
-function write(result, dir, name, json) {
-  fs.mkdirSync(dir, { recursive: true })
-  const files = []
+function write(result, name, raw) {
+  const files = results.save(result, name, raw)
   const put = (file, text) => {
     fs.writeFileSync(file, text)
     files.push(file)
   }
-  put(json ? path.resolve(json) : path.join(dir, `${name}.json`), JSON.stringify(result, null, 1) + '\n')
   const images = Object.entries(plots(result)).map(([key, svg]) => {
     const file = `${name}-${key}.svg`
-    put(path.join(dir, file), svg)
+    put(path.join(results.folder, file), svg)
     return { key, file }
   })
-  put(path.join(dir, `${name}.md`), markdown(result, images))
+  put(path.join(results.folder, `${name}.md`), markdown(result, images))
   return files
 }
 

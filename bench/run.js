@@ -22,8 +22,6 @@ const {
   machine,
 } = require('./measure')
 
-const here = __dirname
-
 function options(argv) {
   const o = { quick: false, growth: false, build: true, reference: 'upstream' }
   const list = (s) => s.split(',').filter(Boolean)
@@ -211,7 +209,7 @@ async function main() {
 
   console.log(report.table(result))
   const name = o.name || `local-${result.date.slice(0, 19).replace(/[:T]/g, '-')}`
-  const files = report.write(result, path.join(here, 'results'), name, o.json)
+  const files = report.write(result, name, o.json && path.resolve(o.json))
   console.log(
     `\n${seconds(result.tookSeconds)}. Written: ${files.map((f) => path.relative(process.cwd(), f)).join(', ')}`,
   )

@@ -1,15 +1,15 @@
 'use strict'
-// node bench/tables.js: writes the figures of one run (bench/results/readme.json), and of one with all engines
+// node bench/tables.js [--check]: writes the figures of one run (bench/results/readme.json), and of one with all engines
 // (readme-peers.json), into README.md and docs/PERFORMANCE.md, between <!-- table --> and <!-- /table -->, so that no
-// figure is copied by hand.
+// figure is copied by hand. With --check nothing is written, and the exit code is 1 if something would change.
 const fs = require('fs')
 const path = require('path')
+const { read } = require('./results')
 const rows = require('./rows')
 
 const root = path.join(__dirname, '..')
-const read = (name) => JSON.parse(fs.readFileSync(path.join(__dirname, 'results', name), 'utf8'))
-const result = read('readme.json')
-const peers = read('readme-peers.json')
+const result = read('readme')
+const peers = read('readme-peers')
 
 /** What README shows; PERFORMANCE.md shows all. */
 const MAIN = [
@@ -146,10 +146,11 @@ function put(name, text) {
   const old = fs.readFileSync(target, 'utf8')
   const marked = /(<!-- table -->\n)[\s\S]*?(\n<!-- \/table -->)/
   if (!marked.test(old)) throw new Error(`${name} has no <!-- table --> … <!-- /table -->`)
-  fs.writeFileSync(
-    target,
-    old.replace(marked, (all, start, end) => `${start}\n${text}\n${end}`),
-  )
+  const now = old.replace(marked, (all, start, end) => `${start}\n${text}\n${end}`)
+  if (now === old) return
+  if (!process.argv.includes('--check')) return fs.writeFileSync(target, now)
+  console.error(`The tables of ${name} are not those of bench/results: run node bench/tables.js`)
+  process.exitCode = 1
 }
 
 put('docs/PERFORMANCE.md', performance())

@@ -3,6 +3,7 @@
 // The documents that say which test holds what: no file they name may be missing.
 
 const assert = require('node:assert')
+const { spawnSync } = require('node:child_process')
 const fs = require('node:fs')
 const path = require('node:path')
 const { test } = require('node:test')
@@ -198,6 +199,32 @@ test('every link of a document leads to a file, and to a heading of it', () => {
   }
   assert.ok(count > 50, `${count} links found`)
   assert.deepEqual(broken, [])
+})
+
+test('the tables of README.md and PERFORMANCE.md are those of the committed results', () => {
+  const { status, stderr } = spawnSync(process.execPath, ['bench/tables.js', '--check'], {
+    cwd: root,
+    encoding: 'utf8',
+  })
+  assert.equal(status, 0, stderr)
+})
+
+test('bench/results has compact results, and their reports with the plots that these show', () => {
+  const folder = path.join(root, 'bench', 'results')
+  const files = fs.readdirSync(folder).filter((name) => !name.startsWith('local') && name !== 'raw')
+  const reports = files.filter((name) => name.endsWith('.md'))
+  const shown = reports.flatMap((name) =>
+    [...fs.readFileSync(path.join(folder, name), 'utf8').matchAll(/!\[[^\]]*\]\(([^)]+)\)/g)].map(([, file]) => file),
+  )
+  const expected = [...reports, ...reports.map((name) => name.replace('.md', '.json')), ...shown]
+  assert.deepEqual(files.sort(), expected.sort())
+  for (const name of files.filter((file) => file.endsWith('.json'))) {
+    const { rows = [] } = JSON.parse(fs.readFileSync(path.join(folder, name), 'utf8'))
+    assert.ok(
+      rows.every((row) => row.samples === undefined),
+      `${name} has rounds, which belong in bench/results/raw/`,
+    )
+  }
 })
 
 test('every path, link and command that CONTRIBUTING.md names exists', () => {
