@@ -5,6 +5,7 @@ const { test } = require('node:test')
 const {
   client,
   delay,
+  eventually,
   frame,
   improvement,
   listen,
@@ -342,3 +343,19 @@ improvement(
     assert.deepEqual(Object.keys(context.engine.clients), [])
   },
 )
+
+test('close(true) in a drain listener of a transport that closes leaves the end to that', async () => {
+  const { peer, socket } = await openPolling(await listen())
+  const poll = peer.poll()
+  await eventually(() => socket.transport.writable, true)
+  const log = []
+  socket.on('close', (reason) => log.push(`close ${reason}, ${socket.writeBuffer.length} in writeBuffer`))
+  socket.transport.once('drain', () => {
+    log.push('drain')
+    socket.close(true)
+    socket.send('late')
+  })
+  socket.close(true)
+  assert.deepEqual(log, ['drain', 'close forced close, 1 in writeBuffer'])
+  assert.equal((await poll).body, '1')
+})
