@@ -271,6 +271,20 @@ test('flush replaced in a connection listener is called when the open packet is 
   await eventually(() => calls, ['flush'])
 })
 
+test('flush replaced behind a message in the same tick is called when that is written', async () => {
+  const { peer, socket } = await openWebSocket(await listen())
+  const called = new Promise((resolve) => {
+    socket.send('a')
+    const { flush } = socket
+    socket.flush = function () {
+      resolve(this.transport.writable)
+      flush.call(this)
+    }
+  })
+  assert.equal(await called, true)
+  assert.equal(await peer.packet(), '4a')
+})
+
 test('a packet listener that comes late sees the pongs from then on', async () => {
   const { peer, socket } = await openWebSocket(await listen({ pingInterval: 50 }))
   assert.equal(await peer.packet(), '2')

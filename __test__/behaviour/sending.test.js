@@ -3,7 +3,18 @@
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
 const WebSocket = require('ws')
-const { client, eventually, listen, once, openPolling, openWebSocket, path, times, wsClient } = require('../support')
+const {
+  client,
+  eventually,
+  improvement,
+  listen,
+  once,
+  openPolling,
+  openWebSocket,
+  path,
+  times,
+  wsClient,
+} = require('../support')
 
 /** The two buffers of a frame, as socket.io-adapter computes them for a broadcast. */
 function preEncoded(text) {
@@ -16,6 +27,21 @@ test('one packet is one unmasked, unfragmented frame', async () => {
   socket.send('hello')
   const { fin, rsv, opcode, masked, text } = await peer.frame()
   assert.deepEqual([fin, rsv, opcode, masked, text], [true, 0, 1, false, '4hello'])
+})
+
+improvement('row 50', 'sendPacket() refuses a type that the protocol does not have', async () => {
+  const context = await listen()
+  for (const open of [openWebSocket, openPolling]) {
+    const { peer, socket } = await open(context)
+    for (const type of ['tobi', undefined, Symbol('x'), 'toString']) {
+      assert.throws(() => socket.sendPacket(type, 'data'), { name: 'TypeError', message: /^expected a packet type/ })
+    }
+    assert.deepEqual([socket.readyState, socket.writeBuffer.length], ['open', 0])
+    socket.send('a')
+    assert.equal(peer.packet ? await peer.packet() : (await peer.poll()).body, '4a')
+    socket.close()
+    socket.sendPacket('tobi')
+  }
 })
 
 test('strings are text frames and Buffers are binary frames without a type', async () => {

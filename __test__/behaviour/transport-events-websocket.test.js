@@ -91,6 +91,17 @@ websocket(
   },
 )
 
+test('each packet that a closing WebSocket refuses is an error of the transport', async () => {
+  const { socket } = await openWebSocket(await listen())
+  const { transport } = socket
+  const errors = []
+  transport.on('error', ({ message }) => errors.push(message))
+  socket.close(true)
+  transport.send([{ type: 'message', data: 'a' }, { type: 'message', data: Buffer.from('b') }, { type: 'noop' }])
+  assert.deepEqual(errors, [])
+  await eventually(() => errors, ['write error', 'write error', 'write error'])
+})
+
 websocket(
   'a send callback',
   async ({ log, seen, socket }) => {

@@ -11,7 +11,8 @@ const NOT_A_PACKET = 7
 function packetType(packet) {
   if (packet.type === 'message') return MESSAGE
   const number = NUMBERS.get(packet.type)
-  if (number === undefined) throw new TypeError(`unknown packet type ${String(packet.type)}`)
+  if (number === undefined)
+    throw new TypeError(`expected a packet type (${TYPES.join(', ')}), got ${String(packet.type)}`)
   return number
 }
 

@@ -5,12 +5,15 @@ const { setImmediate } = require('timers')
 const { bufferedAmount, overflows } = require('../base/backpressure')
 const bridge = require('../native/bridge')
 const { CompactEmitter } = require('../base/emitter')
-const { OPEN, MESSAGE } = require('../base/packets')
+const { OPEN, MESSAGE, packetType } = require('../base/packets')
+const { Polling } = require('../transports/polling')
 const { WebSocket } = require('../transports/websocket')
 const debug = require('debug')('engine:socket')
 const {
   kAwaitsBatches,
   kAwaitsDrain,
+  kAwaitsReady,
+  kCheckType,
   kHasCallbacks,
   kHasWaiting,
   kHearsFlushes,
@@ -76,6 +79,11 @@ class SendingSocket extends CompactEmitter {
     return this[kState].sentCallbackFn !== undefined && this[kState].sentCallbackFn.length > 0
   }
 
+  /** Whether somebody waits for the transport to go on: for what is written, or behind a `flush` that is not ours. */
+  [kAwaitsReady]() {
+    return this[kHasWaiting]() || this[kAwaitsBatches]() || this.flush !== flush
+  }
+
   on(event, listener) {
     super.on(event, listener)
     if (PACKET_EVENTS.has(event) && this._readyState !== 'closing') this[kNotice]()
@@ -122,6 +130,7 @@ class SendingSocket extends CompactEmitter {
       options = {}
     }
     if (this._readyState === 'closing' || this._readyState === 'closed') return
+    if (type !== 'message') this[kCheckType](type)
     if (this[kState].traced) debug('sending packet "%s" (%s)', type, data)
     options.compress = options.compress !== false
     if (this[kIsPlain](type, callback)) {
@@ -135,6 +144,12 @@ class SendingSocket extends CompactEmitter {
     if (typeof callback === 'function') this.packetsFn.push(callback)
     if (!this.transport.writable && (callback || this[kHearsSending]())) this[kKeepContext]()
     this.flush()
+  }
+
+  /** Refuses a type that the engine cannot send. What transports of JavaScript's can send is their affair. */
+  [kCheckType](type) {
+    const { send } = this.transport
+    if (send === sendByWebSocket || send === sendByPolling) packetType({ type })
   }
 
   /**
@@ -226,5 +241,6 @@ class SendingSocket extends CompactEmitter {
 
 const { flush, onDrain } = SendingSocket.prototype
 const { send: sendByWebSocket } = WebSocket.prototype
+const { send: sendByPolling } = Polling.prototype
 
 module.exports = { SendingSocket }

@@ -10,10 +10,10 @@ const bridge = require('../native/bridge')
 const { atRoot } = require('../native/context')
 const { timersOf } = require('./heartbeat')
 const { Transport } = require('../transports/transport')
-const { isNative, isNativeWebSocket } = require('../transports/kinds')
+const { isNative } = require('../transports/kinds')
 const { Polling } = require('../transports/polling')
 const { WebSocket } = require('../transports/websocket')
-const { kCarriesPolls, kExpose, kHearsSending, kKeepContext, kListenToAll, kState } = require('../base/symbols')
+const { kCarriesPolls, kExpose, kHearsSending, kListenToAll, kState } = require('../base/symbols')
 
 const { onPacket: onTransportPacket } = Transport.prototype
 const { send: sendByPolling } = Polling.prototype
@@ -103,9 +103,6 @@ function notice(socket) {
   const relayed = seesSending(socket) ? EVERYTHING : socket[kCarriesPolls]() ? POLLS : NOTHING
   if (relayed === socket[kState].relayed) return
   socket[kState].relayed = relayed
-  // what is being written is told to methods that are not ours, too
-  const replaces = socket.flush !== ours.flush || socket.onDrain !== ours.onDrain
-  if (replaces && isNativeWebSocket(socket.transport) && !socket.transport.writable) socket.transport[kKeepContext]()
   bridge.getEngine().setRelayed(socket[kState].handle, relayed)
 }
 

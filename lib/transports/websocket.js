@@ -7,14 +7,13 @@ const { Transport } = require('./transport')
 const { NativeWebSocket } = require('../native/connection')
 const debug = require('debug')('engine:ws')
 const {
-  kAwaitsBatches,
   kAwaitsDrain,
+  kAwaitsReady,
   kAwaitsWriting,
   kCannotSend,
   kCountRefused,
   kGoOn,
   kHand,
-  kHasWaiting,
   kIsNative,
   kIsText,
   kIsWritten,
@@ -159,7 +158,7 @@ class WebSocket extends Transport {
     }
     if (status === CLOSED) this[kCountRefused](packets)
     const owner = this[kState].owner
-    this[kSent](status, owner !== null && owner[kAwaitsDrain]())
+    this[kSent](status, owner !== null && owner[kAwaitsDrain](), packets.length)
   }
 
   /** What a closing WebSocket does not send counts in its `bufferedAmount`, as that of `ws` does. */
@@ -169,6 +168,14 @@ class WebSocket extends Transport {
     for (const packet of packets) {
       if (this[kPreEncoded](packet) === undefined) this.parser.encodePacket(packet, this.supportsBinary, count)
     }
+  }
+
+  /** Tells of an error for each packet that cannot be sent, see `kCannotSend` of the connection. False: they are lost with it. */
+  [kCannotSend](packets) {
+    const fail = ({ stack }) => this.onError('write error', stack)
+    let sent = 0
+    while (sent < packets && this.socket[kCannotSend](fail)) sent++
+    return sent > 0
   }
 
   /** Returns the texts of the messages from `start` on that can cross together. */
@@ -217,9 +224,9 @@ class WebSocket extends Transport {
     return bridge.fast.send(handle, data, type | ((mode | plain) << 3))
   }
 
-  [kSent](status, awaited) {
+  [kSent](status, awaited, packets = 1) {
     // the error comes later, as it does by a callback
-    if (status === CLOSED && this.socket[kCannotSend](({ stack }) => this.onError('write error', stack))) return
+    if (status === CLOSED && this[kCannotSend](packets)) return
     this[kState].congested = status === CONGESTED
     this[kState].awaited = awaited
     if (awaited || this._events !== undefined) this[kKeepContext]()
@@ -262,7 +269,7 @@ class WebSocket extends Transport {
   [kSettle]() {
     if (this[kState].awaited || this[kState].congested) return
     const owner = this[kState].owner
-    const isAwaited = owner === null ? this[kState].prober === null : owner[kHasWaiting]() || owner[kAwaitsBatches]()
+    const isAwaited = owner === null ? this[kState].prober === null : owner[kAwaitsReady]()
     if (!isAwaited && this._events === undefined && this[kState].context === undefined) {
       this.writable = true
     } else {
