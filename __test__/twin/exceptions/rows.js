@@ -298,6 +298,21 @@ module.exports = [
       )
     },
   },
+  {
+    row: 51,
+    what: 'a replaced method misses a heartbeat, or packets behind the end of the session',
+    explains(difference, of) {
+      const { step, left, right } = difference
+      const [, on, method, sent, received] = /^(socket|transport)\.(\w+)\((?:"(\w+)"|\{type: "(\w+)")/.exec(left) ?? []
+      if (on === undefined || right !== undefined) return false
+      if (
+        callsLike(of.program, (call) => call.do === 'replace' && call.on === on && call.method === method).length === 0
+      )
+        return false
+      const isOver = /^clos/.test(of.left[step].readyStates[`{${aboutSession(difference)}}`])
+      return ['ping', 'pong'].includes(sent) || (isOver && method === 'onPacket' && received !== undefined)
+    },
+  },
 ]
 
 /** Whether a client has sent a close frame, in this step or before. */
@@ -323,7 +338,12 @@ function pollsMeanwhile({ object, left, right, lefts }, program) {
     return /^close\("transport close"/.test(left) && /^error\(Error "xhr poll error" 400/.test(right)
   if (/^client \w+, poll/.test(object))
     return /^HTTP\/1.1 200/.test(left) && /^HTTP\/1.1 400 [^]*Session ID unknown/.test(right)
-  if (object === 'server') return right === undefined && /^headers\(.*<request GET .*transport=polling&sid=/.test(left)
+  // the poll is answered there, and refused here
+  if (object === 'server')
+    return (
+      (right === undefined && /^headers\(.*<request GET .*transport=polling&sid=/.test(left)) ||
+      /^connection_error\(.*<request GET .*transport=polling&sid=.*"Session ID unknown"/.test(right)
+    )
   // closed within the callbacks of one drain, and not behind them
   if (/^callback /.test(left) && /^close\("forced close"/.test(right)) return lefts.includes(right)
   return program.kind === 'real' && /^transport.onRequest\(/.test(left) && /^close\("forced close"/.test(right)
