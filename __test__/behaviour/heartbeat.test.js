@@ -45,8 +45,9 @@ for (const events of [['flush'], ['drain'], ['packetCreate'], ['flush', 'drain',
 
 test('listeners of flush and drain of the server alone hear of pings', async () => {
   const context = await listen({ pingInterval: 50 })
-  const { peer } = await openWebSocket(context)
   const log = record(context.engine, ['flush', 'drain'], (event) => event)
+  const { peer } = await openWebSocket(context)
+  log.length = 0
   assert.equal(await peer.packet(), '2')
   await eventually(() => log, ['flush', 'drain'])
 })
