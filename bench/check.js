@@ -36,7 +36,7 @@ async function check(id) {
   const words = (r, m, name) => `${name} ${r[m].toFixed(2)} (limit ${limit[m]})`
   try {
     let r = await measure(row, ROUNDS, q)
-    // A neighbour may have woken up half-way: ask again before crying.
+    // Other work may have disturbed the round: measure again before failing.
     if (bad(r)) r = await measure(row, MORE, q)
     console.log(
       `${bad(r) ? 'not ok' : 'ok'} - ${id}: of the original's CPU per ${row.unit}, ${words(r, 'total', 'total')}, ${words(r, 'js', 'JS thread')}; ${q.total.length} rounds`,

@@ -178,7 +178,7 @@ async function measure(o, series, left) {
 
 const COLOURS = ['#8a8a8a', '#d0602a', '#4a7fb5', '#4a9a6a', '#8a6ab5', '#b0a030', '#333333']
 
-/** Both axes logarithmic: what matters is the factor. */
+/** Plots with logarithmic axes, because factors matter. */
 function plot(series, figure) {
   const W = 760,
     H = 420,

@@ -1,5 +1,5 @@
 'use strict'
-// What a run needs and the machine has not: npm packages, the addon, peers.
+// Installs or builds what a run needs: npm packages, the addon, peers.
 const { spawnSync } = require('child_process')
 const fs = require('fs')
 const path = require('path')

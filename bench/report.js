@@ -93,7 +93,7 @@ function notes(result) {
   return n
 }
 
-/** The aim: less CPU than uServer and eiows in every row they share; where not, by how much and why. */
+/** Lists the rows in which native needs more CPU than uServer or eiows, by how much and why. */
 function rivals(result) {
   const out = []
   const ids = [

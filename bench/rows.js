@@ -279,7 +279,7 @@ module.exports = [
   ),
 ]
 
-// Why native needs more CPU than a rival, where somebody found out: { 'row/engine': 'reason' }.
+// Reasons why native needs more CPU than a rival, where they are known: { 'row/engine': 'reason' }.
 module.exports.reasons = {
   'connect/userver':
     "behind attach() Node's HTTP server parses the request and makes its objects, more than half of the cost; uWebSockets.js is its own HTTP server",

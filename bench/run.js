@@ -74,7 +74,7 @@ function options(argv) {
       f(argv[++i])
     } else f()
   }
-  // All peers only where there is time for them.
+  // There is time for all peers in full mode only.
   o.engines ??= o.quick || o.growth ? ['upstream', 'native'] : Object.keys(peers)
   o.pairs ??= o.quick || o.growth ? 3 : 5
   o.duration ??= o.quick ? 0.7 : o.growth ? 1 : 2
@@ -131,7 +131,7 @@ async function main() {
     unavailable: {},
     rows: [],
   }
-  // Who starts at all? An engine that does not is named, and the others run.
+  // Engines that do not start are named, and the others run.
   const able = []
   for (const e of o.engines) {
     result.engines[e.id] = e.peer.title

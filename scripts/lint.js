@@ -1,6 +1,6 @@
 'use strict'
 
-// What tools can see in the code without running it: its format, mistakes, types, and the workflow files.
+// Runs the tools that check code without running it: format, mistakes, types, and the workflow files.
 //
 //   node scripts/lint.js [prettier | eslint | rustfmt | workflows]...      default: all of them
 

@@ -1,6 +1,6 @@
 'use strict'
 
-// The tests under tools that find what tests cannot see. Linux; not part of CI, because each takes minutes.
+// Runs the tests under tools that find faults of memory and threads. Linux only; not part of CI, because each takes minutes.
 //
 //   node scripts/sanitize.js address     the Rust tests with the address sanitizer (and its search for leaks)
 //   node scripts/sanitize.js thread      the Rust tests with the thread sanitizer

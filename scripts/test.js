@@ -26,14 +26,14 @@ const ONLY_BY_NAME = ['adoption']
 const UPSTREAM = { ENGINE: 'upstream' }
 
 const stages = {
-  // What tools see without running anything.
+  // Tools that check code without running it.
   lint,
   // The core alone, in the dev profile: overflow checks on, no link-time optimisation to wait for.
   rust: () => cargo('test', '--no-default-features'),
   platforms,
   behaviour: () => suite('behaviour'),
   'behaviour-upstream': () => suite('behaviour', UPSTREAM),
-  // What only this package has: the boundary to its core.
+  // Tests of the boundary to the Rust core, which only this package has.
   native: () => suite('native'),
   types: () => suite('types'),
   socketio: (env) => suite('socketio', env),
@@ -52,7 +52,7 @@ const stages = {
   soak,
   chaos,
   twin,
-  // Last and alone: what else runs on the machine would blur it.
+  // Last and alone, because other work on the machine would blur the figures.
   bench: benchCheck,
 }
 
@@ -82,7 +82,7 @@ async function main() {
     build()
   }
 
-  // Asked beside the stages, told below their table.
+  // The registry is asked during the stages, and the answer is shown below their table.
   const versions = published()
   const results = []
   for (const name of names) {
@@ -121,7 +121,7 @@ async function platforms() {
   return total
 }
 
-/** A message must not come to cost a multiple of what it does; the margins are wide. */
+/** Fails if a message costs a multiple of what it should; the margins are wide. */
 async function benchCheck() {
   let output = ''
   const code = await exec(process.execPath, ['bench/check.js'], {}, (text) => (output += text))
@@ -168,7 +168,7 @@ async function chaos() {
   return { code, passed: Number(passed), failed: Number(failed), skipped: 0 }
 }
 
-/** Random programs on the original and on this package at once: nothing may tell them apart. Then the twin finds what is planted. */
+/** Runs random programs on the original and on this package, which must behave alike. Then the twin has to find planted differences. */
 async function twin() {
   if (process.platform !== 'linux') return { code: 0, passed: 0, failed: 0, skipped: 1 }
   let output = ''
@@ -237,7 +237,7 @@ async function hostile(env = { ENGINE: 'native' }) {
   return result
 }
 
-/** What a TAP report says of each test that failed, as far as its location and its error. */
+/** Returns location and error of each failed test in a TAP report. */
 function failures(tap) {
   return tap.split(/^(?=\s*(?:not )?ok \d)/m).flatMap((test) => {
     if (!/^\s*not ok/.test(test) || /# (?:TODO|SKIP)/i.test(test.split('\n', 1)[0])) return []

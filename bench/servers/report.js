@@ -1,5 +1,5 @@
 'use strict'
-// What a server in JavaScript tells run.js: it answers the lines mark, report and gc on stdin; the end of stdin ends it.
+// Reports of a server in JavaScript to run.js: it answers the lines mark, report and gc on stdin; the end of stdin ends it.
 const fs = require('fs')
 
 let count

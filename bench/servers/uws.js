@@ -14,12 +14,12 @@ const tasks = {
   echo: (ws, data, binary) => ws.send(data, binary, !!opts.perMessageDeflate),
   receive: (ws, data, binary) => {
     const state = ws.getUserData()
-    // An application wants a string of a text message, as Engine.IO gives it.
+    // Text becomes a string, as Engine.IO gives it to an application.
     const message = binary ? data : Buffer.from(data).toString()
     state.bytes += message.length ?? message.byteLength
     if (++state.n % every === 0) ws.send(`${state.n} ${state.bytes}`)
   },
-  // Its own way of telling everybody.
+  // Broadcasts with uWebSockets.js's own publish.
   broadcast: (ws, data, binary) => app.publish('all', data, binary),
 }
 const task = tasks[TASK] || (() => {})
