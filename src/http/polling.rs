@@ -195,7 +195,7 @@ pub async fn post(session: Arc<SessionCell>, post: Post, limits: BodyLimits) -> 
 enum Refused {
     /// It may not begin.
     AtOnce,
-    /// The same before its body has come, which is not waited for.
+    /// The same before all of its body has been read: the rest is not waited for.
     Unread,
     /// What came is no body to take.
     Body(Body),
@@ -229,14 +229,13 @@ async fn receive_later(
     (binary, is_heartbeat, time): (bool, bool, u32),
 ) -> Result<bool, Refused> {
     // listens before the POST counts as begun, so that nothing is missed in between
-    let refused = || if read.is_pending() { Refused::Unread } else { Refused::AtOnce };
-    let Some(aborted) = session.post_aborted() else { return Err(refused()) };
+    let Some(aborted) = session.post_aborted() else { return Err(Refused::Unread) };
     let mut aborted = pin!(aborted);
     aborted.as_mut().enable();
     let mut began = false;
     session.step_queued(|session, _| began = begin(session, binary));
     if !began {
-        return Err(refused());
+        return Err(Refused::Unread);
     }
     let mut guard = PostGuard { session: Some(session.clone()) };
     let read = match read {

@@ -180,9 +180,6 @@ impl Listener {
 
     /// The WebSocket part of a request: the response, and both ends of the connection.
     fn handshake(&self, parts: &Parts) -> Result<(Switch, Decoder, Option<Compression>), HandshakeError> {
-        if !self.takes_upgrades() {
-            return Err(HandshakeError::Closed);
-        }
         let joined = |name| joined(&parts.headers, name);
         let accepted = check(&UpgradeRequest {
             method: parts.method.as_str(),
@@ -197,6 +194,10 @@ impl Listener {
             Some((deflate, offers)) => negotiate(&offers, &deflate.options)?.map(|agreement| (deflate, agreement)),
             None => None,
         };
+        // a request that is wrong is told so, as `ws` does
+        if !self.takes_upgrades() {
+            return Err(HandshakeError::Closed);
+        }
         let extensions = agreement.as_ref().map(|(_, agreement)| agreement.header.as_str());
         let switch = Switch::to(&accepted.accept, accepted.protocol.as_deref(), extensions);
         let limits = Limits { max_payload: settings.max_payload, max_chunks: settings.max_chunks, ..Limits::default() };
