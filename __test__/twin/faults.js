@@ -4,12 +4,22 @@
 // mark in the message, where they are the program's own, else by their context.
 
 const { AsyncLocalStorage } = require('node:async_hooks')
+const { errorMonitor } = require('node:events')
 
 const context = new AsyncLocalStorage()
 const worlds = new Map()
 
 /** Exceptions that belong to no world that is known. */
 const strays = []
+
+/** Errors of connections, which have no context. */
+const owners = new WeakMap()
+
+/** Sees whose the errors of a server's connections are, and handles none. */
+function watchServer(server, world) {
+  for (const event of ['connection', 'secureConnection'])
+    server.on(event, (socket) => socket.on(errorMonitor, (error) => owners.set(error, world)))
+}
 
 /** Who has recorded something last, if that was in this turn of the event loop. */
 let last
@@ -23,6 +33,7 @@ function ownerOf(error) {
   const mark = /twin#(\d+)/.exec(String(error?.message ?? error))
   // a timer may outlive its world
   if (mark) return worlds.get(Number(mark[1])) ?? { over: true }
+  if (owners.has(error)) return owners.get(error)
   const store = context.getStore()
   if (store !== undefined) return store
   if (last !== undefined) return last
@@ -41,4 +52,4 @@ function watchProcess() {
   process.on('unhandledRejection', (error) => take('unhandledRejection', error))
 }
 
-module.exports = { context, noticed, worlds, strays, watchProcess }
+module.exports = { context, noticed, worlds, strays, watchProcess, watchServer }

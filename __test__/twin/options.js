@@ -37,4 +37,16 @@ function drawOptions(random, protocol) {
   return options
 }
 
-module.exports = { drawOptions, TIMES }
+/**
+ * Times for programs about timers: all end half-way between two beats of the clock, whatever they begin with. A client is excused whose pong
+ * the engine may have missed because it was kept from its work for a quarter of `pingTimeout`, so that this is not short.
+ */
+const drawTimes = (random) =>
+  random.pick([
+    { pingInterval: 300, pingTimeout: 400 },
+    { upgradeTimeout: 300 },
+    { httpRequestBodyTimeout: 300 },
+    { pingInterval: 300, pingTimeout: 600, upgradeTimeout: 500 },
+  ])
+
+module.exports = { drawOptions, drawTimes, TIMES }

@@ -8,7 +8,7 @@ const { drawCalls } = require('./calls')
 const { drawHooks } = require('./hooks')
 const modes = require('./modes')
 const { EVENTS } = require('./observe')
-const { drawOptions } = require('./options')
+const { drawOptions, drawTimes } = require('./options')
 const { Sketch, drawStep } = require('./sketch')
 const { drawn, kindsOf } = require('./steps')
 
@@ -43,15 +43,7 @@ const KINDS = {
     weight: 0.04,
     most: 4,
     change(program, random) {
-      Object.assign(
-        program.options,
-        random.pick([
-          { pingInterval: 150, pingTimeout: 100 },
-          { upgradeTimeout: 120 },
-          { httpRequestBodyTimeout: 150 },
-          { pingInterval: 100, pingTimeout: 250, upgradeTimeout: 180 },
-        ]),
-      )
+      Object.assign(program.options, drawTimes(random))
     },
   },
 }
@@ -61,12 +53,12 @@ function drawKind(random) {
   return Object.keys(KINDS).find((kind) => (at -= KINDS[kind].weight) < 0) ?? 'raw'
 }
 
-/** @returns the program of a seed */
-function drawProgram(seed, mode, protocol) {
+/** @returns the program of a seed; of a kind of its own choice, unless one is wanted */
+function drawProgram(seed, mode, protocol, kindWanted) {
   const random = new Random(`${seed} ${mode} ${protocol}`)
   const sketch = new Sketch(protocol)
   const { steps: extra = [], kinds: possible = Object.keys(KINDS), adapt } = modes[mode]
-  const drawnKind = drawKind(random)
+  const drawnKind = kindWanted ?? drawKind(random)
   const kind = possible.includes(drawnKind) ? drawnKind : 'raw'
   const program = {
     seed,

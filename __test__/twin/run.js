@@ -2,7 +2,7 @@
 
 // The twin: programs of random steps on the original and on this package, and everything that tells them apart.
 //
-//   npm run twin -- [--seed N] [--count N] [--mode M] [--protocol 3|4] [--jobs N] [--found DIRECTORY] [--result FILE]
+//   npm run twin -- [--seed N] [--count N] [--mode M] [--protocol 3|4] [--kind raw|real|timed] [--jobs N] [--found DIRECTORY] [--result FILE]
 //   npm run twin -- --replay PROGRAM
 //
 // Program number i has the seed N + i. A difference counts if it is there in each of three runs of its own; those that do
@@ -76,7 +76,12 @@ async function search() {
     for (let i = 0; i < count; i++) {
       const mode = chosen[i % chosen.length]
       const speaks = protocols.filter((protocol) => (modes[mode].protocols ?? [4, 3]).includes(protocol))
-      yield domainOf(mode).drawProgram(seed + i, mode, speaks[Math.floor(i / chosen.length) % speaks.length])
+      yield domainOf(mode).drawProgram(
+        seed + i,
+        mode,
+        speaks[Math.floor(i / chosen.length) % speaks.length],
+        option('kind'),
+      )
     }
   }
 

@@ -2,8 +2,9 @@
 
 // One program on one engine: a server of its own, its clients, and the record of all that is seen, step by step.
 
+const net = require('node:net')
 const { drawn } = require('./steps')
-const { context, noticed, worlds } = require('./faults')
+const { context, noticed, watchServer, worlds } = require('./faults')
 const { applyHooks, hookOptions } = require('./hooks')
 const { runCalls } = require('./calls')
 const modes = require('./modes')
@@ -33,9 +34,9 @@ const isOurs = ({ message, stack }) =>
 let lastId = 0
 
 class World {
-  /** @param {{ Engine: object, side: string, program: object, pace: { quiet: number, bound: number } }} how */
-  constructor({ Engine, side, program, pace }) {
-    Object.assign(this, { Engine, side, program, pace })
+  /** @param {{ Engine: object, side: string, program: object, pace: { quiet: number, bound: number }, clock: Clock }} how */
+  constructor({ Engine, side, program, pace, clock }) {
+    Object.assign(this, { Engine, side, program, pace, clock })
     this.id = ++lastId
     this.mode = modes[program.mode]
     this.clients = new Map()
@@ -83,11 +84,11 @@ class World {
     return sid === undefined ? undefined : this.observer.sessions.find(({ socket }) => socket.id === sid)?.socket
   }
 
-  /** Resolves as the promise does, or after the bound, or so many bounds. */
+  /** Resolves as the promise does, or after the bound, or so many bounds, when nothing is on its way any more. */
   async within(promise, times = 1) {
     let timer
     const bound = new Promise((resolve) => (timer = setTimeout(resolve, this.pace.bound * times)))
-    await Promise.race([promise, bound])
+    await Promise.race([promise, bound.then(() => this.settle())])
     clearTimeout(timer)
   }
 
@@ -106,7 +107,8 @@ class World {
       }
       const now = performance.now()
       if (turns >= TURNS && now - Math.max(seen, start) >= quiet && (await this.#staysQuiet())) return
-      if (now - start > RESTLESS_MS) return this.record('process', 'the step does not come to rest')
+      if (now - start > RESTLESS_MS && now - seen < quiet)
+        return this.record('process', 'the step does not come to rest')
     }
   }
 
@@ -144,10 +146,15 @@ class World {
     return context.run(this, async () => {
       try {
         await this.#step(() => this.openServer())
-        for (const step of this.program.steps) await this.#step(() => this.drawn[step.kind].run(this, step))
+        for (const step of this.program.steps) {
+          await this.clock.beat()
+          await this.#step(() => this.drawn[step.kind].run(this, step))
+        }
+        await this.clock.beat()
         await this.#step(() => this.closeEngine())
         return this.#result()
       } finally {
+        this.clock.leave()
         await this.#close()
       }
     })
@@ -170,6 +177,7 @@ class World {
         ...(await this.mode.open({ Engine: this.Engine, options, prepare, entered: () => noticed(this) })),
         tls: this.mode.tls,
       }
+      if (this.where.server instanceof net.Server) watchServer(this.where.server, this)
     } catch (error) {
       this.record('server', `does not open: ${this.observer.show(error)}`)
     }

@@ -1,6 +1,6 @@
 'use strict'
 
-const { shut } = require('./bind')
+const { keep, shut } = require('./bind')
 
 /** The package's own `listen()`. */
 module.exports = {
@@ -9,6 +9,7 @@ module.exports = {
     const engine = Engine.listen(0, options)
     prepare(engine)
     const { httpServer } = engine
+    keep(httpServer)
     if (!httpServer.listening) await new Promise((resolve) => httpServer.once('listening', resolve))
     return { engine, server: httpServer, port: httpServer.address().port, close: () => shut(httpServer) }
   },
