@@ -211,6 +211,7 @@ for (const [door, how] of Object.entries(DOORS)) {
       const { peer, socket, events, closed } = await open(how, () => {})
       socket.transport.on('packet', ({ type }) => events.push(`packet ${type}`))
       send(peer, [message(door, 'a'), frame({ payload: 'x' }), message(door, 'b')], bytes)
+      assert.deepEqual(await framesUntilEnd(peer), ['close 1005'])
       await closed
       assert.deepEqual(events.slice(0, 4), ['message a', 'packet message', 'close parse error', 'packet error'])
       assert.equal(events.includes('message b'), false)
@@ -220,6 +221,7 @@ for (const [door, how] of Object.entries(DOORS)) {
       const { peer, socket, events, closed } = await open(how, () => {})
       socket.transport.on('packet', () => socket.close())
       send(peer, [message(door, 'a'), message(door, 'b')], bytes)
+      assert.deepEqual(await framesUntilEnd(peer), ['close 1005'])
       await closed
       assert.deepEqual(events, ['message a', 'close forced close'])
     })
