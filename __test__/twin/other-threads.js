@@ -1,12 +1,19 @@
 'use strict'
 
-// When the engine's threads have had their turn. On a busy machine the event loop may be quiet for long because another thread has not
-// run: the time alone says nothing of what is still to come. A ping frame to a server of its own, which an I/O thread answers by
-// itself, says it.
+// When other threads have had their turn. On a busy machine the event loop may be quiet for long because another thread has not run,
+// or the kernel has not passed on what was written: the time alone says nothing of what is still to come. A ping frame to a server
+// of its own, which an I/O thread of the engine's answers by itself, says it, and so does a job for each thread of libuv's pool, where
+// `ws` compresses.
 
 const http = require('node:http')
 const { once } = require('node:events')
+const { promisify } = require('node:util')
+const zlib = require('node:zlib')
 const { WebSocket } = require('ws')
+
+const deflate = promisify(zlib.deflateRaw)
+const EMPTY = Buffer.alloc(0)
+const POOL = Number(process.env.UV_THREADPOOL_SIZE) || 4
 
 /** The connections that pings go by: one for each I/O thread, as the engine gives them to its threads in turn. */
 let connections
@@ -41,9 +48,10 @@ const THREADS =
   Number(process.env.ENGINE_IO_NATIVE_IO_THREADS) ||
   Math.max(1, Math.min(4, require('node:os').availableParallelism() >> 1))
 
-/** Resolves when each of them has answered. */
-async function otherThreads() {
+/** Resolves when each of them has answered, and those of the pool, if somebody compresses there. */
+async function otherThreads(compresses) {
   connections ??= connect()
+  if (compresses) await Promise.all(Array.from({ length: POOL }, () => deflate(EMPTY)))
   await Promise.all(
     (await connections).map(
       (client) =>

@@ -11,7 +11,6 @@ const modes = require('./modes')
 const { Observer } = require('./observe')
 const { TIMES } = require('./options')
 const { otherThreads } = require('./other-threads')
-const engineWithThreads = require('../..')
 
 const delay = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
@@ -114,10 +113,9 @@ class World {
 
   /** Whether nothing is seen when other threads, too, have had their turn: to read what came in, and to write what follows. */
   async #staysQuiet() {
-    if (this.Engine !== engineWithThreads) return true
     const seen = this.lastAt
     for (let i = 0; i < 2 && this.lastAt === seen; i++) {
-      await otherThreads()
+      await otherThreads(Boolean(this.program.options?.perMessageDeflate))
       await turn(0)
     }
     return this.lastAt === seen
