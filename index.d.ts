@@ -14,11 +14,11 @@ import type { PerMessageDeflateOptions, WebSocket as WsWebSocket } from 'ws'
 export { Server, Socket, Transport, transports, listen, attach, parser, protocol, uServer }
 export type { AttachOptions, ServerOptions, BaseServer, ErrorCallback }
 
-/** The newest protocol revision; revision 3 is spoken with {@link ServerOptions.allowEIO3}. */
+/** The newest protocol revision. Clients of revision 3 need {@link ServerOptions.allowEIO3}. */
 declare const protocol = 4
 
 /**
- * Serves engine requests on a port of its own, by an `http.Server` of Node.js; other requests get a 501.
+ * Serves engine requests on a port of its own, with an `http.Server` of Node.js. Other requests get a 501.
  *
  * @param port 0 for any free one
  * @param listenCallback called when the port is open
@@ -41,17 +41,17 @@ interface NativeListenerOptions extends Omit<
   'allowRequest' | 'backpressurePolicy' | 'cookie' | 'cors' | 'limits' | 'wsEngine'
 > {
   listener: 'native'
-  /** As in {@link ServerOptions}, but for `wait`. */
+  /** As in {@link ServerOptions}, except for `wait`. */
   backpressurePolicy?: 'close' | 'drop-volatile'
-  /** As in {@link ServerOptions}, but for `encode`. */
+  /** As in {@link ServerOptions}, except for `encode`. */
   cookie?: (Omit<CookieSerializeOptions, 'encode'> & { name: string; encode?: undefined }) | boolean
-  /** A name or an address; by default all addresses are listened on. */
+  /** A name or an address. By default the server listens on all addresses. */
   host?: string
-  /** How many connections may wait to be accepted. 511 by default. */
+  /** Number of connections that may wait to be accepted. 511 by default. */
   backlog?: number
   /** An IPv6 address serves no IPv4 clients. */
   ipv6Only?: boolean
-  /** Other processes that say so, too, may listen on the same port. */
+  /** Lets other processes that also set this listen on the same port. */
   reusePort?: boolean
 }
 
@@ -60,7 +60,7 @@ declare function attach(server: HttpServer, options?: AttachOptions & ServerOpti
 
 type TransportName = 'polling' | 'websocket' | 'webtransport'
 
-/** Tells whether a request is in order: called without arguments if so, else with the code of the objection. */
+/** Reports the result of a check: without arguments if the request is accepted, otherwise with the code of the refusal. */
 type ErrorCallback = (
   errorCode?: (typeof Server.errors)[keyof typeof Server.errors],
   errorContext?: Record<string, unknown> & { name?: string; message?: string },
@@ -70,22 +70,22 @@ type ErrorCallback = (
 type Middleware = (req: IncomingMessage, res: ServerResponse, next: (err?: any) => void) => void
 
 type EngineRequest = IncomingMessage & {
-  /** The query of the request's target; of a repeated key the last value. */
+  /** The query of the request's target. The last value of a repeated key counts. */
   _query: Record<string, string>
   res?: ServerResponse
   cleanup?: Function
-  /** Of a WebSocket request: its connection. */
+  /** The connection of a WebSocket request. */
   websocket?: WsWebSocket & { _socket?: { remoteAddress: string } }
 }
 
 interface AttachOptions {
   /**
-   * What the targets of engine requests start with.
+   * The path with which engine requests begin.
    * @default "/engine.io"
    */
   path?: string
   /**
-   * Whether upgrade requests for other paths are ended when nobody has answered them.
+   * Whether upgrade requests for other paths are ended if they are not answered.
    * @default true
    */
   destroyUpgrade?: boolean
@@ -141,44 +141,44 @@ interface ServerOptions {
    */
   upgradeTimeout?: number
   /**
-   * The largest POST body and the largest WebSocket message that is taken, in bytes.
+   * The size of the largest POST body and of the largest WebSocket message, in bytes.
    * @default 1000000
    */
   maxHttpBufferSize?: number
   /**
-   * How long the body of a POST may take to come, in milliseconds; then it gets a 408, and its session ends.
+   * How long the body of a POST may take to come, in milliseconds. After that the POST gets a 408, and its session ends.
    * @default 30000
    */
   httpRequestBodyTimeout?: number
   /**
-   * In how many pieces the body of a POST, or a WebSocket frame, may come in. Over a slow line each is a TCP segment of 1.4 KB at
-   * most: raise it together with `maxHttpBufferSize`.
+   * Number of pieces in which the body of a POST, or a WebSocket frame, may come in. Over a slow line each piece is a TCP segment of at
+   * most 1.4 KB, so raise it together with `maxHttpBufferSize`.
    * @default 10000
    */
   maxBufferedChunks?: number
   /**
-   * Decides whether a session may be opened, by calling `fn(null, true)` or `fn(message, false)`, now or later. Asked
-   * once per session, at its first request.
+   * Decides whether a session may be opened, by calling `fn(null, true)` or `fn(message, false)`, now or later. It is called
+   * once per session, at the first request.
    */
   allowRequest?: (req: IncomingMessage, fn: (err: string | null | undefined, success: boolean) => void) => void
   /**
-   * The transports that clients may use. WebTransport has to be named to be on.
+   * The transports that clients may use. WebTransport has to be named.
    * @default ["polling", "websocket"]
    */
   transports?: TransportName[]
   /**
-   * Whether clients are told that they may change to a better transport.
+   * Whether clients are told that they may upgrade to a better transport.
    * @default true
    */
   allowUpgrades?: boolean
   /**
-   * Compression of WebSocket messages; an object has the options of `ws`, `threshold` (1024) in bytes. Of
+   * Compression of WebSocket messages. An object has the options of `ws`, among them `threshold` (1024) in bytes. Of
    * `zlibDeflateOptions` only `level` counts; `zlibInflateOptions` and `concurrencyLimit` have no effect.
    * @default false
    */
   perMessageDeflate?: boolean | PerMessageDeflateOptions
   /**
-   * Compression of poll responses; an object has `threshold`, in bytes, and the options of `zlib`, of which `level` and
+   * Compression of poll responses. An object has `threshold`, in bytes, and the options of `zlib`, of which `level` and
    * `windowBits` count.
    * @default { threshold: 1024 }
    */
@@ -190,7 +190,7 @@ interface ServerOptions {
   /** A message that every client gets together with its handshake. */
   initialPacket?: any
   /**
-   * The cookie that polling handshakes set to the session id, as load balancers want it. `true`: named `io`.
+   * The cookie that polling handshakes set to the session id, for load balancers. `true` means a cookie named `io`.
    * @default false
    */
   cookie?: (CookieSerializeOptions & { name: string }) | boolean
@@ -203,23 +203,23 @@ interface ServerOptions {
   allowEIO3?: boolean
   /**
    * How much may wait to be sent to one client, in bytes: an extra of this package, see `backpressurePolicy`.
-   * Not for {@link uServer}, whose `attach` has an option of the same name that belongs to uWebSockets.js, see
-   * {@link uOptions}; given to the constructor there it has no effect.
+   * It has no effect in the constructor of {@link uServer}, whose `attach` has an option of the same name that belongs to
+   * uWebSockets.js, see {@link uOptions}.
    * @default no limit
    */
   maxBackpressure?: number
   /**
-   * What happens beyond `maxBackpressure`: the session is closed, volatile messages are dropped first, or nothing is
-   * read from the client until it has caught up.
+   * What happens beyond `maxBackpressure`: the session is closed, or volatile messages are dropped first, or the client is
+   * not read until it has caught up.
    * @default "close"
    */
   backpressurePolicy?: 'close' | 'drop-volatile' | 'wait'
-  /** What the server takes on at most: an extra of this package. */
+  /** Bounds for connections, handshakes and packets: an extra of this package. */
   limits?: Limits
 }
 
 /**
- * All of them are off unless set. Handshakes beyond are refused with code 4 and a `connection_error` whose context has
+ * All limits are off unless set. A handshake beyond a limit is refused with code 4 and a `connection_error` whose context has
  * a `name` and the `limit`.
  */
 interface Limits {
@@ -228,35 +228,35 @@ interface Limits {
   /** Open sessions from one address. Name: `TOO_MANY_CONNECTIONS_FROM_ADDRESS`. */
   maxConnectionsPerAddress?: number
   /**
-   * The address that counts, where it is not that of the TCP connection: behind a proxy, for example. Of a WebTransport
-   * session it gets an object with the session's `headers` and the `session` itself. Without it such a session counts
-   * by its `peerAddress`, and those that have none count together.
+   * Returns the address that counts, if it is not that of the TCP connection, for example behind a proxy. For a WebTransport
+   * session it gets an object with the session's `headers` and the `session` itself. Without it such a session counts by
+   * its `peerAddress`, and sessions without one count together.
    */
   addressOf?: (req: IncomingMessage) => string | undefined
-  /** Handshakes per second; as many may come at once. Name: `TOO_MANY_HANDSHAKES`. */
+  /** Handshakes per second; those of one second may come at once. Name: `TOO_MANY_HANDSHAKES`. */
   handshakesPerSecond?: number
   /**
    * How long `allowRequest` and `generateId` may take together, and how long a polling client may take to its second
    * request, in milliseconds. Code 3, name: `HANDSHAKE_TIMEOUT`.
    */
   handshakeTimeout?: number
-  /** Packets in one POST; more end the session. Code 3, name: `TOO_MANY_PACKETS`. */
+  /** Packets in one POST. More packets end the session. Code 3, name: `TOO_MANY_PACKETS`. */
   maxPacketsPerPayload?: number
   /**
-   * Polling sessions that have made no request since their handshake; counts for polling handshakes. Name:
+   * Polling sessions without a request since their handshake. It applies to polling handshakes. Name:
    * `TOO_MANY_IDLE_SESSIONS`.
    */
   maxIdlePollingSessions?: number
 }
 
 /**
- * What all servers have in common, wherever their requests come from.
+ * The base of all servers, wherever their requests come from.
  *
  * Events: `connection` (socket), `connection_error` ({ req, code, message, context }), `initial_headers` and `headers`
  * (headers, request), `flush` (socket, packets), `drain` (socket).
  */
 declare abstract class BaseServer extends EventEmitter {
-  /** The options in force; changes count from the next use on. Of `limits`, change members: the object is read once. */
+  /** The options in force. Changes take effect at the next use. The object `limits` is read once, but its members may be changed. */
   opts: ServerOptions
   /** The open sessions by their ids. */
   protected clients: Record<string, Socket>
@@ -267,16 +267,16 @@ declare abstract class BaseServer extends EventEmitter {
   protected abstract init(): void
   protected abstract cleanup(): any
   protected _computePath(options: AttachOptions): string
-  /** The transports that a client may change to from this one. */
+  /** The transports to which a client may upgrade from this one. */
   upgrades(transport: TransportName): string[]
-  /** Checks a request, of a new session or of one that exists. */
+  /** Checks a request of a new or an existing session. */
   protected verify(req: EngineRequest, upgrade: boolean, fn: ErrorCallback): void | boolean
   /** Adds a middleware for all engine requests, upgrades included. */
   use(fn: any): void
   protected _applyMiddlewares(req: IncomingMessage, res: ServerResponse, callback: (err?: any) => void): void
-  /** Closes all sessions, at once. */
+  /** Closes all sessions at once. */
   close(): this
-  /** Makes a session id. To be replaced by who wants ids of another kind; they must be unique and hard to guess. */
+  /** Makes a session id. Replace it for ids of another kind, which must be unique and hard to guess. */
   generateId(req: IncomingMessage): string | PromiseLike<string>
   protected handshake(transportName: TransportName, req: EngineRequest, closeConnection: ErrorCallback): Promise<any>
   /** Serves a WebTransport session that the application has accepted. */
@@ -291,7 +291,7 @@ declare abstract class BaseServer extends EventEmitter {
     readonly FORBIDDEN: 4
     readonly UNSUPPORTED_PROTOCOL_VERSION: 5
   }
-  /** Their texts. */
+  /** The texts of the codes. */
   static errorMessages: {
     readonly 0: 'Transport unknown'
     readonly 1: 'Session ID unknown'
@@ -302,21 +302,21 @@ declare abstract class BaseServer extends EventEmitter {
   }
 }
 
-/** A server for HTTP servers of Node.js, or of the engine's own (see {@link listen}). */
+/** A server for HTTP servers of Node.js, or with a native listener (see {@link listen}). */
 declare class Server extends BaseServer {
-  /** Only of servers made by {@link listen}. */
+  /** Only on servers made by {@link listen}. */
   httpServer?: HttpServer
   private ws
   protected init(): void
   protected cleanup(): void
   private prepare
   protected createTransport(transportName: TransportName, req: IncomingMessage): Transport
-  /** Serves one HTTP request, for applications with a routing of their own. */
+  /** Serves one HTTP request, for applications with their own routing. */
   handleRequest(req: IncomingMessage, res: ServerResponse): void
-  /** Serves one upgrade request; `upgradeHead` is what came after its headers. */
+  /** Serves one upgrade request. `upgradeHead` has the bytes that came behind its headers. */
   handleUpgrade(req: IncomingMessage, socket: Duplex, upgradeHead: Buffer): void
   private onWebSocket
-  /** Serves the requests of `server` under the path; others go to the listeners it had before. */
+  /** Serves the requests of `server` under the path. Other requests go to the listeners that it had before. */
   attach(server: HttpServer, options?: AttachOptions): void
 }
 
@@ -327,13 +327,13 @@ interface uOptions {
    */
   compression?: number
   /**
-   * A connection without any traffic is closed after so many seconds; 0: never.
+   * Seconds after which a connection without any traffic is closed; 0 means never.
    * @default 120
    */
   idleTimeout?: number
   /**
-   * How much uWebSockets.js buffers for one client, in bytes; beyond it the transport waits until the client has caught
-   * up. Not the option of the same name of {@link ServerOptions}, which closes sessions.
+   * Bytes that uWebSockets.js buffers for one client. Beyond it the transport waits until the client has caught up. This is
+   * not the option of the same name of {@link ServerOptions}, which closes sessions.
    * @default 1048576
    */
   maxBackpressure?: number
@@ -357,7 +357,7 @@ type ReadyState = 'opening' | 'open' | 'closing' | 'closed'
 type SendCallback = (transport: Transport) => void
 
 interface SendOptions {
-  /** Whether the message may be compressed; true by default. */
+  /** Whether the message may be compressed. True by default. */
   compress?: boolean
   /** Whether the message may be lost: see `backpressurePolicy`. */
   volatile?: boolean
@@ -377,7 +377,7 @@ declare class Socket extends EventEmitter {
   /** The client's IP address. */
   readonly remoteAddress: string
   _readyState: ReadyState
-  /** What carries the packets now. */
+  /** The transport that carries the packets now. */
   transport: Transport
   private server
   upgrading: boolean
@@ -389,7 +389,7 @@ declare class Socket extends EventEmitter {
   private pingTimeoutTimer
   private pingIntervalTimer
   private hasRefreshedPingTimeout
-  /** A secret between client and server: who knows it can act for the client. */
+  /** The session id, a secret between client and server: it allows acting for the client. */
   private readonly id
   get readyState(): ReadyState
   set readyState(state: ReadyState)
@@ -406,21 +406,21 @@ declare class Socket extends EventEmitter {
   private onClose
   /** Sends a message; `callback` is called when it has been written. */
   send(data: RawData, options?: SendOptions, callback?: SendCallback): this
-  /** The same as {@link send}. */
+  /** An alias of {@link send}. */
   write(data: RawData, options?: SendOptions, callback?: SendCallback): this
   private sendPacket
   private flush
-  /** Bytes that were sent and are not with the operating system yet: an extra of this package. */
+  /** Number of sent bytes that the operating system has not taken: an extra of this package. */
   readonly bufferedAmount: number
   private getAvailableUpgrades
-  /** Closes the session: when all messages have been handed over, or at once with `discard`. */
+  /** Closes the session when all messages have been handed over, or at once with `discard`. */
   close(discard?: boolean): void
   private closeTransport
 }
 
 type TransportState = 'open' | 'closing' | 'closed'
 
-/** What a transport is given of its server's options. */
+/** The server options that a transport gets. */
 interface TransportOptions {
   perMessageDeflate?: PerMessageDeflateOptions
   maxHttpBufferSize?: number
@@ -430,9 +430,9 @@ interface TransportOptions {
 }
 
 /**
- * What carries the packets of a session.
+ * Carries the packets of a session.
  *
- * Events: `packet` (packet), `error` (error), `close`, `drain` (all was written), `ready` (can take more), `headers`
+ * Events: `packet` (packet), `error` (error), `close`, `drain` (everything was written), `ready` (more can be sent), `headers`
  * (headers, request).
  */
 declare abstract class Transport extends EventEmitter {
@@ -449,10 +449,10 @@ declare abstract class Transport extends EventEmitter {
   protected supportsBinary: boolean
   get readyState(): TransportState
   set readyState(state: TransportState)
-  /** The transports this one can be changed for. */
+  /** The transports to which this one can be upgraded. */
   static upgradesTo: string[]
   constructor(req: { _query: Record<string, string> }, opts?: TransportOptions)
-  /** From now on errors are nobody's concern. */
+  /** Ignores errors from now on. */
   discard(): void
   /** Takes a request of the session. */
   onRequest(req: any): void
