@@ -106,6 +106,83 @@ for (const [way, serve] of Object.entries(WAYS)) {
     { pingInterval: 300, pingTimeout: 20_000 },
   )
 
+  polling(
+    'the answer to a ping goes behind the messages that were sent before, in the same payload',
+    async ({ peer, socket }) => {
+      const flushed = record(socket, 'flush', (_, packets) => packets.map(({ type }) => type).join())
+      const called = new Promise((resolve) => socket.send('a', resolve))
+      assert.equal((await peer.post('1:2')).body, 'ok')
+      await eventually(() => socket.writeBuffer.length, 2)
+      assert.equal((await peer.poll()).body, '2:4a1:3')
+      await called
+      assert.deepEqual(flushed, ['message,pong'])
+    },
+    { query: { EIO: '3' } },
+  )
+
+  polling(
+    'a ping that finds no poll waits in the buffer behind the messages',
+    async ({ peer, socket }) => {
+      socket.send('a')
+      await eventually(() => socket.writeBuffer.length, 2)
+      assert.equal((await peer.poll()).body, '4a\x1e2')
+    },
+    { pingInterval: 100, pingTimeout: 20_000 },
+  )
+
+  polling('what a callback sends before it closes the session goes out with its end', async (session) => {
+    const { peer, socket } = session
+    const { response } = await pendingPoll(session)
+    const closed = once(socket, 'close')
+    socket.send('a', () => {
+      socket.send('b')
+      socket.close()
+    })
+    assert.equal((await response).body, '4a')
+    assert.equal((await peer.poll()).body, '4b\x1e1')
+    assert.equal((await closed)[0], 'forced close')
+  })
+
+  polling(
+    'the poll that a session waits for to close is ready and drain of its transport',
+    async ({ peer, socket }) => {
+      const events = ['ready', 'drain', 'close'].map((name) => [name, socket.transport])
+      const seen = []
+      for (const [name, emitter] of [...events, ['close', socket]])
+        emitter.on(name, () => seen.push(`${emitter === socket ? 'session ' : ''}${name}`))
+      socket.close()
+      assert.equal(socket.readyState, 'closing')
+      assert.equal((await peer.poll()).body, '6\x1e1')
+      await eventually(() => seen.length, 4)
+      assert.deepEqual(seen, ['ready', 'session close', 'close', 'drain'])
+    },
+  )
+
+  polling('a session that is closed while it shows what is no packet is closed by that', async (session) => {
+    const { peer, socket } = session
+    const { response } = await pendingPoll(session)
+    const closed = once(socket, 'close')
+    socket.on('packet', () => socket.close())
+    await peer.post('x')
+    assert.equal((await closed)[0], 'forced close')
+    assert.equal((await response).body, '1')
+  })
+
+  polling('a wrong request for an upgrade is told so when the engine is closed, too', async ({ context }) => {
+    context.engine.close()
+    for (const [version, answer] of [
+      ['12', /^HTTP\/1\.1 400 [^]*Missing or invalid Sec-WebSocket-Version header$/],
+      ['13', /^HTTP\/1\.1 503 [^]*Service Unavailable$/],
+    ]) {
+      const raw = await RawPeer.connect(context.port)
+      const lines = ['Host: x', 'Connection: Upgrade', 'Upgrade: websocket', `Sec-WebSocket-Version: ${version}`]
+      lines.push('Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==')
+      raw.write(`GET ${path(context, { transport: 'websocket' })} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`)
+      await raw.end()
+      assert.match(raw.text, answer)
+    }
+  })
+
   polling('what is sent behind the noop of an upgrade waits for what comes next', async (session) => {
     const { context, peer, socket } = session
     const { response } = await pendingPoll(session)

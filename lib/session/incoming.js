@@ -250,9 +250,9 @@ class ReceivingSocket extends SendingSocket {
     return this[kState].relayed !== 0 || this[kState].channel !== 0
   }
 
-  /** Returns whether this thread serves the session's polls. */
+  /** Returns whether the session polls: then this thread sends all that waits for a poll, heartbeats too. */
   [kCarriesPolls]() {
-    return !this[kState].listed && this.transport instanceof Polling
+    return this[kState].transportless || this.transport instanceof Polling
   }
 
   /** Returns the engine's handle of the session's channel; null for polling. */

@@ -62,7 +62,7 @@ function seesPackets(socket) {
   )
 }
 
-/** Which heartbeats JavaScript sends: none, those to a client whose polls this thread serves, or all. */
+/** Which heartbeats JavaScript sends: none, those to a client that polls, or all. */
 const NOTHING = 0
 const POLLS = 1
 const EVERYTHING = 2
@@ -125,4 +125,4 @@ function look(server) {
   if (any) watch(server)
 }
 
-module.exports = { keepOriginals, notice, seesHeartbeat, seesPackets, watch }
+module.exports = { POLLS, keepOriginals, notice, seesHeartbeat, seesPackets, watch }

@@ -7,7 +7,7 @@ const { showLikeNodes } = require('../base/emitter')
 const heartbeat = require('./heartbeat')
 const { Opening, showRequest } = require('./lazy-request')
 const { receivedType } = require('../base/packets')
-const { keepOriginals, notice, seesHeartbeat, watch } = require('./overrides')
+const { POLLS, keepOriginals, notice, seesHeartbeat, watch } = require('./overrides')
 const { ReceivingSocket } = require('./incoming')
 const { SendingSocket } = require('./outgoing')
 const { Descriptor, define } = require('../base/state')
@@ -93,6 +93,7 @@ class Socket extends ReceivingSocket {
     if (opened === undefined && req) this.remoteAddress = addressOf(req)
     if (transport === undefined) {
       this[kState].listed = this[kState].transportless = true
+      this[kState].relayed = POLLS
       define(this, 'transport', TRANSPORT)
     }
     if (opened === undefined) {

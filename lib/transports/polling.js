@@ -18,6 +18,7 @@ const {
   kCloseNatively,
   kCompressFirst,
   kConfirmPost,
+  kDropNativePoll,
   kEmitError,
   kEncodingFor,
   kEndPoll,
@@ -211,27 +212,31 @@ class Polling extends Transport {
     this[kState].polledNatively = true
     this.writable = true
     this.emit('ready')
+    if (this.writable && this.shouldClose) this.send([{ type: 'noop' }])
   }
 
   /** Called when the listener has answered a poll by itself. */
   [kOnPollTaken]() {
     if (!this[kState].polledNatively) return
-    this.writable = this[kState].polledNatively = false
-    this.emit('drain')
+    this.writable = false
+    this[kDropNativePoll]()
   }
 
   send(packets) {
     this.writable = false
     const { owner } = this[kState]
-    // with a native listener the engine closes the session
-    if (!this.shouldClose || (owner !== null && owner[kState].listed)) return this[kSendOut](owner, packets)
+    if (!this.shouldClose) return this[kSendOut](owner, packets)
     packets.push({ type: 'close' })
+    // the end of the session would answer the listener's poll without these packets
+    const isNative = this[kState].polledNatively && this[kIsBound]()
+    if (isNative) this[kSendBound](owner, packets)
     try {
       this.shouldClose()
     } finally {
       this.shouldClose = null
       // the poll is answered even if a listener of the session's end has thrown
-      this[kSendOut](owner, packets)
+      if (isNative) this[kDropNativePoll]()
+      else this[kSendOut](owner, packets)
     }
   }
 
@@ -240,10 +245,13 @@ class Polling extends Transport {
     const isEnd = packets.length === 1 && packets[0].type === 'close' && Boolean(this.req)
     if (this[kIsBound]() && !isEnd) this[kSendBound](owner, packets)
     else if (this.req) this[kSendUnbound](packets)
-    if (this[kState].polledNatively) {
-      this[kState].polledNatively = false
-      this.emit('drain')
-    }
+    if (this[kState].polledNatively) this[kDropNativePoll]()
+  }
+
+  /** Called when the listener's poll has been answered. */
+  [kDropNativePoll]() {
+    this[kState].polledNatively = false
+    this.emit('drain')
   }
 
   [kSendBound](owner, packets) {
@@ -629,12 +637,11 @@ class Polling extends Transport {
     if (isPolled) this.emit('drain')
     this.shouldClose = finish
     if (this[kIsBound]()) {
-      owner[kApply](
-        bridge.getEngine().closeTransport(owner[kState].handle, this.discarded ? undefined : Number(this.closeTimeout)),
-      )
-    } else if (isPolled || this.discarded) {
-      finish()
+      const patience = this.discarded ? undefined : Number(this.closeTimeout)
+      owner[kApply](bridge.getEngine().closeTransport(owner[kState].handle, patience))
     }
+    // the engine may have ended the session by itself, of which this thread is to hear
+    if ((isPolled || this.discarded) && this.readyState !== 'closed') finish()
   }
 
   // ---- without a session: a subclass of Server moves packets between transports itself -----------

@@ -11,7 +11,7 @@ use super::query::Query;
 use super::route::Transport;
 use crate::protocol::PacketType;
 use crate::runtime::{Connection, NewSession, Opened, PollEncoding, SessionCell, now};
-use crate::session::{OutData, OutPacket, Session, Start};
+use crate::session::{OutData, OutPacket, Relayed, Session, Start};
 
 impl Listener {
     /// A place among the sessions that the owner has not heard of; waits while there is none.
@@ -42,6 +42,8 @@ impl Listener {
             // to be written when the socket has been taken back from hyper
             Some(connection) => drop(connection.enqueue(|outbox| outbox.packets(&[packet], revision, base64))),
             None => {
+                // what waits for a poll is the owner's, heartbeats too: they keep their order
+                machine.set_relayed(Relayed::Polls);
                 let message = settings.initial.clone().map(|data| OutPacket { kind: PacketType::Message, data });
                 machine.send([Some(packet), message].into_iter().flatten().collect(), true, &mut Vec::new());
             }

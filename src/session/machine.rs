@@ -89,8 +89,8 @@ pub(super) struct Polling {
 pub enum Relayed {
     /// None: the engine carries the session alone.
     Nothing,
-    /// Those to a client that polls, whose requests it carries. From the upgrade on they are the engine's, whether the
-    /// owner has heard of it or not.
+    /// Those to a client that polls: what waits for a poll is the owner's. From the upgrade on they are the engine's, whether
+    /// the owner has heard of it or not.
     Polls,
     /// All, because a method that packets pass was replaced there.
     Everything,
@@ -175,6 +175,8 @@ impl Session {
     /// A poll arrived. `more` tells that the owner has packets at hand and sends them next, so that
     /// a waiting heartbeat joins them in one payload.
     pub fn poll(&mut self, poll: PollId, more: bool, out: &mut Vec<Action>) {
+        // an owner that sends what waits for a poll sends the last packets, too
+        let is_relayed = self.is_relayed();
         let Transport::Polling(polling) = &mut self.transport else {
             out.push(Action::RejectPoll { poll });
             return;
@@ -189,7 +191,7 @@ impl Session {
             return;
         }
         polling.poll = Some(poll);
-        if polling.close_at.is_some() {
+        if polling.close_at.is_some() && !is_relayed {
             let mut packets = polling.take_waiting();
             if packets.is_empty() {
                 packets.push(OutPacket::bare(PacketType::Noop));
