@@ -34,7 +34,8 @@ module.exports = [
       ).length > 0 &&
       (ofSession(difference, { counts: true }) ||
         (isCount(difference) && { counts: true }) ||
-        (difference.object === 'process' && /reading '(writeHead|headers)'/.test(difference.left))),
+        (difference.object === 'process' &&
+          /reading '(writeHead|headers)'|ERR_HTTP_HEADERS_SENT/.test(difference.left))),
   },
   {
     row: 1,
@@ -254,13 +255,19 @@ module.exports = [
       const { step, object, left: mine, right: theirs } = difference
       const name = aboutSession(difference)
       const { kind, frames = [] } = program.steps[step - 1] ?? {}
+      // behind several frames, or behind one whose listeners send
+      const answers = callsLike(
+        program,
+        (call) => call.do === 'listen' && call.event === 'packet' && /"do":"send"/.test(json(call.calls)),
+      )
       const ends =
         kind === 'frames' &&
-        frames.length > 1 &&
+        (frames.length > 1 || answers.length > 0) &&
         [left, right].every((side) => side[step].readyStates[`{${name}}`] === 'closed')
       const more = object.startsWith('client ')
         ? /^frame close/.test(mine) && /^frame (text|binary)/.test(theirs)
-        : mine === undefined && /^(callback|drain|ready)/.test(theirs)
+        : (mine === undefined || (answers.length > 0 && /^(close|packet)\(/.test(mine))) &&
+          /^(callback|drain|ready|flush)/.test(theirs)
       return ends && more && ofSession(difference)
     },
   },
