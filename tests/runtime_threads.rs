@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use engine_io_native::protocol::PacketType;
 use engine_io_native::runtime::{
-    Batch, Binding, Connection, EventQueue, IoThread, Kind, NONE, NewSession, PollEncoding, SessionCell, now,
+    Batch, Binding, Connection, EventQueue, IoThread, Kind, NO_HANDLE, NewSession, PollEncoding, SessionCell, now,
 };
 use engine_io_native::session::{OutData, OutPacket, Revision, Session, Start, Timing};
 use engine_io_native::websocket::{OpCode, write_masked};
@@ -53,7 +53,7 @@ fn messages_between_an_io_thread_and_its_owner_arrive_once_and_in_order() {
             }
             for event in &batch.events {
                 let (_, connection) = &peers[&event.target];
-                if event.charged != NONE {
+                if event.charged != NO_HANDLE {
                     connection.settle(batch.cost(event));
                 }
                 match event.kind {

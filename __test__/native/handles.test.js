@@ -7,11 +7,12 @@ const assert = require('node:assert/strict')
 const { EventEmitter } = require('node:events')
 const { test } = require('node:test')
 const bridge = require('../../lib/native/bridge')
+const { INDEX_MASK, ReasonCode } = require('../../lib/native/contract')
 const { forgiveStaleCalls, listen, listenNatively, openPolling, openWebSocket, once } = require('../support')
 
 const engine = bridge.getEngine()
 const { fast } = bridge
-const slotOf = (handle) => handle & bridge.INDEX
+const slotOf = (handle) => handle & INDEX_MASK
 
 /** The handles of sessions and connections, by their objects. */
 const handles = new WeakMap()
@@ -31,7 +32,7 @@ const tables = {
   session: {
     take: () => fast.openSession(timing(), 4, 0, true, undefined),
     giveBack(handle) {
-      engine.fail(handle, 'forced close')
+      engine.fail(handle, ReasonCode.FORCED_CLOSE)
       fast.releaseSession(handle)
     },
   },
@@ -116,7 +117,7 @@ const rows = {
     uncounted(() => engine.channelClosed(v.session, v.connection)),
   ],
   closeTransport: session((old) => engine.closeTransport(old, undefined)),
-  fail: session((old) => engine.fail(old, 'forced close')),
+  fail: session((old) => engine.fail(old, ReasonCode.FORCED_CLOSE)),
   hasMorePackets: session((old) => assert.equal(engine.hasMorePackets(old, Buffer.from('4a\x1e4b'), false, 1), false)),
   receive: (v) => [
     ...v.sessions.map((old) => () => engine.receive(old, v.own, 1, false)),
@@ -253,7 +254,7 @@ const rows = {
 const uncounted = (call) => Object.assign(call, { isUncounted: true })
 
 function end(handle) {
-  engine.fail(handle, 'forced close')
+  engine.fail(handle, ReasonCode.FORCED_CLOSE)
   fast.releaseSession(handle)
 }
 
@@ -266,8 +267,8 @@ test('no function reaches a victim by an old handle', { timeout: 60_000 }, async
   const victims = await openVictims()
   const native = await listenNatively()
   // the victims' periods and listener in another generation of their slots: theirs is the first
-  victims.ownListener = bridge.listeners.findIndex((listener) => listener === native.server) | (bridge.INDEX + 1)
-  victims.listener = victims.ownListener + bridge.INDEX + 1
+  victims.ownListener = bridge.listeners.findIndex((listener) => listener === native.server) | (INDEX_MASK + 1)
+  victims.listener = victims.ownListener + INDEX_MASK + 1
   ;[victims.timing] = oldHandles('timing', 1)
   const successor = engine.timing(60_000, 60_000, 60_000)
   assert.equal(slotOf(successor), slotOf(victims.timing))

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use engine_io_native::http::Listener;
 use engine_io_native::protocol::PacketType;
 use engine_io_native::runtime::{
-    BY_POST, Batch, Connection, Data, Event, EventQueue, Kind, Locked, Opened, SessionCell,
+    BY_POST, Batch, Connection, Event, EventData, EventQueue, Kind, Locked, Opened, SessionCell,
 };
 use engine_io_native::session::{OutData, OutPacket, Reason};
 
@@ -183,11 +183,11 @@ impl Owner {
                 return;
             }
             Kind::Opened => {
-                let Data::Opened(opened) = &event.data else { panic!("nothing was opened") };
+                let EventData::Opened(opened) = &event.data else { panic!("nothing was opened") };
                 return self.on_opened(target, opened);
             }
             Kind::Probing => {
-                let Data::Opened(opened) = &event.data else { panic!("nothing was opened") };
+                let EventData::Opened(opened) = &event.data else { panic!("nothing was opened") };
                 return self.know_connection(opened);
             }
             _ => {}
@@ -208,7 +208,7 @@ impl Owner {
                     self.close(target);
                 } else if self.setup.echo {
                     let data = match event.data {
-                        Data::Bytes { .. } | Data::OwnedBytes(_) => OutData::Binary(content.to_vec()),
+                        EventData::Bytes { .. } | EventData::OwnedBytes(_) => OutData::Binary(content.to_vec()),
                         _ => OutData::Text(String::from_utf8(content.to_vec()).expect("texts are UTF-8")),
                     };
                     self.send(target, OutPacket { kind: PacketType::Message, data });

@@ -5,6 +5,7 @@ const { EventEmitter } = require('events')
 const { setImmediate } = require('timers')
 const { getSystemErrorMap } = require('util')
 const bridge = require('../native/bridge')
+const { INDEX_MASK } = require('../native/contract')
 const { NativeServer, refusal } = require('./native-server')
 const { ownOf } = require('../base/options')
 const {
@@ -147,7 +148,7 @@ class NativeListener extends EventEmitter {
 
   [kOpen](engine) {
     this[kState].number = engine.openListener(this[kState].engine[kSettings]())
-    bridge.listeners[this[kState].number & bridge.INDEX] = this
+    bridge.listeners[this[kState].number & INDEX_MASK] = this
     if (this[kState].isReferenced) bridge.hold()
     if (this[kState].hearsRefusals) engine.tellRefusals(this[kState].number)
   }
@@ -155,7 +156,7 @@ class NativeListener extends EventEmitter {
   [kDrop]() {
     const number = this[kState].number
     this[kState].number = 0
-    bridge.listeners[number & bridge.INDEX] = undefined
+    bridge.listeners[number & INDEX_MASK] = undefined
     bridge.getEngine().dropListener(number)
     if (this[kState].isReferenced) bridge.release()
   }

@@ -9,6 +9,7 @@ const { setImmediate } = require('timers')
 const { decidePoll } = require('./duties')
 const { apart, atRoot, capture, contextOfEvent, lookForHooks } = require('./context')
 const { onExit } = require('./exit-hook')
+const { INDEX_MASK, Kind, MORE_EVENTS, ReasonCode, SEVERAL_EVENTS, SMALL_ROOM, UNFIT } = require('./contract')
 const { Engine } = require('./load-addon')
 const {
   kBeforeEnd,
@@ -26,69 +27,17 @@ const {
 // taken when the module is loaded: tests of applications replace them by fakes, but the I/O threads go on
 const { nextTick } = process
 
-/** What an event tells; the numbers are those of `Kind` in src/runtime/owner/events.rs. */
-const Kind = {
-  MESSAGE: 1,
-  PACKET: 2,
-  PINGED: 3,
-  ANSWER_POLL: 4,
-  REJECT_POLL: 5,
-  POLL_TAKEN: 6,
-  UPGRADING: 7,
-  UPGRADED: 8,
-  UPGRADE_FAILED: 9,
-  CLOSED: 10,
-  PAYLOAD_END: 11,
-  POLL_READY: 12,
-  SEND_PACKET: 13,
-  CLOSE_CHANNEL: 14,
-  ANSWER_POLL_PLAIN: 15,
-  DUE: 16,
-  PROBING: 17,
-  DRAINED: 20,
-  CONNECTION_ENDED: 21,
-  CONNECTION_MESSAGE: 22,
-  CONNECTION_CLOSED: 23,
-  PIPE_READY: 24,
-  LEFT_TO_OWNER: 25,
-  CONTROL_FRAME: 26,
-  BYTES: 27,
-  LISTENER_CLOSED: 33,
-  OPENED: 34,
-  REFUSED: 35,
-  COMPRESSED: 40,
-}
-
-/**
- * The part of a handle that is an index, see src/runtime/owner/handles.rs; the rest is a generation. What is found at the index is
- * what the handle names only if that has the very handle.
- */
-const INDEX = 0x1fffff
-
 /** Events taken per call, at most; fewer where they are large. */
 const BATCH = 1024
-
-/** What `drain` adds to their number if more are at hand, as in src/node/engine.rs. */
-const MORE = 0x10000
-
-/** What is added to the kind of an event whose content is too large for a string or a Buffer, as in src/node/engine.rs. */
-const UNFIT = 128
-
-/**
- * Number of connections to which this thread writes by itself after a single message. Waking the I/O thread would take longer.
- * One more recipient of a broadcast wakes it (`FIRST` in src/node/connections.rs).
- */
-const SMALL_ROOM = 15
 
 /** Milliseconds of dispatching after which timers and other I/O get their turn. */
 const MAX_TURN = 5
 
 /**
  * What the last call into the engine has brought about, see `Outcome` in src/node/call_result.rs: kind and argument of its one
- * event, whose content the call returns; 0 of none; `SEVERAL` if it returns `[kind, arg, content, …]`.
+ * event, whose content the call returns; 0 of none; `SEVERAL_EVENTS` if it returns `[kind, arg, content, …]`.
  */
 const outcome = new Uint32Array(2)
-const SEVERAL = 255
 
 const meta = new Uint32Array(BATCH * 3)
 let contents
@@ -294,8 +243,8 @@ function drainAll() {
 /** Takes a batch. */
 function drain() {
   const drained = fast.drain(meta, take)
-  count = drained % MORE
-  left = drained >= MORE
+  count = drained % MORE_EVENTS
+  left = drained >= MORE_EVENTS
   cursor = 0
 }
 
@@ -370,18 +319,18 @@ function deliver(kind, target, arg, content) {
 
 /** The session that a handle names. */
 function sessionOf(handle) {
-  const session = sessions[handle & INDEX]
+  const session = sessions[handle & INDEX_MASK]
   return session !== undefined && session[kState].handle === handle ? session : undefined
 }
 
 /** The connection that a handle names. */
 function connectionOf(handle) {
-  const connection = connections[handle & INDEX]
+  const connection = connections[handle & INDEX_MASK]
   return connection !== undefined && connection[kState].handle === handle ? connection : undefined
 }
 
 function listenerOf(handle) {
-  const listener = listeners[handle & INDEX]
+  const listener = listeners[handle & INDEX_MASK]
   return listener !== undefined && listener[kState].number === handle ? listener : undefined
 }
 
@@ -421,7 +370,7 @@ function tell(session, kind, arg, content) {
 function closeChannel(session, channel, fault) {
   const content = engine.channelClosed(session[kState].handle, channel, fault)
   const kind = outcome[0]
-  if (kind === SEVERAL) {
+  if (kind === SEVERAL_EVENTS) {
     for (let i = 0; i < content.length; i += 3) tell(session, content[i], content[i + 1], content[i + 2])
   } else if (kind !== 0) {
     tell(session, kind, outcome[1], content)
@@ -523,7 +472,7 @@ function tellHeld() {
 /** Delivers the events of the engine's session to a Socket from now on. */
 function addSession(handle, session) {
   session[kState].handle = handle
-  sessions[handle & INDEX] = session
+  sessions[handle & INDEX_MASK] = session
   hold()
 }
 
@@ -532,21 +481,21 @@ function releaseSession(session) {
   const handle = session[kState].handle
   if (sessionOf(handle) !== session) return
   session[kState].handle = 0
-  sessions[handle & INDEX] = undefined
+  sessions[handle & INDEX_MASK] = undefined
   fast.releaseSession(handle)
   release()
 }
 
 /** Closes a session that the engine has opened for a listener that has closed. */
 function refuseSession(handle) {
-  engine.fail(handle, 'forced close')
+  engine.fail(handle, ReasonCode.FORCED_CLOSE)
   fast.releaseSession(handle)
 }
 
 /** Delivers the events of the engine's connection to a NativeWebSocket from now on. */
 function addConnection(handle, connection) {
   connection[kState].handle = handle
-  connections[handle & INDEX] = connection
+  connections[handle & INDEX_MASK] = connection
   hold()
 }
 
@@ -555,7 +504,7 @@ function releaseConnection(handle, connection) {
   fast.releaseConnection(handle)
   if (connection === undefined) return
   connection[kState].handle = 0
-  connections[handle & INDEX] = undefined
+  connections[handle & INDEX_MASK] = undefined
   release()
 }
 
@@ -646,9 +595,7 @@ function settleAgain() {
 }
 
 module.exports = {
-  Kind,
   outcome,
-  SEVERAL,
   getEngine,
   /** The functions that run for every message, see src/node/raw.rs; set with the engine. */
   fast,
@@ -661,7 +608,6 @@ module.exports = {
   onTurnEnd,
   scheduleFlush,
   scheduleLateFlush,
-  INDEX,
   sessionOf,
   addSession,
   releaseSession,

@@ -8,6 +8,7 @@ const { performance } = require('perf_hooks')
 const { setImmediate } = require('timers')
 const { getSystemErrorName } = require('util')
 const bridge = require('./bridge')
+const { Direction, ERRNO_MASK, EndCode } = require('./contract')
 const { atRoot, capture } = require('./context')
 const {
   handleOf,
@@ -20,18 +21,6 @@ const {
   serverOf,
 } = require('./node-internals')
 const { kCutOff, kKeepAlive, kOnStreamClosed, kState } = require('../base/symbols')
-
-/** The ways in which a connection ends, as in `End` of src/runtime/channel/connection.rs. */
-const PEER_ENDED = 3
-const CLOSED = 4
-const PEER_FOLLOWED = 5
-const READ_FAILED = 0x4000
-const WRITE_FAILED = 0x8000
-const ERRNO = 0x3fff
-
-/** Arguments of `traffic`. */
-const READ = 0
-const WRITTEN = 1
 
 /** The methods of net.Socket that the bytes pass, taken before an application can replace them. */
 const { write, destroy, push, on, _write, _writev } = net.Socket.prototype
@@ -64,11 +53,11 @@ class Carrier {
   // ---- what Node asks of a handle ------------------------------------------------------------
 
   get bytesRead() {
-    return this.read + this._traffic(READ)
+    return this.read + this._traffic(Direction.READ)
   }
 
   get bytesWritten() {
-    return this.written + this._traffic(WRITTEN)
+    return this.written + this._traffic(Direction.WRITTEN)
   }
 
   /** Number of bytes that the kernel has not taken. What can be written is written before. */
@@ -177,7 +166,7 @@ class Carrier {
 
   /** Returns whether anything has come in since the upgrade. */
   hasRead() {
-    return this._hasRead || this._traffic(READ) > 0
+    return this._hasRead || this._traffic(Direction.READ) > 0
   }
 
   _traffic(direction) {
@@ -330,7 +319,7 @@ class Carrier {
 
   /** Returns whether everything that the peer sent has come before an end of this kind. */
   isOrderly(end) {
-    return end === PEER_ENDED || end === CLOSED || end === PEER_FOLLOWED
+    return end === EndCode.PEER_ENDED || end === EndCode.CLOSED || end === EndCode.PEER_FOLLOWED
   }
 
   /** Stops waiting for the `close` of a socket that has not closed for a long time. */
@@ -367,7 +356,7 @@ class Carrier {
   /** Called when the connection is over, before its handle is given back. */
   onEnded() {
     if (this.closing) return
-    const read = this._traffic(READ)
+    const read = this._traffic(Direction.READ)
     if (read > 0) this._hasRead = true
     this.read += read
     this.written = this.bytesWritten
@@ -385,19 +374,19 @@ class Carrier {
     if (socket === undefined) return this._leaveServer()
     if (socket.destroyed) return this._settle()
     const error = errorOf(end)
-    if (this._done !== undefined) this._settle(error || (end === CLOSED ? undefined : brokenPipe()))
+    if (this._done !== undefined) this._settle(error || (end === EndCode.CLOSED ? undefined : brokenPipe()))
     if (!this.isOrderly(end)) return socket.destroy(error)
     if (this.socket === null) {
       // there are no listeners; code that holds the socket sees that both sides have ended
       markEnded(socket)
       return socket.destroy()
     }
-    if (end !== PEER_ENDED) socket.end()
+    if (end !== EndCode.PEER_ENDED) socket.end()
     if (!hasEnded(socket)) {
       socket.push(null)
       socket.read(0)
     }
-    if (end !== PEER_ENDED) return
+    if (end !== EndCode.PEER_ENDED) return
     this._endsLast = true
     socket.end()
   }
@@ -653,9 +642,9 @@ function brokenPipe() {
 
 /** Returns the error of an end that is an error. */
 function errorOf(end) {
-  if (end < READ_FAILED) return undefined
-  const errno = -(end & ERRNO)
-  const syscall = end >= WRITE_FAILED ? 'write' : 'read'
+  if (end < EndCode.READ_FAILED) return undefined
+  const errno = -(end & ERRNO_MASK)
+  const syscall = end >= EndCode.WRITE_FAILED ? 'write' : 'read'
   let code
   try {
     code = getSystemErrorName(errno)

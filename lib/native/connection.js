@@ -4,6 +4,7 @@ const { performance } = require('perf_hooks')
 const { setImmediate } = require('timers')
 const bridge = require('./bridge')
 const { Carrier } = require('./carried-socket')
+const { END_SHIFT, Kind, MAX_CLOSE_REASON, MAX_CONTROL, NO_CLOSE_FRAME, OpCode, WITH_FAULT } = require('./contract')
 const { apart, capture } = require('./context')
 const { LazyEmitter, letGoOfTable } = require('../base/emitter')
 const { addEvents } = require('./connection-events')
@@ -54,25 +55,13 @@ const {
 } = require('../base/symbols')
 const { keep, WebSocketState } = require('../base/state')
 
-const { Kind } = bridge
-/** The longest reason of a close frame, in bytes. */
-const MAX_REASON = 123
-/** The longest content of a ping or pong frame, in bytes. */
-const MAX_CONTROL = 125
 const EMPTY = Buffer.alloc(0)
-
-/** The opcodes of control frames. */
-const PING = 9
-const PONG = 10
 
 /** Milliseconds to wait for a write in progress when a connection is cut off. */
 const PATIENCE = 50
 
 /** Milliseconds to wait for the `close` of a stream that has been ended. */
 const STREAM_TIMEOUT = 30 * 1000
-
-/** The code of a connection that ended without a close frame. */
-const NO_CLOSE_FRAME = 1006
 
 const CONNECTING_STATES = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 }
 
@@ -154,12 +143,12 @@ class NativeWebSocket extends LazyEmitter {
 
   /** Sends a ping frame, which the peer answers by a pong frame with the same data. */
   ping(data, mask, done) {
-    this[kSendControl](PING, data, mask, done)
+    this[kSendControl](OpCode.PING, data, mask, done)
   }
 
   /** Sends a pong frame. The engine itself answers the peer's pings. */
   pong(data, mask, done) {
-    this[kSendControl](PONG, data, mask, done)
+    this[kSendControl](OpCode.PONG, data, mask, done)
   }
 
   /** Sends a control frame. `mask` has no effect on a server, and may be left out, as may `data`. */
@@ -353,13 +342,13 @@ class NativeWebSocket extends LazyEmitter {
         this[kState].stream.onBytes(content)
         break
       case Kind.CONTROL_FRAME:
-        this.emit(arg === PING ? 'ping' : 'pong', content)
+        this.emit(arg === OpCode.PING ? 'ping' : 'pong', content)
         break
       case Kind.CONNECTION_MESSAGE:
         this[kOnMessage](content)
         break
       case Kind.CONNECTION_CLOSED:
-        this[kOnEndReceived](arg === 1 ? content : undefined)
+        this[kOnEndReceived](arg === WITH_FAULT ? content : undefined)
         break
       case Kind.CONNECTION_ENDED:
         this[kEnded](arg, content)
@@ -443,7 +432,7 @@ class NativeWebSocket extends LazyEmitter {
 
   /** Called when the handle has been given back. */
   [kOnReleased](arg) {
-    if (this[kState].stream instanceof Carrier) this[kState].stream.onReleased(arg >>> 16)
+    if (this[kState].stream instanceof Carrier) this[kState].stream.onReleased(arg >>> END_SHIFT)
   }
 
   [kEnded](arg, reason) {
@@ -452,7 +441,7 @@ class NativeWebSocket extends LazyEmitter {
       this.readyState = CONNECTING_STATES.CLOSING
       this[kState].end = { arg, reason }
       this[kState].patience = setTimeout(() => this[kOnStreamClosed](true), STREAM_TIMEOUT).unref()
-      if (stream instanceof Carrier) stream.finish(arg >>> 16)
+      if (stream instanceof Carrier) stream.finish(arg >>> END_SHIFT)
       return
     }
     this.readyState = CONNECTING_STATES.CLOSED
@@ -510,7 +499,7 @@ class NativeWebSocket extends LazyEmitter {
     if (end === undefined && tell === undefined) return
     // `ws` emits `close` at once if it has read to the end, otherwise in the next tick
     const isOrderly =
-      end === undefined || (end.arg & 0xffff) !== NO_CLOSE_FRAME || this[kBelow]().isOrderly(end.arg >>> 16)
+      end === undefined || codeOf(end.arg) !== NO_CLOSE_FRAME || this[kBelow]().isOrderly(end.arg >>> END_SHIFT)
     if (isOrderly || isGivenUp) apart(this[kTellEnd], this)
     else process.nextTick(apart, this[kTellEnd], this)
   }
@@ -530,7 +519,7 @@ class NativeWebSocket extends LazyEmitter {
   }
 
   [kFinish](arg, reason = EMPTY) {
-    const code = arg & 0xffff
+    const code = codeOf(arg)
     this.readyState = CONNECTING_STATES.CLOSED
     if (this[kState].awaiting !== undefined)
       this[kCallBack](new Error('The connection has ended before the data was written'))
@@ -567,6 +556,11 @@ addEvents(NativeWebSocket)
 
 letGoOfTable(NativeWebSocket)
 
+/** Returns the code of the peer's close frame, a part of `arg` of the last event. */
+function codeOf(arg) {
+  return arg & ((1 << END_SHIFT) - 1)
+}
+
 /** Returns what is sent for `data`: strings are text, bytes are binary. */
 function contentOf(data, isBinary) {
   if (typeof data === 'number') data = String(data)
@@ -584,7 +578,7 @@ function checkClose(code, reason) {
   if (typeof code !== 'number' || !(isAssigned || (code >= 3000 && code <= 4999))) {
     throw new TypeError('First argument must be a valid error code number')
   }
-  if (reason !== undefined && reason.length && Buffer.byteLength(reason) > MAX_REASON) {
+  if (reason !== undefined && reason.length && Buffer.byteLength(reason) > MAX_CLOSE_REASON) {
     throw new RangeError('The message must not be greater than 123 bytes')
   }
 }

@@ -1,12 +1,10 @@
 'use strict'
 
+const { MAX_OWNER_POLL } = require('./contract')
 const { kOnDecision } = require('../base/symbols')
 
 // Requests of polling clients that were accepted and have to be answered. Each is answered or refused, or its connection ends,
 // whatever happens to its session. A decision about a poll, on any thread, names the poll and so reaches it without the session.
-
-/** The largest number of a request. Larger numbers belong to requests of the native listener. */
-const MAX_NUMBER = 0x7fffffff
 
 /**
  * A table of waiting requests by numbers that count up. The lower bits of a number are its slot, and numbers whose slot is taken
@@ -26,7 +24,7 @@ class Waiting {
     // at most half of the slots are taken
     if (this.size * 2 >= this.values.length) this.grow()
     const mask = this.values.length - 1
-    do this.last = (this.last % MAX_NUMBER) + 1
+    do this.last = (this.last % MAX_OWNER_POLL) + 1
     while (this.values[this.last & mask] !== undefined)
     this.values[this.last & mask] = value
     this.numbers[this.last & mask] = this.last
@@ -68,7 +66,7 @@ class Waiting {
 const polls = new Waiting()
 const posts = new Waiting()
 
-/** Carries out the engine's decision about a poll, see `Kind` in lib/native/bridge.js. The client may have gone meanwhile. */
+/** Carries out the engine's decision about a poll, see `Kind` in lib/native/contract.js. The client may have gone meanwhile. */
 function decidePoll(kind, poll, payload) {
   const transport = polls.get(poll)
   if (transport !== undefined) transport[kOnDecision](kind, payload)

@@ -3,18 +3,8 @@
 const { Socket } = require('net')
 const { setImmediate } = require('timers')
 const bridge = require('./bridge')
+const { CLOSE_TIMEOUT, FaultText, INPUT_WAITS, TakeStatus } = require('./contract')
 const { kOnStreamClosed, kState } = require('../base/symbols')
-
-/** Milliseconds after which a peer is cut off that does not end the connection after the closing handshake. */
-const CLOSE_TIMEOUT = 30 * 1000
-
-/** What `pipeTake` answers besides a number of bytes: see src/node/pipes.rs. */
-const END = 0xffffffff
-const DESTROY = 0xfffffffe
-const LARGE = 0xfffffffd
-
-/** What `pipeInput` adds to the number of bytes that it has taken. */
-const WAITS = 0x80000000
 
 const NOTHING = Buffer.alloc(0)
 
@@ -114,7 +104,7 @@ class Pump {
   /** Hands bytes on as far as the engine takes them now. The rest waits here, and the stream is paused. */
   input(bytes) {
     const result = bridge.fast.pipeInput(this.websocket[kState].handle, bytes)
-    const taken = result % WAITS
+    const taken = result % INPUT_WAITS
     this.rest = taken < bytes.length ? bytes.subarray(taken) : NOTHING
     try {
       this.drain()
@@ -125,7 +115,7 @@ class Pump {
 
   _goOn(result) {
     if (this.over) return
-    if (result < WAITS && this.rest.length === 0) {
+    if (result < INPUT_WAITS && this.rest.length === 0) {
       if (bridge.pausedPipes.delete(this)) this.resume()
       return
     }
@@ -174,14 +164,14 @@ class Pump {
     }
     const length = bridge.fast.pipeTake(this.websocket[kState].handle, slab, used)
     if (length === 0) return
-    if (length === END) {
+    if (length === TakeStatus.END) {
       if (this.finished) return this.leave()
       this.stream.end()
       this.expectEnd()
-    } else if (length === DESTROY) {
+    } else if (length === TakeStatus.DESTROY) {
       this.stream.destroy()
       this.end()
-    } else if (length === LARGE) {
+    } else if (length === TakeStatus.LARGE) {
       this._writeOut(bridge.getEngine().pipeTakeLarge())
     } else {
       used += length
@@ -232,7 +222,7 @@ class Pump {
   /** Tells the session that a write has failed. */
   fail(error) {
     const transport = this.websocket[kState].transport
-    if (transport !== null) transport.onError('write error', error.stack)
+    if (transport !== null) transport.onError(FaultText.WRITE, error.stack)
     this.end()
   }
 

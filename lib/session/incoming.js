@@ -4,9 +4,21 @@ const { EventEmitter } = require('events')
 const { performance } = require('perf_hooks')
 const { setImmediate } = require('timers')
 const bridge = require('../native/bridge')
+const {
+  Kind,
+  OVERDUE,
+  PACKET_TYPES,
+  PARSE_ERROR,
+  PROBE,
+  REASONS,
+  ReasonCode,
+  Relayed,
+  SEVERAL_EVENTS,
+  UNKNOWN_TYPE,
+} = require('../native/contract')
 const { decidePoll } = require('../native/duties')
 const heartbeat = require('./heartbeat')
-const { TYPES, receivedType } = require('../base/packets')
+const { receivedType } = require('../native/packets')
 const { seesPackets } = require('./overrides')
 const { SendingSocket } = require('./outgoing')
 const { transportError } = require('../transports/transport')
@@ -49,19 +61,9 @@ const {
   kTick,
 } = require('../base/symbols')
 
-const { Kind, SEVERAL, outcome } = bridge
+const { outcome } = bridge
+const { FAULT, FORCED_CLOSE, TRANSPORT_CLOSE, TRANSPORT_ERROR } = ReasonCode
 const { emit } = EventEmitter.prototype
-
-/** Values of `arg` of a PACKET event: data that is not a packet, and a packet of protocol 3 of an unknown type. */
-const PARSE_ERROR = 100
-const UNKNOWN_TYPE = 101
-
-/** The close reasons by their numbers in a CLOSED event; 1 is a transport error without a type. */
-const REASONS = ['transport error', 'transport error', 'transport close', 'parse error', 'ping timeout', 'forced close']
-const TRANSPORT_ERROR = 0
-const FAULT = 1
-const TRANSPORT_CLOSE = 2
-const FORCED_CLOSE = 5
 
 /** Milliseconds to wait for a write in progress when a session ends. */
 const PATIENCE = 50
@@ -100,7 +102,7 @@ class ReceivingSocket extends SendingSocket {
         this[kOnUpgradeFailed](arg, content)
         break
       case Kind.SEND_PACKET:
-        this[kRelay](TYPES[arg])
+        this[kRelay](PACKET_TYPES[arg])
         break
       case Kind.CLOSE_CHANNEL:
         // the next event says how the session ended, and closes the transport
@@ -110,7 +112,7 @@ class ReceivingSocket extends SendingSocket {
         if (this._readyState !== 'closed') this[kApply](bridge.getEngine().endPayload(this[kState].handle))
         break
       case Kind.DUE:
-        if (arg === 1) bridge.tickLater(this)
+        if (arg === OVERDUE) bridge.tickLater(this)
         else this[kTick]()
         break
       case Kind.PROBING:
@@ -124,7 +126,7 @@ class ReceivingSocket extends SendingSocket {
   /** Handles the event that a call into the engine has just caused. `content` is what the call returned. */
   [kApply](content) {
     const kind = outcome[0]
-    if (kind === SEVERAL) this[kApplyAll](content, 0)
+    if (kind === SEVERAL_EVENTS) this[kApplyAll](content, 0)
     else if (kind !== 0) this[kOnEvent](kind, outcome[1], content)
   }
 
@@ -174,7 +176,7 @@ class ReceivingSocket extends SendingSocket {
   }
 
   [kOnOtherPacket](type, data) {
-    const packet = { type: type === PARSE_ERROR ? 'error' : type === UNKNOWN_TYPE ? undefined : TYPES[type] }
+    const packet = { type: type === PARSE_ERROR ? 'error' : type === UNKNOWN_TYPE ? undefined : PACKET_TYPES[type] }
     if (type === PARSE_ERROR) packet.data = 'parser error'
     else if (data !== undefined) packet.data = data
     if (seesPackets(this)) return this[kHandOn](packet)
@@ -215,7 +217,7 @@ class ReceivingSocket extends SendingSocket {
     if (this[kState].timers !== undefined) heartbeat.hear(this, packet.type)
     if (packet.type === 'ping' && this.protocol === 3) {
       // where the pong is sent from here, the rest follows it
-      if (this[kState].relayed === 0) this.emit('heartbeat')
+      if (this[kState].relayed === Relayed.NOTHING) this.emit('heartbeat')
     } else if (packet.type === 'pong' && this.protocol === 4) {
       this.emit('heartbeat')
     } else if (packet.type === 'message') {
@@ -235,7 +237,7 @@ class ReceivingSocket extends SendingSocket {
     const channel = this[kChannelNumber]()
     // a polling transport reports an orderly close itself; a listener may have ended the session
     if ((type !== 'close' || channel !== null) && this[kState].handle !== 0) {
-      this[kApply](bridge.getEngine().receive(this[kState].handle, channel, receivedType(packet), data === 'probe'))
+      this[kApply](bridge.getEngine().receive(this[kState].handle, channel, receivedType(packet), data === PROBE))
     }
     if (type === 'message') {
       this.emit('data', data)
@@ -247,7 +249,7 @@ class ReceivingSocket extends SendingSocket {
 
   /** Returns whether JavaScript sends the answer to a ping. */
   [kRelays]() {
-    return this[kState].relayed !== 0 || this[kState].channel !== 0
+    return this[kState].relayed !== Relayed.NOTHING || this[kState].channel !== 0
   }
 
   /** Returns whether the session polls: then this thread sends all that waits for a poll, heartbeats too. */

@@ -8,6 +8,7 @@
 const { setTimeout } = require('timers')
 const bridge = require('../native/bridge')
 const { atRoot } = require('../native/context')
+const { Relayed } = require('../native/contract')
 const { timersOf } = require('./heartbeat')
 const { Transport } = require('../transports/transport')
 const { isNative } = require('../transports/kinds')
@@ -62,11 +63,6 @@ function seesPackets(socket) {
   )
 }
 
-/** Which heartbeats JavaScript sends: none, those to a client that polls, or all. */
-const NOTHING = 0
-const POLLS = 1
-const EVERYTHING = 2
-
 function sendsDifferently({ send }) {
   return send !== sendByWebSocket && send !== sendByPolling
 }
@@ -100,7 +96,7 @@ function notice(socket) {
   exposePackets(transportOf(socket))
   if (!socket[kState].verbose && (seesPackets(socket) || hearsPackets(socket))) socket[kListenToAll]()
   if (socket[kState].timers === undefined && seesHeartbeat(socket)) timersOf(socket)
-  const relayed = seesSending(socket) ? EVERYTHING : socket[kCarriesPolls]() ? POLLS : NOTHING
+  const relayed = seesSending(socket) ? Relayed.EVERYTHING : socket[kCarriesPolls]() ? Relayed.POLLS : Relayed.NOTHING
   if (relayed === socket[kState].relayed) return
   socket[kState].relayed = relayed
   bridge.getEngine().setRelayed(socket[kState].handle, relayed)
@@ -125,4 +121,4 @@ function look(server) {
   if (any) watch(server)
 }
 
-module.exports = { POLLS, keepOriginals, notice, seesHeartbeat, seesPackets, watch }
+module.exports = { keepOriginals, notice, seesHeartbeat, seesPackets, watch }

@@ -6,8 +6,9 @@ const { capture } = require('../native/context')
 const { showLikeNodes } = require('../base/emitter')
 const heartbeat = require('./heartbeat')
 const { Opening, showRequest } = require('./lazy-request')
-const { receivedType } = require('../base/packets')
-const { POLLS, keepOriginals, notice, seesHeartbeat, watch } = require('./overrides')
+const { MAX_WAITING_ANSWERS, PROBE, ProbeEndCode, REASONS, ReasonCode, Relayed } = require('../native/contract')
+const { receivedType } = require('../native/packets')
+const { keepOriginals, notice, seesHeartbeat, watch } = require('./overrides')
 const { ReceivingSocket } = require('./incoming')
 const { SendingSocket } = require('./outgoing')
 const { Descriptor, define } = require('../base/state')
@@ -58,12 +59,6 @@ const {
   kUnregister,
 } = require('../base/symbols')
 
-/** `arg` of an UPGRADE_FAILED event, as in src/runtime/owner/events.rs. */
-const ProbeEnd = { GIVEN_UP: 0, SESSION_ENDED: 1, CLOSED: 2, FAILED: 3 }
-
-/** Bytes of answers that may wait for a client that probes a transport and does not read. */
-const MAX_ANSWERS = 256 * 1024
-
 /**
  * A client's session. The engine keeps its state, heartbeat and transports. This class is the public side: members that
  * applications read synchronously, their listeners, and the packets that wait until the transport can take them.
@@ -93,7 +88,7 @@ class Socket extends ReceivingSocket {
     if (opened === undefined && req) this.remoteAddress = addressOf(req)
     if (transport === undefined) {
       this[kState].listed = this[kState].transportless = true
-      this[kState].relayed = POLLS
+      this[kState].relayed = Relayed.POLLS
       define(this, 'transport', TRANSPORT)
     }
     if (opened === undefined) {
@@ -284,7 +279,7 @@ class Socket extends ReceivingSocket {
       if (decided !== undefined) return decided.call(this)
       this[kState].feeding = true
       try {
-        this[kApply](engine.receive(this[kState].handle, channel, receivedType(packet), packet.data === 'probe'))
+        this[kApply](engine.receive(this[kState].handle, channel, receivedType(packet), packet.data === PROBE))
       } finally {
         this[kState].feeding = false
       }
@@ -305,7 +300,7 @@ class Socket extends ReceivingSocket {
   }
 
   [kOnUpgrading]() {
-    this[kOnProbePacket]({ type: 'ping', data: 'probe' }, this[kAnnounceUpgrade])
+    this[kOnProbePacket]({ type: 'ping', data: PROBE }, this[kAnnounceUpgrade])
   }
 
   [kOnUpgraded]() {
@@ -332,8 +327,9 @@ class Socket extends ReceivingSocket {
   [kAnnounceUpgrade]() {
     const transport = this[kState].probe
     // a client that sends many probes and does not read gets no more answers
-    const mayAnswer = transport.writable || !isNative(transport) || transport.socket.bufferedAmount <= MAX_ANSWERS
-    if (mayAnswer) transport.send([{ type: 'pong', data: 'probe' }])
+    const mayAnswer =
+      transport.writable || !isNative(transport) || transport.socket.bufferedAmount <= MAX_WAITING_ANSWERS
+    if (mayAnswer) transport.send([{ type: 'pong', data: PROBE }])
     this.emit('upgrading', transport)
     notice(this)
   }
@@ -367,7 +363,7 @@ class Socket extends ReceivingSocket {
   /** Ends a failed upgrade. */
   [kOnUpgradeFailed](end, fault) {
     // if the session has ended, `onClose` closes the transport after listeners of `close`
-    if (end !== ProbeEnd.SESSION_ENDED) this[kCloseProbe](end, fault)
+    if (end !== ProbeEndCode.SESSION_ENDED) this[kCloseProbe](end, fault)
   }
 
   /** Closes the probing transport, which emits `close` when its connection has ended. */
@@ -386,10 +382,10 @@ class Socket extends ReceivingSocket {
     }
     transport[kState].ended = true
     try {
-      if (end !== ProbeEnd.CLOSED) transport.close()
+      if (end !== ProbeEndCode.CLOSED) transport.close()
     } finally {
       transport.socket[kClosing]()
-      if (end === ProbeEnd.FAILED) transport[kShow]('error', transportError(fault))
+      if (end === ProbeEndCode.FAILED) transport[kShow]('error', transportError(fault))
     }
   }
 
@@ -403,7 +399,7 @@ class Socket extends ReceivingSocket {
   /** Ends the session for a fault that only JavaScript can see. */
   [kFail](message) {
     if (this.readyState !== 'closed')
-      this[kApply](bridge.getEngine().fail(this[kState].handle, 'transport error', message))
+      this[kApply](bridge.getEngine().fail(this[kState].handle, ReasonCode.TRANSPORT_ERROR, message))
   }
 
   /**
@@ -470,7 +466,7 @@ class Socket extends ReceivingSocket {
           this.emit('close', reason, description)
         } finally {
           try {
-            this[kCloseProbe](ProbeEnd.SESSION_ENDED)
+            this[kCloseProbe](ProbeEndCode.SESSION_ENDED)
           } finally {
             const transport = this[kMadeTransport]()
             if (isNativeWebSocket(transport)) transport.socket[kAfterSession]()
@@ -492,12 +488,18 @@ class Socket extends ReceivingSocket {
   [kEndInEngine](reason, description) {
     try {
       if (!this[kState].over)
-        this[kApply](bridge.getEngine().fail(this[kState].handle, reason, description && description.message))
+        this[kApply](bridge.getEngine().fail(this[kState].handle, codeOf(reason), description && description.message))
     } finally {
       this.server[kState].clients.detach(this)
       bridge.releaseSession(this)
     }
   }
+}
+
+/** The code of a reason; applications may give any. */
+function codeOf(reason) {
+  const code = REASONS.indexOf(reason)
+  return code === -1 ? ReasonCode.FORCED_CLOSE : code
 }
 
 function dropBuffer(socket) {

@@ -3,7 +3,7 @@
 // The codec of protocol 3 for transports that JavaScript drives. The engine has its own, see src/protocol/v3. The functions have the
 // signatures of the original.
 
-const { TYPES } = require('../base/packets')
+const { PACKET_TYPES } = require('../native/contract')
 
 const ERROR = { type: 'error', data: 'parser error' }
 
@@ -16,7 +16,7 @@ function toBuffer(data) {
 
 /** Encodes a packet as a frame: digit and text; for bytes the type as a byte and the bytes, or `b`, digit and base64. */
 function encodePacket({ type, data }, supportsBinary, callback) {
-  const number = TYPES.indexOf(type)
+  const number = PACKET_TYPES.indexOf(type)
   if (!isBytes(data)) return callback(number + (data === undefined ? '' : String(data)))
   const bytes = toBuffer(data)
   if (!supportsBinary) return callback(`b${number}${bytes.toString('base64')}`)
@@ -24,9 +24,9 @@ function encodePacket({ type, data }, supportsBinary, callback) {
 }
 
 function decodePacket(data) {
-  if (typeof data !== 'string') return { type: TYPES[data[0]], data: data.subarray(1) }
+  if (typeof data !== 'string') return { type: PACKET_TYPES[data[0]], data: data.subarray(1) }
   const isBase64 = data[0] === 'b'
-  const type = TYPES[isBase64 ? data[1] : data[0]]
+  const type = PACKET_TYPES[isBase64 ? data[1] : data[0]]
   if (isBase64) return { type, data: Buffer.from(data.slice(2), 'base64') }
   if (type === undefined) return ERROR
   return data.length > 1 ? { type, data: data.slice(1) } : { type }

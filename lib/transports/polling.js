@@ -3,9 +3,10 @@
 const { MAX_STRING_LENGTH } = require('buffer').constants
 const { whenHeard } = require('../base/backpressure')
 const bridge = require('../native/bridge')
+const { FaultText, Kind } = require('../native/contract')
 const { polls, posts } = require('../native/duties')
 const { compressionOf } = require('../base/options')
-const { content, packetType } = require('../base/packets')
+const { content, packetType } = require('../native/packets')
 const { ERRORS, abortRequest } = require('../base/errors')
 const { endWith } = require('../native/node-internals')
 const { Transport } = require('./transport')
@@ -57,7 +58,6 @@ const {
   kWriteHead,
 } = require('../base/symbols')
 
-const { Kind } = bridge
 const wantsCompression = ({ options }) => Boolean(options && options.compress)
 const kTransport = Symbol('transport')
 const kPoll = Symbol('poll')
@@ -122,7 +122,7 @@ class Polling extends Transport {
   onPollRequest(req, res) {
     if (this.req) {
       debug('request overlap')
-      return refuseAfter(res, () => this.onError('overlap from client'), res[kOverlapStatus])
+      return refuseAfter(res, () => this.onError(FaultText.POLL_OVERLAP), res[kOverlapStatus])
     }
     const owner = this[kState].owner
     if (owner !== null && !this[kIsBound]()) {
@@ -175,7 +175,7 @@ class Polling extends Transport {
     } else if (req.method === 'POST') {
       this.onDataRequest(req, res)
     } else if (res.destroyed) {
-      this.onError('poll connection closed prematurely')
+      this.onError(FaultText.POLL_ABORTED)
     } else {
       this.onPollRequest(req, res)
     }
@@ -194,7 +194,7 @@ class Polling extends Transport {
 
   /** Called when the client of the pending poll has gone. */
   [kOnPollClosed]() {
-    this.onError('poll connection closed prematurely')
+    this.onError(FaultText.POLL_ABORTED)
   }
 
   [kSetPoll](req, res) {
@@ -374,7 +374,7 @@ class Polling extends Transport {
       res.removeListener('finish', onFinish)
       res.removeListener('close', onClose)
       callback()
-      if (lost && this[kIsBound]()) this.onError('poll connection closed prematurely')
+      if (lost && this[kIsBound]()) this.onError(FaultText.POLL_ABORTED)
     }
     const { socket } = res
     // `finish` comes even if the connection broke under the write
@@ -417,10 +417,9 @@ class Polling extends Transport {
 
   /** Takes a POST. */
   onDataRequest(req, res) {
-    if (this.dataReq)
-      return refuseAfter(res, () => this.onError('data request overlap from client'), res[kOverlapStatus])
+    if (this.dataReq) return refuseAfter(res, () => this.onError(FaultText.DATA_OVERLAP), res[kOverlapStatus])
     const isBinary = req.headers['content-type'] === 'application/octet-stream'
-    if (isBinary && this.protocol === 4) return refuseAfter(res, () => this.onError('invalid content'))
+    if (isBinary && this.protocol === 4) return refuseAfter(res, () => this.onError(FaultText.INVALID_CONTENT))
     const owner = this[kState].owner
     if (owner === null) return this[kOnPostUnbound](req, res)
     // the session may have ended after the request was checked
@@ -470,7 +469,7 @@ class Polling extends Transport {
       onAborted: () => {
         this[kEndPost]()
         if (this[kIsBound]()) owner[kApply](bridge.fast.postFinished(owner[kState].handle, undefined, false))
-        this.onError('data request connection closed prematurely')
+        this.onError(FaultText.DATA_ABORTED)
       },
     })
   }
@@ -571,7 +570,7 @@ class Polling extends Transport {
     }
     // the request may have waited, see `whenHeard`, and its client may have gone meanwhile
     if (req.destroyed || req.aborted) return onClose()
-    timer = setTimeout(refuse, this.opts.httpRequestBodyTimeout, 408, 'http request timeout')
+    timer = setTimeout(refuse, this.opts.httpRequestBodyTimeout, 408, FaultText.BODY_TIMEOUT)
     req.on('close', onClose)
     req.on('data', (chunk) => {
       if (left) return
@@ -579,9 +578,10 @@ class Polling extends Transport {
       if (typeof chunk === 'string') chunk = Buffer.from(chunk, req.readableEncoding)
       length += chunk.length
       // a limit that is not a number has no effect
-      if (length > this.opts.maxHttpBufferSize || length > MAX_STRING_LENGTH) return refuse(413, 'payload too large')
+      if (length > this.opts.maxHttpBufferSize || length > MAX_STRING_LENGTH)
+        return refuse(413, FaultText.BODY_TOO_LARGE)
       chunks.push(chunk)
-      if (++pieces > this.opts.maxBufferedChunks) return refuse(413, 'too many chunks')
+      if (++pieces > this.opts.maxBufferedChunks) return refuse(413, FaultText.TOO_MANY_CHUNKS)
       // a client that sends byte by byte must not cost a Buffer for each
       if (pieces % MAX_APART === 0) chunks.push(Buffer.concat(chunks.splice(-MAX_APART)))
     })
@@ -667,7 +667,7 @@ class Polling extends Transport {
       },
       onAborted: () => {
         this[kEndPost]()
-        this.onError('data request connection closed prematurely')
+        this.onError(FaultText.DATA_ABORTED)
       },
     })
   }

@@ -2,7 +2,18 @@
 
 const bridge = require('../native/bridge')
 const { capture, contextOfEvent } = require('../native/context')
-const { MESSAGE, TYPES, content, packetType } = require('../base/packets')
+const {
+  FaultText,
+  MAX_PACKETS,
+  MODE_PLAIN,
+  MODE_SHIFT,
+  MODE_TEXT_ONLY,
+  MODE_V3,
+  PACKET_TYPES,
+  PacketType,
+  SendStatus,
+} = require('../native/contract')
+const { content, packetType } = require('../native/packets')
 const { Transport } = require('./transport')
 const { NativeWebSocket } = require('../native/connection')
 const debug = require('debug')('engine:ws')
@@ -41,17 +52,8 @@ const {
 // as it is now, see lib/native/bridge.js
 const { nextTick } = process
 
-const FLOWING = 0
-const CONGESTED = 1
-const CLOSED = 2
-
-/** Values of `mode` of `send` in src/node/raw.rs. */
-const MODE_V3 = 1
-const MODE_TEXT_ONLY = 2
-const MODE_PLAIN = 4
-
-/** Number of packets that cross in one call, as in src/node/raw.rs. */
-const MANY = 16
+const { MESSAGE } = PacketType
+const { CLOSED, CONGESTED, FLOWING } = SendStatus
 
 /** Number of rounds in which callbacks may send again within one turn. */
 const ROUNDS = 16
@@ -145,7 +147,7 @@ class WebSocket extends Transport {
         const texts = this[kTextsFrom](packets, i)
         status = bridge.fast.sendMany(
           this.socket[kState].handle,
-          MESSAGE | (this[kState].mode << 3),
+          MESSAGE | (this[kState].mode << MODE_SHIFT),
           texts.length,
           ...texts,
         )
@@ -172,7 +174,7 @@ class WebSocket extends Transport {
 
   /** Tells of an error for each packet that cannot be sent, see `kCannotSend` of the connection. False: they are lost with it. */
   [kCannotSend](packets) {
-    const fail = ({ stack }) => this.onError('write error', stack)
+    const fail = ({ stack }) => this.onError(FaultText.WRITE, stack)
     let sent = 0
     while (sent < packets && this.socket[kCannotSend](fail)) sent++
     return sent > 0
@@ -181,7 +183,7 @@ class WebSocket extends Transport {
   /** Returns the texts of the messages from `start` on that can cross together. */
   [kTextsFrom](packets, start) {
     const texts = []
-    for (let i = start; i < packets.length && texts.length < MANY && this[kIsText](packets[i]); i++) {
+    for (let i = start; i < packets.length && texts.length < MAX_PACKETS && this[kIsText](packets[i]); i++) {
       texts.push(packets[i].data)
     }
     return texts
@@ -199,7 +201,7 @@ class WebSocket extends Transport {
     const frame = options.wsPreEncodedFrame
     if (frame === undefined || this.opts.perMessageDeflate) {
       const status = this[kHand](type, content(data), options)
-      if (status === CLOSED) this[kCountRefused]([{ type: TYPES[type], data, options }])
+      if (status === CLOSED) this[kCountRefused]([{ type: PACKET_TYPES[type], data, options }])
       this[kSent](status, false)
     } else {
       this[kSent](sendPreEncoded(this.socket[kState].handle, frame), false)
@@ -214,14 +216,14 @@ class WebSocket extends Transport {
     if (!this.opts.perMessageDeflate && typeof data === 'string' && data.length <= MAX_SHARED) {
       // the last recipient got the same text: in a broadcast one frame crosses for all recipients
       if (data === shared.text && mode === shared.mode && type === shared.type) {
-        if (shared.count++ === 0) bridge.fast.share(data, type | (mode << 3))
+        if (shared.count++ === 0) bridge.fast.share(data, type | (mode << MODE_SHIFT))
         return bridge.fast.sendShared(handle)
       }
       keep(data, mode, type)
-      return bridge.fast.send(handle, data, type | (mode << 3))
+      return bridge.fast.send(handle, data, type | (mode << MODE_SHIFT))
     }
     const plain = options !== undefined && options.compress === false ? MODE_PLAIN : 0
-    return bridge.fast.send(handle, data, type | ((mode | plain) << 3))
+    return bridge.fast.send(handle, data, type | ((mode | plain) << MODE_SHIFT))
   }
 
   [kSent](status, awaited, packets = 1) {
@@ -333,10 +335,10 @@ class WebSocket extends Transport {
     socket.once('close', () => this.onClose())
     socket.on('error', (error) => this.onError(error))
     this._onSent = (error) => {
-      if (error) this.onError('write error', error.stack)
+      if (error) this.onError(FaultText.WRITE, error.stack)
     }
     this._onSentLast = (error) => {
-      if (error) return this.onError('write error', error.stack)
+      if (error) return this.onError(FaultText.WRITE, error.stack)
       this.emit('drain')
       this.writable = true
       this.emit('ready')

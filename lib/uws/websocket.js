@@ -1,6 +1,7 @@
 'use strict'
 
 const { setImmediate } = require('timers')
+const { FaultText } = require('../native/contract')
 const { Transport } = require('../transports/transport')
 const debug = require('debug')('engine:uws')
 const { kCutOff, kOnDrain, kOnEnd, kOnMessage, kOnOpen, kState, kWriteOne, kWriteQueue } = require('../base/symbols')
@@ -66,7 +67,7 @@ class WebSocket extends Transport {
       const packet = this[kState].packets.shift()
       let status
       this.parser.encodePacket(packet, this.supportsBinary, (data) => (status = this[kWriteOne](packet, data)))
-      if (status === DROPPED) return this.onError('write error', 'the client is slower than maxBackpressure allows')
+      if (status === DROPPED) return this.onError(FaultText.WRITE, 'the client is slower than maxBackpressure allows')
       if (status === BUFFERED) {
         debug('waiting for the client to catch up')
         this[kState].congested = true

@@ -10,7 +10,7 @@ use crate::runtime::{EventQueue, Kind};
 
 /// From this size on a body is compressed on a thread of its own, so that the connections of the I/O
 /// thread need not wait for it.
-const LARGE: usize = 64 * 1024;
+const OWN_THREAD_FROM: usize = 64 * 1024;
 
 /// A body to compress for the owner.
 pub struct CompressionJob {
@@ -25,7 +25,7 @@ pub struct CompressionJob {
 impl CompressionJob {
     /// Does it, on a runtime's thread. `Kind::Compressed` follows.
     pub fn start(self) {
-        if self.body.len() < LARGE {
+        if self.body.len() < OWN_THREAD_FROM {
             self.run();
         } else {
             let _ = apart(|| self.run());
@@ -43,7 +43,7 @@ impl CompressionJob {
 
 /// The body of one of the engine's own responses.
 pub async fn compress(body: Vec<u8>, encoding: ContentEncoding, options: CompressionOptions) -> Option<Vec<u8>> {
-    if body.len() < LARGE {
+    if body.len() < OWN_THREAD_FROM {
         return encoding.encode(&body, options);
     }
     match apart(move || encoding.encode(&body, options)) {

@@ -21,7 +21,7 @@ use super::listener::{Listener, Open, OpenConnection};
 use super::polling::{Destroyed, Reply};
 use super::query::Query;
 use super::route::{Refusal, Transport, Wanted};
-use crate::runtime::{Binding, Compression, Connection, Opened, SessionCell, Stream};
+use crate::runtime::{Binding, Connection, MessageCompression, Opened, SessionCell, Stream};
 use crate::websocket::deflate::negotiate;
 use crate::websocket::{Decoder, Deflate, HandshakeError, Inflate, Limits, UpgradeRequest, check};
 
@@ -179,7 +179,7 @@ impl Listener {
     }
 
     /// The WebSocket part of a request: the response, and both ends of the connection.
-    fn handshake(&self, parts: &Parts) -> Result<(Switch, Decoder, Option<Compression>), HandshakeError> {
+    fn handshake(&self, parts: &Parts) -> Result<(Switch, Decoder, Option<MessageCompression>), HandshakeError> {
         let joined = |name| joined(&parts.headers, name);
         let accepted = check(&UpgradeRequest {
             method: parts.method.as_str(),
@@ -203,7 +203,8 @@ impl Listener {
         let limits = Limits { max_payload: settings.max_payload, max_chunks: settings.max_chunks, ..Limits::default() };
         Ok(match agreement {
             Some((deflate, agreement)) => {
-                let compression = Compression { deflate: Deflate::new(&agreement, deflate.level), from: deflate.from };
+                let compression =
+                    MessageCompression { deflate: Deflate::new(&agreement, deflate.level), from: deflate.from };
                 (switch, Decoder::with_inflate(limits, Inflate::new(&agreement)), Some(compression))
             }
             None => (switch, Decoder::new(limits), None),

@@ -8,9 +8,7 @@ use napi::{Error, Result, Status, sys};
 use super::convert::{Raw, content_value, uint32s, undefined};
 use super::wake::check;
 use crate::runtime::Batch;
-
-/// What [`Outcome::give`] says of more than one event.
-const SEVERAL: u32 = 255;
+use crate::runtime::contract::SEVERAL_EVENTS;
 
 /// Where JavaScript finds what a call has brought about, beside what the call returns: elements of an array take many times
 /// as long as this, and one event is the rule.
@@ -33,12 +31,12 @@ impl Outcome {
     }
 
     /// The events of a step. Of a single one the array has kind and `arg`, and the content is returned; of several it has
-    /// [`SEVERAL`], and a flat array `[kind, arg, content, …]` is returned; of none 0.
+    /// [`SEVERAL_EVENTS`], and a flat array `[kind, arg, content, …]` is returned; of none 0.
     pub fn give(&self, env: sys::napi_env, updates: &Batch) -> Result<Raw> {
         let (kind, arg) = match &updates.events[..] {
             [] => (0, 0),
             [event] => (event.kind as u32, event.arg),
-            _ => (SEVERAL, 0),
+            _ => (SEVERAL_EVENTS, 0),
         };
         let Some(place) = self.0.get() else {
             return Err(Error::new(Status::GenericFailure, "there is no place for what calls bring about"));

@@ -9,7 +9,8 @@ use napi_derive::napi;
 use super::convert::{Content, with_content};
 use super::deflate::{DeflateOptions, DeflateTerms};
 use super::engine::{Engine, MAX_BUFFER, State, exhausted, raw};
-use crate::runtime::{Accepted, Binding, Compression, Connection, Outbox, Phase};
+use crate::runtime::contract::SMALL_ROOM;
+use crate::runtime::{Binding, Connection, MessageCompression, Outbox, Phase, SendStatus};
 use crate::websocket::{Decoder, HandshakeError, Limits, OpCode, UpgradeRequest, check as check_upgrade};
 
 /// The outcome of checking an upgrade request.
@@ -103,7 +104,7 @@ impl Engine {
     #[napi]
     pub fn connection_send_message(&self, env: Env, connection: u32, data: Unknown<'_>) -> Result<u32> {
         let connections = self.connections.borrow();
-        let Some(connection) = connections.get(connection) else { return Ok(2) };
+        let Some(connection) = connections.get(connection) else { return Ok(SendStatus::Closed as u32) };
         with_content(env.raw(), raw(&data), |content| {
             self.enqueue(connection, |outbox| match content {
                 Content::None => outbox.message(OpCode::Text, &[], &[]),
@@ -252,22 +253,17 @@ impl State {
 
     /// And how many connections wait, if this one waits from now on; else 0.
     fn enqueue_counted(&self, connection: &std::sync::Arc<Connection>, fill: impl FnOnce(&mut Outbox)) -> (u32, usize) {
-        let (accepted, must_flush) = connection.enqueue(fill);
+        let (status, must_flush) = connection.enqueue(fill);
         let waiting = if must_flush { connection.commands().mark(connection) } else { 0 };
-        let status = match accepted {
-            Accepted::Flowing => 0,
-            Accepted::Congested => 1,
-            Accepted::Closed => 2,
-        };
-        (status, waiting)
+        (status as u32, waiting)
     }
 }
 
-/// So many recipients of a broadcast are worth a wake-up.
-const FIRST: usize = 16;
+/// This many recipients of a broadcast are worth a wake-up while JavaScript goes on.
+const FIRST: usize = SMALL_ROOM as usize + 1;
 
 /// The receiving and the sending side of a connection.
-pub(super) type Ends = (Decoder, Option<Compression>);
+pub(super) type Ends = (Decoder, Option<MessageCompression>);
 
 /// Those of a connection with limits of a message, see [`Limits`], and with what was agreed on compression.
 pub(super) fn ends(max_payload: f64, max_chunks: u32, deflate: Option<DeflateTerms>) -> Ends {

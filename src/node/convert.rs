@@ -7,7 +7,7 @@ use napi::{Error, Result, Status, sys};
 
 use super::wake::check;
 use crate::protocol::text_of;
-use crate::runtime::{Batch, Data, Event};
+use crate::runtime::{Batch, Event, EventData};
 use crate::session::OutData;
 
 /// Texts up to this many UTF-8 bytes are read in one step.
@@ -97,15 +97,15 @@ pub fn content_value(env: sys::napi_env, batch: &Batch, event: &Event) -> Result
     // they say by construction of the batch.
     unsafe {
         check(match &event.data {
-            Data::None => return undefined(env),
-            Data::Ascii { .. } => sys::napi_create_string_latin1(env, data, len, &mut value),
-            Data::Opened(_) | Data::Refused(_) if bytes.is_ascii() => {
+            EventData::None => return undefined(env),
+            EventData::Ascii { .. } => sys::napi_create_string_latin1(env, data, len, &mut value),
+            EventData::Opened(_) | EventData::Refused(_) if bytes.is_ascii() => {
                 sys::napi_create_string_latin1(env, data, len, &mut value)
             }
-            Data::Utf8 { .. } | Data::OwnedText(_) | Data::Opened(_) | Data::Refused(_) => {
+            EventData::Utf8 { .. } | EventData::OwnedText(_) | EventData::Opened(_) | EventData::Refused(_) => {
                 sys::napi_create_string_utf8(env, data, len, &mut value)
             }
-            Data::Bytes { .. } | Data::OwnedBytes(_) => {
+            EventData::Bytes { .. } | EventData::OwnedBytes(_) => {
                 let mut copy = ptr::null_mut();
                 sys::napi_create_buffer_copy(env, bytes.len(), bytes.as_ptr().cast(), &mut copy, &mut value)
             }

@@ -3,7 +3,7 @@
 use napi_derive::napi;
 
 use crate::http::DeflateSettings;
-use crate::runtime::Compression;
+use crate::runtime::MessageCompression;
 use crate::websocket::deflate::{Agreement, ContextTakeover, Options, WindowBits, negotiate};
 use crate::websocket::{Decoder, Deflate, HandshakeError, Inflate, Limits};
 
@@ -75,7 +75,7 @@ impl From<DeflateOptions> for DeflateSettings {
 
 impl DeflateTerms {
     /// Both ends of a connection on these terms.
-    pub fn ends(self, limits: Limits) -> (Decoder, Option<Compression>) {
+    pub fn ends(self, limits: Limits) -> (Decoder, Option<MessageCompression>) {
         let agreement = Agreement {
             server_no_context_takeover: self.server_no_context_takeover,
             client_no_context_takeover: self.client_no_context_takeover,
@@ -86,7 +86,7 @@ impl DeflateTerms {
         let deflate = Deflate::new(&agreement, self.level.unwrap_or(DEFAULT_LEVEL));
         let from = self.threshold.unwrap_or(DEFAULT_THRESHOLD) as usize;
         let decoder = Decoder::with_inflate(limits, Inflate::new(&agreement));
-        (decoder, Some(Compression { deflate, from }))
+        (decoder, Some(MessageCompression { deflate, from }))
     }
 }
 

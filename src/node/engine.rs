@@ -16,8 +16,10 @@ use super::call_result::Outcome;
 use super::convert::{Raw, content_value, undefined};
 use super::wake::{Waker, check};
 use crate::http::Listener;
+use crate::runtime::contract::{MORE_EVENTS, UNFIT};
 use crate::runtime::{
-    BY_POST, Batch, Command, Commands, Connection, Data, Event, EventQueue, IoThread, Kind, NONE, SessionCell, Table,
+    BY_POST, Batch, Command, Commands, Connection, Event, EventData, EventQueue, IoThread, Kind, NO_HANDLE,
+    SessionCell, Table,
 };
 use crate::session::{IdGenerator, Timing};
 use crate::websocket::set_max_text;
@@ -27,12 +29,6 @@ const MAX_BATCH: usize = 1 << 20;
 
 /// The largest Buffer in bytes: that of V8, so the same in all environments; 0 as long as nobody has said.
 pub(super) static MAX_BUFFER: AtomicU64 = AtomicU64::new(0);
-
-/// What is added to the kind of an event whose content cannot be given to JavaScript.
-const UNFIT: u32 = 128;
-
-/// `drain`: more events are at hand. A batch is far smaller.
-const MORE: u32 = 1 << 16;
 
 /// See the module's documentation.
 #[napi]
@@ -113,7 +109,7 @@ impl Engine {
             state.connections.borrow_mut().drain().for_each(|connection| connection.abandon());
             let untaken = [state.taking.take(), state.queue.take(Batch::default())];
             for event in untaken.into_iter().flat_map(|batch| batch.events) {
-                if let Data::Opened(opened) = event.data {
+                if let EventData::Opened(opened) = event.data {
                     opened.connection.iter().for_each(|connection| connection.abandon());
                 }
             }
@@ -229,7 +225,7 @@ impl State {
 
     /// Takes events, at most as many as `meta` has room for (three numbers each: kind, target, arg), and calls
     /// `take` with their contents: one call costs less than as many elements of an array. A batch ends at [`MAX_BATCH`] bytes,
-    /// too. Returns how many there were, plus [`MORE`] if there are more at hand.
+    /// too. Returns how many there were, plus [`MORE_EVENTS`] if there are more at hand.
     pub(super) fn drain(&self, env: sys::napi_env, meta: &mut [u32], take: sys::napi_value) -> Result<u32> {
         if self.has_flushed.replace(false) {
             self.queue.end_turn();
@@ -267,7 +263,7 @@ impl State {
         self.queue.taken(size);
         self.taken.set(end);
         self.hold_commands();
-        let more = if end < batch.events.len() { MORE } else { 0 };
+        let more = if end < batch.events.len() { MORE_EVENTS } else { 0 };
         Ok(count as u32 | more)
     }
 
@@ -276,9 +272,9 @@ impl State {
         let mut connections = self.connections.borrow_mut();
         let mut sessions = self.sessions.borrow_mut();
         // what the connection of the last event owes no more
-        let (mut debtor, mut paid) = (NONE, 0);
+        let (mut debtor, mut paid) = (NO_HANDLE, 0);
         for event in events {
-            if let Data::Opened(opened) = &event.data {
+            if let EventData::Opened(opened) = &event.data {
                 if event.kind == Kind::Opened {
                     sessions.put(event.target, opened.session.clone());
                 }
@@ -290,7 +286,7 @@ impl State {
                 if let Some(session) = sessions.find(event.target) {
                     session.settle(batch.cost(event));
                 }
-            } else if event.charged != NONE {
+            } else if event.charged != NO_HANDLE {
                 if event.charged != debtor {
                     settle(&connections, debtor, paid);
                     (debtor, paid) = (event.charged, 0);

@@ -7,6 +7,7 @@ use super::connections::ends;
 use super::convert::{Raw, buffer_value};
 use super::deflate::DeflateTerms;
 use super::engine::{Engine, State};
+use crate::runtime::contract::{INPUT_WAITS, TakeStatus};
 use crate::runtime::{Batch, Phase};
 
 /// Where the bytes that come in are unmasked.
@@ -23,16 +24,6 @@ const PIECE: usize = 64 * 1024;
 
 /// So many bytes are taken in one call at most.
 const MAX_TAKEN: usize = 1 << 30;
-
-/// `pipeInput`: the input is to be paused.
-const WAITS: u32 = 1 << 31;
-
-/// `pipeTake`: our side is to be ended.
-const END: u32 = u32::MAX;
-/// `pipeTake`: the connection is to be cut off.
-const DESTROY: u32 = u32::MAX - 1;
-/// `pipeTake`: there is more than fits, `pipeTakeLarge` follows.
-const LARGE: u32 = u32::MAX - 2;
 
 #[napi]
 impl Engine {
@@ -107,10 +98,10 @@ impl State {
                 break;
             }
         }
-        taken as u32 | if connection.is_held_up() { WAITS } else { 0 }
+        taken as u32 | if connection.is_held_up() { INPUT_WAITS } else { 0 }
     }
 
-    /// Copies what is to be written to `into`. Returns the number of bytes, or one of the constants above.
+    /// Copies what is to be written to `into`. Returns the number of bytes, or a [`TakeStatus`].
     pub(super) fn pipe_take(&self, connection: u32, into: &mut [u8]) -> u32 {
         let (bytes, phase) = match self.connection(connection) {
             Some(connection) => connection.take_output(),
@@ -120,12 +111,12 @@ impl State {
             into.copy_from_slice(&bytes);
             return match phase {
                 _ if !bytes.is_empty() => bytes.len() as u32,
-                Phase::Ending => END,
-                Phase::Dead => DESTROY,
+                Phase::Ending => TakeStatus::End as u32,
+                Phase::Dead => TakeStatus::Destroy as u32,
                 _ => 0,
             };
         }
         self.input.borrow_mut().large = bytes;
-        LARGE
+        TakeStatus::Large as u32
     }
 }

@@ -15,21 +15,12 @@ use super::sessions::packet_type;
 use super::wake::check;
 use crate::protocol::PacketType;
 use crate::runtime::Outbox;
+use crate::runtime::contract::{Direction, MAX_PACKETS, MODE_PLAIN, MODE_SHIFT, MODE_TEXT_ONLY, MODE_V3, SendStatus};
 use crate::session::{OutData, OutPacket, Revision};
 use crate::websocket::{OpCode, UpgradeRequest, check as judge};
 
-/// `mode` of `send`: protocol 3.
-const MODE_V3: u32 = 1;
-/// `mode` of `send`: the client takes text only.
-const MODE_TEXT_ONLY: u32 = 2;
-/// `mode` of `send`: not to be compressed.
-const MODE_PLAIN: u32 = 4;
-
-/// So many packets cross in one call.
-const MANY: usize = 16;
-
 /// What `send` and `sendFrame` answer for a connection that is gone.
-const CLOSED: u32 = 2;
+const CLOSED: u32 = SendStatus::Closed as u32;
 
 type Args<const N: usize> = [sys::napi_value; N];
 
@@ -37,9 +28,9 @@ type Args<const N: usize> = [sys::napi_value; N];
 ///
 /// * `drain(meta: Uint32Array, take: (...contents) => void): number` takes events, see `State::drain`.
 /// * `flush(here: number): number` has everything written that was handed over, see `State::flush`.
-/// * `send(connection, data, how): number` sends one packet with the next flush; `how` is its type, plus 8 times its
-///   mode. Returns 0, or 1 if the peer is slow, or 2 if the connection is closed.
-/// * `sendMany(connection, how, count, ...data): number` the same for up to [`MANY`] packets of one type in a row.
+/// * `send(connection, data, how): number` sends one packet with the next flush; `how` is its type and its
+///   mode, see [`MODE_SHIFT`]. Returns a [`SendStatus`].
+/// * `sendMany(connection, how, count, ...data): number` the same for up to [`MAX_PACKETS`] packets of one type in a row.
 /// * `sendFrame(connection, bytes): number` the same with bytes that are frames already.
 /// * `pipeInput(connection, bytes): number` bytes came in through a pipe; drain next. See `State::pipe_input`.
 /// * `pipeTake(connection, into: Buffer, offset): number` takes what a pipe has to write, see `State::pipe_take`.
@@ -56,7 +47,7 @@ type Args<const N: usize> = [sys::napi_value; N];
 ///   upgrade request with this key, and accepts that, see `State::adopt`. Throws if the key is none.
 /// * `conclude(connection): number` JavaScript has heard that the connection's session is over: our side of the connection may
 ///   end. Returns 1 if a flush has to follow.
-/// * `traffic(connection, direction): number` the bytes that were read (0) or handed over to be written (1).
+/// * `traffic(connection, direction): number` the bytes that were read or handed over to be written, see [`Direction`].
 /// * `sendShared(connection): number` sends the frame that is kept: what a broadcast sends to each of its
 ///   recipients crosses once.
 pub fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_value> {
@@ -66,7 +57,7 @@ pub fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_valu
     add(env, object, state, "drain", callback::<2, Drain>)?;
     add(env, object, state, "flush", callback::<1, Flush>)?;
     add(env, object, state, "send", callback::<3, Send>)?;
-    add(env, object, state, "sendMany", callback::<{ 3 + MANY }, SendMany>)?;
+    add(env, object, state, "sendMany", callback::<{ 3 + MAX_PACKETS }, SendMany>)?;
     add(env, object, state, "sendFrame", callback::<2, SendFrame>)?;
     add(env, object, state, "pipeInput", callback::<2, PipeInput>)?;
     add(env, object, state, "pipeTake", callback::<3, PipeTake>)?;
@@ -236,13 +227,13 @@ fn append(outbox: &mut Outbox, kind: PacketType, mode: u32, content: Content<'_>
 
 struct SendMany;
 
-impl Fast<{ 3 + MANY }> for SendMany {
+impl Fast<{ 3 + MAX_PACKETS }> for SendMany {
     type Output = u32;
 
-    fn run(env: sys::napi_env, state: &State, args: Args<{ 3 + MANY }>) -> Result<u32> {
+    fn run(env: sys::napi_env, state: &State, args: Args<{ 3 + MAX_PACKETS }>) -> Result<u32> {
         let [connection, how, count, data @ ..] = args;
         let (kind, mode) = kind_and_mode(env, how)?;
-        let count = (number(env, count)? as usize).min(MANY);
+        let count = (number(env, count)? as usize).min(MAX_PACKETS);
         let connections = state.connections.borrow();
         let Some(connection) = connections.get(number(env, connection)?) else { return Ok(CLOSED) };
         let mut done = Ok(());
@@ -516,7 +507,11 @@ impl Fast<2> for Traffic {
     fn run(env: sys::napi_env, state: &State, [connection, direction]: Args<2>) -> Result<f64> {
         let connections = state.connections.borrow();
         let Some(connection) = connections.get(number(env, connection)?) else { return Ok(0.0) };
-        let bytes = if number(env, direction)? == 0 { connection.bytes_read() } else { connection.bytes_written() };
+        let bytes = if number(env, direction)? == Direction::Read as u32 {
+            connection.bytes_read()
+        } else {
+            connection.bytes_written()
+        };
         Ok(bytes as f64)
     }
 }
@@ -524,7 +519,7 @@ impl Fast<2> for Traffic {
 /// `how` of `send`.
 fn kind_and_mode(env: sys::napi_env, how: sys::napi_value) -> Result<(PacketType, u32)> {
     let how = number(env, how)?;
-    Ok((packet_type(how % 8)?, how / 8))
+    Ok((packet_type(how & ((1 << MODE_SHIFT) - 1))?, how >> MODE_SHIFT))
 }
 
 fn flag(env: sys::napi_env, value: sys::napi_value) -> Result<bool> {

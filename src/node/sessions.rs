@@ -8,8 +8,9 @@ use super::convert::{Content, Raw, to_content, with_content};
 use super::engine::{Engine, State, exhausted, null, period};
 use super::wake::check;
 use crate::protocol::PacketType;
-use crate::runtime::{Batch, Binding, Locked, NONE, NewSession, PollEncoding, SessionCell, now};
-use crate::session::{Fault, OutPacket, Reason, Relayed, Revision, Session, Start};
+use crate::runtime::contract::ReasonCode;
+use crate::runtime::{Batch, Binding, Locked, NO_HANDLE, NewSession, PollEncoding, SessionCell, now};
+use crate::session::{Fault, OutPacket, Relayed, Revision, Session, Start};
 
 #[napi]
 impl Engine {
@@ -21,16 +22,12 @@ impl Engine {
         }
     }
 
-    /// Which of the session's heartbeats are JavaScript's to send, which tells of them by `SendPacket`: none (0), those
-    /// to a client that polls (1), all (2).
+    /// Which of the session's heartbeats are JavaScript's to send, which tells of them by `SendPacket`. See
+    /// [`Relayed`].
     #[napi]
     pub fn set_relayed(&self, session: u32, relayed: u32) {
         if let Some(cell) = self.session(session) {
-            cell.set_relayed(match relayed {
-                0 => Relayed::Nothing,
-                1 => Relayed::Polls,
-                _ => Relayed::Everything,
-            });
+            cell.set_relayed(Relayed::from_number(relayed));
         }
     }
 
@@ -87,21 +84,11 @@ impl Engine {
         })
     }
 
-    /// Ends the session for a reason that JavaScript found: the text of the `close` event's first
-    /// argument, and the message of a transport error.
+    /// Ends the session for a reason that JavaScript found; `message`: that of a transport error. See [`ReasonCode`].
     #[napi]
-    pub fn fail(&self, env: Env, session: u32, reason: String, message: Option<String>) -> Result<Raw> {
-        let message = message.unwrap_or_default();
-        let reason = match reason.as_str() {
-            "transport error" if message == Fault::InvalidContent.message() => {
-                Reason::TransportError(Fault::InvalidContent)
-            }
-            "transport error" => Reason::TransportError(Fault::Frame(message)),
-            "transport close" => Reason::TransportClose,
-            "parse error" => Reason::ParseError,
-            "ping timeout" => Reason::PingTimeout,
-            _ => Reason::ForcedClose,
-        };
+    pub fn fail(&self, env: Env, session: u32, reason: u32, message: Option<String>) -> Result<Raw> {
+        let reason = ReasonCode::reason(reason, message.unwrap_or_default())
+            .ok_or_else(|| Error::new(Status::InvalidArg, format!("expected the code of a reason, got {reason}")))?;
         self.step(env.raw(), session, |session, _| session.inner.machine.close(reason, &mut session.actions))
     }
 
@@ -127,7 +114,7 @@ impl Engine {
     }
 
     /// A packet came in by a channel that JavaScript drives (`null`: by the session's transport).
-    /// `kind` is the packet's type, 7 for something that is no packet.
+    /// `kind` is the packet's type, or anything else, such as `NOT_A_PACKET`.
     #[napi]
     pub fn receive(&self, env: Env, session: u32, channel: Option<u32>, kind: u32, probe: bool) -> Result<Raw> {
         self.step(env.raw(), session, |session, _| match packet_type(kind) {
@@ -177,10 +164,10 @@ impl State {
         let revision = if protocol == 3 { Revision::V3 } else { Revision::V4 };
         let timing = self.timings.borrow().get(timing).cloned();
         let timing = timing.ok_or_else(|| Error::new(Status::InvalidArg, "unknown timing"))?;
-        if connection != NONE && !self.connections.borrow().has(connection) {
+        if connection != NO_HANDLE && !self.connections.borrow().has(connection) {
             return Err(Error::new(Status::InvalidArg, "the session's connection has ended"));
         }
-        let start = if connection == NONE { Start::Polling } else { Start::Channel(connection) };
+        let start = if connection == NO_HANDLE { Start::Polling } else { Start::Channel(connection) };
         let transport = self.connection(connection);
         let commands = match &transport {
             Some(connection) => connection.commands().clone(),

@@ -26,6 +26,10 @@ pub enum PacketType {
 }
 
 impl PacketType {
+    /// All types, in the order of their numbers.
+    pub const ALL: [Self; 7] =
+        [Self::Open, Self::Close, Self::Ping, Self::Pong, Self::Message, Self::Upgrade, Self::Noop];
+
     /// The type behind an ASCII digit, `None` for anything but `'0'..='6'`.
     pub fn from_digit(ascii: u8) -> Option<Self> {
         Self::from_number(ascii.wrapping_sub(b'0'))
@@ -33,16 +37,7 @@ impl PacketType {
 
     /// The type behind a plain number, as in the first byte of a protocol 3 binary frame.
     pub fn from_number(number: u8) -> Option<Self> {
-        Some(match number {
-            0 => Self::Open,
-            1 => Self::Close,
-            2 => Self::Ping,
-            3 => Self::Pong,
-            4 => Self::Message,
-            5 => Self::Upgrade,
-            6 => Self::Noop,
-            _ => return None,
-        })
+        Self::ALL.get(usize::from(number)).copied()
     }
 
     /// The ASCII digit that stands for the type on the wire.

@@ -6,10 +6,13 @@ use base64::engine::general_purpose::URL_SAFE;
 /// Random bytes of an id: 120 bits.
 const BYTES: usize = 15;
 
+/// Characters of an id.
+pub const LENGTH: usize = BYTES / 3 * 4;
+
 /// Ids per call of the system's generator.
 const IDS: usize = 64;
 
-/// Makes session ids: 20 characters of `[A-Za-z0-9_-]`, 120 random bits from the system's generator.
+/// Makes session ids: [`LENGTH`] characters, 20, of `[A-Za-z0-9_-]`, 120 random bits from the system's generator.
 ///
 /// Length and alphabet are relied upon by load balancers that look for `sid=([\w-]{20})` and by the
 /// cluster engine. The original spends 24 of these bits on a counter of all connections; we do not

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::heartbeat::{Beat, Heartbeat, Taken};
 use super::timing::Timing;
 use super::upgrade::{ProbeEnd, Upgrade};
-use super::{ChannelId, Fault, Millis, OutData, OutPacket, PollId, Reason, Revision};
+use super::{ChannelId, Fault, Millis, OutData, OutPacket, PROBE, PollId, Reason, Revision};
 use crate::protocol::PacketType;
 
 /// What the driver has to do for a session.
@@ -85,15 +85,27 @@ pub(super) struct Polling {
 }
 
 /// Which of the engine's own packets (heartbeats, the noop of an upgrade) the owner sends.
+#[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relayed {
     /// None: the engine carries the session alone.
-    Nothing,
+    Nothing = 0,
     /// Those to a client that polls: what waits for a poll is the owner's. From the upgrade on they are the engine's, whether
     /// the owner has heard of it or not.
-    Polls,
+    Polls = 1,
     /// All, because a method that packets pass was replaced there.
-    Everything,
+    Everything = 2,
+}
+
+impl Relayed {
+    /// The variant of this number; those above the largest are everything, too.
+    pub fn from_number(number: u32) -> Self {
+        match number {
+            0 => Self::Nothing,
+            1 => Self::Polls,
+            _ => Self::Everything,
+        }
+    }
 }
 
 /// The state of one session, see [`crate::session`].
@@ -534,6 +546,6 @@ impl Polling {
 impl OutPacket {
     /// The answer to a probe.
     pub(super) fn probe_pong() -> Self {
-        Self { kind: PacketType::Pong, data: OutData::Text("probe".into()) }
+        Self { kind: PacketType::Pong, data: OutData::Text(PROBE.into()) }
     }
 }

@@ -13,7 +13,7 @@ mod upgrade;
 
 pub use close::{Fault, Reason};
 pub use heartbeat::Taken;
-pub use id::IdGenerator;
+pub use id::{IdGenerator, LENGTH as ID_LENGTH};
 pub use machine::{Action, Delivery, Relayed, Session, Start};
 pub use timing::{Millis, Timing};
 pub use upgrade::ProbeEnd;
@@ -26,6 +26,9 @@ pub enum Revision {
     /// Revision 4: the server pings, the client answers.
     V4,
 }
+
+/// What the ping of a client that tries a connection out says, and the pong that answers it.
+pub const PROBE: &str = "probe";
 
 /// Names one message-oriented connection (a WebSocket or a transport driven from JavaScript).
 pub type ChannelId = u32;

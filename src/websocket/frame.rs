@@ -7,7 +7,7 @@ pub(super) const RSV1: u8 = 0x40;
 /// The bit, in the second byte, that says a mask follows.
 pub(super) const MASK: u8 = 0x80;
 /// The longest payload of a control frame, in bytes.
-pub(super) const MAX_CONTROL: usize = 125;
+pub const MAX_CONTROL: usize = 125;
 /// The second byte of a header whose length follows in 16 bits.
 pub(super) const LENGTH_16: u8 = 126;
 /// The second byte of a header whose length follows in 64 bits.

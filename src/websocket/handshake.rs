@@ -38,7 +38,7 @@ pub struct UpgradeRequest<'a> {
 
 /// The values of the 101 response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Accepted {
+pub struct Handshake {
     /// The value of `Sec-WebSocket-Accept`.
     pub accept: String,
     /// The value of `Sec-WebSocket-Protocol`, if the client offered any: the first.
@@ -106,7 +106,7 @@ impl fmt::Display for HandshakeError {
 impl Error for HandshakeError {}
 
 /// Checks a request. The first fault counts.
-pub fn check(request: &UpgradeRequest<'_>) -> Result<Accepted, HandshakeError> {
+pub fn check(request: &UpgradeRequest<'_>) -> Result<Handshake, HandshakeError> {
     if request.method != "GET" {
         return Err(HandshakeError::Method);
     }
@@ -120,7 +120,7 @@ pub fn check(request: &UpgradeRequest<'_>) -> Result<Accepted, HandshakeError> {
         return Err(HandshakeError::Version);
     }
     let protocol = request.protocol.map(first_protocol).transpose()?;
-    Ok(Accepted { accept: accept_key(key), protocol: protocol.map(str::to_owned) })
+    Ok(Handshake { accept: accept_key(key), protocol: protocol.map(str::to_owned) })
 }
 
 /// 22 characters of base64 and two of padding. The bits that 16 bytes leave unused may be set.
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn the_example_of_rfc_6455_is_accepted() {
         let accepted = check(&request());
-        assert_eq!(accepted, Ok(Accepted { accept: "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".into(), protocol: None }));
+        assert_eq!(accepted, Ok(Handshake { accept: "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".into(), protocol: None }));
     }
 
     #[test]

@@ -23,6 +23,6 @@ mod token;
 pub use decoder::{Decoder, Limits, Message, max_text, set_max_text};
 pub use deflate::{Deflate, Inflate};
 pub use error::FrameError;
-pub use frame::{OpCode, write_close, write_header, write_masked};
-pub use handshake::{Accepted, HandshakeError, UpgradeRequest, accept_key, check};
+pub use frame::{MAX_CONTROL, OpCode, write_close, write_header, write_masked};
+pub use handshake::{Handshake, HandshakeError, UpgradeRequest, accept_key, check};
 pub use mask::unmask;

@@ -15,8 +15,9 @@ use crate::http::Open;
 use crate::runtime::clock::now;
 use crate::runtime::io::owner_reads::WhoReads;
 use crate::runtime::owner::commands::{Command, Commands};
+use crate::runtime::owner::contract::{END_SHIFT, ERRNO_MASK, EndCode, Kind, SendStatus};
 use crate::runtime::owner::deferred_drop::{Leftover, free_later};
-use crate::runtime::owner::events::{Batch, EventQueue, Kind};
+use crate::runtime::owner::events::{Batch, EventQueue};
 use crate::runtime::session::cell::SessionCell;
 use crate::session::{ChannelId, Fault};
 use crate::websocket::{Decoder, Deflate};
@@ -116,21 +117,10 @@ struct Bound {
 
 /// The sending side of permessage-deflate.
 #[derive(Debug)]
-pub struct Compression {
+pub struct MessageCompression {
     pub deflate: Deflate,
     /// Messages below this many bytes are sent as they are.
     pub from: usize,
-}
-
-/// What a call that hands bytes over learns about the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accepted {
-    /// They go out with the next flush.
-    Flowing,
-    /// The peer is slow: wait for [`Kind::Drained`].
-    Congested,
-    /// The connection is closing or gone; the bytes are not sent.
-    Closed,
 }
 
 impl Connection {
@@ -139,7 +129,7 @@ impl Connection {
         queue: EventQueue,
         commands: Commands,
         decoder: Decoder,
-        compression: Option<Compression>,
+        compression: Option<MessageCompression>,
     ) -> Arc<Self> {
         let (deflate, deflate_from) = compression.map(|c| (Box::new(Mutex::new(c.deflate)), c.from)).unzip();
         let long_ago = queue.turns().wrapping_sub(TURNS_TO_ANSWER);
@@ -414,21 +404,21 @@ impl Connection {
 
     /// Lets `fill` append to the outbox. The second value tells that the caller has to see to a
     /// [`Connection::flush`].
-    pub fn enqueue(&self, fill: impl FnOnce(&mut Outbox)) -> (Accepted, bool) {
+    pub fn enqueue(&self, fill: impl FnOnce(&mut Outbox)) -> (SendStatus, bool) {
         let mut outbox = self.outbox();
         if outbox.phase == Phase::Dead {
-            return (Accepted::Closed, false);
+            return (SendStatus::Closed, false);
         }
         let accepted = match outbox.phase {
-            Phase::Open => Accepted::Flowing,
-            _ => Accepted::Closed,
+            Phase::Open => SendStatus::Flowing,
+            _ => SendStatus::Closed,
         };
         fill(&mut outbox);
         let congested = outbox.blocked || outbox.unwritten() > CONGESTED;
         let must_flush = !outbox.dirty && !outbox.blocked;
         outbox.dirty = true;
         match accepted {
-            Accepted::Flowing if congested => (Accepted::Congested, must_flush),
+            SendStatus::Flowing if congested => (SendStatus::Congested, must_flush),
             accepted => (accepted, must_flush),
         }
     }
@@ -710,7 +700,7 @@ impl Connection {
         drop(current);
         let mut batch = Batch::default();
         self.report_closed_to(binding, self.write_fault(), &mut batch);
-        let arg = end << 16 | u32::from(code);
+        let arg = end << END_SHIFT | u32::from(code);
         if reason.is_empty() {
             batch.push(Kind::ConnectionEnded, self.handle, arg);
         } else {
@@ -747,23 +737,20 @@ pub enum End {
 }
 
 impl End {
-    /// The upper half of `arg` in [`Kind::ConnectionEnded`]: a contract with `lib/native/carried-socket.js`.
+    /// The upper half of `arg` in [`Kind::ConnectionEnded`].
     fn code(self) -> u32 {
+        let failure = |code: EndCode, errno: i32| code as u32 | errno as u32 & ERRNO_MASK;
         match self {
-            Self::CutOff => 1,
-            Self::Reset => 2,
-            Self::PeerEnded => 3,
-            Self::Closed => 4,
-            Self::PeerFollowed => 5,
-            Self::ReadFailed(errno) => READ_FAILED | errno as u32 & ERRNO,
-            Self::WriteFailed(errno) => WRITE_FAILED | errno as u32 & ERRNO,
+            Self::CutOff => EndCode::CutOff as u32,
+            Self::Reset => EndCode::Reset as u32,
+            Self::PeerEnded => EndCode::PeerEnded as u32,
+            Self::Closed => EndCode::Closed as u32,
+            Self::PeerFollowed => EndCode::PeerFollowed as u32,
+            Self::ReadFailed(errno) => failure(EndCode::ReadFailed, errno),
+            Self::WriteFailed(errno) => failure(EndCode::WriteFailed, errno),
         }
     }
 }
-
-const READ_FAILED: u32 = 0x4000;
-const WRITE_FAILED: u32 = 0x8000;
-const ERRNO: u32 = 0x3fff;
 
 impl Pipe {
     /// Writes until all is written or the kernel refuses; tells how far it came. What is the last before our side is

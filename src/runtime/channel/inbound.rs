@@ -9,10 +9,11 @@ use super::outbox::Ending;
 use crate::protocol::{Data, PacketType, v3, v4};
 use crate::runtime::clock::now;
 use crate::runtime::owner::commands::Command;
-use crate::runtime::owner::events::{Batch, Kind, PARSE_ERROR, PING, PONG, UNKNOWN_TYPE};
+use crate::runtime::owner::contract::{Kind, PARSE_ERROR, UNKNOWN_TYPE, WITH_FAULT};
+use crate::runtime::owner::events::Batch;
 use crate::runtime::session::cell::Locked;
-use crate::session::{Fault, Revision};
-use crate::websocket::Message;
+use crate::session::{Fault, PROBE, Revision};
+use crate::websocket::{Message, OpCode};
 
 /// After so many bytes of messages, as they are after inflating, the rest of what came in is left for the next turn: others are to
 /// be read meanwhile. Nobody may hear of them, so that no other bound would hold them up.
@@ -117,9 +118,9 @@ impl Connection {
                 let mut is_answered = true;
                 self.enqueue(|outbox| is_answered = outbox.pong(payload));
                 *pings = (*pings).max(if is_answered { Pings::Answered } else { Pings::TooMany });
-                self.show_control(PING, payload, batch);
+                self.show_control(OpCode::Ping, payload, batch);
             }
-            (Message::Pong(payload), _) => self.show_control(PONG, payload, batch),
+            (Message::Pong(payload), _) => self.show_control(OpCode::Pong, payload, batch),
             (Message::Close { code, reason }, session) => {
                 let ending = Ending::CloseReceived(code, reason.into());
                 self.end_by(
@@ -139,9 +140,9 @@ impl Connection {
     }
 
     /// Tells of a ping or pong frame, if somebody listens.
-    fn show_control(&self, kind: u32, payload: &[u8], batch: &mut Batch) {
+    fn show_control(&self, opcode: OpCode, payload: &[u8], batch: &mut Batch) {
         if self.shows_control.load(Relaxed) {
-            batch.push_bytes(Kind::ControlFrame, self.handle, kind, payload);
+            batch.push_bytes(Kind::ControlFrame, self.handle, opcode as u32, payload);
             self.owe(batch.charge(self.handle));
         }
     }
@@ -163,14 +164,16 @@ impl Connection {
                 let mut session = cell.lock(now());
                 if let Some(fault) = fault.as_ref().filter(|_| !session.inner.machine.minds(self.handle)) {
                     // the transport's, which its session has let go of
-                    batch.push_text(Kind::ConnectionClosed, self.handle, 1, fault.message().as_bytes());
+                    batch.push_text(Kind::ConnectionClosed, self.handle, WITH_FAULT, fault.message().as_bytes());
                 }
                 let ends_session = session.channel_closed(self.handle, fault, batch);
                 session.finish(batch);
                 return ends_session;
             }
             _ => match fault {
-                Some(fault) => batch.push_text(Kind::ConnectionClosed, self.handle, 1, fault.message().as_bytes()),
+                Some(fault) => {
+                    batch.push_text(Kind::ConnectionClosed, self.handle, WITH_FAULT, fault.message().as_bytes())
+                }
                 None => batch.push(Kind::ConnectionClosed, self.handle, 0),
             },
         }
@@ -225,7 +228,7 @@ impl Locked<'_> {
                 self.charge(connection, batch);
             }
         }
-        let probe = matches!(&data, Data::Text(text) if text == "probe");
+        let probe = matches!(&data, Data::Text(text) if text == PROBE);
         let delivery = self.inner.machine.receive(self.now, channel, kind, probe, &mut self.actions);
         if delivery == crate::session::Delivery::Message {
             push_data(batch, Kind::Message, session, 0, &data);

@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::protocol::PacketType;
+use crate::runtime::owner::contract::{MAX_WAITING_ANSWERS, NO_CLOSE_FRAME};
 use crate::session::{OutData, OutPacket, Revision};
 use crate::websocket::{Deflate, OpCode, write_close, write_header};
 use base64::Engine as _;
@@ -13,11 +14,8 @@ use base64::engine::general_purpose::STANDARD;
 /// does not read must not fill the memory.
 const MAX_WAITING_PONGS: u8 = 60;
 
-/// The answers to its packets, to probes and to the pings of protocol 3, wait up to this many bytes; then they are left out.
-const MAX_WAITING_ANSWERS: usize = 256 * 1024;
-
 /// Room for several small frames, in bytes: growing step by step would copy them each time.
-const SEVERAL: usize = 448;
+const SMALL_FRAMES: usize = 448;
 
 /// At most so much room is made at once for what is expected, in bytes.
 const MAX_EXPECTED: usize = 4096;
@@ -160,9 +158,8 @@ struct Rare {
     relayed: Option<Vec<u8>>,
 }
 
-/// The code of a close frame without one, and of a connection that ended without a close frame (RFC 6455, 7.1.5).
+/// Stands for the code of a close frame without one (RFC 6455, 7.1.5).
 const NO_CODE: u16 = 1005;
-const NO_CLOSE_FRAME: u16 = 1006;
 
 impl Outbox {
     /// An empty outbox. With permessage-deflate, messages of at least `deflate_from` bytes are compressed.
@@ -362,7 +359,7 @@ impl Outbox {
             let expected = self.expected.into();
             let frames = self.frames();
             // where there is a second one there are more
-            frames.reserve((10 + len).max(if frames.is_empty() { expected } else { SEVERAL }));
+            frames.reserve((10 + len).max(if frames.is_empty() { expected } else { SMALL_FRAMES }));
             write_header(frames, opcode, false, len);
             frames.extend_from_slice(prefix);
             frames.extend_from_slice(payload);

@@ -16,10 +16,11 @@ use crate::runtime::channel::connection::{Connection, End, Pipe};
 use crate::runtime::channel::outbox::Phase;
 use crate::runtime::channel::socket::Registration;
 use crate::runtime::owner::commands::Looking;
-use crate::runtime::owner::events::{Batch, Kind};
+use crate::runtime::owner::contract::{self, Kind};
+use crate::runtime::owner::events::Batch;
 
 /// A peer that owes its close frame, or the end of its side after a failure, is cut off after this time, as `ws` does.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(contract::CLOSE_TIMEOUT as u64);
 
 /// Reads a socket; see `super::reader_set` for who polls it.
 pub(crate) struct Reader {

@@ -8,106 +8,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
-use super::handles::NONE;
+use super::contract::{Kind, NO_HANDLE, ProbeEndCode, ReasonCode};
 use super::wake_batch;
 use crate::runtime::channel::connection::Connection;
 use crate::runtime::channel::unannounced::{Opened, Refused};
 use crate::session::{ChannelId, Fault, ProbeEnd, Reason};
 
-/// What an event tells. The numbers are the binding's contract with `lib/native/bridge.js`.
-#[repr(u32)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Session: a message.
-    Message = 1,
-    /// Session: any other packet, for those who listen. `arg`: its type, see [`UNKNOWN_TYPE`].
-    Packet = 2,
-    /// Session: a ping went out, for those who listen.
-    Pinged = 3,
-    /// Session: answer the poll `arg` with this payload.
-    AnswerPoll = 4,
-    /// Session: answer the poll `arg` with 400.
-    RejectPoll = 5,
-    /// Session: the engine has answered the poll that it had told of by itself, with a heartbeat or a `noop`.
-    PollTaken = 6,
-    /// Session: a probe came in on channel `arg`.
-    Upgrading = 7,
-    /// Session: moved to channel `arg`.
-    Upgraded = 8,
-    /// Session: does not move to the channel that was tried out; `arg`: see [`Batch::push_upgrade_failed`]. The content is a fault.
-    UpgradeFailed = 9,
-    /// Session: over. `arg`: see [`reason_code`]; data: the fault's message.
-    Closed = 10,
-    /// Session: what follows the messages of a payload ends the session, once the owner says so.
-    PayloadEnd = 11,
-    /// Session: a poll waits in the engine's own listener.
-    PollReady = 12,
-    /// Session on a channel that JavaScript drives, or whose heartbeats it sends: send this packet (`arg`: its type).
-    SendPacket = 13,
-    /// Session on a channel that JavaScript drives: close the channel `arg`.
-    CloseChannel = 14,
-    /// Session: answer the poll `arg` with this payload, which is not to be compressed.
-    AnswerPollPlain = 15,
-    /// Session whose requests or bytes JavaScript carries: time has passed. `arg`: 1 if the peer's time to
-    /// answer is over, which JavaScript must not say before it has read what waits.
-    Due = 16,
-    /// Session: a client has opened the connection `arg` to upgrade to. Data: see [`Opened`].
-    Probing = 17,
-
-    /// Connection: everything handed over has been written.
-    Drained = 20,
-    /// Connection: the TCP connection is gone; last event of a handle. `arg`: the code of the peer's close frame, 1005 for one
-    /// without, 1006 for none, and above 16 bits why, see [`crate::runtime::End`]; data: the reason in the frame.
-    ConnectionEnded = 21,
-    /// Unbound connection: text or binary message.
-    ConnectionMessage = 22,
-    /// Unbound connection: closed by its peer (data: none) or with a fault (data: its message).
-    ConnectionClosed = 23,
-    /// Piped connection: there are bytes to take, or the end is to be told.
-    PipeReady = 24,
-
-    /// Connection: one of few that talk. It is left to the owner's thread to read, which declines or does so.
-    LeftToOwner = 25,
-    /// Connection: a ping (`arg`: 9) or pong frame (10) came in, for those who listen.
-    ControlFrame = 26,
-    /// Connection: these bytes came in, for those who want them besides the session.
-    Bytes = 27,
-
-    /// Listener: closed, and all its connections gone.
-    ListenerClosed = 33,
-    /// Listener `arg`: the session was opened by its listener. Data: see [`Opened`].
-    Opened = 34,
-    /// Listener `arg`: a request was refused. Target: why; data: its head.
-    Refused = 35,
-
-    /// The body `target` in compressed form; data: none if zlib failed.
-    Compressed = 40,
-}
-
-/// `arg` of [`Kind::Packet`] for a packet that could not be decoded.
-pub const PARSE_ERROR: u32 = 100;
-/// `arg` of [`Kind::Packet`] for a v3 packet of an unknown type.
-pub const UNKNOWN_TYPE: u32 = 101;
-
-/// `arg` of [`Kind::ControlFrame`]: the opcodes.
-pub const PING: u32 = 9;
-pub const PONG: u32 = 10;
-
-/// `arg` of [`Kind::Closed`].
-pub fn reason_code(reason: &Reason) -> u32 {
-    match reason {
-        Reason::TransportError(fault) if !fault.is_transport_error() => 1,
-        Reason::TransportError(_) => 0,
-        Reason::TransportClose => 2,
-        Reason::ParseError => 3,
-        Reason::PingTimeout => 4,
-        Reason::ForcedClose => 5,
-    }
-}
-
 /// The content of an event.
 #[derive(Debug, Default)]
-pub enum Data {
+pub enum EventData {
     #[default]
     None,
     /// ASCII text in the batch's buffer.
@@ -133,9 +42,9 @@ pub struct Event {
     /// A session, a connection, a listener or a body, depending on `kind`.
     pub target: u32,
     pub arg: u32,
-    /// Who is charged for the event until it is taken: a connection, [`BY_POST`], or [`NONE`] for nobody.
+    /// Who is charged for the event until it is taken: a connection, [`BY_POST`], or [`NO_HANDLE`] for nobody.
     pub charged: u32,
-    pub data: Data,
+    pub data: EventData,
 }
 
 /// [`Event::charged`] of what came by POST: its session is charged.
@@ -154,7 +63,7 @@ pub struct Batch {
 const MAX_QUEUED: usize = 64 << 20;
 
 /// From this size on a content travels in its own allocation.
-const LARGE: usize = 16 * 1024;
+const OWN_ALLOCATION_FROM: usize = 16 * 1024;
 
 /// What an event takes besides its content: empty messages fill the memory, too.
 const EVENT_COST: usize = size_of::<Event>();
@@ -162,7 +71,7 @@ const EVENT_COST: usize = size_of::<Event>();
 impl Batch {
     /// Appends an event without content.
     pub fn push(&mut self, kind: Kind, target: u32, arg: u32) {
-        self.events.push(Event { kind, target, arg, charged: NONE, data: Data::None });
+        self.events.push(Event { kind, target, arg, charged: NO_HANDLE, data: EventData::None });
     }
 
     /// Has a connection owe for the last event until the owner takes it. Returns by how many bytes.
@@ -185,31 +94,31 @@ impl Batch {
 
     /// Appends an event with text, which must be valid UTF-8.
     pub fn push_text(&mut self, kind: Kind, target: u32, arg: u32, text: &[u8]) {
-        let data = if text.len() >= LARGE {
+        let data = if text.len() >= OWN_ALLOCATION_FROM {
             self.large += text.len();
-            Data::OwnedText(text.to_vec())
+            EventData::OwnedText(text.to_vec())
         } else {
             let (start, len) = self.store(text);
-            if text.is_ascii() { Data::Ascii { start, len } } else { Data::Utf8 { start, len } }
+            if text.is_ascii() { EventData::Ascii { start, len } } else { EventData::Utf8 { start, len } }
         };
-        self.events.push(Event { kind, target, arg, charged: NONE, data });
+        self.events.push(Event { kind, target, arg, charged: NO_HANDLE, data });
     }
 
     /// Appends an event with bytes.
     pub fn push_bytes(&mut self, kind: Kind, target: u32, arg: u32, bytes: &[u8]) {
-        let data = if bytes.len() >= LARGE {
+        let data = if bytes.len() >= OWN_ALLOCATION_FROM {
             self.large += bytes.len();
-            Data::OwnedBytes(bytes.to_vec())
+            EventData::OwnedBytes(bytes.to_vec())
         } else {
             let (start, len) = self.store(bytes);
-            Data::Bytes { start, len }
+            EventData::Bytes { start, len }
         };
-        self.events.push(Event { kind, target, arg, charged: NONE, data });
+        self.events.push(Event { kind, target, arg, charged: NO_HANDLE, data });
     }
 
     /// Appends a [`Kind::Closed`] event.
     pub fn push_closed(&mut self, session: u32, reason: &Reason) {
-        let code = reason_code(reason);
+        let code = ReasonCode::of(reason) as u32;
         match reason {
             Reason::TransportError(fault) => {
                 self.push_text(Kind::Closed, session, code, fault.message().as_bytes());
@@ -220,32 +129,33 @@ impl Batch {
 
     /// Appends a [`Kind::UpgradeFailed`] event.
     pub fn push_upgrade_failed(&mut self, session: u32, end: &ProbeEnd) {
+        let code = ProbeEndCode::of(end) as u32;
         match end {
-            ProbeEnd::GivenUp => self.push(Kind::UpgradeFailed, session, 0),
-            ProbeEnd::SessionEnded => self.push(Kind::UpgradeFailed, session, 1),
-            ProbeEnd::Closed => self.push(Kind::UpgradeFailed, session, 2),
-            ProbeEnd::Failed(fault) => self.push_text(Kind::UpgradeFailed, session, 3, fault.message().as_bytes()),
+            ProbeEnd::Failed(fault) => {
+                self.push_text(Kind::UpgradeFailed, session, code, fault.message().as_bytes());
+            }
+            _ => self.push(Kind::UpgradeFailed, session, code),
         }
     }
 
     /// Appends a [`Kind::Opened`] event.
     pub fn push_opened(&mut self, session: u32, listener: u32, opened: Opened) {
-        let data = Data::Opened(Box::new(opened));
-        self.events.push(Event { kind: Kind::Opened, target: session, arg: listener, charged: NONE, data });
+        let data = EventData::Opened(Box::new(opened));
+        self.events.push(Event { kind: Kind::Opened, target: session, arg: listener, charged: NO_HANDLE, data });
     }
 
     /// Appends a [`Kind::Probing`] event.
     pub fn push_probing(&mut self, probing: Opened) {
         let target = probing.session.handle;
-        let arg = probing.connection.as_ref().map_or(NONE, |connection| connection.handle);
-        let data = Data::Opened(Box::new(probing));
-        self.events.push(Event { kind: Kind::Probing, target, arg, charged: NONE, data });
+        let arg = probing.connection.as_ref().map_or(NO_HANDLE, |connection| connection.handle);
+        let data = EventData::Opened(Box::new(probing));
+        self.events.push(Event { kind: Kind::Probing, target, arg, charged: NO_HANDLE, data });
     }
 
     /// Appends a [`Kind::Refused`] event.
     pub fn push_refused(&mut self, refusal: u32, listener: u32, refused: Refused) {
-        let data = Data::Refused(Box::new(refused));
-        self.events.push(Event { kind: Kind::Refused, target: refusal, arg: listener, charged: NONE, data });
+        let data = EventData::Refused(Box::new(refused));
+        self.events.push(Event { kind: Kind::Refused, target: refusal, arg: listener, charged: NO_HANDLE, data });
     }
 
     /// The detail of a fault that goes into the error's `description`.
@@ -257,16 +167,16 @@ impl Batch {
     }
 
     /// The bytes of an event's content.
-    pub fn content<'a>(&'a self, data: &'a Data) -> &'a [u8] {
+    pub fn content<'a>(&'a self, data: &'a EventData) -> &'a [u8] {
         match data {
-            Data::None => &[],
-            Data::Ascii { start, len } | Data::Utf8 { start, len } | Data::Bytes { start, len } => {
+            EventData::None => &[],
+            EventData::Ascii { start, len } | EventData::Utf8 { start, len } | EventData::Bytes { start, len } => {
                 let start = *start as usize;
                 self.bytes.get(start..start + *len as usize).unwrap_or(&[])
             }
-            Data::OwnedText(bytes) | Data::OwnedBytes(bytes) => bytes,
-            Data::Opened(opened) => opened.head.as_bytes(),
-            Data::Refused(refused) => refused.head.as_bytes(),
+            EventData::OwnedText(bytes) | EventData::OwnedBytes(bytes) => bytes,
+            EventData::Opened(opened) => opened.head.as_bytes(),
+            EventData::Refused(refused) => refused.head.as_bytes(),
         }
     }
 
@@ -286,7 +196,9 @@ impl Batch {
         self.large += std::mem::take(&mut other.large);
         self.events.extend(other.events.drain(..).map(|mut event| {
             match &mut event.data {
-                Data::Ascii { start, .. } | Data::Utf8 { start, .. } | Data::Bytes { start, .. } => *start += offset,
+                EventData::Ascii { start, .. } | EventData::Utf8 { start, .. } | EventData::Bytes { start, .. } => {
+                    *start += offset
+                }
                 _ => {}
             }
             event
@@ -306,8 +218,8 @@ impl Batch {
 impl Event {
     /// Lets go of a content that has an allocation of its own: the owner has taken it.
     pub fn free(&mut self) {
-        if matches!(self.data, Data::OwnedText(_) | Data::OwnedBytes(_)) {
-            self.data = Data::None;
+        if matches!(self.data, EventData::OwnedText(_) | EventData::OwnedBytes(_)) {
+            self.data = EventData::None;
         }
     }
 }
@@ -558,11 +470,11 @@ mod tests {
     #[test]
     fn contents_survive_the_merging_of_batches() {
         let (queue, _) = queue();
-        for text in ["one", "zwölf", &"x".repeat(LARGE)] {
+        for text in ["one", "zwölf", &"x".repeat(OWN_ALLOCATION_FROM)] {
             queue.with(|batch| batch.push_text(Kind::Message, 7, 0, text.as_bytes()));
         }
         let batch = queue.take(Batch::default());
         let contents: Vec<_> = batch.events.iter().map(|event| batch.content(&event.data).to_vec()).collect();
-        assert_eq!(contents, [b"one".to_vec(), "zwölf".as_bytes().to_vec(), vec![b'x'; LARGE]]);
+        assert_eq!(contents, [b"one".to_vec(), "zwölf".as_bytes().to_vec(), vec![b'x'; OWN_ALLOCATION_FROM]]);
     }
 }

@@ -10,14 +10,12 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The handle of nothing: generations start at 1.
-pub const NONE: u32 = 0;
+use super::contract::{INDEX_MASK, NO_HANDLE};
 
-/// The lower bits of a handle are its index; `INDEX` in lib/native/bridge.js is the mask.
-const INDEX_BITS: u32 = 21;
-const SLOTS: u32 = 1 << INDEX_BITS;
+/// Generations start at 1: no handle is [`NO_HANDLE`].
+const SLOTS: u32 = INDEX_MASK + 1;
 const FIRST_GENERATION: u32 = SLOTS;
-const GENERATION_BITS: u32 = 10;
+const GENERATIONS: u32 = 1 << 10;
 
 /// Free slots that are kept while there are unused ones.
 const QUARANTINE: usize = 4096;
@@ -58,7 +56,7 @@ impl Handles {
 
 /// The slot's handle in its next generation.
 fn successor(handle: u32) -> u32 {
-    let next = (handle + SLOTS) & ((1 << (INDEX_BITS + GENERATION_BITS)) - 1);
+    let next = (handle + SLOTS) & (SLOTS * GENERATIONS - 1);
     if next < FIRST_GENERATION { next + FIRST_GENERATION } else { next }
 }
 
@@ -77,7 +75,7 @@ pub struct Table<T> {
 
 #[derive(Debug)]
 struct Slot<T> {
-    /// Whose slot it is; [`NONE`]: nobody's.
+    /// Whose slot it is; [`NO_HANDLE`]: nobody's.
     handle: u32,
     /// None: it is enough that there is a handle.
     value: Option<T>,
@@ -108,7 +106,7 @@ impl<T> Table<T> {
     fn occupy(&mut self, handle: u32, value: Option<T>) {
         let index = index_of(handle);
         if index >= self.slots.len() {
-            self.slots.resize_with(index + 1, || Slot { handle: NONE, value: None });
+            self.slots.resize_with(index + 1, || Slot { handle: NO_HANDLE, value: None });
         }
         self.slots[index] = Slot { handle, value };
     }
@@ -124,8 +122,8 @@ impl<T> Table<T> {
     }
 
     fn slot(&self, handle: u32) -> Option<&Slot<T>> {
-        let slot = self.slots.get(index_of(handle)).filter(|slot| slot.handle == handle && handle != NONE);
-        if slot.is_none() && handle != NONE {
+        let slot = self.slots.get(index_of(handle)).filter(|slot| slot.handle == handle && handle != NO_HANDLE);
+        if slot.is_none() && handle != NO_HANDLE {
             self.note_stale(handle);
         }
         slot
@@ -139,7 +137,7 @@ impl<T> Table<T> {
     /// Forgets a handle, whose slot may be used again. A stale one is counted.
     pub fn release(&mut self, handle: u32) -> Option<T> {
         self.slot(handle)?;
-        let slot = std::mem::replace(&mut self.slots[index_of(handle)], Slot { handle: NONE, value: None });
+        let slot = std::mem::replace(&mut self.slots[index_of(handle)], Slot { handle: NO_HANDLE, value: None });
         self.handles.give_back(handle);
         slot.value
     }
@@ -250,7 +248,7 @@ mod tests {
         let mut order = VecDeque::new();
         for round in 0..100_000_u32 {
             let handle = open(&mut table, "x");
-            assert!(handle < 1 << 31 && handle != NONE);
+            assert!(handle < 1 << 31 && handle != NO_HANDLE);
             assert!(living.insert(index_of(handle)), "slot {} is taken", index_of(handle));
             order.push_back(handle);
             while order.len() as u32 > round % 5000 {
@@ -276,7 +274,7 @@ mod tests {
     #[test]
     fn there_are_two_million_handles_and_then_none() {
         let handles = Handles::default();
-        let mut last = NONE;
+        let mut last = NO_HANDLE;
         for _ in 0..SLOTS {
             last = handles.take().unwrap();
         }
@@ -289,9 +287,9 @@ mod tests {
     fn nothing_is_no_handle() {
         let mut table = Table::default();
         open(&mut table, "a");
-        assert_eq!((table.get(NONE), table.find(NONE)), (None, None));
-        assert_eq!(table.release(NONE), None);
-        assert!(!table.has(NONE));
+        assert_eq!((table.get(NO_HANDLE), table.find(NO_HANDLE)), (None, None));
+        assert_eq!(table.release(NO_HANDLE), None);
+        assert!(!table.has(NO_HANDLE));
         assert_eq!(table.stale(), 0);
     }
 

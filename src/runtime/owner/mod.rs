@@ -2,6 +2,7 @@
 //! names things.
 
 pub mod commands;
+pub mod contract;
 pub mod deferred_drop;
 pub mod events;
 pub mod handles;

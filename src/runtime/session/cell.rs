@@ -16,8 +16,9 @@ use crate::runtime::channel::connection::Connection;
 use crate::runtime::channel::outbox::Ending;
 use crate::runtime::clock::now;
 use crate::runtime::owner::commands::{Command, Commands};
+use crate::runtime::owner::contract::{Kind, MAX_OWNER_POLL, OVERDUE};
 use crate::runtime::owner::deferred_drop::{Leftover, free_later};
-use crate::runtime::owner::events::{Batch, EventQueue, Kind};
+use crate::runtime::owner::events::{Batch, EventQueue};
 use crate::session::{Action, ChannelId, Millis, OutData, OutPacket, PollId, Relayed, Revision, Session};
 
 /// What the engine answers polls with by itself, without the end of the session or its transport.
@@ -74,7 +75,7 @@ thread_local! {
 const MAX_OWED: usize = 1 << 20;
 
 /// Numbers of polls that a native listener serves; the owner's numbers stay below.
-const OWN_POLLS: PollId = 1 << 31;
+const OWN_POLLS: PollId = MAX_OWNER_POLL + 1;
 
 /// The place of a session among those of a listener.
 #[derive(Debug)]
@@ -279,7 +280,7 @@ impl SessionCell {
             let overdue = session.inner.machine.is_overdue(session.now);
             if session.is_carried_by_owner() {
                 self.armed.store(TOLD, SeqCst);
-                return batch.push(Kind::Due, self.handle, overdue.into());
+                return batch.push(Kind::Due, self.handle, if overdue { OVERDUE } else { 0 });
             }
             self.armed.store(u64::MAX, SeqCst);
             if overdue && session.inner.transport.as_ref().is_some_and(|connection| connection.take_unheard()) {
@@ -432,7 +433,7 @@ impl Locked<'_> {
     /// moved, of which the owner has still to hear.
     pub fn poll_by_owner(&mut self, poll: PollId, more: bool, batch: &mut Batch) {
         if !self.inner.machine.polls() || self.inner.machine.is_past_deadline(self.now) {
-            batch.push(Kind::Due, self.cell.handle, 1);
+            batch.push(Kind::Due, self.cell.handle, OVERDUE);
         } else {
             self.inner.machine.poll(poll, more, &mut self.actions);
         }

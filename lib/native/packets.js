@@ -1,18 +1,15 @@
 'use strict'
 
-/** The packet types by their digits. The engine reports 7 for data that could not be decoded. */
-const TYPES = ['open', 'close', 'ping', 'pong', 'message', 'upgrade', 'noop']
-const NUMBERS = new Map(TYPES.map((type, number) => [type, number]))
-const OPEN = 0
-const MESSAGE = 4
-const NOOP = 6
-const NOT_A_PACKET = 7
+const { NOT_A_PACKET, PACKET_TYPES, PacketType } = require('./contract')
+
+const { MESSAGE, NOOP } = PacketType
+const NUMBERS = new Map(PACKET_TYPES.map((type, number) => [type, number]))
 
 function packetType(packet) {
   if (packet.type === 'message') return MESSAGE
   const number = NUMBERS.get(packet.type)
   if (number === undefined)
-    throw new TypeError(`expected a packet type (${TYPES.join(', ')}), got ${String(packet.type)}`)
+    throw new TypeError(`expected a packet type (${PACKET_TYPES.join(', ')}), got ${String(packet.type)}`)
   return number
 }
 
@@ -38,4 +35,4 @@ function content(data) {
   return data ? '' + data : undefined
 }
 
-module.exports = { OPEN, MESSAGE, TYPES, packetType, receivedType, content }
+module.exports = { packetType, receivedType, content }

@@ -1,0 +1,343 @@
+'use strict'
+
+// Generated from src/runtime/owner/contract.rs by `npm run contract`.
+
+/** What an event tells. Its target is a session up to `PROBING`, and a connection from `DRAINED` on. */
+const Kind = {
+  /** Session: a message. */
+  MESSAGE: 1,
+  /** Session: any other packet, for those who listen. `arg`: its type, `PARSE_ERROR` or `UNKNOWN_TYPE`. */
+  PACKET: 2,
+  /** Session: a ping went out, for those who listen. */
+  PINGED: 3,
+  /** Session: answer the poll `arg` with this payload. */
+  ANSWER_POLL: 4,
+  /** Session: answer the poll `arg` with 400. */
+  REJECT_POLL: 5,
+  /** Session: the engine has answered the poll that it had told of by itself, with a heartbeat or a `noop`. */
+  POLL_TAKEN: 6,
+  /** Session: a probe came in on channel `arg`. */
+  UPGRADING: 7,
+  /** Session: moved to channel `arg`. */
+  UPGRADED: 8,
+  /** Session: does not move to the channel that was tried out. `arg`: see `ProbeEndCode`. The content is a fault. */
+  UPGRADE_FAILED: 9,
+  /** Session: over. `arg`: see `ReasonCode`. The content is the fault's message. */
+  CLOSED: 10,
+  /** Session: what follows the messages of a payload ends the session, once the owner says so. */
+  PAYLOAD_END: 11,
+  /** Session: a poll waits in the engine's own listener. */
+  POLL_READY: 12,
+  /** Session on a channel that JavaScript drives, or whose heartbeats it sends: send a packet of the type `arg`. */
+  SEND_PACKET: 13,
+  /** Session on a channel that JavaScript drives: close the channel `arg`. */
+  CLOSE_CHANNEL: 14,
+  /** Session: answer the poll `arg` with this payload, which is not to be compressed. */
+  ANSWER_POLL_PLAIN: 15,
+  /** Session whose requests or bytes JavaScript carries: time has passed. `arg`: `OVERDUE`, or 0. */
+  DUE: 16,
+  /** Session: a client has opened the connection `arg` to upgrade to. The content is its request's head. */
+  PROBING: 17,
+  /** Connection: everything handed over has been written. */
+  DRAINED: 20,
+  /**
+   * Connection: the TCP connection is gone; the last event of a handle. `arg`: the code of the peer's close frame,
+   * 1005 for one without, 1006 for none, and above `END_SHIFT` bits why, see `EndCode`. The content is the reason
+   * in the frame.
+   */
+  CONNECTION_ENDED: 21,
+  /** Connection without a session: a text or binary message. */
+  CONNECTION_MESSAGE: 22,
+  /** Connection without a session: closed by its peer, or with a fault (`arg`: `WITH_FAULT`; content: its message). */
+  CONNECTION_CLOSED: 23,
+  /** Connection that JavaScript carries the bytes of: there are bytes to take, or the end is to be told. */
+  PIPE_READY: 24,
+  /** Connection: one of few that talk. It is left to the owner's thread to read, which declines or does so. */
+  LEFT_TO_OWNER: 25,
+  /** Connection: a ping or pong frame came in, for those who listen. `arg`: its opcode. */
+  CONTROL_FRAME: 26,
+  /** Connection: these bytes came in, for those who want them besides the session. */
+  BYTES: 27,
+  /** Listener: closed, and all its connections gone. */
+  LISTENER_CLOSED: 33,
+  /** Listener `arg`: the target, a session, was opened by its listener. The content is its request's head. */
+  OPENED: 34,
+  /** Listener `arg`: a request was refused. The target says why, see `REFUSALS`; the content is its head. */
+  REFUSED: 35,
+  /** The target, a body, is compressed: the content, or nothing if zlib failed. */
+  COMPRESSED: 40,
+}
+
+/** `arg` of `Kind.PACKET` for what could not be decoded. */
+const PARSE_ERROR = 100
+
+/** `arg` of `Kind.PACKET` for a packet of protocol 3 whose type is unknown. */
+const UNKNOWN_TYPE = 101
+
+/**
+ * `arg` of `Kind.DUE`: the peer's time to answer is over, which JavaScript must not say before it has read what waits.
+ */
+const OVERDUE = 1
+
+/** `arg` of `Kind.CONNECTION_CLOSED`: the content is the message of a fault. */
+const WITH_FAULT = 1
+
+/** Added to the kind of an event whose content is too large for a string or a Buffer. */
+const UNFIT = 128
+
+/** Added by `drain` to the number of events, of which there are fewer, if more are at hand. */
+const MORE_EVENTS = 0x10000
+
+/** The kind in `outcome` if a call has brought about several events: it returns `[kind, arg, content, …]`. */
+const SEVERAL_EVENTS = 255
+
+/** The handle of nothing. */
+const NO_HANDLE = 0
+
+/**
+ * The bits of a handle that are the index of its slot; the others are the slot's generation. What is found at the index
+ * is what the handle names only if that has the very handle.
+ */
+const INDEX_MASK = 0x1fffff
+
+/** The largest number that JavaScript gives a poll; larger ones are those of the engine's own listener. */
+const MAX_OWNER_POLL = 0x7fffffff
+
+/** Characters of a session's id. */
+const ID_LENGTH = 20
+
+/** The names of the packet types, by their numbers. */
+const PACKET_TYPES = ['open', 'close', 'ping', 'pong', 'message', 'upgrade', 'noop']
+
+/** The packet types. */
+const PacketType = {
+  /**  */
+  OPEN: 0,
+  /**  */
+  CLOSE: 1,
+  /**  */
+  PING: 2,
+  /**  */
+  PONG: 3,
+  /**  */
+  MESSAGE: 4,
+  /**  */
+  UPGRADE: 5,
+  /**  */
+  NOOP: 6,
+}
+
+/** Stands for the type of what is not a packet. */
+const NOT_A_PACKET = 7
+
+/** What the ping of a client that tries a connection out says, and the pong that answers it. */
+const PROBE = 'probe'
+
+/** Which packets that nobody called for (heartbeats, the noop of an upgrade) JavaScript sends. */
+const Relayed = {
+  /** None: the engine carries the session alone. */
+  NOTHING: 0,
+  /** Those to a client that polls: what waits for a poll is JavaScript's. */
+  POLLS: 1,
+  /** All of them: what packets go through was replaced. */
+  EVERYTHING: 2,
+}
+
+/** What a call that hands bytes to a connection returns. */
+const SendStatus = {
+  /** They go out with the next flush. */
+  FLOWING: 0,
+  /** The peer is slow: wait for `Kind.DRAINED`. */
+  CONGESTED: 1,
+  /** The connection is closing or gone; the bytes are not sent. */
+  CLOSED: 2,
+}
+
+/**
+ * `how` of `send`, `sendMany` and `share` is a packet's type, and above this many bits the mode, a sum of the following.
+ */
+const MODE_SHIFT = 3
+
+/** A mode of sending: in protocol 3. */
+const MODE_V3 = 1
+
+/** A mode of sending: the client takes text only. */
+const MODE_TEXT_ONLY = 2
+
+/** A mode of sending: not to be compressed. */
+const MODE_PLAIN = 4
+
+/** Packets that cross in one call of `sendMany`, at most. */
+const MAX_PACKETS = 16
+
+/**
+ * Connections that the owner's thread writes to by itself after a single message, at most: waking an I/O thread would
+ * take longer. One more recipient of a broadcast wakes it early.
+ */
+const SMALL_ROOM = 15
+
+/**
+ * Answers to packets, probes and pings wait for a client that does not read, up to this many bytes; then they are left out.
+ */
+const MAX_WAITING_ANSWERS = 0x40000
+
+/** Added by `pipeInput` to the number of bytes that it has taken, which is smaller: the input is to be paused. */
+const INPUT_WAITS = 0x80000000
+
+/** What `pipeTake` returns instead of a number of bytes. */
+const TakeStatus = {
+  /** There is more than fits: `pipeTakeLarge` returns it. */
+  LARGE: 0xfffffffd,
+  /** The connection is to be cut off. */
+  DESTROY: 0xfffffffe,
+  /** This side is to be ended. */
+  END: 0xffffffff,
+}
+
+/** Which bytes `traffic` counts. */
+const Direction = {
+  /** Those that were read. */
+  READ: 0,
+  /** Those that were handed over to be written. */
+  WRITTEN: 1,
+}
+
+/** The opcodes of control frames that are shown. */
+const OpCode = {
+  /**  */
+  PING: 9,
+  /**  */
+  PONG: 10,
+}
+
+/** The longest content of a control frame, in bytes. */
+const MAX_CONTROL = 125
+
+/** The longest reason of a close frame, in bytes: the code is before it. */
+const MAX_CLOSE_REASON = 123
+
+/** A peer that does not end the connection after the closing handshake is cut off after this many milliseconds. */
+const CLOSE_TIMEOUT = 30000
+
+/** Why a session ended, in `Kind.CLOSED` and `fail`. Codes of errors come first. */
+const ReasonCode = {
+  /** The transport failed. */
+  TRANSPORT_ERROR: 0,
+  /** The transport failed, by a fault whose error has no type of its own. */
+  FAULT: 1,
+  /** The peer closed the connection or sent a close packet by POST. */
+  TRANSPORT_CLOSE: 2,
+  /** A packet could not be decoded. */
+  PARSE_ERROR: 3,
+  /** The peer missed the heartbeat's deadline. */
+  PING_TIMEOUT: 4,
+  /** The application closed the session. */
+  FORCED_CLOSE: 5,
+}
+
+/** The reasons as the application reads them, by their codes. */
+const REASONS = ['transport error', 'transport error', 'transport close', 'parse error', 'ping timeout', 'forced close']
+
+/** What goes wrong with a transport, as the application reads it. */
+const FaultText = {
+  /** A second poll while one was pending. */
+  POLL_OVERLAP: 'overlap from client',
+  /** A second POST while one was in progress. */
+  DATA_OVERLAP: 'data request overlap from client',
+  /** The client went away while its poll was pending. */
+  POLL_ABORTED: 'poll connection closed prematurely',
+  /** The client went away in the middle of a POST. */
+  DATA_ABORTED: 'data request connection closed prematurely',
+  /** A POST has more bytes than allowed. */
+  BODY_TOO_LARGE: 'payload too large',
+  /** A POST comes in more pieces than allowed. */
+  TOO_MANY_CHUNKS: 'too many chunks',
+  /** A POST takes longer than allowed. */
+  BODY_TIMEOUT: 'http request timeout',
+  /** A binary POST in protocol 4. */
+  INVALID_CONTENT: 'invalid content',
+  /** The connection failed while writing to it. */
+  WRITE: 'write error',
+}
+
+/** Why a session did not move to the channel that its client tried out: `arg` of `Kind.UPGRADE_FAILED`. */
+const ProbeEndCode = {
+  /** The client took too long, or sent something other than a probe: the channel is closed. */
+  GIVEN_UP: 0,
+  /** The session ends; the channel is closed. */
+  SESSION_ENDED: 1,
+  /** The client closed the channel. */
+  CLOSED: 2,
+  /** The channel failed. */
+  FAILED: 3,
+}
+
+/** Why a connection has ended, in the upper bits of `arg` of `Kind.CONNECTION_ENDED`. */
+const EndCode = {
+  /** This side has cut it off, or its time was over. */
+  CUT_OFF: 1,
+  /** This side has reset it. */
+  RESET: 2,
+  /** The peer has ended its side. */
+  PEER_ENDED: 3,
+  /** Both close frames have passed, and our side has been ended. */
+  CLOSED: 4,
+  /** The peer has ended its side behind ours. */
+  PEER_FOLLOWED: 5,
+  /** Added to the number of the error that reading failed with. */
+  READ_FAILED: 16384,
+  /** Added to the number of the error that writing failed with. */
+  WRITE_FAILED: 32768,
+}
+
+/** The bits of an `EndCode` that are the number of an error. */
+const ERRNO_MASK = 16383
+
+/** Above this many bits `arg` of `Kind.CONNECTION_ENDED` is an `EndCode`; below it is the code of a close frame. */
+const END_SHIFT = 16
+
+/** The code of a connection that ended without a close frame (RFC 6455, 7.1.5). */
+const NO_CLOSE_FRAME = 1006
+
+module.exports = {
+  Kind,
+  PARSE_ERROR,
+  UNKNOWN_TYPE,
+  OVERDUE,
+  WITH_FAULT,
+  UNFIT,
+  MORE_EVENTS,
+  SEVERAL_EVENTS,
+  NO_HANDLE,
+  INDEX_MASK,
+  MAX_OWNER_POLL,
+  ID_LENGTH,
+  PACKET_TYPES,
+  PacketType,
+  NOT_A_PACKET,
+  PROBE,
+  Relayed,
+  SendStatus,
+  MODE_SHIFT,
+  MODE_V3,
+  MODE_TEXT_ONLY,
+  MODE_PLAIN,
+  MAX_PACKETS,
+  SMALL_ROOM,
+  MAX_WAITING_ANSWERS,
+  INPUT_WAITS,
+  TakeStatus,
+  Direction,
+  OpCode,
+  MAX_CONTROL,
+  MAX_CLOSE_REASON,
+  CLOSE_TIMEOUT,
+  ReasonCode,
+  REASONS,
+  FaultText,
+  ProbeEndCode,
+  EndCode,
+  ERRNO_MASK,
+  END_SHIFT,
+  NO_CLOSE_FRAME,
+}

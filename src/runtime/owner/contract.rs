@@ -1,0 +1,439 @@
+//! What both languages know: the numbers and texts by which the core and its owner in JavaScript understand each other.
+//!
+//! Each stands here once. `lib/native/contract.js` is generated from this file by `npm run contract`, and a test fails
+//! while that file is not current. Items marked `js` belong to other rooms of the core, which the generated file repeats.
+
+#[cfg(test)]
+mod javascript;
+
+use crate::session::{Fault, ProbeEnd, Reason};
+
+#[cfg(test)]
+use self::javascript::Item;
+#[cfg(test)]
+use crate::{
+    protocol::PacketType,
+    session::Relayed,
+    websocket::{MAX_CONTROL, OpCode},
+};
+
+/// Declares items for Rust, and lists them with their comments for the generator: enums of numbers, constants, and with
+/// `js` before them groups and constants that only the generated file gets.
+macro_rules! contract {
+    (@list [$($list:tt)*]) => {
+        /// All that JavaScript is told, in the order of this file.
+        #[cfg(test)]
+        fn items() -> Vec<Item> {
+            vec![$($list)*]
+        }
+    };
+    (@list [$($list:tt)*] $(#[doc = $doc:literal])* pub enum $name:ident {
+        $($(#[doc = $note:literal])* $variant:ident = $value:literal,)*
+    } $($rest:tt)*) => {
+        $(#[doc = $doc])*
+        #[repr(u32)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[doc = $note])* $variant = $value,)*
+        }
+        contract! { @list [$($list)* Item::new(stringify!($name), &[$($doc),*], vec![
+            $(Item::variant(stringify!($variant), &[$($note),*], $value)),*
+        ]),] $($rest)* }
+    };
+    (@list [$($list:tt)*] $(#[doc = $doc:literal])* pub const $name:ident: $type:ty = $value:expr; $($rest:tt)*) => {
+        $(#[doc = $doc])*
+        pub const $name: $type = $value;
+        contract! { @list [$($list)* Item::new(stringify!($name), &[$($doc),*], $name),] $($rest)* }
+    };
+    (@list [$($list:tt)*] $(#[doc = $doc:literal])* js enum $name:ident {
+        $($(#[doc = $note:literal])* $key:ident = $value:expr,)*
+    } $($rest:tt)*) => {
+        contract! { @list [$($list)* Item::new(stringify!($name), &[$($doc),*], vec![
+            $(Item::new(stringify!($key), &[$($note),*], $value)),*
+        ]),] $($rest)* }
+    };
+    (@list [$($list:tt)*] $(#[doc = $doc:literal])* js const $name:ident = $value:expr; $($rest:tt)*) => {
+        contract! { @list [$($list)* Item::new(stringify!($name), &[$($doc),*], $value),] $($rest)* }
+    };
+    ($($item:tt)*) => {
+        contract! { @list [] $($item)* }
+    };
+}
+
+contract! {
+    // ---- events --------------------------------------------------------------------------------
+
+    /// What an event tells. Its target is a session up to `PROBING`, and a connection from `DRAINED` on.
+    pub enum Kind {
+        /// Session: a message.
+        Message = 1,
+        /// Session: any other packet, for those who listen. `arg`: its type, `PARSE_ERROR` or `UNKNOWN_TYPE`.
+        Packet = 2,
+        /// Session: a ping went out, for those who listen.
+        Pinged = 3,
+        /// Session: answer the poll `arg` with this payload.
+        AnswerPoll = 4,
+        /// Session: answer the poll `arg` with 400.
+        RejectPoll = 5,
+        /// Session: the engine has answered the poll that it had told of by itself, with a heartbeat or a `noop`.
+        PollTaken = 6,
+        /// Session: a probe came in on channel `arg`.
+        Upgrading = 7,
+        /// Session: moved to channel `arg`.
+        Upgraded = 8,
+        /// Session: does not move to the channel that was tried out. `arg`: see `ProbeEndCode`. The content is a fault.
+        UpgradeFailed = 9,
+        /// Session: over. `arg`: see `ReasonCode`. The content is the fault's message.
+        Closed = 10,
+        /// Session: what follows the messages of a payload ends the session, once the owner says so.
+        PayloadEnd = 11,
+        /// Session: a poll waits in the engine's own listener.
+        PollReady = 12,
+        /// Session on a channel that JavaScript drives, or whose heartbeats it sends: send a packet of the type `arg`.
+        SendPacket = 13,
+        /// Session on a channel that JavaScript drives: close the channel `arg`.
+        CloseChannel = 14,
+        /// Session: answer the poll `arg` with this payload, which is not to be compressed.
+        AnswerPollPlain = 15,
+        /// Session whose requests or bytes JavaScript carries: time has passed. `arg`: `OVERDUE`, or 0.
+        Due = 16,
+        /// Session: a client has opened the connection `arg` to upgrade to. The content is its request's head.
+        Probing = 17,
+
+        /// Connection: everything handed over has been written.
+        Drained = 20,
+        /// Connection: the TCP connection is gone; the last event of a handle. `arg`: the code of the peer's close frame,
+        /// 1005 for one without, 1006 for none, and above `END_SHIFT` bits why, see `EndCode`. The content is the reason
+        /// in the frame.
+        ConnectionEnded = 21,
+        /// Connection without a session: a text or binary message.
+        ConnectionMessage = 22,
+        /// Connection without a session: closed by its peer, or with a fault (`arg`: `WITH_FAULT`; content: its message).
+        ConnectionClosed = 23,
+        /// Connection that JavaScript carries the bytes of: there are bytes to take, or the end is to be told.
+        PipeReady = 24,
+
+        /// Connection: one of few that talk. It is left to the owner's thread to read, which declines or does so.
+        LeftToOwner = 25,
+        /// Connection: a ping or pong frame came in, for those who listen. `arg`: its opcode.
+        ControlFrame = 26,
+        /// Connection: these bytes came in, for those who want them besides the session.
+        Bytes = 27,
+
+        /// Listener: closed, and all its connections gone.
+        ListenerClosed = 33,
+        /// Listener `arg`: the target, a session, was opened by its listener. The content is its request's head.
+        Opened = 34,
+        /// Listener `arg`: a request was refused. The target says why, see `REFUSALS`; the content is its head.
+        Refused = 35,
+
+        /// The target, a body, is compressed: the content, or nothing if zlib failed.
+        Compressed = 40,
+    }
+
+    /// `arg` of `Kind.PACKET` for what could not be decoded.
+    pub const PARSE_ERROR: u32 = 100;
+
+    /// `arg` of `Kind.PACKET` for a packet of protocol 3 whose type is unknown.
+    pub const UNKNOWN_TYPE: u32 = 101;
+
+    /// `arg` of `Kind.DUE`: the peer's time to answer is over, which JavaScript must not say before it has read what waits.
+    pub const OVERDUE: u32 = 1;
+
+    /// `arg` of `Kind.CONNECTION_CLOSED`: the content is the message of a fault.
+    pub const WITH_FAULT: u32 = 1;
+
+    /// Added to the kind of an event whose content is too large for a string or a Buffer.
+    pub const UNFIT: u32 = 128;
+
+    /// Added by `drain` to the number of events, of which there are fewer, if more are at hand.
+    pub const MORE_EVENTS: u32 = 1 << 16;
+
+    /// The kind in `outcome` if a call has brought about several events: it returns `[kind, arg, content, …]`.
+    pub const SEVERAL_EVENTS: u32 = 255;
+
+    // ---- handles -------------------------------------------------------------------------------
+
+    /// The handle of nothing.
+    pub const NO_HANDLE: u32 = 0;
+
+    /// The bits of a handle that are the index of its slot; the others are the slot's generation. What is found at the index
+    /// is what the handle names only if that has the very handle.
+    pub const INDEX_MASK: u32 = (1 << 21) - 1;
+
+    /// The largest number that JavaScript gives a poll; larger ones are those of the engine's own listener.
+    pub const MAX_OWNER_POLL: u32 = (1 << 31) - 1;
+
+    /// Characters of a session's id.
+    js const ID_LENGTH = crate::session::ID_LENGTH;
+
+    // ---- packets -------------------------------------------------------------------------------
+
+    /// The names of the packet types, by their numbers.
+    js const PACKET_TYPES = PacketType::ALL.map(PacketType::name);
+
+    /// The packet types.
+    js enum PacketType {
+        OPEN = PacketType::Open as u32,
+        CLOSE = PacketType::Close as u32,
+        PING = PacketType::Ping as u32,
+        PONG = PacketType::Pong as u32,
+        MESSAGE = PacketType::Message as u32,
+        UPGRADE = PacketType::Upgrade as u32,
+        NOOP = PacketType::Noop as u32,
+    }
+
+    /// Stands for the type of what is not a packet.
+    pub const NOT_A_PACKET: u32 = 7;
+
+    /// What the ping of a client that tries a connection out says, and the pong that answers it.
+    js const PROBE = crate::session::PROBE;
+
+    /// Which packets that nobody called for (heartbeats, the noop of an upgrade) JavaScript sends.
+    js enum Relayed {
+        /// None: the engine carries the session alone.
+        NOTHING = Relayed::Nothing as u32,
+        /// Those to a client that polls: what waits for a poll is JavaScript's.
+        POLLS = Relayed::Polls as u32,
+        /// All of them: what packets go through was replaced.
+        EVERYTHING = Relayed::Everything as u32,
+    }
+
+    // ---- sending -------------------------------------------------------------------------------
+
+    /// What a call that hands bytes to a connection returns.
+    pub enum SendStatus {
+        /// They go out with the next flush.
+        Flowing = 0,
+        /// The peer is slow: wait for `Kind.DRAINED`.
+        Congested = 1,
+        /// The connection is closing or gone; the bytes are not sent.
+        Closed = 2,
+    }
+
+    /// `how` of `send`, `sendMany` and `share` is a packet's type, and above this many bits the mode, a sum of the following.
+    pub const MODE_SHIFT: u32 = 3;
+
+    /// A mode of sending: in protocol 3.
+    pub const MODE_V3: u32 = 1;
+
+    /// A mode of sending: the client takes text only.
+    pub const MODE_TEXT_ONLY: u32 = 2;
+
+    /// A mode of sending: not to be compressed.
+    pub const MODE_PLAIN: u32 = 4;
+
+    /// Packets that cross in one call of `sendMany`, at most.
+    pub const MAX_PACKETS: usize = 16;
+
+    /// Connections that the owner's thread writes to by itself after a single message, at most: waking an I/O thread would
+    /// take longer. One more recipient of a broadcast wakes it early.
+    pub const SMALL_ROOM: u32 = 15;
+
+    /// Answers to packets, probes and pings wait for a client that does not read, up to this many bytes; then they are left out.
+    pub const MAX_WAITING_ANSWERS: usize = 256 * 1024;
+
+    // ---- streams that JavaScript carries, and what stands for a net.Socket ----------------------
+
+    /// Added by `pipeInput` to the number of bytes that it has taken, which is smaller: the input is to be paused.
+    pub const INPUT_WAITS: u32 = 1 << 31;
+
+    /// What `pipeTake` returns instead of a number of bytes.
+    pub enum TakeStatus {
+        /// There is more than fits: `pipeTakeLarge` returns it.
+        Large = 0xffff_fffd,
+        /// The connection is to be cut off.
+        Destroy = 0xffff_fffe,
+        /// This side is to be ended.
+        End = 0xffff_ffff,
+    }
+
+    /// Which bytes `traffic` counts.
+    pub enum Direction {
+        /// Those that were read.
+        Read = 0,
+        /// Those that were handed over to be written.
+        Written = 1,
+    }
+
+    /// The opcodes of control frames that are shown.
+    js enum OpCode {
+        PING = OpCode::Ping as u8,
+        PONG = OpCode::Pong as u8,
+    }
+
+    /// The longest content of a control frame, in bytes.
+    js const MAX_CONTROL = MAX_CONTROL;
+
+    /// The longest reason of a close frame, in bytes: the code is before it.
+    js const MAX_CLOSE_REASON = MAX_CONTROL - 2;
+
+    /// A peer that does not end the connection after the closing handshake is cut off after this many milliseconds.
+    pub const CLOSE_TIMEOUT: u32 = 30_000;
+
+    // ---- ends ----------------------------------------------------------------------------------
+
+    /// Why a session ended, in `Kind.CLOSED` and `fail`. Codes of errors come first.
+    pub enum ReasonCode {
+        /// The transport failed.
+        TransportError = 0,
+        /// The transport failed, by a fault whose error has no type of its own.
+        Fault = 1,
+        /// The peer closed the connection or sent a close packet by POST.
+        TransportClose = 2,
+        /// A packet could not be decoded.
+        ParseError = 3,
+        /// The peer missed the heartbeat's deadline.
+        PingTimeout = 4,
+        /// The application closed the session.
+        ForcedClose = 5,
+    }
+
+    /// The reasons as the application reads them, by their codes.
+    js const REASONS = ReasonCode::ALL.map(ReasonCode::text);
+
+    /// What goes wrong with a transport, as the application reads it.
+    js enum FaultText {
+        /// A second poll while one was pending.
+        POLL_OVERLAP = &*Fault::PollOverlap.message(),
+        /// A second POST while one was in progress.
+        DATA_OVERLAP = &*Fault::DataOverlap.message(),
+        /// The client went away while its poll was pending.
+        POLL_ABORTED = &*Fault::PollAborted.message(),
+        /// The client went away in the middle of a POST.
+        DATA_ABORTED = &*Fault::DataAborted.message(),
+        /// A POST has more bytes than allowed.
+        BODY_TOO_LARGE = &*Fault::BodyTooLarge.message(),
+        /// A POST comes in more pieces than allowed.
+        TOO_MANY_CHUNKS = &*Fault::TooManyChunks.message(),
+        /// A POST takes longer than allowed.
+        BODY_TIMEOUT = &*Fault::BodyTimeout.message(),
+        /// A binary POST in protocol 4.
+        INVALID_CONTENT = &*Fault::InvalidContent.message(),
+        /// The connection failed while writing to it.
+        WRITE = &*Fault::Write(String::new()).message(),
+    }
+
+    /// Why a session did not move to the channel that its client tried out: `arg` of `Kind.UPGRADE_FAILED`.
+    pub enum ProbeEndCode {
+        /// The client took too long, or sent something other than a probe: the channel is closed.
+        GivenUp = 0,
+        /// The session ends; the channel is closed.
+        SessionEnded = 1,
+        /// The client closed the channel.
+        Closed = 2,
+        /// The channel failed.
+        Failed = 3,
+    }
+
+    /// Why a connection has ended, in the upper bits of `arg` of `Kind.CONNECTION_ENDED`.
+    pub enum EndCode {
+        /// This side has cut it off, or its time was over.
+        CutOff = 1,
+        /// This side has reset it.
+        Reset = 2,
+        /// The peer has ended its side.
+        PeerEnded = 3,
+        /// Both close frames have passed, and our side has been ended.
+        Closed = 4,
+        /// The peer has ended its side behind ours.
+        PeerFollowed = 5,
+        /// Added to the number of the error that reading failed with.
+        ReadFailed = 0x4000,
+        /// Added to the number of the error that writing failed with.
+        WriteFailed = 0x8000,
+    }
+
+    /// The bits of an `EndCode` that are the number of an error.
+    pub const ERRNO_MASK: u32 = 0x3fff;
+
+    /// Above this many bits `arg` of `Kind.CONNECTION_ENDED` is an `EndCode`; below it is the code of a close frame.
+    pub const END_SHIFT: u32 = 16;
+
+    /// The code of a connection that ended without a close frame (RFC 6455, 7.1.5).
+    pub const NO_CLOSE_FRAME: u16 = 1006;
+}
+
+impl ReasonCode {
+    /// All codes, in order.
+    pub const ALL: [Self; 6] = [
+        Self::TransportError,
+        Self::Fault,
+        Self::TransportClose,
+        Self::ParseError,
+        Self::PingTimeout,
+        Self::ForcedClose,
+    ];
+
+    /// The code of a reason.
+    pub fn of(reason: &Reason) -> Self {
+        match reason {
+            Reason::TransportError(fault) if !fault.is_transport_error() => Self::Fault,
+            Reason::TransportError(_) => Self::TransportError,
+            Reason::TransportClose => Self::TransportClose,
+            Reason::ParseError => Self::ParseError,
+            Reason::PingTimeout => Self::PingTimeout,
+            Reason::ForcedClose => Self::ForcedClose,
+        }
+    }
+
+    /// The reason that the owner has found; `message`: that of a transport error. None for an unknown code.
+    pub fn reason(code: u32, message: String) -> Option<Reason> {
+        let code = Self::ALL.into_iter().find(|known| *known as u32 == code)?;
+        Some(match code {
+            Self::TransportError | Self::Fault if message == Fault::InvalidContent.message() => {
+                Reason::TransportError(Fault::InvalidContent)
+            }
+            Self::TransportError | Self::Fault => Reason::TransportError(Fault::Frame(message)),
+            Self::TransportClose => Reason::TransportClose,
+            Self::ParseError => Reason::ParseError,
+            Self::PingTimeout => Reason::PingTimeout,
+            Self::ForcedClose => Reason::ForcedClose,
+        })
+    }
+
+    /// The text of the application's `close` event.
+    #[cfg(test)]
+    fn text(self) -> &'static str {
+        Self::reason(self as u32, String::new()).map_or("", |reason| reason.text())
+    }
+}
+
+impl ProbeEndCode {
+    /// The code of an end.
+    pub fn of(end: &ProbeEnd) -> Self {
+        match end {
+            ProbeEnd::GivenUp => Self::GivenUp,
+            ProbeEnd::SessionEnded => Self::SessionEnded,
+            ProbeEnd::Closed => Self::Closed,
+            ProbeEnd::Failed(_) => Self::Failed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_comes_back_as_it_went_out() {
+        let fault = || Fault::Frame("why".to_owned());
+        let reasons = [
+            Reason::TransportError(fault()),
+            Reason::TransportError(Fault::InvalidContent),
+            Reason::TransportClose,
+            Reason::ParseError,
+            Reason::PingTimeout,
+            Reason::ForcedClose,
+        ];
+        for reason in reasons {
+            let message = match &reason {
+                Reason::TransportError(fault) => fault.message().into_owned(),
+                _ => String::new(),
+            };
+            assert_eq!(ReasonCode::reason(ReasonCode::of(&reason) as u32, message), Some(reason));
+        }
+        assert_eq!(ReasonCode::of(&Reason::TransportError(Fault::HeartbeatDirection)), ReasonCode::Fault);
+        assert_eq!(ReasonCode::reason(6, String::new()), None);
+    }
+}
