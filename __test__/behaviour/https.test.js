@@ -5,7 +5,18 @@ const https = require('node:https')
 const tls = require('node:tls')
 const { test } = require('node:test')
 const eio = require('engine.io-client')
-const { RawWebSocket, defer, listen, once, path, pending } = require('../support')
+const {
+  RawWebSocket,
+  defer,
+  eventually,
+  frame,
+  improvement,
+  listen,
+  once,
+  openWebSocket,
+  path,
+  pending,
+} = require('../support')
 const { key, cert } = require('../fixtures/tls')
 
 const secure = (opts, tlsOptions) => listen(opts, https.createServer({ key, cert, ...tlsOptions }))
@@ -126,3 +137,26 @@ test('close of the https server waits for a TLS websocket', async () => {
   peer.socket.destroy()
   await closed
 })
+
+// ---- what keeps the original from hearing ---------------------------------------------------------
+
+for (const [name, add] of Object.entries({
+  'all of whose close listeners have been removed': (stream) => stream.removeAllListeners('close'),
+  'whose first close listener throws': (stream) =>
+    stream.prependListener('close', () => {
+      throw new Error('of a listener')
+    }),
+})) {
+  improvement('what keeps ws from hearing of a close', `a TLS socket ${name} closes its session`, async (t) => {
+    // as an application that survives exceptions
+    process.setUncaughtExceptionCaptureCallback(() => {})
+    t.after(() => process.setUncaughtExceptionCaptureCallback(null))
+    const context = await secure()
+    const { peer, socket } = await openSecure(context)
+    add(socket.transport.socket._socket)
+    const closed = once(socket, 'close')
+    peer.socket.end()
+    assert.equal((await closed)[0], 'transport close')
+    assert.equal(context.engine.clientsCount, 0)
+  })
+}

@@ -322,6 +322,11 @@ class Carrier {
     return end === EndCode.PEER_ENDED || end === EndCode.CLOSED || end === EndCode.PEER_FOLLOWED
   }
 
+  /** Returns whether the socket has closed and this has not heard of it. */
+  hasClosedUnheard() {
+    return this.socket !== null && this.socket.closed
+  }
+
   /** Stops waiting for the `close` of a socket that has not closed for a long time. */
   giveUp() {
     this.hasClosed = true

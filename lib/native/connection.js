@@ -63,6 +63,9 @@ const PATIENCE = 50
 /** Milliseconds to wait for the `close` of a stream that has been ended. */
 const STREAM_TIMEOUT = 30 * 1000
 
+/** How often such a stream is looked at meanwhile, in ms: the listeners of its `close` may have been removed. */
+const STREAM_LOOK = 100
+
 const CONNECTING_STATES = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 }
 
 /**
@@ -440,7 +443,11 @@ class NativeWebSocket extends LazyEmitter {
       const { stream } = this[kState]
       this.readyState = CONNECTING_STATES.CLOSING
       this[kState].end = { arg, reason }
-      this[kState].patience = setTimeout(() => this[kOnStreamClosed](true), STREAM_TIMEOUT).unref()
+      let looks = STREAM_TIMEOUT / STREAM_LOOK
+      const look = () => {
+        if (this[kBelow]().hasClosedUnheard() || --looks === 0) this[kOnStreamClosed](true)
+      }
+      this[kState].patience = setInterval(look, STREAM_LOOK).unref()
       if (stream instanceof Carrier) stream.finish(arg >>> END_SHIFT)
       return
     }
@@ -493,7 +500,7 @@ class NativeWebSocket extends LazyEmitter {
   /** Called when the stream below emits `close`, or is not waited for any more. */
   [kOnStreamClosed](isGivenUp = false) {
     const { end, tell, patience } = this[kState]
-    if (patience !== undefined) clearTimeout(patience)
+    if (patience !== undefined) clearInterval(patience)
     this[kState].patience = undefined
     if (isGivenUp) this[kBelow]().giveUp()
     if (end === undefined && tell === undefined) return

@@ -84,6 +84,11 @@ class Pump {
     return this.finished
   }
 
+  /** Returns whether the stream has closed and this has not heard of it: its listeners are gone, or one before them has thrown. */
+  hasClosedUnheard() {
+    return this.stream.closed
+  }
+
   /** Stops waiting for the `close` of a stream that has not closed for a long time. */
   giveUp() {
     this.hasClosed = true
