@@ -99,6 +99,22 @@ test('an invalid frame on the probing connection gets its close code and leaves 
   assert.equal((await polling.poll()).body, '4alive')
 })
 
+test('a probe is answered before an invalid frame in its segment ends the connection, and tells so in this order', async () => {
+  const context = await listen()
+  const { peer: polling, socket } = await openPolling(context)
+  const events = []
+  socket.on('upgrading', (transport) => {
+    for (const event of ['drain', 'error']) transport.on(event, () => events.push(event))
+  })
+  const peer = await upgradeTo(context, polling.sid)
+  peer.write(Buffer.concat([frame({ payload: '2probe' }), frame({ opcode: 0, payload: 'x' })]))
+  assert.equal((await peer.frame()).payload.toString(), '3probe')
+  const { payload } = await peer.closeFrame()
+  assert.equal(payload.readUInt16BE(0), 1002)
+  await eventually(() => events.length, 2)
+  assert.deepEqual(events, ['drain', 'error'])
+})
+
 test('an upgrade that is not completed within upgradeTimeout is given up', async () => {
   const context = await listen({ upgradeTimeout: 150 })
   const { peer: polling, socket } = await openPolling(context)

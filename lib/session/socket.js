@@ -385,7 +385,12 @@ class Socket extends ReceivingSocket {
       if (end !== ProbeEndCode.CLOSED) transport.close()
     } finally {
       transport.socket[kClosing]()
-      if (end === ProbeEndCode.FAILED) transport[kShow]('error', transportError(fault))
+      if (end === ProbeEndCode.FAILED) {
+        const show = () => transport[kShow]('error', transportError(fault))
+        // the transport tells at the end of the turn that its answer to the probe is written
+        if (transport.writable) show()
+        else process.nextTick(show)
+      }
     }
   }
 

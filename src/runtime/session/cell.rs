@@ -377,7 +377,7 @@ impl Locked<'_> {
         self.inner.machine.start_upgrade(self.now, channel)
     }
 
-    /// A channel is gone. Whether that has ended the session, of which the owner then hears.
+    /// A channel is gone. Whether the owner hears of it: that has ended the session, or an upgrade.
     pub fn channel_closed(
         &mut self,
         channel: ChannelId,
@@ -385,11 +385,12 @@ impl Locked<'_> {
         batch: &mut Batch,
     ) -> bool {
         let was_closed = self.inner.machine.is_closed();
+        let was_probing = self.inner.machine.is_probing(channel);
         self.inner.machine.channel_closed(channel, fault, &mut self.actions);
         // it sees to its own end
         self.actions.retain(|action| !matches!(action, Action::CloseChannel { channel: closed } if *closed == channel));
         self.apply(batch);
-        !was_closed && self.inner.machine.is_closed()
+        was_probing || (!was_closed && self.inner.machine.is_closed())
     }
 
     /// Whether the session's requests, bytes or heartbeats pass through the owner's thread.
