@@ -37,9 +37,11 @@ const CALLS = {
       if (options !== undefined) args.push({ ...options })
       if (callback !== undefined) {
         const number = world.count(`callback of ${session.id}`)
+        // a client that polls by itself polls, and so is sent to, when it likes
+        const place = world.program.kind === 'real' ? 'callbacks of session' : 'session'
         args.push((...given) => {
           world.record(
-            `session ${session.id}`,
+            `${place} ${session.id}`,
             `callback ${number}(${given.map((arg) => world.observer.show(arg)).join(', ')})`,
           )
           runCalls(callback, session, world)

@@ -2,7 +2,7 @@
 
 // What docs/NATIVE-LISTENER.md says of the listener in Rust, beside the original's `listen()`.
 
-const { json, sessionOf, uncounted } = require('./case')
+const { aboutSession, callsLike, json, sessionOf, uncounted } = require('./case')
 
 const modes = ['native']
 
@@ -38,6 +38,13 @@ const isCompressed = ({ program, left }, step, session, what) =>
 
 /** What is seen of the packets that reach a transport. */
 const ofPackets = (entry) => /^(packet\(|transport\.on(Packet|Data)\(|listener \d+ of transport packet)/.test(entry)
+
+/** Whether the session of a client began on a WebSocket. */
+const beganOnWebSocket = ({ steps }, name) =>
+  steps.some(
+    ({ kind, as, transports }) =>
+      as === name && (kind === 'openWebSocket' || (kind === 'openReal' && transports[0] === 'websocket')),
+  )
 
 const isEnding = ({ left, right }, step, session) =>
   [left, right].some((side) => /^clos/.test(side[step]?.readyStates[`{${session}}`] ?? ''))
@@ -92,16 +99,14 @@ module.exports = [
     row: 'native: unknown',
     what: 'a request with the id of a session that began on a WebSocket: code 1 in place of code 3',
     modes,
-    explains: ({ step, left, right }, { program }) =>
-      (program.steps.some(({ kind }) => /^open(WebSocket|Real)$/.test(kind)) &&
-        /^HTTP\/1.1 (400 [^]*("code\\":3|"[^"\\]*"$)|405)/.test(left) &&
-        /^HTTP\/1.1 400 [^]*("code\\":1|"Session ID unknown"$)/.test(right)) ||
-      (/^connection_error.*_MISMATCH/.test(left) && /^connection_error.*code: 1,/.test(right)) ||
-      // the original does not answer at all
-      (left === undefined &&
-        program.steps[step - 1]?.kind === 'oddRequest' &&
-        /transport=websocket|"code\\":1/.test(right) &&
-        /^HTTP\/1.1 400 [^]*"code\\":1|^connection_error.*code: 1,/.test(right)),
+    explains(difference, { program }) {
+      const { step, left, right } = difference
+      if (!beganOnWebSocket(program, aboutSession(difference))) return false
+      const isUnknown = /^HTTP\/1.1 400 [^]*("code\\":1,|"Session ID unknown"$)|^connection_error.*code: 1,/.test(right)
+      // the original does not answer a plain request by transport=websocket at all
+      if (left === undefined) return isUnknown && program.steps[step - 1]?.kind === 'oddRequest'
+      return isUnknown && /^HTTP\/1.1 (400 [^]*("code\\":3,|"[^"\\]*"$)|405)|^connection_error.*_MISMATCH/.test(left)
+    },
   },
   {
     row: 'native: upgrade of a WebSocket',
@@ -158,7 +163,41 @@ module.exports = [
     row: 'native: order of the end',
     what: 'the engine closes sessions that began on a WebSocket before those that poll',
     modes,
-    explains: ({ left, right }) => /^close\("forced close"/.test(left) && uncounted(left) === uncounted(right),
+    explains: ({ step, left, right }, { program }) =>
+      (step === program.steps.length + 1 || callsLike(program, (call) => call.do === 'closeServer').length > 0) &&
+      program.steps.some(({ as }) => beganOnWebSocket(program, as)) &&
+      /^close\("forced close"/.test(left) &&
+      uncounted(left) === uncounted(right),
+  },
+  {
+    row: 'native: answer to a POST',
+    what: 'a POST is answered before listeners hear of its packets, so that the next one may come when they have closed the session',
+    modes,
+    explains({ object, step, left, right }, of) {
+      if (of.program.kind !== 'real') return false
+      // whether it is the client's poll or its next POST that finds the session gone
+      const either = (entry) => entry?.replace(/xhr p(oll|ost) error/g, 'xhr error')
+      if (/^client \w+, real$/.test(object)) return /"xhr p/.test(left) && either(left) === either(right)
+      const isRefusal = [left, right].every(
+        (entry) => entry === undefined || /^connection_error\({req: <request (GET|POST) .*code: 1,/.test(entry),
+      )
+      const session = sessionOf(left ?? right)
+      return object === 'server' && isRefusal && of.left[step].readyStates[`{${session}}`] === 'closed'
+    },
+  },
+  {
+    row: 'native: pong of protocol 3',
+    what: "the pong follows listeners of the transport's packet event",
+    modes,
+    explains({ object, lefts = [], rights = [] }) {
+      const without = (list) => list.filter((entry) => entry !== 'drain()').join('\n')
+      return (
+        /^transport /.test(object) &&
+        lefts.some((entry) => /^packet\({type: "ping"/.test(entry)) &&
+        lefts.length === rights.length &&
+        without(lefts) === without(rights)
+      )
+    },
   },
   {
     row: 'native: POST in progress',
@@ -170,14 +209,25 @@ module.exports = [
         /^error\(.*"data request connection closed prematurely"/.test(left)) ||
       (/^session /.test(object) &&
         right === undefined &&
-        /^listener \d+ of transport error$/.test(left) &&
+        /^listener \d+ of transport error$|^transport.onError\("data request connection closed prematurely"/.test(
+          left,
+        ) &&
         isEnding(of, step, sessionOf(object)) &&
         of.program.steps.some(({ kind }) => kind === 'beginPost')) ||
       (/^client \w+, post/.test(object) &&
         left === undefined &&
         right === 'end' &&
         rights.length === 1 &&
-        isEnding(of, step, sessionOf(object))),
+        isEnding(of, step, sessionOf(object))) ||
+      (/^client \w+, post/.test(object) &&
+        right === undefined &&
+        /^HTTP\/1.1 200/.test(left) &&
+        of.left[step].readyStates[`{${sessionOf(object)}}`] === 'closed') ||
+      (object === 'process' &&
+        right === undefined &&
+        left.includes('"twin: the application"') &&
+        of.program.steps.some(({ kind }) => kind === 'beginPost') &&
+        callsLike(of.program, (call) => call.on === 'transport' && call.event === 'error').length > 0),
   },
   {
     row: 'native: packets without a session',
