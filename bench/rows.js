@@ -15,8 +15,8 @@ const row = (id, title, scenario, load, server, target = {}, more = {}) => ({
 const opts = (o) => ({ OPTS: JSON.stringify(o) })
 const sio = { socketIo: true }
 const sioLoad = { sio: true, path: '/socket.io/' }
-// A polling handshake leaves a session that nobody closes. Short deadlines make opening and expiry a steady state,
-// in place of a heap that grows through the whole run. The same for every engine.
+// A polling handshake leaves a session that is not closed. Short deadlines make opening and expiry a steady state, in place of a heap
+// that grows through the whole run. All engines have the same deadlines.
 const expiring = opts({ pingInterval: 300, pingTimeout: 200 })
 const quick = { quick: true }
 

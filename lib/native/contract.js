@@ -2,47 +2,47 @@
 
 // Generated from src/runtime/owner/contract.rs by `npm run contract`.
 
-/** What an event tells. Its target is a session up to `PROBING`, and a connection from `DRAINED` on. */
+/** The kinds of events. The target of an event is a session up to `PROBING`, and a connection from `DRAINED` on. */
 const Kind = {
   /** Session: a message. */
   MESSAGE: 1,
-  /** Session: any other packet, for those who listen. `arg`: its type, `PARSE_ERROR` or `UNKNOWN_TYPE`. */
+  /** Session: any other packet, if the owner wants them. `arg`: its type, `PARSE_ERROR` or `UNKNOWN_TYPE`. */
   PACKET: 2,
-  /** Session: a ping went out, for those who listen. */
+  /** Session: a ping went out, if the owner wants to see packets. */
   PINGED: 3,
   /** Session: answer the poll `arg` with this payload. */
   ANSWER_POLL: 4,
   /** Session: answer the poll `arg` with 400. */
   REJECT_POLL: 5,
-  /** Session: the engine has answered the poll that it had told of by itself, with a heartbeat or a `noop`. */
+  /** Session: the engine has answered the reported poll by itself, with a heartbeat or a `noop`. */
   POLL_TAKEN: 6,
   /** Session: a probe came in on channel `arg`. */
   UPGRADING: 7,
   /** Session: moved to channel `arg`. */
   UPGRADED: 8,
-  /** Session: does not move to the channel that was tried out. `arg`: see `ProbeEndCode`. The content is a fault. */
+  /** Session: does not move to the probed channel. `arg`: see `ProbeEndCode`. The content is a fault. */
   UPGRADE_FAILED: 9,
   /** Session: over. `arg`: see `ReasonCode`. The content is the fault's message. */
   CLOSED: 10,
-  /** Session: what follows the messages of a payload ends the session, once the owner says so. */
+  /** Session: a packet behind the messages of a payload ends the session, once the owner calls `endPayload`. */
   PAYLOAD_END: 11,
-  /** Session: a poll waits in the engine's own listener. */
+  /** Session: a poll waits in the native listener. */
   POLL_READY: 12,
   /** Session on a channel that JavaScript drives, or whose heartbeats it sends: send a packet of the type `arg`. */
   SEND_PACKET: 13,
   /** Session on a channel that JavaScript drives: close the channel `arg`. */
   CLOSE_CHANNEL: 14,
-  /** Session: answer the poll `arg` with this payload, which is not to be compressed. */
+  /** Session: answer the poll `arg` with this payload, which must not be compressed. */
   ANSWER_POLL_PLAIN: 15,
   /** Session whose requests or bytes JavaScript carries: time has passed. `arg`: `OVERDUE`, or 0. */
   DUE: 16,
-  /** Session: a client has opened the connection `arg` to upgrade to. The content is its request's head. */
+  /** Session: a client has opened the connection `arg` for an upgrade. The content is its request's head. */
   PROBING: 17,
-  /** Connection: everything handed over has been written. */
+  /** Connection: everything that was handed over has been written. */
   DRAINED: 20,
   /**
-   * Connection: the TCP connection is gone; the last event of a handle. `arg`: the code of the peer's close frame,
-   * 1005 for one without, 1006 for none, and above `END_SHIFT` bits why, see `EndCode`. The content is the reason
+   * Connection: the TCP connection has ended; the last event of a handle. `arg`: the code of the peer's close frame,
+   * 1005 for a frame without a code, 1006 for no frame, and above `END_SHIFT` bits the cause, see `EndCode`. The content is the reason
    * in the frame.
    */
   CONNECTION_ENDED: 21,
@@ -50,15 +50,15 @@ const Kind = {
   CONNECTION_MESSAGE: 22,
   /** Connection without a session: closed by its peer, or with a fault (`arg`: `WITH_FAULT`; content: its message). */
   CONNECTION_CLOSED: 23,
-  /** Connection that JavaScript carries the bytes of: there are bytes to take, or the end is to be told. */
+  /** Connection whose bytes JavaScript carries: there are bytes to take, or the end has to be handled. */
   PIPE_READY: 24,
-  /** Connection: one of few that talk. It is left to the owner's thread to read, which declines or does so. */
+  /** Connection: one of few that talk. The owner's thread may read it. */
   LEFT_TO_OWNER: 25,
-  /** Connection: a ping or pong frame came in, for those who listen. `arg`: its opcode. */
+  /** Connection: a ping or pong frame came in, if the owner wants them. `arg`: its opcode. */
   CONTROL_FRAME: 26,
-  /** Connection: these bytes came in, for those who want them besides the session. */
+  /** Connection: these bytes came in, if the owner wants a copy. */
   BYTES: 27,
-  /** Listener: closed, and all its connections gone. */
+  /** Listener: closed, and all its connections have ended. */
   LISTENER_CLOSED: 33,
   /** Listener `arg`: the target, a session, was opened by its listener. The content is its request's head. */
   OPENED: 34,
@@ -68,14 +68,14 @@ const Kind = {
   COMPRESSED: 40,
 }
 
-/** `arg` of `Kind.PACKET` for what could not be decoded. */
+/** `arg` of `Kind.PACKET` for data that could not be decoded. */
 const PARSE_ERROR = 100
 
 /** `arg` of `Kind.PACKET` for a packet of protocol 3 whose type is unknown. */
 const UNKNOWN_TYPE = 101
 
 /**
- * `arg` of `Kind.DUE`: the peer's time to answer is over, which JavaScript must not say before it has read what waits.
+ * `arg` of `Kind.DUE`: the peer's time to answer is over. JavaScript must read waiting data before it ends the session.
  */
 const OVERDUE = 1
 
@@ -85,22 +85,22 @@ const WITH_FAULT = 1
 /** Added to the kind of an event whose content is too large for a string or a Buffer. */
 const UNFIT = 128
 
-/** Added by `drain` to the number of events, of which there are fewer, if more are at hand. */
+/** Added by `drain` to the number of events, which is smaller than this, if there are more. */
 const MORE_EVENTS = 0x10000
 
-/** The kind in `outcome` if a call has brought about several events: it returns `[kind, arg, content, …]`. */
+/** The kind in `outcome` if a call has caused several events. The call returns `[kind, arg, content, …]`. */
 const SEVERAL_EVENTS = 255
 
 /** The handle of nothing. */
 const NO_HANDLE = 0
 
 /**
- * The bits of a handle that are the index of its slot; the others are the slot's generation. What is found at the index
- * is what the handle names only if that has the very handle.
+ * The bits of a handle that are the index of its slot; the others are the slot's generation. The handle names what is found
+ * at the index only if that has the same handle.
  */
 const INDEX_MASK = 0x1fffff
 
-/** The largest number that JavaScript gives a poll; larger ones are those of the engine's own listener. */
+/** The largest number that JavaScript gives a poll. Larger numbers belong to polls of the native listener. */
 const MAX_OWNER_POLL = 0x7fffffff
 
 /** Characters of a session's id. */
@@ -127,29 +127,29 @@ const PacketType = {
   NOOP: 6,
 }
 
-/** Stands for the type of what is not a packet. */
+/** The number for something other than a packet. */
 const NOT_A_PACKET = 7
 
-/** What the ping of a client that tries a connection out says, and the pong that answers it. */
+/** The content of a probing client's ping, and of the pong that answers it. */
 const PROBE = 'probe'
 
-/** Which packets that nobody called for (heartbeats, the noop of an upgrade) JavaScript sends. */
+/** Which of the engine's own packets (heartbeats, the noop of an upgrade) JavaScript sends. */
 const Relayed = {
   /** None: the engine carries the session alone. */
   NOTHING: 0,
-  /** Those to a client that polls: what waits for a poll is JavaScript's. */
+  /** Those to a client that polls, because JavaScript keeps what waits for a poll. */
   POLLS: 1,
-  /** All of them: what packets go through was replaced. */
+  /** All of them, because a method that packets pass was replaced. */
   EVERYTHING: 2,
 }
 
-/** What a call that hands bytes to a connection returns. */
+/** Results of a call that hands bytes to a connection. */
 const SendStatus = {
-  /** They go out with the next flush. */
+  /** The bytes go out with the next flush. */
   FLOWING: 0,
   /** The peer is slow: wait for `Kind.DRAINED`. */
   CONGESTED: 1,
-  /** The connection is closing or gone; the bytes are not sent. */
+  /** The connection is closing or has ended; the bytes are not sent. */
   CLOSED: 2,
 }
 
@@ -167,38 +167,38 @@ const MODE_TEXT_ONLY = 2
 /** A mode of sending: not to be compressed. */
 const MODE_PLAIN = 4
 
-/** Packets that cross in one call of `sendMany`, at most. */
+/** Largest number of packets that cross in one call of `sendMany`. */
 const MAX_PACKETS = 16
 
 /**
- * Connections that the owner's thread writes to by itself after a single message, at most: waking an I/O thread would
+ * Largest number of connections to which the owner's thread writes by itself after a single message. Waking an I/O thread would
  * take longer. One more recipient of a broadcast wakes it early.
  */
 const SMALL_ROOM = 15
 
 /**
- * Answers to packets, probes and pings wait for a client that does not read, up to this many bytes; then they are left out.
+ * Bytes of answers to probes and to pings of protocol 3 that wait for a client that does not read. Further answers are left out.
  */
 const MAX_WAITING_ANSWERS = 0x40000
 
-/** Added by `pipeInput` to the number of bytes that it has taken, which is smaller: the input is to be paused. */
+/** Added by `pipeInput` to the number of bytes that it has taken, which is smaller, if the input has to be paused. */
 const INPUT_WAITS = 0x80000000
 
-/** What `pipeTake` returns instead of a number of bytes. */
+/** Results of `pipeTake` other than a number of bytes. */
 const TakeStatus = {
   /** There is more than fits: `pipeTakeLarge` returns it. */
   LARGE: 0xfffffffd,
-  /** The connection is to be cut off. */
+  /** The connection has to be cut off. */
   DESTROY: 0xfffffffe,
-  /** This side is to be ended. */
+  /** This side has to be ended. */
   END: 0xffffffff,
 }
 
 /** Which bytes `traffic` counts. */
 const Direction = {
-  /** Those that were read. */
+  /** The bytes that were read. */
   READ: 0,
-  /** Those that were handed over to be written. */
+  /** The bytes that were handed over to be written. */
   WRITTEN: 1,
 }
 
@@ -216,7 +216,7 @@ const MAX_CONTROL = 125
 /** The longest reason of a close frame, in bytes: the code is before it. */
 const MAX_CLOSE_REASON = 123
 
-/** A peer that does not end the connection after the closing handshake is cut off after this many milliseconds. */
+/** Milliseconds after which a peer is cut off that does not end the connection after the closing handshake. */
 const CLOSE_TIMEOUT = 30000
 
 /** Why a session ended, in `Kind.CLOSED` and `fail`. Codes of errors come first. */
@@ -238,15 +238,15 @@ const ReasonCode = {
 /** The reasons as the application reads them, by their codes. */
 const REASONS = ['transport error', 'transport error', 'transport close', 'parse error', 'ping timeout', 'forced close']
 
-/** What goes wrong with a transport, as the application reads it. */
+/** Faults of a transport, as the application reads them. */
 const FaultText = {
   /** A second poll while one was pending. */
   POLL_OVERLAP: 'overlap from client',
   /** A second POST while one was in progress. */
   DATA_OVERLAP: 'data request overlap from client',
-  /** The client went away while its poll was pending. */
+  /** The client left while its poll was pending. */
   POLL_ABORTED: 'poll connection closed prematurely',
-  /** The client went away in the middle of a POST. */
+  /** The client left in the middle of a POST. */
   DATA_ABORTED: 'data request connection closed prematurely',
   /** A POST has more bytes than allowed. */
   BODY_TOO_LARGE: 'payload too large',
@@ -260,7 +260,7 @@ const FaultText = {
   WRITE: 'write error',
 }
 
-/** Why a session did not move to the channel that its client tried out: `arg` of `Kind.UPGRADE_FAILED`. */
+/** Why a session did not move to the channel that its client probed: `arg` of `Kind.UPGRADE_FAILED`. */
 const ProbeEndCode = {
   /** The client took too long, or sent something other than a probe: the channel is closed. */
   GIVEN_UP: 0,
@@ -274,9 +274,9 @@ const ProbeEndCode = {
 
 /** Why a connection has ended, in the upper bits of `arg` of `Kind.CONNECTION_ENDED`. */
 const EndCode = {
-  /** This side has cut it off, or its time was over. */
+  /** This side has cut the connection off, or a timeout has. */
   CUT_OFF: 1,
-  /** This side has reset it. */
+  /** This side has reset the connection. */
   RESET: 2,
   /** The peer has ended its side. */
   PEER_ENDED: 3,

@@ -80,7 +80,7 @@ class SendingSocket extends CompactEmitter {
     return this[kState].sentCallbackFn !== undefined && this[kState].sentCallbackFn.length > 0
   }
 
-  /** Whether somebody waits for the transport to go on: for what is written, or behind a `flush` that is not ours. */
+  /** Returns whether the session has to hear `ready`: packets or callbacks wait, or `flush` was replaced. */
   [kAwaitsReady]() {
     return this[kHasWaiting]() || this[kAwaitsBatches]() || this.flush !== flush
   }

@@ -1,4 +1,4 @@
-//! What both languages know: the numbers and texts by which the core and its owner in JavaScript understand each other.
+//! The numbers and texts that both languages know: the contract between the core and its owner in JavaScript.
 //!
 //! Each stands here once. `lib/native/contract.js` is generated from this file by `npm run contract`, and a test fails
 //! while that file is not current. Items marked `js` belong to other rooms of the core, which the generated file repeats.
@@ -21,7 +21,7 @@ use crate::{
 /// `js` before them groups and constants that only the generated file gets.
 macro_rules! contract {
     (@list [$($list:tt)*]) => {
-        /// All that JavaScript is told, in the order of this file.
+        /// Everything that JavaScript gets, in the order of this file.
         #[cfg(test)]
         fn items() -> Vec<Item> {
             vec![$($list)*]
@@ -63,64 +63,64 @@ macro_rules! contract {
 contract! {
     // ---- events --------------------------------------------------------------------------------
 
-    /// What an event tells. Its target is a session up to `PROBING`, and a connection from `DRAINED` on.
+    /// The kinds of events. The target of an event is a session up to `PROBING`, and a connection from `DRAINED` on.
     pub enum Kind {
         /// Session: a message.
         Message = 1,
-        /// Session: any other packet, for those who listen. `arg`: its type, `PARSE_ERROR` or `UNKNOWN_TYPE`.
+        /// Session: any other packet, if the owner wants them. `arg`: its type, `PARSE_ERROR` or `UNKNOWN_TYPE`.
         Packet = 2,
-        /// Session: a ping went out, for those who listen.
+        /// Session: a ping went out, if the owner wants to see packets.
         Pinged = 3,
         /// Session: answer the poll `arg` with this payload.
         AnswerPoll = 4,
         /// Session: answer the poll `arg` with 400.
         RejectPoll = 5,
-        /// Session: the engine has answered the poll that it had told of by itself, with a heartbeat or a `noop`.
+        /// Session: the engine has answered the reported poll by itself, with a heartbeat or a `noop`.
         PollTaken = 6,
         /// Session: a probe came in on channel `arg`.
         Upgrading = 7,
         /// Session: moved to channel `arg`.
         Upgraded = 8,
-        /// Session: does not move to the channel that was tried out. `arg`: see `ProbeEndCode`. The content is a fault.
+        /// Session: does not move to the probed channel. `arg`: see `ProbeEndCode`. The content is a fault.
         UpgradeFailed = 9,
         /// Session: over. `arg`: see `ReasonCode`. The content is the fault's message.
         Closed = 10,
-        /// Session: what follows the messages of a payload ends the session, once the owner says so.
+        /// Session: a packet behind the messages of a payload ends the session, once the owner calls `endPayload`.
         PayloadEnd = 11,
-        /// Session: a poll waits in the engine's own listener.
+        /// Session: a poll waits in the native listener.
         PollReady = 12,
         /// Session on a channel that JavaScript drives, or whose heartbeats it sends: send a packet of the type `arg`.
         SendPacket = 13,
         /// Session on a channel that JavaScript drives: close the channel `arg`.
         CloseChannel = 14,
-        /// Session: answer the poll `arg` with this payload, which is not to be compressed.
+        /// Session: answer the poll `arg` with this payload, which must not be compressed.
         AnswerPollPlain = 15,
         /// Session whose requests or bytes JavaScript carries: time has passed. `arg`: `OVERDUE`, or 0.
         Due = 16,
-        /// Session: a client has opened the connection `arg` to upgrade to. The content is its request's head.
+        /// Session: a client has opened the connection `arg` for an upgrade. The content is its request's head.
         Probing = 17,
 
-        /// Connection: everything handed over has been written.
+        /// Connection: everything that was handed over has been written.
         Drained = 20,
-        /// Connection: the TCP connection is gone; the last event of a handle. `arg`: the code of the peer's close frame,
-        /// 1005 for one without, 1006 for none, and above `END_SHIFT` bits why, see `EndCode`. The content is the reason
+        /// Connection: the TCP connection has ended; the last event of a handle. `arg`: the code of the peer's close frame,
+        /// 1005 for a frame without a code, 1006 for no frame, and above `END_SHIFT` bits the cause, see `EndCode`. The content is the reason
         /// in the frame.
         ConnectionEnded = 21,
         /// Connection without a session: a text or binary message.
         ConnectionMessage = 22,
         /// Connection without a session: closed by its peer, or with a fault (`arg`: `WITH_FAULT`; content: its message).
         ConnectionClosed = 23,
-        /// Connection that JavaScript carries the bytes of: there are bytes to take, or the end is to be told.
+        /// Connection whose bytes JavaScript carries: there are bytes to take, or the end has to be handled.
         PipeReady = 24,
 
-        /// Connection: one of few that talk. It is left to the owner's thread to read, which declines or does so.
+        /// Connection: one of few that talk. The owner's thread may read it.
         LeftToOwner = 25,
-        /// Connection: a ping or pong frame came in, for those who listen. `arg`: its opcode.
+        /// Connection: a ping or pong frame came in, if the owner wants them. `arg`: its opcode.
         ControlFrame = 26,
-        /// Connection: these bytes came in, for those who want them besides the session.
+        /// Connection: these bytes came in, if the owner wants a copy.
         Bytes = 27,
 
-        /// Listener: closed, and all its connections gone.
+        /// Listener: closed, and all its connections have ended.
         ListenerClosed = 33,
         /// Listener `arg`: the target, a session, was opened by its listener. The content is its request's head.
         Opened = 34,
@@ -131,13 +131,13 @@ contract! {
         Compressed = 40,
     }
 
-    /// `arg` of `Kind.PACKET` for what could not be decoded.
+    /// `arg` of `Kind.PACKET` for data that could not be decoded.
     pub const PARSE_ERROR: u32 = 100;
 
     /// `arg` of `Kind.PACKET` for a packet of protocol 3 whose type is unknown.
     pub const UNKNOWN_TYPE: u32 = 101;
 
-    /// `arg` of `Kind.DUE`: the peer's time to answer is over, which JavaScript must not say before it has read what waits.
+    /// `arg` of `Kind.DUE`: the peer's time to answer is over. JavaScript must read waiting data before it ends the session.
     pub const OVERDUE: u32 = 1;
 
     /// `arg` of `Kind.CONNECTION_CLOSED`: the content is the message of a fault.
@@ -146,10 +146,10 @@ contract! {
     /// Added to the kind of an event whose content is too large for a string or a Buffer.
     pub const UNFIT: u32 = 128;
 
-    /// Added by `drain` to the number of events, of which there are fewer, if more are at hand.
+    /// Added by `drain` to the number of events, which is smaller than this, if there are more.
     pub const MORE_EVENTS: u32 = 1 << 16;
 
-    /// The kind in `outcome` if a call has brought about several events: it returns `[kind, arg, content, …]`.
+    /// The kind in `outcome` if a call has caused several events. The call returns `[kind, arg, content, …]`.
     pub const SEVERAL_EVENTS: u32 = 255;
 
     // ---- handles -------------------------------------------------------------------------------
@@ -157,11 +157,11 @@ contract! {
     /// The handle of nothing.
     pub const NO_HANDLE: u32 = 0;
 
-    /// The bits of a handle that are the index of its slot; the others are the slot's generation. What is found at the index
-    /// is what the handle names only if that has the very handle.
+    /// The bits of a handle that are the index of its slot; the others are the slot's generation. The handle names what is found
+    /// at the index only if that has the same handle.
     pub const INDEX_MASK: u32 = (1 << 21) - 1;
 
-    /// The largest number that JavaScript gives a poll; larger ones are those of the engine's own listener.
+    /// The largest number that JavaScript gives a poll. Larger numbers belong to polls of the native listener.
     pub const MAX_OWNER_POLL: u32 = (1 << 31) - 1;
 
     /// Characters of a session's id.
@@ -183,31 +183,31 @@ contract! {
         NOOP = PacketType::Noop as u32,
     }
 
-    /// Stands for the type of what is not a packet.
+    /// The number for something other than a packet.
     pub const NOT_A_PACKET: u32 = 7;
 
-    /// What the ping of a client that tries a connection out says, and the pong that answers it.
+    /// The content of a probing client's ping, and of the pong that answers it.
     js const PROBE = crate::session::PROBE;
 
-    /// Which packets that nobody called for (heartbeats, the noop of an upgrade) JavaScript sends.
+    /// Which of the engine's own packets (heartbeats, the noop of an upgrade) JavaScript sends.
     js enum Relayed {
         /// None: the engine carries the session alone.
         NOTHING = Relayed::Nothing as u32,
-        /// Those to a client that polls: what waits for a poll is JavaScript's.
+        /// Those to a client that polls, because JavaScript keeps what waits for a poll.
         POLLS = Relayed::Polls as u32,
-        /// All of them: what packets go through was replaced.
+        /// All of them, because a method that packets pass was replaced.
         EVERYTHING = Relayed::Everything as u32,
     }
 
     // ---- sending -------------------------------------------------------------------------------
 
-    /// What a call that hands bytes to a connection returns.
+    /// Results of a call that hands bytes to a connection.
     pub enum SendStatus {
-        /// They go out with the next flush.
+        /// The bytes go out with the next flush.
         Flowing = 0,
         /// The peer is slow: wait for `Kind.DRAINED`.
         Congested = 1,
-        /// The connection is closing or gone; the bytes are not sent.
+        /// The connection is closing or has ended; the bytes are not sent.
         Closed = 2,
     }
 
@@ -223,36 +223,36 @@ contract! {
     /// A mode of sending: not to be compressed.
     pub const MODE_PLAIN: u32 = 4;
 
-    /// Packets that cross in one call of `sendMany`, at most.
+    /// Largest number of packets that cross in one call of `sendMany`.
     pub const MAX_PACKETS: usize = 16;
 
-    /// Connections that the owner's thread writes to by itself after a single message, at most: waking an I/O thread would
+    /// Largest number of connections to which the owner's thread writes by itself after a single message. Waking an I/O thread would
     /// take longer. One more recipient of a broadcast wakes it early.
     pub const SMALL_ROOM: u32 = 15;
 
-    /// Answers to packets, probes and pings wait for a client that does not read, up to this many bytes; then they are left out.
+    /// Bytes of answers to probes and to pings of protocol 3 that wait for a client that does not read. Further answers are left out.
     pub const MAX_WAITING_ANSWERS: usize = 256 * 1024;
 
-    // ---- streams that JavaScript carries, and what stands for a net.Socket ----------------------
+    // ---- streams that JavaScript carries, and functions for a net.Socket -- ----------------------
 
-    /// Added by `pipeInput` to the number of bytes that it has taken, which is smaller: the input is to be paused.
+    /// Added by `pipeInput` to the number of bytes that it has taken, which is smaller, if the input has to be paused.
     pub const INPUT_WAITS: u32 = 1 << 31;
 
-    /// What `pipeTake` returns instead of a number of bytes.
+    /// Results of `pipeTake` other than a number of bytes.
     pub enum TakeStatus {
         /// There is more than fits: `pipeTakeLarge` returns it.
         Large = 0xffff_fffd,
-        /// The connection is to be cut off.
+        /// The connection has to be cut off.
         Destroy = 0xffff_fffe,
-        /// This side is to be ended.
+        /// This side has to be ended.
         End = 0xffff_ffff,
     }
 
     /// Which bytes `traffic` counts.
     pub enum Direction {
-        /// Those that were read.
+        /// The bytes that were read.
         Read = 0,
-        /// Those that were handed over to be written.
+        /// The bytes that were handed over to be written.
         Written = 1,
     }
 
@@ -268,7 +268,7 @@ contract! {
     /// The longest reason of a close frame, in bytes: the code is before it.
     js const MAX_CLOSE_REASON = MAX_CONTROL - 2;
 
-    /// A peer that does not end the connection after the closing handshake is cut off after this many milliseconds.
+    /// Milliseconds after which a peer is cut off that does not end the connection after the closing handshake.
     pub const CLOSE_TIMEOUT: u32 = 30_000;
 
     // ---- ends ----------------------------------------------------------------------------------
@@ -292,15 +292,15 @@ contract! {
     /// The reasons as the application reads them, by their codes.
     js const REASONS = ReasonCode::ALL.map(ReasonCode::text);
 
-    /// What goes wrong with a transport, as the application reads it.
+    /// Faults of a transport, as the application reads them.
     js enum FaultText {
         /// A second poll while one was pending.
         POLL_OVERLAP = &*Fault::PollOverlap.message(),
         /// A second POST while one was in progress.
         DATA_OVERLAP = &*Fault::DataOverlap.message(),
-        /// The client went away while its poll was pending.
+        /// The client left while its poll was pending.
         POLL_ABORTED = &*Fault::PollAborted.message(),
-        /// The client went away in the middle of a POST.
+        /// The client left in the middle of a POST.
         DATA_ABORTED = &*Fault::DataAborted.message(),
         /// A POST has more bytes than allowed.
         BODY_TOO_LARGE = &*Fault::BodyTooLarge.message(),
@@ -314,7 +314,7 @@ contract! {
         WRITE = &*Fault::Write(String::new()).message(),
     }
 
-    /// Why a session did not move to the channel that its client tried out: `arg` of `Kind.UPGRADE_FAILED`.
+    /// Why a session did not move to the channel that its client probed: `arg` of `Kind.UPGRADE_FAILED`.
     pub enum ProbeEndCode {
         /// The client took too long, or sent something other than a probe: the channel is closed.
         GivenUp = 0,
@@ -328,9 +328,9 @@ contract! {
 
     /// Why a connection has ended, in the upper bits of `arg` of `Kind.CONNECTION_ENDED`.
     pub enum EndCode {
-        /// This side has cut it off, or its time was over.
+        /// This side has cut the connection off, or a timeout has.
         CutOff = 1,
-        /// This side has reset it.
+        /// This side has reset the connection.
         Reset = 2,
         /// The peer has ended its side.
         PeerEnded = 3,
