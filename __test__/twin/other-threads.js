@@ -18,10 +18,6 @@ const POOL = Number(process.env.UV_THREADPOOL_SIZE) || 4
 /** The connections that pings go by: one for each I/O thread, as the engine gives them to its threads in turn. */
 let connections
 
-/** Who waits for the answer to a ping, by its number. */
-const waiting = new Map()
-let lastPing = 0
-
 async function connect() {
   const server = http.createServer()
   const { Server } = require('../..')
@@ -34,11 +30,6 @@ async function connect() {
     const client = new WebSocket(`ws://127.0.0.1:${server.address().port}/engine.io/?EIO=4&transport=websocket`)
     await once(client, 'message')
     client._socket.unref()
-    client.on('pong', (data) => {
-      const number = Number(data)
-      waiting.get(number)()
-      waiting.delete(number)
-    })
     return client
   }
   return Promise.all(Array.from({ length: THREADS }, open))
@@ -48,18 +39,32 @@ const THREADS =
   Number(process.env.ENGINE_IO_NATIVE_IO_THREADS) ||
   Math.max(1, Math.min(4, require('node:os').availableParallelism() >> 1))
 
-/** Resolves when each of them has answered, and those of the pool, if somebody compresses there. */
+/** The round of pings that goes on, and the next one, for those who have come since it began. */
+let round
+let next
+
+/** Resolves when each thread of the engine's has answered, and those of the pool, if somebody compresses there. */
 async function otherThreads(compresses) {
-  connections ??= connect()
   if (compresses) await Promise.all(Array.from({ length: POOL }, () => deflate(EMPTY)))
+  if (round === undefined) return begin()
+  next ??= round.then(begin)
+  return next
+}
+
+function begin() {
+  next = undefined
+  round = ping().finally(() => (round = undefined))
+  return round
+}
+
+async function ping() {
+  connections ??= connect()
   await Promise.all(
-    (await connections).map(
-      (client) =>
-        new Promise((resolve) => {
-          waiting.set(++lastPing, resolve)
-          client.ping(String(lastPing))
-        }),
-    ),
+    (await connections).map((client) => {
+      if (client.readyState !== client.OPEN) throw new Error('The connection that the twin pings by has ended')
+      client.ping()
+      return Promise.race([once(client, 'pong'), once(client, 'close')])
+    }),
   )
 }
 
