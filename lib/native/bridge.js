@@ -282,9 +282,7 @@ function deliver(kind, target, arg, content) {
   if (kind <= Kind.PROBING) {
     const session = sessionOf(target)
     if (session === undefined) return tellNobody(kind, arg, content)
-    if (session[kState].held === undefined) return tell(session, kind, arg, content)
-    if (session[kState].held === NONE) session[kState].held = []
-    session[kState].held.push([kind, arg, content])
+    hand(session, kind, arg, content)
   } else if (kind <= Kind.PIPE_READY || kind === Kind.BYTES || kind === Kind.CONTROL_FRAME) {
     const connection = connectionOf(target)
     if (kind === Kind.CONNECTION_ENDED) {
@@ -357,6 +355,13 @@ function refuse(kind, target) {
   }
 }
 
+/** Tells a session of an event, or keeps the event while the session is held back. */
+function hand(session, kind, arg, content) {
+  if (session[kState].held === undefined) return tell(session, kind, arg, content)
+  if (session[kState].held === NONE) session[kState].held = []
+  session[kState].held.push([kind, arg, content])
+}
+
 function tell(session, kind, arg, content) {
   if (kind !== Kind.CLOSED) return session[kOnEvent](kind, arg, content)
   // packets before the end come first, also those that listeners put off to the next tick
@@ -371,9 +376,9 @@ function closeChannel(session, channel, fault) {
   const content = engine.channelClosed(session[kState].handle, channel, fault)
   const kind = outcome[0]
   if (kind === SEVERAL_EVENTS) {
-    for (let i = 0; i < content.length; i += 3) tell(session, content[i], content[i + 1], content[i + 2])
+    for (let i = 0; i < content.length; i += 3) hand(session, content[i], content[i + 1], content[i + 2])
   } else if (kind !== 0) {
-    tell(session, kind, outcome[1], content)
+    hand(session, kind, outcome[1], content)
   }
   return kind !== 0
 }
