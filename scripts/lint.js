@@ -2,7 +2,7 @@
 
 // Runs the tools that check code without running it: format, mistakes, types, and the workflow files.
 //
-//   node scripts/lint.js [prettier | eslint | rustfmt | workflows]...      default: all of them
+//   node scripts/lint.js [prettier | eslint | types | rustfmt | workflows]...      default: all of them
 
 const { spawnSync } = require('node:child_process')
 const fs = require('node:fs')
@@ -15,6 +15,7 @@ const CRATES = ['.', 'fuzz', 'bench/loadgen', 'bench/engineioxide']
 const tools = {
   prettier: () => script('prettier', ['--check', '--log-level', 'warn', '.']),
   eslint: () => script('eslint', ['--max-warnings', '0', '.']),
+  types: () => script('typescript', ['--project', '.'], 'tsc'),
   rustfmt: () => CRATES.every((crate) => cargo('fmt', ['--manifest-path', `${crate}/Cargo.toml`, '--check'])),
   workflows,
 }
@@ -34,10 +35,13 @@ async function workflows() {
 }
 
 /** Runs the command of a package in node_modules with this Node. */
-function script(name, args) {
+function script(name, args, command = name) {
   const manifest = require.resolve(`${name}/package.json`)
   const { bin } = require(manifest)
-  return run(process.execPath, [path.join(path.dirname(manifest), bin[name] ?? bin), ...args])
+  return run(process.execPath, [
+    path.join(path.dirname(manifest), typeof bin === 'string' ? bin : bin[command]),
+    ...args,
+  ])
 }
 
 /** A component of Rust that is not installed is a failure: without it nothing is said about the code. */

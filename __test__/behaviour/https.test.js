@@ -5,18 +5,7 @@ const https = require('node:https')
 const tls = require('node:tls')
 const { test } = require('node:test')
 const eio = require('engine.io-client')
-const {
-  RawWebSocket,
-  defer,
-  eventually,
-  frame,
-  improvement,
-  listen,
-  once,
-  openWebSocket,
-  path,
-  pending,
-} = require('../support')
+const { RawWebSocket, defer, improvement, listen, once, path, pending } = require('../support')
 const { key, cert } = require('../fixtures/tls')
 
 const secure = (opts, tlsOptions) => listen(opts, https.createServer({ key, cert, ...tlsOptions }))

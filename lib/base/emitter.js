@@ -6,12 +6,20 @@
 
 const { EventEmitter } = require('events')
 
-/** An emitter that has a table only while it has a listener. Most connections and transports never get one. */
+/**
+ * An emitter that has a table only while it has a listener. Most connections and transports never get one.
+ *
+ * @this {EventEmitter}
+ */
 function LazyEmitter() {
   if (EventEmitter.usingDomains) EventEmitter.init.call(this)
 }
 
-/** An emitter that starts with a table of fixed shape and a quarter of the size. Sessions use it: they keep a listener or two for life. */
+/**
+ * An emitter that starts with a table of fixed shape and a quarter of the size. Sessions use it: they keep a listener or two for life.
+ *
+ * @this {EventEmitter}
+ */
 function CompactEmitter() {
   this._events = new Listeners()
   this._eventsCount = 0
@@ -31,7 +39,11 @@ Listeners.prototype = Object.create(null)
 
 const { removeListener } = EventEmitter.prototype
 
-/** Drops the table together with the last listener. */
+/**
+ * Drops the table together with the last listener.
+ *
+ * @this {EventEmitter}
+ */
 function removeLazily(event, listener) {
   removeListener.call(this, event, listener)
   if (this._eventsCount === 0) this._events = undefined
@@ -51,4 +63,10 @@ function showLikeNodes(prototype) {
   }
 }
 
-module.exports = { LazyEmitter, CompactEmitter, Listeners, letGoOfTable, showLikeNodes }
+module.exports = {
+  LazyEmitter: /** @type {typeof EventEmitter} */ (/** @type {unknown} */ (LazyEmitter)),
+  CompactEmitter: /** @type {typeof EventEmitter} */ (/** @type {unknown} */ (CompactEmitter)),
+  Listeners,
+  letGoOfTable,
+  showLikeNodes,
+}

@@ -28,7 +28,7 @@ function readJson(file) {
 /**
  * The package manager of a project, and its lock file: in a workspace, the lock is that of a folder above.
  *
- * @returns {{ manager: 'npm' | 'pnpm' | 'yarn' | 'bun', root: string, lock: string | undefined }}
+ * @returns {{ manager: string, root: string, lock: string | undefined }}
  */
 function findManager(folder) {
   for (let at = folder; ; at = path.dirname(at)) {

@@ -128,10 +128,12 @@ class NativeServer extends Server {
     throw refusal('attach()')
   }
 
+  /** @returns {never} */
   handleRequest() {
     throw refusal('handleRequest()')
   }
 
+  /** @returns {never} */
   handleUpgrade() {
     throw refusal('handleUpgrade()')
   }

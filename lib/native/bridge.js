@@ -10,7 +10,7 @@ const { decidePoll } = require('./duties')
 const { apart, atRoot, capture, contextOfEvent, lookForHooks } = require('./context')
 const { onExit } = require('./exit-hook')
 const { INDEX_MASK, Kind, MORE_EVENTS, ReasonCode, SEVERAL_EVENTS, SMALL_ROOM, UNFIT } = require('./contract')
-const { Engine } = require('./load-addon')
+const { Engine } = /** @type {any} */ (require('./load-addon'))
 const {
   kBeforeEnd,
   kFail,

@@ -424,7 +424,7 @@ Object.assign(Carrier.prototype, {
 /**
  * A net.Socket on a `Carrier`. It is never constructed: `carry` changes the class of a socket.
  */
-class CarriedSocket extends net.Socket {
+class CarriedSocket extends /** @type {typeof import('../../types/bases').SocketBase} */ (net.Socket) {
   // the only places where Node would ask a binding to write
 
   _writeGeneric(isMany, data, encoding, done) {

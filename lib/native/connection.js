@@ -75,7 +75,7 @@ const CONNECTING_STATES = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 }
  * Events: `message` (data, isBinary), `ping` and `pong` (data), `close` (code, reason) after that of the session, `error`. On the
  * connection of a session `message` shows what the engine decoded as packets.
  */
-class NativeWebSocket extends LazyEmitter {
+class NativeWebSocket extends /** @type {typeof import('../../types/bases').ConnectionBase} */ (LazyEmitter) {
   /**
    * @param {number} handle the engine's handle of the connection
    * @param {object} socket the stream below, or its substitute: see lib/native/carried-socket.js and lib/session/lazy-request.js
@@ -422,7 +422,9 @@ class NativeWebSocket extends LazyEmitter {
 
   /** Handles the event that everything that was handed over is written. */
   [kOnDrained]() {
-    const isAwaited = this[kCallBack]() | (this[kState].stream instanceof Carrier && this[kState].stream.onDrained())
+    const hasCalledBack = this[kCallBack]()
+    const { stream } = this[kState]
+    const isAwaited = (stream instanceof Carrier && stream.onDrained()) || hasCalledBack
     const transport = this[kState].transport
     if (transport !== null && (!isAwaited || transport[kAwaitsWriting]())) transport[kOnWritten]()
   }

@@ -5,7 +5,7 @@
 // listener enters (`enterWith`) does not reach other connections. Work that a call puts off runs in the context of the call.
 
 const { AsyncResource } = require('async_hooks')
-const { callInNoContext } = require('./load-addon')
+const { callInNoContext } = /** @type {any} */ (require('./load-addon'))
 
 /** The type of the engine's async resources, as hooks see it. */
 const TYPE = 'ENGINEIO'

@@ -172,7 +172,7 @@ function libcOfReport() {
   const { excludeNetwork } = process.report
   try {
     process.report.excludeNetwork = true
-    const { header, sharedObjects } = process.report.getReport()
+    const { header, sharedObjects } = /** @type {any} */ (process.report.getReport())
     if (header.glibcVersionRuntime) return 'glibc'
     if (sharedObjects.some((file) => /\/(ld-musl-|libc\.musl-)/.test(file))) return 'musl'
   } catch {

@@ -29,12 +29,14 @@ const OTHERS = {
   port: null,
 }
 
+/** @returns {any} the class, whose private methods are used */
 function theirs() {
   return require('ws').WebSocketServer
 }
 
 /** Returns all options that `ws` would have, given some. */
 function completed(options) {
+  /** @type {any} */
   const all = { ...SERVED, ...OTHERS }
   // the class is loaded when it is first read
   Object.defineProperty(all, 'WebSocket', {

@@ -66,7 +66,7 @@ const DEFAULTS = {
  * Events: `connection` (socket), `connection_error` ({ req, code, message, context }),
  * `initial_headers` and `headers` (headers, request), `flush` (socket, writeBuffer), `drain` (socket).
  */
-class BaseServer extends EventEmitter {
+class BaseServer extends /** @type {typeof import('../../types/bases').ServerBase} */ (EventEmitter) {
   constructor(opts = {}) {
     super()
     // this table is read for every message that is sent
@@ -77,7 +77,11 @@ class BaseServer extends EventEmitter {
     /** The open sessions by their ids. */
     this.clients = this[kState].clients.public
     this.clientsCount = 0
-    /** The options, with defaults for those that were not given. */
+    /**
+     * The options, with defaults for those that were not given.
+     *
+     * @type {any}
+     */
     this.opts = Object.assign({}, DEFAULTS, opts)
     if (opts.cookie) {
       this.opts.cookie = Object.assign({ name: 'io', path: '/', httpOnly: true, sameSite: 'lax' }, opts.cookie)

@@ -239,7 +239,7 @@ class Server extends BaseServer {
         if (options.destroyUpgrade === false) return
         // Node leaves such sockets open because there is an upgrade listener, so that they have to be ended here
         setTimeout(() => {
-          if (socket.writable && socket.bytesWritten <= 0) socket.end()
+          if (socket.writable && /** @type {any} */ (socket).bytesWritten <= 0) socket.end()
         }, destroyUpgradeTimeout)
       }
     })

@@ -87,7 +87,7 @@ class Opening {
 
   _makeRequest() {
     const head = this._head.split('\0')
-    const req = new IncomingMessage(this.below())
+    const req = new IncomingMessage(/** @type {any} */ (this.below()))
     const rawHeaders = head.slice(HEADERS, -1)
     for (let i = 0; i < rawHeaders.length; i += 2) {
       if (rawHeaders[i] <= LAST_COMMON) rawHeaders[i] = COMMON[rawHeaders[i].charCodeAt(0) - 1]

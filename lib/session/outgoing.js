@@ -38,7 +38,7 @@ const PACKET_EVENTS = new Set(['packet', 'heartbeat', 'packetCreate', 'flush', '
  * The outgoing half of a Socket: the packets that wait for the transport, the callbacks that wait until they are written,
  * and the question whether packets have listeners at all.
  */
-class SendingSocket extends CompactEmitter {
+class SendingSocket extends /** @type {typeof import('../../types/bases').SessionBase} */ (CompactEmitter) {
   constructor() {
     super()
     keep(this, new SessionState(debug.enabled))
@@ -113,7 +113,7 @@ class SendingSocket extends CompactEmitter {
    *
    * @param {string|Buffer|ArrayBuffer|ArrayBufferView} data anything else is converted to a string
    * @param {{compress?: boolean}} [options]
-   * @param {(transport: Transport) => void} [callback] called when the message has been written
+   * @param {(transport: import('../transports/transport').Transport) => void} [callback] called when the message has been written
    */
   send(data, options, callback) {
     this.sendPacket('message', data, options, callback)

@@ -79,6 +79,7 @@ let lastEncoding
  * progress. The engine decides what a request means for the session. Requests of a native listener do not come here.
  */
 class Polling extends Transport {
+  /** @param {ConstructorParameters<typeof Transport>} args */
   constructor(...args) {
     super(...args)
     /** Milliseconds for which a graceful close waits for the next poll. */

@@ -28,9 +28,9 @@ const HEARD = new Set(['error', 'ready', 'packet', 'drain', 'close'])
  * Events: `packet` (packet), `error` (Error of type `TransportError`), `close`, `drain` (everything was written), `ready` (more can be
  * sent), `headers` (headers, request).
  */
-class Transport extends LazyEmitter {
+class Transport extends /** @type {typeof import('../../types/bases').TransportBase} */ (LazyEmitter) {
   /**
-   * @param {import('http').IncomingMessage} req the request that opens it, with `_query`
+   * @param {Partial<import('http').IncomingMessage> & { _query: any }} req the request that opens it, with `_query`
    * @param {object} opts see `transportOptions` in lib/base/options.js
    */
   constructor(req, opts = {}) {
@@ -44,7 +44,11 @@ class Transport extends LazyEmitter {
     this.discarded = false
     /** The protocol revision: 3 or 4. */
     this.protocol = req._query.EIO === '4' ? 4 : 3
-    /** The codec of the protocol revision, as `engine.io-parser` has it. */
+    /**
+     * The codec of the protocol revision, as `engine.io-parser` has it.
+     *
+     * @type {any}
+     */
     this.parser = this.protocol === 4 ? parserV4 : parserV3
     /** Whether the client takes binary data: its query has no `b64`. */
     this.supportsBinary = !(req._query && req._query.b64)
@@ -183,6 +187,7 @@ Transport.upgradesTo = []
 letGoOfTable(Transport)
 
 function transportError(message, description) {
+  /** @type {Error & { type?: string, description?: any }} */
   const error = new Error(message)
   error.type = 'TransportError'
   error.description = description

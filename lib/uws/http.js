@@ -115,6 +115,7 @@ class Request extends Readable {
     return value === null ? undefined : value
   }
 
+  // @ts-expect-error -- that of uWebSockets.js's requests, not that of streams
   forEach(callback) {
     for (let i = 0; i < this.rawHeaders.length; i += 2) callback(this.rawHeaders[i], this.rawHeaders[i + 1])
   }
