@@ -50,6 +50,25 @@ test('text and binary messages pass both ways by websocket', async () => {
   assert.deepEqual((await peer.frame()).payload, Buffer.from([3]))
 })
 
+for (const [EIO, bytes] of [
+  ['4', [1, 2]],
+  ['3', [4, 1, 2]],
+]) {
+  test(`onData gets bytes as an ArrayBuffer, listeners as a Buffer: protocol ${EIO}`, async () => {
+    const { peer, socket } = await openWebSocket(await listenOnUws({ allowEIO3: true }), { EIO })
+    const { onData } = socket.transport
+    const given = []
+    socket.transport.onData = function (data) {
+      given.push(data)
+      return onData.call(this, data)
+    }
+    const messages = record(socket, 'message', (event, data) => data)
+    peer.sendBinary(Buffer.from(bytes))
+    await eventually(() => messages, [Buffer.from([1, 2])])
+    assert.ok(given[0] instanceof ArrayBuffer)
+  })
+}
+
 test('received bytes stay what they are after the connection has reused its memory', async () => {
   const { peer, socket } = await openWebSocket(await listenOnUws())
   const messages = record(socket, 'message', (event, data) => data)

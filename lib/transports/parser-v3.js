@@ -24,7 +24,10 @@ function encodePacket({ type, data }, supportsBinary, callback) {
 }
 
 function decodePacket(data) {
-  if (typeof data !== 'string') return { type: PACKET_TYPES[data[0]], data: data.subarray(1) }
+  if (typeof data !== 'string') {
+    const bytes = toBuffer(data)
+    return { type: PACKET_TYPES[bytes[0]], data: bytes.subarray(1) }
+  }
   const isBase64 = data[0] === 'b'
   const type = PACKET_TYPES[isBase64 ? data[1] : data[0]]
   if (isBase64) return { type, data: Buffer.from(data.slice(2), 'base64') }

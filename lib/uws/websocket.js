@@ -40,8 +40,7 @@ class WebSocket extends Transport {
 
   [kOnMessage](message, isBinary) {
     // copied, because the bytes belong to uWebSockets.js after this call
-    const data = Buffer.from(message.slice(0))
-    this.onData(isBinary ? data : data.toString())
+    this.onData(isBinary ? message.slice(0) : Buffer.from(message).toString())
   }
 
   [kOnDrain]() {
