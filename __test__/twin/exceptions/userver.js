@@ -2,7 +2,7 @@
 
 // Rows of docs/DIFFERENCES.md about uServer.
 
-const { aboutSession, hasHook, isCount, uncounted } = require('./case')
+const { aboutSession, callsLike, hasHook, isCount, json, uncounted } = require('./case')
 
 const modes = ['uServer']
 
@@ -20,14 +20,38 @@ const has = (side, step, session) => side[step].readyStates[`{${session}}`] !== 
 /** @type {import("./index").Exception[]} */
 module.exports = [
   {
+    row: 1,
+    what: 'what is sent after such a listener reaches uWebSockets.js, which takes no DataView',
+    modes,
+    explains: ({ object, left, right }, { program }) =>
+      object === 'process' &&
+      left === undefined &&
+      /Error "Text and data can only be passed by/.test(right) &&
+      callsLike(program, ({ data }) => data?.as === 'DataView').length > 0 &&
+      callsLike(
+        program,
+        (call) => call.do === 'listen' && call.event === 'flush' && /"do":"(send|buffer)"/.test(json(call.calls)),
+      ).length > 0,
+  },
+  {
     row: 34,
     what: 'a connection listener that throws does not keep a WebSocket from being opened',
     modes,
-    explains: ({ object, step, left, right }, of) =>
-      object === 'server' &&
-      left === undefined &&
-      /^(initial_)?headers\({}/.test(right) &&
-      hasThrown({ left: [of.left[step]] }, 0, /"twin: the application"/) && { counts: true },
+    explains({ object, step, left, right }, of) {
+      const isThrown = (at) => hasThrown({ left: [of.left[at]] }, 0, /"twin: the application"/)
+      if (object === 'server')
+        return left === undefined && /^(initial_)?headers\({}/.test(right) && isThrown(step) && { counts: true }
+      // what is sent to a client that the original has left waiting
+      const { on } = of.program.steps[step - 1] ?? {}
+      return (
+        object === 'process' &&
+        left === undefined &&
+        /^threw Error "Text and data/.test(right) &&
+        has(of.right, step, on) &&
+        !has(of.left, step, on) &&
+        of.program.steps.some(({ as }, i) => as === on && isThrown(i + 1))
+      )
+    },
   },
   {
     row: 26,
@@ -50,17 +74,38 @@ module.exports = [
       const session = aboutSession(difference)
       if (
         session !== undefined &&
-        (asked.some(({ on }) => on === session) || (has(of.left, step, session) && !has(of.right, step, session)))
+        (asked.some(({ on }) => on === session) ||
+          // there, sessions without a client of the program's have other numbers
+          /^number /.test(session) ||
+          (has(of.left, step, session) && !has(of.right, step, session)))
       )
         return { session, counts: true }
       if (object === 'process') return right === undefined && (USED_LATE.test(left) || NOT_THERE.test(left))
-      if (object.startsWith('client ')) return /^HTTP\/1.1 (200|101|400)/.test(left) && right === 'end'
+      const unnumbered = (text) => text?.replace(/number \d+/, 'number')
+      if (object.startsWith('client '))
+        return (
+          (/^HTTP\/1.1 (200|101|400)/.test(left) && right === 'end') ||
+          (left !== right && unnumbered(left) === unnumbered(right))
+        )
       const isAside =
         asked.includes(of.program.steps[step - 1]) ||
         (asked.some(({ on }) => on !== undefined) && (left === undefined || right === undefined))
       return (
         object === 'server' &&
         (isCount(difference) || uncounted(left) === uncounted(right) || isAside) && { counts: true }
+      )
+    },
+  },
+  {
+    row: 33,
+    what: 'an empty piece of a body does not count as one of maxBufferedChunks',
+    modes,
+    explains(difference, { program }) {
+      const session = aboutSession(difference)
+      return (
+        program.options.maxBufferedChunks !== undefined &&
+        /^HTTP\/1.1 413|"too many chunks"/.test(difference.left) &&
+        session !== undefined && { session, counts: true }
       )
     },
   },
@@ -118,7 +163,7 @@ module.exports = [
       if (object === 'server' && (isCount(difference) || left === undefined || right === undefined))
         return posts.length > 0 && { counts: true }
       const session = aboutSession(difference)
-      const isLost = left === undefined || /"parse error"/.test(left) || field.startsWith('data')
+      const isLost = left === undefined || /"parser? error"/.test(left) || field.startsWith('data')
       return isLost && posts.some(({ on }) => on === session) && { session, counts: true }
     },
   },
@@ -133,6 +178,7 @@ module.exports = [
       if (object === 'process') return right === undefined
       if (object.startsWith('transport 0 of '))
         return (left === 'closing' || left === undefined) && /^close/.test(right)
+      if (/^client \w+, real$/.test(object)) return left === undefined && /^error\(Error "websocket error"/.test(right)
       return /^client [\w, ]+, (websocket|handshake)/.test(object) && right === 'end'
     },
   },
