@@ -22,8 +22,7 @@ const { receivedType } = require('../native/packets')
 const { seesPackets } = require('./overrides')
 const { SendingSocket } = require('./outgoing')
 const { transportError } = require('../transports/transport')
-const { isNative, isNativeWebSocket } = require('../transports/kinds')
-const { Polling } = require('../transports/polling')
+const { connectionOf, isNative, isPolled } = require('../transports/kinds')
 const debug = require('debug')('engine:socket')
 const {
   kAfterSession,
@@ -82,10 +81,10 @@ class ReceivingSocket extends SendingSocket {
         this[kOnPinged]()
         break
       case Kind.POLL_READY:
-        if (this.transport instanceof Polling) this.transport[kOnNativePoll]()
+        this.transport[kOnNativePoll]?.()
         break
       case Kind.POLL_TAKEN:
-        if (this.transport instanceof Polling) this.transport[kOnPollTaken]()
+        this.transport[kOnPollTaken]?.()
         break
       case Kind.ANSWER_POLL:
       case Kind.ANSWER_POLL_PLAIN:
@@ -201,15 +200,17 @@ class ReceivingSocket extends SendingSocket {
 
   /** Returns whether the connection below has a `message` listener, which may have come after the next packet was decoded. */
   [kShowsFrames]() {
-    return isNativeWebSocket(this.transport) && this.transport.socket.listenerCount('message') > 0
+    const connection = connectionOf(this.transport)
+    return connection !== undefined && connection.listenerCount('message') > 0
   }
 
   /** Shows a packet to those listeners after the session has handled it. */
   [kShowFrame](packet) {
     const { transport } = this
-    if (!isNativeWebSocket(transport)) return
+    const connection = connectionOf(transport)
     // the engine has not passed on the bytes that it could not decode
-    if (packet.type !== 'error') transport.parser.encodePacket(packet, true, (frame) => transport.socket[kShow](frame))
+    if (connection === undefined || packet.type === 'error') return
+    transport.parser.encodePacket(packet, true, (frame) => connection[kShow](frame))
   }
 
   [kDispatch](packet) {
@@ -254,13 +255,14 @@ class ReceivingSocket extends SendingSocket {
 
   /** Returns whether the session polls: then this thread sends all that waits for a poll, heartbeats too. */
   [kCarriesPolls]() {
-    return this[kState].transportless || this.transport instanceof Polling
+    return this[kState].transportless || isPolled(this.transport)
   }
 
   /** Returns the engine's handle of the session's channel; null for polling. */
   [kChannelNumber]() {
     if (this[kState].channel !== 0) return this[kState].channel
-    return isNativeWebSocket(this.transport) ? this.transport.socket[kState].handle : null
+    const connection = connectionOf(this.transport)
+    return connection === undefined ? null : connection[kState].handle
   }
 
   /** The engine has sent a ping by itself. */
@@ -328,7 +330,7 @@ class ReceivingSocket extends SendingSocket {
     const transport = this[kMadeTransport]()
     let isSettled = true
     try {
-      if (this[kAwaitsBatches]() && isNativeWebSocket(transport))
+      if (this[kAwaitsBatches]() && connectionOf(transport) !== undefined)
         isSettled = transport[kSettleBeforeEnd]() || performance.now() > until
     } finally {
       // a callback may throw
@@ -339,16 +341,17 @@ class ReceivingSocket extends SendingSocket {
 
   /** Returns whether the session hears of its connection's end later, when the stream below has closed. */
   [kHoldEnd](transport) {
-    if (!isNativeWebSocket(transport)) return false
-    const isHeld = transport.socket[kHoldEnd](() => this[kFinishClosing](TRANSPORT_CLOSE, undefined, transport))
+    const connection = connectionOf(transport)
+    if (connection === undefined) return false
+    const isHeld = connection[kHoldEnd](() => this[kFinishClosing](TRANSPORT_CLOSE, undefined, transport))
     if (isHeld) this[kState].over = true
     return isHeld
   }
 
   [kFinishClosing](code, message, transport) {
     this[kState].over = true
-    const hasState = transport !== undefined && isNative(transport)
-    const websocket = isNativeWebSocket(transport) ? transport.socket : undefined
+    const hasState = isNative(transport)
+    const websocket = connectionOf(transport)
     if (websocket !== undefined) {
       transport[kState].ended = true
       websocket[kState].tells = true

@@ -8,6 +8,7 @@ const { CompactEmitter } = require('../base/emitter')
 const { OPEN, MESSAGE } = require('../native/contract').PacketType
 const { packetType } = require('../native/packets')
 const { Polling } = require('../transports/polling')
+const { isNative } = require('../transports/kinds')
 const { WebSocket } = require('../transports/websocket')
 const debug = require('debug')('engine:socket')
 const {
@@ -19,7 +20,6 @@ const {
   kHasWaiting,
   kHearsFlushes,
   kHearsSending,
-  kIsNative,
   kIsPlain,
   kKeepContext,
   kListenToAll,
@@ -169,7 +169,7 @@ class SendingSocket extends /** @type {typeof import('../../types/bases').Sessio
 
   /** Keeps the current context for waiting packets, if the transport becomes writable by an event of the engine. */
   [kKeepContext]() {
-    if (this.transport instanceof WebSocket) this.transport[kKeepContext]()
+    this.transport[kKeepContext]?.()
   }
 
   /** Returns whether a packet can go straight to the engine: nothing waits, and it has no listeners. */
@@ -179,9 +179,8 @@ class SendingSocket extends /** @type {typeof import('../../types/bases').Sessio
       (type === 'message' || type === 'open') &&
       callback === undefined &&
       transport.writable &&
-      transport instanceof WebSocket &&
-      transport[kIsNative]() &&
       transport.send === sendByWebSocket &&
+      isNative(transport) &&
       this.flush === flush &&
       this.onDrain === onDrain &&
       !this[kHasWaiting]() &&

@@ -13,7 +13,7 @@ const { ReceivingSocket } = require('./incoming')
 const { SendingSocket } = require('./outgoing')
 const { Descriptor, define } = require('../base/state')
 const { Transport, transportError } = require('../transports/transport')
-const { isNative, isNativeWebSocket } = require('../transports/kinds')
+const { connectionOf, isNative, isPolled } = require('../transports/kinds')
 const { Polling } = require('../transports/polling')
 const debug = require('debug')('engine:socket')
 const {
@@ -144,21 +144,18 @@ class Socket extends ReceivingSocket {
 
   [kOpen](transport) {
     const engine = bridge.getEngine()
-    let connection = 0
+    const connection = connectionOf(transport)
+    let channel = 0
     let jsonp
-    if (isNativeWebSocket(transport) && transport.socket[kState].handle !== 0) {
-      connection = transport.socket[kState].handle
-    } else if (transport instanceof Polling) {
-      jsonp = transport[kState].index
-    } else {
-      connection = this[kState].channel = engine.openChannel()
-    }
+    if (isPolled(transport)) jsonp = transport[kState].index
+    else if (connection !== undefined && connection[kState].handle !== 0) channel = connection[kState].handle
+    else channel = this[kState].channel = engine.openChannel()
     const { protocol } = this
     const timing = this.server[kTiming]()
-    const handle = bridge.fast.openSession(timing, protocol, connection, transport.supportsBinary, jsonp)
+    const handle = bridge.fast.openSession(timing, protocol, channel, transport.supportsBinary, jsonp)
     bridge.addSession(handle, this)
     bridge.scheduleLateFlush()
-    if (isNativeWebSocket(transport)) transport.socket[kStart]()
+    if (connection !== undefined) connection[kStart]()
   }
 
   onOpen() {
@@ -240,16 +237,16 @@ class Socket extends ReceivingSocket {
     if (this[kState].idle) this.server[kState].limits.heard(this)
     debug('might upgrade socket transport from "%s" to "%s"', this.transport.name, transport.name)
     const engine = bridge.getEngine()
-    const isOurs = isNativeWebSocket(transport)
-    const channel = isOurs ? transport.socket[kState].handle : engine.openChannel()
+    const connection = connectionOf(transport)
+    const channel = connection !== undefined ? connection[kState].handle : engine.openChannel()
     if (!engine.startUpgrade(this[kState].handle, channel)) {
-      if (!isOurs) engine.dropChannel(channel)
+      if (connection === undefined) engine.dropChannel(channel)
       transport.close()
       return
     }
-    if (!isOurs) this[kState].probeChannel = channel
+    if (connection === undefined) this[kState].probeChannel = channel
     this[kTryOut](transport)
-    if (isOurs) transport.socket[kStart]()
+    if (connection !== undefined) connection[kStart]()
   }
 
   /** Starts an upgrade to a connection of the native listener, which the client is going to probe. */
@@ -371,7 +368,7 @@ class Socket extends ReceivingSocket {
     const transport = this[kTakeProbe]()
     if (transport === null) return
     debug('client did not complete upgrade')
-    if (!isNativeWebSocket(transport)) {
+    if (connectionOf(transport) === undefined) {
       transport.on('error', () => {})
       try {
         transport.close()
@@ -473,8 +470,7 @@ class Socket extends ReceivingSocket {
           try {
             this[kCloseProbe](ProbeEndCode.SESSION_ENDED)
           } finally {
-            const transport = this[kMadeTransport]()
-            if (isNativeWebSocket(transport)) transport.socket[kAfterSession]()
+            connectionOf(this[kMadeTransport]())?.[kAfterSession]()
           }
         }
       }

@@ -29,6 +29,8 @@ const {
   kGiveUpPost,
   kHandOver,
   kIsBound,
+  kIsNative,
+  kIsPolled,
   kIsPromised,
   kOnDecision,
   kOnNativePoll,
@@ -94,6 +96,14 @@ class Polling extends Transport {
 
   get name() {
     return 'polling'
+  }
+
+  [kIsNative]() {
+    return true
+  }
+
+  [kIsPolled]() {
+    return true
   }
 
   /** Number of bytes of responses that have not been written. */

@@ -25,6 +25,7 @@ const {
   kCountRefused,
   kGoOn,
   kHand,
+  kConnection,
   kIsNative,
   kIsText,
   kIsWritten,
@@ -113,6 +114,10 @@ class WebSocket extends Transport {
 
   get handlesUpgrades() {
     return true
+  }
+
+  [kConnection]() {
+    return this.socket instanceof NativeWebSocket ? this.socket : undefined
   }
 
   [kIsNative]() {
