@@ -5,6 +5,7 @@ const debug = require('debug')('engine')
 const bridge = require('../native/bridge')
 const { Opening } = require('../session/lazy-request')
 const { compressionOf, ownOf, transportOptions } = require('../base/options')
+const { ID_LENGTH, REFUSALS } = require('../native/contract')
 const { content } = require('../native/packets')
 const { Server } = require('../server/server')
 const { Socket } = require('../session/socket')
@@ -56,19 +57,7 @@ const OUR_SOCKETS = originalsOf(Socket, SOCKET_METHODS)
 const { sendPacket } = Socket.prototype
 
 /** A placeholder for an id, which needs no encoding. */
-const ID = '_'.repeat(20)
-
-/** Codes and names by the numbers of `Refusal` in src/http/route.rs. */
-const REFUSALS = [
-  [0, 'UNKNOWN_TRANSPORT'],
-  [1, 'UNKNOWN_SID'],
-  [2, 'BAD_HANDSHAKE_METHOD'],
-  [3, 'TRANSPORT_MISMATCH'],
-  [3, 'PROTOCOL_MISMATCH'],
-  [3, 'TRANSPORT_HANDSHAKE_ERROR'],
-  [3, 'ID_GENERATION_ERROR'],
-  [5, 'UNSUPPORTED_PROTOCOL_VERSION'],
-]
+const ID = '_'.repeat(ID_LENGTH)
 
 /** Makes the error for something that needs requests in JavaScript. */
 function refusal(what) {

@@ -299,6 +299,145 @@ const END_SHIFT = 16
 /** The code of a connection that ended without a close frame (RFC 6455, 7.1.5). */
 const NO_CLOSE_FRAME = 1006
 
+/** The codes of `connection_error` and of error responses. */
+const ErrorCode = {
+  /** The query names no transport that the server has. */
+  UNKNOWN_TRANSPORT: 0,
+  /** The query names a session that is not there. */
+  UNKNOWN_SID: 1,
+  /** A session is opened by GET only. */
+  BAD_HANDSHAKE_METHOD: 2,
+  /** Anything else is wrong with the request. */
+  BAD_REQUEST: 3,
+  /** The application, or a limit, refuses the request. */
+  FORBIDDEN: 4,
+  /** The client speaks protocol 3, which the server does not allow. */
+  UNSUPPORTED_PROTOCOL_VERSION: 5,
+}
+
+/** What each error code says, by the codes. */
+const ERROR_MESSAGES = [
+  'Transport unknown',
+  'Session ID unknown',
+  'Bad handshake method',
+  'Bad request',
+  'Forbidden',
+  'Unsupported protocol version',
+]
+
+/** Why the native listener refuses a request: the target of `Kind.REFUSED`. */
+const Refusal = {
+  /** The query names no transport that the listener serves. */
+  UNKNOWN_TRANSPORT: 0,
+  /** The query names a session that is not there. */
+  UNKNOWN_SID: 1,
+  /** A session is opened by GET only. */
+  BAD_HANDSHAKE_METHOD: 2,
+  /** The session uses another transport. */
+  TRANSPORT_MISMATCH: 3,
+  /** The session speaks another protocol. */
+  PROTOCOL_MISMATCH: 4,
+  /** The request does not lead to its transport. */
+  TRANSPORT_HANDSHAKE: 5,
+  /** The system has no randomness to give, or the engine no handle. */
+  EXHAUSTED: 6,
+  /** The client speaks protocol 3, which the server does not allow. */
+  UNSUPPORTED_PROTOCOL_VERSION: 7,
+}
+
+/** The error code and the name of each refusal, by the refusals' numbers. */
+const REFUSALS = [
+  [0, 'UNKNOWN_TRANSPORT'],
+  [1, 'UNKNOWN_SID'],
+  [2, 'BAD_HANDSHAKE_METHOD'],
+  [3, 'TRANSPORT_MISMATCH'],
+  [3, 'PROTOCOL_MISMATCH'],
+  [3, 'TRANSPORT_HANDSHAKE_ERROR'],
+  [3, 'ID_GENERATION_ERROR'],
+  [5, 'UNSUPPORTED_PROTOCOL_VERSION'],
+]
+
+/** The content type of an error response. */
+const ERROR_TYPE = 'application/json'
+
+/** The content type of an answer to a poll that is text. */
+const TEXT_PAYLOAD_TYPE = 'text/plain; charset=UTF-8'
+
+/** The content type of an answer to a poll, and of a POST, that is bytes: in protocol 3. */
+const BINARY_PAYLOAD_TYPE = 'application/octet-stream'
+
+/** The content type of an answer to a POST: it keeps old mobile browsers from offering a download of form posts. */
+const POST_ANSWER_TYPE = 'text/html'
+
+/** The answer to a POST. */
+const POST_ANSWER = 'ok'
+
+/** The header `Cache-Control` of answers to polls and POSTs. */
+const CACHE_CONTROL = 'no-store'
+
+/**
+ * What the user agents of old Internet Explorers contain, one of these: they mistake payloads for cross-site scripting,
+ * unless the header `X-XSS-Protection` is 0.
+ */
+const OLD_IE = [';MSIE', 'Trident/']
+
+/** The fields of a request's head in the form in which the native listener passes it: strings that NUL separates. */
+const HeadField = {
+  /** The id of the session that was opened for the request, or nothing. */
+  SID: 0,
+  /** The handle of the connection that the request has become, or nothing. */
+  CONNECTION: 1,
+  /** Not empty if the query says more of transports than that it is of protocol 4. */
+  IS_SPECIAL: 2,
+  /** The client's address, or nothing on a UNIX socket. */
+  REMOTE_ADDRESS: 3,
+  /** The client's port. */
+  REMOTE_PORT: 4,
+  /** This side's address. */
+  LOCAL_ADDRESS: 5,
+  /** This side's port. */
+  LOCAL_PORT: 6,
+  /** The method. */
+  METHOD: 7,
+  /** The target. */
+  TARGET: 8,
+  /** The version of HTTP. */
+  VERSION: 9,
+  /** The first header: names, see `HEAD_NAMES`, and values in turn. */
+  HEADERS: 10,
+}
+
+/**
+ * Names of headers that nearly every request has. In a head each is one character, its index here plus 1, because
+ * JavaScript keeps the head as long as the session.
+ */
+const HEAD_NAMES = [
+  'host',
+  'connection',
+  'upgrade',
+  'user-agent',
+  'accept-encoding',
+  'sec-websocket-key',
+  'sec-websocket-version',
+  'sec-websocket-extensions',
+]
+
+/** The first lines of the response that switches to WebSocket. */
+const SWITCHING_PROTOCOLS = ['HTTP/1.1 101 Switching Protocols', 'Upgrade: websocket', 'Connection: Upgrade']
+
+/** What is wrong with an upgrade request, where it makes a difference to more than the answer's text. */
+const HandshakeError = {
+  /** The version is not one of `WEBSOCKET_VERSIONS`. */
+  VERSION: 3,
+  /** The list of subprotocols is malformed. */
+  PROTOCOL: 4,
+  /** The list of extensions is malformed, or none of its offers can be accepted. */
+  EXTENSIONS: 5,
+}
+
+/** The header `Sec-WebSocket-Version` of the answer to a request of another version. */
+const WEBSOCKET_VERSIONS = '13, 8'
+
 module.exports = {
   Kind,
   PARSE_ERROR,
@@ -340,4 +479,20 @@ module.exports = {
   ERRNO_MASK,
   END_SHIFT,
   NO_CLOSE_FRAME,
+  ErrorCode,
+  ERROR_MESSAGES,
+  Refusal,
+  REFUSALS,
+  ERROR_TYPE,
+  TEXT_PAYLOAD_TYPE,
+  BINARY_PAYLOAD_TYPE,
+  POST_ANSWER_TYPE,
+  POST_ANSWER,
+  CACHE_CONTROL,
+  OLD_IE,
+  HeadField,
+  HEAD_NAMES,
+  SWITCHING_PROTOCOLS,
+  HandshakeError,
+  WEBSOCKET_VERSIONS,
 }

@@ -3,6 +3,7 @@
 const { EventEmitter } = require('events')
 const { STATUS_CODES, validateHeaderName, validateHeaderValue } = require('http')
 const bridge = require('./bridge')
+const { HandshakeError, SWITCHING_PROTOCOLS, WEBSOCKET_VERSIONS } = require('./contract')
 const { carry } = require('./carried-socket')
 const { handleOf, isPristine } = require('./node-internals')
 const { ownOf } = require('../base/options')
@@ -82,7 +83,7 @@ class NativeWebSocketServer extends EventEmitter {
     socket.on('error', destroy)
     const checked = check(req, this.options)
     // a request for another path is refused for its path before its lists are parsed
-    const isForOthers = (checked.status === undefined || LISTS.test(checked.message)) && !this.shouldHandle(req)
+    const isForOthers = (checked.status === undefined || LISTS.includes(checked.fault)) && !this.shouldHandle(req)
     if (isForOthers) return refuseUpgrade(socket, 400)
     if (checked.status !== undefined) return this[kRefuse](req, socket, checked)
     const extensions = checked.deflate === undefined ? {} : { [DEFLATE]: ownOf(checked.deflate) }
@@ -93,9 +94,10 @@ class NativeWebSocketServer extends EventEmitter {
   }
 
   /** Refuses a request, unless a `wsClientError` listener does. */
-  [kRefuse](req, socket, { status, message }) {
+  [kRefuse](req, socket, { fault, status, message }) {
     if (this.listenerCount('wsClientError') > 0) return this.emit('wsClientError', new Error(message), socket, req)
-    refuseUpgrade(socket, status, message, /Version/.test(message) ? { 'Sec-WebSocket-Version': '13, 8' } : undefined)
+    const isOther = fault === HandshakeError.VERSION
+    refuseUpgrade(socket, status, message, isOther ? { 'Sec-WebSocket-Version': WEBSOCKET_VERSIONS } : undefined)
   }
 
   /** Goes on with a request if the option `verifyClient` accepts it. */
@@ -126,7 +128,7 @@ class NativeWebSocketServer extends EventEmitter {
       throw new Error('this connection has been upgraded already: do two engines serve one path?')
     if (this._state > RUNNING) return refuseUpgrade(socket, 503)
 
-    const lines = ['HTTP/1.1 101 Switching Protocols', 'Upgrade: websocket', 'Connection: Upgrade']
+    const lines = [...SWITCHING_PROTOCOLS]
     lines.push(`Sec-WebSocket-Accept: ${acceptOf(key)}`)
     const protocol = protocols.size > 0 ? this[kProtocol](protocols, req) : undefined
     if (protocol) lines.push(`Sec-WebSocket-Protocol: ${protocol}`)
@@ -194,13 +196,13 @@ const { completeUpgrade, shouldHandle } = NativeWebSocketServer.prototype
 
 const DEFLATE = 'permessage-deflate'
 
-/** Matches refusals of a malformed list header. */
-const LISTS = /Protocol|Extensions/
+/** What is wrong with a malformed list header. */
+const LISTS = [HandshakeError.PROTOCOL, HandshakeError.EXTENSIONS]
 
 /** The last accepted key, and its `Sec-WebSocket-Accept`. */
 const accepted = { key: undefined, accept: undefined }
 
-/** Checks a request. Returns `{ accept, deflate }`, or `{ status, message }` of the refusal. */
+/** Checks a request. Returns `{ accept, deflate }`, or `{ fault, status, message }` of the refusal. */
 function check({ method, headers }, options) {
   const key = headers['sec-websocket-key']
   const version = headers['sec-websocket-version']

@@ -2,7 +2,7 @@
 
 const { createPacketDecoderStream } = require('engine.io-parser')
 const bridge = require('../native/bridge')
-const { FORBIDDEN } = require('../base/errors').ERRORS
+const { FORBIDDEN } = require('../native/contract').ErrorCode
 const { Socket } = require('../session/socket')
 const { WebTransport } = require('../transports/webtransport')
 const debug = require('debug')('engine')

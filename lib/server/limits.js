@@ -7,7 +7,7 @@
 const { performance } = require('perf_hooks')
 const debug = require('debug')('engine')
 const { apart, atRoot } = require('../native/context')
-const { BAD_REQUEST } = require('../base/errors').ERRORS
+const { BAD_REQUEST } = require('../native/contract').ErrorCode
 const { kEmitError, kFail, kState } = require('../base/symbols')
 
 const NUMBERS = [

@@ -3,26 +3,11 @@
 const { IncomingMessage } = require('http')
 const { LazyEmitter } = require('../base/emitter')
 const { parseQuery } = require('../base/query')
+const { HEAD_NAMES, HeadField } = require('../native/contract')
 const { kOnEnd, kState } = require('../base/symbols')
 const { Descriptor, define, keep, State } = require('../base/state')
 
-/** Indices of the fields of a request's head, see src/http/head.rs. */
-const SID = 0
-const CONNECTION = 1
-const IS_SPECIAL = 2
-const REMOTE_ADDRESS = 3
-const REMOTE_PORT = 4
-const LOCAL_ADDRESS = 5
-const LOCAL_PORT = 6
-const METHOD = 7
-const TARGET = 8
-const VERSION = 9
-const HEADERS = 10
-
-/** Header names that a head encodes as one character each, see `COMMON` in src/http/head.rs. */
-const COMMON = ['host', 'connection', 'upgrade', 'user-agent', 'accept-encoding']
-COMMON.push('sec-websocket-key', 'sec-websocket-version', 'sec-websocket-extensions')
-const LAST_COMMON = String.fromCharCode(COMMON.length)
+const LAST_NAME = String.fromCharCode(HEAD_NAMES.length)
 
 /** The query of most requests, as far as transports need it. */
 const PLAIN_QUERY = Object.freeze({ EIO: '4' })
@@ -44,23 +29,25 @@ class Opening {
 
   /** The id of the session that the request has opened. */
   get sid() {
-    return fieldOf(this._head, SID)
+    return fieldOf(this._head, HeadField.SID)
   }
 
   /** The handle of the connection of an upgraded request; undefined for a poll. */
   get connection() {
-    const connection = fieldOf(this._head, CONNECTION)
+    const connection = fieldOf(this._head, HeadField.CONNECTION)
     return connection === '' ? undefined : Number(connection)
   }
 
   /** The query, as far as transports need it. */
   get query() {
-    return fieldOf(this._head, IS_SPECIAL) === '' ? PLAIN_QUERY : queryOf(fieldOf(this._head, TARGET))
+    return fieldOf(this._head, HeadField.IS_SPECIAL) === ''
+      ? PLAIN_QUERY
+      : queryOf(fieldOf(this._head, HeadField.TARGET))
   }
 
   /** The client's address; undefined on a UNIX socket. */
   get remoteAddress() {
-    const address = fieldOf(this._head, REMOTE_ADDRESS)
+    const address = fieldOf(this._head, HeadField.REMOTE_ADDRESS)
     // copied, because a part of a string keeps the whole string alive
     if (address !== lastAddress) lastAddress = Buffer.from(address, 'latin1').toString('latin1')
     return lastAddress === '' ? undefined : lastAddress
@@ -88,16 +75,16 @@ class Opening {
   _makeRequest() {
     const head = this._head.split('\0')
     const req = new IncomingMessage(/** @type {any} */ (this.below()))
-    const rawHeaders = head.slice(HEADERS, -1)
+    const rawHeaders = head.slice(HeadField.HEADERS, -1)
     for (let i = 0; i < rawHeaders.length; i += 2) {
-      if (rawHeaders[i] <= LAST_COMMON) rawHeaders[i] = COMMON[rawHeaders[i].charCodeAt(0) - 1]
+      if (rawHeaders[i] <= LAST_NAME) rawHeaders[i] = HEAD_NAMES[rawHeaders[i].charCodeAt(0) - 1]
     }
     req._addHeaderLines(rawHeaders, rawHeaders.length)
-    req.method = head[METHOD]
-    req.url = head[TARGET]
-    req.httpVersion = head[VERSION]
+    req.method = head[HeadField.METHOD]
+    req.url = head[HeadField.TARGET]
+    req.httpVersion = head[HeadField.VERSION]
     req.httpVersionMajor = 1
-    req.httpVersionMinor = Number(head[VERSION][2])
+    req.httpVersionMinor = Number(head[HeadField.VERSION][2])
     req._query = queryOf(req.url)
     if (this._websocket !== undefined) req.websocket = this._websocket
     // there was no body, or it was not read
@@ -108,7 +95,7 @@ class Opening {
 
   /** Returns the substitute for the stream below the request. */
   below() {
-    if (this._ends === undefined) this._ends = new Ends(this._head.split('\0', HEADERS), this._websocket)
+    if (this._ends === undefined) this._ends = new Ends(this._head.split('\0', HeadField.HEADERS), this._websocket)
     return this._ends
   }
 
@@ -129,12 +116,12 @@ class Ends extends LazyEmitter {
     keep(this, new State())
     this[kState].websocket = websocket
     this.destroyed = false
-    this.remoteAddress = head[REMOTE_ADDRESS] || undefined
-    this.remotePort = Number(head[REMOTE_PORT]) || undefined
-    this.remoteFamily = familyOf(head[REMOTE_ADDRESS])
-    this.localAddress = head[LOCAL_ADDRESS] || undefined
-    this.localPort = Number(head[LOCAL_PORT]) || undefined
-    this.localFamily = familyOf(head[LOCAL_ADDRESS])
+    this.remoteAddress = head[HeadField.REMOTE_ADDRESS] || undefined
+    this.remotePort = Number(head[HeadField.REMOTE_PORT]) || undefined
+    this.remoteFamily = familyOf(head[HeadField.REMOTE_ADDRESS])
+    this.localAddress = head[HeadField.LOCAL_ADDRESS] || undefined
+    this.localPort = Number(head[HeadField.LOCAL_PORT]) || undefined
+    this.localFamily = familyOf(head[HeadField.LOCAL_ADDRESS])
   }
 
   address() {

@@ -3,11 +3,21 @@
 const { MAX_STRING_LENGTH } = require('buffer').constants
 const { whenHeard } = require('../base/backpressure')
 const bridge = require('../native/bridge')
-const { FaultText, Kind } = require('../native/contract')
+const {
+  BINARY_PAYLOAD_TYPE,
+  CACHE_CONTROL,
+  ErrorCode,
+  FaultText,
+  Kind,
+  OLD_IE,
+  POST_ANSWER,
+  POST_ANSWER_TYPE,
+  TEXT_PAYLOAD_TYPE,
+} = require('../native/contract')
 const { polls, posts } = require('../native/duties')
 const { compressionOf } = require('../base/options')
 const { content, packetType } = require('../native/packets')
-const { ERRORS, abortRequest } = require('../base/errors')
+const { abortRequest } = require('./errors')
 const { endWith } = require('../native/node-internals')
 const { Transport } = require('./transport')
 const debug = require('debug')('engine:polling')
@@ -182,7 +192,7 @@ class Polling extends Transport {
       server[kRefuse](req, res, UNKNOWN_SID, { sid: owner.id })
     } else if (transport !== this) {
       const context = { name: 'TRANSPORT_MISMATCH', transport: 'polling', previousTransport: transport.name }
-      server[kRefuse](req, res, ERRORS.BAD_REQUEST, context)
+      server[kRefuse](req, res, ErrorCode.BAD_REQUEST, context)
     } else if (req.method === 'POST') {
       this.onDataRequest(req, res)
     } else if (res.destroyed) {
@@ -329,7 +339,7 @@ class Polling extends Transport {
   /** Writes the response of the pending poll. */
   doWrite(data, options, callback) {
     const isText = typeof data === 'string'
-    const headers = { 'Content-Type': isText ? 'text/plain; charset=UTF-8' : 'application/octet-stream' }
+    const headers = { 'Content-Type': isText ? TEXT_PAYLOAD_TYPE : BINARY_PAYLOAD_TYPE }
     const length = isText ? Buffer.byteLength(data) : data.length
     const { req, res } = this
     const encoding = options.compress ? this[kEncodingFor](req, length) : undefined
@@ -399,8 +409,8 @@ class Polling extends Transport {
   headers(req, headers = {}) {
     const agent = req.headers['user-agent']
     // old versions of Internet Explorer mistake payloads for cross-site scripting
-    if (agent && (agent.includes(';MSIE') || agent.includes('Trident/'))) headers['X-XSS-Protection'] = '0'
-    headers['cache-control'] = 'no-store'
+    if (agent && OLD_IE.some((mark) => agent.includes(mark))) headers['X-XSS-Protection'] = '0'
+    headers['cache-control'] = CACHE_CONTROL
     const { owner } = this[kState]
     if (this.listenerCount('headers') > 0) {
       this[kTellHeaders]()
@@ -429,7 +439,7 @@ class Polling extends Transport {
   /** Takes a POST. */
   onDataRequest(req, res) {
     if (this.dataReq) return refuseAfter(res, () => this.onError(FaultText.DATA_OVERLAP), res[kOverlapStatus])
-    const isBinary = req.headers['content-type'] === 'application/octet-stream'
+    const isBinary = req.headers['content-type'] === BINARY_PAYLOAD_TYPE
     if (isBinary && this.protocol === 4) return refuseAfter(res, () => this.onError(FaultText.INVALID_CONTENT))
     const owner = this[kState].owner
     if (owner === null) return this[kOnPostUnbound](req, res)
@@ -487,7 +497,7 @@ class Polling extends Transport {
 
   [kConfirmPost](req, res) {
     // text/html keeps old mobile browsers from offering a download of form posts
-    const headers = { 'Content-Type': 'text/html', 'Content-Length': '2' }
+    const headers = { 'Content-Type': POST_ANSWER_TYPE, 'Content-Length': String(POST_ANSWER.length) }
     try {
       res.writeHead(200, this.headers(req, headers))
     } catch (error) {
@@ -495,7 +505,7 @@ class Polling extends Transport {
       if (!res.headersSent) res.writeHead(500).end()
       throw error
     }
-    endWith(res, 'ok', 2)
+    endWith(res, POST_ANSWER, POST_ANSWER.length)
   }
 
   /** Refuses a POST with more packets than `limits` allow. */
@@ -509,9 +519,9 @@ class Polling extends Transport {
     if (objection === undefined) return false
     owner[kApply](bridge.fast.postFinished(owner[kState].handle, undefined, false))
     try {
-      server[kEmitError](req, ERRORS.BAD_REQUEST, objection)
+      server[kEmitError](req, ErrorCode.BAD_REQUEST, objection)
     } finally {
-      abortRequest(res, ERRORS.BAD_REQUEST, [], objection)
+      abortRequest(res, ErrorCode.BAD_REQUEST, [], objection)
       owner[kFail]('too many packets')
     }
     return true

@@ -1,6 +1,7 @@
 'use strict'
 
 const bridge = require('../native/bridge')
+const { POST_ANSWER_TYPE } = require('../native/contract')
 const { Polling: NodePolling } = require('../transports/polling')
 const { compressionOf } = require('../base/options')
 const {
@@ -31,7 +32,7 @@ class Polling extends NodePolling {
   [kBeginPost](req, res) {
     super[kBeginPost](req, res)
     try {
-      req[kState].postHeaders = this.headers(req, { 'Content-Type': 'text/html' })
+      req[kState].postHeaders = this.headers(req, { 'Content-Type': POST_ANSWER_TYPE })
     } catch (error) {
       // a listener threw, but the client must not wait for ever
       if (this[kIsBound]()) bridge.fast.postFinished(this[kState].owner[kState].handle, undefined, false)

@@ -3,7 +3,7 @@
 const debug = require('debug')('engine:uws')
 const { transportOptions } = require('../base/options')
 const { parseSearch, sidOf } = require('../base/query')
-const { abortRequest } = require('../base/errors')
+const { abortRequest } = require('../transports/errors')
 const { BaseServer } = require('../server/base-server')
 const { Request } = require('./http')
 const { Polling } = require('./polling')

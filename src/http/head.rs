@@ -4,25 +4,12 @@ use hyper::header::HeaderMap;
 use hyper::http::request::Parts;
 
 use super::query::Query;
+use crate::runtime::contract::HEAD_NAMES;
 
-/// Names of headers that nearly every request has. A head has each as one character, its index here plus 1, because JavaScript
-/// keeps the head as long as the session.
-const COMMON: [&str; 8] = [
-    "host",
-    "connection",
-    "upgrade",
-    "user-agent",
-    "accept-encoding",
-    "sec-websocket-key",
-    "sec-websocket-version",
-    "sec-websocket-extensions",
-];
-
-/// The head of a request as one string: fields separated by NUL, which no header can contain. The id of the session that
-/// was opened for it, and the handle of its connection, or nothing; whether the query has more to say than [`is_plain`];
-/// `ends`, see `OpenConnection`; method, target, version; then names (see [`COMMON`]) and values in turn.
+/// The head of a request as one string: fields, see [`HeadField`], that NUL separates, which no header can contain. `ends`:
+/// see `OpenConnection`.
 ///
-/// [`is_plain`]: Query::is_plain
+/// [`HeadField`]: crate::runtime::contract::HeadField
 pub fn head(parts: &Parts, query: &Query<'_>, ends: &str, sid: &str, connection: Option<u32>) -> String {
     let mut head = beginning(parts, query, ends, sid, connection);
     push_headers(&mut head, &parts.headers);
@@ -52,7 +39,7 @@ pub fn beginning(parts: &Parts, query: &Query<'_>, ends: &str, sid: &str, connec
 
 fn push_headers(head: &mut String, headers: &HeaderMap) {
     for (name, value) in headers {
-        match COMMON.iter().position(|common| name == common) {
+        match HEAD_NAMES.iter().position(|known| name == known) {
             Some(place) => head.push(char::from(place as u8 + 1)),
             None => head.push_str(name.as_str()),
         }
@@ -62,5 +49,41 @@ fn push_headers(head: &mut String, headers: &HeaderMap) {
             Err(_) => head.extend(value.as_bytes().iter().map(|&byte| char::from(byte))),
         }
         head.push('\0');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::contract::HeadField;
+
+    #[test]
+    fn the_fields_of_a_head_are_where_the_contract_says() {
+        let request = hyper::Request::builder()
+            .method("POST")
+            .uri("/e/?EIO=4&b64=1")
+            .header("X-Other", "\u{e9}")
+            .header("Host", "h")
+            .body(());
+        let (parts, ()) = request.unwrap().into_parts();
+        let text = head(&parts, &Query::of(&parts.uri), "1.2.3.4\x005\x006.7.8.9\x0010\0", "sid", Some(77));
+        let fields: Vec<_> = text.split('\0').collect();
+        for (field, expected) in [
+            (HeadField::Sid, "sid"),
+            (HeadField::Connection, "77"),
+            (HeadField::IsSpecial, "1"),
+            (HeadField::RemoteAddress, "1.2.3.4"),
+            (HeadField::RemotePort, "5"),
+            (HeadField::LocalAddress, "6.7.8.9"),
+            (HeadField::LocalPort, "10"),
+            (HeadField::Method, "POST"),
+            (HeadField::Target, "/e/?EIO=4&b64=1"),
+            (HeadField::Version, "1.1"),
+        ] {
+            assert_eq!(fields[field as usize], expected, "{field:?}");
+        }
+        let headers = &fields[HeadField::Headers as usize..];
+        // UTF-8 as Node reads it, which is Latin-1
+        assert_eq!(headers, ["x-other", "\u{c3}\u{a9}", "\u{1}", "h", ""]);
     }
 }

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use super::body::{self, Body, BodyLimits};
 use super::{CompressionOptions, ContentEncoding, compressor};
+use crate::runtime::contract::{self, BINARY_PAYLOAD_TYPE, OLD_IE, POST_ANSWER, POST_ANSWER_TYPE, TEXT_PAYLOAD_TYPE};
 use crate::runtime::{Locked, PollAnswer, SessionCell};
 use crate::session::{Fault, PollId, Reason, Revision};
 
@@ -69,7 +70,7 @@ impl Answerer {
         if self.old_ie {
             headers.insert(X_XSS_PROTECTION, const { HeaderValue::from_static("0") });
         }
-        headers.insert(CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
+        headers.insert(CACHE_CONTROL, const { HeaderValue::from_static(contract::CACHE_CONTROL) });
         if let Some(cookie) = self.cookie {
             headers.insert(SET_COOKIE, cookie);
         }
@@ -88,8 +89,8 @@ pub async fn poll(session: Arc<SessionCell>, answerer: Answerer) -> Reply {
     match answer {
         Ok(PollAnswer::Payload { body, binary, compress }) => {
             let content_type = match binary {
-                true => const { HeaderValue::from_static("application/octet-stream") },
-                false => const { HeaderValue::from_static("text/plain; charset=UTF-8") },
+                true => const { HeaderValue::from_static(BINARY_PAYLOAD_TYPE) },
+                false => const { HeaderValue::from_static(TEXT_PAYLOAD_TYPE) },
             };
             let wanted = answerer.compression.filter(|(_, options)| {
                 let is_small = (body.len() as f64) < options.threshold;
@@ -155,7 +156,7 @@ pub struct Post {
 
 impl Post {
     pub fn of(parts: Parts, body: Incoming) -> Self {
-        let binary = parts.headers.get(CONTENT_TYPE).is_some_and(|value| value == "application/octet-stream");
+        let binary = parts.headers.get(CONTENT_TYPE).is_some_and(|value| value == BINARY_PAYLOAD_TYPE);
         Self { body, binary, answerer: Answerer::of(parts, None) }
     }
 }
@@ -188,7 +189,7 @@ pub async fn post(session: Arc<SessionCell>, post: Post, limits: BodyLimits) -> 
         Err(Refused::Body(body)) => return Ok(refusal(&body)),
         Err(Refused::Destroyed) => return Err(Destroyed),
     }
-    Ok(answerer.ok(const { HeaderValue::from_static("text/html") }, Bytes::from_static(b"ok")))
+    Ok(answerer.ok(const { HeaderValue::from_static(POST_ANSWER_TYPE) }, Bytes::from_static(POST_ANSWER.as_bytes())))
 }
 
 /// Why a POST is not taken.
@@ -312,8 +313,7 @@ impl Drop for FinishGuard {
 /// Old Internet Explorers take a payload for cross-site scripting.
 fn is_old_ie(request: &HeaderMap) -> bool {
     request.get(USER_AGENT).is_some_and(|agent| {
-        let agent = agent.as_bytes();
-        memchr::memmem::find(agent, b";MSIE").is_some() || memchr::memmem::find(agent, b"Trident/").is_some()
+        OLD_IE.iter().any(|mark| memchr::memmem::find(agent.as_bytes(), mark.as_bytes()).is_some())
     })
 }
 

@@ -13,6 +13,7 @@ use super::head;
 use super::listener::{Listener, OpenConnection};
 use super::polling::Reply;
 use super::query::Query;
+use crate::runtime::contract::{ERROR_TYPE, Refusal};
 use crate::runtime::{Refused, SessionCell};
 use crate::session::Revision;
 
@@ -32,46 +33,14 @@ pub enum Wanted {
     Existing(Arc<SessionCell>),
 }
 
-/// Why a request is refused. The numbers are the binding's contract with `lib/listener/native-server.js`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    UnknownTransport = 0,
-    UnknownSid = 1,
-    BadHandshakeMethod = 2,
-    TransportMismatch = 3,
-    ProtocolMismatch = 4,
-    /// The request does not lead to its transport.
-    TransportHandshake = 5,
-    /// The system has no randomness to give, or the engine no handle.
-    Exhausted = 6,
-    UnsupportedProtocolVersion = 7,
-}
-
 impl Refusal {
-    /// The code that clients get, one of `Server.errors`, and its message.
-    fn code(self) -> (u8, &'static str) {
-        match self {
-            Self::UnknownTransport => (0, "Transport unknown"),
-            Self::UnknownSid => (1, "Session ID unknown"),
-            Self::BadHandshakeMethod => (2, "Bad handshake method"),
-            Self::TransportMismatch | Self::ProtocolMismatch | Self::TransportHandshake | Self::Exhausted => {
-                (3, "Bad request")
-            }
-            Self::UnsupportedProtocolVersion => (5, "Unsupported protocol version"),
-        }
-    }
-
-    pub fn message(self) -> &'static str {
-        self.code().1
-    }
-
     /// The answer to a request that asks for no upgrade.
     pub fn reply(self) -> Reply {
-        let (code, message) = self.code();
+        let (code, message) = (self.code() as u32, self.code().message());
         let body = format!("{{\"code\":{code},\"message\":\"{message}\"}}");
         let mut response = Response::new(Full::from(Bytes::from(body)));
         *response.status_mut() = StatusCode::BAD_REQUEST;
-        response.headers_mut().insert(CONTENT_TYPE, const { HeaderValue::from_static("application/json") });
+        response.headers_mut().insert(CONTENT_TYPE, const { HeaderValue::from_static(ERROR_TYPE) });
         response
     }
 }

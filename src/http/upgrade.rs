@@ -20,10 +20,11 @@ use super::head;
 use super::listener::{Listener, Open, OpenConnection};
 use super::polling::{Destroyed, Reply};
 use super::query::Query;
-use super::route::{Refusal, Transport, Wanted};
+use super::route::{Transport, Wanted};
+use crate::runtime::contract::Refusal;
 use crate::runtime::{Binding, Connection, MessageCompression, Opened, SessionCell, Stream};
 use crate::websocket::deflate::negotiate;
-use crate::websocket::{Decoder, Deflate, HandshakeError, Inflate, Limits, UpgradeRequest, check};
+use crate::websocket::{Decoder, Deflate, Handshake, HandshakeError, Inflate, Limits, UpgradeRequest, VERSIONS, check};
 
 /// Whether a request asks for another protocol. HTTP/1.0 knows no upgrade: there the header is to be ignored (RFC 9110,
 /// 7.8).
@@ -75,25 +76,12 @@ struct Switch {
 }
 
 impl Switch {
-    fn to(accept: &str, protocol: Option<&str>, extensions: Option<&str>) -> Self {
+    fn to(handshake: &Handshake, extensions: Option<&str>) -> Self {
         let mut reply = super::polling::bare(StatusCode::SWITCHING_PROTOCOLS);
         let headers = reply.headers_mut();
         headers.insert(UPGRADE, const { HeaderValue::from_static("websocket") });
         headers.insert(CONNECTION, const { HeaderValue::from_static("Upgrade") });
-        let mut head = format!("{HEAD_START}Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n");
-        // base64, a token of the client's and what is made of its offer: valid values all of them
-        let lines = [
-            ("Sec-WebSocket-Accept", Some(accept)),
-            ("Sec-WebSocket-Protocol", protocol),
-            ("Sec-WebSocket-Extensions", extensions),
-        ];
-        for (name, value) in lines {
-            if let Some(value) = value {
-                head.extend([name, ": ", value, "\r\n"]);
-            }
-        }
-        head.push_str("\r\n");
-        Self { reply, head: head.into_bytes() }
+        Self { reply, head: handshake.response(extensions).into_bytes() }
     }
 }
 
@@ -109,7 +97,7 @@ impl Refused {
     /// The last answer on its connection.
     fn reply(&self) -> Reply {
         let (status, message) = match self {
-            Self::Engine(refusal) => (400, refusal.message()),
+            Self::Engine(refusal) => (400, refusal.code().message()),
             Self::WebSocket(error) => (error.status(), error.message()),
         };
         let mut reply = Response::new(Full::from(Bytes::from_static(message.as_bytes())));
@@ -118,7 +106,7 @@ impl Refused {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         headers.insert(hyper::header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
         if matches!(self, Self::WebSocket(HandshakeError::Version)) {
-            headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13, 8"));
+            headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSIONS));
         }
         reply
     }
@@ -199,7 +187,7 @@ impl Listener {
             return Err(HandshakeError::Closed);
         }
         let extensions = agreement.as_ref().map(|(_, agreement)| agreement.header.as_str());
-        let switch = Switch::to(&accepted.accept, accepted.protocol.as_deref(), extensions);
+        let switch = Switch::to(&accepted, extensions);
         let limits = Limits { max_payload: settings.max_payload, max_chunks: settings.max_chunks, ..Limits::default() };
         Ok(match agreement {
             Some((deflate, agreement)) => {

@@ -23,6 +23,8 @@ pub struct UpgradeCheck {
     pub protocol: Option<String>,
     /// What was agreed on compression.
     pub deflate: Option<DeflateTerms>,
+    /// What is wrong, see [`HandshakeError`].
+    pub fault: Option<u32>,
     /// The HTTP status of a refusal.
     pub status: Option<u32>,
     /// The text of a refusal.
@@ -284,6 +286,7 @@ pub(super) fn max_payload_of(limit: f64) -> u64 {
 
 fn refusal(error: HandshakeError) -> UpgradeCheck {
     UpgradeCheck {
+        fault: Some(error as u32),
         status: Some(error.status().into()),
         message: Some(error.message().to_owned()),
         ..Default::default()

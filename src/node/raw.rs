@@ -475,11 +475,8 @@ impl Fast<5> for Upgrade {
             version: Some("13"),
             protocol: None,
         };
-        let accepted = judge(&request).map_err(|error| Error::new(Status::InvalidArg, error.message()))?;
-        let response = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n\r\n",
-            accepted.accept
-        );
+        let handshake = judge(&request).map_err(|error| Error::new(Status::InvalidArg, error.message()))?;
+        let response = handshake.response(None);
         with_content(env, early, |content| match content {
             Content::Binary(early) => state.adopt(fd, response.as_bytes(), early, ends(limit, max_chunks, None)),
             _ => Err(Error::new(Status::InvalidArg, "expected a Uint8Array")),

@@ -14,6 +14,13 @@ use crate::protocol::number::js_number;
 /// Appended to the client's key before hashing (RFC 6455, 1.3).
 const KEY_SUFFIX: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
+/// The first lines of the response that switches protocols.
+pub const SWITCHING_PROTOCOLS: [&str; 3] =
+    ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"];
+
+/// The header `Sec-WebSocket-Version` of the answer to [`HandshakeError::Version`]: the versions that are accepted.
+pub const VERSIONS: &str = "13, 8";
+
 /// The value of `Sec-WebSocket-Accept` for a value of `Sec-WebSocket-Key`.
 pub fn accept_key(key: &str) -> String {
     let digest = Sha1::new().chain_update(key).chain_update(KEY_SUFFIX).finalize();
@@ -90,10 +97,25 @@ impl HandshakeError {
             Self::Closed => "Service Unavailable",
         }
     }
+}
 
-    /// A header the HTTP response has in addition: the versions that would have been accepted.
-    pub fn header(self) -> Option<(&'static str, &'static str)> {
-        (self == Self::Version).then_some(("Sec-WebSocket-Version", "13, 8"))
+impl Handshake {
+    /// The response that switches protocols; `extensions`: the value of `Sec-WebSocket-Extensions`.
+    pub fn response(&self, extensions: Option<&str>) -> String {
+        let mut response = SWITCHING_PROTOCOLS.join("\r\n");
+        // base64, a token of the client's and what is made of its offer: valid values all of them
+        let headers = [
+            ("Sec-WebSocket-Accept", Some(&*self.accept)),
+            ("Sec-WebSocket-Protocol", self.protocol.as_deref()),
+            ("Sec-WebSocket-Extensions", extensions),
+        ];
+        for (name, value) in headers {
+            if let Some(value) = value {
+                response.extend(["\r\n", name, ": ", value]);
+            }
+        }
+        response.push_str("\r\n\r\n");
+        response
     }
 }
 
@@ -242,8 +264,6 @@ mod tests {
             let checked = check(&UpgradeRequest { version, ..request() });
             assert_eq!(checked, Err(HandshakeError::Version), "{version:?}");
         }
-        assert_eq!(HandshakeError::Version.header(), Some(("Sec-WebSocket-Version", "13, 8")));
-        assert_eq!(HandshakeError::Key.header(), None);
     }
 
     #[test]

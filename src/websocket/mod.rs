@@ -24,5 +24,5 @@ pub use decoder::{Decoder, Limits, Message, max_text, set_max_text};
 pub use deflate::{Deflate, Inflate};
 pub use error::FrameError;
 pub use frame::{MAX_CONTROL, OpCode, write_close, write_header, write_masked};
-pub use handshake::{Handshake, HandshakeError, UpgradeRequest, accept_key, check};
+pub use handshake::{Handshake, HandshakeError, SWITCHING_PROTOCOLS, UpgradeRequest, VERSIONS, accept_key, check};
 pub use mask::unmask;

@@ -9,12 +9,12 @@ mod javascript;
 use crate::session::{Fault, ProbeEnd, Reason};
 
 #[cfg(test)]
-use self::javascript::Item;
+use self::javascript::{Item, Value};
 #[cfg(test)]
 use crate::{
     protocol::PacketType,
     session::Relayed,
-    websocket::{MAX_CONTROL, OpCode},
+    websocket::{HandshakeError, MAX_CONTROL, OpCode},
 };
 
 /// Declares items for Rust, and lists them with their comments for the generator: enums of numbers, constants, and with
@@ -352,6 +352,192 @@ contract! {
 
     /// The code of a connection that ended without a close frame (RFC 6455, 7.1.5).
     pub const NO_CLOSE_FRAME: u16 = 1006;
+
+    // ---- requests ------------------------------------------------------------------------------
+
+    /// The codes of `connection_error` and of error responses.
+    pub enum ErrorCode {
+        /// The query names no transport that the server has.
+        UnknownTransport = 0,
+        /// The query names a session that is not there.
+        UnknownSid = 1,
+        /// A session is opened by GET only.
+        BadHandshakeMethod = 2,
+        /// Anything else is wrong with the request.
+        BadRequest = 3,
+        /// The application, or a limit, refuses the request.
+        Forbidden = 4,
+        /// The client speaks protocol 3, which the server does not allow.
+        UnsupportedProtocolVersion = 5,
+    }
+
+    /// What each error code says, by the codes.
+    js const ERROR_MESSAGES = ErrorCode::ALL.map(ErrorCode::message);
+
+    /// Why the native listener refuses a request: the target of `Kind.REFUSED`.
+    pub enum Refusal {
+        /// The query names no transport that the listener serves.
+        UnknownTransport = 0,
+        /// The query names a session that is not there.
+        UnknownSid = 1,
+        /// A session is opened by GET only.
+        BadHandshakeMethod = 2,
+        /// The session uses another transport.
+        TransportMismatch = 3,
+        /// The session speaks another protocol.
+        ProtocolMismatch = 4,
+        /// The request does not lead to its transport.
+        TransportHandshake = 5,
+        /// The system has no randomness to give, or the engine no handle.
+        Exhausted = 6,
+        /// The client speaks protocol 3, which the server does not allow.
+        UnsupportedProtocolVersion = 7,
+    }
+
+    /// The error code and the name of each refusal, by the refusals' numbers.
+    js const REFUSALS = Refusal::ALL.map(|refusal| [(refusal.code() as u32).into(), Value::from(refusal.name())]);
+
+    /// The content type of an error response.
+    pub const ERROR_TYPE: &str = "application/json";
+
+    /// The content type of an answer to a poll that is text.
+    pub const TEXT_PAYLOAD_TYPE: &str = "text/plain; charset=UTF-8";
+
+    /// The content type of an answer to a poll, and of a POST, that is bytes: in protocol 3.
+    pub const BINARY_PAYLOAD_TYPE: &str = "application/octet-stream";
+
+    /// The content type of an answer to a POST: it keeps old mobile browsers from offering a download of form posts.
+    pub const POST_ANSWER_TYPE: &str = "text/html";
+
+    /// The answer to a POST.
+    pub const POST_ANSWER: &str = "ok";
+
+    /// The header `Cache-Control` of answers to polls and POSTs.
+    pub const CACHE_CONTROL: &str = "no-store";
+
+    /// What the user agents of old Internet Explorers contain, one of these: they mistake payloads for cross-site scripting,
+    /// unless the header `X-XSS-Protection` is 0.
+    pub const OLD_IE: [&str; 2] = [";MSIE", "Trident/"];
+
+    /// The fields of a request's head in the form in which the native listener passes it: strings that NUL separates.
+    pub enum HeadField {
+        /// The id of the session that was opened for the request, or nothing.
+        Sid = 0,
+        /// The handle of the connection that the request has become, or nothing.
+        Connection = 1,
+        /// Not empty if the query says more of transports than that it is of protocol 4.
+        IsSpecial = 2,
+        /// The client's address, or nothing on a UNIX socket.
+        RemoteAddress = 3,
+        /// The client's port.
+        RemotePort = 4,
+        /// This side's address.
+        LocalAddress = 5,
+        /// This side's port.
+        LocalPort = 6,
+        /// The method.
+        Method = 7,
+        /// The target.
+        Target = 8,
+        /// The version of HTTP.
+        Version = 9,
+        /// The first header: names, see `HEAD_NAMES`, and values in turn.
+        Headers = 10,
+    }
+
+    /// Names of headers that nearly every request has. In a head each is one character, its index here plus 1, because
+    /// JavaScript keeps the head as long as the session.
+    pub const HEAD_NAMES: [&str; 8] = [
+        "host",
+        "connection",
+        "upgrade",
+        "user-agent",
+        "accept-encoding",
+        "sec-websocket-key",
+        "sec-websocket-version",
+        "sec-websocket-extensions",
+    ];
+
+    /// The first lines of the response that switches to WebSocket.
+    js const SWITCHING_PROTOCOLS = crate::websocket::SWITCHING_PROTOCOLS;
+
+    /// What is wrong with an upgrade request, where it makes a difference to more than the answer's text.
+    js enum HandshakeError {
+        /// The version is not one of `WEBSOCKET_VERSIONS`.
+        VERSION = HandshakeError::Version as u32,
+        /// The list of subprotocols is malformed.
+        PROTOCOL = HandshakeError::Protocol as u32,
+        /// The list of extensions is malformed, or none of its offers can be accepted.
+        EXTENSIONS = HandshakeError::Extensions as u32,
+    }
+
+    /// The header `Sec-WebSocket-Version` of the answer to a request of another version.
+    js const WEBSOCKET_VERSIONS = crate::websocket::VERSIONS;
+}
+
+impl ErrorCode {
+    /// All codes, in order.
+    pub const ALL: [Self; 6] = [
+        Self::UnknownTransport,
+        Self::UnknownSid,
+        Self::BadHandshakeMethod,
+        Self::BadRequest,
+        Self::Forbidden,
+        Self::UnsupportedProtocolVersion,
+    ];
+
+    /// What clients read.
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::UnknownTransport => "Transport unknown",
+            Self::UnknownSid => "Session ID unknown",
+            Self::BadHandshakeMethod => "Bad handshake method",
+            Self::BadRequest => "Bad request",
+            Self::Forbidden => "Forbidden",
+            Self::UnsupportedProtocolVersion => "Unsupported protocol version",
+        }
+    }
+}
+
+impl Refusal {
+    /// All refusals, in order.
+    pub const ALL: [Self; 8] = [
+        Self::UnknownTransport,
+        Self::UnknownSid,
+        Self::BadHandshakeMethod,
+        Self::TransportMismatch,
+        Self::ProtocolMismatch,
+        Self::TransportHandshake,
+        Self::Exhausted,
+        Self::UnsupportedProtocolVersion,
+    ];
+
+    /// The code that clients get.
+    pub fn code(self) -> ErrorCode {
+        match self {
+            Self::UnknownTransport => ErrorCode::UnknownTransport,
+            Self::UnknownSid => ErrorCode::UnknownSid,
+            Self::BadHandshakeMethod => ErrorCode::BadHandshakeMethod,
+            Self::TransportMismatch | Self::ProtocolMismatch | Self::TransportHandshake | Self::Exhausted => {
+                ErrorCode::BadRequest
+            }
+            Self::UnsupportedProtocolVersion => ErrorCode::UnsupportedProtocolVersion,
+        }
+    }
+
+    /// What the `context` of a `connection_error` calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UnknownTransport => "UNKNOWN_TRANSPORT",
+            Self::UnknownSid => "UNKNOWN_SID",
+            Self::BadHandshakeMethod => "BAD_HANDSHAKE_METHOD",
+            Self::TransportMismatch => "TRANSPORT_MISMATCH",
+            Self::ProtocolMismatch => "PROTOCOL_MISMATCH",
+            Self::TransportHandshake => "TRANSPORT_HANDSHAKE_ERROR",
+            Self::Exhausted => "ID_GENERATION_ERROR",
+            Self::UnsupportedProtocolVersion => "UNSUPPORTED_PROTOCOL_VERSION",
+        }
+    }
 }
 
 impl ReasonCode {

@@ -53,7 +53,7 @@ impl From<&str> for Value {
     }
 }
 
-impl<T: Into<Value> + Clone, const N: usize> From<[T; N]> for Value {
+impl<T: Into<Value>, const N: usize> From<[T; N]> for Value {
     fn from(list: [T; N]) -> Self {
         Self::List(list.into_iter().map(Into::into).collect())
     }

@@ -1,27 +1,12 @@
 'use strict'
 
 const debug = require('debug')('engine')
-const { kRefuse } = require('./symbols')
+const contract = require('../native/contract')
+const { kRefuse } = require('../base/symbols')
 
-/** The codes of `connection_error` and of error responses. */
-const ERRORS = {
-  UNKNOWN_TRANSPORT: 0,
-  UNKNOWN_SID: 1,
-  BAD_HANDSHAKE_METHOD: 2,
-  BAD_REQUEST: 3,
-  FORBIDDEN: 4,
-  UNSUPPORTED_PROTOCOL_VERSION: 5,
-}
-
-/** The text of each code. */
-const ERROR_MESSAGES = {
-  0: 'Transport unknown',
-  1: 'Session ID unknown',
-  2: 'Bad handshake method',
-  3: 'Bad request',
-  4: 'Forbidden',
-  5: 'Unsupported protocol version',
-}
+/** The codes of `connection_error` and of error responses, and what each says. Applications may change them. */
+const ERRORS = { ...contract.ErrorCode }
+const ERROR_MESSAGES = { ...contract.ERROR_MESSAGES }
 
 /** Answers a request that failed a check. A middleware may have answered already. */
 function abortRequest(res, code, messages, context) {
@@ -31,7 +16,7 @@ function abortRequest(res, code, messages, context) {
     return
   }
   const message = (context && context.message) || messages[code]
-  res.writeHead(code === ERRORS.FORBIDDEN ? 403 : 400, { 'Content-Type': 'application/json' })
+  res.writeHead(code === contract.ErrorCode.FORBIDDEN ? 403 : 400, { 'Content-Type': contract.ERROR_TYPE })
   res.end(JSON.stringify({ code, message }))
 }
 
