@@ -252,6 +252,17 @@ for (const [door, how] of Object.entries(DOORS)) {
   })
 }
 
+for (const [door, how] of Object.entries(DOORS)) {
+  test(`${door}: the pong that is due goes out before the end, where somebody hears of what is sent`, async () => {
+    const { peer, socket, events, closed } = await open({ ...how, query: { EIO: '3' } }, () => {})
+    socket.on('drain', () => events.push('drain'))
+    send(peer, [frame({ payload: '2' })], WRONG)
+    assert.deepEqual(await framesUntilEnd(peer), ['3', 'close 1002'])
+    await closed
+    assert.deepEqual(events, ['drain', 'close transport error'])
+  })
+}
+
 test('a client that tries a WebSocket out is gone, behind a packet that its transport is listened to for', async () => {
   const context = await listen()
   const { peer, socket } = await openPolling(context)

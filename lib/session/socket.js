@@ -354,7 +354,7 @@ class Socket extends ReceivingSocket {
     this.emit('upgrade', transport)
     notice(this)
     this.flush()
-    if (this.readyState === 'closing') this.closeTransport()
+    if (this.readyState === 'closing') transport.close(this.onClose.bind(this, 'forced close'))
   }
 
   /** Ends a failed upgrade. */

@@ -292,11 +292,11 @@ module.exports = [
   },
   {
     row: 51,
-    what: 'a replaced method misses a heartbeat, or packets behind the end of the session',
+    what: 'a replaced method misses a heartbeat, what ends the session, or packets behind that',
     explains(difference, of) {
       const { step, left, right } = difference
       const [, on, method, sent, received] = /^(socket|transport)\.(\w+)\((?:"(\w+)"|\{type: "(\w+)")/.exec(left) ?? []
-      if (on === undefined || right !== undefined) return false
+      if (on === undefined || (right !== undefined && !/^close\(/.test(right))) return false
       if (
         callsLike(of.program, (call) => call.do === 'replace' && call.on === on && call.method === method).length === 0
       )
@@ -338,7 +338,7 @@ function pollsMeanwhile({ object, left, right, lefts }, program) {
     )
   // closed within the callbacks of one drain, and not behind them
   if (/^callback /.test(left) && /^close\("forced close"/.test(right)) return lefts.includes(right)
-  return program.kind === 'real' && /^transport.onRequest\(/.test(left) && /^close\("forced close"/.test(right)
+  return program.kind === 'real' && /^transport.(onRequest|send)\(/.test(left) && /^close\("forced close"/.test(right)
 }
 
 function isCountOnly({ left, right }) {

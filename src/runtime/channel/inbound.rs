@@ -237,13 +237,6 @@ impl Locked<'_> {
         self.apply(batch);
     }
 
-    /// Who sent the packet of the last event owes for it until the owner has taken it.
-    fn charge(&self, connection: Option<&Connection>, batch: &mut Batch) {
-        if let Some(connection) = connection {
-            connection.owe(batch.charge(connection.handle));
-        }
-    }
-
     /// Something that is no packet.
     pub(crate) fn receive_garbage(&mut self, connection: Option<&Connection>, batch: &mut Batch) {
         let channel = connection.map(|connection| connection.handle);

@@ -554,12 +554,13 @@ impl Locked<'_> {
                         batch.push(Kind::Pinged, session, 0);
                     }
                 }
-                Action::Relay { kind } => batch.push(Kind::SendPacket, session, kind as u32),
+                Action::Relay { kind } => {
+                    batch.push(Kind::SendPacket, session, kind as u32);
+                    self.charge(self.inner.transport.as_deref(), batch);
+                }
                 Action::Upgrading { channel } => {
                     batch.push(Kind::Upgrading, session, channel);
-                    if let Some(connection) = self.connection(channel) {
-                        connection.owe(batch.charge(channel));
-                    }
+                    self.charge(self.connection(channel).as_deref(), batch);
                 }
                 Action::Upgraded { channel } => {
                     self.inner.transport = self.inner.probe.take();
@@ -580,6 +581,13 @@ impl Locked<'_> {
                     free_later(|| Leftover::Session(self.cell.clone()));
                 }
             }
+        }
+    }
+
+    /// Has a connection owe for the last event until the owner has taken it. What the owner's own steps bring about it has at once.
+    pub(crate) fn charge(&self, connection: Option<&Connection>, batch: &mut Batch) {
+        if let (Some(connection), false) = (connection, self.by_owner) {
+            connection.owe(batch.charge(connection.handle));
         }
     }
 
