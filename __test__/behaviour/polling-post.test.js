@@ -2,7 +2,19 @@
 
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
-const { RawPeer, listen, never, once, openPolling, pending, record, request, times } = require('../support')
+const {
+  RawPeer,
+  eventually,
+  improvement,
+  listen,
+  never,
+  once,
+  openPolling,
+  pending,
+  record,
+  request,
+  times,
+} = require('../support')
 
 function rawPost(peer, headers, body) {
   return `POST ${peer.path} HTTP/1.1\r\nHost: x\r\n${headers}\r\n\r\n${body}`
@@ -402,4 +414,14 @@ test('nothing is heard behind a ping, which ends the session, but a close packet
   assert.equal((await peer.post('2\x1e4a\x1e1')).status, 200)
   await closed
   assert.deepEqual([log.includes('a'), transport.readyState], [false, 'closed'])
+})
+
+improvement('row 52', 'a close packet behind what has closed the transport is no second close', async () => {
+  const { peer, socket } = await openPolling(await listen())
+  const poll = peer.poll()
+  await eventually(() => socket.transport.writable, true)
+  const log = record(socket.transport, ['close'], (event) => event)
+  assert.equal((await peer.post('2\x1e1')).status, 200)
+  assert.equal((await poll).body, '1')
+  assert.deepEqual(log, ['close'])
 })

@@ -305,6 +305,15 @@ module.exports = [
       return ['ping', 'pong'].includes(sent) || (isOver && method === 'onPacket' && received !== undefined)
     },
   },
+  {
+    row: 52,
+    what: 'a transport closes once',
+    explains({ object, lefts = [], rights = [] }) {
+      const closes = lefts.filter((entry) => entry === 'close() [closed]').length
+      const once = (list) => list.filter((entry, i) => entry !== 'close() [closed]' || list.indexOf(entry) === i)
+      return /^transport /.test(object) && closes > 1 && once(lefts).join('\n') === rights.join('\n')
+    },
+  },
 ]
 
 /** Whether a client has sent a close frame, in this step or before. */
