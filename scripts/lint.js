@@ -2,7 +2,7 @@
 
 // Runs the tools that check code without running it: format, mistakes, types, and the workflow files.
 //
-//   node scripts/lint.js [prettier | eslint | types | rustfmt | workflows]...      default: all of them
+//   node scripts/lint.js [prettier | eslint | types | rustfmt | clippy | workflows]...      default: all of them
 
 const { spawnSync } = require('node:child_process')
 const fs = require('node:fs')
@@ -17,6 +17,8 @@ const tools = {
   eslint: () => script('eslint', ['--max-warnings', '0', '.']),
   types: () => script('typescript', ['--project', '.'], 'tsc'),
   rustfmt: () => CRATES.every((crate) => cargo('fmt', ['--manifest-path', `${crate}/Cargo.toml`, '--check'])),
+  // Whether the tests are built with Node's binding or without it, they see the same code.
+  clippy: () => cargo('clippy', ['--locked', '--all-targets', '--', '-D', 'warnings']),
   workflows,
 }
 

@@ -12,6 +12,9 @@
 //! [`protocol`], [`websocket`] and [`session`] are pure. [`runtime`] and [`http`] move bytes and time into
 //! them. [`node`] is the only place that knows Node-API.
 
+// Not in Cargo.toml: every test would have to be told that its helpers are its own.
+#![warn(unreachable_pub)]
+
 #[forbid(unsafe_code)]
 pub mod http;
 #[forbid(unsafe_code)]

@@ -316,7 +316,7 @@ fn an_outstanding_ping_stays_supervised_across_an_upgrade() {
     bench.wait(PING_INTERVAL - bench.now);
     assert!(bench.start_upgrade(SECOND));
     bench.wait(1_000);
-    bench.packet_on(SECOND, PacketType::Upgrade);
+    bench.packet_on(SECOND, Upgrade);
     assert_eq!(bench.wait(2_999), []);
     assert_eq!(bench.wait(1), ping_timeout_on(SECOND));
 }
@@ -333,7 +333,7 @@ fn an_upgrade_does_not_put_the_next_ping_off() {
     let mut bench = Bench::polling();
     bench.wait(20_000);
     assert!(bench.start_upgrade(SECOND));
-    bench.packet_on(SECOND, PacketType::Upgrade);
+    bench.packet_on(SECOND, Upgrade);
     assert_eq!(bench.wait(PING_INTERVAL - 20_000), [send(SECOND, [bare(Ping)]), Action::Pinged]);
 }
 

@@ -27,7 +27,7 @@ impl BodyLimits {
 
 /// The outcome of reading a body.
 #[derive(Debug)]
-pub enum Body {
+pub(super) enum Body {
     Complete(Bytes),
     /// More bytes than allowed came; the rest is not read.
     TooLarge,
@@ -40,12 +40,12 @@ pub enum Body {
 }
 
 /// Limits the reading of a body to this many milliseconds.
-pub async fn in_time(time: u32, reading: impl Future<Output = Body>) -> Body {
+pub(super) async fn in_time(time: u32, reading: impl Future<Output = Body>) -> Body {
     tokio::time::timeout(Duration::from_millis(time.into()), reading).await.unwrap_or(Body::TooSlow)
 }
 
 /// Reads a body within the limits of its size and its pieces. The announced length is not trusted for allocation.
-pub async fn read_all(mut body: Incoming, limits: BodyLimits) -> Body {
+pub(super) async fn read_all(mut body: Incoming, limits: BodyLimits) -> Body {
     let mut first = Bytes::new();
     let mut bytes = Vec::new();
     let mut chunks: u32 = 0;

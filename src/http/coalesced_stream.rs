@@ -21,7 +21,7 @@ const FAULT: &[u8] = b"\0\r\n\r\n";
 
 /// Shared by the stream below hyper and the requests above it.
 #[derive(Debug, Default)]
-pub struct HttpState {
+pub(super) struct HttpState {
     /// A request is about to switch protocols. What hyper writes from then on is kept.
     switches: AtomicBool,
     /// A request asks for another protocol, or is invalid. It is the last one.
@@ -30,19 +30,19 @@ pub struct HttpState {
 
 impl HttpState {
     /// A request switches protocols.
-    pub fn switch(&self) {
+    pub(super) fn switch(&self) {
         self.switches.store(true, SeqCst);
     }
 
     /// Whether another request must not follow.
-    pub fn is_last(&self) -> bool {
+    pub(super) fn is_last(&self) -> bool {
         self.is_last.load(SeqCst)
     }
 }
 
 /// A stream that hyper reads from and writes to.
 #[derive(Debug)]
-pub struct Joined<S> {
+pub(super) struct Joined<S> {
     stream: S,
     state: Arc<HttpState>,
     strict: Strict,
@@ -52,12 +52,12 @@ pub struct Joined<S> {
 }
 
 impl<S> Joined<S> {
-    pub fn new(stream: S, state: Arc<HttpState>) -> Self {
+    pub(super) fn new(stream: S, state: Arc<HttpState>) -> Self {
         Self { stream, state, strict: Strict::default(), fault: &[], kept: Vec::new() }
     }
 
     /// Returns the stream, and bytes that have to be written to it first.
-    pub fn into_parts(self) -> (S, Vec<u8>) {
+    pub(super) fn into_parts(self) -> (S, Vec<u8>) {
         (self.stream, self.kept)
     }
 }

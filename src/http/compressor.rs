@@ -42,7 +42,7 @@ impl CompressionJob {
 }
 
 /// The body of one of the engine's own responses.
-pub async fn compress(body: Vec<u8>, encoding: ContentEncoding, options: CompressionOptions) -> Option<Vec<u8>> {
+pub(super) async fn compress(body: Vec<u8>, encoding: ContentEncoding, options: CompressionOptions) -> Option<Vec<u8>> {
     if body.len() < OWN_THREAD_FROM {
         return encoding.encode(&body, options);
     }

@@ -10,14 +10,14 @@ use crate::runtime::contract::HEAD_NAMES;
 /// see `OpenConnection`.
 ///
 /// [`HeadField`]: crate::runtime::contract::HeadField
-pub fn head(parts: &Parts, query: &Query<'_>, ends: &str, sid: &str, connection: Option<u32>) -> String {
+pub(super) fn head(parts: &Parts, query: &Query<'_>, ends: &str, sid: &str, connection: Option<u32>) -> String {
     let mut head = beginning(parts, query, ends, sid, connection);
     push_headers(&mut head, &parts.headers);
     head
 }
 
 /// The head of a request without its headers.
-pub fn beginning(parts: &Parts, query: &Query<'_>, ends: &str, sid: &str, connection: Option<u32>) -> String {
+pub(super) fn beginning(parts: &Parts, query: &Query<'_>, ends: &str, sid: &str, connection: Option<u32>) -> String {
     let mut head = String::with_capacity(512);
     head.push_str(sid);
     head.push('\0');

@@ -10,7 +10,7 @@ use hyper::rt::{Sleep, Timer};
 
 /// The timer of one connection, which one task drives.
 #[derive(Debug, Default)]
-pub struct HeadTimer {
+pub(super) struct HeadTimer {
     unused: Arc<Unused>,
 }
 

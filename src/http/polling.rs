@@ -21,11 +21,11 @@ use crate::runtime::contract::{self, BINARY_PAYLOAD_TYPE, OLD_IE, POST_ANSWER, P
 use crate::runtime::{Locked, PollAnswer, SessionCell};
 use crate::session::{Fault, PollId, Reason, Revision};
 
-pub type Reply = Response<Full<Bytes>>;
+pub(super) type Reply = Response<Full<Bytes>>;
 
 /// The request gets no answer: its connection is cut off.
 #[derive(Debug)]
-pub struct Destroyed;
+pub(super) struct Destroyed;
 
 impl std::fmt::Display for Destroyed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -37,7 +37,7 @@ impl std::error::Error for Destroyed {}
 
 /// What the answer to a request needs to know of it: nothing of its bytes, for they lie in the connection's read
 /// buffer, of which hyper makes another for what comes next while somebody holds a part of it.
-pub struct Answerer {
+pub(super) struct Answerer {
     old_ie: bool,
     compression: Option<(ContentEncoding, CompressionOptions)>,
     /// Those of the request, emptied: room for those of the response, which hyper gives to the next request.
@@ -46,7 +46,7 @@ pub struct Answerer {
 }
 
 impl Answerer {
-    pub fn of(parts: Parts, compression: Option<CompressionOptions>) -> Self {
+    pub(super) fn of(parts: Parts, compression: Option<CompressionOptions>) -> Self {
         let mut headers = parts.headers;
         let old_ie = is_old_ie(&headers);
         let compression =
@@ -56,7 +56,7 @@ impl Answerer {
     }
 
     /// Has the answer set a cookie. The owner has made sure that it is a valid value.
-    pub fn with_cookie(mut self, cookie: Option<String>) -> Self {
+    pub(super) fn with_cookie(mut self, cookie: Option<String>) -> Self {
         self.cookie = cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok());
         self
     }
@@ -79,7 +79,7 @@ impl Answerer {
 }
 
 /// Serves a GET: the response comes when there are packets.
-pub async fn poll(session: Arc<SessionCell>, answerer: Answerer) -> Reply {
+pub(super) async fn poll(session: Arc<SessionCell>, answerer: Answerer) -> Reply {
     let (responder, answer) = oneshot::channel();
     let mut poll = 0;
     session.step_queued(|session, batch| poll = session.poll(responder, batch));
@@ -148,14 +148,14 @@ impl Drop for PollGuard {
 const HEARTBEAT: u64 = 8;
 
 /// A POST whose body is still to be read.
-pub struct Post {
+pub(super) struct Post {
     body: Incoming,
     binary: bool,
     answerer: Answerer,
 }
 
 impl Post {
-    pub fn of(parts: Parts, body: Incoming) -> Self {
+    pub(super) fn of(parts: Parts, body: Incoming) -> Self {
         let binary = parts.headers.get(CONTENT_TYPE).is_some_and(|value| value == BINARY_PAYLOAD_TYPE);
         Self { body, binary, answerer: Answerer::of(parts, None) }
     }
@@ -165,7 +165,7 @@ impl Post {
 ///
 /// # Errors
 /// The session ended or moved meanwhile: the request is to be destroyed, as in the original.
-pub async fn post(session: Arc<SessionCell>, post: Post, limits: BodyLimits) -> Result<Reply, Destroyed> {
+pub(super) async fn post(session: Arc<SessionCell>, post: Post, limits: BodyLimits) -> Result<Reply, Destroyed> {
     let Post { body, binary, answerer } = post;
     let is_heartbeat = body.size_hint().upper().is_some_and(|length| length <= HEARTBEAT);
     if session.is_queue_full() && !is_heartbeat {
@@ -318,7 +318,7 @@ fn is_old_ie(request: &HeaderMap) -> bool {
 }
 
 /// The answer to a request whose body was not read.
-pub fn refusal(body: &Body) -> Reply {
+pub(super) fn refusal(body: &Body) -> Reply {
     match body {
         Body::TooLarge | Body::TooManyChunks => closing(StatusCode::PAYLOAD_TOO_LARGE),
         Body::TooSlow => closing(StatusCode::REQUEST_TIMEOUT),
@@ -326,14 +326,14 @@ pub fn refusal(body: &Body) -> Reply {
     }
 }
 
-pub fn bare(status: StatusCode) -> Reply {
+pub(super) fn bare(status: StatusCode) -> Reply {
     let mut response = Response::new(Full::default());
     *response.status_mut() = status;
     response
 }
 
 /// The same, as the connection's last answer.
-pub fn closing(status: StatusCode) -> Reply {
+pub(super) fn closing(status: StatusCode) -> Reply {
     let mut reply = bare(status);
     reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     reply

@@ -10,7 +10,7 @@ use crate::session::Revision;
 
 /// The parameters that the engine reads. The last value of a repeated one counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Query<'a> {
+pub(super) struct Query<'a> {
     sid: Cow<'a, str>,
     transport: Cow<'a, str>,
     eio: Cow<'a, str>,
@@ -19,7 +19,7 @@ pub struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
-    pub fn of(uri: &'a Uri) -> Self {
+    pub(super) fn of(uri: &'a Uri) -> Self {
         let mut query = Self::default();
         let mut rest = uri.query();
         while let Some(pairs) = rest {
@@ -40,11 +40,11 @@ impl<'a> Query<'a> {
     }
 
     /// The id of the session that the request belongs to.
-    pub fn sid(&self) -> Option<&str> {
+    pub(super) fn sid(&self) -> Option<&str> {
         (!self.sid.is_empty()).then_some(&*self.sid)
     }
 
-    pub fn transport(&self) -> Option<Transport> {
+    pub(super) fn transport(&self) -> Option<Transport> {
         match &*self.transport {
             "polling" => Some(Transport::Polling),
             "websocket" => Some(Transport::WebSocket),
@@ -53,22 +53,22 @@ impl<'a> Query<'a> {
     }
 
     /// The protocol's revision: 3 unless 4 is asked for.
-    pub fn revision(&self) -> Revision {
+    pub(super) fn revision(&self) -> Revision {
         if self.eio == "4" { Revision::V4 } else { Revision::V3 }
     }
 
     /// Whether the query asks for protocol 4 without `b64` and without JSONP.
-    pub fn is_plain(&self) -> bool {
+    pub(super) fn is_plain(&self) -> bool {
         self.revision() == Revision::V4 && self.b64.is_empty() && self.jsonp.is_none()
     }
 
     /// Whether the client takes text only (`b64`).
-    pub fn is_text_only(&self) -> bool {
+    pub(super) fn is_text_only(&self) -> bool {
         !self.b64.is_empty()
     }
 
     /// The index of a JSONP client's callback. Only digits are kept, because it becomes part of a script.
-    pub fn jsonp(&self) -> Option<Box<str>> {
+    pub(super) fn jsonp(&self) -> Option<Box<str>> {
         self.jsonp.as_ref().map(|index| index.chars().filter(char::is_ascii_digit).collect::<String>().into())
     }
 }

@@ -19,14 +19,14 @@ use crate::session::Revision;
 
 /// The transports that a listener serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
+pub(super) enum Transport {
     Polling,
     WebSocket,
 }
 
 /// What a request that is in order is about.
 #[derive(Debug)]
-pub enum Wanted {
+pub(super) enum Wanted {
     /// A new session.
     New,
     /// A session that is there.

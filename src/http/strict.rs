@@ -9,7 +9,7 @@ const MAX_CHUNK_LINE: usize = 256;
 
 /// Follows the requests of one connection.
 #[derive(Debug, Default)]
-pub struct Strict {
+pub(super) struct Strict {
     expects: Expects,
     /// The beginning of a line whose end has not come.
     line: Vec<u8>,
@@ -52,7 +52,7 @@ struct Fault;
 
 impl Strict {
     /// Whether a request asked for another protocol. What follows it is not checked, so that another request must not follow.
-    pub fn is_last(&self) -> bool {
+    pub(super) fn is_last(&self) -> bool {
         self.expects == Expects::Anything
     }
 
@@ -60,7 +60,7 @@ impl Strict {
     ///
     /// # Errors
     /// The index of the first byte that is not allowed.
-    pub fn check(&mut self, bytes: &[u8]) -> Result<(), usize> {
+    pub(super) fn check(&mut self, bytes: &[u8]) -> Result<(), usize> {
         let mut at = 0;
         while at < bytes.len() {
             let rest = &bytes[at..];

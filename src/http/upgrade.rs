@@ -28,7 +28,7 @@ use crate::websocket::{Decoder, Deflate, Handshake, HandshakeError, Inflate, Lim
 
 /// Whether a request asks for another protocol. HTTP/1.0 knows no upgrade: there the header is to be ignored (RFC 9110,
 /// 7.8).
-pub fn is_upgrade(request: &Request<Incoming>) -> bool {
+pub(super) fn is_upgrade(request: &Request<Incoming>) -> bool {
     let headers = request.headers();
     request.version() == Version::HTTP_11
         && headers.contains_key(UPGRADE)
@@ -41,7 +41,7 @@ pub fn is_upgrade(request: &Request<Incoming>) -> bool {
 }
 
 /// Answers such a request.
-pub async fn upgrade<S>(ends: Arc<OpenConnection>, mut request: Request<Incoming>) -> Result<Reply, Destroyed>
+pub(super) async fn upgrade<S>(ends: Arc<OpenConnection>, mut request: Request<Incoming>) -> Result<Reply, Destroyed>
 where
     S: AsyncRead + AsyncWrite + TryInto<Stream> + Unpin + Send + 'static,
 {

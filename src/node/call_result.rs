@@ -13,11 +13,11 @@ use crate::runtime::contract::SEVERAL_EVENTS;
 /// Where JavaScript finds what a call has brought about, beside what the call returns: elements of an array take many times
 /// as long as this, and one event is the rule.
 #[derive(Debug, Default)]
-pub struct Outcome(Cell<Option<NonNull<u32>>>);
+pub(super) struct Outcome(Cell<Option<NonNull<u32>>>);
 
 impl Outcome {
     /// From now on it is found in this `Uint32Array` of two elements.
-    pub fn lies_in(&self, env: sys::napi_env, array: sys::napi_value) -> Result<()> {
+    pub(super) fn lies_in(&self, env: sys::napi_env, array: sys::napi_value) -> Result<()> {
         let (place, len) = uint32s(env, array)?;
         if len < 2 {
             return Err(Error::new(Status::InvalidArg, "expected two elements"));
@@ -32,7 +32,7 @@ impl Outcome {
 
     /// The events of a step. Of a single one the array has kind and `arg`, and the content is returned; of several it has
     /// [`SEVERAL_EVENTS`], and a flat array `[kind, arg, content, …]` is returned; of none 0.
-    pub fn give(&self, env: sys::napi_env, updates: &Batch) -> Result<Raw> {
+    pub(super) fn give(&self, env: sys::napi_env, updates: &Batch) -> Result<Raw> {
         let (kind, arg) = match &updates.events[..] {
             [] => (0, 0),
             [event] => (event.kind as u32, event.arg),

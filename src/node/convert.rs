@@ -18,14 +18,18 @@ thread_local! {
 }
 
 /// The content of a value: text, bytes, or nothing for `undefined` and `null`.
-pub enum Content<'a> {
+pub(super) enum Content<'a> {
     None,
     Text(&'a [u8]),
     Binary(&'a [u8]),
 }
 
 /// Hands the content of a string or a Uint8Array to `use_it`. Lone surrogates become U+FFFD.
-pub fn with_content<T>(env: sys::napi_env, value: sys::napi_value, use_it: impl FnOnce(Content<'_>) -> T) -> Result<T> {
+pub(super) fn with_content<T>(
+    env: sys::napi_env,
+    value: sys::napi_value,
+    use_it: impl FnOnce(Content<'_>) -> T,
+) -> Result<T> {
     TEXT.with_borrow_mut(|scratch| {
         let mut len = 0;
         // SAFETY: env and value belong to the running callback. The buffer has `scratch.len()` writable bytes, Node
@@ -80,7 +84,7 @@ fn long_text(env: sys::napi_env, value: sys::napi_value) -> Result<Vec<u8>> {
 }
 
 /// The content of a value, kept.
-pub fn to_content(env: sys::napi_env, value: sys::napi_value) -> Result<OutData> {
+pub(super) fn to_content(env: sys::napi_env, value: sys::napi_value) -> Result<OutData> {
     with_content(env, value, |content| match content {
         Content::None => OutData::None,
         Content::Text(text) => OutData::Text(text_of(text).into_owned()),
@@ -89,7 +93,7 @@ pub fn to_content(env: sys::napi_env, value: sys::napi_value) -> Result<OutData>
 }
 
 /// A string or Buffer with the content of an event; `undefined` if it has none.
-pub fn content_value(env: sys::napi_env, batch: &Batch, event: &Event) -> Result<sys::napi_value> {
+pub(super) fn content_value(env: sys::napi_env, batch: &Batch, event: &Event) -> Result<sys::napi_value> {
     let bytes = batch.content(&event.data);
     let mut value = ptr::null_mut();
     let (data, len) = (bytes.as_ptr().cast(), bytes.len() as isize);
@@ -114,7 +118,7 @@ pub fn content_value(env: sys::napi_env, batch: &Batch, event: &Event) -> Result
     Ok(value)
 }
 
-pub fn undefined(env: sys::napi_env) -> Result<sys::napi_value> {
+pub(super) fn undefined(env: sys::napi_env) -> Result<sys::napi_value> {
     let mut value = ptr::null_mut();
     // SAFETY: env belongs to the running callback; the out pointer is valid.
     check(unsafe { sys::napi_get_undefined(env, &mut value) })?;
@@ -122,7 +126,7 @@ pub fn undefined(env: sys::napi_env) -> Result<sys::napi_value> {
 }
 
 /// Where the numbers of a `Uint32Array` lie, and how many there are.
-pub fn uint32s(env: sys::napi_env, array: sys::napi_value) -> Result<(ptr::NonNull<u32>, usize)> {
+pub(super) fn uint32s(env: sys::napi_env, array: sys::napi_value) -> Result<(ptr::NonNull<u32>, usize)> {
     let (mut kind, mut len, mut data) = (0, 0, ptr::null_mut());
     let (mut buffer, mut offset) = (ptr::null_mut(), 0);
     // SAFETY: env and the array belong to the running callback; out pointers are valid.
@@ -136,7 +140,7 @@ pub fn uint32s(env: sys::napi_env, array: sys::napi_value) -> Result<(ptr::NonNu
 }
 
 /// A Buffer with a copy of the bytes.
-pub fn buffer_value(env: sys::napi_env, bytes: &[u8]) -> Result<Raw> {
+pub(super) fn buffer_value(env: sys::napi_env, bytes: &[u8]) -> Result<Raw> {
     let (mut copy, mut value) = (ptr::null_mut(), ptr::null_mut());
     // SAFETY: env belongs to the running callback; the bytes are copied during the call.
     check(unsafe { sys::napi_create_buffer_copy(env, bytes.len(), bytes.as_ptr().cast(), &mut copy, &mut value) })?;

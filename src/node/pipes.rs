@@ -12,7 +12,7 @@ use crate::runtime::{Batch, Phase};
 
 /// Where the bytes that come in are unmasked.
 #[derive(Debug, Default)]
-pub struct Input {
+pub(super) struct Input {
     pub(super) bytes: Vec<u8>,
     pub(super) batch: Batch,
     /// What `pipeTake` has found no space for.

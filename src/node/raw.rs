@@ -50,7 +50,7 @@ type Args<const N: usize> = [sys::napi_value; N];
 /// * `traffic(connection, direction): number` the bytes that were read or handed over to be written, see [`Direction`].
 /// * `sendShared(connection): number` sends the frame that is kept: what a broadcast sends to each of its
 ///   recipients crosses once.
-pub fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_value> {
+pub(super) fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_value> {
     let mut object = ptr::null_mut();
     // SAFETY: env belongs to the running callback.
     check(unsafe { sys::napi_create_object(env, &mut object) })?;

@@ -74,7 +74,7 @@ fn uv() -> Option<&'static Uv> {
 
 /// The connections that an engine's JavaScript thread reads.
 #[derive(Default)]
-pub struct Watching {
+pub(super) struct Watching {
     /// Called after something was read.
     callback: Cell<sys::napi_ref>,
     current: RefCell<Vec<Current>>,

@@ -10,7 +10,7 @@ use napi_derive::napi;
 
 /// A threadsafe function that calls one JavaScript function without arguments.
 #[derive(Debug)]
-pub struct Waker {
+pub(super) struct Waker {
     function: sys::napi_threadsafe_function,
     /// Set when the environment goes away; the function must not be touched any more.
     closed: AtomicBool,
@@ -25,7 +25,7 @@ unsafe impl Sync for Waker {}
 
 impl Waker {
     /// Makes a waker for `callback`. It does not keep the process alive until [`Waker::hold`].
-    pub fn new(env: sys::napi_env, callback: sys::napi_value) -> Result<Self> {
+    pub(super) fn new(env: sys::napi_env, callback: sys::napi_value) -> Result<Self> {
         let mut name = ptr::null_mut();
         let mut function = ptr::null_mut();
         let text = "engine.io-native";
@@ -52,7 +52,7 @@ impl Waker {
     }
 
     /// Has the callback called soon.
-    pub fn wake(&self) {
+    pub(super) fn wake(&self) {
         if !self.closed.load(SeqCst) {
             // SAFETY: the function is alive while `closed` is false, see the Send impl.
             unsafe {
@@ -66,7 +66,7 @@ impl Waker {
     }
 
     /// Keeps the process alive, or stops doing so.
-    pub fn hold(&self, env: sys::napi_env, hold: bool) {
+    pub(super) fn hold(&self, env: sys::napi_env, hold: bool) {
         if self.closed.load(SeqCst) {
             return;
         }
@@ -81,7 +81,7 @@ impl Waker {
     }
 
     /// The environment goes away: no more calls.
-    pub fn close(&self) {
+    pub(super) fn close(&self) {
         self.closed.store(true, SeqCst);
     }
 }
@@ -101,7 +101,7 @@ unsafe extern "C" fn call(env: sys::napi_env, callback: sys::napi_value, _contex
 
 /// Calls a function from the event loop, where no JavaScript is running: ticks and microtasks follow.
 #[cfg(unix)]
-pub fn call_back(env: sys::napi_env, callback: sys::napi_ref) {
+pub(super) fn call_back(env: sys::napi_env, callback: sys::napi_ref) {
     let mut scope = ptr::null_mut();
     let mut function = ptr::null_mut();
     let mut this = ptr::null_mut();
@@ -120,8 +120,10 @@ pub fn call_back(env: sys::napi_env, callback: sys::napi_ref) {
 }
 
 /// Calls a function at once, outside of any async context: what is made in it belongs to no request, whoever asks for it.
+// In tests nothing is registered with Node.
+#[cfg_attr(test, allow(dead_code))]
 #[napi]
-pub fn call_in_no_context(env: Env, function: Function<'_, (), ()>) -> Result<()> {
+pub(super) fn call_in_no_context(env: Env, function: Function<'_, (), ()>) -> Result<()> {
     let (env, function) = (env.raw(), function.raw());
     let (mut this, mut result) = (ptr::null_mut(), ptr::null_mut());
     // SAFETY: env and the function belong to the running call; out pointers are valid. JavaScript is running, so that no
@@ -150,7 +152,7 @@ unsafe fn hand_on(env: sys::napi_env, status: sys::napi_status) {
 
 /// A status as a result.
 #[inline]
-pub fn check(status: sys::napi_status) -> Result<()> {
+pub(super) fn check(status: sys::napi_status) -> Result<()> {
     if status == sys::Status::napi_ok {
         Ok(())
     } else {

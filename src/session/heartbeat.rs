@@ -4,7 +4,7 @@ use super::{Millis, Revision, Timing};
 
 /// The heartbeat of an open session. Exactly one deadline is armed at any time, unless the owner has taken it over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heartbeat {
+pub(super) enum Heartbeat {
     /// v4: the next ping goes out at this time. `excused`: the pong to the last one may still come.
     Rest { ping_at: Millis, excused: bool },
     /// v4: a ping is out. The first packet other than a pong moves the deadline once (6.6.11). `excused`: it is the second
@@ -29,7 +29,7 @@ pub struct Taken {
 
 /// What the heartbeat wants when its time has come.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Beat {
+pub(super) enum Beat {
     /// Send a ping.
     Ping,
     /// The peer is gone.
@@ -37,7 +37,7 @@ pub enum Beat {
 }
 
 impl Heartbeat {
-    pub fn start(now: Millis, revision: Revision, timing: &Timing) -> Self {
+    pub(super) fn start(now: Millis, revision: Revision, timing: &Timing) -> Self {
         match revision {
             Revision::V3 => {
                 Self::Listening { deadline: now + timing.ping_interval() + timing.ping_timeout(), excused: false }
@@ -47,7 +47,7 @@ impl Heartbeat {
     }
 
     /// When the next thing is due.
-    pub fn deadline(&self) -> Option<Millis> {
+    pub(super) fn deadline(&self) -> Option<Millis> {
         match *self {
             Self::Rest { ping_at, .. } => Some(ping_at),
             Self::Waiting { deadline, .. } | Self::Listening { deadline, .. } => Some(deadline),
@@ -56,7 +56,7 @@ impl Heartbeat {
     }
 
     /// From now on the heartbeat is the owner's. `None`: it is already.
-    pub fn take(&mut self, now: Millis) -> Option<Taken> {
+    pub(super) fn take(&mut self, now: Millis) -> Option<Taken> {
         let left = self.deadline()?.saturating_sub(now);
         let taken = match std::mem::replace(self, Self::Owners) {
             Self::Waiting { extended, .. } => Taken { left, is_waiting: true, is_extended: extended },
@@ -67,7 +67,7 @@ impl Heartbeat {
     }
 
     /// Whether a deadline has passed, for which the peer was excused, and it has not been heard since.
-    pub fn is_excused(&self) -> bool {
+    pub(super) fn is_excused(&self) -> bool {
         match *self {
             Self::Rest { excused, .. } | Self::Waiting { excused, .. } | Self::Listening { excused, .. } => excused,
             Self::Owners => false,
@@ -75,7 +75,7 @@ impl Heartbeat {
     }
 
     /// Time has passed; `None` while nothing is due.
-    pub fn due(&mut self, now: Millis, timing: &Timing) -> Option<Beat> {
+    pub(super) fn due(&mut self, now: Millis, timing: &Timing) -> Option<Beat> {
         if now < self.deadline()? {
             return None;
         }
@@ -91,7 +91,7 @@ impl Heartbeat {
     }
 
     /// A packet other than a heartbeat came in.
-    pub fn sign_of_life(&mut self, now: Millis, timing: &Timing) {
+    pub(super) fn sign_of_life(&mut self, now: Millis, timing: &Timing) {
         if let Self::Waiting { deadline, extended, excused, .. } = self {
             *excused = false;
             if !std::mem::replace(extended, true) {
@@ -101,7 +101,7 @@ impl Heartbeat {
     }
 
     /// The peer's part of the heartbeat came in: a pong in v4, a ping in v3.
-    pub fn beat(&mut self, now: Millis, timing: &Timing) {
+    pub(super) fn beat(&mut self, now: Millis, timing: &Timing) {
         *self = match *self {
             Self::Owners => Self::Owners,
             Self::Listening { .. } => Self::start(now, Revision::V3, timing),
@@ -115,7 +115,7 @@ impl Heartbeat {
     }
 
     /// The peer may have spoken without being heard: pings go on, because it expects them, as if it had answered.
-    pub fn excuse(&mut self, now: Millis, timing: &Timing) {
+    pub(super) fn excuse(&mut self, now: Millis, timing: &Timing) {
         match *self {
             Self::Rest { .. } | Self::Owners => {}
             Self::Waiting { sent, .. } => {
@@ -129,7 +129,7 @@ impl Heartbeat {
 
     /// The session moved to another transport: the peer has its full time again, and stays
     /// supervised. (The original forgets the deadline here.)
-    pub fn moved(&mut self, now: Millis, timing: &Timing) {
+    pub(super) fn moved(&mut self, now: Millis, timing: &Timing) {
         match self {
             Self::Rest { .. } | Self::Owners => {}
             Self::Waiting { deadline, .. } => *deadline = now + timing.ping_timeout(),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub type Millis = u64;
 
 /// How often an upgrade in progress answers a pending poll with a `noop`, as in the original.
-pub const NOOP_INTERVAL: Millis = 100;
+pub(super) const NOOP_INTERVAL: Millis = 100;
 
 /// The periods that options set. Shared by all sessions of a server, because the original reads
 /// `server.opts` anew each time: a changed option acts on living sessions too.

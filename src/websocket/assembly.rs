@@ -30,7 +30,7 @@ pub(super) struct Assembly {
 
 impl Assembly {
     /// A message whose first frame has the given header.
-    pub fn begin(header: &Header) -> Self {
+    pub(super) fn begin(header: &Header) -> Self {
         Self {
             is_text: header.opcode == OpCode::Text,
             compressed: header.rsv1,
@@ -42,24 +42,24 @@ impl Assembly {
     }
 
     /// Counts the header of a continuation.
-    pub fn continue_with(&mut self, header: &Header) {
+    pub(super) fn continue_with(&mut self, header: &Header) {
         self.frames = self.frames.saturating_add(1);
         self.received = self.received.saturating_add(header.len);
     }
 
     /// How far the message has come, for the check of the next header.
-    pub fn progress(&self) -> Fragmented {
+    pub(super) fn progress(&self) -> Fragmented {
         Fragmented { frames: self.frames, received: self.received }
     }
 
     /// Bytes of memory held.
-    pub fn retained(&self) -> usize {
+    pub(super) fn retained(&self) -> usize {
         self.buf.capacity()
     }
 
     /// Appends unmasked payload. `to_come` is what the current frame still lacks afterwards, in
     /// bytes.
-    pub fn push(
+    pub(super) fn push(
         &mut self,
         part: &[u8],
         to_come: u64,
@@ -77,7 +77,12 @@ impl Assembly {
     }
 
     /// Ends a frame. With `fin` set the message is complete.
-    pub fn end_frame(&mut self, fin: bool, inflate: Option<&mut Inflate>, max_payload: u64) -> Result<(), FrameError> {
+    pub(super) fn end_frame(
+        &mut self,
+        fin: bool,
+        inflate: Option<&mut Inflate>,
+        max_payload: u64,
+    ) -> Result<(), FrameError> {
         if let (Some(inflate), true) = (inflate, self.compressed) {
             inflate.end_frame(fin, &mut self.buf, max_payload)?;
             self.check_utf8()?;
@@ -89,7 +94,7 @@ impl Assembly {
     }
 
     /// Whether a complete text has at most `max` UTF-16 code units (0: no limit).
-    pub fn check_length(&self, max: u32) -> Result<(), FrameError> {
+    pub(super) fn check_length(&self, max: u32) -> Result<(), FrameError> {
         // it has no more of them than bytes
         if !self.is_text || max == 0 || self.buf.len() <= max as usize {
             return Ok(());
@@ -103,7 +108,7 @@ impl Assembly {
     }
 
     /// Hands the complete message over with its memory.
-    pub fn into_message(self) -> Message<'static> {
+    pub(super) fn into_message(self) -> Message<'static> {
         let payload = Cow::Owned(self.buf);
         if self.is_text { Message::Text(payload) } else { Message::Binary(payload) }
     }

@@ -49,7 +49,7 @@ pub enum Binding {
 
 /// The way bytes leave and enter.
 #[derive(Debug)]
-pub enum Pipe {
+pub(crate) enum Pipe {
     Socket(Stream),
     /// The owner carries the bytes (TLS sockets and other streams that only JavaScript can read).
     Owner,

@@ -172,7 +172,7 @@ impl Connection {
             }
             _ => match fault {
                 Some(fault) => {
-                    batch.push_text(Kind::ConnectionClosed, self.handle, WITH_FAULT, fault.message().as_bytes())
+                    batch.push_text(Kind::ConnectionClosed, self.handle, WITH_FAULT, fault.message().as_bytes());
                 }
                 None => batch.push(Kind::ConnectionClosed, self.handle, 0),
             },

@@ -1,7 +1,7 @@
 //! The I/O threads: they read sockets, flush outboxes and keep time.
 
-pub mod busy_check;
-pub mod owner_reads;
-pub mod reader;
-pub mod reader_set;
-pub mod thread;
+pub(super) mod busy_check;
+pub(super) mod owner_reads;
+pub(super) mod reader;
+pub(super) mod reader_set;
+pub(super) mod thread;

@@ -197,7 +197,7 @@ impl Batch {
         self.events.extend(other.events.drain(..).map(|mut event| {
             match &mut event.data {
                 EventData::Ascii { start, .. } | EventData::Utf8 { start, .. } | EventData::Bytes { start, .. } => {
-                    *start += offset
+                    *start += offset;
                 }
                 _ => {}
             }
@@ -442,14 +442,14 @@ impl std::fmt::Debug for EventQueue {
 mod tests {
     use super::*;
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     fn queue() -> (EventQueue, Arc<AtomicUsize>) {
         let wakes = Arc::new(AtomicUsize::new(0));
         let count = wakes.clone();
         (
             EventQueue::new(move || {
-                count.fetch_add(1, Ordering::SeqCst);
+                count.fetch_add(1, SeqCst);
             }),
             wakes,
         )
@@ -461,10 +461,10 @@ mod tests {
         for _ in 0..10 {
             queue.push(Kind::Pinged, 1, 0);
         }
-        assert_eq!(wakes.load(Ordering::SeqCst), 1);
+        assert_eq!(wakes.load(SeqCst), 1);
         assert_eq!(queue.take(Batch::default()).events.len(), 10);
         queue.push(Kind::Pinged, 1, 0);
-        assert_eq!(wakes.load(Ordering::SeqCst), 2);
+        assert_eq!(wakes.load(SeqCst), 2);
     }
 
     #[test]

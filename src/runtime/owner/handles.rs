@@ -265,7 +265,7 @@ mod tests {
         let mut names = HashSet::new();
         let mut handle = FIRST_GENERATION | 7;
         while names.insert(handle) {
-            assert!(index_of(handle) == 7 && handle < 1 << 31 && handle >= FIRST_GENERATION);
+            assert!(index_of(handle) == 7 && (FIRST_GENERATION..1 << 31).contains(&handle));
             handle = successor(handle);
         }
         assert_eq!(names.len(), 1023);

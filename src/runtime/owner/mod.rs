@@ -1,9 +1,9 @@
 //! Between the owner's thread and the I/O threads: what the owner hears, what it asks for, and the handles by which it
 //! names things.
 
-pub mod commands;
+pub(super) mod commands;
 pub mod contract;
-pub mod deferred_drop;
-pub mod events;
-pub mod handles;
-pub mod wake_batch;
+pub(super) mod deferred_drop;
+pub(super) mod events;
+pub(super) mod handles;
+pub(super) mod wake_batch;

@@ -79,7 +79,7 @@ const OWN_POLLS: PollId = MAX_OWNER_POLL + 1;
 
 /// The place of a session among those of a listener.
 #[derive(Debug)]
-pub struct Listed {
+pub(crate) struct Listed {
     registry: Arc<Registry>,
     sid: String,
     /// Bytes of messages from POSTs that the owner has not taken yet.
@@ -487,13 +487,12 @@ impl Locked<'_> {
         if self.inner.put_off.is_some() {
             return;
         }
-        let ends = match (&packet, self.inner.machine.revision()) {
-            (Err(_), _)
-            | (Ok((Some(PacketType::Close), _)), _)
-            | (Ok((Some(PacketType::Ping), _)), Revision::V4)
-            | (Ok((Some(PacketType::Pong), _)), Revision::V3) => true,
-            _ => false,
-        };
+        let ends = matches!(
+            (&packet, self.inner.machine.revision()),
+            (Err(_) | Ok((Some(PacketType::Close), _)), _)
+                | (Ok((Some(PacketType::Ping), _)), Revision::V4)
+                | (Ok((Some(PacketType::Pong), _)), Revision::V3)
+        );
         if ends
             && batch.events.iter().any(|event| matches!(event.kind, Kind::Message | Kind::Packet | Kind::SendPacket))
         {
@@ -645,7 +644,7 @@ impl Locked<'_> {
                     match data {
                         OutData::None => batch.push(Kind::SendPacket, self.cell.handle, kind),
                         OutData::Text(text) => {
-                            batch.push_text(Kind::SendPacket, self.cell.handle, kind, text.as_bytes())
+                            batch.push_text(Kind::SendPacket, self.cell.handle, kind, text.as_bytes());
                         }
                         OutData::Binary(bytes) => batch.push_bytes(Kind::SendPacket, self.cell.handle, kind, bytes),
                     }

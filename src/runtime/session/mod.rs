@@ -1,5 +1,5 @@
 //! Sessions under their locks.
 
-pub mod cell;
-pub mod payload;
-pub mod registry;
+pub(super) mod cell;
+pub(super) mod payload;
+pub(super) mod registry;

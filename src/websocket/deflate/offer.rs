@@ -59,7 +59,7 @@ impl Param {
         })
     }
 
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::ServerNoContextTakeover => "server_no_context_takeover",
             Self::ClientNoContextTakeover => "client_no_context_takeover",
@@ -78,12 +78,12 @@ pub(super) struct Offer {
 
 impl Offer {
     /// The value of a parameter; `Some(None)` is a parameter without value.
-    pub fn get(&self, param: Param) -> Option<Option<u8>> {
+    pub(super) fn get(&self, param: Param) -> Option<Option<u8>> {
         self.params.iter().find(|(name, _)| *name == param).map(|(_, value)| *value)
     }
 
     /// Sets a parameter, at its place if it is there already, else at the end.
-    pub fn set(&mut self, param: Param, value: Option<u8>) {
+    pub(super) fn set(&mut self, param: Param, value: Option<u8>) {
         match self.params.iter_mut().find(|(name, _)| *name == param) {
             Some((_, old)) => *old = value,
             None => self.params.push((param, value)),

@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 
 /// One name that JavaScript knows.
-pub struct Item {
+pub(super) struct Item {
     name: String,
     docs: Vec<&'static str>,
     value: Value,
 }
 
 /// What the name stands for.
-pub enum Value {
+pub(super) enum Value {
     Number(u64),
     Text(String),
     List(Vec<Value>),
@@ -18,12 +18,12 @@ pub enum Value {
 }
 
 impl Item {
-    pub fn new(name: &str, docs: &[&'static str], value: impl Into<Value>) -> Self {
+    pub(super) fn new(name: &str, docs: &[&'static str], value: impl Into<Value>) -> Self {
         Self { name: name.to_owned(), docs: docs.to_vec(), value: value.into() }
     }
 
     /// A variant of an enum, which is spelled as a constant.
-    pub fn variant(name: &str, docs: &[&'static str], value: u32) -> Self {
+    pub(super) fn variant(name: &str, docs: &[&'static str], value: u32) -> Self {
         let mut constant = String::new();
         for (at, letter) in name.char_indices() {
             if at > 0 && letter.is_ascii_uppercase() {
@@ -68,7 +68,7 @@ impl From<Vec<Item>> for Value {
 const WIDTH: usize = 120;
 
 /// The whole file.
-pub fn module(source: &str, items: &[Item]) -> String {
+pub(super) fn module(source: &str, items: &[Item]) -> String {
     let mut text = format!("'use strict'\n\n// Generated from {source} by `npm run contract`.\n");
     for item in items {
         text.push('\n');
