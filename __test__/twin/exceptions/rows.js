@@ -282,8 +282,9 @@ module.exports = [
   {
     row: 49,
     what: 'the connection is read ahead of the application: pongs overtake, and nothing is heard behind what ends a session',
-    explains({ object, left, right, lefts = [], rights = [] }) {
-      const withoutPongs = (texts) => texts.filter((text) => !text.startsWith('frame pong')).join('\n')
+    explains({ object, left, right, lefts = [], rights = [] }, { program }) {
+      const isPong = (text) => text.startsWith('frame pong') || (program.protocol === 3 && text === 'frame text "3"')
+      const withoutPongs = (texts) => texts.filter((text) => !isPong(text)).join('\n')
       if (withoutPongs(lefts) === withoutPongs(rights) && lefts.length + rights.length > 0 && /^client /.test(object))
         return true
       // the transport has begun to close
