@@ -3,11 +3,11 @@
 
 use std::borrow::Cow;
 
-use super::decoder::Message;
 use super::deflate::Inflate;
 use super::error::FrameError;
 use super::frame::OpCode;
 use super::header::{Fragmented, Header};
+use super::message::Message;
 
 /// The first allocation for a message that has only begun, in bytes, unless less is announced or
 /// twice what arrived is more. What a peer merely announces costs no memory.

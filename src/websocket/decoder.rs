@@ -8,80 +8,15 @@
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use super::assembly::Assembly;
 use super::deflate::Inflate;
 use super::error::FrameError;
 use super::frame::OpCode;
 use super::header::{self, Context, Header, MAX_HEADER};
+use super::limits::Limits;
 use super::mask::{rotate, unmask};
-
-/// What a peer may make the decoder hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of one message: the sum of its fragments on the wire, and again after inflating. 0 is
-    /// unlimited.
-    pub max_payload: u64,
-    /// Frames of one message, empty ones included. 0 is unlimited.
-    pub max_fragments: u32,
-    /// Pieces in which the payload of one frame may come in: the calls of [`Decoder::feed`] that it takes. 0 is unlimited.
-    pub max_chunks: u32,
-    /// UTF-16 code units of a text, as the owner's strings have a limit. 0 is unlimited.
-    pub max_text: u32,
-}
-
-/// See [`set_max_text`].
-static MAX_TEXT: AtomicU32 = AtomicU32::new(0);
-
-/// Sets how long the owner's strings can be, in UTF-16 code units. All owners of a process have the same limit, that of their
-/// JavaScript engine. It is the default of [`Limits`] from now on.
-pub fn set_max_text(max: u32) {
-    MAX_TEXT.store(max, Relaxed);
-}
-
-/// How long the owner's strings can be; 0 is unlimited.
-pub fn max_text() -> u32 {
-    MAX_TEXT.load(Relaxed)
-}
-
-impl Default for Limits {
-    /// The defaults of the original: 1,000,000 bytes (`maxHttpBufferSize`), 16,384 frames and 10,000 pieces
-    /// (`maxBufferedChunks`). For texts see [`set_max_text`].
-    fn default() -> Self {
-        Self { max_payload: 1_000_000, max_fragments: 16_384, max_chunks: 10_000, max_text: max_text() }
-    }
-}
-
-/// What the peer sent. It is borrowed from the read buffer if it is complete there, otherwise owned.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Message<'a> {
-    /// A text message; valid UTF-8.
-    Text(Cow<'a, [u8]>),
-    /// A binary message.
-    Binary(Cow<'a, [u8]>),
-    /// A ping, to be answered with a pong of the same payload.
-    Ping(&'a [u8]),
-    /// A pong, which needs no reaction.
-    Pong(&'a [u8]),
-    /// The peer closes. Nothing comes after it.
-    Close {
-        /// A status code that may stand in a close frame, or none.
-        code: Option<u16>,
-        /// At most 123 bytes; valid UTF-8.
-        reason: &'a [u8],
-    },
-}
-
-impl Message<'_> {
-    /// The length of the content in bytes.
-    pub fn size(&self) -> usize {
-        match self {
-            Self::Text(content) | Self::Binary(content) => content.len(),
-            Self::Ping(content) | Self::Pong(content) | Self::Close { reason: content, .. } => content.len(),
-        }
-    }
-}
+use super::message::Message;
 
 /// The receiving end of one connection, server side.
 #[derive(Debug)]

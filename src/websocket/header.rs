@@ -1,8 +1,8 @@
 //! Frame headers in (RFC 6455, 5.2), checked as early and in the same order as `ws` does (C-2).
 
-use super::decoder::Limits;
 use super::error::FrameError;
 use super::frame::{FIN, LENGTH_16, LENGTH_64, MASK, MAX_CONTROL, OpCode, RSV1};
+use super::limits::Limits;
 
 /// RSV2 and RSV3.
 const RSV23: u8 = 0x30;

@@ -18,11 +18,15 @@ pub mod mask;
 
 mod assembly;
 mod header;
+mod limits;
+mod message;
 mod token;
 
-pub use decoder::{Decoder, Limits, Message, max_text, set_max_text};
+pub use decoder::Decoder;
 pub use deflate::{Deflate, Inflate};
 pub use error::FrameError;
 pub use frame::{MAX_CONTROL, OpCode, write_close, write_header, write_masked};
 pub use handshake::{Handshake, HandshakeError, SWITCHING_PROTOCOLS, UpgradeRequest, VERSIONS, accept_key, check};
+pub use limits::{Limits, max_text, set_max_text};
 pub use mask::unmask;
+pub use message::Message;
