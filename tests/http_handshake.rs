@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine_io_native::http::{BodyLimits, Listener, ListenerOptions, Settings};
-use engine_io_native::runtime::{Batch, Command, Commands, EventData, EventQueue, Kind, run};
+use engine_io_native::runtime::{Batch, Command, Commands, EventQueue, Kind, Opened, run};
 use engine_io_native::session::Timing;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -66,7 +66,7 @@ async fn part(listener: &Listener, queue: &EventQueue, commands: &Commands) {
     commands.send(Command::Stop);
     run(commands.clone()).await;
     for event in queue.take(Batch::default()).events {
-        if let EventData::Opened(opened) = event.data {
+        if let Some(opened) = Opened::of(&event) {
             opened.connection.iter().for_each(|connection| connection.abandon());
         }
     }
@@ -84,7 +84,7 @@ async fn a_polling_session_is_opened_before_its_owner_hears_of_it() {
     assert!(listener.registry.get(sid).is_some());
     let batch = queue.take(Batch::default());
     let [event] = batch.events.as_slice() else { panic!("{:?}", batch.events) };
-    let EventData::Opened(opened) = &event.data else { panic!("{event:?}") };
+    let Some(opened) = Opened::of(event) else { panic!("{event:?}") };
     assert_eq!((event.kind, event.arg, event.target), (Kind::Opened, 7, opened.session.handle));
     assert!(opened.connection.is_none());
     let fields: Vec<_> = opened.head.split('\0').collect();
@@ -106,7 +106,7 @@ async fn a_websocket_session_says_open_right_behind_the_response() {
     assert!(text.contains("\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"), "{text}");
     assert!(text.contains("0{\"sid\":\""), "{text}");
     let batch = queue.take(Batch::default());
-    let EventData::Opened(opened) = &batch.events[0].data else { panic!("{:?}", batch.events) };
+    let Some(opened) = Opened::of(&batch.events[0]) else { panic!("{:?}", batch.events) };
     let connection = opened.connection.as_ref().unwrap();
     assert!(opened.head.contains(&format!("\0{}\0\0", connection.handle)));
     connection.abandon();
@@ -125,7 +125,7 @@ async fn a_session_has_one_connection_at_a_time_that_tries_to_take_it_over() {
     assert!(read_until(&mut first, "\r\n\r\n").await.starts_with("HTTP/1.1 101 "));
     let batch = queue.take(Batch::default());
     let [event] = batch.events.as_slice() else { panic!("{:?}", batch.events) };
-    let EventData::Opened(probing) = &event.data else { panic!("{event:?}") };
+    let Some(probing) = Opened::of(event) else { panic!("{event:?}") };
     let connection = probing.connection.clone().unwrap();
     assert_eq!((event.kind, event.target, event.arg), (Kind::Probing, probing.session.handle, connection.handle));
     let mut second = connect(&listener);

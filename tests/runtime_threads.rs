@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use engine_io_native::protocol::PacketType;
 use engine_io_native::runtime::{
-    Batch, Binding, Connection, EventQueue, IoThread, Kind, NO_HANDLE, NewSession, PollEncoding, SessionCell, now,
+    Batch, Binding, Channel, Connection, EventQueue, IoThread, Kind, NO_HANDLE, NewSession, PollEncoding, SessionCell,
+    now,
 };
 use engine_io_native::session::{OutData, OutPacket, Revision, Session, Start, Timing};
 use engine_io_native::websocket::{OpCode, write_masked};
@@ -142,13 +143,13 @@ fn open(number: u32, socket: UnixStream, io: &IoThread, queue: &EventQueue, timi
         machine: Session::new(now(), Revision::V4, timing.clone(), Start::Channel(number)),
         encoding: PollEncoding { revision: Revision::V4, binary: true, jsonp: None },
         base64: false,
-        transport: Some(connection.clone()),
+        transport: Some(connection.clone() as Arc<dyn Channel>),
         listed: None,
         verbose: Some(false),
     };
-    let cell = SessionCell::new(new, queue.clone(), io.commands().clone());
+    let cell = SessionCell::new(new, queue.clone(), io.commands().tasks());
     cell.open(false);
-    assert!(matches!(connection.binding(), Binding::Session(_)));
+    connection.bind(Binding::Session(cell.clone()));
     (cell, connection)
 }
 

@@ -183,11 +183,11 @@ impl Owner {
                 return;
             }
             Kind::Opened => {
-                let EventData::Opened(opened) = &event.data else { panic!("nothing was opened") };
+                let Some(opened) = Opened::of(event) else { panic!("nothing was opened") };
                 return self.on_opened(target, opened);
             }
             Kind::Probing => {
-                let EventData::Opened(opened) = &event.data else { panic!("nothing was opened") };
+                let Some(opened) = Opened::of(event) else { panic!("nothing was opened") };
                 return self.know_connection(opened);
             }
             _ => {}

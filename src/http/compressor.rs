@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::JoinHandle;
 
-use super::{CompressionOptions, ContentEncoding};
+use super::encoding::{CompressionOptions, ContentEncoding};
 use crate::runtime::{EventQueue, Kind};
 
 /// From this size on a body is compressed on a thread of its own, so that the connections of the I/O

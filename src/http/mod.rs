@@ -1,6 +1,7 @@
 //! The native listener, behind `listen(port, { listener: 'native' })`: hyper parses; handshakes, polls, POSTs and upgrades
 //! are decided and served here, without asking the owner.
 
+mod accept;
 mod body;
 mod bound;
 mod coalesced_stream;
@@ -13,6 +14,8 @@ mod open_session;
 mod polling;
 mod query;
 mod route;
+mod serve;
+mod settings;
 mod strict;
 mod upgrade;
 
@@ -20,4 +23,5 @@ pub use body::BodyLimits;
 pub use bound::{Bound, Place};
 pub use compressor::CompressionJob;
 pub use encoding::{CompressionOptions, ContentEncoding};
-pub use listener::{Accepting, DeflateSettings, Listener, ListenerOptions, Open, OpenConnection, Settings};
+pub use listener::{Listener, ListenerOptions};
+pub use settings::{DeflateSettings, Settings};

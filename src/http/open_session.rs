@@ -7,10 +7,9 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::head;
 use super::listener::{Listener, OpenConnection};
-use super::query::Query;
-use super::route::Transport;
+use super::query::{Query, Transport};
 use crate::protocol::PacketType;
-use crate::runtime::{Connection, NewSession, Opened, PollEncoding, SessionCell, now};
+use crate::runtime::{Binding, Channel, Connection, NewSession, Opened, PollEncoding, SessionCell, now};
 use crate::session::{OutData, OutPacket, Relayed, Session, Start};
 
 impl Listener {
@@ -56,17 +55,20 @@ impl Listener {
                 machine,
                 encoding: PollEncoding { revision, binary: !base64, jsonp },
                 base64,
-                transport: connection.cloned(),
+                transport: connection.map(|connection| connection.clone() as Arc<dyn Channel>),
                 listed: connection.is_none().then(|| (self.registry.clone(), sid)),
                 verbose: None,
             },
             options.queue.clone(),
-            options.commands.clone(),
+            options.commands.tasks(),
         );
         let opened = Opened::new(session.clone(), connection.cloned(), head, place);
-        options.queue.with(|batch| batch.push_opened(handle, options.id, opened));
+        options.queue.with(|batch| opened.tell(options.id, batch));
         // what comes of it follows that
         session.open(false);
+        if let Some(connection) = connection {
+            connection.bind(Binding::Session(session.clone()));
+        }
         Some(session)
     }
 }

@@ -16,7 +16,8 @@ use hyper::{Response, StatusCode};
 use tokio::sync::oneshot;
 
 use super::body::{self, Body, BodyLimits};
-use super::{CompressionOptions, ContentEncoding, compressor};
+use super::compressor;
+use super::encoding::{CompressionOptions, ContentEncoding};
 use crate::runtime::contract::{self, BINARY_PAYLOAD_TYPE, OLD_IE, POST_ANSWER, POST_ANSWER_TYPE, TEXT_PAYLOAD_TYPE};
 use crate::runtime::{Locked, PollAnswer, SessionCell};
 use crate::session::{Fault, PollId, Reason, Revision};

@@ -4,9 +4,15 @@ use std::borrow::Cow;
 
 use hyper::Uri;
 
-use super::route::Transport;
 use crate::protocol::jsonp::form_decode;
 use crate::session::Revision;
+
+/// The transports that a listener serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Transport {
+    Polling,
+    WebSocket,
+}
 
 /// The parameters that the engine reads. The last value of a repeated one counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -12,17 +12,10 @@ use hyper::{Method, Response, StatusCode};
 use super::head;
 use super::listener::{Listener, OpenConnection};
 use super::polling::Reply;
-use super::query::Query;
+use super::query::{Query, Transport};
 use crate::runtime::contract::{ERROR_TYPE, Refusal};
 use crate::runtime::{Refused, SessionCell};
 use crate::session::Revision;
-
-/// The transports that a listener serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Transport {
-    Polling,
-    WebSocket,
-}
 
 /// What a request that is in order is about.
 #[derive(Debug)]
@@ -58,7 +51,7 @@ impl Listener {
         }
         let Ok(place) = self.places_of_refusals.clone().try_acquire_owned() else { return };
         let refused = Refused { head: head::head(parts, query, &ends.text, "", None), _place: place };
-        self.options.queue.with(|batch| batch.push_refused(refusal as u32, self.options.id, refused));
+        self.options.queue.with(|batch| refused.tell(refusal as u32, self.options.id, batch));
     }
 
     /// Judges a request; the first fault counts. `upgrade`: it asks for a WebSocket.

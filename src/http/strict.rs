@@ -2,7 +2,8 @@
 //! as the end of a line, requests without `Host`, a second `Content-Length` of the same value, and one beside
 //! `Transfer-Encoding`. If a proxy reads such bytes in another way, one client's bytes become another's request.
 
-use super::listener::MAX_HEAD;
+/// The limit of a request's head in bytes.
+pub(super) const MAX_HEAD: usize = 16 * 1024;
 
 /// Bytes of the longest line with a chunk's size and its extensions.
 const MAX_CHUNK_LINE: usize = 256;

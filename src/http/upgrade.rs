@@ -17,12 +17,12 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::coalesced_stream::Joined;
 use super::head;
-use super::listener::{Listener, Open, OpenConnection};
+use super::listener::{Listener, OpenConnection};
 use super::polling::{Destroyed, Reply};
-use super::query::Query;
-use super::route::{Transport, Wanted};
+use super::query::{Query, Transport};
+use super::route::Wanted;
 use crate::runtime::contract::Refusal;
-use crate::runtime::{Binding, Connection, MessageCompression, Opened, SessionCell, Stream};
+use crate::runtime::{Binding, Connection, MessageCompression, Open, Opened, SessionCell, Stream, start_reading};
 use crate::websocket::deflate::negotiate;
 use crate::websocket::{Decoder, Deflate, Handshake, HandshakeError, Inflate, Limits, UpgradeRequest, VERSIONS, check};
 
@@ -45,7 +45,7 @@ pub(super) async fn upgrade<S>(ends: Arc<OpenConnection>, mut request: Request<I
 where
     S: AsyncRead + AsyncWrite + TryInto<Stream> + Unpin + Send + 'static,
 {
-    let Open(listener) = &ends.open;
+    let listener = ends.open.counter();
     let upgrade = hyper::upgrade::on(&mut request);
     let (parts, _) = request.into_parts();
     let query = Query::of(&parts.uri);
@@ -58,7 +58,7 @@ where
             return Ok(refused.reply());
         }
     };
-    connection.keep(Open::new(listener));
+    connection.keep(Open::new(listener.clone()));
     ends.state.switch();
     tokio::spawn(switch::<S>(upgrade, Switching(Some(connection)), head));
     Ok(reply)
@@ -211,10 +211,10 @@ fn probe(
 ) -> bool {
     let mut started = false;
     session.step_queued(|locked, batch| {
-        started = locked.inner.machine.polls() && locked.start_upgrade(connection);
+        started = locked.inner.machine.polls() && locked.start_upgrade(connection.clone());
         if started {
             let head = head::beginning(parts, query, &ends.text, "", Some(connection.handle));
-            batch.push_probing(Opened::new(session.clone(), Some(connection.clone()), head, place));
+            Opened::new(session.clone(), Some(connection.clone()), head, place).tell_probing(batch);
         }
     });
     if started {
@@ -267,7 +267,7 @@ where
         match stream.try_into() {
             Ok(stream) => {
                 connection.use_socket(stream);
-                crate::runtime::start_reading(connection, parts.read_buf.to_vec());
+                start_reading(connection, parts.read_buf.to_vec());
             }
             Err(_) => connection.ended(),
         }

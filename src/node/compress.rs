@@ -59,12 +59,12 @@ impl Engine {
             "deflate" => ContentEncoding::Deflate,
             _ => return Err(Error::new(Status::InvalidArg, "unknown encoding")),
         };
-        let commands = self.next_commands()?;
+        let commands = self.io.next_commands()?;
         // comes again after two thousand million others
         let id = self.last_body.get() % (i32::MAX as u32) + 1;
         self.last_body.set(id);
         let job = CompressionJob { id, body, encoding, options: options.into(), queue: self.queue.clone() };
-        commands.send(Command::Compress(job));
+        commands.send(Command::Run(Box::new(move || job.start())));
         Ok(id)
     }
 }

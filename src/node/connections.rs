@@ -6,9 +6,11 @@ use napi::bindgen_prelude::{Either, Unknown};
 use napi::{Env, Error, Result, Status};
 use napi_derive::napi;
 
-use super::convert::{Content, with_content};
+use super::convert::{Content, raw_value, with_content};
 use super::deflate::{DeflateOptions, DeflateTerms};
-use super::engine::{Engine, MAX_BUFFER, State, exhausted, raw};
+use super::engine::Engine;
+use super::state::{MAX_BUFFER, State};
+use super::tables::exhausted;
 use crate::runtime::contract::SMALL_ROOM;
 use crate::runtime::{Binding, Connection, MessageCompression, Outbox, Phase, SendStatus};
 use crate::websocket::{Decoder, HandshakeError, Limits, OpCode, UpgradeRequest, check as check_upgrade};
@@ -90,7 +92,7 @@ impl Engine {
     /// A handle for a channel that JavaScript drives.
     #[napi]
     pub fn open_channel(&self) -> Result<u32> {
-        let mut connections = self.connections.borrow_mut();
+        let mut connections = self.tables.connections.borrow_mut();
         let handle = connections.handles().take().ok_or_else(|| exhausted("connections"))?;
         connections.put_bare(handle);
         Ok(handle)
@@ -105,9 +107,9 @@ impl Engine {
     /// Sends a message as it is, without a packet type: for peers that speak plain WebSocket.
     #[napi]
     pub fn connection_send_message(&self, env: Env, connection: u32, data: Unknown<'_>) -> Result<u32> {
-        let connections = self.connections.borrow();
+        let connections = self.tables.connections.borrow();
         let Some(connection) = connections.get(connection) else { return Ok(SendStatus::Closed as u32) };
-        with_content(env.raw(), raw(&data), |content| {
+        with_content(env.raw(), raw_value(&data), |content| {
             self.enqueue(connection, |outbox| match content {
                 Content::None => outbox.message(OpCode::Text, &[], &[]),
                 Content::Text(text) => outbox.message(OpCode::Text, &[], text),
@@ -119,7 +121,7 @@ impl Engine {
     /// Asks for the `Drained` event once everything handed over has been written.
     #[napi]
     pub fn report_drain(&self, connection: u32) {
-        if let Some(connection) = self.connection(connection) {
+        if let Some(connection) = self.tables.connection(connection) {
             connection.report_drain();
         }
     }
@@ -127,14 +129,14 @@ impl Engine {
     /// Bytes handed over and not yet written.
     #[napi]
     pub fn buffered_amount(&self, connection: u32) -> f64 {
-        self.connection(connection).map_or(0.0, |connection| connection.outbox().unwritten() as f64)
+        self.tables.connection(connection).map_or(0.0, |connection| connection.outbox().unwritten() as f64)
     }
 
     /// Writes what waits, as far as the kernel takes it now, and tells how many bytes it does not take. What is to be compressed is
     /// left to the I/O thread.
     #[napi]
     pub fn refused_amount(&self, connection: u32) -> f64 {
-        let Some(connection) = self.connection(connection) else { return 0.0 };
+        let Some(connection) = self.tables.connection(connection) else { return 0.0 };
         if !connection.compresses() {
             connection.flush();
         }
@@ -144,7 +146,7 @@ impl Engine {
     /// Has the connection not read until its peer has read what waits for it.
     #[napi]
     pub fn throttle(&self, connection: u32) {
-        if let Some(connection) = self.connection(connection) {
+        if let Some(connection) = self.tables.connection(connection) {
             connection.throttle();
         }
     }
@@ -153,7 +155,7 @@ impl Engine {
     #[napi]
     pub fn close_connection(&self, connection: u32, code: Option<u32>, reason: Option<String>) {
         let code = code.and_then(|code| u16::try_from(code).ok());
-        if let Some(connection) = self.connection(connection) {
+        if let Some(connection) = self.tables.connection(connection) {
             self.enqueue(&connection, |outbox| outbox.close(code, reason.unwrap_or_default().as_bytes()));
             connection.begin_end();
         }
@@ -163,7 +165,7 @@ impl Engine {
     /// stream without a closing handshake.
     #[napi]
     pub fn refuse_connection(&self, connection: u32, response: &[u8]) {
-        if let Some(connection) = self.connection(connection) {
+        if let Some(connection) = self.tables.connection(connection) {
             self.enqueue(&connection, |outbox| {
                 outbox.frame(response);
                 outbox.end();
@@ -175,7 +177,7 @@ impl Engine {
     /// Writes what waits, as far as the kernel takes it now. Whether that was all; `null`: another thread is just writing.
     #[napi]
     pub fn flush_connection(&self, connection: u32) -> Option<bool> {
-        let Some(connection) = self.connection(connection) else { return Some(false) };
+        let Some(connection) = self.tables.connection(connection) else { return Some(false) };
         connection.flush();
         let outbox = connection.outbox();
         if outbox.writing { None } else { Some(outbox.is_clear() && outbox.phase != Phase::Dead) }
@@ -184,7 +186,7 @@ impl Engine {
     /// Cuts the connection off.
     #[napi]
     pub fn terminate_connection(&self, connection: u32) {
-        if let Some(connection) = self.connection(connection) {
+        if let Some(connection) = self.tables.connection(connection) {
             connection.terminate();
         }
     }
@@ -193,7 +195,7 @@ impl Engine {
     /// tries out are.
     #[napi]
     pub fn bind_to_owner(&self, connection: u32) -> bool {
-        let Some(connection) = self.connection(connection) else { return false };
+        let Some(connection) = self.tables.connection(connection) else { return false };
         let is_free = matches!(connection.binding(), Binding::Unbound);
         if is_free {
             connection.bind(Binding::Owner);
@@ -232,8 +234,8 @@ impl State {
     }
 
     pub(super) fn new_connection(&self, (decoder, compression): Ends) -> Result<std::sync::Arc<Connection>> {
-        let commands = self.next_commands()?;
-        let mut connections = self.connections.borrow_mut();
+        let commands = self.io.next_commands()?;
+        let mut connections = self.tables.connections.borrow_mut();
         let handle = connections.handles().take().ok_or_else(|| exhausted("connections"))?;
         let connection = Connection::new(handle, self.queue.clone(), commands, decoder, compression);
         connections.put(handle, connection.clone());
@@ -246,8 +248,9 @@ impl State {
 
     /// The same for the frame of a broadcast. Its first recipients go ahead: the I/O thread wakes up while JavaScript goes on.
     pub(super) fn enqueue_shared(&self, connection: &std::sync::Arc<Connection>) -> u32 {
-        let (status, waiting) = self.enqueue_counted(connection, |outbox| outbox.shared_frame(&self.shared.borrow()));
-        if waiting == FIRST && !self.has_gone_ahead.replace(true) {
+        let (status, waiting) =
+            self.enqueue_counted(connection, |outbox| outbox.shared_frame(&self.broadcast.frame.borrow()));
+        if waiting == FIRST && !self.broadcast.has_gone_ahead.replace(true) {
             connection.commands().wake();
         }
         status

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::ptr;
 
+use napi::bindgen_prelude::{JsValue, Unknown};
 use napi::{Error, Result, Status, sys};
 
 use super::wake::check;
@@ -103,10 +104,8 @@ pub(super) fn content_value(env: sys::napi_env, batch: &Batch, event: &Event) ->
         check(match &event.data {
             EventData::None => return undefined(env),
             EventData::Ascii { .. } => sys::napi_create_string_latin1(env, data, len, &mut value),
-            EventData::Opened(_) | EventData::Refused(_) if bytes.is_ascii() => {
-                sys::napi_create_string_latin1(env, data, len, &mut value)
-            }
-            EventData::Utf8 { .. } | EventData::OwnedText(_) | EventData::Opened(_) | EventData::Refused(_) => {
+            EventData::Attached(_) if bytes.is_ascii() => sys::napi_create_string_latin1(env, data, len, &mut value),
+            EventData::Utf8 { .. } | EventData::OwnedText(_) | EventData::Attached(_) => {
                 sys::napi_create_string_utf8(env, data, len, &mut value)
             }
             EventData::Bytes { .. } | EventData::OwnedBytes(_) => {
@@ -154,4 +153,17 @@ impl napi::bindgen_prelude::ToNapiValue for Raw {
     unsafe fn to_napi_value(_env: sys::napi_env, value: Self) -> Result<sys::napi_value> {
         Ok(value.0)
     }
+}
+
+/// The raw value of an argument.
+pub(super) fn raw_value(value: &Unknown<'_>) -> sys::napi_value {
+    value.raw()
+}
+
+/// `null`.
+pub(super) fn null(env: sys::napi_env) -> Result<Raw> {
+    let mut value = ptr::null_mut();
+    // SAFETY: env belongs to the running callback.
+    check(unsafe { sys::napi_get_null(env, &mut value) })?;
+    Ok(Raw(value))
 }

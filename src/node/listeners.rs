@@ -1,7 +1,6 @@
 //! Native listeners.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use napi::bindgen_prelude::{Either, Uint8Array};
 use napi::{Error, Result, Status};
@@ -10,7 +9,9 @@ use napi_derive::napi;
 use super::compress::HttpCompression;
 use super::connections::max_payload_of;
 use super::deflate::DeflateOptions;
-use super::engine::{Engine, exhausted, period};
+use super::engine::Engine;
+use super::state::period;
+use super::tables::exhausted;
 use crate::http::{BodyLimits, Bound, Listener, ListenerOptions, Place, Settings};
 use crate::session::OutData;
 use crate::websocket::max_text;
@@ -62,8 +63,7 @@ impl Engine {
     /// A listener that is not bound yet. Returns its handle.
     #[napi]
     pub fn open_listener(&self, settings: ListenerSettings) -> Result<u32> {
-        let timing = self.timings.borrow().get(settings.timing).cloned();
-        let timing = timing.ok_or_else(|| Error::new(Status::InvalidArg, "unknown timing"))?;
+        let timing = self.tables.timing(settings.timing)?;
         let settings = Settings {
             path: settings.path,
             timing,
@@ -85,16 +85,16 @@ impl Engine {
             cookie: settings.cookie.and_then(|parts| <[String; 2]>::try_from(parts).ok()).map(Into::into),
             deflate: settings.deflate.map(Into::into),
         };
-        let commands = self.next_commands()?;
-        let mut listeners = self.listeners.borrow_mut();
+        let commands = self.io.next_commands()?;
+        let mut listeners = self.tables.listeners.borrow_mut();
         let id = listeners.handles().take().ok_or_else(|| exhausted("listeners"))?;
         let listener = Listener::new(ListenerOptions {
             id,
             settings,
             queue: self.queue.clone(),
             commands,
-            sessions: self.sessions.borrow().handles().clone(),
-            connections: self.connections.borrow().handles().clone(),
+            sessions: self.tables.sessions.borrow().handles().clone(),
+            connections: self.tables.connections.borrow().handles().clone(),
         });
         listeners.put(id, listener);
         Ok(id)
@@ -104,7 +104,8 @@ impl Engine {
     /// Gives the address, unless it is a path.
     #[napi]
     pub fn bind_listener(&self, listener: u32, options: ListenOptions) -> Result<Option<Listening>> {
-        let listener = self.listener(listener).ok_or_else(|| Error::new(Status::InvalidArg, "unknown listener"))?;
+        let listener =
+            self.tables.listener(listener).ok_or_else(|| Error::new(Status::InvalidArg, "unknown listener"))?;
         let place = place_of(&options)?;
         let bound = Bound::at(&place, options.backlog).map_err(|error| {
             let reason = error.raw_os_error().map_or_else(|| error.to_string(), |number| number.to_string());
@@ -122,7 +123,7 @@ impl Engine {
     /// Stops accepting; `ListenerClosed` follows when all connections are gone.
     #[napi]
     pub fn close_listener(&self, listener: u32) {
-        if let Some(listener) = self.listener(listener) {
+        if let Some(listener) = self.tables.listener(listener) {
             listener.close();
         }
     }
@@ -130,20 +131,20 @@ impl Engine {
     /// Whether a listener has a socket that listens; for a moment after it has been closed, too.
     #[napi]
     pub fn is_accepting(&self, listener: u32) -> bool {
-        self.listener(listener).is_some_and(|listener| listener.is_accepting())
+        self.tables.listener(listener).is_some_and(|listener| listener.is_accepting())
     }
 
     /// JavaScript is done with the listener, and forgets its handle.
     #[napi]
     pub fn drop_listener(&self, listener: u32) {
-        let released = self.listeners.borrow_mut().release(listener);
+        let released = self.tables.listeners.borrow_mut().release(listener);
         drop(released);
     }
 
     /// Whether a listener accepts WebSockets.
     #[napi]
     pub fn set_takes_upgrades(&self, listener: u32, takes: bool) {
-        if let Some(listener) = self.listener(listener) {
+        if let Some(listener) = self.tables.listener(listener) {
             listener.set_takes_upgrades(takes);
         }
     }
@@ -151,7 +152,7 @@ impl Engine {
     /// Has refusals told from now on.
     #[napi]
     pub fn tell_refusals(&self, listener: u32) {
-        if let Some(listener) = self.listener(listener) {
+        if let Some(listener) = self.tables.listener(listener) {
             listener.tell_refusals();
         }
     }
@@ -159,17 +160,13 @@ impl Engine {
     /// Connections of a listener that are open, plus one while it accepts more.
     #[napi]
     pub fn open_connections(&self, listener: u32) -> u32 {
-        self.listener(listener).map_or(0, |listener| listener.open_connections() as u32)
+        self.tables.listener(listener).map_or(0, |listener| listener.open_connections() as u32)
     }
 
     /// The number of the session that a listener knows by this id.
     #[napi]
     pub fn find_session(&self, listener: u32, sid: String) -> Option<u32> {
-        self.listener(listener)?.registry.get(&sid).map(|session| session.handle)
-    }
-
-    fn listener(&self, listener: u32) -> Option<Arc<Listener>> {
-        self.listeners.borrow().get(listener).cloned()
+        self.tables.listener(listener)?.registry.get(&sid).map(|session| session.handle)
     }
 }
 

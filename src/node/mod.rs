@@ -9,12 +9,17 @@ mod compress;
 mod connections;
 mod convert;
 mod deflate;
+mod drain;
 mod engine;
+mod io_threads;
 mod listeners;
+mod owner_reads;
 mod pipes;
 mod raw;
 mod sessions;
 mod sockets;
+mod state;
+mod tables;
 #[cfg(unix)]
 mod uv_poll;
 mod wake;

@@ -6,18 +6,10 @@ use napi_derive::napi;
 use super::connections::ends;
 use super::convert::{Raw, buffer_value};
 use super::deflate::DeflateTerms;
-use super::engine::{Engine, State};
+use super::engine::Engine;
+use super::state::{Input, State};
+use crate::runtime::Phase;
 use crate::runtime::contract::{INPUT_WAITS, TakeStatus};
-use crate::runtime::{Batch, Phase};
-
-/// Where the bytes that come in are unmasked.
-#[derive(Debug, Default)]
-pub(super) struct Input {
-    pub(super) bytes: Vec<u8>,
-    pub(super) batch: Batch,
-    /// What `pipeTake` has found no space for.
-    large: Vec<u8>,
-}
 
 /// So many bytes are taken at once.
 const PIECE: usize = 64 * 1024;
@@ -38,7 +30,7 @@ impl Engine {
     /// Whether the input is to be paused.
     #[napi]
     pub fn is_paused(&self, connection: u32) -> bool {
-        self.connection(connection).is_some_and(|connection| connection.is_paused())
+        self.tables.connection(connection).is_some_and(|connection| connection.is_paused())
     }
 
     /// What `pipeTake` has just found no space for.
@@ -50,7 +42,7 @@ impl Engine {
     /// What was taken waits in the stream.
     #[napi]
     pub fn pipe_block(&self, connection: u32) {
-        if let Some(connection) = self.connection(connection) {
+        if let Some(connection) = self.tables.connection(connection) {
             connection.block_output();
         }
     }
@@ -58,20 +50,20 @@ impl Engine {
     /// What was taken has been written. Whether that was all; else the rest is to be taken next.
     #[napi]
     pub fn pipe_written(&self, connection: u32) -> bool {
-        self.connection(connection).is_none_or(|connection| connection.output_written())
+        self.tables.connection(connection).is_none_or(|connection| connection.output_written())
     }
 
     /// The stream has come to its end, drain next. Whether the connection is over; else our side is still to be ended.
     #[napi]
     pub fn pipe_finished(&self, connection: u32) -> bool {
-        let Some(connection) = self.connection(connection) else { return true };
+        let Some(connection) = self.tables.connection(connection) else { return true };
         connection.input_ended(&mut self.input.borrow_mut().batch)
     }
 
     /// The stream is gone, or its peer has ended its side. `is_cut`: what waits to be written is lost.
     #[napi]
     pub fn pipe_ended(&self, connection: u32, is_cut: bool) {
-        if let Some(connection) = self.connection(connection) {
+        if let Some(connection) = self.tables.connection(connection) {
             if is_cut {
                 connection.note_cut();
             }
@@ -84,7 +76,7 @@ impl State {
     /// Bytes came in, or none: then what waits is seen to. What they bring about is queued. Returns how many of them have been
     /// taken, plus [`WAITS`] if the rest, and what comes next, is to wait until JavaScript has taken that.
     pub(super) fn pipe_input(&self, connection: u32, bytes: &[u8]) -> u32 {
-        let Some(connection) = self.connection(connection) else { return bytes.len().min(MAX_TAKEN) as u32 };
+        let Some(connection) = self.tables.connection(connection) else { return bytes.len().min(MAX_TAKEN) as u32 };
         let Input { bytes: copy, batch, .. } = &mut *self.input.borrow_mut();
         let mut taken = 0;
         // in pieces as large as those that are read from sockets: so much may be left undecoded
@@ -103,7 +95,7 @@ impl State {
 
     /// Copies what is to be written to `into`. Returns the number of bytes, or a [`TakeStatus`].
     pub(super) fn pipe_take(&self, connection: u32, into: &mut [u8]) -> u32 {
-        let (bytes, phase) = match self.connection(connection) {
+        let (bytes, phase) = match self.tables.connection(connection) {
             Some(connection) => connection.take_output(),
             None => (Vec::new(), Phase::Dead),
         };

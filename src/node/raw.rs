@@ -6,12 +6,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::Rc;
 
-use napi::{Error, Result, Status, sys};
+use napi::bindgen_prelude::Unknown;
+use napi::{Env, Error, Result, Status, sys};
+use napi_derive::napi;
 
 use super::connections::ends;
-use super::convert::{Content, Raw, to_content, uint32s, with_content};
-use super::engine::State;
+use super::convert::{Content, Raw, raw_value, to_content, uint32s, with_content};
+use super::engine::Engine;
 use super::sessions::packet_type;
+use super::state::State;
 use super::wake::check;
 use crate::protocol::PacketType;
 use crate::runtime::Outbox;
@@ -23,6 +26,17 @@ use crate::websocket::{OpCode, UpgradeRequest, check as judge};
 const CLOSED: u32 = SendStatus::Closed as u32;
 
 type Args<const N: usize> = [sys::napi_value; N];
+
+#[napi]
+impl Engine {
+    /// The functions that are called for every message, without the cost of methods. What calls bring about is said in
+    /// `outcome`, a `Uint32Array` of two elements, and by what they return, see `Outcome`.
+    #[napi]
+    pub fn fast(&self, env: Env, outcome: Unknown<'_>) -> Result<Raw> {
+        self.state.outcome.lies_in(env.raw(), raw_value(&outcome))?;
+        functions(env.raw(), &self.state).map(Raw)
+    }
+}
 
 /// An object with all of them.
 ///
@@ -50,7 +64,7 @@ type Args<const N: usize> = [sys::napi_value; N];
 /// * `traffic(connection, direction): number` the bytes that were read or handed over to be written, see [`Direction`].
 /// * `sendShared(connection): number` sends the frame that is kept: what a broadcast sends to each of its
 ///   recipients crosses once.
-pub(super) fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_value> {
+fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_value> {
     let mut object = ptr::null_mut();
     // SAFETY: env belongs to the running callback.
     check(unsafe { sys::napi_create_object(env, &mut object) })?;
@@ -208,7 +222,7 @@ impl Fast<3> for Send {
 
     fn run(env: sys::napi_env, state: &State, [connection, data, how]: Args<3>) -> Result<u32> {
         let (kind, mode) = kind_and_mode(env, how)?;
-        let connections = state.connections.borrow();
+        let connections = state.tables.connections.borrow();
         let Some(connection) = connections.get(number(env, connection)?) else { return Ok(CLOSED) };
         with_content(env, data, |content| state.enqueue(connection, |outbox| append(outbox, kind, mode, content)))
     }
@@ -234,7 +248,7 @@ impl Fast<{ 3 + MAX_PACKETS }> for SendMany {
         let [connection, how, count, data @ ..] = args;
         let (kind, mode) = kind_and_mode(env, how)?;
         let count = (number(env, count)? as usize).min(MAX_PACKETS);
-        let connections = state.connections.borrow();
+        let connections = state.tables.connections.borrow();
         let Some(connection) = connections.get(number(env, connection)?) else { return Ok(CLOSED) };
         let mut done = Ok(());
         let status = state.enqueue(connection, |outbox| {
@@ -252,7 +266,7 @@ impl Fast<2> for SendFrame {
     type Output = u32;
 
     fn run(env: sys::napi_env, state: &State, [connection, frame]: Args<2>) -> Result<u32> {
-        let connections = state.connections.borrow();
+        let connections = state.tables.connections.borrow();
         let Some(connection) = connections.get(number(env, connection)?) else { return Ok(CLOSED) };
         with_content(env, frame, |content| {
             state.enqueue(connection, |outbox| match content {
@@ -307,7 +321,7 @@ impl Fast<2> for Share {
         let (kind, mode) = kind_and_mode(env, how)?;
         let mut outbox = Outbox::new(None);
         with_content(env, data, |content| append(&mut outbox, kind, mode, content))?;
-        *state.shared.borrow_mut() = (*outbox.bytes).into();
+        *state.broadcast.frame.borrow_mut() = (*outbox.bytes).into();
         Ok(0)
     }
 }
@@ -325,7 +339,7 @@ impl Fast<2> for ShareFrame {
                 Content::Text(bytes) | Content::Binary(bytes) => shared.extend_from_slice(bytes),
             })?;
         }
-        *state.shared.borrow_mut() = shared.into();
+        *state.broadcast.frame.borrow_mut() = shared.into();
         Ok(0)
     }
 }
@@ -336,7 +350,7 @@ impl Fast<0> for DropShared {
     type Output = u32;
 
     fn run(_: sys::napi_env, state: &State, _: Args<0>) -> Result<u32> {
-        *state.shared.borrow_mut() = std::sync::Arc::default();
+        *state.broadcast.frame.borrow_mut() = std::sync::Arc::default();
         Ok(0)
     }
 }
@@ -347,7 +361,7 @@ impl Fast<1> for SendShared {
     type Output = u32;
 
     fn run(env: sys::napi_env, state: &State, [connection]: Args<1>) -> Result<u32> {
-        let connections = state.connections.borrow();
+        let connections = state.tables.connections.borrow();
         let Some(connection) = connections.get(number(env, connection)?) else { return Ok(CLOSED) };
         Ok(state.enqueue_shared(connection))
     }
@@ -490,7 +504,7 @@ impl Fast<1> for Conclude {
     type Output = u32;
 
     fn run(env: sys::napi_env, state: &State, [connection]: Args<1>) -> Result<u32> {
-        let connections = state.connections.borrow();
+        let connections = state.tables.connections.borrow();
         let connection = connections.get(number(env, connection)?);
         Ok(connection.is_some_and(|connection| connection.conclude()).into())
     }
@@ -502,7 +516,7 @@ impl Fast<2> for Traffic {
     type Output = f64;
 
     fn run(env: sys::napi_env, state: &State, [connection, direction]: Args<2>) -> Result<f64> {
-        let connections = state.connections.borrow();
+        let connections = state.tables.connections.borrow();
         let Some(connection) = connections.get(number(env, connection)?) else { return Ok(0.0) };
         let bytes = if number(env, direction)? == Direction::Read as u32 {
             connection.bytes_read()

@@ -1,15 +1,19 @@
 //! Sessions, and their polls and POSTs that come through Node's HTTP server.
 
+use std::sync::Arc;
+
 use napi::bindgen_prelude::{Array, JsValue};
 use napi::{Env, Error, Result, Status, sys};
 use napi_derive::napi;
 
-use super::convert::{Content, Raw, to_content, with_content};
-use super::engine::{Engine, State, exhausted, null, period};
+use super::convert::{Content, Raw, null, to_content, with_content};
+use super::engine::Engine;
+use super::state::{State, period};
+use super::tables::exhausted;
 use super::wake::check;
 use crate::protocol::PacketType;
 use crate::runtime::contract::ReasonCode;
-use crate::runtime::{Batch, Binding, Locked, NO_HANDLE, NewSession, PollEncoding, SessionCell, now};
+use crate::runtime::{Batch, Binding, Channel, Locked, NO_HANDLE, NewSession, PollEncoding, SessionCell, now};
 use crate::session::{Fault, OutPacket, Relayed, Revision, Session, Start};
 
 #[napi]
@@ -17,7 +21,7 @@ impl Engine {
     /// Whether every packet of the session is to be told, not only messages.
     #[napi]
     pub fn set_verbose(&self, session: u32, verbose: bool) {
-        if let Some(cell) = self.session(session) {
+        if let Some(cell) = self.tables.session(session) {
             cell.set_verbose(verbose);
         }
     }
@@ -26,7 +30,7 @@ impl Engine {
     /// [`Relayed`].
     #[napi]
     pub fn set_relayed(&self, session: u32, relayed: u32) {
-        if let Some(cell) = self.session(session) {
+        if let Some(cell) = self.tables.session(session) {
             cell.set_relayed(Relayed::from_number(relayed));
         }
     }
@@ -37,20 +41,20 @@ impl Engine {
     #[napi]
     pub fn take_heartbeat(&self, session: u32) -> Option<Vec<f64>> {
         let mut taken = None;
-        self.session(session)?.step(|session, _| taken = session.inner.machine.take_heartbeat(session.now));
+        self.tables.session(session)?.step(|session, _| taken = session.inner.machine.take_heartbeat(session.now));
         taken.map(|taken| vec![taken.left as f64, f64::from(taken.is_waiting), f64::from(taken.is_extended)])
     }
 
     /// Bytes of answers to polls that the engine's own listener has not handed to the kernel yet.
     #[napi]
     pub fn unread_answers(&self, session: u32) -> f64 {
-        self.session(session).map_or(0.0, |cell| cell.unread_answers() as f64)
+        self.tables.session(session).map_or(0.0, |cell| cell.unread_answers() as f64)
     }
 
     /// Whether a POST's body has more than `limit` packets.
     #[napi]
     pub fn has_more_packets(&self, session: u32, body: &[u8], binary: bool, limit: u32) -> bool {
-        self.session(session).is_some_and(|cell| cell.encoding().has_more_packets(body, binary, limit as usize))
+        self.tables.session(session).is_some_and(|cell| cell.encoding().has_more_packets(body, binary, limit as usize))
     }
 
     /// Ends the session if its heartbeat's deadline has passed: its client has polled, and what else it may have sent was read.
@@ -70,7 +74,7 @@ impl Engine {
     /// From now on nothing comes in.
     #[napi]
     pub fn begin_close(&self, session: u32) {
-        if let Some(cell) = self.session(session) {
+        if let Some(cell) = self.tables.session(session) {
             cell.step(|session, _| session.inner.machine.begin_close());
         }
     }
@@ -95,15 +99,15 @@ impl Engine {
     /// A connection tries to take the session over. False if it must be closed.
     #[napi]
     pub fn start_upgrade(&self, session: u32, connection: u32) -> bool {
-        let Some(cell) = self.session(session) else { return false };
-        if !self.connections.borrow().has(connection) {
+        let Some(cell) = self.tables.session(session) else { return false };
+        if !self.tables.connections.borrow().has(connection) {
             return false;
         }
-        let connection_of = self.connection(connection);
+        let connection_of = self.tables.connection(connection);
         let mut started = false;
         cell.step(|session, _| {
             started = match &connection_of {
-                Some(connection) => session.start_upgrade(connection),
+                Some(connection) => session.start_upgrade(connection.clone()),
                 None => session.start_upgrade_on(connection),
             }
         });
@@ -144,7 +148,7 @@ impl Engine {
 impl State {
     /// Does what is due for a session after the event `Due`.
     pub(super) fn tick(&self, env: sys::napi_env, session: u32) -> Result<Raw> {
-        let updates = self.session(session).map(|cell| cell.tick_by_owner());
+        let updates = self.tables.session(session).map(|cell| cell.tick_by_owner());
         self.outcome.give(env, &updates.unwrap_or_default())
     }
 
@@ -162,19 +166,18 @@ impl State {
         jsonp: Option<String>,
     ) -> Result<u32> {
         let revision = if protocol == 3 { Revision::V3 } else { Revision::V4 };
-        let timing = self.timings.borrow().get(timing).cloned();
-        let timing = timing.ok_or_else(|| Error::new(Status::InvalidArg, "unknown timing"))?;
-        if connection != NO_HANDLE && !self.connections.borrow().has(connection) {
+        let timing = self.tables.timing(timing)?;
+        if connection != NO_HANDLE && !self.tables.connections.borrow().has(connection) {
             return Err(Error::new(Status::InvalidArg, "the session's connection has ended"));
         }
         let start = if connection == NO_HANDLE { Start::Polling } else { Start::Channel(connection) };
-        let transport = self.connection(connection);
+        let transport = self.tables.connection(connection);
         let commands = match &transport {
             Some(connection) => connection.commands().clone(),
-            None => self.next_commands()?,
+            None => self.io.next_commands()?,
         };
         self.hold_commands();
-        let mut sessions = self.sessions.borrow_mut();
+        let mut sessions = self.tables.sessions.borrow_mut();
         let handle = sessions.handles().take().ok_or_else(|| exhausted("sessions"))?;
         let cell = SessionCell::new(
             NewSession {
@@ -182,14 +185,17 @@ impl State {
                 machine: Session::new(now(), revision, timing, start),
                 encoding: PollEncoding { revision, binary: supports_binary, jsonp: jsonp.map(String::into_boxed_str) },
                 base64: !supports_binary,
-                transport,
+                transport: transport.clone().map(|connection| connection as Arc<dyn Channel>),
                 listed: None,
                 verbose: Some(false),
             },
             self.queue.clone(),
-            commands,
+            commands.tasks(),
         );
         cell.open(true);
+        if let Some(connection) = transport {
+            connection.bind(Binding::Session(cell.clone()));
+        }
         sessions.put(handle, cell);
         Ok(handle)
     }
@@ -238,7 +244,7 @@ impl State {
 
     /// What a step of a session brings about.
     fn step(&self, env: sys::napi_env, session: u32, step: impl FnOnce(&mut Locked<'_>, &mut Batch)) -> Result<Raw> {
-        let updates = self.session(session).map(|cell| cell.step(step));
+        let updates = self.tables.session(session).map(|cell| cell.step(step));
         self.outcome.give(env, &updates.unwrap_or_default())
     }
 }

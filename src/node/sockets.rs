@@ -33,7 +33,7 @@ impl Engine {
     /// writes nothing, once this side has been ended.
     #[napi]
     pub fn write_raw(&self, connection: u32, bytes: &[u8]) -> bool {
-        let Some(connection) = self.connection(connection) else { return false };
+        let Some(connection) = self.tables.connection(connection) else { return false };
         let mut is_accepted = false;
         self.enqueue(&connection, |outbox| is_accepted = outbox.raw(bytes));
         if is_accepted {
@@ -45,7 +45,7 @@ impl Engine {
     /// This side of the stream is about to be ended: no frames follow.
     #[napi]
     pub fn refuse_frames(&self, connection: u32) {
-        if let Some(connection) = self.connection(connection) {
+        if let Some(connection) = self.tables.connection(connection) {
             connection.outbox().refuse_frames();
             connection.begin_end();
         }
@@ -54,7 +54,7 @@ impl Engine {
     /// Ends this side of the stream behind what waits, without a close frame. The `Drained` event follows.
     #[napi]
     pub fn end_stream(&self, connection: u32) -> bool {
-        let Some(connection) = self.connection(connection) else { return false };
+        let Some(connection) = self.tables.connection(connection) else { return false };
         self.enqueue(&connection, |outbox| outbox.end_stream());
         connection.report_drain();
         connection.begin_end();
@@ -64,7 +64,7 @@ impl Engine {
     /// Cuts the connection off with a reset.
     #[napi]
     pub fn reset_connection(&self, connection: u32) {
-        if let Some(connection) = self.connection(connection) {
+        if let Some(connection) = self.tables.connection(connection) {
             connection.reset();
         }
     }
@@ -72,7 +72,7 @@ impl Engine {
     /// Has the connection not read, or read again.
     #[napi]
     pub fn stop_reading(&self, connection: u32, stop: bool) {
-        if let Some(connection) = self.connection(connection) {
+        if let Some(connection) = self.tables.connection(connection) {
             connection.stop_reading(stop);
         }
     }
@@ -80,7 +80,7 @@ impl Engine {
     /// Has the messages of the connection's session told undecoded.
     #[napi]
     pub fn show_messages(&self, connection: u32) {
-        if let Some(connection) = self.connection(connection) {
+        if let Some(connection) = self.tables.connection(connection) {
             connection.show_messages();
         }
     }
@@ -88,7 +88,7 @@ impl Engine {
     /// Has a copy of what comes in told, or no longer.
     #[napi]
     pub fn tap(&self, connection: u32, tap: bool) {
-        if let Some(connection) = self.connection(connection) {
+        if let Some(connection) = self.tables.connection(connection) {
             connection.tap(tap);
         }
     }
@@ -96,7 +96,7 @@ impl Engine {
     /// Has ping and pong frames told.
     #[napi]
     pub fn show_control_frames(&self, connection: u32) {
-        if let Some(connection) = self.connection(connection) {
+        if let Some(connection) = self.tables.connection(connection) {
             connection.show_control_frames();
         }
     }
@@ -105,7 +105,7 @@ impl Engine {
     #[napi]
     pub fn send_control_frame(&self, connection: u32, opcode: u8, payload: &[u8]) {
         let opcode = if opcode == 9 { OpCode::Ping } else { OpCode::Pong };
-        if let Some(connection) = self.connection(connection) {
+        if let Some(connection) = self.tables.connection(connection) {
             let mut frame = Vec::with_capacity(2 + payload.len());
             write_header(&mut frame, opcode, false, payload.len());
             frame.extend_from_slice(payload);
@@ -116,7 +116,7 @@ impl Engine {
     /// From now on what is to be written is taken by `takeRelayed`, after a `PipeReady` event, and comes back by `writeRaw`.
     #[napi]
     pub fn relay(&self, connection: u32) {
-        if let Some(connection) = self.connection(connection) {
+        if let Some(connection) = self.tables.connection(connection) {
             connection.relay();
         }
     }
@@ -124,7 +124,7 @@ impl Engine {
     /// From now on what is to be written is not taken any more, which holds for what waits, too.
     #[napi]
     pub fn unrelay(&self, connection: u32) {
-        if let Some(connection) = self.connection(connection) {
+        if let Some(connection) = self.tables.connection(connection) {
             self.enqueue(&connection, |outbox| outbox.unrelay());
         }
     }
@@ -132,7 +132,7 @@ impl Engine {
     /// Takes what is to be written.
     #[napi]
     pub fn take_relayed(&self, env: Env, connection: u32) -> Result<Relayed> {
-        let taken = self.connection(connection).map(|connection| connection.outbox().take_relayed());
+        let taken = self.tables.connection(connection).map(|connection| connection.outbox().take_relayed());
         let (bytes, ends) = taken.unwrap_or_default();
         Ok(Relayed { bytes: buffer_value(env.raw(), &bytes)?, ends })
     }
@@ -140,7 +140,7 @@ impl Engine {
     /// For how many ms nothing has been read or written; noted from the first call on.
     #[napi]
     pub fn idle(&self, connection: u32) -> f64 {
-        self.connection(connection).map_or(0.0, |connection| connection.idle() as f64)
+        self.tables.connection(connection).map_or(0.0, |connection| connection.idle() as f64)
     }
 
     /// 0, or an error number below it, as libuv has them.
@@ -163,7 +163,7 @@ impl Engine {
     /// The type of service, or an error number below 0.
     #[napi]
     pub fn type_of_service(&self, connection: u32) -> i32 {
-        let Some(connection) = self.connection(connection) else {
+        let Some(connection) = self.tables.connection(connection) else {
             return error_number(&io::ErrorKind::NotConnected.into());
         };
         connection
@@ -174,17 +174,17 @@ impl Engine {
     /// The peer's end; none of a UNIX socket or one that is not connected any more.
     #[napi]
     pub fn peer_name(&self, connection: u32) -> Option<Name> {
-        self.connection(connection)?.with_socket(|socket| socket.peer_addr()).ok().and_then(name)
+        self.tables.connection(connection)?.with_socket(|socket| socket.peer_addr()).ok().and_then(name)
     }
 
     /// This end.
     #[napi]
     pub fn local_name(&self, connection: u32) -> Option<Name> {
-        self.connection(connection)?.with_socket(|socket| socket.local_addr()).ok().and_then(name)
+        self.tables.connection(connection)?.with_socket(|socket| socket.local_addr()).ok().and_then(name)
     }
 
     fn set_option(&self, connection: u32, set: impl FnOnce(SockRef<'_>) -> io::Result<()>) -> i32 {
-        let Some(connection) = self.connection(connection) else { return 0 };
+        let Some(connection) = self.tables.connection(connection) else { return 0 };
         connection.with_socket(set).map_or_else(|error| error_number(&error), |()| 0)
     }
 }

@@ -10,14 +10,10 @@ use std::ptr;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
-use napi::bindgen_prelude::{Function, JsValue};
-use napi::{Env, Result, sys};
-use napi_derive::napi;
+use napi::{Result, sys};
 
-use super::engine::{Engine, State};
-use super::pipes::Input;
 use super::wake::{call_back, check};
-use crate::runtime::{Connection, FEW};
+use crate::runtime::{Batch, Connection, FEW};
 
 /// A `uv_handle_t`, whose size libuv tells.
 type Handle = *mut c_void;
@@ -80,6 +76,8 @@ pub(super) struct Watching {
     current: RefCell<Vec<Current>>,
     /// Handles that libuv has not let go of yet.
     closing: Cell<u32>,
+    /// Where the bytes that come in are unmasked, and what they bring about.
+    input: RefCell<(Vec<u8>, Batch)>,
     /// Set when the environment ends, which waits for that.
     hook: Cell<sys::napi_async_cleanup_hook_handle>,
 }
@@ -92,53 +90,39 @@ struct Current {
 /// What a handle points to, as long as it is there.
 struct Watched {
     env: sys::napi_env,
-    state: Rc<State>,
+    watching: Rc<Watching>,
     connection: Arc<Connection>,
 }
 
-#[napi]
-impl Engine {
-    /// This thread reads connections, where few talk, from now on, if it can. `on_read` is called when there are events to drain.
-    #[napi]
-    pub fn offer_reading(&self, env: Env, on_read: Function<'_, (), ()>) -> Result<()> {
+impl Watching {
+    /// Begins to read connections here, if there is libuv. `on_read` is called after something was read.
+    pub(super) fn begin(self: &Rc<Self>, env: sys::napi_env, on_read: sys::napi_value) -> Result<bool> {
         if uv().is_none() {
-            return Ok(());
+            return Ok(false);
         }
         let mut callback = ptr::null_mut();
-        let state = Rc::into_raw(self.state.clone()).cast_mut().cast();
-        // SAFETY: env and the function belong to the running call; the environment hands the reference to the state
+        let watching = Rc::into_raw(self.clone()).cast_mut().cast();
+        // SAFETY: env and the function belong to the running call; the environment hands the reference to `self`
         // to `end`, once.
         unsafe {
-            check(sys::napi_create_reference(env.raw(), on_read.raw(), 1, &mut callback))?;
-            check(sys::napi_add_async_cleanup_hook(env.raw(), Some(end), state, ptr::null_mut()))?;
+            check(sys::napi_create_reference(env, on_read, 1, &mut callback))?;
+            check(sys::napi_add_async_cleanup_hook(env, Some(end), watching, ptr::null_mut()))?;
         }
-        self.watching.callback.set(callback);
-        self.queue.offer_reading();
-        Ok(())
+        self.callback.set(callback);
+        Ok(true)
     }
 
-    /// A connection is one of few that talk: has it read here, if it can be.
-    #[napi]
-    pub fn watch(&self, env: Env, connection: u32) {
-        let Some(connection) = self.connection(connection) else { return };
-        if !self.state.watch(env.raw(), &connection) {
-            connection.decline_reading();
-        }
-    }
-}
-
-impl State {
     /// Whether the connection is read here from now on.
-    fn watch(self: &Rc<Self>, env: sys::napi_env, connection: &Arc<Connection>) -> bool {
-        if self.watching.current.borrow().iter().any(|current| Arc::ptr_eq(&current.connection, connection)) {
+    pub(super) fn watch(self: &Rc<Self>, env: sys::napi_env, connection: &Arc<Connection>) -> bool {
+        if self.current.borrow().iter().any(|current| Arc::ptr_eq(&current.connection, connection)) {
             return true;
         }
         self.unwatch(|current| !current.connection.is_read_by_owner());
         let (Some(uv), Some(fd)) = (uv(), connection.fd()) else { return false };
-        if self.watching.current.borrow().len() >= FEW {
+        if self.current.borrow().len() >= FEW {
             return false;
         }
-        let watched = Watched { env, state: self.clone(), connection: connection.clone() };
+        let watched = Watched { env, watching: self.clone(), connection: connection.clone() };
         let mut event_loop = ptr::null_mut();
         // SAFETY: on the thread of the event loop. The handle is as large as libuv wants it, and freed only where it
         // has not been made or in `closed`; the connection keeps the descriptor open until then.
@@ -154,7 +138,7 @@ impl State {
             (uv.set_data)(handle, Box::into_raw(Box::new(watched)).cast());
             // sessions keep the process alive, not what reads them
             (uv.unref)(handle);
-            self.watching.current.borrow_mut().push(Current { handle, connection: connection.clone() });
+            self.current.borrow_mut().push(Current { handle, connection: connection.clone() });
             if (uv.poll_start)(handle, READABLE, readable) != 0 {
                 self.unwatch(|current| current.handle == handle);
                 return false;
@@ -166,10 +150,10 @@ impl State {
     /// Ends the watch over some.
     fn unwatch(&self, which: impl Fn(&Current) -> bool) {
         let Some(uv) = uv() else { return };
-        self.watching.current.borrow_mut().retain(|current| {
+        self.current.borrow_mut().retain(|current| {
             let goes = which(current);
             if goes {
-                self.watching.closing.set(self.watching.closing.get() + 1);
+                self.closing.set(self.closing.get() + 1);
                 // SAFETY: the handle has been made and is not closing, for it is here. libuv calls `closed` later.
                 unsafe { (uv.close)(current.handle, closed) };
             }
@@ -185,9 +169,9 @@ impl State {
 
     /// The environment may end: libuv has let go of all handles.
     fn release_hook(&self) {
-        let hook = self.watching.hook.get();
-        if !hook.is_null() && self.watching.closing.get() == 0 {
-            self.watching.hook.set(ptr::null_mut());
+        let hook = self.hook.get();
+        if !hook.is_null() && self.closing.get() == 0 {
+            self.hook.set(ptr::null_mut());
             // SAFETY: the environment waits for this call and has made the hook.
             unsafe { sys::napi_remove_async_cleanup_hook(hook) };
         }
@@ -197,11 +181,11 @@ impl State {
 impl Watched {
     /// Reads once, and has JavaScript take what came of it.
     fn read(&self) -> bool {
-        let Input { bytes, batch, .. } = &mut *self.state.input.borrow_mut();
+        let (bytes, batch) = &mut *self.watching.input.borrow_mut();
         bytes.resize(BUFFER, 0);
         let has_read = self.connection.read_by_owner(bytes, batch);
         if !self.connection.is_read_by_owner() {
-            self.state.unwatch(|current| Arc::ptr_eq(&current.connection, &self.connection));
+            self.watching.unwatch(|current| Arc::ptr_eq(&current.connection, &self.connection));
         }
         has_read
     }
@@ -233,7 +217,7 @@ unsafe extern "C" fn readable(handle: Handle, _status: c_int, _events: c_int) {
     let watched = unsafe { &*(uv.get_data)(handle).cast::<Watched>() };
     let has_read = catch_unwind(AssertUnwindSafe(|| watched.read())).unwrap_or(true);
     if has_read {
-        call_back(watched.env, watched.state.watching.callback.get());
+        call_back(watched.env, watched.watching.callback.get());
     }
 }
 
@@ -246,16 +230,16 @@ unsafe extern "C" fn closed(handle: Handle) {
         uv.free_handle(handle);
         watched
     };
-    let watching = &watched.state.watching;
+    let watching = &watched.watching;
     watching.closing.set(watching.closing.get() - 1);
-    watched.state.release_hook();
+    watching.release_hook();
 }
 
 /// The environment ends.
-unsafe extern "C" fn end(hook: sys::napi_async_cleanup_hook_handle, state: *mut c_void) {
+unsafe extern "C" fn end(hook: sys::napi_async_cleanup_hook_handle, watching: *mut c_void) {
     // SAFETY: the reference of `offer_reading`, given once.
-    let state = unsafe { Rc::from_raw(state.cast_const().cast::<State>()) };
-    state.watching.hook.set(hook);
-    state.unwatch(|_| true);
-    state.release_hook();
+    let watching = unsafe { Rc::from_raw(watching.cast_const().cast::<Watching>()) };
+    watching.hook.set(hook);
+    watching.unwatch(|_| true);
+    watching.release_hook();
 }

@@ -9,18 +9,25 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
+use super::end::End;
+use super::open_count::Open;
 use super::outbox::{Ending, Outbox, Phase};
+use super::pipe::Pipe;
 use super::socket::Stream;
-use crate::http::Open;
+use super::who_reads::WhoReads;
 use crate::runtime::clock::now;
-use crate::runtime::io::owner_reads::WhoReads;
-use crate::runtime::owner::commands::{Command, Commands};
-use crate::runtime::owner::contract::{END_SHIFT, ERRNO_MASK, EndCode, Kind, SendStatus};
-use crate::runtime::owner::deferred_drop::{Leftover, free_later};
-use crate::runtime::owner::events::{Batch, EventQueue};
+use crate::runtime::owner::commands::{self, Command};
+use crate::runtime::owner::contract::{END_SHIFT, Kind, SendStatus};
+use crate::runtime::owner::deferred_drop::free_later;
+use crate::runtime::owner::events::Batch;
+use crate::runtime::owner::queue::{EventQueue, Stalled};
 use crate::runtime::session::cell::SessionCell;
-use crate::session::{ChannelId, Fault};
+use crate::runtime::session::channel::Channel;
+use crate::session::{ChannelId, Fault, OutPacket, Revision};
 use crate::websocket::{Decoder, Deflate};
+
+/// The way to an I/O thread that serves connections.
+pub type Commands = commands::Commands<Connection>;
 
 /// While the owner has this many bytes of a connection's messages still to take, it is not read.
 const MAX_OWED: usize = 1 << 20;
@@ -45,14 +52,6 @@ pub enum Binding {
     Owner,
     /// A session: as its transport or as a probe.
     Session(Arc<SessionCell>),
-}
-
-/// The way bytes leave and enter.
-#[derive(Debug)]
-pub(crate) enum Pipe {
-    Socket(Stream),
-    /// The owner carries the bytes (TLS sockets and other streams that only JavaScript can read).
-    Owner,
 }
 
 /// See the module's documentation. In this order: what a message on its way out touches lies close to the counts of the
@@ -84,7 +83,7 @@ pub struct Connection {
     active: AtomicU32,
     pub(crate) who_reads: WhoReads,
     pub(crate) paused: AtomicBool,
-    /// Whether the owner has kept the connection from being read since [`Connection::take_unheard`].
+    /// Whether the owner has kept the connection from being read since [`Channel::take_unheard`].
     fell_behind: AtomicBool,
     /// Not read until the peer has read what waits for it, see [`Connection::throttle`].
     pub(crate) throttled: AtomicBool,
@@ -101,7 +100,7 @@ pub struct Connection {
     /// The decoder has more to hand out.
     pub(crate) has_undecoded: AtomicBool,
     /// Waits until the owner has taken what all connections have for it, see [`EventQueue::stalls`].
-    pub(crate) is_stalled: AtomicBool,
+    is_stalled: AtomicBool,
     /// Whether the connection has ended.
     pub(crate) over: AtomicBool,
     /// Whether it was cut off before everything was written.
@@ -357,19 +356,13 @@ impl Connection {
     }
 
     /// The reason that the peer is not heard is the owner.
-    pub(crate) fn fall_behind(&self) {
+    fn fall_behind(&self) {
         self.fell_behind.store(true, SeqCst);
     }
 
     /// Whether what has been read, or what is read next, is to wait.
     pub fn is_held_up(&self) -> bool {
         self.is_paused() || self.has_undecoded.load(SeqCst)
-    }
-
-    /// Whether the owner is, or was since the last call, the reason that the peer was not heard. Not being
-    /// heard because it does not read is the peer's own affair.
-    pub(crate) fn take_unheard(&self) -> bool {
-        self.fell_behind.swap(false, SeqCst) || self.paused.load(SeqCst)
     }
 
     /// Has the connection not read until the peer has read everything that waits for it, then reports
@@ -384,6 +377,18 @@ impl Connection {
         if self.throttled.swap(false, SeqCst) {
             self.wake();
         }
+    }
+
+    /// Whether the owner's thread reads it.
+    pub fn is_read_by_owner(&self) -> bool {
+        self.who_reads.is_owner()
+    }
+
+    /// The descriptor of the socket.
+    #[cfg(unix)]
+    pub fn fd(&self) -> Option<std::os::fd::RawFd> {
+        use std::os::fd::AsRawFd;
+        self.pipe.get()?.socket().map(|socket| socket.as_raw_fd())
     }
 
     /// Whether the owner carries the bytes.
@@ -708,76 +713,60 @@ impl Connection {
         }
         self.queue.append(&mut batch);
         drop(counted);
-        free_later(|| Leftover::Connection(self.clone()));
+        free_later(self);
+    }
+}
+
+impl Channel for Connection {
+    fn id(&self) -> ChannelId {
+        self.handle
+    }
+
+    fn send(self: Arc<Self>, packets: &[OutPacket], revision: Revision, base64: bool) {
+        self.write(|outbox| outbox.packets(packets, revision, base64));
+    }
+
+    fn close(self: Arc<Self>) {
+        Connection::close(&self);
+    }
+
+    fn close_behind_owner(&self) {
+        self.put_off(Ending::Session);
+    }
+
+    fn owe(&self, bytes: usize) {
+        Connection::owe(self, bytes);
+    }
+
+    fn take_unheard(&self) -> bool {
+        self.fell_behind.swap(false, SeqCst) || self.paused.load(SeqCst)
+    }
+
+    fn is_carried_by_owner(&self) -> bool {
+        self.is_piped()
+    }
+}
+
+impl Stalled for Connection {
+    fn stall(&self) -> bool {
+        self.fall_behind();
+        !self.is_stalled.swap(true, SeqCst)
+    }
+
+    fn resume(&self) {
+        self.is_stalled.store(false, SeqCst);
+        self.wake();
+    }
+}
+
+impl Commands {
+    /// Has a connection's outbox written, see [`commands::Commands::mark_for_flush`].
+    pub fn mark(&self, connection: &Arc<Connection>) -> usize {
+        self.mark_for_flush(connection, connection.is_piped())
     }
 }
 
 /// The time in ms and 1 more, as far as `Connection::active` has room for it; never 0.
 fn stamp() -> u32 {
     ((now() + 1) as u32).max(1)
-}
-
-/// Why a connection has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// This side has cut it off, or its time was over.
-    CutOff,
-    /// This side has reset it.
-    Reset,
-    /// The peer has ended its side.
-    PeerEnded,
-    /// Both close frames have passed, and our side has been ended.
-    Closed,
-    /// The peer has ended its side behind ours.
-    PeerFollowed,
-    /// Reading failed with this error number.
-    ReadFailed(i32),
-    /// Writing failed with this error number.
-    WriteFailed(i32),
-}
-
-impl End {
-    /// The upper half of `arg` in [`Kind::ConnectionEnded`].
-    fn code(self) -> u32 {
-        let failure = |code: EndCode, errno: i32| code as u32 | errno as u32 & ERRNO_MASK;
-        match self {
-            Self::CutOff => EndCode::CutOff as u32,
-            Self::Reset => EndCode::Reset as u32,
-            Self::PeerEnded => EndCode::PeerEnded as u32,
-            Self::Closed => EndCode::Closed as u32,
-            Self::PeerFollowed => EndCode::PeerFollowed as u32,
-            Self::ReadFailed(errno) => failure(EndCode::ReadFailed, errno),
-            Self::WriteFailed(errno) => failure(EndCode::WriteFailed, errno),
-        }
-    }
-}
-
-impl Pipe {
-    /// Writes until all is written or the kernel refuses; tells how far it came. What is the last before our side is
-    /// ended leaves with that, in one segment.
-    fn write(&self, bytes: &[u8], is_last: bool) -> (usize, io::Result<()>) {
-        let Pipe::Socket(stream) = self else { return (0, Ok(())) };
-        let mut written = 0;
-        while written < bytes.len() {
-            match stream.try_write(&bytes[written..], is_last) {
-                Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
-                Ok(n) => written += n,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return (written, Err(error)),
-            }
-        }
-        (written, Ok(()))
-    }
-
-    /// The socket itself.
-    pub(crate) fn socket(&self) -> Option<SockRef<'_>> {
-        match self {
-            Pipe::Socket(stream) => Some(stream.socket()),
-            Pipe::Owner => None,
-        }
-    }
-
-    fn shutdown(&self, how: Shutdown) {
-        let _ = self.socket().map(|socket| socket.shutdown(how));
-    }
 }

@@ -6,13 +6,12 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use super::connection::{Binding, Connection};
 use super::outbox::Ending;
-use crate::protocol::{Data, PacketType, v3, v4};
 use crate::runtime::clock::now;
 use crate::runtime::owner::commands::Command;
-use crate::runtime::owner::contract::{Kind, PARSE_ERROR, UNKNOWN_TYPE, WITH_FAULT};
+use crate::runtime::owner::contract::{Kind, WITH_FAULT};
 use crate::runtime::owner::events::Batch;
 use crate::runtime::session::cell::Locked;
-use crate::session::{Fault, PROBE, Revision};
+use crate::session::Fault;
 use crate::websocket::{Message, OpCode};
 
 /// After so many bytes of messages, as they are after inflating, the rest of what came in is left for the next turn: others are to
@@ -104,8 +103,8 @@ impl Connection {
         batch: &mut Batch,
     ) -> ControlFlow<()> {
         match (message, session) {
-            (Message::Text(text), Some(session)) => session.receive_text(self, &text, batch),
-            (Message::Binary(bytes), Some(session)) => session.receive_binary(self, &bytes, batch),
+            (Message::Text(text), Some(session)) => session.receive_text(&**self, &text, batch),
+            (Message::Binary(bytes), Some(session)) => session.receive_binary(&**self, &bytes, batch),
             (Message::Text(text), None) => {
                 batch.push_text(Kind::ConnectionMessage, self.handle, 1, &text);
                 self.owe(batch.charge(self.handle));
@@ -178,81 +177,5 @@ impl Connection {
             },
         }
         true
-    }
-}
-
-impl Locked<'_> {
-    fn receive_text(&mut self, connection: &Connection, text: &[u8], batch: &mut Batch) {
-        // the decoder has validated the text
-        let Ok(text) = std::str::from_utf8(text) else { return };
-        match self.inner.machine.revision() {
-            Revision::V4 => match v4::decode_text(text) {
-                Ok(packet) => self.receive_packet(Some(connection), Some(packet.kind), packet.data, batch),
-                Err(_) => self.receive_garbage(Some(connection), batch),
-            },
-            Revision::V3 => match v3::decode_packet_text(text) {
-                Ok(packet) => self.receive_packet(Some(connection), packet.kind, packet.data, batch),
-                Err(_) => self.receive_garbage(Some(connection), batch),
-            },
-        }
-    }
-
-    fn receive_binary(&mut self, connection: &Connection, bytes: &[u8], batch: &mut Batch) {
-        match self.inner.machine.revision() {
-            Revision::V4 => {
-                let data = Data::Binary(bytes.into());
-                self.receive_packet(Some(connection), Some(PacketType::Message), data, batch);
-            }
-            Revision::V3 => {
-                let packet = v3::decode_packet_binary(bytes);
-                self.receive_packet(Some(connection), packet.kind, packet.data, batch);
-            }
-        }
-    }
-
-    /// One packet from a connection or (`None`) from a POST.
-    pub(crate) fn receive_packet(
-        &mut self,
-        connection: Option<&Connection>,
-        kind: Option<PacketType>,
-        data: Data<'_>,
-        batch: &mut Batch,
-    ) {
-        let channel = connection.map(|connection| connection.handle);
-        let session = self.cell.handle;
-        if kind != Some(PacketType::Message) && self.cell.shows_packets() && self.inner.machine.listens_to(channel) {
-            // a close packet by POST is the transport's affair
-            if channel.is_some() || kind != Some(PacketType::Close) {
-                let arg = kind.map_or(UNKNOWN_TYPE, |kind| kind as u32);
-                push_data(batch, Kind::Packet, session, arg, &data);
-                self.charge(connection, batch);
-            }
-        }
-        let probe = matches!(&data, Data::Text(text) if text == PROBE);
-        let delivery = self.inner.machine.receive(self.now, channel, kind, probe, &mut self.actions);
-        if delivery == crate::session::Delivery::Message {
-            push_data(batch, Kind::Message, session, 0, &data);
-            self.charge(connection, batch);
-        }
-        self.apply(batch);
-    }
-
-    /// Something that is no packet.
-    pub(crate) fn receive_garbage(&mut self, connection: Option<&Connection>, batch: &mut Batch) {
-        let channel = connection.map(|connection| connection.handle);
-        if self.cell.shows_packets() && self.inner.machine.listens_to(channel) {
-            batch.push(Kind::Packet, self.cell.handle, PARSE_ERROR);
-            self.charge(connection, batch);
-        }
-        self.inner.machine.receive_garbage(channel, &mut self.actions);
-        self.apply(batch);
-    }
-}
-
-fn push_data(batch: &mut Batch, kind: Kind, target: u32, arg: u32, data: &Data<'_>) {
-    match data {
-        Data::None => batch.push(kind, target, arg),
-        Data::Text(text) => batch.push_text(kind, target, arg, text.as_bytes()),
-        Data::Binary(bytes) => batch.push_bytes(kind, target, arg, bytes),
     }
 }

@@ -1,9 +1,13 @@
-//! One WebSocket connection: its socket, what waits to be written to it, and what comes in.
+//! A WebSocket connection as a session's channel: its socket or pipe, what waits to be written to it, and what comes in.
 
 pub(super) mod connection;
+pub(super) mod end;
 pub(super) mod inbound;
+pub(super) mod open_count;
 pub(super) mod outbox;
+pub(super) mod pipe;
 #[cfg_attr(windows, path = "socket_windows.rs")]
 pub(super) mod socket;
 pub(super) mod socket_options;
 pub(super) mod unannounced;
+pub(super) mod who_reads;

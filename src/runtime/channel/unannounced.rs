@@ -1,10 +1,13 @@
 //! Sessions and connections that an I/O thread opens by itself, on their way to the owner.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::connection::Connection;
+use crate::runtime::owner::contract::{Kind, NO_HANDLE};
+use crate::runtime::owner::events::{Attachment, Batch, Event};
 use crate::runtime::session::cell::SessionCell;
 
 /// A request that was refused.
@@ -36,5 +39,48 @@ impl Opened {
         place: Option<OwnedSemaphorePermit>,
     ) -> Self {
         Self { session, connection, head, _place: place }
+    }
+
+    /// Tells of a session that `listener` has opened: [`Kind::Opened`].
+    pub fn tell(self, listener: u32, batch: &mut Batch) {
+        batch.push_attached(Kind::Opened, self.session.handle, listener, self);
+    }
+
+    /// Tells of a connection that is to take over its session: [`Kind::Probing`].
+    pub fn tell_probing(self, batch: &mut Batch) {
+        let channel = self.connection.as_ref().map_or(NO_HANDLE, |connection| connection.handle);
+        batch.push_attached(Kind::Probing, self.session.handle, channel, self);
+    }
+
+    /// What an event tells of; none if it tells of something else.
+    pub fn of(event: &Event) -> Option<&Self> {
+        event.attached()
+    }
+}
+
+impl Attachment for Opened {
+    fn text(&self) -> &str {
+        &self.head
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Refused {
+    /// Tells of a request that `listener` has refused: [`Kind::Refused`].
+    pub fn tell(self, refusal: u32, listener: u32, batch: &mut Batch) {
+        batch.push_attached(Kind::Refused, refusal, listener, self);
+    }
+}
+
+impl Attachment for Refused {
+    fn text(&self) -> &str {
+        &self.head
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
     }
 }

@@ -1,26 +1,31 @@
-//! An owner's listener may take its time, and what it has sent is not to wait until that is over: while the owner is likely to be
-//! busy with what this thread has brought, the thread looks every now and then what is asked of it.
+//! While the owner may be busy in a listener with what this thread has brought, the thread checks every 2 ms for what the
+//! owner has asked for, so that a slow listener does not delay what it has sent.
 
 use std::future::pending;
 use std::pin::Pin;
+use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::owner_reads::LOOK;
-use crate::runtime::owner::commands::{Commands, Looking};
+use crate::runtime::channel::connection::{Commands, Connection};
+use crate::runtime::owner::commands::Looking;
 
-pub(crate) struct Looks {
+/// The time from one look to the next.
+pub(super) const LOOK: Duration = Duration::from_millis(2);
+
+/// When the thread looks next, if the owner may be busy.
+pub(super) struct BusyCheck {
     next: Pin<Box<Sleep>>,
-    looking: Option<Looking>,
+    looking: Option<Looking<Connection>>,
 }
 
-impl Looks {
-    pub(crate) fn new() -> Self {
+impl BusyCheck {
+    pub(super) fn new() -> Self {
         Self { next: Box::pin(sleep(LOOK)), looking: None }
     }
 
     /// The owner has been woken.
-    pub(crate) fn begin(&mut self, commands: &Commands) {
+    pub(super) fn begin(&mut self, commands: &Commands) {
         if self.looking.is_none() {
             self.next.as_mut().reset(Instant::now() + LOOK);
             self.looking = Some(commands.looking());
@@ -28,7 +33,7 @@ impl Looks {
     }
 
     /// Waits for the next look, if there is to be one.
-    pub(crate) async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         match self.looking {
             Some(_) => self.next.as_mut().await,
             None => pending().await,
@@ -36,7 +41,7 @@ impl Looks {
     }
 
     /// Has this thread see to what is asked of it; the last look is at an owner whose turn is over.
-    pub(crate) fn look(&mut self, commands: &Commands) {
+    pub(super) fn look(&mut self, commands: &Commands) {
         if commands.has_any() || commands.are_held() {
             self.next.as_mut().reset(Instant::now() + LOOK);
             commands.look();

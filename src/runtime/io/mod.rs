@@ -4,4 +4,6 @@ pub(super) mod busy_check;
 pub(super) mod owner_reads;
 pub(super) mod reader;
 pub(super) mod reader_set;
+#[cfg_attr(windows, path = "registration_windows.rs")]
+pub(super) mod registration;
 pub(super) mod thread;

@@ -1,28 +1,126 @@
 //! A few connections that talk, one message at a time, are read by their owner's thread: that saves each message a change
 //! of thread, which is most of what it waits for where few share one. The I/O thread looks after such a connection and
 //! reads it again when more talk, when one sends more at once, or when the owner's thread has no time.
+//!
+//! The reader knows of this as a [`Loan`]: it asks for one after each read, and a loan says when the reader has to read.
+//! Without loans ([`lend`] gives none) everything works as well, but for the time that a lone message takes.
 
 use std::cell::RefCell;
+use std::future::Future;
 use std::io::{self, Read};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
-use std::time::Duration;
+use std::task::Context;
 
-use crate::runtime::channel::connection::{Connection, End, Pipe};
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::busy_check::LOOK;
+use crate::runtime::channel::connection::Connection;
+use crate::runtime::channel::end::End;
 use crate::runtime::channel::outbox::Phase;
+use crate::runtime::channel::pipe::Pipe;
+use crate::runtime::owner::commands::Looking;
+use crate::runtime::owner::contract::Kind;
 use crate::runtime::owner::events::Batch;
 
-/// So many connections may be read by the owner's thread. From about twenty on enough of them share a change of thread.
+/// This many connections at most are read by the owner's thread. From about twenty on enough of them share a change of thread.
 pub const FEW: usize = 16;
 
-/// After so many single messages, while no more than [`FEW`] talk, and none sends several at once.
+/// A connection is lent after this many single messages, while no more than [`FEW`] talk, and none sends several at once.
 const SHOWN_FROM: u8 = 8;
 
-/// How often the I/O thread looks whether the owner's thread reads.
-pub(crate) const LOOK: Duration = Duration::from_millis(2);
+/// This many looks that find nothing new end a loan: looking costs more than the next message would save.
+const SILENT_LOOKS: u8 = 10;
 
-/// So many looks that find nothing new end it: looking costs more than the next message would save.
-pub(crate) const SILENT_LOOKS: u8 = 10;
+/// A connection that the owner's thread reads, and how the I/O thread looks after it.
+pub(super) struct Loan {
+    /// The next look.
+    next: Pin<Box<Sleep>>,
+    /// Has the thread look at what the owner sends, too.
+    _looking: Looking<Connection>,
+    /// How often the owner had read at the last look.
+    owner_reads: u8,
+    silent: u8,
+}
+
+/// What a loan asks of the reader.
+pub(super) enum Next {
+    /// Nothing: the loan wakes its task.
+    Wait,
+    /// The loan is over, and the connection the reader's again.
+    End,
+    /// To read now, and to say what came of it, see [`Loan::has_read`].
+    Read,
+}
+
+/// Lends a connection to its owner's thread, if it has shown that it is one of few that talk. `is_single`: a single message
+/// has just been read. The owner is told in `batch`.
+pub(super) fn lend(connection: &Arc<Connection>, is_single: bool, batch: &mut Batch) -> Option<Loan> {
+    // to decompress is not the owner's work
+    let is_lent = talks(connection, is_single)
+        && connection.queue.owner_reads()
+        && !connection.is_held_up()
+        && !connection.compresses()
+        && connection.outbox().phase == Phase::Open;
+    is_lent.then(|| {
+        let owner_reads = connection.who_reads.owner_reads();
+        let looking = connection.commands().looking();
+        connection.who_reads.leave_to_owner();
+        batch.push(Kind::LeftToOwner, connection.handle, 0);
+        Loan { next: Box::pin(sleep(LOOK)), _looking: looking, owner_reads, silent: 0 }
+    })
+}
+
+impl Loan {
+    /// Looks after the connection.
+    pub(super) fn next(&mut self, connection: &Arc<Connection>, cx: &mut Context<'_>) -> Next {
+        loop {
+            if !connection.is_read_by_owner() {
+                return Next::End;
+            }
+            let is_open = connection.outbox().phase == Phase::Open;
+            if self.next.as_mut().poll(cx).is_pending() && is_open {
+                return Next::Wait;
+            }
+            self.next.as_mut().reset(Instant::now() + LOOK);
+            connection.commands().look();
+            let owner_reads = connection.who_reads.owner_reads();
+            let has_read = std::mem::replace(&mut self.owner_reads, owner_reads) != owner_reads;
+            if is_open && has_read && talks_among_few(connection) {
+                self.silent = 0;
+                continue;
+            }
+            if !connection.who_reads.take_turn() {
+                // the owner's thread is just reading
+                if self.next.as_mut().poll(cx).is_pending() {
+                    return Next::Wait;
+                }
+                continue;
+            }
+            self.silent += 1;
+            return Next::Read;
+        }
+    }
+
+    /// The reader has read; `found`: there was something, or the end. Whether the loan goes on.
+    pub(super) fn has_read(&self, connection: &Arc<Connection>, found: bool) -> bool {
+        let goes_on = !found
+            && self.silent < SILENT_LOOKS
+            && connection.outbox().phase == Phase::Open
+            && talks_among_few(connection);
+        if goes_on {
+            connection.who_reads.leave_to_owner();
+        } else {
+            connection.who_reads.take_back();
+        }
+        goes_on
+    }
+
+    /// The loan is over: the connection has to show again that it talks.
+    pub(super) fn end(self, connection: &Arc<Connection>) {
+        forget(connection);
+    }
+}
 
 thread_local! {
     /// Up to [`FEW`].
@@ -36,7 +134,7 @@ struct Talker {
 }
 
 /// Notes that a connection has sent a single message, or several. Whether it has shown by now that it is one of few.
-pub(crate) fn talks(connection: &Arc<Connection>, single: bool) -> bool {
+fn talks(connection: &Arc<Connection>, single: bool) -> bool {
     let connection = Arc::as_ptr(connection);
     TALKERS.with_borrow_mut(|talkers| {
         if !single {
@@ -57,79 +155,39 @@ pub(crate) fn talks(connection: &Arc<Connection>, single: bool) -> bool {
 }
 
 /// Whether no more than few have talked since it did, and none has sent several at once.
-pub(crate) fn talks_among_few(connection: &Arc<Connection>) -> bool {
+fn talks_among_few(connection: &Arc<Connection>) -> bool {
     TALKERS.with_borrow(|talkers| talkers.iter().any(|talker| talker.connection == Arc::as_ptr(connection)))
 }
 
 /// This one has to show again that it talks.
-pub(crate) fn forget(connection: &Arc<Connection>) {
+fn forget(connection: &Arc<Connection>) {
     TALKERS.with_borrow_mut(|talkers| talkers.retain(|talker| talker.connection != Arc::as_ptr(connection)));
 }
-
-/// Who reads a connection.
-#[derive(Debug, Default)]
-pub(crate) struct WhoReads {
-    state: AtomicU8,
-    /// How often the owner's thread has read; wraps around.
-    pub(crate) owner_reads: AtomicU8,
-}
-
-const IO_THREAD: u8 = 0;
-const OWNER: u8 = 1;
-/// One of them does so now, while it is the owner's.
-const BUSY: u8 = 2;
 
 /// The owner's turn, which ends when it is dropped.
 struct Turn<'a> {
     connection: &'a Connection,
-    next: u8,
+    /// Whether the owner reads the connection next, too.
+    goes_on: bool,
 }
 
 impl Connection {
-    /// Whether the owner's thread reads it.
-    pub fn is_read_by_owner(&self) -> bool {
-        self.who_reads.state.load(SeqCst) != IO_THREAD
-    }
-
-    /// From now on the owner's thread reads it.
-    pub(crate) fn leave_to_owner(&self) {
-        self.who_reads.state.store(OWNER, SeqCst);
-    }
-
-    /// Takes the right to read what is left to the owner's thread. False if the other side is just reading, or has
-    /// taken the connection back.
-    pub(crate) fn take_turn(&self) -> bool {
-        self.who_reads.state.compare_exchange(OWNER, BUSY, SeqCst, SeqCst).is_ok()
-    }
-
-    /// From now on the I/O thread reads it, whose turn it is.
-    pub(crate) fn take_back(&self) {
-        self.who_reads.state.store(IO_THREAD, SeqCst);
-    }
-
     /// The owner's thread does not read it.
     pub fn decline_reading(&self) {
-        if self.take_turn() {
-            self.take_back();
+        if self.who_reads.take_turn() {
+            self.who_reads.take_back();
             self.wake();
         }
-    }
-
-    /// The descriptor to watch for that.
-    #[cfg(unix)]
-    pub fn fd(&self) -> Option<std::os::fd::RawFd> {
-        use std::os::fd::AsRawFd;
-        self.pipe.get()?.socket().map(|socket| socket.as_raw_fd())
     }
 
     /// Reads what is there, on the owner's thread. Whether the owner is to drain. `batch` is empty and stays so. Ends
     /// [`Connection::is_read_by_owner`] when it is time to.
     pub fn read_by_owner(self: &Arc<Self>, buffer: &mut [u8], batch: &mut Batch) -> bool {
-        if !self.take_turn() {
+        if !self.who_reads.take_turn() {
             return false;
         }
-        let mut turn = Turn { connection: self, next: IO_THREAD };
-        self.who_reads.owner_reads.fetch_add(1, SeqCst);
+        let mut turn = Turn { connection: self, goes_on: false };
+        self.who_reads.count_owner_read();
         if self.is_held_up() || self.queue.is_full() {
             return false;
         }
@@ -142,12 +200,12 @@ impl Connection {
                 let is_single = batch.events.len() <= 1 && length < buffer.len();
                 self.queue.append_silently(batch);
                 if is_single && !self.is_held_up() && self.outbox().phase == Phase::Open {
-                    turn.next = OWNER;
+                    turn.goes_on = true;
                 }
                 has_events
             }
             Some(Err(error)) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                turn.next = OWNER;
+                turn.goes_on = true;
                 false
             }
             // the end: the I/O thread meets it, too, but an error only once
@@ -165,8 +223,10 @@ impl Drop for Turn<'_> {
         if std::thread::panicking() {
             self.connection.outbox().kill();
         }
-        self.connection.who_reads.state.store(self.next, SeqCst);
-        if self.next == IO_THREAD {
+        if self.goes_on {
+            self.connection.who_reads.leave_to_owner();
+        } else {
+            self.connection.who_reads.take_back();
             self.connection.wake();
         }
     }

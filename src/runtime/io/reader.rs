@@ -8,22 +8,22 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
-use super::owner_reads::{self, LOOK, SILENT_LOOKS};
-use super::reader_set;
-use crate::runtime::channel::connection::{Connection, End, Pipe};
+use super::owner_reads::{self, Loan, Next};
+use super::registration::Registration;
+use crate::runtime::channel::connection::Connection;
+use crate::runtime::channel::end::End;
 use crate::runtime::channel::outbox::Phase;
-use crate::runtime::channel::socket::Registration;
-use crate::runtime::owner::commands::Looking;
-use crate::runtime::owner::contract::{self, Kind};
+use crate::runtime::channel::pipe::Pipe;
+use crate::runtime::owner::contract;
 use crate::runtime::owner::events::Batch;
 
 /// A peer that owes its close frame, or the end of its side after a failure, is cut off after this time, as `ws` does.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(contract::CLOSE_TIMEOUT as u64);
 
 /// Reads a socket; see `super::reader_set` for who polls it.
-pub(crate) struct Reader {
+pub(super) struct Reader {
     /// From the first read on, and not while the owner's thread reads: the reactor would be woken for nothing.
     registration: Option<Registration>,
     connection: Arc<Connection>,
@@ -38,23 +38,7 @@ struct Rare {
     /// Runs once the end has begun.
     patience: Option<Pin<Box<Sleep>>>,
     /// While the owner's thread reads.
-    look: Option<Look>,
-}
-
-/// The next look at a connection that the owner's thread reads, and what the last one has found.
-struct Look {
-    next: Pin<Box<Sleep>>,
-    /// At what the owner sends, too.
-    _looking: Looking,
-    owner_reads: u8,
-    silent: u8,
-}
-
-/// Starts reading the socket of a connection; ends with the connection.
-pub fn start_reading(connection: Arc<Connection>, early: Vec<u8>) {
-    let rare = (!early.is_empty()).then(|| Box::new(Rare { early, ..Rare::default() }));
-    reader_set::start(Reader { registration: None, connection: connection.clone(), rare });
-    connection.flush();
+    loan: Option<Loan>,
 }
 
 /// The size of the buffer that all connections of an I/O thread read into.
@@ -69,6 +53,12 @@ thread_local! {
 }
 
 impl Reader {
+    /// `early` has been read already.
+    pub(super) fn new(connection: Arc<Connection>, early: Vec<u8>) -> Self {
+        let rare = (!early.is_empty()).then(|| Box::new(Rare { early, ..Rare::default() }));
+        Self { registration: None, connection, rare }
+    }
+
     /// Reads until nothing is there, and tells how often it has. Ready when the connection is over.
     fn read(&mut self, cx: &mut Context<'_>) -> (Poll<()>, usize) {
         SCRATCH.with_borrow_mut(|(buffer, batch)| {
@@ -101,7 +91,7 @@ impl Reader {
                         break Poll::Ready(());
                     }
                 }
-                match stream.poll_read(self.registration.as_ref(), cx, buffer) {
+                match Registration::poll_read(self.registration.as_ref(), stream, cx, buffer) {
                     Poll::Pending => break Poll::Pending,
                     Poll::Ready(Ok(0)) => {
                         let is_answer = self.connection.outbox().phase >= Phase::Ending;
@@ -123,8 +113,10 @@ impl Reader {
             };
             if reads > 0 && !self.connection.is_read_by_owner() {
                 let is_single = reads == 1 && batch.events.len() == 1 && result.is_pending();
-                if owner_reads::talks(&self.connection, is_single) {
-                    self.leave_to_owner(batch);
+                if let Some(loan) = owner_reads::lend(&self.connection, is_single, batch) {
+                    self.rare.get_or_insert_default().loan = Some(loan);
+                    // the reactor would wake this task for what the owner's thread reads
+                    self.registration = None;
                 }
             }
             self.connection.queue.append(batch);
@@ -132,72 +124,49 @@ impl Reader {
         })
     }
 
-    /// Has the owner's thread read from now on, if it can. To decompress is not its work.
-    fn leave_to_owner(&mut self, batch: &mut Batch) {
-        let connection = &self.connection;
-        if !connection.queue.owner_reads() || connection.is_held_up() || connection.compresses() {
-            return;
-        }
-        if connection.outbox().phase != Phase::Open {
-            return;
-        }
-        let owner_reads = connection.who_reads.owner_reads.load(SeqCst);
-        let next = Box::pin(tokio::time::sleep(LOOK));
-        let look = Look { next, _looking: connection.commands().looking(), owner_reads, silent: 0 };
-        self.rare.get_or_insert_default().look = Some(look);
-        self.registration = None;
-        connection.leave_to_owner();
-        batch.push(Kind::LeftToOwner, connection.handle, 0);
-    }
-
-    /// Reads, or sees to it that what is left to the owner's thread is read. Ready when the connection is over.
+    /// Reads, or looks after what the owner's thread reads. Ready when the connection is over.
     fn advance(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let Some(look) = self.rare.as_mut().and_then(|rare| rare.look.as_mut()) else {
+            let Some(mut loan) = self.take_loan() else {
                 let (result, _) = self.read(cx);
-                if result.is_pending() && self.connection.is_read_by_owner() {
-                    // left to the owner just now: the first look is to be waited for
+                if result.is_pending() && self.has_loan() {
+                    // lent just now: its first look is to be waited for
                     continue;
                 }
                 return result;
             };
-            let connection = &self.connection;
-            if !connection.is_read_by_owner() {
-                self.end_looks();
-                continue;
+            match loan.next(&self.connection, cx) {
+                Next::Wait => {
+                    self.put_loan(loan);
+                    return Poll::Pending;
+                }
+                Next::End => loan.end(&self.connection),
+                Next::Read => {
+                    let (result, reads) = self.read(cx);
+                    if loan.has_read(&self.connection, reads > 0 || result.is_ready()) {
+                        self.put_loan(loan);
+                        continue;
+                    }
+                    loan.end(&self.connection);
+                    if result.is_ready() {
+                        return result;
+                    }
+                    // and once more, to be woken by the reactor
+                }
             }
-            let is_open = connection.outbox().phase == Phase::Open;
-            if look.next.as_mut().poll(cx).is_pending() && is_open {
-                return Poll::Pending;
-            }
-            look.next.as_mut().reset(Instant::now() + LOOK);
-            connection.commands().look();
-            let owner_reads = connection.who_reads.owner_reads.load(SeqCst);
-            let has_read = std::mem::replace(&mut look.owner_reads, owner_reads) != owner_reads;
-            let is_one_of_few = is_open && owner_reads::talks_among_few(connection);
-            if is_one_of_few && has_read {
-                look.silent = 0;
-                continue;
-            }
-            if !connection.take_turn() {
-                // the owner's thread is just reading
-                ready!(look.next.as_mut().poll(cx));
-                continue;
-            }
-            look.silent += 1;
-            let goes_on = is_one_of_few && look.silent < SILENT_LOOKS;
-            let (result, reads) = self.read(cx);
-            if goes_on && reads == 0 && result.is_pending() {
-                self.connection.leave_to_owner();
-                continue;
-            }
-            self.connection.take_back();
-            self.end_looks();
-            if result.is_ready() {
-                return result;
-            }
-            // and once more, to be woken by the reactor
         }
+    }
+
+    fn has_loan(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.loan.is_some())
+    }
+
+    fn take_loan(&mut self) -> Option<Loan> {
+        self.rare.as_mut()?.loan.take()
+    }
+
+    fn put_loan(&mut self, loan: Loan) {
+        self.rare.get_or_insert_default().loan = Some(loan);
     }
 
     /// Writes what a full socket has kept waiting, once it takes more. What was registered before may have to be read again.
@@ -217,16 +186,9 @@ impl Reader {
                 connection.flush();
                 connection.outbox().blocked
             };
-            if stream.poll_write(registration, cx, write).is_pending() {
+            if registration.poll_write(stream, cx, write).is_pending() {
                 return;
             }
-        }
-    }
-
-    fn end_looks(&mut self) {
-        owner_reads::forget(&self.connection);
-        if let Some(rare) = &mut self.rare {
-            rare.look = None;
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::StreamExt;
@@ -11,13 +12,20 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
 
 use super::reader::Reader;
+use crate::runtime::channel::connection::Connection;
 
 thread_local! {
     static ARRIVALS: RefCell<Option<UnboundedSender<Reader>>> = const { RefCell::new(None) };
 }
 
+/// Starts reading the socket of a connection; ends with the connection. `early` has been read from it already.
+pub fn start_reading(connection: Arc<Connection>, early: Vec<u8>) {
+    start(Reader::new(connection.clone(), early));
+    connection.flush();
+}
+
 /// Has a reader run on this thread, until its connection is over; in a task of its own where this is no I/O thread.
-pub(crate) fn start(reader: Reader) {
+fn start(reader: Reader) {
     ARRIVALS.with_borrow(|arrivals| match arrivals {
         // a thread that is just stopping gives the reader back, to be dropped
         Some(arrivals) => drop(arrivals.send(reader)),
@@ -26,10 +34,10 @@ pub(crate) fn start(reader: Reader) {
 }
 
 /// The readers of this thread, as long as it is there.
-pub(crate) struct Readers(AbortHandle);
+pub(super) struct Readers(AbortHandle);
 
 impl Readers {
-    pub(crate) fn begin() -> Self {
+    pub(super) fn begin() -> Self {
         let (sender, mut arrivals) = unbounded_channel();
         ARRIVALS.set(Some(sender));
         let mut readers = FuturesUnordered::new();

@@ -8,15 +8,13 @@ use std::thread::JoinHandle;
 
 use tokio_util::time::{DelayQueue, delay_queue::Key};
 
-use super::busy_check::Looks;
-use super::reader::start_reading;
-use super::reader_set::Readers;
-use crate::runtime::channel::connection::Connection;
+use super::busy_check::BusyCheck;
+use super::reader_set::{Readers, start_reading};
+use crate::runtime::channel::connection::{Commands, Connection};
 use crate::runtime::clock::instant_of;
-use crate::runtime::owner::commands::{Command, Commands};
+use crate::runtime::owner::commands::{Alarm, Command};
 use crate::runtime::owner::deferred_drop::Leftovers;
 use crate::runtime::owner::wake_batch::Turns;
-use crate::runtime::session::cell::SessionCell;
 use crate::session::Millis;
 
 /// The handle of a running I/O thread.
@@ -65,27 +63,27 @@ impl Drop for IoThread {
 
 /// The timers of the sessions, at most one per session, which keeps its key.
 #[derive(Default)]
-struct Timers(DelayQueue<Arc<SessionCell>>);
+struct Timers(DelayQueue<Arc<dyn Alarm>>);
 
 impl Timers {
-    fn arm(&mut self, cell: Arc<SessionCell>, deadline: Millis) {
+    fn arm(&mut self, alarm: Arc<dyn Alarm>, deadline: Millis) {
         let deadline = instant_of(deadline);
-        let mut key = timer_of(&cell);
+        let mut key = timer_of(&*alarm);
         match *key {
             Some(key) => self.0.reset_at(&key, deadline),
-            None => *key = Some(self.0.insert_at(cell.clone(), deadline)),
+            None => *key = Some(self.0.insert_at(alarm.clone(), deadline)),
         }
     }
 
-    fn disarm(&mut self, cell: &SessionCell) {
-        if let Some(key) = timer_of(cell).take() {
+    fn disarm(&mut self, alarm: &dyn Alarm) {
+        if let Some(key) = timer_of(alarm).take() {
             self.0.try_remove(&key);
         }
     }
 }
 
-fn timer_of(cell: &SessionCell) -> MutexGuard<'_, Option<Key>> {
-    cell.timer.lock().unwrap_or_else(PoisonError::into_inner)
+fn timer_of(alarm: &dyn Alarm) -> MutexGuard<'_, Option<Key>> {
+    alarm.timer().lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What an I/O thread does until it is told to stop.
@@ -94,7 +92,7 @@ pub async fn run(commands: Commands) {
     let _readers = Readers::begin();
     let _leftovers = Leftovers::begin();
     let mut timers = Timers::default();
-    let mut looks = Looks::new();
+    let mut busy_check = BusyCheck::new();
     let (mut taken, mut dirty) = (Vec::new(), Vec::new());
     loop {
         tokio::select! {
@@ -114,13 +112,13 @@ pub async fn run(commands: Commands) {
             }
             () = turns.end() => {
                 turns.catch_up();
-                looks.begin(&commands);
+                busy_check.begin(&commands);
             }
-            () = looks.next() => looks.look(&commands),
+            () = busy_check.next() => busy_check.look(&commands),
             Some(expired) = std::future::poll_fn(|cx| timers.0.poll_expired(cx)), if !timers.0.is_empty() => {
-                let cell = expired.into_inner();
-                *timer_of(&cell) = None;
-                contain(|| cell.timer_fired());
+                let alarm = expired.into_inner();
+                *timer_of(&*alarm) = None;
+                contain(|| alarm.ring());
             }
         }
     }
@@ -154,21 +152,15 @@ fn finish(done: SyncSender<()>) {
     });
 }
 
-fn carry_out(command: Command, timers: &mut Timers) {
+fn carry_out(command: Command<Connection>, timers: &mut Timers) {
     match command {
         Command::Flush(connection) => connection.flush(),
-        Command::Arm(cell, deadline) => timers.arm(cell, deadline),
-        Command::Disarm(cell) => timers.disarm(&cell),
-        #[cfg(unix)]
         Command::Adopt { connection, early } => start_reading(connection, early),
-        Command::Start { connection, stream, early } => {
-            connection.use_socket(stream);
-            start_reading(connection, early);
-        }
-        Command::Compress(job) => job.start(),
-        Command::Answer(responder, answer) => drop(responder.send(answer)),
+        Command::Arm(alarm, deadline) => timers.arm(alarm, deadline),
+        Command::Disarm(alarm) => timers.disarm(&*alarm),
         // one that the client does not wait for any more comes back, and is dropped
-        Command::Listen(listener, socket) => listener.start(socket),
+        Command::Answer(responder, answer) => drop(responder.send(answer)),
+        Command::Run(work) => work(),
         Command::Finish(done) => finish(done),
         Command::Stop => {}
     }

@@ -2,12 +2,10 @@
 //! a socket, takes the owner's thread several times as long as to let go. So the I/O thread keeps each until nobody else
 //! has it, and looks after them now and then as long as there are any: nobody wakes it for that.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
-
-use crate::runtime::channel::connection::Connection;
-use crate::runtime::session::cell::SessionCell;
 
 /// The time to the first look, which is all that a socket stays open longer if the owner is quick.
 const PERIOD: Duration = Duration::from_millis(5);
@@ -20,28 +18,18 @@ thread_local! {
 }
 
 /// What somebody else may have, too.
-#[derive(Debug)]
-pub(crate) enum Leftover {
-    Connection(Arc<Connection>),
-    Session(Arc<SessionCell>),
-}
+type Leftover = Arc<dyn Any + Send + Sync>;
 
-impl Leftover {
-    fn is_shared(&self) -> bool {
-        let holders = match self {
-            Self::Connection(connection) => Arc::strong_count(connection),
-            Self::Session(session) => Arc::strong_count(session),
-        };
-        holders > 1
-    }
+fn is_shared(leftover: &Leftover) -> bool {
+    Arc::strong_count(leftover) > 1
 }
 
 /// Frees something on this thread, once nobody else has it; where this is no I/O thread, its last holder does.
-pub(crate) fn free_later(leftover: impl FnOnce() -> Leftover) {
+pub(crate) fn free_later<T: Send + Sync + 'static>(leftover: &Arc<T>) {
     // a thread that ends may have none any more
     let _ = LEFTOVERS.try_with(|leftovers| {
         if let Some(leftovers) = &mut *leftovers.borrow_mut() {
-            leftovers.push(leftover());
+            leftovers.push(leftover.clone());
             if leftovers.len() == 1 {
                 tokio::spawn(look_after());
             }
@@ -63,8 +51,7 @@ async fn look_after() {
 
 /// Frees what nobody else has. Returns how much is left, and how much was freed.
 fn free() -> (usize, usize) {
-    let (kept, freed): (Vec<_>, Vec<_>) =
-        LEFTOVERS.take().unwrap_or_default().into_iter().partition(Leftover::is_shared);
+    let (kept, freed): (Vec<_>, Vec<_>) = LEFTOVERS.take().unwrap_or_default().into_iter().partition(is_shared);
     // not while the table is borrowed: what is freed here may have more to be freed later
     let counts = (kept.len(), freed.len());
     LEFTOVERS.set(Some(kept));
@@ -93,12 +80,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::runtime::{Commands, EventQueue};
-    use crate::websocket::{Decoder, Limits};
-
-    fn connection() -> Arc<Connection> {
-        Connection::new(0, EventQueue::new(|| {}), Commands::default(), Decoder::new(Limits::default()), None)
-    }
 
     async fn seconds(seconds: u64) {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
@@ -108,12 +89,12 @@ mod tests {
     async fn what_ended_is_freed_once_nobody_else_has_it_however_long_that_takes() {
         let _leftovers = Leftovers::begin();
         for holds in [0, 1, 100] {
-            let connection = connection();
-            let freed = Arc::downgrade(&connection);
-            free_later(|| Leftover::Connection(connection.clone()));
+            let thing = Arc::new(());
+            let freed = Arc::downgrade(&thing);
+            free_later(&thing);
             seconds(holds).await;
             assert!(freed.upgrade().is_some(), "freed while it is held");
-            drop(connection);
+            drop(thing);
             seconds(2).await;
             assert!(freed.upgrade().is_none(), "not freed after {holds} s");
         }
@@ -122,16 +103,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_thread_ends_with_what_is_left() {
         let leftovers = Leftovers::begin();
-        let connection = connection();
-        free_later(|| Leftover::Connection(connection.clone()));
+        let thing = Arc::new(());
+        free_later(&thing);
         drop(leftovers);
-        assert_eq!(Arc::strong_count(&connection), 1);
+        assert_eq!(Arc::strong_count(&thing), 1);
     }
 
     #[test]
     fn elsewhere_the_last_holder_frees() {
-        let connection = connection();
-        free_later(|| Leftover::Connection(connection.clone()));
-        assert_eq!(Arc::strong_count(&connection), 1);
+        let thing = Arc::new(());
+        free_later(&thing);
+        assert_eq!(Arc::strong_count(&thing), 1);
     }
 }

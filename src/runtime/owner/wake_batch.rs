@@ -6,7 +6,11 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::events::EventQueue;
+/// What wakes an owner.
+pub(crate) trait WakesOwner: Send + Sync {
+    /// Wakes the owner, unless that has been done, or there is nothing to take any more.
+    fn wake_now(&self);
+}
 
 /// The turns of this thread, as long as it is there.
 pub(crate) struct Turns {
@@ -15,7 +19,7 @@ pub(crate) struct Turns {
 
 struct Turn {
     /// Owners that are to be woken.
-    untold: Vec<EventQueue>,
+    untold: Vec<Arc<dyn WakesOwner>>,
     end: Arc<Notify>,
 }
 
@@ -24,10 +28,10 @@ thread_local! {
 }
 
 /// Puts a wake-up off to the end of this thread's turn. False where there are no turns.
-pub(crate) fn put_off(queue: &EventQueue) -> bool {
+pub(super) fn put_off<O: WakesOwner + 'static>(owner: impl FnOnce() -> Arc<O>) -> bool {
     TURN.with_borrow_mut(|turn| {
         let Some(turn) = turn else { return false };
-        turn.untold.push(queue.clone());
+        turn.untold.push(owner());
         if turn.untold.len() == 1 {
             // behind the tasks that are ready now
             turn.end.notify_one();
@@ -51,7 +55,7 @@ impl Turns {
     /// Does what was put off.
     pub(crate) fn catch_up(&self) {
         let untold = TURN.with_borrow_mut(|turn| turn.as_mut().map(|turn| std::mem::take(&mut turn.untold)));
-        untold.into_iter().flatten().for_each(|queue| queue.wake_now());
+        untold.into_iter().flatten().for_each(|owner| owner.wake_now());
     }
 }
 
@@ -68,7 +72,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
     use super::*;
-    use crate::runtime::{Batch, Kind};
+    use crate::runtime::{Batch, EventQueue, Kind};
 
     fn queue() -> (EventQueue, Arc<AtomicUsize>) {
         let wakes = Arc::new(AtomicUsize::new(0));

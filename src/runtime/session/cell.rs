@@ -1,38 +1,27 @@
-//! A session with its connections, shared between the owner's thread and the I/O threads.
+//! A session with its channels, shared between the owner's thread and the I/O threads.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
-use tokio::sync::{Notify, oneshot};
 use tokio_util::time::delay_queue::Key;
 
+use super::channel::Channel;
 use super::payload::PollEncoding;
 use super::registry::Registry;
-use crate::protocol::{Data, PacketType, jsonp, text_of, v3, v4};
-use crate::runtime::channel::connection::Binding;
-use crate::runtime::channel::connection::Connection;
-use crate::runtime::channel::outbox::Ending;
+use crate::protocol::{Data, PacketType};
 use crate::runtime::clock::now;
-use crate::runtime::owner::commands::{Command, Commands};
+use crate::runtime::owner::commands::{Alarm, IoTasks, PollAnswer, Responder};
 use crate::runtime::owner::contract::{Kind, MAX_OWNER_POLL, OVERDUE};
-use crate::runtime::owner::deferred_drop::{Leftover, free_later};
-use crate::runtime::owner::events::{Batch, EventQueue};
-use crate::session::{Action, ChannelId, Millis, OutData, OutPacket, PollId, Relayed, Revision, Session};
+use crate::runtime::owner::deferred_drop::free_later;
+use crate::runtime::owner::events::Batch;
+use crate::runtime::owner::queue::EventQueue;
+use crate::session::{Action, ChannelId, Millis, OutData, OutPacket, PollId, Relayed, Session};
 
 /// What the engine answers polls with by itself, without the end of the session or its transport.
 const OWN_ANSWERS: [PacketType; 3] = [PacketType::Ping, PacketType::Pong, PacketType::Noop];
-
-/// An answer to a poll that the engine's own listener is to send.
-#[derive(Debug)]
-pub enum PollAnswer {
-    Payload { body: Vec<u8>, binary: bool, compress: bool },
-    Rejected,
-}
-
-/// Takes the answer to one poll.
-pub type Responder = oneshot::Sender<PollAnswer>;
 
 /// What a call from the owner's thread brought about at once.
 pub type Updates = Batch;
@@ -49,12 +38,12 @@ pub struct SessionCell {
     /// The earliest time for which a timer is set; `u64::MAX`: none, [`TOLD`]: the owner ticks next.
     armed: AtomicU64,
     /// The timer itself, which is its I/O thread's.
-    pub(crate) timer: Mutex<Option<Key>>,
+    timer: Mutex<Option<Key>>,
     queue: EventQueue,
-    commands: Commands,
+    tasks: Arc<dyn IoTasks>,
     inner: Mutex<Inner>,
     /// Where the engine's own listener finds the session.
-    pub(crate) listed: Option<Box<Listed>>,
+    listed: Option<Box<Listed>>,
 }
 
 const NO: u8 = 0;
@@ -80,7 +69,7 @@ const OWN_POLLS: PollId = MAX_OWNER_POLL + 1;
 /// The place of a session among those of a listener.
 #[derive(Debug)]
 pub(crate) struct Listed {
-    registry: Arc<Registry>,
+    registry: Arc<Registry<SessionCell>>,
     sid: String,
     /// Bytes of messages from POSTs that the owner has not taken yet.
     owed: AtomicUsize,
@@ -115,17 +104,17 @@ impl Drop for Unread {
 #[derive(Debug)]
 pub struct Inner {
     pub machine: Session,
-    transport: Option<Arc<Connection>>,
-    probe: Option<Arc<Connection>>,
+    transport: Option<Arc<dyn Channel>>,
+    probe: Option<Arc<dyn Channel>>,
     responder: Option<(PollId, Responder)>,
     next_poll: PollId,
     /// What ends the session, behind messages of the same payload that the owner has still to see.
-    put_off: Option<Box<PayloadEnd>>,
+    pub(super) put_off: Option<Box<PayloadEnd>>,
 }
 
 /// What in a payload ends a session.
 #[derive(Debug)]
-enum PayloadEnd {
+pub(crate) enum PayloadEnd {
     /// Something that is no packet.
     Garbage,
     /// The client's close, or a heartbeat in the wrong direction.
@@ -150,15 +139,15 @@ pub struct NewSession {
     pub machine: Session,
     pub encoding: PollEncoding,
     pub base64: bool,
-    pub transport: Option<Arc<Connection>>,
-    pub listed: Option<(Arc<Registry>, String)>,
+    pub transport: Option<Arc<dyn Channel>>,
+    pub listed: Option<(Arc<Registry<SessionCell>>, String)>,
     /// Whether the owner wants to see every packet; none: it has not heard of the session yet.
     pub verbose: Option<bool>,
 }
 
 impl SessionCell {
     /// A session that is to be opened next.
-    pub fn new(new: NewSession, queue: EventQueue, commands: Commands) -> Arc<Self> {
+    pub fn new(new: NewSession, queue: EventQueue, tasks: Arc<dyn IoTasks>) -> Arc<Self> {
         let NewSession { handle, machine, encoding, base64, transport, listed, verbose } = new;
         Arc::new(Self {
             handle,
@@ -168,7 +157,7 @@ impl SessionCell {
             armed: AtomicU64::new(u64::MAX),
             timer: Mutex::default(),
             queue,
-            commands,
+            tasks,
             inner: Mutex::new(Inner {
                 machine,
                 transport,
@@ -190,7 +179,8 @@ impl SessionCell {
         })
     }
 
-    /// Makes the session known to its timer, its connection and the listener; `by_owner`: on the owner's thread.
+    /// Makes the session known to its timer and the listener; `by_owner`: on the owner's thread. Its transport is the caller's
+    /// to bind.
     pub fn open(self: &Arc<Self>, by_owner: bool) {
         if let Some(listed) = &self.listed {
             listed.registry.insert(listed.sid.clone(), self.clone());
@@ -198,11 +188,7 @@ impl SessionCell {
         let mut batch = Batch::default();
         let mut locked = self.lock(now());
         locked.by_owner = by_owner;
-        let connection = locked.inner.transport.clone();
         locked.finish(&mut batch);
-        if let Some(connection) = connection {
-            connection.bind(Binding::Session(self.clone()));
-        }
     }
 
     /// Whether packets that come in are shown to the owner.
@@ -275,7 +261,7 @@ impl SessionCell {
 
     /// The timer has run out. Where the owner carries what goes to and fro, only the owner can tell silence
     /// from what it has not got round to: it is told, and ticks.
-    pub fn timer_fired(self: &Arc<Self>) {
+    fn timer_fired(self: &Arc<Self>) {
         self.step_queued(|session, batch| {
             let overdue = session.inner.machine.is_overdue(session.now);
             if session.is_carried_by_owner() {
@@ -283,7 +269,7 @@ impl SessionCell {
                 return batch.push(Kind::Due, self.handle, if overdue { OVERDUE } else { 0 });
             }
             self.armed.store(u64::MAX, SeqCst);
-            if overdue && session.inner.transport.as_ref().is_some_and(|connection| connection.take_unheard()) {
+            if overdue && session.inner.transport.as_ref().is_some_and(|channel| channel.take_unheard()) {
                 session.inner.machine.excuse(session.now);
             }
             session.inner.machine.tick(session.now, &mut session.actions);
@@ -362,12 +348,22 @@ impl SessionCell {
     }
 }
 
+impl Alarm for SessionCell {
+    fn timer(&self) -> &Mutex<Option<Key>> {
+        &self.timer
+    }
+
+    fn ring(self: Arc<Self>) {
+        self.timer_fired();
+    }
+}
+
 impl Locked<'_> {
-    /// A new connection tries to take over. False if it must be closed.
-    pub fn start_upgrade(&mut self, connection: &Arc<Connection>) -> bool {
-        let started = self.start_upgrade_on(connection.handle);
+    /// A new channel tries to take over. False if it must be closed; else the caller binds it to the session.
+    pub fn start_upgrade(&mut self, channel: Arc<dyn Channel>) -> bool {
+        let started = self.start_upgrade_on(channel.id());
         if started {
-            self.inner.probe = Some(connection.clone());
+            self.inner.probe = Some(channel);
         }
         started
     }
@@ -397,7 +393,7 @@ impl Locked<'_> {
     fn is_carried_by_owner(&self) -> bool {
         match (&self.inner.transport, &self.cell.listed) {
             _ if self.inner.machine.is_relayed() => true,
-            (Some(connection), _) => connection.is_piped(),
+            (Some(channel), _) => channel.is_carried_by_owner(),
             (None, Some(_)) => !self.inner.machine.polls(),
             (None, None) => true,
         }
@@ -449,74 +445,6 @@ impl Locked<'_> {
         self.inner.machine.post_started(&mut self.actions)
     }
 
-    /// Decodes the body of a POST and acts on its packets.
-    pub fn receive_payload(&mut self, body: &[u8], binary: bool, batch: &mut Batch) {
-        if self.cell.encoding.jsonp.is_none() {
-            return self.receive_packets(body, binary, batch);
-        }
-        // a body without a payload is passed over
-        let form = if binary { None } else { jsonp::unwrap_form(&text_of(body)) };
-        if let Some(payload) = form {
-            self.receive_packets(payload.as_bytes(), false, batch);
-        }
-    }
-
-    fn receive_packets(&mut self, body: &[u8], binary: bool, batch: &mut Batch) {
-        match self.inner.machine.revision() {
-            Revision::V4 => {
-                for packet in v4::decode_payload(&text_of(body)) {
-                    self.receive_next(packet.map(|packet| (Some(packet.kind), packet.data)), batch);
-                }
-            }
-            Revision::V3 if binary => {
-                for packet in v3::decode_payload_binary(body) {
-                    self.receive_next(packet.map(|packet| (packet.kind, packet.data)), batch);
-                }
-            }
-            Revision::V3 => {
-                for packet in v3::decode_payload_text(&text_of(body)) {
-                    self.receive_next(packet.map(|packet| (packet.kind, packet.data)), batch);
-                }
-            }
-        }
-    }
-
-    /// The next packet of a payload. One that ends the session is put off until the owner has seen those before it: what
-    /// it answers goes out first.
-    fn receive_next<E>(&mut self, packet: Result<(Option<PacketType>, Data<'_>), E>, batch: &mut Batch) {
-        if self.inner.put_off.is_some() {
-            return;
-        }
-        let ends = matches!(
-            (&packet, self.inner.machine.revision()),
-            (Err(_) | Ok((Some(PacketType::Close), _)), _)
-                | (Ok((Some(PacketType::Ping), _)), Revision::V4)
-                | (Ok((Some(PacketType::Pong), _)), Revision::V3)
-        );
-        if ends
-            && batch.events.iter().any(|event| matches!(event.kind, Kind::Message | Kind::Packet | Kind::SendPacket))
-        {
-            self.inner.put_off = Some(Box::new(match packet {
-                Ok((Some(kind), data)) => PayloadEnd::Packet(kind, data.into_owned()),
-                Ok((None, _)) | Err(_) => PayloadEnd::Garbage,
-            }));
-            return batch.push(Kind::PayloadEnd, self.cell.handle, 0);
-        }
-        match packet {
-            Ok((kind, data)) => self.receive_packet(None, kind, data, batch),
-            Err(_) => self.receive_garbage(None, batch),
-        }
-    }
-
-    /// The owner has come to [`Kind::PayloadEnd`].
-    pub fn end_payload(&mut self, batch: &mut Batch) {
-        match self.inner.put_off.take().map(|end| *end) {
-            None => {}
-            Some(PayloadEnd::Garbage) => self.receive_garbage(None, batch),
-            Some(PayloadEnd::Packet(kind, data)) => self.receive_packet(None, Some(kind), data, batch),
-        }
-    }
-
     /// Carries out what the machine decided so far.
     pub fn apply(&mut self, batch: &mut Batch) {
         let session = self.cell.handle;
@@ -540,13 +468,11 @@ impl Locked<'_> {
                         listed.post_aborted.notify_waiters();
                     }
                 }
-                Action::CloseChannel { channel } => match self.connection(channel) {
+                Action::CloseChannel { channel: id } => match self.channel(id) {
                     // it hears of that next
-                    Some(connection) if !self.by_owner && self.ends_with(channel) => {
-                        connection.put_off(Ending::Session);
-                    }
-                    Some(connection) => connection.close(),
-                    None => batch.push(Kind::CloseChannel, session, channel),
+                    Some(channel) if !self.by_owner && self.ends_with(id) => channel.close_behind_owner(),
+                    Some(channel) => channel.close(),
+                    None => batch.push(Kind::CloseChannel, session, id),
                 },
                 Action::Pinged => {
                     if self.cell.verbose.load(SeqCst) == YES {
@@ -557,9 +483,9 @@ impl Locked<'_> {
                     batch.push(Kind::SendPacket, session, kind as u32);
                     self.charge(self.inner.transport.as_deref(), batch);
                 }
-                Action::Upgrading { channel } => {
-                    batch.push(Kind::Upgrading, session, channel);
-                    self.charge(self.connection(channel).as_deref(), batch);
+                Action::Upgrading { channel: id } => {
+                    batch.push(Kind::Upgrading, session, id);
+                    self.charge(self.channel(id).as_deref(), batch);
                 }
                 Action::Upgraded { channel } => {
                     self.inner.transport = self.inner.probe.take();
@@ -577,16 +503,16 @@ impl Locked<'_> {
                         registry.remove(sid);
                     }
                     batch.push_closed(session, &reason);
-                    free_later(|| Leftover::Session(self.cell.clone()));
+                    free_later(self.cell);
                 }
             }
         }
     }
 
-    /// Has a connection owe for the last event until the owner has taken it. What the owner's own steps bring about it has at once.
-    pub(crate) fn charge(&self, connection: Option<&Connection>, batch: &mut Batch) {
-        if let (Some(connection), false) = (connection, self.by_owner) {
-            connection.owe(batch.charge(connection.handle));
+    /// Has a channel owe for the last event until the owner has taken it. What the owner's own steps bring about it has at once.
+    pub(super) fn charge<C: Channel + ?Sized>(&self, channel: Option<&C>, batch: &mut Batch) {
+        if let (Some(channel), false) = (channel, self.by_owner) {
+            channel.owe(batch.charge(channel.id()));
         }
     }
 
@@ -597,28 +523,19 @@ impl Locked<'_> {
         match self.inner.machine.next_deadline() {
             Some(deadline) if deadline < armed || (armed == TOLD && !self.is_carried_by_owner()) => {
                 self.cell.armed.store(deadline, SeqCst);
-                self.ask(Command::Arm(self.cell.clone(), deadline));
+                self.cell.tasks.arm(self.cell.clone(), deadline, self.by_owner);
             }
             None if armed != u64::MAX => {
                 self.cell.armed.store(u64::MAX, SeqCst);
-                self.ask(Command::Disarm(self.cell.clone()));
+                self.cell.tasks.disarm(self.cell.clone(), self.by_owner);
             }
             _ => {}
         }
     }
 
-    /// Asks the session's I/O thread for something.
-    fn ask(&self, command: Command) {
-        if self.by_owner {
-            self.cell.commands.send_by_owner(command);
-        } else {
-            self.cell.commands.send(command);
-        }
-    }
-
     /// Whether the session has ended on this channel.
-    fn ends_with(&self, channel: ChannelId) -> bool {
-        let is_current = self.inner.transport.as_ref().is_some_and(|connection| connection.handle == channel);
+    fn ends_with(&self, id: ChannelId) -> bool {
+        let is_current = self.inner.transport.as_ref().is_some_and(|channel| channel.id() == id);
         is_current && self.inner.machine.is_closed()
     }
 
@@ -627,17 +544,14 @@ impl Locked<'_> {
         self.inner.machine.is_closed() || !self.inner.machine.polls()
     }
 
-    fn connection(&self, channel: ChannelId) -> Option<Arc<Connection>> {
+    fn channel(&self, id: ChannelId) -> Option<Arc<dyn Channel>> {
         let known = [&self.inner.transport, &self.inner.probe];
-        known.into_iter().flatten().find(|connection| connection.handle == channel).cloned()
+        known.into_iter().flatten().find(|channel| channel.id() == id).cloned()
     }
 
-    fn send(&self, channel: ChannelId, packets: Vec<OutPacket>, batch: &mut Batch) {
-        match self.connection(channel) {
-            Some(connection) => {
-                let revision = self.inner.machine.revision();
-                connection.write(|outbox| outbox.packets(&packets, revision, self.cell.base64));
-            }
+    fn send(&self, id: ChannelId, packets: Vec<OutPacket>, batch: &mut Batch) {
+        match self.channel(id) {
+            Some(channel) => channel.send(&packets, self.inner.machine.revision(), self.cell.base64),
             None => {
                 for OutPacket { kind, data } in &packets {
                     let kind = *kind as u32;
@@ -663,7 +577,7 @@ impl Locked<'_> {
             Some(responder) => {
                 let answer = PollAnswer::Payload { body, binary, compress };
                 if self.by_owner {
-                    self.ask(Command::Answer(responder, answer));
+                    self.cell.tasks.answer(responder, answer, true);
                 } else {
                     let _ = responder.send(answer);
                     // what the owner sends now waits for another poll

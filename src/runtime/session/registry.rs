@@ -3,16 +3,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::runtime::SessionCell;
-
 /// See the module's documentation.
-#[derive(Debug, Default)]
-pub struct Registry {
-    sessions: Mutex<HashMap<String, Arc<SessionCell>>>,
+#[derive(Debug)]
+pub struct Registry<S> {
+    sessions: Mutex<HashMap<String, Arc<S>>>,
 }
 
-impl Registry {
-    pub fn insert(&self, sid: String, session: Arc<SessionCell>) {
+impl<S> Registry<S> {
+    pub fn insert(&self, sid: String, session: Arc<S>) {
         self.lock().insert(sid, session);
     }
 
@@ -20,7 +18,7 @@ impl Registry {
         self.lock().remove(sid);
     }
 
-    pub fn get(&self, sid: &str) -> Option<Arc<SessionCell>> {
+    pub fn get(&self, sid: &str) -> Option<Arc<S>> {
         self.lock().get(sid).cloned()
     }
 
@@ -30,7 +28,13 @@ impl Registry {
         drop(sessions);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<SessionCell>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<S>>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S> Default for Registry<S> {
+    fn default() -> Self {
+        Self { sessions: Mutex::default() }
     }
 }

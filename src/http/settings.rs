@@ -1,0 +1,54 @@
+//! What the options of a server say to its listener.
+
+use std::sync::Arc;
+
+use super::body::BodyLimits;
+use super::encoding::CompressionOptions;
+use super::query::Transport;
+use crate::session::{OutData, Timing};
+use crate::websocket::deflate;
+
+/// What the owner's options say, once and for all.
+#[derive(Debug)]
+pub struct Settings {
+    /// Requests whose target starts with this belong to the engine.
+    pub path: String,
+    pub timing: Arc<Timing>,
+    /// What the open packet of a polling session says after the id; none: there is no such transport.
+    pub polling: Option<String>,
+    /// The same for WebSocket.
+    pub websocket: Option<String>,
+    /// The message that follows the open packet of a session that polls.
+    pub initial: Option<OutData>,
+    /// Clients of protocol 3 are served.
+    pub allows_v3: bool,
+    pub bodies: BodyLimits,
+    /// The limit of a WebSocket message in bytes; 0: none.
+    pub max_payload: u64,
+    /// See [`crate::websocket::Limits::max_chunks`].
+    pub max_chunks: u32,
+    pub compression: Option<CompressionOptions>,
+    /// What the cookie of a polling handshake says before and after the id.
+    pub cookie: Option<(String, String)>,
+    pub deflate: Option<DeflateSettings>,
+}
+
+/// The option `perMessageDeflate`.
+#[derive(Debug)]
+pub struct DeflateSettings {
+    pub options: deflate::Options,
+    /// zlib's level, 0 to 9.
+    pub level: u32,
+    /// Messages below this many bytes are sent as they are.
+    pub from: usize,
+}
+
+impl Settings {
+    /// What the open packet of a session on this transport says after the id; none: there is no such transport.
+    pub(super) fn open_packet(&self, transport: Transport) -> Option<&str> {
+        match transport {
+            Transport::Polling => self.polling.as_deref(),
+            Transport::WebSocket => self.websocket.as_deref(),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Handing events over to JavaScript.
+
+use std::cell::{Cell, RefCell};
+use std::ptr;
+use std::sync::Arc;
+
+use napi::{Result, sys};
+
+use super::convert::{content_value, undefined};
+use super::tables::Tables;
+use super::wake::check;
+use crate::runtime::contract::{MORE_EVENTS, UNFIT};
+use crate::runtime::{BY_POST, Batch, Connection, Event, EventQueue, Kind, NO_HANDLE, Opened, Table};
+
+/// So many bytes of events are handed over at once: what JavaScript has in hand is not to be much more than what it has room for.
+const MAX_BATCH: usize = 1 << 20;
+
+/// What JavaScript is taking.
+#[derive(Default)]
+pub(super) struct Taking {
+    batch: RefCell<Batch>,
+    /// How far JavaScript has come in the batch.
+    position: Cell<usize>,
+    /// The contents on their way, of the running callback only.
+    contents: RefCell<Vec<sys::napi_value>>,
+    /// Whether there was a flush since events were taken.
+    pub(super) has_flushed: Cell<bool>,
+}
+
+impl Taking {
+    /// Takes events, at most as many as `meta` has room for (three numbers each: kind, target, arg), and calls
+    /// `take` with their contents: one call costs less than as many elements of an array. A batch ends at [`MAX_BATCH`] bytes,
+    /// too. Returns how many there were, plus [`MORE_EVENTS`] if there are more at hand.
+    pub(super) fn drain(
+        &self,
+        env: sys::napi_env,
+        queue: &EventQueue,
+        tables: &Tables,
+        meta: &mut [u32],
+        take: sys::napi_value,
+    ) -> Result<u32> {
+        if self.has_flushed.replace(false) {
+            queue.end_turn();
+        }
+        let mut batch = self.batch.borrow_mut();
+        let mut position = self.position.get();
+        if position >= batch.events.len() {
+            let emptied = std::mem::take(&mut *batch);
+            *batch = queue.take(emptied);
+            position = 0;
+        }
+        let mut contents = self.contents.borrow_mut();
+        contents.clear();
+        let mut size = 0;
+        for (event, meta) in batch.events[position..].iter().zip(meta.chunks_exact_mut(3)) {
+            let content = content_value(env, &batch, event);
+            let unfit = if content.is_ok() { 0 } else { UNFIT };
+            meta.copy_from_slice(&[event.kind as u32 + unfit, event.target, event.arg]);
+            contents.push(content.or_else(|_| nothing_instead(env))?);
+            size += batch.cost(event);
+            if size >= MAX_BATCH {
+                break;
+            }
+        }
+        let count = contents.len();
+        if count == 0 {
+            return Ok(0);
+        }
+        // it may fail for want of stack: then nothing has been taken
+        hand_over(env, take, &contents)?;
+        let end = position + count;
+        note_taken(tables, &batch, &batch.events[position..end]);
+        // JavaScript has copies
+        batch.events[position..end].iter_mut().for_each(Event::free);
+        queue.taken(size);
+        self.position.set(end);
+        let more = if end < batch.events.len() { MORE_EVENTS } else { 0 };
+        Ok(count as u32 | more)
+    }
+
+    /// What JavaScript has not taken, at the end of the environment.
+    pub(super) fn clear(&self) -> Batch {
+        self.batch.take()
+    }
+}
+
+/// Notes what comes of events that JavaScript has taken.
+fn note_taken(tables: &Tables, batch: &Batch, events: &[Event]) {
+    let mut connections = tables.connections.borrow_mut();
+    let mut sessions = tables.sessions.borrow_mut();
+    // what the connection of the last event owes no more
+    let (mut debtor, mut paid) = (NO_HANDLE, 0);
+    for event in events {
+        if let Some(opened) = Opened::of(event) {
+            if event.kind == Kind::Opened {
+                sessions.put(event.target, opened.session.clone());
+            }
+            if let Some(connection) = &opened.connection {
+                connections.put(connection.handle, connection.clone());
+            }
+        }
+        if event.charged == BY_POST {
+            if let Some(session) = sessions.find(event.target) {
+                session.settle(batch.cost(event));
+            }
+        } else if event.charged != NO_HANDLE {
+            if event.charged != debtor {
+                settle(&connections, debtor, paid);
+                (debtor, paid) = (event.charged, 0);
+            }
+            paid += batch.cost(event);
+        }
+    }
+    settle(&connections, debtor, paid);
+}
+
+/// What stands for a content that could not be made; the failure is JavaScript's to tell, by the event's kind.
+fn nothing_instead(env: sys::napi_env) -> Result<sys::napi_value> {
+    let mut exception = ptr::null_mut();
+    // SAFETY: env belongs to the running callback; the out pointer is valid. Without an exception it gives `undefined`.
+    check(unsafe { sys::napi_get_and_clear_last_exception(env, &mut exception) })?;
+    undefined(env)
+}
+
+/// The owner has taken what a connection was charged for.
+fn settle(connections: &Table<Arc<Connection>>, charged: u32, bytes: usize) {
+    if let Some(connection) = connections.find(charged) {
+        connection.settle(bytes);
+    }
+}
+
+/// Calls a function of ours, which does nothing but keep its arguments.
+fn hand_over(env: sys::napi_env, take: sys::napi_value, contents: &[sys::napi_value]) -> Result<()> {
+    let (this, mut result) = (undefined(env)?, ptr::null_mut());
+    // SAFETY: env, the function and the contents belong to the running callback.
+    check(unsafe { sys::napi_call_function(env, this, take, contents.len(), contents.as_ptr(), &mut result) })
+}

@@ -1,0 +1,38 @@
+//! Connections that JavaScript's thread reads, where few talk.
+
+use napi::bindgen_prelude::{Function, JsValue};
+use napi::{Env, Result};
+use napi_derive::napi;
+
+use super::engine::Engine;
+
+#[napi]
+impl Engine {
+    /// This thread reads connections, where few talk, from now on, if it can. `on_read` is called when there are events to drain.
+    #[napi]
+    pub fn offer_reading(&self, env: Env, on_read: Function<'_, (), ()>) -> Result<()> {
+        #[cfg(unix)]
+        if self.watching.begin(env.raw(), on_read.raw())? {
+            self.queue.offer_reading();
+        }
+        #[cfg(not(unix))]
+        let _ = (env, on_read);
+        Ok(())
+    }
+
+    /// A connection is one of few that talk: has it read here, if it can be.
+    #[napi]
+    pub fn watch(&self, env: Env, connection: u32) {
+        let Some(connection) = self.tables.connection(connection) else { return };
+        #[cfg(unix)]
+        let is_watched = self.watching.watch(env.raw(), &connection);
+        #[cfg(not(unix))]
+        let is_watched = {
+            let _ = env;
+            false
+        };
+        if !is_watched {
+            connection.decline_reading();
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What comes in for a session: messages of its channels, and the payloads of POSTs.
+
+use super::cell::{Locked, PayloadEnd};
+use super::channel::Channel;
+use crate::protocol::{Data, PacketType, jsonp, text_of, v3, v4};
+use crate::runtime::owner::contract::{Kind, PARSE_ERROR, UNKNOWN_TYPE};
+use crate::runtime::owner::events::Batch;
+use crate::session::{Delivery, PROBE, Revision};
+
+/// What comes by POST comes from no channel.
+const BY_POST: Option<&dyn Channel> = None;
+
+impl Locked<'_> {
+    /// A text message from a channel, which must be valid UTF-8: one packet.
+    pub fn receive_text<C: Channel + ?Sized>(&mut self, channel: &C, text: &[u8], batch: &mut Batch) {
+        let Ok(text) = std::str::from_utf8(text) else { return };
+        match self.inner.machine.revision() {
+            Revision::V4 => match v4::decode_text(text) {
+                Ok(packet) => self.receive_packet(Some(channel), Some(packet.kind), packet.data, batch),
+                Err(_) => self.receive_garbage(Some(channel), batch),
+            },
+            Revision::V3 => match v3::decode_packet_text(text) {
+                Ok(packet) => self.receive_packet(Some(channel), packet.kind, packet.data, batch),
+                Err(_) => self.receive_garbage(Some(channel), batch),
+            },
+        }
+    }
+
+    /// A binary message from a channel: one packet.
+    pub fn receive_binary<C: Channel + ?Sized>(&mut self, channel: &C, bytes: &[u8], batch: &mut Batch) {
+        match self.inner.machine.revision() {
+            Revision::V4 => {
+                let data = Data::Binary(bytes.into());
+                self.receive_packet(Some(channel), Some(PacketType::Message), data, batch);
+            }
+            Revision::V3 => {
+                let packet = v3::decode_packet_binary(bytes);
+                self.receive_packet(Some(channel), packet.kind, packet.data, batch);
+            }
+        }
+    }
+
+    /// One packet from a channel or (`None`) from a POST.
+    fn receive_packet<C: Channel + ?Sized>(
+        &mut self,
+        channel: Option<&C>,
+        kind: Option<PacketType>,
+        data: Data<'_>,
+        batch: &mut Batch,
+    ) {
+        let id = channel.map(|channel| channel.id());
+        let session = self.cell.handle;
+        if kind != Some(PacketType::Message) && self.cell.shows_packets() && self.inner.machine.listens_to(id) {
+            // a close packet by POST is the transport's affair
+            if id.is_some() || kind != Some(PacketType::Close) {
+                let arg = kind.map_or(UNKNOWN_TYPE, |kind| kind as u32);
+                push_data(batch, Kind::Packet, session, arg, &data);
+                self.charge(channel, batch);
+            }
+        }
+        let probe = matches!(&data, Data::Text(text) if text == PROBE);
+        let delivery = self.inner.machine.receive(self.now, id, kind, probe, &mut self.actions);
+        if delivery == Delivery::Message {
+            push_data(batch, Kind::Message, session, 0, &data);
+            self.charge(channel, batch);
+        }
+        self.apply(batch);
+    }
+
+    /// Something that is no packet.
+    fn receive_garbage<C: Channel + ?Sized>(&mut self, channel: Option<&C>, batch: &mut Batch) {
+        let id = channel.map(|channel| channel.id());
+        if self.cell.shows_packets() && self.inner.machine.listens_to(id) {
+            batch.push(Kind::Packet, self.cell.handle, PARSE_ERROR);
+            self.charge(channel, batch);
+        }
+        self.inner.machine.receive_garbage(id, &mut self.actions);
+        self.apply(batch);
+    }
+
+    /// Decodes the body of a POST and acts on its packets.
+    pub fn receive_payload(&mut self, body: &[u8], binary: bool, batch: &mut Batch) {
+        if self.cell.encoding().jsonp.is_none() {
+            return self.receive_packets(body, binary, batch);
+        }
+        // a body without a payload is passed over
+        let form = if binary { None } else { jsonp::unwrap_form(&text_of(body)) };
+        if let Some(payload) = form {
+            self.receive_packets(payload.as_bytes(), false, batch);
+        }
+    }
+
+    fn receive_packets(&mut self, body: &[u8], binary: bool, batch: &mut Batch) {
+        match self.inner.machine.revision() {
+            Revision::V4 => {
+                for packet in v4::decode_payload(&text_of(body)) {
+                    self.receive_next(packet.map(|packet| (Some(packet.kind), packet.data)), batch);
+                }
+            }
+            Revision::V3 if binary => {
+                for packet in v3::decode_payload_binary(body) {
+                    self.receive_next(packet.map(|packet| (packet.kind, packet.data)), batch);
+                }
+            }
+            Revision::V3 => {
+                for packet in v3::decode_payload_text(&text_of(body)) {
+                    self.receive_next(packet.map(|packet| (packet.kind, packet.data)), batch);
+                }
+            }
+        }
+    }
+
+    /// The next packet of a payload. One that ends the session is put off until the owner has seen those before it: what
+    /// it answers goes out first.
+    fn receive_next<E>(&mut self, packet: Result<(Option<PacketType>, Data<'_>), E>, batch: &mut Batch) {
+        if self.inner.put_off.is_some() {
+            return;
+        }
+        let ends = matches!(
+            (&packet, self.inner.machine.revision()),
+            (Err(_) | Ok((Some(PacketType::Close), _)), _)
+                | (Ok((Some(PacketType::Ping), _)), Revision::V4)
+                | (Ok((Some(PacketType::Pong), _)), Revision::V3)
+        );
+        if ends
+            && batch.events.iter().any(|event| matches!(event.kind, Kind::Message | Kind::Packet | Kind::SendPacket))
+        {
+            self.inner.put_off = Some(Box::new(match packet {
+                Ok((Some(kind), data)) => PayloadEnd::Packet(kind, data.into_owned()),
+                Ok((None, _)) | Err(_) => PayloadEnd::Garbage,
+            }));
+            return batch.push(Kind::PayloadEnd, self.cell.handle, 0);
+        }
+        match packet {
+            Ok((kind, data)) => self.receive_packet(BY_POST, kind, data, batch),
+            Err(_) => self.receive_garbage(BY_POST, batch),
+        }
+    }
+
+    /// The owner has come to [`Kind::PayloadEnd`].
+    pub fn end_payload(&mut self, batch: &mut Batch) {
+        match self.inner.put_off.take().map(|end| *end) {
+            None => {}
+            Some(PayloadEnd::Garbage) => self.receive_garbage(BY_POST, batch),
+            Some(PayloadEnd::Packet(kind, data)) => self.receive_packet(BY_POST, Some(kind), data, batch),
+        }
+    }
+}
+
+fn push_data(batch: &mut Batch, kind: Kind, target: u32, arg: u32, data: &Data<'_>) {
+    match data {
+        Data::None => batch.push(kind, target, arg),
+        Data::Text(text) => batch.push_text(kind, target, arg, text.as_bytes()),
+        Data::Binary(bytes) => batch.push_bytes(kind, target, arg, bytes),
+    }
+}
