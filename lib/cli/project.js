@@ -112,7 +112,7 @@ function rangeOf(manifest, isRoot) {
   return Object.assign({}, isRoot && devDependencies, optionalDependencies, dependencies)['engine.io']
 }
 
-/** Finds a package with Yarn's Plug'n'Play, which has a table in place of folders. */
+/** Finds the users of engine.io with Yarn's Plug'n'Play, which has a table in place of folders. */
 function findUsersOfPnp(pnp) {
   const users = []
   for (const locator of pnp.getAllLocators()) {
