@@ -89,7 +89,7 @@ impl Accepting {
                 () = closed => {}
                 accepted = poll_fn(&next) => match accepted {
                     Ok(accepted) => serve(listener.clone(), accepted),
-                    // out of descriptors or memory: give the others time to end
+                    // the system has no descriptors or memory, so that others get time to end
                     Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
                 }
             }

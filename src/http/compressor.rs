@@ -1,4 +1,4 @@
-//! Bodies that the owner's responses carry, compressed off its thread.
+//! Compresses bodies of the owner's responses off its thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,8 +8,7 @@ use tokio::task::JoinHandle;
 use super::encoding::{CompressionOptions, ContentEncoding};
 use crate::runtime::{EventQueue, Kind};
 
-/// From this size on a body is compressed on a thread of its own, so that the connections of the I/O
-/// thread need not wait for it.
+/// Bytes from which on a body is compressed on a thread of its own, so that the connections of the I/O thread do not wait for it.
 const OWN_THREAD_FROM: usize = 64 * 1024;
 
 /// A body to compress for the owner.
@@ -23,7 +22,7 @@ pub struct CompressionJob {
 }
 
 impl CompressionJob {
-    /// Does it, on a runtime's thread. `Kind::Compressed` follows.
+    /// Compresses the body on a thread of the runtime. `Kind::Compressed` follows.
     pub fn start(self) {
         if self.body.len() < OWN_THREAD_FROM {
             self.run();
@@ -52,13 +51,13 @@ pub(super) async fn compress(body: Vec<u8>, encoding: ContentEncoding, options: 
     }
 }
 
-/// Does a piece of work on a thread of the runtime's, or here, where the system gives none: then its outcome is the error.
-/// Both are `None` if the other place has done it.
+/// Does a piece of work on a thread of the runtime, or here if the system gives none; then the outcome is the error. Both are `None` if
+/// the other place has done it.
 fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<Option<T>>, Option<T>> {
     let work = Arc::new(Mutex::new(Some(work)));
     let take = move || work.lock().unwrap_or_else(PoisonError::into_inner).take();
     let take_there = take.clone();
-    // the runtime panics where it can start no thread, and keeps the task for one to come
+    // the runtime panics if it cannot start a thread, and keeps the task for a later one
     let spawn = move || tokio::task::spawn_blocking(move || take_there().map(|work| work()));
     catch_unwind(AssertUnwindSafe(spawn)).map_err(|_| take().map(|work| work()))
 }

@@ -10,42 +10,42 @@ use super::settings::Settings;
 use crate::runtime::{Commands, CountsOpen, EventQueue, Handles, Kind, Open, Registry};
 use crate::session::IdGenerator;
 
-/// What a listener is made of.
+/// The parts of a listener.
 #[derive(Debug)]
 pub struct ListenerOptions {
-    /// The number by which the owner knows the listener.
+    /// The owner's handle of the listener.
     pub id: u32,
     pub settings: Settings,
     pub queue: EventQueue,
     /// The I/O thread that serves the listener.
     pub commands: Commands,
-    /// For sessions that are opened here.
+    /// The handles of sessions that are opened here.
     pub sessions: Handles,
-    /// For their connections.
+    /// The handles of their connections.
     pub connections: Handles,
 }
 
-/// While the owner has heard of this many sessions less than there are, no more are opened: their handshakes wait.
-/// As many refusals wait to be told; further ones are not.
+/// Number of sessions of which the owner may not have heard. Above that no more are opened, and their handshakes wait. As many refusals
+/// may wait to be reported; further ones are not reported.
 const MAX_UNTAKEN: usize = 1024;
 
-/// See the module's documentation.
+/// Accepts connections and serves their requests.
 #[derive(Debug)]
 pub struct Listener {
     pub(super) options: ListenerOptions,
     pub registry: Arc<Registry>,
     ids: Mutex<IdGenerator>,
-    /// Places among the sessions that the owner has not heard of.
+    /// Places among the sessions of which the owner has not heard.
     pub(super) places: Arc<Semaphore>,
     takes_upgrades: AtomicBool,
     pub(super) tells_refusals: AtomicBool,
-    /// Places among the refusals that the owner has not heard of.
+    /// Places among the refusals of which the owner has not heard.
     pub(super) places_of_refusals: Arc<Semaphore>,
-    /// Connections that are open, plus one while the listener accepts more.
+    /// Number of open connections, plus one while the listener accepts more.
     open: AtomicUsize,
     /// Sockets that listen.
     pub(super) accepting: AtomicUsize,
-    /// How often it has been closed: it may be bound again.
+    /// Number of times that the listener was closed. It may be bound again.
     pub(super) closes: AtomicUsize,
     pub(super) closed: Notify,
 }
@@ -98,12 +98,12 @@ impl Listener {
         self.takes_upgrades.load(SeqCst)
     }
 
-    /// An id for a new session; none if the system has no randomness to give.
+    /// Makes an id for a new session; `None` if the system gives no random bytes.
     pub(super) fn next_id(&self) -> Option<String> {
         self.ids.lock().unwrap_or_else(PoisonError::into_inner).next_id().ok()
     }
 
-    /// Connections that are open, plus one while the listener accepts more.
+    /// Number of open connections, plus one while the listener accepts more.
     pub fn open_connections(&self) -> usize {
         self.open.load(SeqCst)
     }
@@ -114,7 +114,7 @@ impl Listener {
         self.closed.notify_waiters();
     }
 
-    /// Whether it has a socket that listens; for a moment after it has been closed, too.
+    /// Whether it has a listening socket. It has one for a moment after it was closed.
     pub fn is_accepting(&self) -> bool {
         self.accepting.load(SeqCst) > 0
     }

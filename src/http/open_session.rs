@@ -1,4 +1,4 @@
-//! Handshakes: the session is opened here, and the owner told.
+//! Opens sessions for handshakes, and reports them to the owner.
 
 use std::sync::Arc;
 
@@ -13,12 +13,12 @@ use crate::runtime::{Binding, Channel, Connection, NewSession, Opened, PollEncod
 use crate::session::{OutData, OutPacket, Relayed, Session, Start};
 
 impl Listener {
-    /// A place among the sessions that the owner has not heard of; waits while there is none.
+    /// Takes a place among the sessions of which the owner has not heard; waits while there is none.
     pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
         self.places.clone().acquire_owned().await.ok()
     }
 
-    /// Opens a session, on a WebSocket connection or with its open packet waiting for a poll. None if there are two million.
+    /// Opens a session on a WebSocket connection, or with its open packet waiting for a poll. `None` if there are two million.
     pub(super) fn open(
         &self,
         place: Option<OwnedSemaphorePermit>,
@@ -38,7 +38,7 @@ impl Listener {
         let packet = OutPacket { kind: PacketType::Open, data: OutData::Text(["{\"sid\":\"", &sid, rest].concat()) };
         let mut machine = Session::new(now(), revision, settings.timing.clone(), start);
         match connection {
-            // to be written when the socket has been taken back from hyper
+            // written when the socket has been taken back from hyper
             Some(connection) => drop(connection.enqueue(|outbox| outbox.packets(&[packet], revision, base64))),
             None => {
                 // what waits for a poll is the owner's, heartbeats too: they keep their order

@@ -1,4 +1,4 @@
-//! Polls and POSTs of living sessions, served without its owner.
+//! Serves polls and POSTs of open sessions without the owner.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -24,7 +24,7 @@ use crate::session::{Fault, PollId, Reason, Revision};
 
 pub(super) type Reply = Response<Full<Bytes>>;
 
-/// The request gets no answer: its connection is cut off.
+/// The request gets no answer, and its connection is cut off.
 #[derive(Debug)]
 pub(super) struct Destroyed;
 
@@ -36,12 +36,12 @@ impl std::fmt::Display for Destroyed {
 
 impl std::error::Error for Destroyed {}
 
-/// What the answer to a request needs to know of it: nothing of its bytes, for they lie in the connection's read
-/// buffer, of which hyper makes another for what comes next while somebody holds a part of it.
+/// The parts of a request that its answer needs. None of its bytes are kept, because they lie in the connection's read buffer, and
+/// hyper makes another buffer for the next bytes while a part of this one is in use.
 pub(super) struct Answerer {
     old_ie: bool,
     compression: Option<(ContentEncoding, CompressionOptions)>,
-    /// Those of the request, emptied: room for those of the response, which hyper gives to the next request.
+    /// The emptied headers of the request: room for those of the response, which hyper gives to the next request.
     headers: HeaderMap,
     cookie: Option<HeaderValue>,
 }
@@ -62,7 +62,7 @@ impl Answerer {
         self
     }
 
-    /// The length is hyper's to add.
+    /// hyper adds the length.
     fn ok(self, content_type: HeaderValue, body: Bytes) -> Reply {
         let mut response = Response::new(Full::new(body));
         let headers = response.headers_mut();
@@ -99,7 +99,7 @@ pub(super) async fn poll(session: Arc<SessionCell>, answerer: Answerer) -> Reply
             });
             match wanted {
                 Some((encoding, options)) => {
-                    // as in the original where zlib fails: an empty body would look like an answer
+                    // as in the original if zlib fails; an empty body would look like an answer
                     let Some(body) = Box::pin(compressor::compress(body, encoding, options)).await else {
                         return bare(StatusCode::INTERNAL_SERVER_ERROR);
                     };
@@ -124,7 +124,7 @@ fn accepted_encoding(request: &HeaderMap) -> Option<ContentEncoding> {
     ContentEncoding::negotiate(&all.join(", "))
 }
 
-/// A body that counts as the session's until it is with the kernel, which takes small ones at once.
+/// A body that is counted for the session until the kernel has taken it. Small bodies are taken at once.
 fn counted(session: &Arc<SessionCell>, body: Vec<u8>) -> Bytes {
     if body.len() < 16 * 1024 { Bytes::from(body) } else { Bytes::from_owner(session.count_answer(body)) }
 }
@@ -144,8 +144,8 @@ impl Drop for PollGuard {
     }
 }
 
-/// Bodies of so many bytes do not wait for others, as they may be a pong (`d=1%3A2` is the longest), and are no less on the
-/// wire than in the queue.
+/// Bytes of bodies that do not wait until other events were taken. They may be a pong (`d=1%3A2` is the longest), and take as many
+/// bytes on the wire as in the queue.
 const HEARTBEAT: u64 = 8;
 
 /// A POST whose body is still to be read.
@@ -165,12 +165,12 @@ impl Post {
 /// Serves a POST.
 ///
 /// # Errors
-/// The session ended or moved meanwhile: the request is to be destroyed, as in the original.
+/// The session ended or moved meanwhile. The request has to be destroyed, as in the original.
 pub(super) async fn post(session: Arc<SessionCell>, post: Post, limits: BodyLimits) -> Result<Reply, Destroyed> {
     let Post { body, binary, answerer } = post;
     let is_heartbeat = body.size_hint().upper().is_some_and(|length| length <= HEARTBEAT);
     if session.is_queue_full() && !is_heartbeat {
-        // not read, so that what all clients together send is bounded
+        // the body is not read, so that all clients together are bounded
         Box::pin(session.has_room()).await;
     }
     let mut reading = pin!(body::read_all(body, limits));
@@ -181,7 +181,7 @@ pub(super) async fn post(session: Arc<SessionCell>, post: Post, limits: BodyLimi
     match settled {
         Ok(true) => {}
         Ok(false) => {
-            // the next POST is not to come before the owner has got round to this one
+            // the next POST must not come before the owner has taken this one
             let _finish = FinishGuard(session.clone());
             session.settled().await;
         }
@@ -195,18 +195,18 @@ pub(super) async fn post(session: Arc<SessionCell>, post: Post, limits: BodyLimi
 
 /// Why a POST is not taken.
 enum Refused {
-    /// It may not begin.
+    /// The POST may not begin.
     AtOnce,
-    /// The same before all of its body has been read: the rest is not waited for.
+    /// The POST may not begin, and the rest of its body is not awaited.
     Unread,
-    /// What came is no body to take.
+    /// The body cannot be taken.
     Body(Body),
     /// The session ended or moved meanwhile.
     Destroyed,
 }
 
-/// Takes a body that came with its request, in one step: nothing can come in between. Whether that was all, or the
-/// owner is to be waited for.
+/// Takes a body that came with its request in one step, so that nothing comes in between. Returns whether that was all; otherwise the
+/// owner is awaited.
 fn receive_at_once(session: &Arc<SessionCell>, body: &[u8], binary: bool) -> Result<bool, Refused> {
     let (mut began, mut settled) = (false, false);
     session.step_queued(|session, batch| {
@@ -223,14 +223,14 @@ fn receive_at_once(session: &Arc<SessionCell>, body: &[u8], binary: bool) -> Res
     if began { Ok(settled) } else { Err(Refused::AtOnce) }
 }
 
-/// The same for a body that is still to come, or that is none.
+/// Takes a body that is still to come, or a request without one.
 async fn receive_later(
     session: &Arc<SessionCell>,
     read: Poll<Body>,
     reading: impl Future<Output = Body>,
     (binary, is_heartbeat, time): (bool, bool, u32),
 ) -> Result<bool, Refused> {
-    // listens before the POST counts as begun, so that nothing is missed in between
+    // this listens before the POST counts as begun, so that nothing is missed in between
     let Some(aborted) = session.post_aborted() else { return Err(Refused::Unread) };
     let mut aborted = pin!(aborted);
     aborted.as_mut().enable();
@@ -267,7 +267,7 @@ async fn receive_later(
     Err(Refused::Body(read))
 }
 
-/// Reads what is still to come of a body, and waits while the owner has too much to take altogether.
+/// Reads the rest of a body, and waits while the owner has too many events to take altogether.
 async fn read_with_room(session: &Arc<SessionCell>, reading: impl Future<Output = Body>, is_heartbeat: bool) -> Body {
     let read = reading.await;
     if !is_heartbeat {
@@ -311,7 +311,7 @@ impl Drop for FinishGuard {
     }
 }
 
-/// Old Internet Explorers take a payload for cross-site scripting.
+/// Whether the client is an old Internet Explorer, which mistakes payloads for cross-site scripting.
 fn is_old_ie(request: &HeaderMap) -> bool {
     request.get(USER_AGENT).is_some_and(|agent| {
         OLD_IE.iter().any(|mark| memchr::memmem::find(agent.as_bytes(), mark.as_bytes()).is_some())
@@ -333,7 +333,7 @@ pub(super) fn bare(status: StatusCode) -> Reply {
     response
 }
 
-/// The same, as the connection's last answer.
+/// An empty answer that is the connection's last one.
 pub(super) fn closing(status: StatusCode) -> Reply {
     let mut reply = bare(status);
     reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

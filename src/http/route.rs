@@ -1,4 +1,4 @@
-//! What a request wants, and whether it is in order: the checks of `verify` in lib/server/base-server.js, and of the handshake.
+//! Checks a request and finds out what it is for: the checks of `verify` in lib/server/base-server.js, and of the handshake.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -17,12 +17,12 @@ use crate::runtime::contract::{ERROR_TYPE, Refusal};
 use crate::runtime::{Refused, SessionCell};
 use crate::session::Revision;
 
-/// What a request that is in order is about.
+/// The purpose of a valid request.
 #[derive(Debug)]
 pub(super) enum Wanted {
     /// A new session.
     New,
-    /// A session that is there.
+    /// An existing session.
     Existing(Arc<SessionCell>),
 }
 
@@ -39,12 +39,12 @@ impl Refusal {
 }
 
 impl Listener {
-    /// Has the owner told of refusals from now on, as far as it hears of them in time.
+    /// Has refusals reported to the owner from now on, as long as not too many wait.
     pub fn tell_refusals(&self) {
         self.tells_refusals.store(true, SeqCst);
     }
 
-    /// Tells the owner of a refusal, if it wants to know and has not too much to hear already.
+    /// Reports a refusal to the owner, if it wants them and not too many wait.
     pub(super) fn tell(&self, refusal: Refusal, parts: &Parts, query: &Query<'_>, ends: &OpenConnection) {
         if !self.tells_refusals.load(SeqCst) {
             return;
@@ -54,7 +54,7 @@ impl Listener {
         self.options.queue.with(|batch| refused.tell(refusal as u32, self.options.id, batch));
     }
 
-    /// Judges a request; the first fault counts. `upgrade`: it asks for a WebSocket.
+    /// Checks a request. The first fault counts. `upgrade` says that it asks for a WebSocket.
     pub(super) fn judge(&self, method: &Method, query: &Query<'_>, upgrade: bool) -> Result<Wanted, Refusal> {
         let settings = &self.options.settings;
         let transport = query.transport().filter(|transport| settings.open_packet(*transport).is_some());
@@ -78,7 +78,7 @@ impl Listener {
         if transport == Transport::WebSocket && !upgrade {
             return Err(Refusal::TransportHandshake);
         }
-        // an upgrade is judged as a WebSocket handshake first
+        // an upgrade is checked as a WebSocket handshake first
         if !upgrade {
             self.check_revision(query)?;
         }

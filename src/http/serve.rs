@@ -58,10 +58,10 @@ impl Listener {
                 .serve_connection(TokioIo::new(stream), service)
                 .with_upgrades();
             let (mut connection, mut closed) = (pin!(connection), pin!(self.closed.notified()));
-            // has this task woken; whether it has come to pass is asked of the count, which costs less
+            // this wakes the task; whether the listener has closed is read from the count, which costs less
             poll_fn(|cx| Poll::Ready(closed.as_mut().poll(cx).is_ready())).await;
             let mut is_draining = false;
-            // how a connection ends concerns its requests, which have been told
+            // the end of a connection concerns its requests, which have heard of it
             let _ = poll_fn(|cx| {
                 if !is_draining && self.closes.load(SeqCst) != closes {
                     is_draining = true;
@@ -74,12 +74,12 @@ impl Listener {
     }
 }
 
-/// What a request is taken for.
+/// The kind of a request.
 enum Asks {
     Poll(Arc<SessionCell>, Answerer),
     Post(Arc<SessionCell>, Post, BodyLimits),
     Refuse(Reply),
-    /// Rare, and therefore in a box: hyper moves what it gets for every request.
+    /// Other requests are rare, and boxed because hyper moves this value for every request.
     Other(Pin<Box<dyn Future<Output = Result<Reply, Destroyed>> + Send>>),
 }
 
@@ -97,7 +97,7 @@ where
             Asks::Refuse(reply) => reply,
             Asks::Other(answer) => answer.await?,
         };
-        // what came behind a request for another protocol was not checked, and must not be taken for a request
+        // bytes behind a request for another protocol were not checked, and must not be read as a request
         if state.is_last() && reply.status() != StatusCode::SWITCHING_PROTOCOLS {
             reply.headers_mut().insert(CONNECTION, const { HeaderValue::from_static("close") });
         }
@@ -147,7 +147,7 @@ impl Asks {
     }
 }
 
-/// Opens a session that polls, of which the request is the first poll.
+/// Opens a session that polls. The request is its first poll.
 fn open_polling(
     place: Option<OwnedSemaphorePermit>,
     ends: &OpenConnection,
@@ -161,7 +161,7 @@ fn open_polling(
     Ok((session, Answerer::of(parts, settings.compression).with_cookie(cookie)))
 }
 
-/// The same when the owner has heard of more sessions.
+/// Opens such a session when the owner has heard of more sessions.
 async fn open_later(ends: Arc<OpenConnection>, parts: Parts) -> Result<Reply, Destroyed> {
     let place = ends.open.counter().place().await;
     Ok(match open_polling(place, &ends, parts) {

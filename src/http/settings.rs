@@ -8,27 +8,27 @@ use super::query::Transport;
 use crate::session::{OutData, Timing};
 use crate::websocket::deflate;
 
-/// What the owner's options say, once and for all.
+/// The owner's options. They do not change.
 #[derive(Debug)]
 pub struct Settings {
     /// Requests whose target starts with this belong to the engine.
     pub path: String,
     pub timing: Arc<Timing>,
-    /// What the open packet of a polling session says after the id; none: there is no such transport.
+    /// The part of a polling session's open packet behind the id; `None` if polling is not allowed.
     pub polling: Option<String>,
-    /// The same for WebSocket.
+    /// The part of a WebSocket session's open packet behind the id; `None` if WebSocket is not allowed.
     pub websocket: Option<String>,
     /// The message that follows the open packet of a session that polls.
     pub initial: Option<OutData>,
     /// Clients of protocol 3 are served.
     pub allows_v3: bool,
     pub bodies: BodyLimits,
-    /// The limit of a WebSocket message in bytes; 0: none.
+    /// The limit of a WebSocket message in bytes; 0 means no limit.
     pub max_payload: u64,
     /// See [`crate::websocket::Limits::max_chunks`].
     pub max_chunks: u32,
     pub compression: Option<CompressionOptions>,
-    /// What the cookie of a polling handshake says before and after the id.
+    /// The parts of a polling handshake's cookie before and after the id.
     pub cookie: Option<(String, String)>,
     pub deflate: Option<DeflateSettings>,
 }
@@ -44,7 +44,7 @@ pub struct DeflateSettings {
 }
 
 impl Settings {
-    /// What the open packet of a session on this transport says after the id; none: there is no such transport.
+    /// The part of the open packet behind the id for a session on this transport; `None` if the transport is not allowed.
     pub(super) fn open_packet(&self, transport: Transport) -> Option<&str> {
         match transport {
             Transport::Polling => self.polling.as_deref(),

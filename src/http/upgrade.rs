@@ -26,8 +26,7 @@ use crate::runtime::{Binding, Connection, MessageCompression, Open, Opened, Sess
 use crate::websocket::deflate::negotiate;
 use crate::websocket::{Decoder, Deflate, Handshake, HandshakeError, Inflate, Limits, UpgradeRequest, VERSIONS, check};
 
-/// Whether a request asks for another protocol. HTTP/1.0 knows no upgrade: there the header is to be ignored (RFC 9110,
-/// 7.8).
+/// Whether a request asks for another protocol. In HTTP/1.0 the header has to be ignored (RFC 9110, 7.8).
 pub(super) fn is_upgrade(request: &Request<Incoming>) -> bool {
     let headers = request.headers();
     request.version() == Version::HTTP_11
@@ -40,7 +39,7 @@ pub(super) fn is_upgrade(request: &Request<Incoming>) -> bool {
         })
 }
 
-/// Answers such a request.
+/// Answers a request for another protocol.
 pub(super) async fn upgrade<S>(ends: Arc<OpenConnection>, mut request: Request<Incoming>) -> Result<Reply, Destroyed>
 where
     S: AsyncRead + AsyncWrite + TryInto<Stream> + Unpin + Send + 'static,
@@ -64,14 +63,14 @@ where
     Ok(reply)
 }
 
-/// How the response that switches protocols begins.
+/// The beginning of the response that switches protocols.
 const HEAD_START: &str = "HTTP/1.1 101 ";
 
 /// The response that switches protocols.
 struct Switch {
-    /// For hyper, which hands the stream over behind it.
+    /// The response for hyper, which hands the stream over behind it.
     reply: Reply,
-    /// As it is sent: hyper spells names in ways of its own, and adds a date.
+    /// The response as it is sent, because hyper spells names in other ways and adds a date.
     head: Vec<u8>,
 }
 
@@ -87,9 +86,9 @@ impl Switch {
 
 /// Why a request does not become a WebSocket.
 enum Refused {
-    /// As an Engine.IO request.
+    /// It is refused as an Engine.IO request.
     Engine(Refusal),
-    /// As a WebSocket's.
+    /// It is refused as a WebSocket handshake.
     WebSocket(HandshakeError),
 }
 
@@ -125,7 +124,7 @@ impl From<HandshakeError> for Refused {
 }
 
 impl Listener {
-    /// The response to an upgrade request and its connection, which has been given to a session.
+    /// Makes the response to an upgrade request and its connection, which is given to a session.
     async fn accept(
         self: &Arc<Self>,
         parts: &Parts,
@@ -134,7 +133,7 @@ impl Listener {
     ) -> Result<(Switch, Arc<Connection>), Refused> {
         let wanted = self.judge(&parts.method, query, true)?;
         let (switch, decoder, compression) = self.handshake(parts)?;
-        // a session that polls cannot begin on a connection that does not
+        // a session that polls cannot begin on a WebSocket
         if query.transport() != Some(Transport::WebSocket) {
             return Err(Refusal::TransportHandshake.into());
         }
@@ -152,7 +151,7 @@ impl Listener {
                     self.next_id().and_then(|sid| self.open(place, sid, query, Some(&connection), parts, ends));
                 opened.is_none().then_some(Refusal::Exhausted)
             }
-            // not one that is upgraded, or about to be
+            // a session that has been upgraded, or is being upgraded, is refused
             Wanted::Existing(session) => {
                 (!probe(&session, &connection, place, parts, query, ends)).then_some(Refusal::TransportHandshake)
             }
@@ -166,7 +165,7 @@ impl Listener {
         }
     }
 
-    /// The WebSocket part of a request: the response, and both ends of the connection.
+    /// Checks the WebSocket part of a request. Returns the response, and both sides of the connection.
     fn handshake(&self, parts: &Parts) -> Result<(Switch, Decoder, Option<MessageCompression>), HandshakeError> {
         let joined = |name| joined(&parts.headers, name);
         let accepted = check(&UpgradeRequest {
@@ -200,7 +199,7 @@ impl Listener {
     }
 }
 
-/// Has a connection try to take its session over. False if it must not.
+/// Starts an upgrade of a session to a connection. Returns false if it is refused.
 fn probe(
     session: &Arc<SessionCell>,
     connection: &Arc<Connection>,
@@ -223,7 +222,7 @@ fn probe(
     started
 }
 
-/// Puts a head in the place of hyper's, which comes last in what hyper has written: before it are the answers to earlier requests.
+/// Replaces hyper's head, which comes last in what hyper has written, behind the answers to earlier requests.
 fn replace_head(written: &mut Vec<u8>, head: &[u8]) {
     let start = HEAD_START.as_bytes();
     if let Some(at) = written.windows(start.len()).rposition(|window| window == start) {
@@ -232,14 +231,13 @@ fn replace_head(written: &mut Vec<u8>, head: &[u8]) {
     }
 }
 
-/// The values of a header as Node joins them.
+/// Joins the values of a header as Node does.
 fn joined(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     let values: Vec<_> = headers.get_all(name).iter().map(HeaderValue::to_str).collect::<Result<_, _>>().ok()?;
     (!values.is_empty()).then(|| values.join(", "))
 }
 
-/// A connection that waits for its socket. The client may go away at any time until then: the connection
-/// ends wherever this is dropped.
+/// A connection that waits for its socket. The client may go at any time until then, so that the connection ends when this is dropped.
 struct Switching(Option<Arc<Connection>>);
 
 impl Drop for Switching {
@@ -250,7 +248,7 @@ impl Drop for Switching {
     }
 }
 
-/// Goes on with an accepted upgrade: takes the socket back from hyper. `head` goes out in the place of hyper's response.
+/// Goes on with an accepted upgrade: takes the socket back from hyper and sends `head` in place of hyper's response.
 async fn switch<S>(upgrade: OnUpgrade, mut switching: Switching, head: Vec<u8>)
 where
     S: AsyncRead + AsyncWrite + TryInto<Stream> + Unpin + Send + 'static,

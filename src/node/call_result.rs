@@ -1,4 +1,4 @@
-//! What a call has brought about, on its way to JavaScript.
+//! The events that a call has caused, on their way to JavaScript.
 
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
@@ -10,13 +10,13 @@ use super::wake::check;
 use crate::runtime::Batch;
 use crate::runtime::contract::SEVERAL_EVENTS;
 
-/// Where JavaScript finds what a call has brought about, beside what the call returns: elements of an array take many times
-/// as long as this, and one event is the rule.
+/// Tells JavaScript which events a call has caused, besides the result of the call. Most calls cause one event, and elements of an array
+/// would take many times as long.
 #[derive(Debug, Default)]
 pub(super) struct Outcome(Cell<Option<NonNull<u32>>>);
 
 impl Outcome {
-    /// From now on it is found in this `Uint32Array` of two elements.
+    /// Sets the `Uint32Array` of two elements that receives kind and argument.
     pub(super) fn lies_in(&self, env: sys::napi_env, array: sys::napi_value) -> Result<()> {
         let (place, len) = uint32s(env, array)?;
         if len < 2 {
@@ -24,14 +24,14 @@ impl Outcome {
         }
         let mut reference = ptr::null_mut();
         // SAFETY: env and the array belong to the running callback; the out pointer is valid. The reference is for the
-        // environment's life, in which nobody detaches the array's buffer: so long its memory stays where it is.
+        // environment's life, during which the array's buffer is not detached, so that its memory stays where it is.
         check(unsafe { sys::napi_create_reference(env, array, 1, &mut reference) })?;
         self.0.set(Some(place));
         Ok(())
     }
 
-    /// The events of a step. Of a single one the array has kind and `arg`, and the content is returned; of several it has
-    /// [`SEVERAL_EVENTS`], and a flat array `[kind, arg, content, …]` is returned; of none 0.
+    /// Gives the events of a step. For a single event the array gets kind and `arg`, and the content is returned. For several it gets
+    /// [`SEVERAL_EVENTS`], and a flat array `[kind, arg, content, …]` is returned. Without events it gets 0.
     pub(super) fn give(&self, env: sys::napi_env, updates: &Batch) -> Result<Raw> {
         let (kind, arg) = match &updates.events[..] {
             [] => (0, 0),

@@ -1,4 +1,4 @@
-//! What the bodies of polling need where Node's HTTP server carries them: compression, JSONP.
+//! Compression and JSONP for polls that Node's HTTP server carries.
 
 use napi::bindgen_prelude::{JsValue, Unknown};
 use napi::{Env, Error, Result, Status};
@@ -10,10 +10,10 @@ use crate::http::{CompressionJob, CompressionOptions, ContentEncoding};
 use crate::protocol::jsonp;
 use crate::runtime::Command;
 
-/// What JavaScript says of the option `httpCompression`.
+/// The option `httpCompression`.
 #[napi(object)]
 pub struct HttpCompression {
-    /// Smaller payloads are sent as they are, in bytes; NaN: none is too small.
+    /// Bytes below which a payload is not compressed. With NaN all payloads are compressed.
     pub threshold: f64,
     /// zlib's level, 0 to 9.
     pub level: u32,
@@ -47,7 +47,7 @@ impl Engine {
         jsonp::unwrap_form(&body)
     }
 
-    /// Compresses a body away from this thread. Returns a number, with which `Compressed` follows.
+    /// Compresses a body on another thread. Returns a number, with which the event `Compressed` follows.
     #[napi]
     pub fn compress(&self, env: Env, body: Unknown<'_>, encoding: String, options: HttpCompression) -> Result<u32> {
         let body = with_content(env.raw(), body.raw(), |body| match body {

@@ -35,8 +35,8 @@ pub struct UpgradeCheck {
 
 #[napi]
 impl Engine {
-    /// Checks the WebSocket part of an upgrade request. `extensions` is looked at only with `deflate`. Gives
-    /// the value of `Sec-WebSocket-Accept` if there is nothing more to say.
+    /// Checks the WebSocket part of an upgrade request. `extensions` is read only with `deflate`. Returns the bare value of
+    /// `Sec-WebSocket-Accept` if nothing else was negotiated.
     #[napi]
     #[allow(clippy::too_many_arguments)]
     pub fn check_upgrade(
@@ -98,13 +98,13 @@ impl Engine {
         Ok(handle)
     }
 
-    /// A channel that JavaScript drives is gone.
+    /// Releases a channel that JavaScript drives.
     #[napi]
     pub fn drop_channel(&self, channel: u32) {
         self.release_connection(channel);
     }
 
-    /// Sends a message as it is, without a packet type: for peers that speak plain WebSocket.
+    /// Sends a message as it is, without a packet type.
     #[napi]
     pub fn connection_send_message(&self, env: Env, connection: u32, data: Unknown<'_>) -> Result<u32> {
         let connections = self.tables.connections.borrow();
@@ -118,7 +118,7 @@ impl Engine {
         })
     }
 
-    /// Asks for the `Drained` event once everything handed over has been written.
+    /// Asks for the event `Drained` when everything that was handed over is written.
     #[napi]
     pub fn report_drain(&self, connection: u32) {
         if let Some(connection) = self.tables.connection(connection) {
@@ -126,14 +126,14 @@ impl Engine {
         }
     }
 
-    /// Bytes handed over and not yet written.
+    /// Number of bytes that were handed over and not written.
     #[napi]
     pub fn buffered_amount(&self, connection: u32) -> f64 {
         self.tables.connection(connection).map_or(0.0, |connection| connection.outbox().unwritten() as f64)
     }
 
-    /// Writes what waits, as far as the kernel takes it now, and tells how many bytes it does not take. What is to be compressed is
-    /// left to the I/O thread.
+    /// Writes what waits, as far as the kernel takes it now, and returns the number of bytes that it does not take. Compressing is left to
+    /// the I/O thread.
     #[napi]
     pub fn refused_amount(&self, connection: u32) -> f64 {
         let Some(connection) = self.tables.connection(connection) else { return 0.0 };
@@ -143,7 +143,7 @@ impl Engine {
         connection.outbox().unwritten() as f64
     }
 
-    /// Has the connection not read until its peer has read what waits for it.
+    /// Stops reading the connection until its peer has read what waits for it.
     #[napi]
     pub fn throttle(&self, connection: u32) {
         if let Some(connection) = self.tables.connection(connection) {
@@ -174,7 +174,7 @@ impl Engine {
         }
     }
 
-    /// Writes what waits, as far as the kernel takes it now. Whether that was all; `null`: another thread is just writing.
+    /// Writes what waits, as far as the kernel takes it now. Returns whether that was all; `null` if another thread is writing.
     #[napi]
     pub fn flush_connection(&self, connection: u32) -> Option<bool> {
         let Some(connection) = self.tables.connection(connection) else { return Some(false) };
@@ -191,8 +191,8 @@ impl Engine {
         }
     }
 
-    /// Has the connection's messages told one by one. False if they are a session's, as those of a connection that a client
-    /// tries out are.
+    /// Has the connection's messages reported one by one. Returns false if a session gets them, as it does while a client probes the
+    /// connection.
     #[napi]
     pub fn bind_to_owner(&self, connection: u32) -> bool {
         let Some(connection) = self.tables.connection(connection) else { return false };
@@ -207,7 +207,7 @@ impl Engine {
 impl State {
     /// Takes over the TCP or UNIX connection behind a descriptor, of which the caller keeps its own
     /// copy, non-blocking as libuv made it: writes `response` and goes on with `early`, the bytes that Node has read already.
-    /// Returns the connection's number. The caller flushes in this turn of the event loop.
+    /// Returns the connection's handle. The caller flushes in this turn of the event loop.
     #[cfg_attr(not(unix), allow(unused_variables))]
     pub(super) fn adopt(&self, fd: i32, response: &[u8], early: &[u8], ends: Ends) -> Result<u32> {
         #[cfg(not(unix))]
@@ -246,7 +246,7 @@ impl State {
         self.enqueue_counted(connection, fill).0
     }
 
-    /// The same for the frame of a broadcast. Its first recipients go ahead: the I/O thread wakes up while JavaScript goes on.
+    /// Appends the frame of a broadcast. After its first recipients the I/O thread is woken, so that it starts while JavaScript goes on.
     pub(super) fn enqueue_shared(&self, connection: &std::sync::Arc<Connection>) -> u32 {
         let (status, waiting) =
             self.enqueue_counted(connection, |outbox| outbox.shared_frame(&self.broadcast.frame.borrow()));
@@ -256,7 +256,7 @@ impl State {
         status
     }
 
-    /// And how many connections wait, if this one waits from now on; else 0.
+    /// Also returns how many connections wait, if this one waits from now on; otherwise 0.
     fn enqueue_counted(&self, connection: &std::sync::Arc<Connection>, fill: impl FnOnce(&mut Outbox)) -> (u32, usize) {
         let (status, must_flush) = connection.enqueue(fill);
         let waiting = if must_flush { connection.commands().mark(connection) } else { 0 };
@@ -270,7 +270,7 @@ const FIRST: usize = SMALL_ROOM as usize + 1;
 /// The receiving and the sending side of a connection.
 pub(super) type Ends = (Decoder, Option<MessageCompression>);
 
-/// Those of a connection with limits of a message, see [`Limits`], and with what was agreed on compression.
+/// Both sides of a connection with limits of a message, see [`Limits`], and with the agreed compression.
 pub(super) fn ends(max_payload: f64, max_chunks: u32, deflate: Option<DeflateTerms>) -> Ends {
     let limits = Limits { max_payload: max_payload_of(max_payload), max_chunks, ..Limits::default() };
     match deflate {
@@ -279,8 +279,8 @@ pub(super) fn ends(max_payload: f64, max_chunks: u32, deflate: Option<DeflateTer
     }
 }
 
-/// The limit of a message in bytes; 0 is none. Infinity and what is no number of bytes set no limit, but that of what can be
-/// given to JavaScript; zero and less do not either, as in the original.
+/// The limit of a message in bytes; 0 means no limit. Infinity, NaN, zero and negative numbers set no limit, as in the original, except
+/// for the longest content that can be given to JavaScript.
 pub(super) fn max_payload_of(limit: f64) -> u64 {
     let max = MAX_BUFFER.load(SeqCst);
     let limit = if limit.is_finite() && limit > 0.0 { limit as u64 } else { max };

@@ -1,4 +1,4 @@
-//! Values across the boundary, without the detours that general conversions take.
+//! Converts values between the languages without the detours of general conversions.
 
 use std::cell::RefCell;
 use std::ptr;
@@ -11,7 +11,7 @@ use crate::protocol::text_of;
 use crate::runtime::{Batch, Event, EventData};
 use crate::session::OutData;
 
-/// Texts up to this many UTF-8 bytes are read in one step.
+/// UTF-8 bytes of the longest text that is read in one step.
 const SCRATCH: usize = 16 * 1024;
 
 thread_local! {
@@ -34,7 +34,7 @@ pub(super) fn with_content<T>(
     TEXT.with_borrow_mut(|scratch| {
         let mut len = 0;
         // SAFETY: env and value belong to the running callback. The buffer has `scratch.len()` writable bytes, Node
-        // writes at most that many including a terminating NUL, and nothing if the value is no string.
+        // writes at most that many including a terminating NUL, and nothing if the value is not a string.
         let status = unsafe {
             sys::napi_get_value_string_utf8(env, value, scratch.as_mut_ptr().cast(), scratch.len(), &mut len)
         };
@@ -42,7 +42,7 @@ pub(super) fn with_content<T>(
             return with_bytes(env, value, use_it);
         }
         check(status)?;
-        // a character takes up to 3 more bytes than are left: the text may have been cut off
+        // a character may need up to 3 bytes more than were left, so that the text may have been cut off
         if len + 4 < scratch.len() {
             return Ok(use_it(Content::Text(&scratch[..len])));
         }
@@ -51,7 +51,7 @@ pub(super) fn with_content<T>(
     })
 }
 
-/// The same for what is no string.
+/// Hands the content of a value other than a string to `use_it`.
 fn with_bytes<T>(env: sys::napi_env, value: sys::napi_value, use_it: impl FnOnce(Content<'_>) -> T) -> Result<T> {
     let mut kind = 0;
     // SAFETY: env and value belong to the running callback; the out pointer is valid.
@@ -61,7 +61,7 @@ fn with_bytes<T>(env: sys::napi_env, value: sys::napi_value, use_it: impl FnOnce
     }
     let mut data = ptr::null_mut();
     let mut len = 0;
-    // SAFETY: a value that is no buffer makes the call fail; the memory is only read before control goes back to
+    // SAFETY: a value other than a buffer makes the call fail; the memory is only read before control goes back to
     // JavaScript.
     let bytes = unsafe {
         if sys::napi_get_buffer_info(env, value, &mut data, &mut len) != sys::Status::napi_ok {
@@ -84,7 +84,7 @@ fn long_text(env: sys::napi_env, value: sys::napi_value) -> Result<Vec<u8>> {
     }
 }
 
-/// The content of a value, kept.
+/// The content of a value in memory of its own.
 pub(super) fn to_content(env: sys::napi_env, value: sys::napi_value) -> Result<OutData> {
     with_content(env, value, |content| match content {
         Content::None => OutData::None,
@@ -124,7 +124,7 @@ pub(super) fn undefined(env: sys::napi_env) -> Result<sys::napi_value> {
     Ok(value)
 }
 
-/// Where the numbers of a `Uint32Array` lie, and how many there are.
+/// The address and the length of a `Uint32Array`.
 pub(super) fn uint32s(env: sys::napi_env, array: sys::napi_value) -> Result<(ptr::NonNull<u32>, usize)> {
     let (mut kind, mut len, mut data) = (0, 0, ptr::null_mut());
     let (mut buffer, mut offset) = (ptr::null_mut(), 0);

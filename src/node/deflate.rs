@@ -10,7 +10,7 @@ use crate::websocket::{Decoder, Deflate, HandshakeError, Inflate, Limits};
 const DEFAULT_LEVEL: u32 = 6;
 const DEFAULT_THRESHOLD: u32 = 1024;
 
-/// The server's wishes, as `ws` names them.
+/// The server's options, by their names in `ws`.
 #[napi(object)]
 pub struct DeflateOptions {
     pub server_no_context_takeover: Option<bool>,
@@ -41,7 +41,7 @@ pub struct DeflateTerms {
 }
 
 impl DeflateOptions {
-    /// Judges the client's offers. `None`: there is none.
+    /// Accepts one of the client's offers. `None` if there is none.
     pub fn negotiate(&self, offers: &str) -> Result<Option<DeflateTerms>, HandshakeError> {
         let agreement = negotiate(offers, &self.options()).map_err(HandshakeError::from)?;
         Ok(agreement.map(|agreement| DeflateTerms {

@@ -1,4 +1,4 @@
-//! Handing events over to JavaScript.
+//! Hands events over to JavaScript.
 
 use std::cell::{Cell, RefCell};
 use std::ptr;
@@ -12,10 +12,10 @@ use super::wake::check;
 use crate::runtime::contract::{MORE_EVENTS, UNFIT};
 use crate::runtime::{BY_POST, Batch, Connection, Event, EventQueue, Kind, NO_HANDLE, Opened, Table};
 
-/// So many bytes of events are handed over at once: what JavaScript has in hand is not to be much more than what it has room for.
+/// Bytes of events that are handed over at once, so that JavaScript does not get much more than it may have to take.
 const MAX_BATCH: usize = 1 << 20;
 
-/// What JavaScript is taking.
+/// The batch that JavaScript is taking.
 #[derive(Default)]
 pub(super) struct Taking {
     batch: RefCell<Batch>,
@@ -29,8 +29,8 @@ pub(super) struct Taking {
 
 impl Taking {
     /// Takes events, at most as many as `meta` has room for (three numbers each: kind, target, arg), and calls
-    /// `take` with their contents: one call costs less than as many elements of an array. A batch ends at [`MAX_BATCH`] bytes,
-    /// too. Returns how many there were, plus [`MORE_EVENTS`] if there are more at hand.
+    /// `take` with their contents, because one call costs less than as many elements of an array. A batch also ends at [`MAX_BATCH`]
+    /// bytes. Returns the number of events, plus [`MORE_EVENTS`] if there are more.
     pub(super) fn drain(
         &self,
         env: sys::napi_env,
@@ -66,7 +66,7 @@ impl Taking {
         if count == 0 {
             return Ok(0);
         }
-        // it may fail for want of stack: then nothing has been taken
+        // if this fails because the stack is full, nothing has been taken
         hand_over(env, take, &contents)?;
         let end = position + count;
         note_taken(tables, &batch, &batch.events[position..end]);
@@ -114,7 +114,7 @@ fn note_taken(tables: &Tables, batch: &Batch, events: &[Event]) {
     settle(&connections, debtor, paid);
 }
 
-/// What stands for a content that could not be made; the failure is JavaScript's to tell, by the event's kind.
+/// Returns `undefined` for a content that could not be made. JavaScript reports the failure, by the event's kind.
 fn nothing_instead(env: sys::napi_env) -> Result<sys::napi_value> {
     let mut exception = ptr::null_mut();
     // SAFETY: env belongs to the running callback; the out pointer is valid. Without an exception it gives `undefined`.
@@ -122,14 +122,14 @@ fn nothing_instead(env: sys::napi_env) -> Result<sys::napi_value> {
     undefined(env)
 }
 
-/// The owner has taken what a connection was charged for.
+/// Notes that the owner has taken what a connection was charged for.
 fn settle(connections: &Table<Arc<Connection>>, charged: u32, bytes: usize) {
     if let Some(connection) = connections.find(charged) {
         connection.settle(bytes);
     }
 }
 
-/// Calls a function of ours, which does nothing but keep its arguments.
+/// Calls a function of this package, which only keeps its arguments.
 fn hand_over(env: sys::napi_env, take: sys::napi_value, contents: &[sys::napi_value]) -> Result<()> {
     let (this, mut result) = (undefined(env)?, ptr::null_mut());
     // SAFETY: env, the function and the contents belong to the running callback.

@@ -1,4 +1,4 @@
-//! The engine of one JavaScript environment: its I/O threads, its event queue and its numbers.
+//! The engine of one JavaScript environment: its I/O threads, its event queue and its handles.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::runtime::{Batch, Opened};
 use crate::session::Timing;
 use crate::websocket::set_max_text;
 
-/// See the module's documentation.
+/// The engine of one JavaScript environment.
 #[napi]
 pub struct Engine {
     pub(super) state: Rc<State>,
@@ -27,11 +27,11 @@ impl Engine {
     /// `on_wake` is called when there are events to drain; `io_threads` I/O threads do the work.
     #[napi(constructor)]
     pub fn new(env: Env, on_wake: Function<'_, (), ()>, io_threads: u32) -> Result<Self> {
-        // first what may fail: it can be tried again
+        // what may fail comes first, so that it can be tried again
         let io = IoThreads::of_environment(io_threads)?;
         let state = Rc::new(State::new(io, Arc::new(Waker::new(env.raw(), on_wake.raw())?)));
-        // the environment's end: no thread may use the waker after it. Hooks run in reverse order, so
-        // this one before the waker's own; the first engine's ends the threads for all.
+        // no thread may use the waker after the environment's end. Hooks run in reverse order, so that this one runs before
+        // the waker's own; the hook of the first engine ends the threads for all.
         env.add_env_cleanup_hook(state.clone(), |state| {
             state.waker.close();
             state.io.stop();
@@ -46,7 +46,7 @@ impl Engine {
         Ok(Self { state })
     }
 
-    /// How long a string and how large a Buffer can be here: a message is refused that cannot be given to JavaScript.
+    /// Sets how long a string and how large a Buffer can be. A message is refused that cannot be given to JavaScript.
     #[napi]
     pub fn limit_contents(&self, string: u32, buffer: f64) {
         set_max_text(string);
@@ -59,8 +59,8 @@ impl Engine {
         self.waker.hold(env.raw(), hold);
     }
 
-    /// The process is about to exit: waits until the I/O threads have done everything that was asked for, but no longer than
-    /// a second each.
+    /// Waits until the I/O threads have done everything that was asked for, at most a second each, because the process is about to
+    /// exit.
     #[napi]
     pub fn finish(&self) {
         self.flush(0);
@@ -85,13 +85,13 @@ impl Engine {
         }
     }
 
-    /// A server's sessions are gone, or keep what they have.
+    /// Forgets the periods of a server. Open sessions keep them.
     #[napi]
     pub fn drop_timing(&self, timing: u32) {
         self.tables.timings.borrow_mut().release(timing);
     }
 
-    /// How often anything was asked of a stale handle since the engine started. Nothing ever came of it.
+    /// Number of calls with a stale handle since the engine started. They had no effect.
     #[napi]
     pub fn stale_calls(&self) -> f64 {
         self.tables.stale() as f64

@@ -37,7 +37,7 @@ pub(super) struct IoThreads {
 }
 
 impl IoThreads {
-    /// Those of the environment; starts this many if there are none.
+    /// Returns the threads of the environment. Starts this many if there are none.
     pub(super) fn of_environment(count: u32) -> Result<Self> {
         let threads = io_threads_of_environment(count.clamp(1, 64))
             .map_err(|error| Error::new(Status::GenericFailure, error.to_string()))?;
@@ -55,7 +55,7 @@ impl IoThreads {
         }
     }
 
-    /// Has what was held back done. Up to `here` connections are written to by this thread, see `State::flush`.
+    /// Has the threads do what was held back. This thread writes to up to `here` connections itself, see `State::flush`.
     pub(super) fn flush(&self, here: usize) {
         let threads = self.threads.borrow();
         if here > 0 && (1..=here).contains(&threads.iter().map(|thread| thread.commands().waiting()).sum()) {
@@ -66,12 +66,12 @@ impl IoThreads {
         threads.iter().for_each(|thread| thread.commands().release());
     }
 
-    /// What the threads are asked for waits for the next flush.
+    /// Lets requests wait for the next flush.
     pub(super) fn hold(&self) {
         self.threads.borrow().iter().for_each(|thread| thread.commands().hold());
     }
 
-    /// Waits until the threads have done everything that was asked for, but no longer than a second each.
+    /// Waits until the threads have done everything that was asked for, at most a second each.
     pub(super) fn finish(&self) {
         for thread in self.threads.borrow().iter() {
             let (done, is_done) = sync_channel(1);

@@ -16,7 +16,7 @@ use crate::http::{BodyLimits, Bound, Listener, ListenerOptions, Place, Settings}
 use crate::session::OutData;
 use crate::websocket::max_text;
 
-/// What the options of a server say, see [`Settings`].
+/// The settings of a listener, see [`Settings`].
 #[napi(object)]
 pub struct ListenerSettings {
     pub path: String,
@@ -29,11 +29,11 @@ pub struct ListenerSettings {
     pub allows_v3: bool,
     pub max_http_buffer_size: f64,
     pub max_buffered_chunks: f64,
-    /// The same as the WebSocket decoder takes it.
+    /// The limit of pieces in the form that the WebSocket decoder takes.
     pub max_chunks: u32,
     pub http_request_body_timeout: f64,
     pub compression: Option<HttpCompression>,
-    /// What the cookie of a polling handshake says before the id, and after it.
+    /// The parts of a polling handshake's cookie before and after the id.
     pub cookie: Option<Vec<String>>,
     pub deflate: Option<DeflateOptions>,
 }
@@ -43,14 +43,14 @@ pub struct ListenerSettings {
 pub struct ListenOptions {
     pub path: Option<String>,
     pub port: Option<u32>,
-    /// An IP address; none: all of both families.
+    /// An IP address; without it all addresses of both families.
     pub host: Option<String>,
     pub backlog: i32,
     pub ipv6_only: bool,
     pub reuse_port: bool,
 }
 
-/// The address of a port that is listened on.
+/// The address of a listening port.
 #[napi(object)]
 pub struct Listening {
     pub address: String,
@@ -100,8 +100,8 @@ impl Engine {
         Ok(id)
     }
 
-    /// Has a listener listen. The error's message is the number of the system's error, or a text where there is none.
-    /// Gives the address, unless it is a path.
+    /// Has a listener listen. The message of an error is the number of the system's error, or a text if it has no number.
+    /// Returns the address, unless it is a path.
     #[napi]
     pub fn bind_listener(&self, listener: u32, options: ListenOptions) -> Result<Option<Listening>> {
         let listener =
@@ -120,7 +120,7 @@ impl Engine {
         Ok(address)
     }
 
-    /// Stops accepting; `ListenerClosed` follows when all connections are gone.
+    /// Stops accepting. `ListenerClosed` follows when all connections have ended.
     #[napi]
     pub fn close_listener(&self, listener: u32) {
         if let Some(listener) = self.tables.listener(listener) {
@@ -128,20 +128,20 @@ impl Engine {
         }
     }
 
-    /// Whether a listener has a socket that listens; for a moment after it has been closed, too.
+    /// Whether a listener has a listening socket. It has one for a moment after it was closed.
     #[napi]
     pub fn is_accepting(&self, listener: u32) -> bool {
         self.tables.listener(listener).is_some_and(|listener| listener.is_accepting())
     }
 
-    /// JavaScript is done with the listener, and forgets its handle.
+    /// Releases a listener, whose handle JavaScript forgets.
     #[napi]
     pub fn drop_listener(&self, listener: u32) {
         let released = self.tables.listeners.borrow_mut().release(listener);
         drop(released);
     }
 
-    /// Whether a listener accepts WebSockets.
+    /// Sets whether a listener accepts WebSockets.
     #[napi]
     pub fn set_takes_upgrades(&self, listener: u32, takes: bool) {
         if let Some(listener) = self.tables.listener(listener) {
@@ -149,7 +149,7 @@ impl Engine {
         }
     }
 
-    /// Has refusals told from now on.
+    /// Has refusals reported from now on.
     #[napi]
     pub fn tell_refusals(&self, listener: u32) {
         if let Some(listener) = self.tables.listener(listener) {
@@ -157,20 +157,20 @@ impl Engine {
         }
     }
 
-    /// Connections of a listener that are open, plus one while it accepts more.
+    /// Number of open connections of a listener, plus one while it accepts more.
     #[napi]
     pub fn open_connections(&self, listener: u32) -> u32 {
         self.tables.listener(listener).map_or(0, |listener| listener.open_connections() as u32)
     }
 
-    /// The number of the session that a listener knows by this id.
+    /// The handle of a listener's session with this id.
     #[napi]
     pub fn find_session(&self, listener: u32, sid: String) -> Option<u32> {
         self.tables.listener(listener)?.registry.get(&sid).map(|session| session.handle)
     }
 }
 
-/// The texts in a body are shown to JavaScript, whose strings have a limit of their own.
+/// The limit of a body, whose texts become strings of JavaScript, which have a limit of their own.
 fn body_limit(limit: f64) -> f64 {
     if max_text() > 0 { limit.min(max_text().into()) } else { limit }
 }

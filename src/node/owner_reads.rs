@@ -1,4 +1,4 @@
-//! Connections that JavaScript's thread reads, where few talk.
+//! Connections that the JavaScript thread reads when few talk.
 
 use napi::bindgen_prelude::{Function, JsValue};
 use napi::{Env, Result};
@@ -8,7 +8,7 @@ use super::engine::Engine;
 
 #[napi]
 impl Engine {
-    /// This thread reads connections, where few talk, from now on, if it can. `on_read` is called when there are events to drain.
+    /// Has this thread read connections from now on when few talk, if it can. `on_read` is called when there are events to drain.
     #[napi]
     pub fn offer_reading(&self, env: Env, on_read: Function<'_, (), ()>) -> Result<()> {
         #[cfg(unix)]
@@ -20,7 +20,7 @@ impl Engine {
         Ok(())
     }
 
-    /// A connection is one of few that talk: has it read here, if it can be.
+    /// Reads a connection that is one of few that talk here, if possible.
     #[napi]
     pub fn watch(&self, env: Env, connection: u32) {
         let Some(connection) = self.tables.connection(connection) else { return };

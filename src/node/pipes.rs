@@ -11,15 +11,15 @@ use super::state::{Input, State};
 use crate::runtime::Phase;
 use crate::runtime::contract::{INPUT_WAITS, TakeStatus};
 
-/// So many bytes are taken at once.
+/// Bytes that are taken in one step.
 const PIECE: usize = 64 * 1024;
 
-/// So many bytes are taken in one call at most.
+/// Bytes that are taken in one call at most.
 const MAX_TAKEN: usize = 1 << 30;
 
 #[napi]
 impl Engine {
-    /// Opens a connection that JavaScript carries bytes for. Returns its number.
+    /// Opens a connection whose bytes JavaScript carries. Returns its handle.
     #[napi]
     pub fn open_pipe(&self, max_payload: f64, max_chunks: u32, deflate: Option<DeflateTerms>) -> Result<u32> {
         let connection = self.new_connection(ends(max_payload, max_chunks, deflate))?;
@@ -27,19 +27,19 @@ impl Engine {
         Ok(connection.handle)
     }
 
-    /// Whether the input is to be paused.
+    /// Whether the input has to be paused.
     #[napi]
     pub fn is_paused(&self, connection: u32) -> bool {
         self.tables.connection(connection).is_some_and(|connection| connection.is_paused())
     }
 
-    /// What `pipeTake` has just found no space for.
+    /// Takes what `pipeTake` has just found no space for.
     #[napi]
     pub fn pipe_take_large(&self, env: Env) -> Result<Raw> {
         buffer_value(env.raw(), &std::mem::take(&mut self.input.borrow_mut().large))
     }
 
-    /// What was taken waits in the stream.
+    /// Notes that what was taken waits in the stream.
     #[napi]
     pub fn pipe_block(&self, connection: u32) {
         if let Some(connection) = self.tables.connection(connection) {
@@ -47,20 +47,20 @@ impl Engine {
         }
     }
 
-    /// What was taken has been written. Whether that was all; else the rest is to be taken next.
+    /// Notes that what was taken has been written. Returns whether that was all; otherwise the rest has to be taken next.
     #[napi]
     pub fn pipe_written(&self, connection: u32) -> bool {
         self.tables.connection(connection).is_none_or(|connection| connection.output_written())
     }
 
-    /// The stream has come to its end, drain next. Whether the connection is over; else our side is still to be ended.
+    /// Handles the end of the stream; drain next. Returns whether the connection is over; otherwise our side has still to be ended.
     #[napi]
     pub fn pipe_finished(&self, connection: u32) -> bool {
         let Some(connection) = self.tables.connection(connection) else { return true };
         connection.input_ended(&mut self.input.borrow_mut().batch)
     }
 
-    /// The stream is gone, or its peer has ended its side. `is_cut`: what waits to be written is lost.
+    /// Handles a stream that has closed, or whose peer has ended its side. `is_cut` says that what waits to be written is lost.
     #[napi]
     pub fn pipe_ended(&self, connection: u32, is_cut: bool) {
         if let Some(connection) = self.tables.connection(connection) {
@@ -73,13 +73,13 @@ impl Engine {
 }
 
 impl State {
-    /// Bytes came in, or none: then what waits is seen to. What they bring about is queued. Returns how many of them have been
-    /// taken, plus [`WAITS`] if the rest, and what comes next, is to wait until JavaScript has taken that.
+    /// Handles bytes that came in; without any, the bytes that wait. Their events are queued. Returns how many of them were taken, plus
+    /// [`WAITS`] if the rest, and the next bytes, have to wait until JavaScript has taken the events.
     pub(super) fn pipe_input(&self, connection: u32, bytes: &[u8]) -> u32 {
         let Some(connection) = self.tables.connection(connection) else { return bytes.len().min(MAX_TAKEN) as u32 };
         let Input { bytes: copy, batch, .. } = &mut *self.input.borrow_mut();
         let mut taken = 0;
-        // in pieces as large as those that are read from sockets: so much may be left undecoded
+        // in pieces as large as reads of sockets, because a piece may be left undecoded
         while taken == 0 || taken < bytes.len() && taken < MAX_TAKEN && !connection.is_held_up() {
             let piece = &bytes[taken..bytes.len().min(taken + PIECE)];
             copy.clear();
@@ -93,7 +93,7 @@ impl State {
         taken as u32 | if connection.is_held_up() { INPUT_WAITS } else { 0 }
     }
 
-    /// Copies what is to be written to `into`. Returns the number of bytes, or a [`TakeStatus`].
+    /// Copies the bytes to write into `into`. Returns their number, or a [`TakeStatus`].
     pub(super) fn pipe_take(&self, connection: u32, into: &mut [u8]) -> u32 {
         let (bytes, phase) = match self.tables.connection(connection) {
             Some(connection) => connection.take_output(),

@@ -22,15 +22,15 @@ use crate::runtime::contract::{Direction, MAX_PACKETS, MODE_PLAIN, MODE_SHIFT, M
 use crate::session::{OutData, OutPacket, Revision};
 use crate::websocket::{OpCode, UpgradeRequest, check as judge};
 
-/// What `send` and `sendFrame` answer for a connection that is gone.
+/// Result of `send` and `sendFrame` for a connection that has ended.
 const CLOSED: u32 = SendStatus::Closed as u32;
 
 type Args<const N: usize> = [sys::napi_value; N];
 
 #[napi]
 impl Engine {
-    /// The functions that are called for every message, without the cost of methods. What calls bring about is said in
-    /// `outcome`, a `Uint32Array` of two elements, and by what they return, see `Outcome`.
+    /// The functions that are called for every message, without the cost of methods. The events of a call are in `outcome`, a
+    /// `Uint32Array` of two elements, and in its result, see `Outcome`.
     #[napi]
     pub fn fast(&self, env: Env, outcome: Unknown<'_>) -> Result<Raw> {
         self.state.outcome.lies_in(env.raw(), raw_value(&outcome))?;
@@ -38,29 +38,29 @@ impl Engine {
     }
 }
 
-/// An object with all of them.
+/// Makes an object with all functions.
 ///
 /// * `drain(meta: Uint32Array, take: (...contents) => void): number` takes events, see `State::drain`.
 /// * `flush(here: number): number` has everything written that was handed over, see `State::flush`.
 /// * `send(connection, data, how): number` sends one packet with the next flush; `how` is its type and its
 ///   mode, see [`MODE_SHIFT`]. Returns a [`SendStatus`].
-/// * `sendMany(connection, how, count, ...data): number` the same for up to [`MAX_PACKETS`] packets of one type in a row.
-/// * `sendFrame(connection, bytes): number` the same with bytes that are frames already.
-/// * `pipeInput(connection, bytes): number` bytes came in through a pipe; drain next. See `State::pipe_input`.
+/// * `sendMany(connection, how, count, ...data): number` sends up to [`MAX_PACKETS`] packets of one type in a row.
+/// * `sendFrame(connection, bytes): number` sends bytes that are frames already.
+/// * `pipeInput(connection, bytes): number` takes bytes that came in through a pipe; drain next. See `State::pipe_input`.
 /// * `pipeTake(connection, into: Buffer, offset): number` takes what a pipe has to write, see `State::pipe_take`.
 /// * `share(data, how): number` keeps one packet's frame for `sendShared`, until the next call.
 /// * `shareFrame(header, payload): number` keeps a frame that was encoded elsewhere.
-/// * `dropShared(): number` lets the kept frame go.
+/// * `dropShared(): number` frees the kept frame.
 /// * `generateId(): string` makes the id of a session.
 /// * `openSession(timing, protocol, connection, supportsBinary, jsonp): number` see `State::open_session`.
 /// * `tick(session)`, `poll(session, poll, more)`, `postStarted(session)`, `postFinished(session, body, binary)` and
 ///   `sendPacket(session, type, data, compress)` see `super::sessions`.
-/// * `releaseSession(session): number` JavaScript is done with a session and forgets its handle, in this very step.
-/// * `releaseConnection(connection): number` the same for a connection, when it has had its last event.
-/// * `upgrade(fd, key, early: Uint8Array, maxPayload, maxChunks): number` takes a connection over whose client has sent the usual
-///   upgrade request with this key, and accepts that, see `State::adopt`. Throws if the key is none.
-/// * `conclude(connection): number` JavaScript has heard that the connection's session is over: our side of the connection may
-///   end. Returns 1 if a flush has to follow.
+/// * `releaseSession(session): number` releases a session, whose handle JavaScript forgets in the same step.
+/// * `releaseConnection(connection): number` releases a connection that has had its last event.
+/// * `upgrade(fd, key, early: Uint8Array, maxPayload, maxChunks): number` accepts the usual upgrade request with this key and takes its
+///   connection over, see `State::adopt`. Throws if the key is invalid.
+/// * `conclude(connection): number` lets our side of the connection end, because JavaScript has heard that its session is over. Returns 1
+///   if a flush has to follow.
 /// * `traffic(connection, direction): number` the bytes that were read or handed over to be written, see [`Direction`].
 /// * `sendShared(connection): number` sends the frame that is kept: what a broadcast sends to each of its
 ///   recipients crosses once.
@@ -129,7 +129,7 @@ trait Fast<const N: usize> {
     fn run(env: sys::napi_env, state: &State, args: Args<N>) -> Result<Self::Output>;
 }
 
-/// What a function returns.
+/// The result of a function.
 trait Output {
     fn value(self, env: sys::napi_env) -> Result<sys::napi_value>;
 }
@@ -197,7 +197,7 @@ impl Fast<2> for Drain {
 
     fn run(env: sys::napi_env, state: &State, [meta, take]: Args<2>) -> Result<u32> {
         let (data, len) = uint32s(env, meta)?;
-        // SAFETY: so many numbers are there. Nothing else touches the array during this call: the only JavaScript that
+        // SAFETY: the array has this many numbers. Nothing else touches it during this call: the only JavaScript that
         // runs in it keeps its arguments.
         let meta = unsafe { std::slice::from_raw_parts_mut(data.as_ptr(), len) };
         state.drain(env, meta, take)
@@ -554,7 +554,7 @@ fn int(env: sys::napi_env, value: sys::napi_value) -> Result<i32> {
     Ok(number)
 }
 
-/// A string, or none for `undefined`.
+/// A string, or `None` for `undefined`.
 fn text(env: sys::napi_env, value: sys::napi_value) -> Result<Option<String>> {
     Ok(match to_content(env, value)? {
         OutData::Text(text) => Some(text),

@@ -18,7 +18,7 @@ use crate::session::{Fault, OutPacket, Relayed, Revision, Session, Start};
 
 #[napi]
 impl Engine {
-    /// Whether every packet of the session is to be told, not only messages.
+    /// Sets whether every packet of the session is reported, not only messages.
     #[napi]
     pub fn set_verbose(&self, session: u32, verbose: bool) {
         if let Some(cell) = self.tables.session(session) {
@@ -26,8 +26,7 @@ impl Engine {
         }
     }
 
-    /// Which of the session's heartbeats are JavaScript's to send, which tells of them by `SendPacket`. See
-    /// [`Relayed`].
+    /// Sets which of the session's heartbeats JavaScript sends, after the event `SendPacket`. See [`Relayed`].
     #[napi]
     pub fn set_relayed(&self, session: u32, relayed: u32) {
         if let Some(cell) = self.tables.session(session) {
@@ -45,7 +44,7 @@ impl Engine {
         taken.map(|taken| vec![taken.left as f64, f64::from(taken.is_waiting), f64::from(taken.is_extended)])
     }
 
-    /// Bytes of answers to polls that the engine's own listener has not handed to the kernel yet.
+    /// Number of bytes of answers to polls that the native listener has not handed to the kernel.
     #[napi]
     pub fn unread_answers(&self, session: u32) -> f64 {
         self.tables.session(session).map_or(0.0, |cell| cell.unread_answers() as f64)
@@ -57,7 +56,7 @@ impl Engine {
         self.tables.session(session).is_some_and(|cell| cell.encoding().has_more_packets(body, binary, limit as usize))
     }
 
-    /// Ends the session if its heartbeat's deadline has passed: its client has polled, and what else it may have sent was read.
+    /// Ends the session if its heartbeat's deadline has passed. Its client has polled, and other data was read.
     #[napi]
     pub fn end_past_deadline(&self, env: Env, session: u32) -> Result<Raw> {
         self.step(env.raw(), session, |session, _| {
@@ -96,7 +95,7 @@ impl Engine {
         self.step(env.raw(), session, |session, _| session.inner.machine.close(reason, &mut session.actions))
     }
 
-    /// A connection tries to take the session over. False if it must be closed.
+    /// Starts an upgrade of the session to a connection. Returns false if the connection must be closed.
     #[napi]
     pub fn start_upgrade(&self, session: u32, connection: u32) -> bool {
         let Some(cell) = self.tables.session(session) else { return false };
@@ -129,13 +128,13 @@ impl Engine {
         })
     }
 
-    /// What a payload has after its messages, which JavaScript has seen, ends the session.
+    /// Handles the packet that ends the session behind messages of a payload, which JavaScript has seen.
     #[napi]
     pub fn end_payload(&self, env: Env, session: u32) -> Result<Raw> {
         self.step(env.raw(), session, |session, batch| session.end_payload(batch))
     }
 
-    /// A channel that JavaScript drives is closed, with a fault or without.
+    /// Handles the end of a channel that JavaScript drives, with a fault or without.
     #[napi]
     pub fn channel_closed(&self, env: Env, session: u32, channel: u32, fault: Option<String>) -> Result<Raw> {
         self.step(env.raw(), session, |session, batch| {
@@ -144,7 +143,7 @@ impl Engine {
     }
 }
 
-/// What `super::raw` has functions for: each request that Node's HTTP server gets comes here.
+/// Functions that `super::raw` exports. Each request of Node's HTTP server calls them.
 impl State {
     /// Does what is due for a session after the event `Due`.
     pub(super) fn tick(&self, env: sys::napi_env, session: u32) -> Result<Raw> {
@@ -152,7 +151,7 @@ impl State {
         self.outcome.give(env, &updates.unwrap_or_default())
     }
 
-    /// Opens a session. Its open packet is the caller's to send, who flushes in this turn of the event loop.
+    /// Opens a session. The caller sends the open packet, and flushes in this turn of the event loop.
     ///
     /// `timing`: see `Engine::timing`; `connection`: that of a session that starts on a channel, else 0;
     /// `supports_binary`: the client takes binary frames and payloads; `jsonp`: the callback's index of a
@@ -200,19 +199,21 @@ impl State {
         Ok(handle)
     }
 
-    /// A poll arrived; `more`: packets follow at once. The only event is `Due` if it was not taken: see `SessionCell::poll_by_owner`.
+    /// Takes a poll. `more` says that packets follow at once. The only event is `Due` if the poll was not taken, see
+    /// `Locked::poll_by_owner`.
     pub(super) fn poll(&self, env: sys::napi_env, session: u32, poll: u32, more: bool) -> Result<Raw> {
         self.step(env, session, |session, batch| session.poll_by_owner(poll, more, batch))
     }
 
-    /// A POST begins: `null` if it may go on, else what the refusal brought about; `Due`: it was not looked at, as a poll that is not taken.
+    /// Begins a POST. Returns `null` if it may go on, otherwise the events of the refusal; `Due` if it was put off, as a poll that is not
+    /// taken.
     pub(super) fn post_started(&self, env: sys::napi_env, session: u32) -> Result<Raw> {
         let mut started = false;
         let done = self.step(env, session, |session, batch| started = session.post_by_owner(batch))?;
         if started { null(env) } else { Ok(done) }
     }
 
-    /// A POST has been read: acts on its packets. Without a body it was answered otherwise.
+    /// Handles the packets of a POST that has been read. Without a body it was answered in another way.
     pub(super) fn post_finished(
         &self,
         env: sys::napi_env,
@@ -242,7 +243,7 @@ impl State {
         self.step(env, session, |session, _| session.inner.machine.send(packets, compress, &mut session.actions))
     }
 
-    /// What a step of a session brings about.
+    /// The events of a step of a session.
     fn step(&self, env: sys::napi_env, session: u32, step: impl FnOnce(&mut Locked<'_>, &mut Batch)) -> Result<Raw> {
         let updates = self.tables.session(session).map(|cell| cell.step(step));
         self.outcome.give(env, &updates.unwrap_or_default())

@@ -1,4 +1,4 @@
-//! What the `net.Socket` of a connection asks for: its bytes and its end past the WebSocket, options of the socket, names.
+//! Functions for the `net.Socket` of a connection: its bytes and its end past the WebSocket, socket options, addresses.
 
 use std::io;
 
@@ -19,7 +19,7 @@ pub struct Name {
     pub port: u16,
 }
 
-/// What waits to pass through the application's stream.
+/// Bytes that wait to pass through the application's stream.
 #[napi(object, object_from_js = false)]
 pub struct Relayed {
     pub bytes: Raw,
@@ -29,8 +29,8 @@ pub struct Relayed {
 
 #[napi]
 impl Engine {
-    /// Writes bytes as they are, behind what waits. The `Drained` event follows when they are written. Returns false, and
-    /// writes nothing, once this side has been ended.
+    /// Writes bytes as they are, behind those that wait. The event `Drained` follows when they are written. Returns false, and writes
+    /// nothing, if this side has been ended.
     #[napi]
     pub fn write_raw(&self, connection: u32, bytes: &[u8]) -> bool {
         let Some(connection) = self.tables.connection(connection) else { return false };
@@ -42,7 +42,7 @@ impl Engine {
         is_accepted
     }
 
-    /// This side of the stream is about to be ended: no frames follow.
+    /// Refuses further frames, because this side of the stream is about to be ended.
     #[napi]
     pub fn refuse_frames(&self, connection: u32) {
         if let Some(connection) = self.tables.connection(connection) {
@@ -69,7 +69,7 @@ impl Engine {
         }
     }
 
-    /// Has the connection not read, or read again.
+    /// Stops or resumes reading the connection.
     #[napi]
     pub fn stop_reading(&self, connection: u32, stop: bool) {
         if let Some(connection) = self.tables.connection(connection) {
@@ -77,7 +77,7 @@ impl Engine {
         }
     }
 
-    /// Has the messages of the connection's session told undecoded.
+    /// Has the messages of the connection's session reported undecoded.
     #[napi]
     pub fn show_messages(&self, connection: u32) {
         if let Some(connection) = self.tables.connection(connection) {
@@ -85,7 +85,7 @@ impl Engine {
         }
     }
 
-    /// Has a copy of what comes in told, or no longer.
+    /// Starts or stops reporting a copy of what comes in.
     #[napi]
     pub fn tap(&self, connection: u32, tap: bool) {
         if let Some(connection) = self.tables.connection(connection) {
@@ -93,7 +93,7 @@ impl Engine {
         }
     }
 
-    /// Has ping and pong frames told.
+    /// Has ping and pong frames reported.
     #[napi]
     pub fn show_control_frames(&self, connection: u32) {
         if let Some(connection) = self.tables.connection(connection) {
@@ -113,7 +113,7 @@ impl Engine {
         }
     }
 
-    /// From now on what is to be written is taken by `takeRelayed`, after a `PipeReady` event, and comes back by `writeRaw`.
+    /// Has JavaScript take what has to be written by `takeRelayed`, after an event `PipeReady`, and hand it back by `writeRaw`.
     #[napi]
     pub fn relay(&self, connection: u32) {
         if let Some(connection) = self.tables.connection(connection) {
@@ -121,7 +121,7 @@ impl Engine {
         }
     }
 
-    /// From now on what is to be written is not taken any more, which holds for what waits, too.
+    /// Has frames written directly again, those that wait included.
     #[napi]
     pub fn unrelay(&self, connection: u32) {
         if let Some(connection) = self.tables.connection(connection) {
@@ -129,7 +129,7 @@ impl Engine {
         }
     }
 
-    /// Takes what is to be written.
+    /// Takes the frames that have to be written.
     #[napi]
     pub fn take_relayed(&self, env: Env, connection: u32) -> Result<Relayed> {
         let taken = self.tables.connection(connection).map(|connection| connection.outbox().take_relayed());
@@ -137,19 +137,19 @@ impl Engine {
         Ok(Relayed { bytes: buffer_value(env.raw(), &bytes)?, ends })
     }
 
-    /// For how many ms nothing has been read or written; noted from the first call on.
+    /// Returns for how many ms nothing has been read or written. Traffic is noted from the first call on.
     #[napi]
     pub fn idle(&self, connection: u32) -> f64 {
         self.tables.connection(connection).map_or(0.0, |connection| connection.idle() as f64)
     }
 
-    /// 0, or an error number below it, as libuv has them.
+    /// Returns 0, or a negative error number as libuv does.
     #[napi]
     pub fn set_no_delay(&self, connection: u32, on: bool) -> i32 {
         self.set_option(connection, |socket| socket.set_tcp_nodelay(on))
     }
 
-    /// In seconds; what is 0 is left as it is.
+    /// Sets keep-alive. The times are in seconds; 0 leaves an option as it is.
     #[napi]
     pub fn set_keep_alive(&self, connection: u32, on: bool, delay: u32, interval: u32, count: u32) -> i32 {
         self.set_option(connection, |socket| set_keep_alive(&socket, on, delay, interval, count))
@@ -160,7 +160,7 @@ impl Engine {
         self.set_option(connection, |socket| set_type_of_service(&socket, tos))
     }
 
-    /// The type of service, or an error number below 0.
+    /// Returns the type of service, or a negative error number.
     #[napi]
     pub fn type_of_service(&self, connection: u32) -> i32 {
         let Some(connection) = self.tables.connection(connection) else {
@@ -171,13 +171,13 @@ impl Engine {
             .map_or_else(|error| error_number(&error), |tos| tos as i32)
     }
 
-    /// The peer's end; none of a UNIX socket or one that is not connected any more.
+    /// The peer's address; none for a UNIX socket or a socket that is no longer connected.
     #[napi]
     pub fn peer_name(&self, connection: u32) -> Option<Name> {
         self.tables.connection(connection)?.with_socket(|socket| socket.peer_addr()).ok().and_then(name)
     }
 
-    /// This end.
+    /// The local address.
     #[napi]
     pub fn local_name(&self, connection: u32) -> Option<Name> {
         self.tables.connection(connection)?.with_socket(|socket| socket.local_addr()).ok().and_then(name)

@@ -1,4 +1,4 @@
-//! What the engine's methods and its raw functions share.
+//! The state that the engine's methods and its raw functions share.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use super::wake::Waker;
 use crate::runtime::{Batch, EventQueue};
 use crate::session::IdGenerator;
 
-/// The largest Buffer in bytes: that of V8, so the same in all environments; 0 as long as nobody has said.
+/// Bytes of the largest Buffer. It is a limit of V8 and the same in all environments; 0 until JavaScript has set it.
 pub(super) static MAX_BUFFER: AtomicU64 = AtomicU64::new(0);
 
 /// The state of one engine.
@@ -25,15 +25,15 @@ pub struct State {
     pub(super) waker: Arc<Waker>,
     pub(super) queue: EventQueue,
     pub(super) io: IoThreads,
-    /// What JavaScript names by handles.
+    /// The objects that JavaScript names by handles.
     pub(super) tables: Tables,
     /// The events on their way to JavaScript.
     pub(super) taking: Taking,
-    /// What a call brings about beside its result.
+    /// The events of a call, besides its result.
     pub(super) outcome: Outcome,
     pub(super) broadcast: Broadcast,
     pub(super) input: RefCell<Input>,
-    /// The number of the last body that was to be compressed.
+    /// The number of the last body for compression.
     pub(super) last_body: Cell<u32>,
     ids: RefCell<IdGenerator>,
     /// The connections that this thread reads.
@@ -46,16 +46,16 @@ pub struct State {
 pub(super) struct Broadcast {
     /// The frame, for its further recipients.
     pub(super) frame: RefCell<Arc<[u8]>>,
-    /// Whether the first recipients have gone ahead in this turn.
+    /// Whether the I/O thread has been woken for the first recipients in this turn.
     pub(super) has_gone_ahead: Cell<bool>,
 }
 
-/// Where the bytes that come in through JavaScript's pipes are unmasked.
+/// The buffer in which bytes of JavaScript's pipes are unmasked.
 #[derive(Debug, Default)]
 pub(super) struct Input {
     pub(super) bytes: Vec<u8>,
     pub(super) batch: Batch,
-    /// What `pipeTake` has found no space for.
+    /// Bytes for which `pipeTake` has found no space.
     pub(super) large: Vec<u8>,
 }
 
@@ -86,21 +86,20 @@ impl State {
             .map_err(|error| Error::new(Status::GenericFailure, format!("no random bytes: {error}")))
     }
 
-    /// Has everything written that was handed over since the last call, and everything done that was held
-    /// back. Up to `here` connections are written to by this thread: that saves the messages a change of
-    /// thread on an idle engine.
+    /// Has everything written that was handed over since the last call, and everything done that was held back. This thread writes to
+    /// up to `here` connections itself, which saves a change of thread on an idle engine.
     pub(super) fn flush(&self, here: usize) {
         self.broadcast.has_gone_ahead.set(false);
         self.taking.has_flushed.set(true);
         self.io.flush(here);
     }
 
-    /// From now until the next flush, which is sure to come, what the I/O threads are asked for can wait.
+    /// Lets requests for the I/O threads wait until the next flush, which is sure to come.
     pub(super) fn hold_commands(&self) {
         self.io.hold();
     }
 
-    /// Takes events, see `Taking::drain`. What they have JavaScript ask for waits for the flush that follows.
+    /// Takes events, see `Taking::drain`. Requests that JavaScript makes for them wait for the flush that follows.
     pub(super) fn drain(&self, env: sys::napi_env, meta: &mut [u32], take: sys::napi_value) -> Result<u32> {
         let taken = self.taking.drain(env, &self.queue, &self.tables, meta, take)?;
         if taken > 0 {
@@ -109,13 +108,13 @@ impl State {
         Ok(taken)
     }
 
-    /// JavaScript is done with a session, and forgets its handle.
+    /// Releases a session, whose handle JavaScript forgets.
     pub(super) fn release_session(&self, session: u32) {
         let released = self.tables.sessions.borrow_mut().release(session);
         drop(released);
     }
 
-    /// The same for a connection, or a channel that JavaScript drives.
+    /// Releases a connection, or a channel that JavaScript drives.
     pub(super) fn release_connection(&self, connection: u32) {
         #[cfg(unix)]
         self.watching.unwatch_ended(connection);

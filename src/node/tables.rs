@@ -1,4 +1,4 @@
-//! What JavaScript names by handles.
+//! The objects that JavaScript names by handles.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::session::Timing;
 /// The tables of one engine.
 pub(super) struct Tables {
     pub(super) sessions: RefCell<Table<Arc<SessionCell>>>,
-    /// A channel that JavaScript drives has a handle only.
+    /// The connections. A channel that JavaScript drives has a handle only.
     pub(super) connections: RefCell<Table<Arc<Connection>>>,
     pub(super) timings: RefCell<Table<Arc<Timing>>>,
     pub(super) listeners: RefCell<Table<Arc<Listener>>>,
@@ -40,7 +40,7 @@ impl Tables {
         self.listeners.borrow().get(listener).cloned()
     }
 
-    /// How often anything was asked of a stale handle.
+    /// Number of calls with a stale handle.
     pub(super) fn stale(&self) -> u64 {
         self.sessions.borrow().stale()
             + self.connections.borrow().stale()
@@ -48,7 +48,7 @@ impl Tables {
             + self.listeners.borrow().stale()
     }
 
-    /// The environment ends. What knows each other is parted.
+    /// Drops references between sessions and connections, because the environment ends.
     pub(super) fn clear(&self) {
         drop(self.sessions.borrow_mut().drain());
         self.connections.borrow_mut().drain().for_each(|connection| connection.abandon());
@@ -65,7 +65,7 @@ fn table<T>() -> RefCell<Table<T>> {
     RefCell::new(table)
 }
 
-/// The error for one more of what there are two million of already.
+/// The error for one more handle when two million are in use.
 pub(super) fn exhausted(what: &str) -> Error {
     Error::new(Status::GenericFailure, format!("expected fewer than 2,097,152 {what} at a time"))
 }

@@ -1,6 +1,6 @@
-//! Reading a few connections on the JavaScript thread: its event loop watches their sockets, as it would its own.
+//! Reads a few connections on the JavaScript thread, whose event loop watches their sockets like its own.
 //!
-//! This takes libuv, which Node exports; what else runs addons may not. It is looked up when an engine starts.
+//! This needs libuv, which Node exports and other runtimes may not. It is looked up when an engine starts.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_int, c_void};
@@ -15,14 +15,14 @@ use napi::{Result, sys};
 use super::wake::{call_back, check};
 use crate::runtime::{Batch, Connection, FEW};
 
-/// A `uv_handle_t`, whose size libuv tells.
+/// A `uv_handle_t`. libuv tells its size.
 type Handle = *mut c_void;
 
 /// `UV_POLL` of `uv_handle_type`, and `UV_READABLE` of `uv_poll_event`: part of libuv's ABI.
 const POLL: c_int = 8;
 const READABLE: c_int = 1;
 
-/// More at once is no single message.
+/// Bytes of a read. A longer one is not a single message.
 const BUFFER: usize = 16 * 1024;
 
 type HandleSize = unsafe extern "C" fn(c_int) -> usize;
@@ -43,7 +43,7 @@ struct Uv {
     close: Close,
 }
 
-/// libuv, where there is one.
+/// libuv, if the runtime has it.
 fn uv() -> Option<&'static Uv> {
     static UV: OnceLock<Option<Uv>> = OnceLock::new();
     UV.get_or_init(|| {
@@ -74,11 +74,11 @@ pub(super) struct Watching {
     /// Called after something was read.
     callback: Cell<sys::napi_ref>,
     current: RefCell<Vec<Current>>,
-    /// Handles that libuv has not let go of yet.
+    /// Number of handles that libuv has not closed.
     closing: Cell<u32>,
     /// Where the bytes that come in are unmasked, and what they bring about.
     input: RefCell<(Vec<u8>, Batch)>,
-    /// Set when the environment ends, which waits for that.
+    /// Set when the environment ends, which waits until libuv has closed all handles.
     hook: Cell<sys::napi_async_cleanup_hook_handle>,
 }
 
@@ -87,7 +87,7 @@ struct Current {
     connection: Arc<Connection>,
 }
 
-/// What a handle points to, as long as it is there.
+/// The data of a handle.
 struct Watched {
     env: sys::napi_env,
     watching: Rc<Watching>,
@@ -136,7 +136,7 @@ impl Watching {
                 return false;
             }
             (uv.set_data)(handle, Box::into_raw(Box::new(watched)).cast());
-            // sessions keep the process alive, not what reads them
+            // sessions keep the process alive, not their readers
             (uv.unref)(handle);
             self.current.borrow_mut().push(Current { handle, connection: connection.clone() });
             if (uv.poll_start)(handle, READABLE, readable) != 0 {
@@ -147,7 +147,7 @@ impl Watching {
         true
     }
 
-    /// Ends the watch over some.
+    /// Stops watching some connections.
     fn unwatch(&self, which: impl Fn(&Current) -> bool) {
         let Some(uv) = uv() else { return };
         self.current.borrow_mut().retain(|current| {
@@ -161,13 +161,13 @@ impl Watching {
         });
     }
 
-    /// A connection has ended, which its watch does not notice where the I/O thread has read it last: a peer that keeps
-    /// its side open is not to keep the descriptor.
+    /// Stops watching a connection that has ended. Its watch does not notice the end if the I/O thread has read it last, and a peer that
+    /// keeps its side open must not keep the descriptor.
     pub(super) fn unwatch_ended(&self, connection: u32) {
         self.unwatch(|current| current.connection.handle == connection);
     }
 
-    /// The environment may end: libuv has let go of all handles.
+    /// Lets the environment end, because libuv has closed all handles.
     fn release_hook(&self) {
         let hook = self.hook.get();
         if !hook.is_null() && self.closing.get() == 0 {
@@ -179,7 +179,7 @@ impl Watching {
 }
 
 impl Watched {
-    /// Reads once, and has JavaScript take what came of it.
+    /// Reads once, and has JavaScript take the events.
     fn read(&self) -> bool {
         let (bytes, batch) = &mut *self.watching.input.borrow_mut();
         bytes.resize(BUFFER, 0);
@@ -198,7 +198,7 @@ impl Uv {
     }
 
     /// # Safety
-    /// The handle is of [`Uv::new_handle`], and nobody uses it any more.
+    /// The handle is of [`Uv::new_handle`], and is not used any more.
     unsafe fn free_handle(&self, handle: Handle) {
         // SAFETY: as the caller promises; the length is the same each time.
         drop(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(handle.cast::<u128>(), self.units())) });
@@ -210,7 +210,7 @@ impl Uv {
     }
 }
 
-/// The socket can be read, or is broken.
+/// Called when the socket can be read, or is broken.
 unsafe extern "C" fn readable(handle: Handle, _status: c_int, _events: c_int) {
     let Some(uv) = uv() else { return };
     // SAFETY: the data are those of `watch`, alive until `closed`, which libuv does not call from here.
@@ -221,7 +221,7 @@ unsafe extern "C" fn readable(handle: Handle, _status: c_int, _events: c_int) {
     }
 }
 
-/// libuv has let go of a handle.
+/// Called when libuv has closed a handle.
 unsafe extern "C" fn closed(handle: Handle) {
     let Some(uv) = uv() else { return };
     // SAFETY: as in `readable`; called once per handle, after which nothing has it.
@@ -235,7 +235,7 @@ unsafe extern "C" fn closed(handle: Handle) {
     watching.release_hook();
 }
 
-/// The environment ends.
+/// Called when the environment ends.
 unsafe extern "C" fn end(hook: sys::napi_async_cleanup_hook_handle, watching: *mut c_void) {
     // SAFETY: the reference of `offer_reading`, given once.
     let watching = unsafe { Rc::from_raw(watching.cast_const().cast::<Watching>()) };

@@ -12,7 +12,7 @@ use napi_derive::napi;
 #[derive(Debug)]
 pub(super) struct Waker {
     function: sys::napi_threadsafe_function,
-    /// Set when the environment goes away; the function must not be touched any more.
+    /// Set when the environment ends. The function must not be used any more.
     closed: AtomicBool,
 }
 
@@ -51,7 +51,7 @@ impl Waker {
         Ok(Self { function, closed: AtomicBool::new(false) })
     }
 
-    /// Has the callback called soon.
+    /// Has the callback called in a later phase of the event loop.
     pub(super) fn wake(&self) {
         if !self.closed.load(SeqCst) {
             // SAFETY: the function is alive while `closed` is false, see the Send impl.
@@ -80,7 +80,7 @@ impl Waker {
         }
     }
 
-    /// The environment goes away: no more calls.
+    /// Stops all calls, because the environment ends.
     pub(super) fn close(&self) {
         self.closed.store(true, SeqCst);
     }
@@ -99,7 +99,7 @@ unsafe extern "C" fn call(env: sys::napi_env, callback: sys::napi_value, _contex
     }
 }
 
-/// Calls a function from the event loop, where no JavaScript is running: ticks and microtasks follow.
+/// Calls a function from the event loop, while no JavaScript is running. Ticks and microtasks follow.
 #[cfg(unix)]
 pub(super) fn call_back(env: sys::napi_env, callback: sys::napi_ref) {
     let mut scope = ptr::null_mut();
@@ -119,7 +119,7 @@ pub(super) fn call_back(env: sys::napi_env, callback: sys::napi_ref) {
     }
 }
 
-/// Calls a function at once, outside of any async context: what is made in it belongs to no request, whoever asks for it.
+/// Calls a function at once and outside of any async context, so that resources that it makes belong to no request.
 // In tests nothing is registered with Node.
 #[cfg_attr(test, allow(dead_code))]
 #[napi]
@@ -127,14 +127,14 @@ pub(super) fn call_in_no_context(env: Env, function: Function<'_, (), ()>) -> Re
     let (env, function) = (env.raw(), function.raw());
     let (mut this, mut result) = (ptr::null_mut(), ptr::null_mut());
     // SAFETY: env and the function belong to the running call; out pointers are valid. JavaScript is running, so that no
-    // ticks follow. `this` is what hooks take for the context: an object that nobody else has.
+    // ticks follow. Hooks take `this` for the context, so that it is an object of its own.
     unsafe {
         check(sys::napi_create_object(env, &mut this))?;
         check(sys::napi_make_callback(env, ptr::null_mut(), this, function, 0, ptr::null(), &mut result))
     }
 }
 
-/// Hands an exception on as an uncaught one, as if a native stream had met it.
+/// Reports an exception as uncaught, as Node does for one in a native stream's callback.
 ///
 /// # Safety
 /// On the JavaScript thread, with its environment.

@@ -103,7 +103,7 @@ impl Handshake {
     /// The response that switches protocols; `extensions`: the value of `Sec-WebSocket-Extensions`.
     pub fn response(&self, extensions: Option<&str>) -> String {
         let mut response = SWITCHING_PROTOCOLS.join("\r\n");
-        // base64, a token of the client's and what is made of its offer: valid values all of them
+        // base64, a token of the client, and the answer to its offer are all valid values
         let headers = [
             ("Sec-WebSocket-Accept", Some(&*self.accept)),
             ("Sec-WebSocket-Protocol", self.protocol.as_deref()),

@@ -10,7 +10,8 @@ pub struct Limits {
     pub max_payload: u64,
     /// Frames of one message, empty ones included. 0 is unlimited.
     pub max_fragments: u32,
-    /// Pieces in which the payload of one frame may come in: the calls of [`crate::websocket::Decoder::feed`] that it takes. 0 is unlimited.
+    /// Pieces in which the payload of one frame may come in: the calls of [`crate::websocket::Decoder::feed`] that it takes. 0 is
+    /// unlimited.
     pub max_chunks: u32,
     /// UTF-16 code units of a text, as the owner's strings have a limit. 0 is unlimited.
     pub max_text: u32,

@@ -1,4 +1,4 @@
-//! One WebSocket connection: its socket or pipe, its outbox and whom it speaks to.
+//! One WebSocket connection: its socket or pipe, its outbox and the receiver of its messages.
 
 use std::io;
 use std::net::Shutdown;
@@ -29,24 +29,24 @@ use crate::websocket::{Decoder, Deflate};
 /// The way to an I/O thread that serves connections.
 pub type Commands = commands::Commands<Connection>;
 
-/// While the owner has this many bytes of a connection's messages still to take, it is not read.
+/// Bytes of a connection's messages that the owner may have still to take. Above that the connection is not read.
 const MAX_OWED: usize = 1 << 20;
 
-/// A listener answers at once, or puts the answer off to the next tick: that is over when the owner comes for more. Once more,
-/// to be safe.
+/// Number of the owner's turns after which its listeners have answered a message. A listener answers at once or in the next tick,
+/// which is over after one turn; the second is for safety.
 const TURNS_TO_ANSWER: u32 = 2;
 
 /// Above this many unwritten bytes a connection counts as congested: the owner waits for
 /// [`Kind::Drained`] before it hands over more.
 const CONGESTED: usize = 64 * 1024;
 
-/// The owner's thread writes so many bytes by itself: to send 16 KiB takes less than twice as long as to send one.
+/// Bytes that the owner's thread writes by itself. Sending 16 KiB takes less than twice as long as sending one byte.
 const LITTLE: usize = 16 * 1024;
 
-/// Whom the messages of a connection are for.
+/// The receiver of a connection's messages.
 #[derive(Clone, Debug)]
 pub enum Binding {
-    /// Nobody yet: the connection is not read, so that nothing is lost.
+    /// There is no receiver yet. The connection is not read, so that nothing is lost.
     Unbound,
     /// JavaScript, message by message.
     Owner,
@@ -54,8 +54,8 @@ pub enum Binding {
     Session(Arc<SessionCell>),
 }
 
-/// See the module's documentation. In this order: what a message on its way out touches lies close to the counts of the
-/// `Arc`, and is fetched together from the other thread's cache.
+/// One WebSocket connection. The order of the fields matters: those that an outgoing message touches lie close to the counts of the
+/// `Arc`, so that they are fetched together from the other thread's cache.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Connection {
@@ -64,7 +64,7 @@ pub struct Connection {
     /// The compressor of a connection with permessage-deflate; used while `Outbox::writing` is set.
     deflate: Option<Box<Mutex<Deflate>>>,
     pub handle: ChannelId,
-    /// The first cause of the end, see [`End`]; 0: none yet.
+    /// The first cause of the end, see [`End`]; 0 if there is none yet.
     end: AtomicU32,
     pub queue: EventQueue,
     commands: Commands,
@@ -72,20 +72,20 @@ pub struct Connection {
     decoder: Mutex<Decoder>,
     /// Wakes the task that reads the socket.
     pub(crate) task: OnceLock<Waker>,
-    /// Bytes of messages that the owner has not taken yet.
+    /// Number of bytes of messages that the owner has not taken.
     owed: AtomicUsize,
-    /// Bytes that were read from the socket. One thread at a time reads, and writes this.
+    /// Number of bytes that were read from the socket. One thread at a time reads and writes this.
     read: AtomicU64,
-    /// How many turns of the owner's had ended when it took the last message, see [`EventQueue::end_turn`].
+    /// Number of the owner's turns that had ended when it took the last message, see [`EventQueue::end_turn`].
     taken_in: AtomicU32,
-    /// When something was read or written last, in ms and 1 more; 0: nobody wants to know. It begins anew after seven weeks; no
-    /// time that anybody waits for is as long.
+    /// The time of the last read or write, in ms plus 1; 0 if it is not noted. It wraps around after seven weeks, which is longer
+    /// than any timeout.
     active: AtomicU32,
     pub(crate) who_reads: WhoReads,
     pub(crate) paused: AtomicBool,
     /// Whether the owner has kept the connection from being read since [`Channel::take_unheard`].
     fell_behind: AtomicBool,
-    /// Not read until the peer has read what waits for it, see [`Connection::throttle`].
+    /// Whether reading waits until the peer has read what waits for it, see [`Connection::throttle`].
     pub(crate) throttled: AtomicBool,
     /// Whether the owner has stopped the reading, see [`Connection::stop_reading`].
     stopped: AtomicBool,
@@ -95,15 +95,15 @@ pub struct Connection {
     pub(crate) shows_control: AtomicBool,
     /// Whether the owner gets a session's messages undecoded, see [`Connection::show_messages`].
     pub(crate) shows_messages: AtomicBool,
-    /// Not read until the owner has heard that the session is over, see [`Connection::put_off`].
+    /// Whether reading waits until the owner has heard that the session is over, see [`Connection::put_off`].
     pub(crate) winds_up: AtomicBool,
-    /// The decoder has more to hand out.
+    /// Whether the decoder has more messages.
     pub(crate) has_undecoded: AtomicBool,
-    /// Waits until the owner has taken what all connections have for it, see [`EventQueue::stalls`].
+    /// Whether reading waits until the owner has taken the events of all connections, see [`EventQueue::stalls`].
     is_stalled: AtomicBool,
     /// Whether the connection has ended.
     pub(crate) over: AtomicBool,
-    /// Whether it was cut off before everything was written.
+    /// Whether the connection was cut off before everything was written.
     lost: AtomicBool,
 }
 
@@ -184,7 +184,7 @@ impl Connection {
         self.bound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says whom the messages are for, and starts reading.
+    /// Sets the receiver of the messages, and starts reading.
     pub fn bind(self: &Arc<Self>, binding: Binding) {
         let mut current = self.bound();
         let over = self.over.load(SeqCst);
@@ -193,7 +193,7 @@ impl Connection {
         }
         drop(current);
         if over {
-            // the peer was quicker; its end has been told to nobody
+            // the peer was quicker, and its end has not been reported
             if let Binding::Session(cell) = binding {
                 cell.step_queued(|session, batch| {
                     session.channel_closed(self.handle, self.write_fault(), batch);
@@ -205,17 +205,17 @@ impl Connection {
         self.wake();
     }
 
-    /// The connection's socket, before it is read.
+    /// Sets the connection's socket, before it is read.
     pub fn use_socket(&self, stream: Stream) {
         let _ = self.pipe.set(Pipe::Socket(stream));
     }
 
-    /// The owner's pipe: bytes go through [`Connection::take_output`] and [`Connection::input`].
+    /// Has the owner carry the bytes, by [`Connection::take_output`] and [`Connection::input`].
     pub fn use_owner_pipe(&self) {
         let _ = self.pipe.set(Pipe::Owner);
     }
 
-    /// The engine goes away: a session and its connection know each other, and neither is to be kept by that.
+    /// Drops the reference to the session, because the engine ends. Otherwise session and connection would keep each other.
     pub fn abandon(&self) {
         let mut current = self.bound();
         self.over.store(true, SeqCst);
@@ -224,7 +224,7 @@ impl Connection {
         drop(binding);
     }
 
-    /// Where the connection's I/O thread takes commands.
+    /// The commands of the connection's I/O thread.
     pub fn commands(&self) -> &Commands {
         &self.commands
     }
@@ -243,7 +243,7 @@ impl Connection {
 
     // ---- flow control ------------------------------------------------------------------------
 
-    /// Notes that the owner has events of so many bytes to take.
+    /// Notes that the owner has events of this many bytes to take.
     pub(crate) fn owe(&self, bytes: usize) {
         if self.owed.fetch_add(bytes, SeqCst) + bytes > MAX_OWED {
             self.fell_behind.store(true, SeqCst);
@@ -251,7 +251,7 @@ impl Connection {
         }
     }
 
-    /// The owner has taken messages of so many bytes.
+    /// Notes that the owner has taken messages of this many bytes.
     pub fn settle(&self, bytes: usize) {
         self.taken_in.store(self.queue.turns(), Relaxed);
         let left = self.owed.fetch_sub(bytes, SeqCst).saturating_sub(bytes);
@@ -261,13 +261,12 @@ impl Connection {
         }
     }
 
-    /// Whether the owner has taken all messages and has answered them, if it ever does: since then it has come for more, in
-    /// other turns of its loop.
+    /// Whether the owner has taken all messages and has had time to answer them: it has come for more in later turns of its loop.
     pub(crate) fn is_answered(&self) -> bool {
         self.owed.load(SeqCst) == 0 && self.queue.turns().wrapping_sub(self.taken_in.load(Relaxed)) >= TURNS_TO_ANSWER
     }
 
-    /// Whether the connection is not to be read for now.
+    /// Whether the connection must not be read for now.
     pub fn is_paused(&self) -> bool {
         self.paused.load(SeqCst)
             || self.throttled.load(SeqCst)
@@ -275,7 +274,7 @@ impl Connection {
             || self.winds_up.load(SeqCst)
     }
 
-    /// Has the connection not read until the owner says so.
+    /// Stops reading until the owner allows it again.
     pub fn stop_reading(&self, stop: bool) {
         self.stopped.store(stop, SeqCst);
         if !stop {
@@ -283,7 +282,7 @@ impl Connection {
         }
     }
 
-    /// Reads on, whatever the reason was not to: the end has begun. Whether there was one.
+    /// Reads on whatever the reason was to stop, because the end has begun. Returns whether there was a reason.
     pub(crate) fn read_to_the_end(&self) -> bool {
         let reasons = [&self.paused, &self.throttled, &self.stopped, &self.winds_up];
         reasons.map(|reason| reason.swap(false, SeqCst)).contains(&true)
@@ -291,23 +290,23 @@ impl Connection {
 
     // ---- what the owner's stream asks --------------------------------------------------------
 
-    /// Has a copy of everything that comes in told by [`Kind::Bytes`], or no longer.
+    /// Starts or stops reporting a copy of everything that comes in, by [`Kind::Bytes`].
     pub fn tap(&self, tap: bool) {
         self.tapped.store(tap, SeqCst);
     }
 
-    /// Has ping and pong frames told by [`Kind::ControlFrame`].
+    /// Has ping and pong frames reported by [`Kind::ControlFrame`].
     pub fn show_control_frames(&self) {
         self.shows_control.store(true, SeqCst);
     }
 
-    /// Has a session's messages told as they are by [`Kind::ConnectionMessage`], those that its session does not listen to
-    /// included. The owner decodes them, and tells the session of the packets.
+    /// Has a session's messages reported undecoded by [`Kind::ConnectionMessage`], also those that the session would drop. The owner
+    /// decodes them and tells the session of the packets.
     pub fn show_messages(&self) {
         self.shows_messages.store(true, SeqCst);
     }
 
-    /// Notes bytes that were read from the socket; by the one thread that reads.
+    /// Counts bytes that were read from the socket. Called by the one thread that reads.
     pub(crate) fn count_read(&self, bytes: usize) {
         self.read.store(self.read.load(Relaxed) + bytes as u64, Relaxed);
         self.note_activity();
@@ -319,12 +318,12 @@ impl Connection {
         }
     }
 
-    /// Bytes that were read from the socket.
+    /// Number of bytes that were read from the socket.
     pub fn bytes_read(&self) -> u64 {
         self.read.load(Relaxed)
     }
 
-    /// Bytes that were handed over to be written.
+    /// Number of bytes that were handed over to be written.
     pub fn bytes_written(&self) -> u64 {
         self.outbox().total()
     }
@@ -337,42 +336,41 @@ impl Connection {
                 0
             }
             last => match stamp().wrapping_sub(last) {
-                // another thread has noted something just now
+                // another thread has just noted activity
                 u32::MAX => 0,
                 idle => idle.into(),
             },
         }
     }
 
-    /// The socket's options and addresses, if there is a socket.
+    /// Calls `f` with the socket, for its options and addresses, if there is one.
     pub fn with_socket<T>(&self, f: impl FnOnce(SockRef<'_>) -> io::Result<T>) -> io::Result<T> {
         let socket = self.pipe.get().and_then(Pipe::socket).ok_or(io::ErrorKind::NotConnected)?;
         f(socket)
     }
 
-    /// From now on the owner takes what is to be written, see [`Outbox::relay`].
+    /// Has the owner take frames from now on, see [`Outbox::relay`].
     pub fn relay(&self) {
         self.outbox().relay();
     }
 
-    /// The reason that the peer is not heard is the owner.
+    /// Notes that the peer is not read because of the owner.
     fn fall_behind(&self) {
         self.fell_behind.store(true, SeqCst);
     }
 
-    /// Whether what has been read, or what is read next, is to wait.
+    /// Whether bytes that were read, or are read next, have to wait.
     pub fn is_held_up(&self) -> bool {
         self.is_paused() || self.has_undecoded.load(SeqCst)
     }
 
-    /// Has the connection not read until the peer has read everything that waits for it, then reports
-    /// [`Kind::Drained`].
+    /// Stops reading until the peer has read everything that waits for it, then reports [`Kind::Drained`].
     pub fn throttle(&self) {
         self.throttled.store(true, SeqCst);
         self.report_drain();
     }
 
-    /// The peer has read what waited for it.
+    /// Reads on, because the peer has read what waited for it.
     fn unthrottle(&self) {
         if self.throttled.swap(false, SeqCst) {
             self.wake();
@@ -407,8 +405,7 @@ impl Connection {
         }
     }
 
-    /// Lets `fill` append to the outbox. The second value tells that the caller has to see to a
-    /// [`Connection::flush`].
+    /// Lets `fill` append to the outbox. If the second value is true, the caller has to arrange a [`Connection::flush`].
     pub fn enqueue(&self, fill: impl FnOnce(&mut Outbox)) -> (SendStatus, bool) {
         let mut outbox = self.outbox();
         if outbox.phase == Phase::Dead {
@@ -440,12 +437,12 @@ impl Connection {
         }
     }
 
-    /// Reads what [`Connection::flush`] will.
+    /// Reads the memory that [`Connection::flush`] is going to read.
     pub(crate) fn fetch(&self) {
         std::hint::black_box(self.outbox.is_poisoned());
     }
 
-    /// Writes as much as the kernel takes. May be called from any thread; never waits.
+    /// Writes as much as the kernel takes. It may be called from any thread and never waits.
     pub fn flush(&self) {
         let Some(pipe) = self.pipe.get() else { return };
         let mut outbox = self.outbox();
@@ -481,7 +478,7 @@ impl Connection {
             if written < bytes.len() && outbox.phase == Phase::Dead {
                 self.lost.store(true, SeqCst);
             } else if written < bytes.len() {
-                // where it is: moving the rest of a large message at each write would cost more than the writes
+                // the rest stays where it is: moving that of a large message at each write would cost more than the writes
                 outbox.started = Some(Box::new((bytes, written)));
             }
             match result {
@@ -503,9 +500,9 @@ impl Connection {
         self.after_write(outbox, pipe);
     }
 
-    /// The same on the owner's thread, whose time is not for compressing and copying much: that is left to the I/O thread.
+    /// Writes on the owner's thread. Compressing and copying much is left to the I/O thread.
     pub fn flush_by_owner(self: &Arc<Self>) {
-        // one that is not read yet is on its way to the I/O thread, which has much to do for it
+        // a connection that is not read yet is on its way to the I/O thread, which flushes it
         let is_new = self.task.get().is_none() && !self.is_piped();
         if is_new || self.compresses() || self.outbox().unwritten() > LITTLE {
             self.commands.send_by_owner(Command::Flush(self.clone()));
@@ -514,7 +511,7 @@ impl Connection {
         }
     }
 
-    /// Compresses what waits for it, outside the lock.
+    /// Compresses waiting messages outside the lock.
     fn compress<'a>(&'a self, mut outbox: MutexGuard<'a, Outbox>) -> MutexGuard<'a, Outbox> {
         if let Some(deflate) = &self.deflate {
             while let Some(pending) = outbox.take_pending() {
@@ -550,9 +547,8 @@ impl Connection {
         }
     }
 
-    /// Has our side end once the owner has heard that the session is over, of which it is told next. Until then nothing is
-    /// read, and what the owner sends is sent: as if it had met the end itself, behind what came before. False if the end
-    /// has begun already; then it goes on with the next flush.
+    /// Has our side end once the owner has heard that the session is over, which is reported next. Until then nothing is read, and
+    /// data that the owner sends is sent. Returns false if the end has begun already; then it goes on with the next flush.
     pub(crate) fn put_off(&self, ending: Ending) -> bool {
         let is_put_off = self.outbox().put_off(ending);
         if is_put_off {
@@ -561,8 +557,8 @@ impl Connection {
         is_put_off
     }
 
-    /// The owner has heard that the session is over: our side may end. To see to that is the I/O thread's work: it takes two
-    /// system calls or three. Whether it has been asked; most ends have not been put off.
+    /// Lets our side end, because the owner has heard that the session is over. The I/O thread does it, as it takes two or three system
+    /// calls. Returns whether it has been asked; most ends are not put off.
     pub fn conclude(self: &Arc<Self>) -> bool {
         if !self.outbox().is_end_due() {
             self.winds_up.store(false, SeqCst);
@@ -575,7 +571,7 @@ impl Connection {
         must_flush
     }
 
-    /// What was put off begins. Whether a [`Connection::flush`] has to be seen to.
+    /// Begins the end that was put off. Returns whether a [`Connection::flush`] has to follow.
     pub(crate) fn begin_put_off(&self) -> bool {
         let (_, must_flush) = self.enqueue(Outbox::conclude);
         self.winds_up.store(false, SeqCst);
@@ -598,14 +594,14 @@ impl Connection {
         }
     }
 
-    /// The same, so that the peer sees a reset.
+    /// Cuts the connection off with a reset.
     pub fn reset(&self) {
         let _ = self.with_socket(|socket| socket.set_linger(Some(Duration::ZERO)));
         self.note_end(End::Reset);
         self.terminate();
     }
 
-    /// Notes that this side cuts the connection off, and whether that loses what was accepted before.
+    /// Notes that this side cuts the connection off, and whether data that was accepted is lost by that.
     pub fn note_cut(&self) {
         let outbox = self.outbox();
         if outbox.phase == Phase::Open && (!outbox.has_nothing_else() || outbox.blocked) {
@@ -619,7 +615,7 @@ impl Connection {
         let _ = self.end.compare_exchange(0, end.code(), SeqCst, SeqCst);
     }
 
-    /// What is to be said of an end that has lost what was accepted before.
+    /// The fault of an end that has lost data which was accepted.
     fn write_fault(&self) -> Option<Fault> {
         self.lost
             .load(SeqCst)
@@ -649,13 +645,13 @@ impl Connection {
         (bytes, phase)
     }
 
-    /// What [`Connection::take_output`] gave waits in the owner's stream: until
-    /// [`Connection::output_written`], the peer counts as slow and nothing as drained.
+    /// Notes that what [`Connection::take_output`] gave waits in the owner's stream. Until [`Connection::output_written`] the peer
+    /// counts as slow.
     pub fn block_output(&self) {
         self.outbox().blocked = true;
     }
 
-    /// What was taken has been written. Whether that was all; else the owner takes the rest next.
+    /// Notes that what was taken has been written. Returns whether that was all; otherwise the owner takes the rest next.
     pub fn output_written(&self) -> bool {
         let mut outbox = self.outbox();
         outbox.blocked = false;
@@ -670,21 +666,21 @@ impl Connection {
         true
     }
 
-    /// Bytes came in through the owner's pipe, who drains next. `batch` is empty and stays so.
+    /// Handles bytes from the owner's pipe. The owner drains next. `batch` is empty and stays so.
     pub fn input(self: &Arc<Self>, bytes: &mut [u8], batch: &mut Batch) {
         self.receive(bytes, batch);
         self.queue.append_silently(batch);
     }
 
-    /// The peer has ended its side: the owner's answers to what came before go out, then our side is ended, too. Whether
-    /// that is all. `batch` as in [`Connection::input`].
+    /// Handles the end of the peer's side: the owner's answers to earlier messages go out, then our side is ended, too. Returns whether
+    /// nothing is awaited. `batch` as in [`Connection::input`].
     pub fn input_ended(self: &Arc<Self>, batch: &mut Batch) -> bool {
         let is_over = self.peer_ended(batch);
         self.queue.append_silently(batch);
         is_over
     }
 
-    /// The connection is gone: tells whoever it was bound to. Called once, when nothing more comes.
+    /// Reports the end of the connection to its receiver. Called once, when nothing more comes.
     pub fn ended(self: &Arc<Self>) {
         let mut outbox = self.outbox();
         let is_complete = outbox.is_complete();
@@ -694,7 +690,7 @@ impl Connection {
         drop(outbox);
         self.note_end(if is_complete { End::Closed } else { End::CutOff });
         let end = self.end.load(SeqCst);
-        // what is reset sends no FIN before
+        // a reset must not be preceded by a FIN
         if let (Some(pipe), false) = (self.pipe.get(), is_complete || end == End::Reset.code()) {
             pipe.shutdown(Shutdown::Both);
         }
@@ -766,7 +762,7 @@ impl Commands {
     }
 }
 
-/// The time in ms and 1 more, as far as `Connection::active` has room for it; never 0.
+/// The time in ms plus 1, in the range of `Connection::active`; never 0.
 fn stamp() -> u32 {
     ((now() + 1) as u32).max(1)
 }

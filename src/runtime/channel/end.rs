@@ -1,11 +1,11 @@
-//! Why connections end.
+//! The causes of a connection's end.
 
 use crate::runtime::owner::contract::{ERRNO_MASK, EndCode};
 
-/// Why a connection has ended.
+/// The cause of a connection's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// This side has cut it off, or its time was over.
+    /// This side has cut the connection off, or a timeout has.
     CutOff,
     /// This side has reset it.
     Reset,

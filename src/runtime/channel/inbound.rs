@@ -14,11 +14,11 @@ use crate::runtime::session::cell::Locked;
 use crate::session::Fault;
 use crate::websocket::{Message, OpCode};
 
-/// After so many bytes of messages, as they are after inflating, the rest of what came in is left for the next turn: others are to
-/// be read meanwhile. Nobody may hear of them, so that no other bound would hold them up.
+/// Bytes of messages, after inflating, after which the rest of a read is left for the next turn, so that others are read meanwhile.
+/// Messages that JavaScript does not hear of meet no other bound.
 const MAX_DECODED: usize = 256 * 1024;
 
-/// Whether ping frames have come in, and whether that were more than are answered.
+/// Whether ping frames have come in, and whether there were more than are answered.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Pings {
     None,
@@ -27,8 +27,8 @@ enum Pings {
 }
 
 impl Connection {
-    /// Decodes what came in, behind what has been left undecoded, and acts on it: events go to `batch`, answers to the
-    /// outbox. When the owner has enough to take, the rest is left undecoded.
+    /// Decodes bytes behind those that were left undecoded, and acts on the messages: events go to `batch`, answers to the outbox. When
+    /// the owner has enough to take, the rest is left undecoded.
     pub(crate) fn receive(self: &Arc<Self>, bytes: &mut [u8], batch: &mut Batch) {
         if self.tapped.load(Relaxed) {
             batch.push_bytes(Kind::Bytes, self.handle, 0, bytes);
@@ -59,10 +59,10 @@ impl Connection {
             self.flush();
         }
         if pings == Pings::TooMany && self.is_piped() {
-            // what waits for the owner to take it is not lost to the peer
+            // bytes that wait for the owner are still written
             self.peer_ended(batch);
         } else if pings == Pings::TooMany {
-            // who reads the connection tells of its end
+            // the thread that reads the connection reports its end
             self.terminate();
         }
         if let Err(error) = result {
@@ -75,13 +75,14 @@ impl Connection {
         }
     }
 
-    /// The peer has ended its side. Whether that is all, and nothing is to be waited for.
+    /// Handles the end of the peer's side. Returns whether nothing is awaited.
     pub(crate) fn peer_ended(self: &Arc<Self>, batch: &mut Batch) -> bool {
         self.end_by(Ending::PeerEnded, |batch| self.report_closed(None, batch), batch)
     }
 
-    /// The end has come in. What the owner answers to what came before goes out first, if there is something to answer and
-    /// it is going to hear of the end; `tell` tells it, and whether it does. Returns whether the end has begun at once.
+    /// Handles an end that has come in. The owner's answers to earlier messages go out first, if there are messages to answer and
+    /// the owner is going to hear of the end. `tell` reports it, and returns whether the owner hears. Returns whether the end has
+    /// begun at once.
     fn end_by(self: &Arc<Self>, ending: Ending, tell: impl FnOnce(&mut Batch) -> bool, batch: &mut Batch) -> bool {
         let is_answered = self.is_answered();
         let is_put_off = self.put_off(ending);
@@ -138,7 +139,7 @@ impl Connection {
         if self.is_paused() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// Tells of a ping or pong frame, if somebody listens.
+    /// Reports a ping or pong frame, if the owner wants them.
     fn show_control(&self, opcode: OpCode, payload: &[u8], batch: &mut Batch) {
         if self.shows_control.load(Relaxed) {
             batch.push_bytes(Kind::ControlFrame, self.handle, opcode as u32, payload);
@@ -146,8 +147,8 @@ impl Connection {
         }
     }
 
-    /// Tells whom the connection is bound to that it is closed. Whether the owner hears of it. An owner that decodes a session's
-    /// messages tells the session: what it has still to decode came before the end.
+    /// Reports to the receiver that the connection is closed. Returns whether the owner hears of it. An owner that decodes a session's
+    /// messages tells the session itself, because undecoded messages came before the end.
     pub(crate) fn report_closed(self: &Arc<Self>, fault: Option<Fault>, batch: &mut Batch) -> bool {
         self.report_closed_to(self.binding(), fault, batch)
     }
@@ -162,7 +163,7 @@ impl Connection {
             Binding::Session(cell) if !self.shows_messages.load(SeqCst) => {
                 let mut session = cell.lock(now());
                 if let Some(fault) = fault.as_ref().filter(|_| !session.inner.machine.minds(self.handle)) {
-                    // the transport's, which its session has let go of
+                    // the session has left this transport, so that the transport hears of it
                     batch.push_text(Kind::ConnectionClosed, self.handle, WITH_FAULT, fault.message().as_bytes());
                 }
                 let ends_session = session.channel_closed(self.handle, fault, batch);

@@ -1,18 +1,18 @@
-//! Counting what is open.
+//! Counts open connections.
 
 use std::fmt::Debug;
 use std::sync::Arc;
 
-/// Who wants to know how many connections are open.
+/// A counter of open connections.
 pub trait CountsOpen: Debug + Send + Sync {
-    /// One more is open.
+    /// Counts one more.
     fn opened(&self);
 
-    /// One less is open.
+    /// Counts one less.
     fn closed(&self);
 }
 
-/// Counts as one that is open, while it lives.
+/// Counts as an open connection while it lives.
 #[derive(Debug)]
 pub struct Open<C: CountsOpen + ?Sized = dyn CountsOpen>(Arc<C>);
 
@@ -22,7 +22,7 @@ impl<C: CountsOpen + ?Sized> Open<C> {
         Self(counter)
     }
 
-    /// Who counts it.
+    /// The counter.
     pub fn counter(&self) -> &Arc<C> {
         &self.0
     }

@@ -10,14 +10,14 @@ use crate::websocket::{Deflate, OpCode, write_close, write_header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// This many pongs for the peer's ping frames wait to be written, as in `ws` (`maxPendingAutoPongs`): a peer that pings and
-/// does not read must not fill the memory.
+/// Number of pongs for the peer's ping frames that may wait to be written, as in `ws` (`maxPendingAutoPongs`). A peer that pings
+/// and does not read must not fill the memory.
 const MAX_WAITING_PONGS: u8 = 60;
 
-/// Room for several small frames, in bytes: growing step by step would copy them each time.
+/// Bytes of the first room for frames. Growing step by step would copy them each time.
 const SMALL_FRAMES: usize = 448;
 
-/// At most so much room is made at once for what is expected, in bytes.
+/// Bytes of the largest room that is made ahead for expected frames.
 const MAX_EXPECTED: usize = 4096;
 
 /// How far the end of a connection has come.
@@ -26,15 +26,15 @@ pub enum Phase {
     Open,
     /// Our close frame is in the buffer or out; the peer's is awaited.
     CloseSent,
-    /// Both sides are done: write what is left, end our side, wait for the peer's end.
+    /// Both sides are done: the rest is written, our side is ended, and the peer's end is awaited.
     Ending,
     /// Our side of the connection has been ended.
     Ended,
-    /// Gone. Nothing is written any more.
+    /// The connection has ended. Nothing is written any more.
     Dead,
 }
 
-/// How our side ends once the owner has heard that the session is over. What it sends until then goes out before.
+/// How our side ends once the owner has heard that the session is over. Data that the owner sends until then goes out before.
 #[derive(Debug)]
 pub enum Ending {
     /// The session is over: the closing handshake begins, see [`Outbox::close`].
@@ -51,12 +51,12 @@ pub enum Ending {
 #[derive(Debug)]
 pub enum Frames {
     Own(Vec<u8>),
-    /// Those of a broadcast, which wait on other connections, too.
+    /// Frames of a broadcast, which also wait on other connections.
     Shared(Arc<[u8]>),
 }
 
 impl Frames {
-    /// The bytes, to append to.
+    /// The bytes, so that more can be appended.
     fn own(&mut self) -> &mut Vec<u8> {
         if let Self::Shared(bytes) = self {
             *self = Self::Own(bytes.to_vec());
@@ -95,37 +95,37 @@ impl Deref for Frames {
 /// Something to send on a connection with permessage-deflate, in order.
 #[derive(Debug)]
 enum Pending {
-    /// A message to be compressed, by whoever flushes.
+    /// A message that the next flush compresses.
     Message(OpCode, Vec<u8>),
     /// Complete frames.
     Frames(Vec<u8>),
 }
 
-/// What a connection with permessage-deflate has still to compress.
+/// Messages that a connection with permessage-deflate has still to compress.
 #[derive(Debug)]
 struct Deflating {
-    /// What comes after the outbox's bytes.
+    /// Messages and frames that come after the outbox's bytes.
     pending: Vec<Pending>,
-    /// Somebody compresses what was in `pending`; until it is among the bytes, nothing may overtake it.
+    /// A thread compresses what was in `pending`. Nothing may overtake it until it is among the bytes.
     compressing: bool,
-    /// Messages of so many bytes are compressed.
+    /// Bytes from which on a message is compressed.
     from: usize,
 }
 
-/// See the module's documentation.
+/// Bytes that wait to be written to one peer, and how far the connection's end has come.
 #[derive(Debug)]
 pub struct Outbox {
-    /// What the kernel has taken a part of, and how much; goes out before `bytes`.
+    /// Bytes of which the kernel has taken a part, and the length of that part. They go out before `bytes`.
     pub(crate) started: Option<Box<(Frames, usize)>>,
     pub bytes: Frames,
-    /// What few connections need, or not for long.
+    /// Fields that few connections need, or need for a short time.
     rare: Option<Box<Rare>>,
     pub phase: Phase,
-    /// A write is under way on some thread, with the bytes taken out.
+    /// A thread is writing, and has taken the bytes out.
     pub writing: bool,
-    /// The kernel takes no more for now.
+    /// The kernel takes no more bytes for now.
     pub blocked: bool,
-    /// Somebody has been told to flush.
+    /// A thread has been asked to flush.
     pub dirty: bool,
     /// The owner wants [`crate::runtime::Kind::Drained`] once all is written.
     pub report_drain: bool,
@@ -133,28 +133,28 @@ pub struct Outbox {
     pub heard_close: bool,
     /// The peer has ended its side of the connection below.
     has_peer_ended: bool,
-    /// Pongs in what has not been taken to be written, and in what was taken last.
+    /// Number of pongs in the bytes that wait, and in those that were taken last.
     waiting_pongs: u8,
     taken_pongs: u8,
     waiting_answers: u32,
-    /// How many bytes were written last, up to [`MAX_EXPECTED`]: as many are expected next.
+    /// Number of bytes that were written last, up to [`MAX_EXPECTED`]. As many are expected next.
     expected: u16,
-    /// The code of the peer's close frame; 0: none came.
+    /// The code of the peer's close frame; 0 if none came.
     peer_code: u16,
-    /// Bytes that have been taken to be written.
+    /// Number of bytes that have been taken to be written.
     taken: u64,
 }
 
 /// See [`Outbox::rare`].
 #[derive(Debug, Default)]
 struct Rare {
-    /// With permessage-deflate.
+    /// The state of permessage-deflate.
     deflating: Option<Deflating>,
-    /// The end has been put off until the owner has heard of it, see [`Outbox::put_off`].
+    /// The end, which is put off until the owner has heard of it, see [`Outbox::put_off`].
     ending: Option<Ending>,
     /// The reason in the peer's close frame.
     peer_reason: Vec<u8>,
-    /// Frames that the owner takes and gives back by [`Outbox::raw`], see [`Outbox::relay`].
+    /// Frames that the owner takes and hands back by [`Outbox::raw`], see [`Outbox::relay`].
     relayed: Option<Vec<u8>>,
 }
 
@@ -185,32 +185,32 @@ impl Outbox {
         }
     }
 
-    /// Whether everything handed over is with the kernel.
+    /// Whether the kernel has taken everything that was handed over.
     pub fn is_clear(&self) -> bool {
         self.has_nothing_else() && !self.writing
     }
 
-    /// The same but for what is just being written.
+    /// Whether nothing waits, except for a write in progress.
     pub fn has_nothing_else(&self) -> bool {
         self.started.is_none() && self.bytes.is_empty() && self.pending().is_empty() && self.relayed().is_empty()
     }
 
-    /// Whether both close frames have passed, or the peer's side has ended, and ours has been ended: nothing is to be waited for.
+    /// Whether nothing is awaited: both close frames have passed or the peer's side has ended, and our side has been ended.
     pub fn is_complete(&self) -> bool {
         (self.heard_close || self.has_peer_ended) && self.phase == Phase::Ended
     }
 
-    /// Bytes that have not been written; of messages to be compressed their plain length.
+    /// Number of bytes that have not been written. Messages to be compressed count with their plain length.
     pub fn unwritten(&self) -> usize {
         self.started.as_deref().map_or(0, |(bytes, written)| bytes.len() - written) + self.waiting()
     }
 
-    /// Bytes that were ever handed over.
+    /// Number of all bytes that were handed over.
     pub fn total(&self) -> u64 {
         self.taken + self.waiting() as u64
     }
 
-    /// Bytes that have not been taken to be written.
+    /// Number of bytes that have not been taken to be written.
     fn waiting(&self) -> usize {
         let pending = self.pending().iter().map(|pending| match pending {
             Pending::Message(_, bytes) | Pending::Frames(bytes) => bytes.len(),
@@ -232,22 +232,21 @@ impl Outbox {
         self.is_relayed() && (!self.relayed().is_empty() || self.phase == Phase::Ending)
     }
 
-    /// From now on the owner takes what is to be written, and hands it back: what the application has put in the way of
-    /// the bytes sees them.
+    /// Has the owner take frames and hand them back from now on, so that a `write` of the application sees them.
     pub fn relay(&mut self) {
         if self.phase < Phase::Ending {
             self.rare.get_or_insert_default().relayed.get_or_insert_default();
         }
     }
 
-    /// Nothing is in the way of the bytes, after all.
+    /// Has frames written directly again.
     pub fn unrelay(&mut self) {
         if let Some(relayed) = self.rare.as_mut().and_then(|rare| rare.relayed.take()) {
             self.bytes.own().extend_from_slice(&relayed);
         }
     }
 
-    /// Takes what waits to pass through the owner. Also tells whether the end of our side is to follow it.
+    /// Takes the frames that wait to pass through the owner. Also returns whether the end of our side follows them.
     pub fn take_relayed(&mut self) -> (Vec<u8>, bool) {
         let relayed = self.rare.as_mut().and_then(|rare| rare.relayed.as_mut()).map(std::mem::take);
         (relayed.unwrap_or_default(), self.phase == Phase::Ending)
@@ -262,18 +261,18 @@ impl Outbox {
         true
     }
 
-    /// No frames follow: the owner is about to end our side of the stream.
+    /// Refuses further frames, because the owner is about to end our side of the stream.
     pub fn refuse_frames(&mut self) {
         self.phase = self.phase.max(Phase::CloseSent);
     }
 
-    /// Writes what is left and ends our side of the stream, which the owner has ended.
+    /// Has the rest written and our side of the stream ended, because the owner has ended it.
     pub fn end_stream(&mut self) {
         self.unrelay();
         self.end();
     }
 
-    /// The code and the reason of the peer's close frame, or the codes that stand for none.
+    /// The code and the reason of the peer's close frame, or the code that stands for a missing one.
     pub fn peer_close(&self) -> (u16, &[u8]) {
         let code = if self.heard_close { self.peer_code } else { NO_CLOSE_FRAME };
         (code, self.rare.as_ref().map_or(&[], |rare| &rare.peer_reason))
@@ -287,7 +286,7 @@ impl Outbox {
         self.rare.as_mut()?.deflating.as_mut()
     }
 
-    /// Takes what is to be written next.
+    /// Takes the bytes to write next.
     pub fn take_frames(&mut self) -> Frames {
         self.expected = self.bytes.len().min(MAX_EXPECTED) as u16;
         self.taken += self.bytes.len() as u64;
@@ -295,14 +294,14 @@ impl Outbox {
         std::mem::take(&mut self.bytes)
     }
 
-    /// What has to be compressed before it can be written; [`Outbox::compressed`] follows.
+    /// Takes the messages that have to be compressed before they can be written. [`Outbox::compressed`] follows.
     pub fn take_pending(&mut self) -> Option<Uncompressed> {
         let deflating = self.deflating().filter(|deflating| !deflating.pending.is_empty())?;
         deflating.compressing = true;
         Some(Uncompressed(std::mem::take(&mut deflating.pending)))
     }
 
-    /// What [`Outbox::take_pending`] gave, as frames.
+    /// Appends the frames of what [`Outbox::take_pending`] gave.
     pub fn compressed(&mut self, frames: &[u8]) {
         if let Some(deflating) = self.deflating() {
             deflating.compressing = false;
@@ -312,7 +311,7 @@ impl Outbox {
         }
     }
 
-    /// Where frames go that nothing has to be done about.
+    /// The place of frames that need no compression.
     fn ready_frames(&mut self) -> &mut Vec<u8> {
         match self.rare.as_mut().and_then(|rare| rare.relayed.as_mut()) {
             Some(relayed) => relayed,
@@ -320,7 +319,7 @@ impl Outbox {
         }
     }
 
-    /// Where complete frames go.
+    /// The place of complete frames.
     fn frames(&mut self) -> &mut Vec<u8> {
         if self.rare.is_none() {
             return self.bytes.own();
@@ -352,13 +351,13 @@ impl Outbox {
         self.plain_message(opcode, prefix, payload);
     }
 
-    /// The same, never compressed.
+    /// Appends a text or binary message frame that is not compressed.
     pub fn plain_message(&mut self, opcode: OpCode, prefix: &[u8], payload: &[u8]) {
         if self.phase == Phase::Open {
             let len = prefix.len() + payload.len();
             let expected = self.expected.into();
             let frames = self.frames();
-            // where there is a second one there are more
+            // a second frame is a sign of more
             frames.reserve((10 + len).max(if frames.is_empty() { expected } else { SMALL_FRAMES }));
             write_header(frames, opcode, false, len);
             frames.extend_from_slice(prefix);
@@ -373,7 +372,7 @@ impl Outbox {
         }
     }
 
-    /// The same for a frame that many connections send: where nothing else waits it is not copied.
+    /// Appends a frame that many connections send. It is not copied if nothing else waits.
     pub fn shared_frame(&mut self, frame: &Arc<[u8]>) {
         if self.phase == Phase::Open && self.bytes.is_empty() && self.rare.is_none() {
             self.bytes = Frames::Shared(frame.clone());
@@ -409,13 +408,13 @@ impl Outbox {
         }
     }
 
-    /// Has these bytes written before all that waits; nothing has been written yet.
+    /// Puts bytes before all others. Nothing has been written yet.
     pub fn put_first(&mut self, mut bytes: Vec<u8>) {
         bytes.extend_from_slice(&self.bytes);
         self.bytes = Frames::Own(bytes);
     }
 
-    /// Answers a ping frame. False if too many answers wait already: the connection is to be cut off.
+    /// Answers a ping frame. Returns false if too many answers wait already, so that the connection has to be cut off.
     pub fn pong(&mut self, payload: &[u8]) -> bool {
         if self.phase != Phase::Open {
             return true;
@@ -434,7 +433,7 @@ impl Outbox {
 
     /// Whether one more answer may wait for a peer that does not read.
     fn may_answer(&mut self) -> bool {
-        /// The most that an answer has, in bytes.
+        /// Bytes of the longest answer.
         const LEN: usize = 10;
         if self.is_clear() {
             self.waiting_answers = 0;
@@ -456,8 +455,8 @@ impl Outbox {
         self.conclude();
     }
 
-    /// Has our side end once the owner has heard of it: what it sends until then is sent. What the peer did first counts.
-    /// False if the end has begun already; then it goes on.
+    /// Has our side end once the owner has heard of it. Data that the owner sends until then is sent. The first thing that the peer
+    /// did counts. Returns false if the end has begun already; then it goes on.
     pub fn put_off(&mut self, ending: Ending) -> bool {
         if self.phase != Phase::Open {
             self.carry_out(ending);
@@ -470,13 +469,13 @@ impl Outbox {
         true
     }
 
-    /// Whether something has to be done about the end when the owner has heard of it, and nobody does it or has been told to.
+    /// Whether the end still has to be carried out when the owner has heard of it, and no thread does so or has been asked to.
     pub fn is_end_due(&self) -> bool {
         self.rare.as_ref().is_some_and(|rare| rare.ending.is_some())
             || (self.phase == Phase::Ending && !self.dirty && !self.writing)
     }
 
-    /// The owner has heard of the end.
+    /// Carries the end out, because the owner has heard of it.
     pub fn conclude(&mut self) {
         if let Some(ending) = self.rare.as_mut().and_then(|rare| rare.ending.take()) {
             self.carry_out(ending);
@@ -495,7 +494,7 @@ impl Outbox {
         }
     }
 
-    /// The peer's close frame came in: echo it if we have not sent ours, then end.
+    /// Handles the peer's close frame: echoes it if ours was not sent, and ends.
     pub fn close_received(&mut self, code: Option<u16>, reason: &[u8]) {
         if self.phase == Phase::Open {
             write_close(self.frames(), code, reason);
@@ -508,7 +507,7 @@ impl Outbox {
         self.end();
     }
 
-    /// The peer broke the protocol: say so and end.
+    /// Sends the peer a close frame with a code, because it broke the protocol, and ends.
     pub fn fail(&mut self, code: u16) {
         if self.phase == Phase::Open {
             write_close(self.frames(), Some(code), &[]);
@@ -516,12 +515,12 @@ impl Outbox {
         self.end();
     }
 
-    /// Writes what is left and ends our side.
+    /// Has the rest written and our side ended.
     pub fn end(&mut self) {
         self.phase = self.phase.max(Phase::Ending);
     }
 
-    /// The connection is gone.
+    /// Marks the connection as ended.
     pub fn kill(&mut self) {
         self.phase = Phase::Dead;
         self.started = None;

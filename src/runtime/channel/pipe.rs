@@ -1,4 +1,4 @@
-//! The way bytes leave a connection and enter it.
+//! The way by which bytes leave and enter a connection.
 
 use std::io;
 use std::net::Shutdown;
@@ -7,7 +7,7 @@ use socket2::SockRef;
 
 use super::socket::Stream;
 
-/// The way bytes leave and enter.
+/// The way by which bytes leave and enter.
 #[derive(Debug)]
 pub(crate) enum Pipe {
     Socket(Stream),
@@ -16,8 +16,8 @@ pub(crate) enum Pipe {
 }
 
 impl Pipe {
-    /// Writes until all is written or the kernel refuses; tells how far it came. What is the last before our side is
-    /// ended leaves with that, in one segment.
+    /// Writes until everything is written or the kernel refuses, and returns how far it came. The last bytes before the end of our side
+    /// leave with it in one segment.
     pub(super) fn write(&self, bytes: &[u8], is_last: bool) -> (usize, io::Result<()>) {
         let Pipe::Socket(stream) = self else { return (0, Ok(())) };
         let mut written = 0;

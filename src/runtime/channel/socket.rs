@@ -38,7 +38,7 @@ impl Stream {
         (&self.0).read(buffer)
     }
 
-    /// Writes what the kernel takes; with `more`, the kernel may wait for what comes next before it sends.
+    /// Writes what the kernel takes. With `more` the kernel may wait for the next bytes before it sends.
     pub(crate) fn try_write(&self, bytes: &[u8], more: bool) -> io::Result<usize> {
         #[cfg(target_os = "linux")]
         let flags = libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };

@@ -1,11 +1,11 @@
-//! Options of sockets, as Node's `net.Socket` names them.
+//! Options of sockets, by their names in Node's `net.Socket`.
 
 use std::io;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 
-/// Has the kernel probe a silent peer. The times are in seconds; what is 0 stays as it is.
+/// Has the kernel probe a silent peer. The times are in seconds; 0 leaves an option as it is.
 pub fn set_keep_alive(socket: &SockRef<'_>, on: bool, delay: u32, interval: u32, count: u32) -> io::Result<()> {
     let mut params = TcpKeepalive::new();
     if delay > 0 {

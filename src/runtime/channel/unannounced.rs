@@ -1,4 +1,4 @@
-//! Sessions and connections that an I/O thread opens by itself, on their way to the owner.
+//! Sessions and connections that an I/O thread has opened and of which the owner has not heard.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::runtime::session::cell::SessionCell;
 pub struct Refused {
     /// See `src/http/head.rs`.
     pub head: String,
-    /// Free again when the owner has taken this.
+    /// The place among the refusals; free again when the owner has taken this one.
     pub _place: OwnedSemaphorePermit,
 }
 
@@ -23,7 +23,7 @@ pub struct Refused {
 #[derive(Debug)]
 pub struct Opened {
     pub session: Arc<SessionCell>,
-    /// The WebSocket it speaks by, if it does, or tries out.
+    /// The WebSocket of the session, or the one that its client probes.
     pub connection: Option<Arc<Connection>>,
     /// The request that opened it, see `src/http/head.rs`.
     pub head: String,
@@ -31,7 +31,7 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// `place`: free again when the owner has taken this.
+    /// The place among the unannounced; free again when the owner has taken this one.
     pub fn new(
         session: Arc<SessionCell>,
         connection: Option<Arc<Connection>>,

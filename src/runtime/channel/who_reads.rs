@@ -2,17 +2,17 @@
 
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 
-/// Who reads a connection. Nobody reads while the other does, nor waits for it.
+/// Which thread reads a connection. A thread neither reads while the other does nor waits for it.
 #[derive(Debug, Default)]
 pub(crate) struct WhoReads {
     state: AtomicU8,
-    /// How often the owner's thread has read; wraps around.
+    /// Number of reads of the owner's thread; wraps around.
     owner_reads: AtomicU8,
 }
 
 const IO_THREAD: u8 = 0;
 const OWNER: u8 = 1;
-/// One of them does so now, while it is the owner's.
+/// The owner's thread is reading now.
 const BUSY: u8 = 2;
 
 impl WhoReads {
@@ -21,28 +21,28 @@ impl WhoReads {
         self.state.load(SeqCst) != IO_THREAD
     }
 
-    /// From now on the owner's thread reads.
+    /// Has the owner's thread read from now on.
     pub(crate) fn leave_to_owner(&self) {
         self.state.store(OWNER, SeqCst);
     }
 
-    /// Takes the right to read what is left to the owner's thread. False if the other side is just reading, or has
+    /// Takes the right to read a connection that is left to the owner's thread. Returns false if the other side is reading, or has
     /// taken the connection back. [`WhoReads::leave_to_owner`] or [`WhoReads::take_back`] has to follow.
     pub(crate) fn take_turn(&self) -> bool {
         self.state.compare_exchange(OWNER, BUSY, SeqCst, SeqCst).is_ok()
     }
 
-    /// From now on the I/O thread reads.
+    /// Has the I/O thread read from now on.
     pub(crate) fn take_back(&self) {
         self.state.store(IO_THREAD, SeqCst);
     }
 
-    /// The owner's thread reads once more.
+    /// Counts a read of the owner's thread.
     pub(crate) fn count_owner_read(&self) {
         self.owner_reads.fetch_add(1, SeqCst);
     }
 
-    /// How often the owner's thread has read, modulo 256.
+    /// Number of reads of the owner's thread, modulo 256.
     pub(crate) fn owner_reads(&self) -> u8 {
         self.owner_reads.load(SeqCst)
     }

@@ -13,7 +13,7 @@ use crate::runtime::owner::commands::Looking;
 /// The time from one look to the next.
 pub(super) const LOOK: Duration = Duration::from_millis(2);
 
-/// When the thread looks next, if the owner may be busy.
+/// The timer of the thread's next look, if the owner may be busy.
 pub(super) struct BusyCheck {
     next: Pin<Box<Sleep>>,
     looking: Option<Looking<Connection>>,
@@ -24,7 +24,7 @@ impl BusyCheck {
         Self { next: Box::pin(sleep(LOOK)), looking: None }
     }
 
-    /// The owner has been woken.
+    /// Starts looking, because the owner has been woken.
     pub(super) fn begin(&mut self, commands: &Commands) {
         if self.looking.is_none() {
             self.next.as_mut().reset(Instant::now() + LOOK);
@@ -32,7 +32,7 @@ impl BusyCheck {
         }
     }
 
-    /// Waits for the next look, if there is to be one.
+    /// Waits for the next look, if one is planned.
     pub(super) async fn next(&mut self) {
         match self.looking {
             Some(_) => self.next.as_mut().await,
@@ -40,7 +40,7 @@ impl BusyCheck {
         }
     }
 
-    /// Has this thread see to what is asked of it; the last look is at an owner whose turn is over.
+    /// Has this thread do what it is asked for. The last look is at an owner whose turn is over.
     pub(super) fn look(&mut self, commands: &Commands) {
         if commands.has_any() || commands.are_held() {
             self.next.as_mut().reset(Instant::now() + LOOK);

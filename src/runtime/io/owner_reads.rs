@@ -1,9 +1,9 @@
-//! A few connections that talk, one message at a time, are read by their owner's thread: that saves each message a change
-//! of thread, which is most of what it waits for where few share one. The I/O thread looks after such a connection and
-//! reads it again when more talk, when one sends more at once, or when the owner's thread has no time.
+//! Lets the owner's thread read a few connections that send one message at a time. This saves each message a change of thread, which
+//! is most of its latency if few share one. The I/O thread checks such a connection, and reads it again when more connections talk,
+//! when one sends several messages at once, or when the owner's thread has no time.
 //!
 //! The reader knows of this as a [`Loan`]: it asks for one after each read, and a loan says when the reader has to read.
-//! Without loans ([`lend`] gives none) everything works as well, but for the time that a lone message takes.
+//! Without loans ([`lend`] gives none) everything works, but a lone message takes longer.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -23,40 +23,40 @@ use crate::runtime::owner::commands::Looking;
 use crate::runtime::owner::contract::Kind;
 use crate::runtime::owner::events::Batch;
 
-/// This many connections at most are read by the owner's thread. From about twenty on enough of them share a change of thread.
+/// Largest number of connections that the owner's thread reads. From about twenty on enough of them share a change of thread.
 pub const FEW: usize = 16;
 
-/// A connection is lent after this many single messages, while no more than [`FEW`] talk, and none sends several at once.
+/// Number of single messages after which a connection is lent, if at most [`FEW`] connections talk and none sends several at once.
 const SHOWN_FROM: u8 = 8;
 
-/// This many looks that find nothing new end a loan: looking costs more than the next message would save.
+/// Number of looks without a new message that end a loan. More looks would cost more than the next message saves.
 const SILENT_LOOKS: u8 = 10;
 
-/// A connection that the owner's thread reads, and how the I/O thread looks after it.
+/// A connection that the owner's thread reads, and how the I/O thread checks it.
 pub(super) struct Loan {
     /// The next look.
     next: Pin<Box<Sleep>>,
-    /// Has the thread look at what the owner sends, too.
+    /// The guard that also has the thread look for what the owner sends.
     _looking: Looking<Connection>,
-    /// How often the owner had read at the last look.
+    /// Number of the owner's reads at the last look.
     owner_reads: u8,
     silent: u8,
 }
 
-/// What a loan asks of the reader.
+/// What the reader has to do.
 pub(super) enum Next {
-    /// Nothing: the loan wakes its task.
+    /// To wait: the loan wakes its task.
     Wait,
-    /// The loan is over, and the connection the reader's again.
+    /// To end the loan and to read the connection again.
     End,
-    /// To read now, and to say what came of it, see [`Loan::has_read`].
+    /// To read now, and to report the result, see [`Loan::has_read`].
     Read,
 }
 
-/// Lends a connection to its owner's thread, if it has shown that it is one of few that talk. `is_single`: a single message
-/// has just been read. The owner is told in `batch`.
+/// Lends a connection to its owner's thread, if it is one of few that talk. `is_single` says that a single message has just been
+/// read. The owner hears of the loan in `batch`.
 pub(super) fn lend(connection: &Arc<Connection>, is_single: bool, batch: &mut Batch) -> Option<Loan> {
-    // to decompress is not the owner's work
+    // connections with compression stay here
     let is_lent = talks(connection, is_single)
         && connection.queue.owner_reads()
         && !connection.is_held_up()
@@ -91,7 +91,7 @@ impl Loan {
                 continue;
             }
             if !connection.who_reads.take_turn() {
-                // the owner's thread is just reading
+                // the owner's thread is reading
                 if self.next.as_mut().poll(cx).is_pending() {
                     return Next::Wait;
                 }
@@ -127,13 +127,13 @@ thread_local! {
     static TALKERS: RefCell<Vec<Talker>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A connection of this thread that talks, and how many single messages it has sent.
+/// A connection of this thread that talks, and the number of single messages that it has sent.
 struct Talker {
     connection: *const Connection,
     messages: u8,
 }
 
-/// Notes that a connection has sent a single message, or several. Whether it has shown by now that it is one of few.
+/// Notes that a connection has sent a single message, or several. Returns whether it is now one of few that talk.
 fn talks(connection: &Arc<Connection>, single: bool) -> bool {
     let connection = Arc::as_ptr(connection);
     TALKERS.with_borrow_mut(|talkers| {
@@ -146,7 +146,7 @@ fn talks(connection: &Arc<Connection>, single: bool) -> bool {
             return talker.messages >= SHOWN_FROM;
         }
         if talkers.len() == FEW {
-            // one too many: all begin again
+            // one too many, so that all begin again
             talkers.clear();
         }
         talkers.push(Talker { connection, messages: 1 });
@@ -154,17 +154,17 @@ fn talks(connection: &Arc<Connection>, single: bool) -> bool {
     })
 }
 
-/// Whether no more than few have talked since it did, and none has sent several at once.
+/// Whether at most [`FEW`] connections have talked since this one, and none has sent several messages at once.
 fn talks_among_few(connection: &Arc<Connection>) -> bool {
     TALKERS.with_borrow(|talkers| talkers.iter().any(|talker| talker.connection == Arc::as_ptr(connection)))
 }
 
-/// This one has to show again that it talks.
+/// Has a connection start again as one that does not talk.
 fn forget(connection: &Arc<Connection>) {
     TALKERS.with_borrow_mut(|talkers| talkers.retain(|talker| talker.connection != Arc::as_ptr(connection)));
 }
 
-/// The owner's turn, which ends when it is dropped.
+/// The owner's right to read, which ends when this is dropped.
 struct Turn<'a> {
     connection: &'a Connection,
     /// Whether the owner reads the connection next, too.
@@ -180,7 +180,7 @@ impl Connection {
         }
     }
 
-    /// Reads what is there, on the owner's thread. Whether the owner is to drain. `batch` is empty and stays so. Ends
+    /// Reads on the owner's thread. Returns whether the owner has to drain. `batch` is empty and stays so. Ends
     /// [`Connection::is_read_by_owner`] when it is time to.
     pub fn read_by_owner(self: &Arc<Self>, buffer: &mut [u8], batch: &mut Batch) -> bool {
         if !self.who_reads.take_turn() {
@@ -191,7 +191,7 @@ impl Connection {
         if self.is_held_up() || self.queue.is_full() {
             return false;
         }
-        // past the reactor, which knows what its own thread has seen only
+        // without the reactor, which knows only what its own thread has seen
         match self.pipe.get().and_then(Pipe::socket).map(|socket| (&*socket).read(buffer)) {
             Some(Ok(length)) if length > 0 => {
                 self.count_read(length);
@@ -208,7 +208,7 @@ impl Connection {
                 turn.goes_on = true;
                 false
             }
-            // the end: the I/O thread meets it, too, but an error only once
+            // the I/O thread finds the end, too, but an error is reported only once
             Some(Err(error)) => {
                 self.note_end(End::ReadFailed(error.raw_os_error().unwrap_or_default()));
                 false

@@ -1,4 +1,4 @@
-//! Reading a socket, from when it belongs to a connection until that is over.
+//! Reads the socket of a connection until that is over.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -19,15 +19,15 @@ use crate::runtime::channel::pipe::Pipe;
 use crate::runtime::owner::contract;
 use crate::runtime::owner::events::Batch;
 
-/// A peer that owes its close frame, or the end of its side after a failure, is cut off after this time, as `ws` does.
+/// Time after which a peer is cut off that owes its close frame, or the end of its side after a failure, as in `ws`.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(contract::CLOSE_TIMEOUT as u64);
 
 /// Reads a socket; see `super::reader_set` for who polls it.
 pub(super) struct Reader {
-    /// From the first read on, and not while the owner's thread reads: the reactor would be woken for nothing.
+    /// Set from the first read on, except while the owner's thread reads, when the reactor would be woken for nothing.
     registration: Option<Registration>,
     connection: Arc<Connection>,
-    /// What most connections have for a moment only, if ever: there is a reader for each.
+    /// Fields that most connections need for a moment only, if ever.
     rare: Option<Box<Rare>>,
 }
 
@@ -35,16 +35,16 @@ pub(super) struct Reader {
 struct Rare {
     /// Bytes that came with the upgrade request.
     early: Vec<u8>,
-    /// Runs once the end has begun.
+    /// The timer that runs once the end has begun.
     patience: Option<Pin<Box<Sleep>>>,
-    /// While the owner's thread reads.
+    /// Set while the owner's thread reads.
     loan: Option<Loan>,
 }
 
 /// The size of the buffer that all connections of an I/O thread read into.
 const READ_BUFFER: usize = 64 * 1024;
 
-/// So often one connection is read before others are.
+/// Number of reads of one connection before others have their turn.
 const MAX_READS: usize = 16;
 
 thread_local! {
@@ -59,7 +59,7 @@ impl Reader {
         Self { registration: None, connection, rare }
     }
 
-    /// Reads until nothing is there, and tells how often it has. Ready when the connection is over.
+    /// Reads until there is nothing more, and returns the number of reads. Ready when the connection is over.
     fn read(&mut self, cx: &mut Context<'_>) -> (Poll<()>, usize) {
         SCRATCH.with_borrow_mut(|(buffer, batch)| {
             let (mut reads, mut received) = (0, false);
@@ -68,7 +68,7 @@ impl Reader {
                     break Poll::Pending;
                 }
                 if (received && self.connection.has_undecoded.load(SeqCst)) || reads == MAX_READS {
-                    // this one goes on when all others, and the timers, have had their turn
+                    // this connection goes on when all others and the timers have had their turn
                     break pin!(tokio::task::yield_now()).poll(cx);
                 }
                 if self.connection.has_undecoded.load(SeqCst) {
@@ -124,13 +124,13 @@ impl Reader {
         })
     }
 
-    /// Reads, or looks after what the owner's thread reads. Ready when the connection is over.
+    /// Reads, or checks what the owner's thread reads. Ready when the connection is over.
     fn advance(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let Some(mut loan) = self.take_loan() else {
                 let (result, _) = self.read(cx);
                 if result.is_pending() && self.has_loan() {
-                    // lent just now: its first look is to be waited for
+                    // just lent: the first look comes later
                     continue;
                 }
                 return result;
@@ -151,7 +151,7 @@ impl Reader {
                     if result.is_ready() {
                         return result;
                     }
-                    // and once more, to be woken by the reactor
+                    // once more, so that the reactor wakes the task
                 }
             }
         }
@@ -169,7 +169,7 @@ impl Reader {
         self.rare.get_or_insert_default().loan = Some(loan);
     }
 
-    /// Writes what a full socket has kept waiting, once it takes more. What was registered before may have to be read again.
+    /// Writes what a full socket has kept waiting, once it takes more. The socket may have to be read again after a new registration.
     fn write(&mut self, cx: &mut Context<'_>) {
         let connection = &self.connection;
         let Some(Pipe::Socket(stream)) = connection.pipe.get() else { return };
@@ -179,7 +179,7 @@ impl Reader {
                 registration => registration,
             };
             self.registration = registration;
-            // one that cannot be watched is met by whoever reads
+            // the next read finds a socket that cannot be watched
             let Some(registration) = &self.registration else { return };
             let write = || {
                 connection.outbox().blocked = false;
@@ -194,8 +194,8 @@ impl Reader {
 }
 
 impl Drop for Reader {
-    /// The thread ends with connections open, or the task has panicked: the peer is told by the end of the
-    /// stream, the owner by the usual event.
+    /// Called when the thread ends with open connections, or when the task has panicked. The peer sees the end of the stream, and the
+    /// owner gets the usual event.
     fn drop(&mut self) {
         if !self.connection.over.load(SeqCst) {
             self.connection.ended();
@@ -212,7 +212,7 @@ impl Future for Reader {
         self.write(cx);
         let over = self.advance(cx).is_ready();
         if !over && connection.is_read_by_owner() {
-            // nothing ends under the owner's hands
+            // the connection must not end while the owner reads it
             return Poll::Pending;
         }
         if connection.outbox().phase == Phase::Ending {
@@ -226,7 +226,7 @@ impl Future for Reader {
             return Poll::Ready(());
         }
         if phase != Phase::Open {
-            // a closing connection is read to its end, whoever it was bound to
+            // a closing connection is read to its end, whatever its receiver was
             if connection.read_to_the_end() {
                 cx.waker().wake_by_ref();
             }

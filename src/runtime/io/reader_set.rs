@@ -1,4 +1,4 @@
-//! The readers of an I/O thread, in one task: a task of its own for each takes three times the memory.
+//! The readers of an I/O thread in one task. A task for each takes three times the memory.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -24,16 +24,16 @@ pub fn start_reading(connection: Arc<Connection>, early: Vec<u8>) {
     connection.flush();
 }
 
-/// Has a reader run on this thread, until its connection is over; in a task of its own where this is no I/O thread.
+/// Runs a reader on this thread until its connection is over. On other threads than I/O threads it gets its own task.
 fn start(reader: Reader) {
     ARRIVALS.with_borrow(|arrivals| match arrivals {
-        // a thread that is just stopping gives the reader back, to be dropped
+        // a thread that is stopping gives the reader back, so that it is dropped
         Some(arrivals) => drop(arrivals.send(reader)),
         None => drop(tokio::spawn(reader)),
     });
 }
 
-/// The readers of this thread, as long as it is there.
+/// The readers of this thread.
 pub(super) struct Readers(AbortHandle);
 
 impl Readers {
@@ -62,7 +62,7 @@ fn advance(
         readers.push(reader);
     }
     loop {
-        // a fault of ours ends the one connection that meets it: the panic has been printed, its reader is dropped
+        // a panic ends the one connection in which it happens: it has been printed, and its reader is dropped
         match catch_unwind(AssertUnwindSafe(|| readers.poll_next_unpin(cx))) {
             Ok(Poll::Ready(Some(()))) | Err(_) => {}
             Ok(Poll::Ready(None) | Poll::Pending) => return Poll::Pending,

@@ -15,7 +15,7 @@ use crate::runtime::channel::socket::Stream;
 #[derive(Debug)]
 pub(super) struct Registration {
     reactor: AsyncFd<Registered>,
-    /// Whether the reactor tells when the kernel takes more, too.
+    /// Whether the reactor also reports when the kernel takes more bytes.
     for_writing: bool,
 }
 
@@ -33,11 +33,11 @@ impl AsRawFd for Registered {
 }
 
 impl Registration {
-    /// Has the reactor of this thread watch a connection's socket. None if it cannot, or if there is no socket.
+    /// Has the reactor of this thread watch a connection's socket. `None` if it cannot, or if there is no socket.
     #[allow(unsafe_code)]
     pub(super) fn of(connection: &Arc<Connection>, for_writing: bool) -> Option<Self> {
         let registered = Registered { fd: connection.fd()?, _connection: connection.clone() };
-        // a socket that can be written to, as most can, would be an event at once
+        // most sockets can be written to, which would be an event at once
         let interest = if for_writing { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
         // SAFETY: a connection that has a socket has the same one until it is freed, which is not before `registered` is.
         let reactor = unsafe { AsyncFd::register_with_interest(registered, interest) }.ok()?;
@@ -48,8 +48,8 @@ impl Registration {
         self.for_writing
     }
 
-    /// Reads what is there. With a registration, a buffer that it does not fill has drained the socket: then the next call
-    /// waits for the reactor, without asking the kernel again. Without one, nothing wakes the task.
+    /// Reads the bytes that have come. With a registration, a read that does not fill the buffer has drained the socket, so that the
+    /// next call waits for the reactor without asking the kernel again. Without one, nothing wakes the task.
     pub(super) fn poll_read(
         registration: Option<&Self>,
         stream: &Stream,
@@ -78,9 +78,9 @@ impl Registration {
         }
     }
 
-    /// Ready once the kernel takes more and `write` has been called, which tells whether it has refused again.
+    /// Ready once the kernel takes more and `write` has been called, whose result says whether it has refused again.
     pub(super) fn poll_write(&self, _: &Stream, cx: &mut Context<'_>, write: impl FnOnce() -> bool) -> Poll<()> {
-        // it fails where the thread ends
+        // this fails when the thread ends
         let Ok(mut guard) = ready!(self.reactor.poll_write_ready(cx)) else { return Poll::Pending };
         if write() {
             guard.clear_ready();

@@ -36,17 +36,17 @@ impl IoThread {
         let receiver = commands.clone();
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
-            // as a task: to wake one from its own thread takes no system call
+            // as a task, because waking a task from its own thread takes no system call
             .spawn(move || runtime.block_on(async { drop(tokio::spawn(run(receiver)).await) }))?;
         Ok(Self { commands, thread: Some(thread) })
     }
 
-    /// Where to send commands.
+    /// The commands of the thread.
     pub fn commands(&self) -> &Commands {
         &self.commands
     }
 
-    /// Ends the thread: all its connections are cut off. Waits for the step it is in, not for I/O.
+    /// Ends the thread and cuts all its connections off. Waits for the current step, not for I/O.
     pub fn stop(&mut self) {
         self.commands.send(Command::Stop);
         if let Some(thread) = self.thread.take() {
@@ -61,7 +61,7 @@ impl Drop for IoThread {
     }
 }
 
-/// The timers of the sessions, at most one per session, which keeps its key.
+/// The timers of the sessions. Each session has at most one, and keeps its key.
 #[derive(Default)]
 struct Timers(DelayQueue<Arc<dyn Alarm>>);
 
@@ -86,7 +86,7 @@ fn timer_of(alarm: &dyn Alarm) -> MutexGuard<'_, Option<Key>> {
     alarm.timer().lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What an I/O thread does until it is told to stop.
+/// Runs an I/O thread until it is told to stop.
 pub async fn run(commands: Commands) {
     let turns = Turns::begin();
     let _readers = Readers::begin();
@@ -106,7 +106,7 @@ pub async fn run(commands: Commands) {
                     return commands.close();
                 }
                 if commands.has_any() {
-                    // sockets have their turn, however much the owner asks for
+                    // sockets have their turn however much the owner asks for
                     tokio::task::yield_now().await;
                 }
             }
@@ -124,16 +124,16 @@ pub async fn run(commands: Commands) {
     }
 }
 
-/// A fault of ours in one connection's work is not to end the work for all: the panic has been printed.
+/// Keeps a panic in one connection's work from ending the work for all. The panic has been printed.
 fn contain(work: impl FnOnce()) {
     let _ = catch_unwind(AssertUnwindSafe(work));
 }
 
-/// So many connections are looked at before the first of them is flushed.
+/// Number of connections whose memory is read before the first of them is flushed.
 const AHEAD: usize = 16;
 
-/// Writes what waits in outboxes. The owner's thread has just filled them: what a flush reads of several is fetched from its
-/// cache at once, not one after the other between two system calls.
+/// Writes what waits in outboxes. The owner's thread has just filled them, so that the memory of several is fetched from its cache at
+/// once, not one after the other between system calls.
 fn flush(connections: &mut Vec<Arc<Connection>>) {
     let mut connections = connections.drain(..);
     while !connections.as_slice().is_empty() {
@@ -142,7 +142,7 @@ fn flush(connections: &mut Vec<Arc<Connection>>) {
     }
 }
 
-/// Says so once the tasks that are ready have had their turn: some of them carry what was asked for.
+/// Reports once the tasks that are ready have had their turn, because some of them do what was asked for.
 fn finish(done: SyncSender<()>) {
     tokio::spawn(async move {
         for _ in 0..3 {
@@ -158,7 +158,7 @@ fn carry_out(command: Command<Connection>, timers: &mut Timers) {
         Command::Adopt { connection, early } => start_reading(connection, early),
         Command::Arm(alarm, deadline) => timers.arm(alarm, deadline),
         Command::Disarm(alarm) => timers.disarm(&*alarm),
-        // one that the client does not wait for any more comes back, and is dropped
+        // an answer for which the client no longer waits comes back and is dropped
         Command::Answer(responder, answer) => drop(responder.send(answer)),
         Command::Run(work) => work(),
         Command::Finish(done) => finish(done),

@@ -1,4 +1,4 @@
-//! What the I/O threads are asked to do, and how it gets to them.
+//! Requests of the owner to the I/O threads.
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
@@ -10,33 +10,33 @@ use tokio_util::time::delay_queue::Key;
 
 use crate::session::Millis;
 
-/// What an I/O thread can be asked to do. `C` is a connection, whatever that is: what is frequent has a variant of its own,
-/// without an allocation; [`Command::Run`] is for everything else.
+/// A request to an I/O thread. `C` is the type of connections. Frequent requests have a variant without an allocation;
+/// [`Command::Run`] is for all others.
 pub enum Command<C> {
     /// Write what waits in an outbox.
     Flush(Arc<C>),
     /// Read the socket of a connection; these bytes have been read from it already.
     Adopt { connection: Arc<C>, early: Vec<u8> },
-    /// Have an alarm ring at a time.
+    /// Call an alarm at a time.
     Arm(Arc<dyn Alarm>, Millis),
-    /// The alarm is not to ring any more.
+    /// Stop an alarm.
     Disarm(Arc<dyn Alarm>),
     /// Answer a poll.
     Answer(Responder, PollAnswer),
-    /// Call this on the thread, where tokio's runtime is at hand.
+    /// Call this on the thread, which has tokio's runtime.
     Run(Box<dyn FnOnce() + Send>),
-    /// Say so when everything that was asked for before has been done.
+    /// Report when everything that was asked for before has been done.
     Finish(SyncSender<()>),
     /// End the thread and everything on it.
     Stop,
 }
 
-/// What has one timer on an I/O thread.
+/// An object with one timer on an I/O thread.
 pub trait Alarm: Debug + Send + Sync {
-    /// Where the thread keeps the timer's key.
+    /// The place where the thread keeps the timer's key.
     fn timer(&self) -> &Mutex<Option<Key>>;
 
-    /// The time has come.
+    /// Called when the time has come.
     fn ring(self: Arc<Self>);
 }
 
@@ -50,7 +50,7 @@ pub enum PollAnswer {
 /// Takes the answer to one poll.
 pub type Responder = oneshot::Sender<PollAnswer>;
 
-/// What a session asks of its I/O thread. `by_owner`: on the owner's thread, see [`Commands::send_by_owner`].
+/// Requests of a session to its I/O thread. `by_owner` says that this is the owner's thread, see [`Commands::send_by_owner`].
 pub trait IoTasks: Debug + Send + Sync {
     /// Sets an alarm.
     fn arm(&self, alarm: Arc<dyn Alarm>, time: Millis, by_owner: bool);
@@ -62,45 +62,45 @@ pub trait IoTasks: Debug + Send + Sync {
     fn answer(&self, responder: Responder, answer: PollAnswer, by_owner: bool);
 }
 
-/// The way to an I/O thread. Waking it costs a system call, and the owner often has many things to ask for
-/// in one turn of its loop: between [`Commands::hold`] and [`Commands::release`] what it asks for waits. An owner that
-/// takes its time is not waited for: the thread looks by itself, see [`Commands::mark`].
+/// The requests to an I/O thread. Waking it costs a system call, and the owner often has many requests in one turn of its loop, so that
+/// they wait between [`Commands::hold`] and [`Commands::release`]. The thread does not wait for an owner that takes long: it looks
+/// by itself, see [`Commands::mark`].
 pub struct Commands<C>(Arc<Shared<C>>);
 
 struct Shared<C> {
     queue: Mutex<Queue<C>>,
     wake: Notify,
     held: AtomicBool,
-    /// For how many reasons the thread looks every now and then.
+    /// Number of `Looking` guards; while there are any the thread looks for work every 2 ms.
     looks: AtomicU32,
 }
 
 struct Queue<C> {
     commands: Vec<Command<C>>,
-    /// Connections whose outboxes are to be written.
+    /// Connections whose outboxes have to be written.
     dirty: Vec<Arc<C>>,
-    /// Whether the thread has been woken for them.
+    /// Whether the thread has been woken for these connections.
     is_told: bool,
     closed: bool,
 }
 
 impl<C> Commands<C> {
-    /// Asks for something. A thread that has ended does nothing any more: then the command is dropped.
+    /// Sends a command. It is dropped if the thread has ended.
     pub fn send(&self, command: Command<C>) {
         self.0.send(command, false);
     }
 
-    /// The same from the owner's thread.
+    /// Sends a command from the owner's thread.
     pub fn send_by_owner(&self, command: Command<C>) {
         self.0.send(command, true);
     }
 
-    /// The owner will call [`Commands::release`] before it waits for anything.
+    /// Holds requests back until [`Commands::release`], which the owner calls before it waits for anything.
     pub fn hold(&self) {
         self.0.held.store(true, SeqCst);
     }
 
-    /// The owner's turn is over: has the thread see to what was held back and marked.
+    /// Has the thread do what was held back and marked, because the owner's turn is over.
     pub fn release(&self) {
         self.0.held.store(false, SeqCst);
         if self.has_any() {
@@ -128,29 +128,29 @@ impl<C> Commands<C> {
         waiting
     }
 
-    /// How many connections wait.
+    /// Number of connections that wait.
     pub fn waiting(&self) -> usize {
         self.lock().dirty.len()
     }
 
-    /// Takes the connections that wait, for the owner's thread to see to, unless this thread is on its way.
+    /// Takes the connections that wait, so that the owner's thread writes them, unless the I/O thread is about to.
     pub fn take_waiting(&self) -> Vec<Arc<C>> {
         let mut queue = self.lock();
         if queue.is_told { Vec::new() } else { std::mem::take(&mut queue.dirty) }
     }
 
-    /// Has the thread see to what it has been asked for.
+    /// Wakes the thread to do what it has been asked for.
     pub fn wake(&self) {
         self.0.wake.notify_one();
     }
 
-    /// The thread looks every now and then from now on, until what this gives is dropped.
+    /// Notes that the thread looks every 2 ms until the returned guard is dropped.
     pub(crate) fn looking(&self) -> Looking<C> {
         self.0.looks.fetch_add(1, SeqCst);
         Looking(self.clone())
     }
 
-    /// Has the thread see to what waits, whether the owner's turn is over or not.
+    /// Has the thread do what waits, even if the owner's turn is not over.
     pub(crate) fn look(&self) {
         if self.has_any() {
             self.wake();
@@ -186,7 +186,7 @@ impl<C> Commands<C> {
         queue.closed = true;
         let left = (std::mem::take(&mut queue.commands), std::mem::take(&mut queue.dirty));
         drop(queue);
-        // commands own connections and sessions, whose ends are no business of this lock
+        // dropping commands may end connections and sessions, which must not happen under this lock
         drop(left);
     }
 
@@ -269,12 +269,12 @@ impl<C> Debug for Shared<C> {
     }
 }
 
-/// As long as it is there, its thread looks every now and then.
+/// A guard: while it exists, its thread looks for work every 2 ms.
 #[derive(Debug)]
 pub(crate) struct Looking<C>(Commands<C>);
 
 impl<C> Drop for Looking<C> {
-    /// What is marked from now on wakes the thread; what has been is seen to.
+    /// Has the thread do what is marked; connections that are marked from now on wake it.
     fn drop(&mut self) {
         self.0.0.looks.fetch_sub(1, SeqCst);
         self.0.look();

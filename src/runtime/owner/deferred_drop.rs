@@ -1,30 +1,30 @@
-//! Connections and sessions that have ended on an I/O thread. The owner lets go of them later; to free them, and to close
-//! a socket, takes the owner's thread several times as long as to let go. So the I/O thread keeps each until nobody else
-//! has it, and looks after them now and then as long as there are any: nobody wakes it for that.
+//! Connections and sessions that have ended on an I/O thread. The owner drops its references later. Freeing them and closing a socket
+//! takes several times as long as dropping a reference, so that the I/O thread keeps each until it has the last reference. It looks at
+//! them from time to time while there are any; no wake-up is needed for that.
 
 use std::any::Any;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The time to the first look, which is all that a socket stays open longer if the owner is quick.
+/// Time to the first look. A socket stays open that much longer if the owner is quick.
 const PERIOD: Duration = Duration::from_millis(5);
 
-/// An owner that has not come round to most of what there was is given twice the time, up to this.
+/// Longest time between looks. It doubles while the owner has not dropped most of the references.
 const MAX_PERIOD: Duration = Duration::from_secs(1);
 
 thread_local! {
     static LEFTOVERS: RefCell<Option<Vec<Leftover>>> = const { RefCell::new(None) };
 }
 
-/// What somebody else may have, too.
+/// A value to which another thread may have a reference.
 type Leftover = Arc<dyn Any + Send + Sync>;
 
 fn is_shared(leftover: &Leftover) -> bool {
     Arc::strong_count(leftover) > 1
 }
 
-/// Frees something on this thread, once nobody else has it; where this is no I/O thread, its last holder does.
+/// Frees a value on this thread once it has the last reference. On other threads than I/O threads the last holder frees it.
 pub(crate) fn free_later<T: Send + Sync + 'static>(leftover: &Arc<T>) {
     // a thread that ends may have none any more
     let _ = LEFTOVERS.try_with(|leftovers| {
@@ -49,17 +49,17 @@ async fn look_after() {
     }
 }
 
-/// Frees what nobody else has. Returns how much is left, and how much was freed.
+/// Frees the values that have no other reference. Returns how many are left, and how many were freed.
 fn free() -> (usize, usize) {
     let (kept, freed): (Vec<_>, Vec<_>) = LEFTOVERS.take().unwrap_or_default().into_iter().partition(is_shared);
-    // not while the table is borrowed: what is freed here may have more to be freed later
+    // not while the table is borrowed, because freeing a value may add others
     let counts = (kept.len(), freed.len());
     LEFTOVERS.set(Some(kept));
     drop(freed);
     counts
 }
 
-/// The leftovers of this thread, as long as it is there.
+/// The values of this thread that wait to be freed.
 pub(crate) struct Leftovers(());
 
 impl Leftovers {

@@ -43,12 +43,12 @@ pub struct Event {
     /// A session, a connection, a listener or a body, depending on `kind`.
     pub target: u32,
     pub arg: u32,
-    /// Who is charged for the event until it is taken: a connection, [`BY_POST`], or [`NO_HANDLE`] for nobody.
+    /// The connection that is charged for the event until it is taken, or [`BY_POST`], or [`NO_HANDLE`].
     pub charged: u32,
     pub data: EventData,
 }
 
-/// [`Event::charged`] of what came by POST: its session is charged.
+/// Value of [`Event::charged`] for messages of a POST: their session is charged.
 pub const BY_POST: u32 = u32::MAX;
 
 /// Events in order.
@@ -56,14 +56,14 @@ pub const BY_POST: u32 = u32::MAX;
 pub struct Batch {
     pub events: Vec<Event>,
     pub bytes: Vec<u8>,
-    /// Bytes of contents in allocations of their own.
+    /// Number of bytes of contents in allocations of their own.
     large: usize,
 }
 
-/// From this size on a content travels in its own allocation.
+/// Bytes from which on a content has its own allocation.
 pub(super) const OWN_ALLOCATION_FROM: usize = 16 * 1024;
 
-/// What an event takes besides its content: empty messages fill the memory, too.
+/// Bytes of an event besides its content, so that empty messages count, too.
 const EVENT_COST: usize = size_of::<Event>();
 
 impl Batch {
@@ -72,14 +72,14 @@ impl Batch {
         self.events.push(Event { kind, target, arg, charged: NO_HANDLE, data: EventData::None });
     }
 
-    /// Has a connection owe for the last event until the owner takes it. Returns by how many bytes.
+    /// Charges a connection for the last event until the owner takes it. Returns the number of bytes.
     pub fn charge(&mut self, connection: ChannelId) -> usize {
         let Some(event) = self.events.last_mut() else { return 0 };
         event.charged = connection;
         self.events.last().map_or(0, |event| self.cost(event))
     }
 
-    /// Has the session that a POST came for owe for all of its events so far. Returns by how many bytes.
+    /// Charges the session of a POST for all events so far. Returns the number of bytes.
     pub fn charge_post(&mut self) -> usize {
         self.events.iter_mut().for_each(|event| event.charged = BY_POST);
         self.events.iter().map(|event| self.cost(event)).sum()
@@ -164,7 +164,7 @@ impl Batch {
     }
 
     fn store(&mut self, content: &[u8]) -> (u32, u32) {
-        // a batch is far below 4 GiB: the queue stops its producers long before, see `Connection::owe`
+        // a batch is far below 4 GiB, because the queue stops its producers long before, see `Connection::owe`
         let start = self.bytes.len() as u32;
         self.bytes.extend_from_slice(content);
         (start, content.len() as u32)
@@ -205,7 +205,7 @@ impl Batch {
         self.events.is_empty()
     }
 
-    /// The bytes that all of it occupies while it waits to be taken.
+    /// The bytes that all events occupy while they wait to be taken.
     pub(super) fn size(&self) -> usize {
         self.bytes.len() + self.large + self.events.len() * EVENT_COST
     }
@@ -220,7 +220,7 @@ impl Event {
         }
     }
 
-    /// Lets go of a content that has an allocation of its own: the owner has taken it.
+    /// Frees a content with its own allocation, because the owner has taken it.
     pub fn free(&mut self) {
         if matches!(self.data, EventData::OwnedText(_) | EventData::OwnedBytes(_)) {
             self.data = EventData::None;

@@ -27,14 +27,14 @@ pub struct Handles(Arc<Mutex<Free>>);
 
 #[derive(Debug, Default)]
 struct Free {
-    /// What free slots are called next, the one that has been free for longest first.
+    /// The next handles of the free slots; the slot that has been free for longest comes first.
     next: VecDeque<u32>,
-    /// How many slots have ever been used.
+    /// Number of slots that have ever been used.
     used: u32,
 }
 
 impl Handles {
-    /// A handle that nothing has; none if two million are taken.
+    /// Takes an unused handle; `None` if two million are in use.
     pub fn take(&self) -> Option<u32> {
         let mut free = self.lock();
         if free.next.len() > QUARANTINE || free.used == SLOTS {
@@ -44,7 +44,7 @@ impl Handles {
         Some(FIRST_GENERATION | (free.used - 1))
     }
 
-    /// Nothing has the handle any more. Its slot may be used again.
+    /// Gives a handle back. Its slot may be used again.
     pub fn give_back(&self, handle: u32) {
         self.lock().next.push_back(successor(handle));
     }
@@ -64,7 +64,7 @@ fn index_of(handle: u32) -> usize {
     (handle % SLOTS) as usize
 }
 
-/// What the owner knows by handle.
+/// The objects that the owner names by handles.
 #[derive(Debug)]
 pub struct Table<T> {
     slots: Vec<Slot<T>>,
@@ -75,9 +75,9 @@ pub struct Table<T> {
 
 #[derive(Debug)]
 struct Slot<T> {
-    /// Whose slot it is; [`NO_HANDLE`]: nobody's.
+    /// The handle that has the slot; [`NO_HANDLE`] if it is free.
     handle: u32,
-    /// None: it is enough that there is a handle.
+    /// `None` if the handle stands for nothing but itself.
     value: Option<T>,
 }
 
@@ -88,17 +88,17 @@ impl<T> Default for Table<T> {
 }
 
 impl<T> Table<T> {
-    /// Where the handles of the table come from.
+    /// The handles of the table.
     pub fn handles(&self) -> &Handles {
         &self.handles
     }
 
-    /// Notes what a handle, which has been taken before, stands for.
+    /// Enters the object of a handle that was taken before.
     pub fn put(&mut self, handle: u32, value: T) {
         self.occupy(handle, Some(value));
     }
 
-    /// The same for a handle that stands for something of the owner's alone.
+    /// Enters a handle that stands for an object of the owner alone.
     pub fn put_bare(&mut self, handle: u32) {
         self.occupy(handle, None);
     }
@@ -111,12 +111,12 @@ impl<T> Table<T> {
         self.slots[index] = Slot { handle, value };
     }
 
-    /// What a handle that was passed in stands for. A stale one is counted: whoever passes it has missed an end.
+    /// The object of a handle that was passed in. A stale handle is counted, because its caller has missed an end.
     pub fn get(&self, handle: u32) -> Option<&T> {
         self.slot(handle)?.value.as_ref()
     }
 
-    /// Whether a handle that was passed in is in use. A stale one is counted.
+    /// Whether a handle that was passed in is in use. A stale handle is counted.
     pub fn has(&self, handle: u32) -> bool {
         self.slot(handle).is_some()
     }
@@ -129,12 +129,12 @@ impl<T> Table<T> {
         slot
     }
 
-    /// What a handle stands for that may well be stale: that of an event which was on its way.
+    /// The object of a handle that may be stale, as that of an event on its way.
     pub fn find(&self, handle: u32) -> Option<&T> {
         self.slots.get(index_of(handle)).filter(|slot| slot.handle == handle)?.value.as_ref()
     }
 
-    /// Forgets a handle, whose slot may be used again. A stale one is counted.
+    /// Forgets a handle, whose slot may be used again. A stale handle is counted.
     pub fn release(&mut self, handle: u32) -> Option<T> {
         self.slot(handle)?;
         let slot = std::mem::replace(&mut self.slots[index_of(handle)], Slot { handle: NO_HANDLE, value: None });
@@ -142,12 +142,12 @@ impl<T> Table<T> {
         slot.value
     }
 
-    /// How often something was asked of a stale handle. Nothing came of it.
+    /// Number of calls with a stale handle. They had no effect.
     pub fn stale(&self) -> u64 {
         self.stale.get()
     }
 
-    /// In a debug build, panics from now on where a stale handle is passed in.
+    /// Has debug builds panic from now on if a stale handle is passed in.
     pub fn panic_on_stale(&mut self) {
         self.panics = cfg!(debug_assertions);
     }
@@ -157,7 +157,7 @@ impl<T> Table<T> {
         assert!(!self.panics, "stale handle {handle:#x}: slot {}", index_of(handle));
     }
 
-    /// What all handles stand for.
+    /// The objects of all handles.
     pub fn values(&self) -> impl Iterator<Item = &T> {
         self.slots.iter().filter_map(|slot| slot.value.as_ref())
     }
@@ -211,7 +211,7 @@ mod tests {
         assert_eq!((table.get(stale), table.has(stale), table.find(stale)), (None, false, None));
         assert_eq!(table.release(stale), None);
         assert_eq!(table.get(victim), Some(&"victim"));
-        // `find` is for those that may be stale
+        // `find` is for handles that may be stale
         assert_eq!(table.stale(), 3);
     }
 

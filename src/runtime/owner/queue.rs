@@ -1,7 +1,7 @@
 //! The queue from the I/O threads to the owner's thread.
 //!
-//! Producers append, the owner takes everything at once; it is woken once for all that it then finds: by an I/O
-//! thread at the end of its turn (see `super::wake_batch`).
+//! Producers append events, and the owner takes all of them at once. An I/O thread wakes the owner once, at the end of its turn (see
+//! `super::wake_batch`).
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -12,19 +12,19 @@ use super::contract::Kind;
 use super::events::Batch;
 use super::wake_batch::{self, WakesOwner};
 
-/// While the owner has this many bytes of events altogether still to take, no connection is read.
+/// Bytes of all events that the owner may have still to take. Above that no connection is read.
 const MAX_QUEUED: usize = 64 << 20;
 
 /// Who reads for the owner, and waits while the owner has too much to take.
 pub(crate) trait Stalled: Send + Sync + 'static {
-    /// It waits from now on. Whether it did not before.
+    /// Has the reader wait from now on. Returns whether it did not wait before.
     fn stall(&self) -> bool;
 
-    /// It may go on.
+    /// Lets the reader go on.
     fn resume(&self);
 }
 
-/// See the module's documentation.
+/// The queue of events from the I/O threads to the owner.
 #[derive(Clone)]
 pub struct EventQueue(Arc<Shared>);
 
@@ -33,30 +33,30 @@ struct Shared {
     wake: Box<dyn Fn() + Send + Sync>,
     /// Whether the owner's thread can read connections itself.
     owner_reads: AtomicBool,
-    /// The bytes of the events that wait, and of those that the owner has in hand and not taken yet.
+    /// Number of bytes of the events that wait, and of those in the owner's batch that it has not taken.
     waiting: AtomicUsize,
     in_hand: AtomicUsize,
-    /// How many turns of the owner's have ended.
+    /// Number of the owner's turns that have ended.
     turns: AtomicU32,
-    /// Readers that wait until there are fewer.
+    /// Readers that wait until there are fewer events.
     stalled: Mutex<Vec<Weak<dyn Stalled>>>,
     has_stalled: AtomicBool,
-    /// Tells POSTs that wait for the same.
+    /// Notifies POSTs that wait until there are fewer events.
     room: Notify,
 }
 
 #[derive(Default)]
 struct Queued {
     batch: Batch,
-    /// Whether the owner has been woken for it.
+    /// Whether the owner has been woken for these events.
     told: bool,
 }
 
-/// So many events are worth a wake-up, whatever may follow in the same turn.
+/// Number of events for which the owner is woken before the end of a turn.
 const ENOUGH: usize = 64;
 
 impl EventQueue {
-    /// `wake` is called from any thread when there is something to take of which the owner has not been told.
+    /// `wake` is called from any thread when there are events for which the owner has not been woken.
     pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
         Self(Arc::new(Shared {
             queued: Mutex::default(),
@@ -87,8 +87,8 @@ impl EventQueue {
         }
     }
 
-    /// Appends a batch without waking the owner: the caller is the owner and drains next, or holds a lock that
-    /// the owner is likely to want. Whether somebody has to [`EventQueue::wake`] the owner.
+    /// Appends a batch without waking the owner: the caller is the owner and drains next, or holds a lock that the owner is likely to
+    /// want. Returns whether [`EventQueue::wake`] has to follow.
     pub fn append_silently(&self, batch: &mut Batch) -> bool {
         if batch.is_empty() {
             return false;
@@ -96,8 +96,8 @@ impl EventQueue {
         self.with_silently(|queued| queued.append(batch))
     }
 
-    /// Has the owner take what there is. An I/O thread puts that off to the end of its turn, so that all that its
-    /// sockets bring shares a wake-up, unless there is enough for one.
+    /// Has the owner take the events. An I/O thread puts that off to the end of its turn, so that all of its sockets share a wake-up,
+    /// unless there are enough events for one.
     pub fn wake(&self) {
         let is_enough = self.lock().batch.events.len() >= ENOUGH;
         let is_put_off = wake_batch::put_off(|| self.0.clone());
@@ -111,14 +111,14 @@ impl EventQueue {
         self.with(|batch| batch.push(kind, target, arg));
     }
 
-    /// Appends what `fill` appends. That is done under the queue's lock.
+    /// Lets `fill` append events under the queue's lock.
     pub fn with(&self, fill: impl FnOnce(&mut Batch)) {
         if self.with_silently(fill) {
             self.wake();
         }
     }
 
-    /// The same without waking the owner, see [`EventQueue::append_silently`].
+    /// Lets `fill` append events without waking the owner, see [`EventQueue::append_silently`].
     pub fn with_silently(&self, fill: impl FnOnce(&mut Batch)) -> bool {
         let mut queued = self.lock();
         let was_empty = queued.batch.is_empty();
@@ -140,17 +140,17 @@ impl EventQueue {
         batch
     }
 
-    /// The owner comes for more in another turn of its loop: it has handled what it took before, and had that written.
+    /// Notes that the owner comes for more in another turn of its loop, so that it has handled what it took before.
     pub fn end_turn(&self) {
         self.0.turns.fetch_add(1, SeqCst);
     }
 
-    /// How many turns of the owner's have ended, modulo 2^32.
+    /// Number of the owner's turns that have ended, modulo 2^32.
     pub fn turns(&self) -> u32 {
         self.0.turns.load(SeqCst)
     }
 
-    /// The owner has taken events of so many bytes out of what [`EventQueue::take`] gave it.
+    /// Notes that the owner has taken events of this many bytes out of what [`EventQueue::take`] gave it.
     pub fn taken(&self, bytes: usize) {
         let left = self.0.in_hand.load(SeqCst).saturating_sub(bytes);
         self.0.in_hand.store(left, SeqCst);
@@ -159,12 +159,12 @@ impl EventQueue {
         }
     }
 
-    /// Whether the owner has too much to take altogether.
+    /// Whether the owner has too many events to take altogether.
     pub(crate) fn is_full(&self) -> bool {
         self.0.waiting.load(SeqCst) + self.0.in_hand.load(SeqCst) > MAX_QUEUED
     }
 
-    /// Whether a reader is to wait until the owner has taken what there is; then it is resumed.
+    /// Whether a reader has to wait until the owner has taken events. It is resumed then.
     pub(crate) fn stalls<R: Stalled>(&self, reader: &Arc<R>) -> bool {
         if !self.is_full() {
             return false;
@@ -181,7 +181,7 @@ impl EventQueue {
         true
     }
 
-    /// Waits while the owner has too much to take altogether.
+    /// Waits while the owner has too many events to take altogether.
     pub(crate) async fn has_room(&self) {
         while self.is_full() {
             let room = self.0.room.notified();

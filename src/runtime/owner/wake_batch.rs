@@ -1,5 +1,5 @@
-//! What an I/O thread puts off to the end of its turn: waking owners. To wake a thread costs a system call here
-//! and a change of thread there, and what the sockets that are ready have brought can share it.
+//! Puts the waking of owners off to the end of an I/O thread's turn. A wake-up costs a system call here and a change of thread there,
+//! which the events of all ready sockets can share.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ pub(crate) trait WakesOwner: Send + Sync {
     fn wake_now(&self);
 }
 
-/// The turns of this thread, as long as it is there.
+/// The turns of this thread.
 pub(crate) struct Turns {
     end: Arc<Notify>,
 }
 
 struct Turn {
-    /// Owners that are to be woken.
+    /// Owners that have to be woken.
     untold: Vec<Arc<dyn WakesOwner>>,
     end: Arc<Notify>,
 }
@@ -27,13 +27,13 @@ thread_local! {
     static TURN: RefCell<Option<Turn>> = const { RefCell::new(None) };
 }
 
-/// Puts a wake-up off to the end of this thread's turn. False where there are no turns.
+/// Puts a wake-up off to the end of this thread's turn. Returns false on a thread without turns.
 pub(super) fn put_off<O: WakesOwner + 'static>(owner: impl FnOnce() -> Arc<O>) -> bool {
     TURN.with_borrow_mut(|turn| {
         let Some(turn) = turn else { return false };
         turn.untold.push(owner());
         if turn.untold.len() == 1 {
-            // behind the tasks that are ready now
+            // this runs behind the tasks that are ready now
             turn.end.notify_one();
         }
         true
@@ -52,7 +52,7 @@ impl Turns {
         self.end.notified().await;
     }
 
-    /// Does what was put off.
+    /// Wakes the owners.
     pub(crate) fn catch_up(&self) {
         let untold = TURN.with_borrow_mut(|turn| turn.as_mut().map(|turn| std::mem::take(&mut turn.untold)));
         untold.into_iter().flatten().for_each(|owner| owner.wake_now());
@@ -60,7 +60,7 @@ impl Turns {
 }
 
 impl Drop for Turns {
-    /// There are no more turns: whoever is to be woken is woken at once.
+    /// Wakes the owners at once, because there are no more turns.
     fn drop(&mut self) {
         self.catch_up();
         TURN.set(None);

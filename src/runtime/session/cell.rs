@@ -20,13 +20,13 @@ use crate::runtime::owner::events::Batch;
 use crate::runtime::owner::queue::EventQueue;
 use crate::session::{Action, ChannelId, Millis, OutData, OutPacket, PollId, Relayed, Session};
 
-/// What the engine answers polls with by itself, without the end of the session or its transport.
+/// A packet with which the engine answers a poll without ending the session or its transport.
 const OWN_ANSWERS: [PacketType; 3] = [PacketType::Ping, PacketType::Pong, PacketType::Noop];
 
-/// What a call from the owner's thread brought about at once.
+/// The events that a call from the owner's thread has caused.
 pub type Updates = Batch;
 
-/// See the module's documentation.
+/// A session with its connections, shared between the owner's thread and the I/O threads.
 #[derive(Debug)]
 pub struct SessionCell {
     pub handle: u32,
@@ -35,24 +35,24 @@ pub struct SessionCell {
     base64: bool,
     /// Whether the owner wants to see every packet: [`NO`], [`YES`], or [`UNSAID`].
     verbose: AtomicU8,
-    /// The earliest time for which a timer is set; `u64::MAX`: none, [`TOLD`]: the owner ticks next.
+    /// The earliest time for which a timer is set; `u64::MAX` if there is none, [`TOLD`] if the owner ticks next.
     armed: AtomicU64,
-    /// The timer itself, which is its I/O thread's.
+    /// The timer, which belongs to its I/O thread.
     timer: Mutex<Option<Key>>,
     queue: EventQueue,
     tasks: Arc<dyn IoTasks>,
     inner: Mutex<Inner>,
-    /// Where the engine's own listener finds the session.
+    /// The place of the session in the native listener's registry.
     listed: Option<Box<Listed>>,
 }
 
 const NO: u8 = 0;
 const YES: u8 = 1;
 
-/// The owner has not said anything: it sees the packets that come in, which it may be about to listen for.
+/// The owner has not said whether it wants packets. It sees those that come in, as it may be about to listen.
 const UNSAID: u8 = 2;
 
-/// `SessionCell::armed`: the timer has run out and the owner has been told.
+/// Value of `SessionCell::armed`: the timer has run out and the owner has been told.
 const TOLD: u64 = 0;
 
 thread_local! {
@@ -60,10 +60,10 @@ thread_local! {
     static SPARE: Cell<Batch> = Cell::default();
 }
 
-/// While the owner has this many bytes of a polling session's messages still to take, its POSTs are not answered.
+/// Bytes of a polling session's messages that the owner may have still to take. Above that its POSTs are not answered.
 const MAX_OWED: usize = 1 << 20;
 
-/// Numbers of polls that a native listener serves; the owner's numbers stay below.
+/// The first number of polls that a native listener serves. The owner's numbers stay below.
 const OWN_POLLS: PollId = MAX_OWNER_POLL + 1;
 
 /// The place of a session among those of a listener.
@@ -71,12 +71,12 @@ const OWN_POLLS: PollId = MAX_OWNER_POLL + 1;
 pub(crate) struct Listed {
     registry: Arc<Registry<SessionCell>>,
     sid: String,
-    /// Bytes of messages from POSTs that the owner has not taken yet.
+    /// Number of bytes of messages from POSTs that the owner has not taken.
     owed: AtomicUsize,
     settled: Notify,
-    /// Bytes of answers that clients have not been sent yet.
+    /// Number of bytes of answers that have not been written.
     unread: AtomicUsize,
-    /// A POST that the listener reads is to be destroyed.
+    /// Tells the listener to destroy the POST that it reads.
     post_aborted: Notify,
 }
 
@@ -108,14 +108,14 @@ pub struct Inner {
     probe: Option<Arc<dyn Channel>>,
     responder: Option<(PollId, Responder)>,
     next_poll: PollId,
-    /// What ends the session, behind messages of the same payload that the owner has still to see.
+    /// The packet that ends the session, behind messages of the same payload that the owner has still to see.
     pub(super) put_off: Option<Box<PayloadEnd>>,
 }
 
-/// What in a payload ends a session.
+/// A packet of a payload that ends the session.
 #[derive(Debug)]
 pub(crate) enum PayloadEnd {
-    /// Something that is no packet.
+    /// Something other than a packet.
     Garbage,
     /// The client's close, or a heartbeat in the wrong direction.
     Packet(PacketType, Data<'static>),
@@ -127,12 +127,12 @@ pub struct Locked<'a> {
     pub inner: MutexGuard<'a, Inner>,
     pub actions: Vec<Action>,
     pub now: Millis,
-    /// The steps are the owner's: what they mean for a task of the I/O thread goes by a command, because
-    /// waking tasks from another thread one by one costs a system call each.
+    /// Whether the steps run on the owner's thread. Then commands reach the tasks of the I/O thread, because waking tasks from
+    /// another thread one by one costs a system call each.
     by_owner: bool,
 }
 
-/// What a new session is made of.
+/// The parts of a new session.
 #[derive(Debug)]
 pub struct NewSession {
     pub handle: u32,
@@ -141,12 +141,12 @@ pub struct NewSession {
     pub base64: bool,
     pub transport: Option<Arc<dyn Channel>>,
     pub listed: Option<(Arc<Registry<SessionCell>>, String)>,
-    /// Whether the owner wants to see every packet; none: it has not heard of the session yet.
+    /// Whether the owner wants to see every packet; `None` if it has not heard of the session.
     pub verbose: Option<bool>,
 }
 
 impl SessionCell {
-    /// A session that is to be opened next.
+    /// Makes a session, which is opened next.
     pub fn new(new: NewSession, queue: EventQueue, tasks: Arc<dyn IoTasks>) -> Arc<Self> {
         let NewSession { handle, machine, encoding, base64, transport, listed, verbose } = new;
         Arc::new(Self {
@@ -200,11 +200,11 @@ impl SessionCell {
         self.verbose.store(u8::from(verbose), SeqCst);
     }
 
-    /// Which heartbeats are the owner's to send.
+    /// Sets which heartbeats the owner sends.
     pub fn set_relayed(self: &Arc<Self>, relayed: Relayed) {
         let mut session = self.lock(now());
         session.inner.machine.set_relayed(relayed);
-        // nothing is decided by this; the timer may have become the I/O thread's again
+        // this step decides nothing, but the timer may belong to the I/O thread again
         session.finish(&mut Batch::default());
     }
 
@@ -213,7 +213,7 @@ impl SessionCell {
         self.base64
     }
 
-    /// The id by which a listener finds the session; empty if none does.
+    /// The id by which a listener finds the session; empty without a listener.
     pub fn sid(&self) -> &str {
         self.listed.as_ref().map_or("", |listed| &listed.sid)
     }
@@ -222,7 +222,7 @@ impl SessionCell {
         &self.encoding
     }
 
-    /// Whether the session speaks HTTP long-polling, while it closes, too.
+    /// Whether the session's transport is HTTP long-polling, also while it closes.
     pub fn is_polling(self: &Arc<Self>) -> bool {
         self.lock(0).inner.machine.polls()
     }
@@ -232,7 +232,7 @@ impl SessionCell {
         Locked { cell: self, inner, actions: Vec::new(), now, by_owner: false }
     }
 
-    /// Runs steps from the owner's thread: what they bring about is returned, not queued.
+    /// Runs steps from the owner's thread. Their events are returned, not queued.
     pub fn step(self: &Arc<Self>, steps: impl FnOnce(&mut Locked<'_>, &mut Updates)) -> Updates {
         let mut updates = Updates::default();
         let mut locked = self.lock(now());
@@ -242,9 +242,9 @@ impl SessionCell {
         updates
     }
 
-    /// The same from an I/O thread: what the steps bring about is queued for the owner.
+    /// Runs steps from an I/O thread. Their events are queued for the owner.
     pub fn step_queued(self: &Arc<Self>, steps: impl FnOnce(&mut Locked<'_>, &mut Batch)) {
-        // a thread that ends may have none any more
+        // a thread that is ending may have none
         let mut batch = SPARE.try_with(Cell::take).unwrap_or_default();
         let mut locked = self.lock(now());
         steps(&mut locked, &mut batch);
@@ -259,8 +259,8 @@ impl SessionCell {
         }
     }
 
-    /// The timer has run out. Where the owner carries what goes to and fro, only the owner can tell silence
-    /// from what it has not got round to: it is told, and ticks.
+    /// Called when the timer has run out. If the owner carries the session's bytes, only the owner can tell silence from unread data,
+    /// so that it is told and ticks.
     fn timer_fired(self: &Arc<Self>) {
         self.step_queued(|session, batch| {
             let overdue = session.inner.machine.is_overdue(session.now);
@@ -276,7 +276,7 @@ impl SessionCell {
         });
     }
 
-    /// The owner has seen to what waited, after [`Kind::Due`].
+    /// Ticks, because the owner has read what waited, after [`Kind::Due`].
     pub fn tick_by_owner(self: &Arc<Self>) -> Updates {
         let _ = self.armed.compare_exchange(TOLD, u64::MAX, SeqCst, SeqCst);
         self.step(|session, _| {
@@ -285,14 +285,14 @@ impl SessionCell {
         })
     }
 
-    /// What a POST brought about waits for the owner, see [`SessionCell::settled`].
+    /// Charges the session for the events of a POST, see [`SessionCell::settled`].
     pub fn owe_post(&self, batch: &mut Batch) {
         if let Some(listed) = &self.listed {
             listed.owed.fetch_add(batch.charge_post(), SeqCst);
         }
     }
 
-    /// Counts the bytes of an answer until they are with the kernel.
+    /// Counts the bytes of an answer until the kernel has taken them.
     pub fn count_answer(self: &Arc<Self>, body: Vec<u8>) -> Unread {
         if let Some(listed) = &self.listed {
             listed.unread.fetch_add(body.len(), SeqCst);
@@ -305,7 +305,7 @@ impl SessionCell {
         self.listed.as_ref().map_or(0, |listed| listed.unread.load(SeqCst))
     }
 
-    /// The owner has taken messages of so many bytes that came by POST.
+    /// Notes that the owner has taken messages of this many bytes that came by POST.
     pub fn settle(&self, bytes: usize) {
         if let Some(listed) = &self.listed {
             let before = listed.owed.fetch_sub(bytes, SeqCst);
@@ -315,12 +315,12 @@ impl SessionCell {
         }
     }
 
-    /// Is notified when the POST in progress is to be destroyed; none: the session has no listener to read it.
+    /// Notified when the POST in progress has to be destroyed; `None` if no listener reads it.
     pub fn post_aborted(&self) -> Option<Notified<'_>> {
         self.listed.as_ref().map(|listed| listed.post_aborted.notified())
     }
 
-    /// Whether the owner has too much to take altogether.
+    /// Whether the owner has too many events to take altogether.
     pub fn is_queue_full(&self) -> bool {
         self.queue.is_full()
     }
@@ -330,7 +330,7 @@ impl SessionCell {
         self.queue.has_room().await;
     }
 
-    /// Whether the owner has too much to take that came by POST.
+    /// Whether the owner has too many messages of this session's POSTs to take.
     pub fn is_overfed(&self) -> bool {
         self.listed.as_ref().is_some_and(|listed| listed.owed.load(SeqCst) > MAX_OWED)
     }
@@ -359,7 +359,7 @@ impl Alarm for SessionCell {
 }
 
 impl Locked<'_> {
-    /// A new channel tries to take over. False if it must be closed; else the caller binds it to the session.
+    /// Starts an upgrade to a channel. Returns false if the channel must be closed; otherwise the caller binds it to the session.
     pub fn start_upgrade(&mut self, channel: Arc<dyn Channel>) -> bool {
         let started = self.start_upgrade_on(channel.id());
         if started {
@@ -368,12 +368,12 @@ impl Locked<'_> {
         started
     }
 
-    /// The same for a channel that JavaScript drives.
+    /// Starts an upgrade to a channel that JavaScript drives.
     pub fn start_upgrade_on(&mut self, channel: ChannelId) -> bool {
         self.inner.machine.start_upgrade(self.now, channel)
     }
 
-    /// A channel is gone. Whether the owner hears of it: that has ended the session, or an upgrade.
+    /// Handles the end of a channel. Returns whether the owner hears of it, because it has ended the session or an upgrade.
     pub fn channel_closed(
         &mut self,
         channel: ChannelId,
@@ -383,7 +383,7 @@ impl Locked<'_> {
         let was_closed = self.inner.machine.is_closed();
         let was_probing = self.inner.machine.is_probing(channel);
         self.inner.machine.channel_closed(channel, fault, &mut self.actions);
-        // it sees to its own end
+        // the connection ends by itself
         self.actions.retain(|action| !matches!(action, Action::CloseChannel { channel: closed } if *closed == channel));
         self.apply(batch);
         was_probing || (!was_closed && self.inner.machine.is_closed())
@@ -399,14 +399,14 @@ impl Locked<'_> {
         }
     }
 
-    /// A poll arrived at the engine's own listener.
+    /// Takes a poll of the native listener.
     pub fn poll(&mut self, responder: Responder, batch: &mut Batch) -> PollId {
         let poll = self.inner.next_poll;
         self.inner.next_poll = poll.wrapping_add(1) | OWN_POLLS;
-        // whether its timer has run out or is about to
+        // even if its timer has not run out yet
         self.inner.machine.end_past_deadline(self.now, &mut self.actions);
         self.apply(batch);
-        // on an overlap the first poll is answered before the second is refused: both need a responder
+        // on an overlap the first poll is answered before the second is refused, so that both need a responder
         let first = self.inner.responder.replace((poll, responder));
         self.inner.machine.poll(poll, false, &mut self.actions);
         if let Some((first_poll, first)) = first {
@@ -425,9 +425,9 @@ impl Locked<'_> {
         poll
     }
 
-    /// A poll arrived at the owner; `more`: see [`Session::poll`]. One that comes too late is not taken: the owner first reads
-    /// what else has come, the client's answer to the ping maybe ([`Kind::Due`]). Nor is one that comes when the session has
-    /// moved, of which the owner has still to hear.
+    /// Takes a poll that arrived at the owner. `more`: see [`Session::poll`]. A poll that is too late is not taken: the owner first reads
+    /// other data, which may be the answer to the ping ([`Kind::Due`]). A poll is not taken either if the session has moved and the
+    /// owner has not heard of it.
     pub fn poll_by_owner(&mut self, poll: PollId, more: bool, batch: &mut Batch) {
         if !self.inner.machine.polls() || self.inner.machine.is_past_deadline(self.now) {
             batch.push(Kind::Due, self.cell.handle, OVERDUE);
@@ -436,7 +436,7 @@ impl Locked<'_> {
         }
     }
 
-    /// A POST began at the owner: see [`Session::post_started`]. One that comes when the session has moved is put off, as polls are.
+    /// Begins a POST that arrived at the owner, see [`Session::post_started`]. It is put off if the session has moved, as polls are.
     pub fn post_by_owner(&mut self, batch: &mut Batch) -> bool {
         if !self.inner.machine.polls() {
             batch.push(Kind::Due, self.cell.handle, 0);
@@ -450,26 +450,26 @@ impl Locked<'_> {
         let session = self.cell.handle;
         for action in std::mem::take(&mut self.actions) {
             match action {
-                // the answer to a probe goes out when the owner has heard of it, as whoever gets it goes on
+                // the answer to a probe goes out when the owner has heard of it, because the client then goes on
                 Action::Send { channel, .. } if self.inner.machine.is_probing(channel) => {}
                 Action::Send { channel, packets } => self.send(channel, packets, batch),
-                // an owner that carries the polls answers the last one when it closes their transport
+                // an owner that carries the polls answers the last one when it closes the transport
                 Action::AnswerPoll { .. } if self.cell.listed.is_none() && self.has_left_polling() => {}
                 Action::AnswerPoll { poll, packets, compress } => self.answer(poll, packets, compress, batch),
                 Action::RejectPoll { poll } => match self.take_responder(poll) {
                     Some(responder) => drop(responder.send(PollAnswer::Rejected)),
-                    // a listener's that is not there is refused by whoever has it
+                    // a missing responder of a listener refuses the poll by being dropped
                     None if self.cell.listed.is_some() => {}
                     None => batch.push(Kind::RejectPoll, session, poll),
                 },
-                // and ends the POST by itself, too
+                // the owner ends its POST by itself, too
                 Action::AbortPost => {
                     if let Some(listed) = &self.cell.listed {
                         listed.post_aborted.notify_waiters();
                     }
                 }
                 Action::CloseChannel { channel: id } => match self.channel(id) {
-                    // it hears of that next
+                    // the connection hears of that next
                     Some(channel) if !self.by_owner && self.ends_with(id) => channel.close_behind_owner(),
                     Some(channel) => channel.close(),
                     None => batch.push(Kind::CloseChannel, session, id),
@@ -496,7 +496,7 @@ impl Locked<'_> {
                     batch.push_upgrade_failed(session, &end);
                 }
                 Action::Closed(reason) => {
-                    // a poll that nobody has answered is refused, as whoever waits for it learns from this
+                    // dropping the responder refuses a poll that was not answered
                     self.inner.responder = None;
                     if let Some(Listed { registry, sid, settled, .. }) = self.cell.listed.as_deref() {
                         settled.notify_waiters();
@@ -516,7 +516,7 @@ impl Locked<'_> {
         }
     }
 
-    /// Carries out the rest and sets the timer; then the lock is released.
+    /// Carries out the rest, sets the timer and releases the lock.
     pub fn finish(mut self, batch: &mut Batch) {
         self.apply(batch);
         let armed = self.cell.armed.load(SeqCst);
@@ -580,7 +580,7 @@ impl Locked<'_> {
                     self.cell.tasks.answer(responder, answer, true);
                 } else {
                     let _ = responder.send(answer);
-                    // what the owner sends now waits for another poll
+                    // packets that the owner sends now wait for another poll
                     if packets.iter().any(|packet| OWN_ANSWERS.contains(&packet.kind)) {
                         batch.push(Kind::PollTaken, self.cell.handle, poll);
                     }

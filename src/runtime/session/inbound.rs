@@ -51,7 +51,7 @@ impl Locked<'_> {
         let id = channel.map(|channel| channel.id());
         let session = self.cell.handle;
         if kind != Some(PacketType::Message) && self.cell.shows_packets() && self.inner.machine.listens_to(id) {
-            // a close packet by POST is the transport's affair
+            // a close packet by POST concerns the transport
             if id.is_some() || kind != Some(PacketType::Close) {
                 let arg = kind.map_or(UNKNOWN_TYPE, |kind| kind as u32);
                 push_data(batch, Kind::Packet, session, arg, &data);
@@ -67,7 +67,7 @@ impl Locked<'_> {
         self.apply(batch);
     }
 
-    /// Something that is no packet.
+    /// Something other than a packet.
     fn receive_garbage<C: Channel + ?Sized>(&mut self, channel: Option<&C>, batch: &mut Batch) {
         let id = channel.map(|channel| channel.id());
         if self.cell.shows_packets() && self.inner.machine.listens_to(id) {
@@ -83,7 +83,7 @@ impl Locked<'_> {
         if self.cell.encoding().jsonp.is_none() {
             return self.receive_packets(body, binary, batch);
         }
-        // a body without a payload is passed over
+        // a body without a payload is ignored
         let form = if binary { None } else { jsonp::unwrap_form(&text_of(body)) };
         if let Some(payload) = form {
             self.receive_packets(payload.as_bytes(), false, batch);
@@ -110,8 +110,8 @@ impl Locked<'_> {
         }
     }
 
-    /// The next packet of a payload. One that ends the session is put off until the owner has seen those before it: what
-    /// it answers goes out first.
+    /// Handles the next packet of a payload. A packet that ends the session is put off until the owner has seen those before it, so
+    /// that its answers go out first.
     fn receive_next<E>(&mut self, packet: Result<(Option<PacketType>, Data<'_>), E>, batch: &mut Batch) {
         if self.inner.put_off.is_some() {
             return;
@@ -137,7 +137,7 @@ impl Locked<'_> {
         }
     }
 
-    /// The owner has come to [`Kind::PayloadEnd`].
+    /// Handles the packet that was put off, because the owner has come to [`Kind::PayloadEnd`].
     pub fn end_payload(&mut self, batch: &mut Batch) {
         match self.inner.put_off.take().map(|end| *end) {
             None => {}

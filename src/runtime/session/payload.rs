@@ -1,9 +1,9 @@
-//! How one session's payloads are written, and counted before they are read.
+//! Writes the payloads of one session, and counts the packets of payloads before they are read.
 
 use crate::protocol::{jsonp, text_of, v3, v4};
 use crate::session::{OutData, OutPacket, Revision};
 
-/// What a client's handshake has said about its payloads.
+/// The form of payloads that a client has asked for in its handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PollEncoding {
     pub revision: Revision,

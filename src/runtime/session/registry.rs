@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// See the module's documentation.
+/// The sessions of one listener by their ids.
 #[derive(Debug)]
 pub struct Registry<S> {
     sessions: Mutex<HashMap<String, Arc<S>>>,
@@ -22,7 +22,7 @@ impl<S> Registry<S> {
         self.lock().get(sid).cloned()
     }
 
-    /// The engine goes away: a session and its place here know each other.
+    /// Drops all sessions, because the engine ends. Otherwise a session and its place here would keep each other.
     pub fn clear(&self) {
         let sessions = std::mem::take(&mut *self.lock());
         drop(sessions);
