@@ -20,7 +20,7 @@ impl Outcome {
     pub(super) fn lies_in(&self, env: sys::napi_env, array: sys::napi_value) -> Result<()> {
         let (place, len) = uint32s(env, array)?;
         if len < 2 {
-            return Err(Error::new(Status::InvalidArg, "expected two elements"));
+            return Err(Error::new(Status::InvalidArg, format!("expected a Uint32Array of two elements, got {len}")));
         }
         let mut reference = ptr::null_mut();
         // SAFETY: env and the array belong to the running callback; the out pointer is valid. The reference is for the
@@ -39,7 +39,7 @@ impl Outcome {
             _ => (SEVERAL_EVENTS, 0),
         };
         let Some(place) = self.0.get() else {
-            return Err(Error::new(Status::GenericFailure, "there is no place for what calls bring about"));
+            return Err(Error::new(Status::GenericFailure, "expected fast() to be called before this function"));
         };
         // SAFETY: two elements are there, see `lies_in`; JavaScript does not run meanwhile.
         unsafe {

@@ -57,7 +57,7 @@ impl Engine {
         let encoding = match encoding.as_str() {
             "gzip" => ContentEncoding::Gzip,
             "deflate" => ContentEncoding::Deflate,
-            _ => return Err(Error::new(Status::InvalidArg, "unknown encoding")),
+            other => return Err(Error::new(Status::InvalidArg, format!("expected gzip or deflate, got {other}"))),
         };
         let commands = self.io.next_commands()?;
         // comes again after two thousand million others

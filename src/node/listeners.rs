@@ -104,8 +104,10 @@ impl Engine {
     /// Returns the address, unless it is a path.
     #[napi]
     pub fn bind_listener(&self, listener: u32, options: ListenOptions) -> Result<Option<Listening>> {
-        let listener =
-            self.tables.listener(listener).ok_or_else(|| Error::new(Status::InvalidArg, "unknown listener"))?;
+        let listener = self
+            .tables
+            .listener(listener)
+            .ok_or_else(|| Error::new(Status::InvalidArg, "expected the handle of a listener, got a stale one"))?;
         let place = place_of(&options)?;
         let bound = Bound::at(&place, options.backlog).map_err(|error| {
             let reason = error.raw_os_error().map_or_else(|| error.to_string(), |number| number.to_string());

@@ -172,8 +172,12 @@ unsafe extern "C" fn callback<const N: usize, F: Fast<N>>(
         let status = sys::napi_get_cb_info(env, info, &mut count, args.as_mut_ptr(), ptr::null_mut(), &mut data);
         let done = check(status).and_then(|()| {
             let state = &*data.cast::<State>();
-            catch_unwind(AssertUnwindSafe(|| F::run(env, state, args)?.value(env)))
-                .unwrap_or_else(|_| Err(Error::new(Status::GenericFailure, "the engine failed")))
+            catch_unwind(AssertUnwindSafe(|| F::run(env, state, args)?.value(env))).unwrap_or_else(|_| {
+                Err(Error::new(
+                    Status::GenericFailure,
+                    "a function of engine.io-native panicked, see its message on stderr",
+                ))
+            })
         });
         match done {
             Ok(value) => result = value,

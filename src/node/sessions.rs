@@ -253,7 +253,9 @@ impl State {
 /// A packet's type by its number.
 pub(super) fn packet_type(number: u32) -> Result<PacketType> {
     let kind = u8::try_from(number).ok().and_then(PacketType::from_number);
-    kind.ok_or_else(|| Error::new(Status::InvalidArg, "unknown packet type"))
+    kind.ok_or_else(|| {
+        Error::new(Status::InvalidArg, format!("expected the number of a packet type, 0 to 6, got {number}"))
+    })
 }
 
 /// Reads `[type, content, …]`.

@@ -83,7 +83,7 @@ impl State {
         self.ids
             .borrow_mut()
             .next_id()
-            .map_err(|error| Error::new(Status::GenericFailure, format!("no random bytes: {error}")))
+            .map_err(|error| Error::new(Status::GenericFailure, format!("the system gave no random bytes: {error}")))
     }
 
     /// Has everything written that was handed over since the last call, and everything done that was held back. This thread writes to
