@@ -108,9 +108,9 @@ impl<C> Commands<C> {
         }
     }
 
-    /// Has a connection's outbox written when the owner's turn is over, or when the thread looks by itself: a turn may be
-    /// long. A thread that does not look now is woken for the first, unless `is_piped`: the owner's own pipe is its own
-    /// business. Returns how many wait by now.
+    /// Has a connection's outbox written when the owner's turn is over, or when the thread looks by itself, because a turn may be
+    /// long. A thread that does not look is woken for the first connection, unless `is_piped`: the owner writes its own pipe.
+    /// Returns how many connections wait.
     pub(crate) fn mark_for_flush(&self, connection: &Arc<C>, is_piped: bool) -> usize {
         let mut queue = self.lock();
         if queue.closed {
