@@ -8,7 +8,7 @@ use crate::ws::{self, Rng};
 pub struct Pool {
     /// Engine.IO encoded (with the packet type where there is one), as it must come back.
     pub plain: Vec<Vec<u8>>,
-    /// The same as masked frames.
+    /// The payloads as masked frames.
     pub frames: Vec<Vec<u8>>,
     pub opcode: u8,
 }
