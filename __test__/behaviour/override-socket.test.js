@@ -29,6 +29,24 @@ async function deliver(peer, packet) {
 }
 
 for (const [name, open] of Object.entries(OPENERS)) {
+  test(`a patched emit hears of messages and pongs as listeners do: ${name}`, async () => {
+    const { peer, socket } = await open(await listen({ pingInterval: 60, pingTimeout: 5000 }))
+    const heard = []
+    const { emit } = socket
+    socket.emit = function (event, ...args) {
+      heard.push(event === 'packet' ? `packet ${args[0].type}` : event)
+      return emit.call(this, event, ...args)
+    }
+    const incoming = () => heard.filter((event) => /packet |data|message|heartbeat/.test(event))
+    await deliver(peer, '4one')
+    await eventually(incoming, ['packet message', 'data', 'message'])
+    assert.equal(peer.packet ? await peer.packet() : (await peer.poll()).body, '2')
+    await deliver(peer, '3')
+    await eventually(() => incoming().slice(3), ['packet pong', 'heartbeat'])
+  })
+}
+
+for (const [name, open] of Object.entries(OPENERS)) {
   improvement(BOUND, `a patched onPacket gets every message, and decides what becomes of it: ${name}`, async () => {
     const { peer, socket } = await open(await listen())
     const messages = record(socket, 'message', (event, data) => data)

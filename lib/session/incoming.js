@@ -163,15 +163,16 @@ class ReceivingSocket extends SendingSocket {
     if (seesPackets(this)) return this[kHandOn](messageOf(data))
     if (this._readyState !== 'open') return
     if (this[kState].traced) debug('received packet message')
-    if (this[kState].verbose) {
+    const isReplaced = this.emit !== emit
+    if (this[kState].verbose || isReplaced) {
       const packet = messageOf(data)
       const shown = this[kShowsFrames]()
       this.emit('packet', packet)
       if (this[kState].timers !== undefined) heartbeat.hear(this, 'message')
       if (shown) this[kShowFrame](packet)
     }
-    if (this._events?.data !== undefined || this.emit !== emit) this.emit('data', data)
-    if (this._events?.message !== undefined || this.emit !== emit) this.emit('message', data)
+    if (this._events?.data !== undefined || isReplaced) this.emit('data', data)
+    if (this._events?.message !== undefined || isReplaced) this.emit('message', data)
   }
 
   [kOnOtherPacket](type, data) {

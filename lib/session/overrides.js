@@ -5,6 +5,7 @@
 // noticed. The methods are plain ones, so that assignment, `defineProperty` and mocks of test runners all work. A replacement
 // causes no event, so that this module looks for replacements at certain moments.
 
+const { EventEmitter } = require('events')
 const { setTimeout } = require('timers')
 const bridge = require('../native/bridge')
 const { atRoot } = require('../native/context')
@@ -16,6 +17,7 @@ const { Polling } = require('../transports/polling')
 const { WebSocket } = require('../transports/websocket')
 const { kCarriesPolls, kExpose, kHearsSending, kListenToAll, kState } = require('../base/symbols')
 
+const { emit } = EventEmitter.prototype
 const { onPacket: onTransportPacket } = Transport.prototype
 const { send: sendByPolling } = Polling.prototype
 const { send: sendByWebSocket } = WebSocket.prototype
@@ -39,10 +41,10 @@ function transportOf(socket) {
   return socket[kState].transportless ? Polling.prototype : socket.transport
 }
 
-/** Returns whether a session's packets have listeners, also those that were added without its `on`. */
+/** Returns whether a session's packets may have listeners, also those that were added without its `on`, or hear a replaced `emit`. */
 function hearsPackets(socket) {
   const listeners = socket._events
-  return listeners?.packet !== undefined || listeners?.heartbeat !== undefined
+  return listeners?.packet !== undefined || listeners?.heartbeat !== undefined || socket.emit !== emit
 }
 
 /** Makes the session listen publicly to a transport whose `packet` event has listeners. */
