@@ -18,7 +18,8 @@ const STAGE_LIMIT_MS = 15 * 60_000
 const FILE_LIMIT_MS = 3 * 60_000
 
 /** 100 programs for each of these ways in. Others come with another seed: `npm run twin`. */
-const TWIN = ['--mode', 'attach,handle,https,wsEngine,listen,webtransport,socketio', '--seed', '3000', '--count', '700']
+const MODES = 'attach,handle,https,wsEngine,listen,webtransport,socketio,uServer,native'
+const TWIN = ['--mode', MODES, '--seed', '3000', '--count', '900']
 
 /** Stages that are not part of `npm test` unless they are named. */
 const ONLY_BY_NAME = ['adoption']

@@ -2,7 +2,7 @@
 
 // What docs/NATIVE-LISTENER.md says of the listener in Rust, beside the original's `listen()`.
 
-const { aboutSession, callsLike, json, sessionOf, uncounted } = require('./case')
+const { aboutSession, callsLike, isCount, json, sessionOf, uncounted } = require('./case')
 
 const modes = ['native']
 
@@ -165,7 +165,12 @@ module.exports = [
     modes,
     explains: ({ step, left, right }, { program }) =>
       (step === program.steps.length + 1 || callsLike(program, (call) => call.do === 'closeServer').length > 0) &&
-      program.steps.some(({ as }) => beganOnWebSocket(program, as)) &&
+      program.steps.some(
+        ({ kind, as, transport, query }) =>
+          beganOnWebSocket(program, as) ||
+          (kind === 'abandon' && transport === 'websocket') ||
+          (kind === 'oddUpgrade' && query.transport === 'websocket'),
+      ) &&
       /^close\("forced close"/.test(left) &&
       uncounted(left) === uncounted(right),
   },
@@ -183,6 +188,20 @@ module.exports = [
       )
       const session = sessionOf(left ?? right)
       return object === 'server' && isRefusal && of.left[step].readyStates[`{${session}}`] === 'closed'
+    },
+  },
+  {
+    row: 'native: pieces of a body',
+    what: 'a large body comes in more pieces than from Node',
+    modes,
+    explains(difference, { program }) {
+      const session = aboutSession(difference)
+      const isLarge = ({ kind, on, data }) =>
+        kind === 'sendReal' && on === session && data.some(({ times }) => times > 65_000)
+      return (
+        program.options.maxBufferedChunks > 0 &&
+        program.steps.slice(0, difference.step).some(isLarge) && { session, counts: true }
+      )
     },
   },
   {
@@ -239,6 +258,14 @@ module.exports = [
       // a close packet among them
       const isClose = (entry) => entry === 'close() [closed]' && !rights.includes(entry)
       const without = (list) => list.filter((entry) => !ofPackets(entry) && !isClose(entry)).join('\n')
+      // a listener of such a packet would have ended the session
+      if (isCount(difference))
+        return (
+          callsLike(of.program, (call) => call.on === 'transport' && call.event === 'packet').length > 0 &&
+          Object.entries(of.right[step].readyStates).some(
+            ([name, state]) => state === 'closing' && of.left[step].readyStates[name] === 'closed',
+          ) && { counts: true }
+        )
       if (field === 'readyState')
         return (
           /^transport /.test(object) &&

@@ -96,6 +96,11 @@ module.exports = [
           ({ kind, as, more }) =>
             kind === 'openWebSocket' && more !== undefined && (isCount(difference) || as === name),
         )
+      // a listener of what was lost may close the server
+      const hasEarly = program.steps
+        .slice(0, difference.step)
+        .some(({ kind, more }) => kind === 'openWebSocket' && more)
+      if (hasEarly && callsLike(program, (call) => call.do === 'closeServer').length > 0) return { all: true }
       return early && (ofSession(difference, { counts: true }) || { counts: true })
     },
   },
@@ -344,8 +349,10 @@ function pollsMeanwhile({ object, left, right, lefts }, program) {
   if (object === 'server')
     return (
       (right === undefined && /^headers\(.*<request GET .*transport=polling&sid=/.test(left)) ||
-      /^connection_error\(.*<request GET .*transport=polling&sid=.*"Session ID unknown"/.test(right)
+      /^connection_error\(.*<request GET .*(transport=polling&sid=|\/ of ).*"Session ID unknown"/.test(right)
     )
+  // the poll that the session waits for
+  if (/^transport /.test(object)) return right === undefined && /^(ready|drain)\(\)$/.test(left)
   // closed within the callbacks of one drain, and not behind them
   if (/^callback /.test(left) && /^close\("forced close"/.test(right)) return lefts.includes(right)
   return program.kind === 'real' && /^transport.(onRequest|send)\(/.test(left) && /^close\("forced close"/.test(right)

@@ -2,7 +2,7 @@
 
 // Rows of docs/DIFFERENCES.md about uServer.
 
-const { aboutSession, callsLike, hasHook, isCount, json, uncounted } = require('./case')
+const { aboutSession, callsLike, hasHook, isCount, json, sessionOf, uncounted } = require('./case')
 
 const modes = ['uServer']
 
@@ -157,13 +157,18 @@ module.exports = [
     explains(difference, { program }) {
       const { object, step, field = '', left, right } = difference
       const posts = hasHook(program, 'middleware', 'later')
-        ? program.steps.slice(0, step).filter(({ kind }) => /post/i.test(kind))
+        ? program.steps.slice(0, step).filter(({ kind }) => /post|^(send|close)Real$/i.test(kind))
         : []
       // what the packets bring about, then or when the server is closed
       if (object === 'server' && (isCount(difference) || left === undefined || right === undefined))
         return posts.length > 0 && { counts: true }
       const session = aboutSession(difference)
-      const isLost = left === undefined || /"parser? error"/.test(left) || field.startsWith('data')
+      const isLost =
+        left === undefined ||
+        /"parser? error"/.test(left) ||
+        field.startsWith('data') ||
+        // a close packet
+        (field === 'readyState' && left === 'open' && right === 'closed')
       return isLost && posts.some(({ on }) => on === session) && { session, counts: true }
     },
   },
@@ -178,7 +183,8 @@ module.exports = [
       if (object === 'process') return right === undefined
       if (object.startsWith('transport 0 of '))
         return (left === 'closing' || left === undefined) && /^close/.test(right)
-      if (/^client \w+, real$/.test(object)) return left === undefined && /^error\(Error "websocket error"/.test(right)
+      if (/^client \w+, real$/.test(object))
+        return left === undefined && /^error\(Error "websocket error"/.test(right) && { session: sessionOf(object) }
       return /^client [\w, ]+, (websocket|handshake)/.test(object) && right === 'end'
     },
   },
