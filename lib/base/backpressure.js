@@ -1,7 +1,7 @@
 'use strict'
 
-// The options `maxBackpressure` (bytes, off by default) and `backpressurePolicy`: how much may wait for a client that reads
-// slowly or not at all, and what happens to more.
+// The options `maxBackpressure` (bytes, off by default) and `backpressurePolicy`: how much may wait for a client that
+// reads slowly or not at all, and what happens to more.
 
 const debug = require('debug')('engine:socket')
 const { kFail, kHasWaiting, kThrottle, kUnwritten } = require('./symbols')

@@ -1,8 +1,9 @@
 'use strict'
 
-// EventEmitters for objects of which each connection has one or more. The table of listeners that EventEmitter makes is a
-// dictionary of 200 bytes, a fifth of a connection's objects. Code that looks at prototypes sees their subclasses as subclasses
-// of EventEmitter itself. Once the module `domain` is loaded, an emitter belongs to the domain that it is made in, as Node's do.
+// EventEmitters for objects of which each connection has one or more. The table of listeners that EventEmitter makes is
+// a dictionary of 200 bytes, a fifth of a connection's objects. Code that looks at prototypes sees their subclasses as
+// subclasses of EventEmitter itself. Once the module `domain` is loaded, an emitter belongs to the domain that it is
+// made in, as Node's do.
 
 const { EventEmitter } = require('events')
 
@@ -16,7 +17,8 @@ function LazyEmitter() {
 }
 
 /**
- * An emitter that starts with a table of fixed shape and a quarter of the size. Sessions use it: they keep a listener or two for life.
+ * An emitter that starts with a table of fixed shape and a quarter of the size. Sessions use it: they keep a listener
+ * or two for life.
  *
  * @this {EventEmitter}
  */
@@ -32,7 +34,10 @@ for (const Emitter of [LazyEmitter, CompactEmitter]) {
   Object.setPrototypeOf(Emitter, EventEmitter)
 }
 
-/** A table of listeners by event that inherits nothing. Reading it is faster than reading the dictionaries of EventEmitter. */
+/**
+ * A table of listeners by event that inherits nothing. Reading it is faster than reading the dictionaries of
+ * EventEmitter.
+ */
 function Listeners() {}
 
 Listeners.prototype = Object.create(null)

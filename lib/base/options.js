@@ -44,8 +44,8 @@ function transportOptions({
 }
 
 /**
- * Selects the parts of the option `httpCompression` that the engine knows. zlib's `memLevel`, `strategy` and `chunkSize`
- * have no counterpart there.
+ * Selects the parts of the option `httpCompression` that the engine knows. zlib's `memLevel`, `strategy` and
+ * `chunkSize` have no counterpart there.
  *
  * @returns {{threshold: number, level: number, windowBits: number} | undefined} undefined if compression is off
  */

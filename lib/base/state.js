@@ -1,13 +1,14 @@
 'use strict'
 
-// Private state of the objects that applications hold, subclass, print and copy. Each object has one record as its property `kState`,
-// which is not enumerable: subclasses may use any name, and the record is neither printed nor copied.
+// Private state of the objects that applications hold, subclass, print and copy. Each object has one record as its
+// property `kState`, which is not enumerable: subclasses may use any name, and the record is neither printed nor
+// copied.
 
 const { kState } = require('./symbols')
 
 /**
- * A property descriptor for `define`. V8 takes a third less time for descriptors that are ordinary objects, as `fields` is,
- * unless they inherit something.
+ * A property descriptor for `define`. V8 takes a third less time for descriptors that are ordinary objects, as `fields`
+ * is, unless they inherit something.
  */
 class Descriptor {
   constructor(fields) {
@@ -43,14 +44,18 @@ function keep(object, state) {
   record.ordinary.value = record.isolated.value = undefined
 }
 
-/** Completes a class of records: they do not inherit from Object.prototype, and a field with a default exists once it is set. */
+/**
+ * Completes a class of records: they do not inherit from Object.prototype, and a field with a default exists once it is
+ * set.
+ */
 function complete(State, defaults) {
   Object.setPrototypeOf(State.prototype, null)
   Object.assign(State.prototype, defaults)
 }
 
 /**
- * Keeps booleans of a class of records as bits of its field `flags`. A field for each would take 8 bytes of every session.
+ * Keeps booleans of a class of records as bits of its field `flags`. A field for each would take 8 bytes of every
+ * session.
  */
 function pack(State, names) {
   names.forEach((name, index) => {

@@ -1,7 +1,7 @@
 'use strict'
 
-// Names of the engine's own methods on objects that applications hold, subclass and copy. Symbols cannot collide with names of
-// the application. Fields are in the record at `kState`, see lib/base/state.js.
+// Names of the engine's own methods on objects that applications hold, subclass and copy. Symbols cannot collide with
+// names of the application. Fields are in the record at `kState`, see lib/base/state.js.
 //
 // Each is an export of its own, so that `tsc` tells them apart.
 

@@ -130,7 +130,8 @@ switch to ${OURS}, and how to go back.
  * The command line.
  *
  * @param {string[]} args
- * @returns {number} the exit code: 0 if all is well or was changed, 1 if something is to be done, 2 for a mistake in `args`
+ * @returns {number} the exit code: 0 if all is well or was changed, 1 if something is to be done, 2 for a mistake in
+ *   `args`
  */
 function main(args, print = console.log) {
   const flags = args.filter((arg) => arg.startsWith('-'))

@@ -1,7 +1,7 @@
 'use strict'
 
-// Writes what has a project load this package in place of `engine.io` into its package.json, and takes the original out of a lock
-// file of npm's, which would keep it: npm does not look at overrides of what is locked.
+// Writes what has a project load this package in place of `engine.io` into its package.json, and takes the original out
+// of a lock file of npm's, which would keep it: npm does not look at overrides of what is locked.
 
 const fs = require('fs')
 const path = require('path')
@@ -16,7 +16,9 @@ const specOf = (version) => `npm:engine.io-native@${version.split('.').slice(0, 
 /** Whether a value of an override means this package. */
 const isOurs = (value) => typeof value === 'string' && value.includes('engine.io-native')
 
-/** The field of package.json that replaces a dependency everywhere. pnpm has it in a file of its own since version 10. */
+/**
+ * The field of package.json that replaces a dependency everywhere. pnpm has it in a file of its own since version 10.
+ */
 function fieldOf({ manager }) {
   if (manager === 'yarn') return 'resolutions'
   return manager === 'pnpm' ? undefined : 'overrides'

@@ -5,8 +5,8 @@ const { listenNatively } = require('./native-listener')
 const { Server } = require('../server/server')
 
 /**
- * Makes an `http.Server` of Node's for the engine's requests and has it listen. It answers all other requests with `501 Not
- * Implemented`. With the option `listener: 'native'` the Rust core accepts and parses, see docs/NATIVE-LISTENER.md.
+ * Makes an `http.Server` of Node's for the engine's requests and has it listen. It answers all other requests with `501
+ * Not Implemented`. With the option `listener: 'native'` the Rust core accepts and parses, see docs/NATIVE-LISTENER.md.
  *
  * @param {number | string | object} port what `http.Server.listen` takes as its first argument
  * @param {object} [options] those of `Server` and `attach`

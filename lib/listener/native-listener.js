@@ -58,7 +58,9 @@ class NativeListener extends EventEmitter {
     this[kState].hearsRefusals = false
     /** Whether the listener keeps the process alive. */
     this[kState].isReferenced = true
-    /** Counts calls of `listen()` and `close()`, so that an address that was looked up for an earlier call is ignored. */
+    /**
+     * Counts calls of `listen()` and `close()`, so that an address that was looked up for an earlier call is ignored.
+     */
     this[kState].attempt = 0
     this[kState].isBinding = false
     /** Whether it accepts connections. */

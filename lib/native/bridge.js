@@ -1,7 +1,7 @@
 'use strict'
 
-// The JavaScript end of the engine. It takes batches of events and delivers each to its session, connection or listener, and
-// at the end of a tick it has everything written that was sent in it.
+// The JavaScript end of the engine. It takes batches of events and delivers each to its session, connection or
+// listener, and at the end of a tick it has everything written that was sent in it.
 
 const { constants } = require('buffer')
 const { performance } = require('perf_hooks')
@@ -34,8 +34,8 @@ const BATCH = 1024
 const MAX_TURN = 5
 
 /**
- * What the last call into the engine has brought about, see `Outcome` in src/node/call_result.rs: kind and argument of its one
- * event, whose content the call returns; 0 of none; `SEVERAL_EVENTS` if it returns `[kind, arg, content, …]`.
+ * What the last call into the engine has brought about, see `Outcome` in src/node/call_result.rs: kind and argument of
+ * its one event, whose content the call returns; 0 of none; `SEVERAL_EVENTS` if it returns `[kind, arg, content, …]`.
  */
 const outcome = new Uint32Array(2)
 
@@ -79,7 +79,10 @@ let forget = () => {}
 /** The list of a held-back session that has no events yet. */
 const NONE = Object.freeze([])
 
-/** Ended sessions that have not heard of it, and connections behind them, each followed by its event: kind, arg and content. */
+/**
+ * Ended sessions that have not heard of it, and connections behind them, each followed by its event: kind, arg and
+ * content.
+ */
 let closing = []
 
 /** Sessions whose events wait, see `holdBack`. */
@@ -101,7 +104,8 @@ let holds = 0
  * The engine of this environment. Its threads start with the first server, before there is a request that could be left
  * without an answer; `fast` is there from then on.
  *
- * @throws {Error} `ERR_ENGINE_IO_NATIVE_START_FAILED` if the system gives no thread or descriptor; the next call tries again
+ * @throws {Error} `ERR_ENGINE_IO_NATIVE_START_FAILED` if the system gives no thread or descriptor; the next call tries
+ *   again
  */
 function getEngine() {
   if (engine === undefined) {
@@ -210,8 +214,8 @@ function resume() {
 }
 
 /**
- * Delivers the events that a call has just queued. Events that other threads queue meanwhile wake this thread. Events of the
- * given session and connection are delivered in the caller's context.
+ * Delivers the events that a call has just queued. Events that other threads queue meanwhile wake this thread. Events
+ * of the given session and connection are delivered in the caller's context.
  */
 function drainNow(session = 0, connection = 0) {
   again = true
@@ -257,7 +261,10 @@ function dispatch() {
   while (cursor < count) contextOfNext().runInAsyncScope(deliverSome)
 }
 
-/** Returns the async context for the next event: that of the running call if the event belongs to it, otherwise a new one. */
+/**
+ * Returns the async context for the next event: that of the running call if the event belongs to it, otherwise a new
+ * one.
+ */
 function contextOfNext() {
   if (caller.context === undefined) return contextOfEvent()
   const target = meta[cursor * 3 + 1]
@@ -333,15 +340,18 @@ function listenerOf(handle) {
 }
 
 /**
- * Handles an event that was on its way when this thread ended its session. Only answers to requests still count, because they
- * belong to the request and not to the session.
+ * Handles an event that was on its way when this thread ended its session. Only answers to requests still count,
+ * because they belong to the request and not to the session.
  */
 function tellNobody(kind, arg, content) {
   if (kind === Kind.ANSWER_POLL || kind === Kind.ANSWER_POLL_PLAIN || kind === Kind.REJECT_POLL)
     decidePoll(kind, arg, content)
 }
 
-/** Handles an event whose content is too large for a string or a Buffer: it ends the session or connection that it belongs to. */
+/**
+ * Handles an event whose content is too large for a string or a Buffer: it ends the session or connection that it
+ * belongs to.
+ */
 function refuse(kind, target) {
   const message = 'A message was received that is larger than a string or a Buffer can be'
   if (kind <= Kind.DUE) {
@@ -369,8 +379,8 @@ function tell(session, kind, arg, content) {
 }
 
 /**
- * Tells the engine that a session's channel has closed, with or without a fault. The session hears of it by an event. Returns
- * whether the session used the channel.
+ * Tells the engine that a session's channel has closed, with or without a fault. The session hears of it by an event.
+ * Returns whether the session used the channel.
  */
 function closeChannel(session, channel, fault) {
   const content = engine.channelClosed(session[kState].handle, channel, fault)
@@ -413,8 +423,8 @@ function tellEnd(kind, arg, content) {
 }
 
 /**
- * Checks a session's deadline after waiting data has been read. A new connection takes one turn of the loop to be accepted and
- * another one to be read; before that no client counts as gone.
+ * Checks a session's deadline after waiting data has been read. A new connection takes one turn of the loop to be
+ * accepted and another one to be read; before that no client counts as gone.
  */
 function tickLater(session) {
   if (overdue.push(session) === 1) setImmediate(putOffOnce)
@@ -444,15 +454,17 @@ function tickAll(sessions, next) {
 }
 
 /**
- * Holds back a session's first events, which may come in one batch with the session, until the event loop's next phase. A
- * `connection` listener can so add its listeners in later ticks, as in the original.
+ * Holds back a session's first events, which may come in one batch with the session, until the event loop's next phase.
+ * A `connection` listener can so add its listeners in later ticks, as in the original.
  */
 function holdBack(session) {
   session[kState].held = NONE
   if (heldBack.push(session) === 1) setImmediate(letGo)
 }
 
-/** Delivers the events that were held back, in order. If a listener throws, the rest follows in the loop's next turn. */
+/**
+ * Delivers the events that were held back, in order. If a listener throws, the rest follows in the loop's next turn.
+ */
 function letGo() {
   atRoot(letAllGo)
 }
@@ -531,7 +543,9 @@ function compress(body, encoding, options, done) {
   bodies.set(number, (bytes) => context.runInAsyncScope(done, undefined, bytes))
 }
 
-/** Notes that a transport was written to. At the end of the tick the data goes out and the transport becomes writable. */
+/**
+ * Notes that a transport was written to. At the end of the tick the data goes out and the transport becomes writable.
+ */
 function markWritten(transport) {
   written.push(transport)
   scheduleFlush()

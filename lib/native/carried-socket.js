@@ -1,7 +1,8 @@
 'use strict'
 
-// The net.Socket of a WebSocket whose bytes the engine carries. Applications, trackers, limiters and shutdown helpers can go on using
-// it as a socket of Node's: `carry` gives it a `Carrier` as its handle and `CarriedSocket` as its class.
+// The net.Socket of a WebSocket whose bytes the engine carries. Applications, trackers, limiters and shutdown helpers
+// can go on using it as a socket of Node's: `carry` gives it a `Carrier` as its handle and `CarriedSocket` as its
+// class.
 
 const net = require('net')
 const { performance } = require('perf_hooks')
@@ -26,8 +27,8 @@ const { kCutOff, kKeepAlive, kOnStreamClosed, kState } = require('../base/symbol
 const { write, destroy, push, on, _write, _writev } = net.Socket.prototype
 
 /**
- * The handle of such a net.Socket. It has the members that Node's `net` module of versions 18 to 26 uses, but it is not an object
- * of a binding. Each connection has one.
+ * The handle of such a net.Socket. It has the members that Node's `net` module of versions 18 to 26 uses, but it is not
+ * an object of a binding. Each connection has one.
  */
 class Carrier {
   /** @param {net.Socket} socket a socket with its handle of libuv */
@@ -35,7 +36,10 @@ class Carrier {
     const tcp = handleOf(socket)
     /** The connection. */
     this.websocket = null
-    /** Node's server, which counts the connection until the socket is destroyed or, if it was collected, until the connection ends. */
+    /**
+     * Node's server, which counts the connection until the socket is destroyed or, if it was collected, until the
+     * connection ends.
+     */
     this.server = serverOf(socket)
     /** The peer's address, which outlives the socket. */
     this.address = socket.remoteAddress
@@ -136,8 +140,8 @@ class Carrier {
   }
 
   /**
-   * Refuses to be sent to another process. Node clears this member of a handle before it sends it. Sending an object that is no handle
-   * of a binding would abort the process.
+   * Refuses to be sent to another process. Node clears this member of a handle before it sends it. Sending an object
+   * that is no handle of a binding would abort the process.
    */
   set onread(_) {
     if (!this.closing)
@@ -272,8 +276,9 @@ class Carrier {
   }
 
   /**
-   * Notes that the application has read one of the methods that bytes pass. It may be about to replace it by `defineProperty`, which
-   * cannot be noticed. So replacements are looked for before anything that is sent from now on is written.
+   * Notes that the application has read one of the methods that bytes pass. It may be about to replace it by
+   * `defineProperty`, which cannot be noticed. So replacements are looked for before anything that is sent from now on
+   * is written.
    */
   suspect() {
     if (this.relays || this._isSuspect || this._isOver()) return
@@ -312,7 +317,10 @@ class Carrier {
     return this.alive() || { remoteAddress: this.address }
   }
 
-  /** Returns whether the socket's close is still to come: its `close` event if it has listeners, otherwise the connection's end. */
+  /**
+   * Returns whether the socket's close is still to come: its `close` event if it has listeners, otherwise the
+   * connection's end.
+   */
   awaitsClose() {
     return this.socket !== null ? !this.hasClosed : !this._isOver()
   }
@@ -462,7 +470,9 @@ class CarriedSocket extends /** @type {typeof import('../../types/bases').Socket
     return this._handle ? this._reset() : super.resetAndDestroy()
   }
 
-  /** Destroys the socket. As `ws` listens for errors of its sockets, an error without another listener is not uncaught. */
+  /**
+   * Destroys the socket. As `ws` listens for errors of its sockets, an error without another listener is not uncaught.
+   */
   _destroy(error, done) {
     // remembered
     void this.readableDidRead
@@ -559,8 +569,8 @@ bridge.beforeFlush(() => {
 })
 
 /**
- * Returns whether a method of a socket was replaced by other code than Node's. Node itself replaces `write` of sockets that may not
- * be half open.
+ * Returns whether a method of a socket was replaced by other code than Node's. Node itself replaces `write` of sockets
+ * that may not be half open.
  */
 function isReplaced(socket, name) {
   return Object.hasOwn(socket, name) && !(name === 'write' && socket.write.name === 'writeAfterFIN')
@@ -604,8 +614,8 @@ function onEarlyError() {}
 /**
  * Makes a socket a `CarriedSocket` after the engine has taken its descriptor over. Returns its carrier.
  *
- * @param {net.Socket} socket a pristine one, which has got all the properties that it will ever have: up to Node 22, V8 makes a
- * hidden class of its own, of 1 KiB, for an object that gets one after its prototype has changed
+ * @param {net.Socket} socket a pristine one, which has got all the properties that it will ever have: up to Node 22, V8
+ *   makes a hidden class of its own, of 1 KiB, for an object that gets one after its prototype has changed
  */
 function carry(socket) {
   const carrier = new Carrier(socket)

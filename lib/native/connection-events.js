@@ -1,7 +1,7 @@
 'use strict'
 
-// The browser-like part of a WebSocket of `ws`: listeners that get event objects. It uses the code of `ws`, which is loaded when
-// it is needed.
+// The browser-like part of a WebSocket of `ws`: listeners that get event objects. It uses the code of `ws`, which is
+// loaded when it is needed.
 
 const METHODS = ['addEventListener', 'removeEventListener']
 const ATTRIBUTES = ['onclose', 'onerror', 'onmessage', 'onopen']

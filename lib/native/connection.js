@@ -69,16 +69,17 @@ const STREAM_LOOK = 100
 const CONNECTING_STATES = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 }
 
 /**
- * A WebSocket connection whose I/O the engine does. It has the members of a server-side WebSocket of `ws` that applications use
- * of `req.websocket` or `transport.socket`.
+ * A WebSocket connection whose I/O the engine does. It has the members of a server-side WebSocket of `ws` that
+ * applications use of `req.websocket` or `transport.socket`.
  *
- * Events: `message` (data, isBinary), `ping` and `pong` (data), `close` (code, reason) after that of the session, `error`. On the
- * connection of a session `message` shows what the engine decoded as packets.
+ * Events: `message` (data, isBinary), `ping` and `pong` (data), `close` (code, reason) after that of the session,
+ * `error`. On the connection of a session `message` shows what the engine decoded as packets.
  */
 class NativeWebSocket extends /** @type {typeof import('../../types/bases').ConnectionBase} */ (LazyEmitter) {
   /**
    * @param {number} handle the engine's handle of the connection
-   * @param {object} socket the stream below, or its substitute: see lib/native/carried-socket.js and lib/session/lazy-request.js
+   * @param {object} socket the stream below, or its substitute: see lib/native/carried-socket.js and
+   *   lib/session/lazy-request.js
    */
   constructor(handle, socket) {
     super()
@@ -224,7 +225,10 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
     this[kBeginClosing]()
   }
 
-  /** Marks the connection as closing. Its session has ended or does not move to it, and the engine closes the connection. */
+  /**
+   * Marks the connection as closing. Its session has ended or does not move to it, and the engine closes the
+   * connection.
+   */
   [kClosing]() {
     const isFirst = this.readyState === CONNECTING_STATES.OPEN
     if (isFirst) this.readyState = CONNECTING_STATES.CLOSING
@@ -240,7 +244,10 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
     return bridge.getEngine().flushConnection(this[kState].handle)
   }
 
-  /** Tells the engine that JavaScript has heard of the end. The close frame that it has put off may follow what was sent. */
+  /**
+   * Tells the engine that JavaScript has heard of the end. The close frame that it has put off may follow what was
+   * sent.
+   */
   [kConclude]() {
     if (this[kState].handle === 0) return
     const mustFlush = bridge.fast.conclude(this[kState].handle) === 1
@@ -251,8 +258,8 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
   }
 
   /**
-   * Ends the connection so that the client reports an error: `response` is not a WebSocket frame. After a closing handshake
-   * Socket.IO's client would wait for the open packet until its `timeout` (20 s), or for ever.
+   * Ends the connection so that the client reports an error: `response` is not a WebSocket frame. After a closing
+   * handshake Socket.IO's client would wait for the open packet until its `timeout` (20 s), or for ever.
    */
   [kRefuse](response) {
     if (this.readyState !== CONNECTING_STATES.OPEN) return
@@ -279,8 +286,9 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
   }
 
   /**
-   * Cuts the connection off when its socket is destroyed. What was sent before in the same tick is written, and its callbacks come
-   * before the end, as in the original, which writes each frame at once. A write of another thread is waited for until the time `until`.
+   * Cuts the connection off when its socket is destroyed. What was sent before in the same tick is written, and its
+   * callbacks come before the end, as in the original, which writes each frame at once. A write of another thread is
+   * waited for until the time `until`.
    */
   [kCutOff](isReset, until = performance.now() + PATIENCE) {
     if (this[kState].handle === 0) return
@@ -370,7 +378,10 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
     this.emit('message', isBinary ? content : Buffer.from(content), isBinary)
   }
 
-  /** Handles the peer's end, behind the messages before it, with or without a fault. It ends the connection's session, if any. */
+  /**
+   * Handles the peer's end, behind the messages before it, with or without a fault. It ends the connection's session,
+   * if any.
+   */
   [kOnEndReceived](fault) {
     const { handle, transport } = this[kState]
     const session = transport === null ? null : (transport[kState].owner ?? transport[kState].prober)
@@ -387,8 +398,8 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
   }
 
   /**
-   * Handles data that cannot be sent because this side has begun to close, past the session. `done` gets the error. If the
-   * application has ended the stream below, the stream emits an error, too. Returns false if the data can be sent.
+   * Handles data that cannot be sent because this side has begun to close, past the session. `done` gets the error. If
+   * the application has ended the stream below, the stream emits an error, too. Returns false if the data can be sent.
    */
   [kCannotSend](done) {
     const { stream } = this[kState]
@@ -465,7 +476,10 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
     if (this[kState].tell !== undefined) this[kTellEnd]()
   }
 
-  /** Called when the session on this connection has closed and all listeners have heard of it, those of the transport included. */
+  /**
+   * Called when the session on this connection has closed and all listeners have heard of it, those of the transport
+   * included.
+   */
   [kAfterSession]() {
     const end = this[kState].end
     if (end === undefined || this[kState].tells || this[kAwaitsStream]()) return
@@ -474,8 +488,8 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
   }
 
   /**
-   * Returns whether the ends of session and WebSocket wait for the `close` of the stream below, as those of `ws` do: it is still
-   * to come, and the application may hear it.
+   * Returns whether the ends of session and WebSocket wait for the `close` of the stream below, as those of `ws` do: it
+   * is still to come, and the application may hear it.
    */
   [kAwaitsStream]() {
     const below = this[kBelow]()
@@ -549,7 +563,8 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
 }
 
 Object.assign(NativeWebSocket.prototype, CONNECTING_STATES, {
-  // defaults of members that few connections set, or set at their end only: own fields would cost every connection memory
+  // defaults of members that few connections set, or set at their end only: own fields would cost every connection
+  // memory
   readyState: CONNECTING_STATES.OPEN,
   // members of a server-side WebSocket of `ws`; its own code reads the last two, see lib/native/connection-events.js
   binaryType: 'nodebuffer',

@@ -1,8 +1,9 @@
 'use strict'
 
-// Async contexts: what AsyncLocalStorage and async_hooks see of the engine. Events come from threads that know no request. They
-// are delivered like those of Node's own sockets: outside of any request's context and each in its own, so that a store that one
-// listener enters (`enterWith`) does not reach other connections. Work that a call puts off runs in the context of the call.
+// Async contexts: what AsyncLocalStorage and async_hooks see of the engine. Events come from threads that know no
+// request. They are delivered like those of Node's own sockets: outside of any request's context and each in its own,
+// so that a store that one listener enters (`enterWith`) does not reach other connections. Work that a call puts off
+// runs in the context of the call.
 
 const { AsyncResource } = require('async_hooks')
 const { callInNoContext } = /** @type {any} */ (require('./load-addon'))
@@ -14,9 +15,10 @@ const TYPE = 'ENGINEIO'
 let root
 
 /**
- * One context for all events, used as long as nobody could tell contexts apart, because making one takes 100 ns. From Node 24 on
- * a context keeps nothing of what runs in it. Before, a store that is entered becomes a property of the resource; the first one is
- * noticed, and so are hooks, which know contexts by their ids. From then on each event has a context of its own.
+ * One context for all events, used as long as nobody could tell contexts apart, because making one takes 100 ns. From
+ * Node 24 on a context keeps nothing of what runs in it. Before, a store that is entered becomes a property of the
+ * resource; the first one is noticed, and so are hooks, which know contexts by their ids. From then on each event has a
+ * context of its own.
  */
 let shared
 let isShared = true
@@ -35,7 +37,9 @@ const guard = new Proxy(AsyncResource.prototype, {
 })
 Object.setPrototypeOf(shared, Object.create(guard, methods))
 
-/** Looks for async hooks, and gives each event a context of its own once there are any. Has to be called now and then. */
+/**
+ * Looks for async hooks, and gives each event a context of its own once there are any. Has to be called now and then.
+ */
 function lookForHooks() {
   if (!isShared) return
   try {

@@ -41,9 +41,9 @@ const Kind = {
   /** Connection: everything that was handed over has been written. */
   DRAINED: 20,
   /**
-   * Connection: the TCP connection has ended; the last event of a handle. `arg`: the code of the peer's close frame,
-   * 1005 for a frame without a code, 1006 for no frame, and above `END_SHIFT` bits the cause, see `EndCode`. The content is the reason
-   * in the frame.
+   * Connection: the TCP connection has ended; the last event of a handle. `arg`: the code of the peer's close
+   * frame, 1005 for a frame without a code, 1006 for no frame, and above `END_SHIFT` bits the cause, see
+   * `EndCode`. The content is the reason in the frame.
    */
   CONNECTION_ENDED: 21,
   /** Connection without a session: a text or binary message. */
@@ -75,7 +75,8 @@ const PARSE_ERROR = 100
 const UNKNOWN_TYPE = 101
 
 /**
- * `arg` of `Kind.DUE`: the peer's time to answer is over. JavaScript must read waiting data before it ends the session.
+ * `arg` of `Kind.DUE`: the peer's time to answer is over. JavaScript must read waiting data before it ends the
+ * session.
  */
 const OVERDUE = 1
 
@@ -95,8 +96,8 @@ const SEVERAL_EVENTS = 255
 const NO_HANDLE = 0
 
 /**
- * The bits of a handle that are the index of its slot; the others are the slot's generation. The handle names what is found
- * at the index only if that has the same handle.
+ * The bits of a handle that are the index of its slot; the others are the slot's generation. The handle names what
+ * is found at the index only if that has the same handle.
  */
 const INDEX_MASK = 0x1fffff
 
@@ -154,7 +155,8 @@ const SendStatus = {
 }
 
 /**
- * `how` of `send`, `sendMany` and `share` is a packet's type, and above this many bits the mode, a sum of the following.
+ * `how` of `send`, `sendMany` and `share` is a packet's type, and above this many bits the mode, a sum of the
+ * following.
  */
 const MODE_SHIFT = 3
 
@@ -171,13 +173,14 @@ const MODE_PLAIN = 4
 const MAX_PACKETS = 16
 
 /**
- * Largest number of connections to which the owner's thread writes by itself after a single message. Waking an I/O thread would
- * take longer. One more recipient of a broadcast wakes it early.
+ * Largest number of connections to which the owner's thread writes by itself after a single message. Waking an I/O
+ * thread would take longer. One more recipient of a broadcast wakes it early.
  */
 const SMALL_ROOM = 15
 
 /**
- * Bytes of answers to probes and to pings of protocol 3 that wait for a client that does not read. Further answers are left out.
+ * Bytes of answers to probes and to pings of protocol 3 that wait for a client that does not read. Further answers
+ * are left out.
  */
 const MAX_WAITING_ANSWERS = 0x40000
 
@@ -376,8 +379,8 @@ const POST_ANSWER = 'ok'
 const CACHE_CONTROL = 'no-store'
 
 /**
- * What the user agents of old Internet Explorers contain, one of these: they mistake payloads for cross-site scripting,
- * unless the header `X-XSS-Protection` is 0.
+ * What the user agents of old Internet Explorers contain, one of these: they mistake payloads for cross-site
+ * scripting, unless the header `X-XSS-Protection` is 0.
  */
 const OLD_IE = [';MSIE', 'Trident/']
 

@@ -3,13 +3,14 @@
 const { MAX_OWNER_POLL } = require('./contract')
 const { kOnDecision } = require('../base/symbols')
 
-// Requests of polling clients that were accepted and have to be answered. Each is answered or refused, or its connection ends,
-// whatever happens to its session. A decision about a poll, on any thread, names the poll and so reaches it without the session.
+// Requests of polling clients that were accepted and have to be answered. Each is answered or refused, or its
+// connection ends, whatever happens to its session. A decision about a poll, on any thread, names the poll and so
+// reaches it without the session.
 
 /**
- * A table of waiting requests by numbers that count up. The lower bits of a number are its slot, and numbers whose slot is taken
- * are skipped, so that no request allocates anything. A Map would rebuild its table again and again, and V8 keeps what lies in
- * the tables that it has left until its next full collection.
+ * A table of waiting requests by numbers that count up. The lower bits of a number are its slot, and numbers whose slot
+ * is taken are skipped, so that no request allocates anything. A Map would rebuild its table again and again, and V8
+ * keeps what lies in the tables that it has left until its next full collection.
  */
 class Waiting {
   constructor() {
@@ -66,7 +67,10 @@ class Waiting {
 const polls = new Waiting()
 const posts = new Waiting()
 
-/** Carries out the engine's decision about a poll, see `Kind` in lib/native/contract.js. The client may have gone meanwhile. */
+/**
+ * Carries out the engine's decision about a poll, see `Kind` in lib/native/contract.js. The client may have gone
+ * meanwhile.
+ */
 function decidePoll(kind, poll, payload) {
   const transport = polls.get(poll)
   if (transport !== undefined) transport[kOnDecision](kind, payload)

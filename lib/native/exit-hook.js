@@ -2,7 +2,10 @@
 
 const kExits = Symbol.for('engine.io-native exits')
 
-/** Calls `fn` when the process or worker exits. All copies of the module, of which test runners load many, share one listener. */
+/**
+ * Calls `fn` when the process or worker exits. All copies of the module, of which test runners load many, share one
+ * listener.
+ */
 function onExit(fn) {
   if (process[kExits] === undefined) {
     const exits = new Set()

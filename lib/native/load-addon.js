@@ -25,9 +25,9 @@ module.exports = load()
  * Loads the Rust addon: the file named by `ENGINE_IO_NATIVE_LIBRARY_PATH`, else the one built in this
  * checkout, else the one of the installed platform package.
  *
- * @throws {Error} `ERR_ENGINE_IO_NATIVE_NOT_FOUND` when there is none, `ERR_ENGINE_IO_NATIVE_LOAD_FAILED`
- * when there is one that this process cannot load, `ERR_ENGINE_IO_NATIVE_ADDONS_DISABLED` when it must not load any; all
- * with the underlying error as `cause`
+ * @throws {Error} `ERR_ENGINE_IO_NATIVE_NOT_FOUND` when there is none, `ERR_ENGINE_IO_NATIVE_LOAD_FAILED` when there is
+ *   one that this process cannot load, `ERR_ENGINE_IO_NATIVE_ADDONS_DISABLED` when it must not load any; all with the
+ *   underlying error as `cause`
  */
 function load() {
   const override = process.env.ENGINE_IO_NATIVE_LIBRARY_PATH
@@ -81,8 +81,8 @@ function unloadable(cause, file, origin) {
   )
 }
 
-// Tools that trace or bundle a program find what is required by a literal name, and pass over what is not installed if it is
-// required within a `try` of the same function.
+// Tools that trace or bundle a program find what is required by a literal name, and pass over what is not installed if
+// it is required within a `try` of the same function.
 
 /** The package.json of a platform's package; an error if that is not installed. */
 function manifestOf(triple) {

@@ -13,9 +13,9 @@
 // | `EventEmitter#_events`, `_eventsCount`, `_maxListeners` | an event without a listener costs nothing; also in lib/base/emitter.js, and as `this._events?.name` where a message is on its way | `listenerCount()` would tell the same, slower |
 // | hidden classes of `net.Socket`'s options in V8 up to Node.js 21 | `cheapenAcceptedSockets` | a connect costs a fifth more |
 //
-// `CarriedSocket` (carried-socket.js) overrides `_writeGeneric`, `_final`, `_destroy` and `_onTimeout` of `net.Socket`, and its
-// `Carrier` has the members that `net` asks a handle for. __test__/behaviour/net-socket-*.test.js would fail with a Node.js that
-// asks for others.
+// `CarriedSocket` (carried-socket.js) overrides `_writeGeneric`, `_final`, `_destroy` and `_onTimeout` of `net.Socket`,
+// and its `Carrier` has the members that `net` asks a handle for. __test__/behaviour/net-socket-*.test.js would fail
+// with a Node.js that asks for others.
 
 const { OutgoingMessage } = require('http')
 const net = require('net')
@@ -29,8 +29,8 @@ const { _write, _writev, _read, _final, _destroy, _writeGeneric } = net.Socket.p
 let onStreamRead
 
 /**
- * Returns whether the engine can take a socket over: it is a plain one of Node's, none of the methods that its bytes pass has been
- * replaced, and the application does not read it. All other streams are piped through JavaScript.
+ * Returns whether the engine can take a socket over: it is a plain one of Node's, none of the methods that its bytes
+ * pass has been replaced, and the application does not read it. All other streams are piped through JavaScript.
  */
 function isPristine(socket) {
   if (Object.getPrototypeOf(socket) !== net.Socket.prototype) return false
@@ -88,7 +88,9 @@ function putHandle(socket, carrier) {
   return handle
 }
 
-/** Returns whether a socket of an HTTP server has listeners besides Node's own (of `end`) and `listener` (of `error`). */
+/**
+ * Returns whether a socket of an HTTP server has listeners besides Node's own (of `end`) and `listener` (of `error`).
+ */
 function hasListenersBesides(socket, listener) {
   const known = socket._events.error === listener ? 2 : 1
   return socket._eventsCount > known || typeof socket._events.end !== 'function'
@@ -137,10 +139,11 @@ const ROUNDS = 10
 let isDone = Number.parseInt(process.versions.node, 10) >= 22
 
 /**
- * Makes the sockets that Node's servers accept cheaper, by a fifth of what a connection behind an HTTP server costs. `net.Socket`
- * copies its options and adds to the copy. Up to Node 21, V8 makes copies fast as long as it has seen few shapes of options,
- * but then each copy that is added to gets a hidden class of its own, and every look at it misses all inline caches. When it has
- * seen more shapes, copies share a hidden class. So it is shown some, on sockets that have no connection and hold nothing.
+ * Makes the sockets that Node's servers accept cheaper, by a fifth of what a connection behind an HTTP server costs.
+ * `net.Socket` copies its options and adds to the copy. Up to Node 21, V8 makes copies fast as long as it has seen few
+ * shapes of options, but then each copy that is added to gets a hidden class of its own, and every look at it misses
+ * all inline caches. When it has seen more shapes, copies share a hidden class. So it is shown some, on sockets that
+ * have no connection and hold nothing.
  */
 function cheapenAcceptedSockets() {
   if (isDone) return
@@ -165,7 +168,10 @@ function endWith(res, text, length) {
   res.end()
 }
 
-/** Returns whether header and text can be joined: the header is written as Latin-1, and replaced methods have to see the writes. */
+/**
+ * Returns whether header and text can be joined: the header is written as Latin-1, and replaced methods have to see the
+ * writes.
+ */
 function canJoin(res, text, length) {
   return (
     typeof text === 'string' &&

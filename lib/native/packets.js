@@ -14,8 +14,8 @@ function packetType(packet) {
 }
 
 /**
- * Returns the number of an incoming packet's type, error packets included. A packet of an unknown type is shown to listeners and
- * proves that its client is alive, as a noop does.
+ * Returns the number of an incoming packet's type, error packets included. A packet of an unknown type is shown to
+ * listeners and proves that its client is alive, as a noop does.
  */
 function receivedType(packet) {
   if (packet.type === 'error') return NOT_A_PACKET
@@ -24,8 +24,8 @@ function receivedType(packet) {
 }
 
 /**
- * Returns the content of a packet as the engine takes it: a string, a Uint8Array or undefined. Anything else is converted
- * here, when it is encoded and not before, so that plugins see the packet's own objects, as in the original.
+ * Returns the content of a packet as the engine takes it: a string, a Uint8Array or undefined. Anything else is
+ * converted here, when it is encoded and not before, so that plugins see the packet's own objects, as in the original.
  */
 function content(data) {
   if (typeof data === 'string') return data

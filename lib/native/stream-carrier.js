@@ -84,7 +84,10 @@ class Pump {
     return this.finished
   }
 
-  /** Returns whether the stream has closed and this has not heard of it: its listeners are gone, or one before them has thrown. */
+  /**
+   * Returns whether the stream has closed and this has not heard of it: its listeners are gone, or one before them has
+   * thrown.
+   */
   hasClosedUnheard() {
     return this.stream.closed
   }
@@ -147,7 +150,10 @@ class Pump {
     }
   }
 
-  /** Delivers what the stream has brought, in its context. Events of other sessions come with it; their listeners may throw. */
+  /**
+   * Delivers what the stream has brought, in its context. Events of other sessions come with it; their listeners may
+   * throw.
+   */
   drain() {
     const transport = this.websocket[kState].transport
     const connection = this.websocket[kState].handle
@@ -184,7 +190,10 @@ class Pump {
     }
   }
 
-  /** Returns whether everything that was handed over has reached the kernel, as far as the stream tells; null during a write. */
+  /**
+   * Returns whether everything that was handed over has reached the kernel, as far as the stream tells; null during a
+   * write.
+   */
   isWritten() {
     this.write()
     if (this.over || this.stream.writableNeedDrain) return false
@@ -219,7 +228,8 @@ class Pump {
   }
 
   onFailure(error) {
-    // `ws` writes the head and the content of a frame by themselves: the stream tells of this error before the second one fails
+    // `ws` writes the head and the content of a frame by themselves: the stream tells of this error before the second
+    // one fails
     if (error.code === 'ERR_STREAM_WRITE_AFTER_END') process.nextTick(() => this.fail(error))
     else this.fail(error)
   }

@@ -1,7 +1,8 @@
 'use strict'
 
-// The options of a WebSocket server, which are those of `ws`. `engine.ws.options` may be changed at any time, which takes effect
-// for later connections. Connections with options that the engine does not support are left to `ws`, whose code is loaded then.
+// The options of a WebSocket server, which are those of `ws`. `engine.ws.options` may be changed at any time, which
+// takes effect for later connections. Connections with options that the engine does not support are left to `ws`, whose
+// code is loaded then.
 
 /** The defaults of `ws` that decide how a connection works, as the engine has them, too. */
 const SERVED = {

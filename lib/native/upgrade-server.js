@@ -26,11 +26,11 @@ const CLOSED = 2
 const { emit } = EventEmitter.prototype
 
 /**
- * Answers WebSocket upgrade requests and hands their connections to the engine. It replaces the server of `ws` in the original and
- * has its members. Connections with options that only `ws` supports are left to `ws`.
+ * Answers WebSocket upgrade requests and hands their connections to the engine. It replaces the server of `ws` in the
+ * original and has its members. Connections with options that only `ws` supports are left to `ws`.
  *
- * Events: `headers` (lines of the response, request) before they are written, so that listeners can add lines; `wsClientError`
- * (error, socket, request) in place of a refusal, if it has a listener; `close`.
+ * Events: `headers` (lines of the response, request) before they are written, so that listeners can add lines;
+ * `wsClientError` (error, socket, request) in place of a refusal, if it has a listener; `close`.
  */
 class NativeWebSocketServer extends EventEmitter {
   /** @param {object} options those of `ws`, see lib/native/upgrade-options.js */
@@ -166,8 +166,8 @@ class NativeWebSocketServer extends EventEmitter {
   }
 
   /**
-   * Returns whether a request needs the plain 101 only, if its key is valid. The engine then checks the key, answers and takes the
-   * connection over in one call.
+   * Returns whether a request needs the plain 101 only, if its key is valid. The engine then checks the key, answers
+   * and takes the connection over in one call.
    */
   [kIsPlain](req, headers, socket) {
     const { options } = this
@@ -298,14 +298,16 @@ function forgetTimeout(socket) {
   if (socket.timeout !== undefined && typeof socket.setTimeout === 'function') socket.setTimeout(0)
 }
 
-/** Returns whether a socket is a plain TCP or UNIX connection that libuv reads by a descriptor, with no code in between. */
+/**
+ * Returns whether a socket is a plain TCP or UNIX connection that libuv reads by a descriptor, with no code in between.
+ */
 function canTakeOver(socket) {
   return process.platform !== 'win32' && isPristine(socket)
 }
 
 /**
- * Moves a connection from libuv to the engine, by `adopt(fd)`. Its net.Socket goes on as lib/native/carried-socket.js describes.
- * Returns undefined if that fails, mostly because the system has no descriptor left.
+ * Moves a connection from libuv to the engine, by `adopt(fd)`. Its net.Socket goes on as lib/native/carried-socket.js
+ * describes. Returns undefined if that fails, mostly because the system has no descriptor left.
  */
 function takeOver(socket, adopt) {
   // an HTTP server of Node's has done so by default

@@ -9,8 +9,8 @@ const debug = require('debug')('engine')
 const { kEmitError, kRegister, kState, kUpgradable } = require('../base/symbols')
 
 /**
- * Opens a session on a WebTransport session that the application has accepted, or moves a session there. The promise is rejected
- * only with what a listener of the application throws, whatever the client does.
+ * Opens a session on a WebTransport session that the application has accepted, or moves a session there. The promise is
+ * rejected only with what a listener of the application throws, whatever the client does.
  */
 async function acceptWebTransport(server, session) {
   if (server.middlewares.length > 0) {
@@ -86,7 +86,10 @@ function closeSession(session) {
   }
 }
 
-/** Returns what limits need in place of a request: headers and address, as far as the session's implementation tells them. */
+/**
+ * Returns what limits need in place of a request: headers and address, as far as the session's implementation tells
+ * them.
+ */
 function requestOf(session) {
   // the address has a port; IPv6 addresses have brackets or not
   const [, remoteAddress] = /^\[?(.+?)\]?:\d+$/.exec(session.peerAddress) || []

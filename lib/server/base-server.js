@@ -135,7 +135,10 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
     return transports[name].upgradesTo || []
   }
 
-  /** Checks a request. `fn` gets no argument if the request is accepted, otherwise a code of `Server.errors` and details. */
+  /**
+   * Checks a request. `fn` gets no argument if the request is accepted, otherwise a code of `Server.errors` and
+   * details.
+   */
   verify(req, upgrade, fn) {
     const { errors } = BaseServer
     const { transport } = req._query

@@ -36,10 +36,10 @@ const TRAPS = Reflect.ownKeys(Reflect).filter(
 )
 
 /**
- * The open sessions of a server by their ids. Once `server.clients` has been used, that object is the table, because applications may
- * write to it. A string that becomes a key of an object is copied to V8's old space, which only full collections free; that costs
- * 2 us per session. So `server.clients` is a proxy of an empty table until it is first used, and ids are in a Map until then.
- * With a native listener the engine finds the sessions that poll.
+ * The open sessions of a server by their ids. Once `server.clients` has been used, that object is the table, because
+ * applications may write to it. A string that becomes a key of an object is copied to V8's old space, which only full
+ * collections free; that costs 2 us per session. So `server.clients` is a proxy of an empty table until it is first
+ * used, and ids are in a Map until then. With a native listener the engine finds the sessions that poll.
  */
 class Clients {
   constructor(server) {
@@ -47,8 +47,8 @@ class Clients {
     /** Whether the engine finds some of the sessions. */
     this._inEngine = false
     /**
-     * The other sessions, until the table is first used: their handles, or the sessions themselves if they have no handle any more.
-     * A Map that has grown keeps its old tables alive for long, and handles keep sessions out of them.
+     * The other sessions, until the table is first used: their handles, or the sessions themselves if they have no
+     * handle any more. A Map that has grown keeps its old tables alive for long, and handles keep sessions out of them.
      */
     this._others = new Map()
     const lazy = new LazyTable((table) => this._fill(table))
@@ -92,7 +92,10 @@ class Clients {
     return this._isOpen(session) ? session : undefined
   }
 
-  /** Remembers an id of the engine's generator. No session has it, as it is 120 random bits, so that it need not be looked up. */
+  /**
+   * Remembers an id of the engine's generator. No session has it, as it is 120 random bits, so that it need not be
+   * looked up.
+   */
   expect(id) {
     this._made = id
   }

@@ -1,8 +1,8 @@
 'use strict'
 
-// The option `limits`: bounds for one server, all off by default. A refused handshake gets `403` (an upgrade: `400`) and a
-// `connection_error` of code 4 whose context has a `name`. Handshakes that take too long and payloads with too many packets get
-// code 3.
+// The option `limits`: bounds for one server, all off by default. A refused handshake gets `403` (an upgrade: `400`)
+// and a `connection_error` of code 4 whose context has a `name`. Handshakes that take too long and payloads with too
+// many packets get code 3.
 
 const { performance } = require('perf_hooks')
 const debug = require('debug')('engine')
@@ -101,7 +101,10 @@ class Limits {
     this._tokens--
   }
 
-  /** Returns a function that calls `fn` once. If it is not called in time, `fn` gets a refusal, and later calls have no effect. */
+  /**
+   * Returns a function that calls `fn` once. If it is not called in time, `fn` gets a refusal, and later calls have no
+   * effect.
+   */
   watch(req, fn) {
     const { handshakeTimeout } = this.options
     if (!(handshakeTimeout > 0)) return fn

@@ -38,8 +38,8 @@ function run(middleware, req, res) {
 }
 
 /**
- * The response that middlewares get on upgrades. Headers set here are in the `101`, and ending it ends the connection. Names match
- * in any case, as in Node's responses.
+ * The response that middlewares get on upgrades. Headers set here are in the `101`, and ending it ends the connection.
+ * Names match in any case, as in Node's responses.
  */
 class UpgradeResponse extends EventEmitter {
   constructor(req, socket) {

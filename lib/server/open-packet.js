@@ -4,8 +4,8 @@
 const isFixed = (value) => Number.isFinite(value) || typeof value === 'string'
 
 /**
- * Makes the open packets of a server's sessions. Mostly they differ in the id only, so that the rest is written as JSON once, which
- * saves 1 us per session.
+ * Makes the open packets of a server's sessions. Mostly they differ in the id only, so that the rest is written as JSON
+ * once, which saves 1 us per session.
  */
 class OpenPacket {
   constructor() {

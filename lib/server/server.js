@@ -155,7 +155,8 @@ class Server extends BaseServer {
           this.onWebSocket(req, socket, websocket)
         })
       } catch (error) {
-        // a listener threw, or a header would have split the response; a WebSocket engine of the application has not answered then
+        // a listener threw, or a header would have split the response; a WebSocket engine of the application has not
+        // answered then
         if (!accepted && !(this.ws instanceof NativeWebSocketServer)) refuseUpgrade(socket, 500, STATUS_CODES[500])
         if (error.code !== 'ERR_INVALID_CHAR') throw error
         this[kEmitError](req, BaseServer.errors.BAD_REQUEST, { name: 'INVALID_HEADER', error })
@@ -167,7 +168,10 @@ class Server extends BaseServer {
     })
   }
 
-  /** Prepares a request. Returns false if its target is not a URL; no event is emitted for it, as no client sends such a target. */
+  /**
+   * Prepares a request. Returns false if its target is not a URL; no event is emitted for it, as no client sends such a
+   * target.
+   */
   [kPrepared](req) {
     try {
       this.prepare(req)
@@ -206,11 +210,12 @@ class Server extends BaseServer {
   }
 
   /**
-   * Serves the requests of an HTTP server whose target starts with `path`. Other requests go to the listeners that the server had
-   * before.
+   * Serves the requests of an HTTP server whose target starts with `path`. Other requests go to the listeners that the
+   * server had before.
    *
    * @param {import('http').Server} server
-   * @param {{path?: string, addTrailingSlash?: boolean, destroyUpgrade?: boolean, destroyUpgradeTimeout?: number}} options
+   * @param {{path?: string, addTrailingSlash?: boolean, destroyUpgrade?: boolean, destroyUpgradeTimeout?: number}}
+   *   options
    */
   attach(server, options = {}) {
     cheapenAcceptedSockets()

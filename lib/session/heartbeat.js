@@ -1,7 +1,8 @@
 'use strict'
 
-// The engine runs the heartbeats. The application takes a session's heartbeat over when it replaces or calls `schedulePing` or
-// `resetPingTimeout`, or reads the timers. From then on they are timers of Node's, as in the original.
+// The engine runs the heartbeats. The application takes a session's heartbeat over when it replaces or calls
+// `schedulePing` or `resetPingTimeout`, or reads the timers. From then on they are timers of Node's, as in the
+// original.
 
 const { clearTimeout, setTimeout } = require('timers')
 const bridge = require('../native/bridge')

@@ -152,7 +152,10 @@ class ReceivingSocket extends SendingSocket {
     else this[kState].closer.runInAsyncScope(tick)
   }
 
-  /** Returns whether packets have to be shown. A session that the engine has opened shows them until it is told otherwise. */
+  /**
+   * Returns whether packets have to be shown. A session that the engine has opened shows them until it is told
+   * otherwise.
+   */
   [kHearsPackets]() {
     if (this[kState].verbose || seesPackets(this)) return true
     if (this._readyState !== 'closed') bridge.getEngine().setVerbose(this[kState].handle, false)
@@ -186,7 +189,9 @@ class ReceivingSocket extends SendingSocket {
     if (shown) this[kShowFrame](packet)
   }
 
-  /** Passes a packet to an `onPacket` of the application. What the engine has done about the packet is not done again. */
+  /**
+   * Passes a packet to an `onPacket` of the application. What the engine has done about the packet is not done again.
+   */
   [kHandOn](packet) {
     if (!this[kState].verbose) this[kListenToAll]()
     const shown = this[kShowsFrames]()
@@ -199,7 +204,10 @@ class ReceivingSocket extends SendingSocket {
     if (shown) this[kShowFrame](packet)
   }
 
-  /** Returns whether the connection below has a `message` listener, which may have come after the next packet was decoded. */
+  /**
+   * Returns whether the connection below has a `message` listener, which may have come after the next packet was
+   * decoded.
+   */
   [kShowsFrames]() {
     const connection = connectionOf(this.transport)
     return connection !== undefined && connection.listenerCount('message') > 0

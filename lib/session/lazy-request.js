@@ -16,7 +16,8 @@ const PLAIN_QUERY = Object.freeze({ EIO: '4' })
 let lastAddress = ''
 
 /**
- * A request that the native listener has received. Most are never used, so that their objects are made at the first use.
+ * A request that the native listener has received. Most are never used, so that their objects are made at the first
+ * use.
  */
 class Opening {
   /** @param {string} head see src/http/head.rs */
@@ -106,7 +107,8 @@ class Opening {
 }
 
 /**
- * The addresses of a connection that the native listener serves. It is not a `net.Socket`, because its bytes never come to JavaScript.
+ * The addresses of a connection that the native listener serves. It is not a `net.Socket`, because its bytes never come
+ * to JavaScript.
  *
  * Events: `close` (false), when a WebSocket's connection has ended.
  */

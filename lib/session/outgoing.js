@@ -35,8 +35,8 @@ const { emit } = EventEmitter.prototype
 const PACKET_EVENTS = new Set(['packet', 'heartbeat', 'packetCreate', 'flush', 'drain'])
 
 /**
- * The outgoing half of a Socket: the packets that wait for the transport, the callbacks that wait until they are written,
- * and the question whether packets have listeners at all.
+ * The outgoing half of a Socket: the packets that wait for the transport, the callbacks that wait until they are
+ * written, and the question whether packets have listeners at all.
  */
 class SendingSocket extends /** @type {typeof import('../../types/bases').SessionBase} */ (CompactEmitter) {
   constructor() {
@@ -113,7 +113,8 @@ class SendingSocket extends /** @type {typeof import('../../types/bases').Sessio
    *
    * @param {string|Buffer|ArrayBuffer|ArrayBufferView} data anything else is converted to a string
    * @param {{compress?: boolean}} [options]
-   * @param {(transport: import('../transports/transport').Transport) => void} [callback] called when the message has been written
+   * @param {(transport: import('../transports/transport').Transport) => void} [callback] called when the message has
+   *   been written
    */
   send(data, options, callback) {
     this.sendPacket('message', data, options, callback)
@@ -154,8 +155,8 @@ class SendingSocket extends /** @type {typeof import('../../types/bases').Sessio
   }
 
   /**
-   * Returns whether outgoing packets may have listeners, so that nothing is emitted without them. It reads the table of listeners
-   * itself, because listeners can get there without methods of this class.
+   * Returns whether outgoing packets may have listeners, so that nothing is emitted without them. It reads the table of
+   * listeners itself, because listeners can get there without methods of this class.
    */
   [kHearsSending]() {
     const listeners = this._events

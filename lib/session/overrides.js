@@ -1,9 +1,10 @@
 'use strict'
 
-// Applications, subclasses and tools replace methods of sessions and transports. Most calls find a replacement by themselves. What the
-// engine does without JavaScript (heartbeats, packets without listeners) is left to JavaScript only once a replacement has been
-// noticed. The methods are plain ones, so that assignment, `defineProperty` and mocks of test runners all work. A replacement
-// causes no event, so that this module looks for replacements at certain moments.
+// Applications, subclasses and tools replace methods of sessions and transports. Most calls find a replacement by
+// themselves. What the engine does without JavaScript (heartbeats, packets without listeners) is left to JavaScript
+// only once a replacement has been noticed. The methods are plain ones, so that assignment, `defineProperty` and mocks
+// of test runners all work. A replacement causes no event, so that this module looks for replacements at certain
+// moments.
 
 const { EventEmitter } = require('events')
 const { setTimeout } = require('timers')
@@ -41,7 +42,10 @@ function transportOf(socket) {
   return socket[kState].transportless ? Polling.prototype : socket.transport
 }
 
-/** Returns whether a session's packets may have listeners, also those that were added without its `on`, or hear a replaced `emit`. */
+/**
+ * Returns whether a session's packets may have listeners, also those that were added without its `on`, or hear a
+ * replaced `emit`.
+ */
 function hearsPackets(socket) {
   const listeners = socket._events
   return listeners?.packet !== undefined || listeners?.heartbeat !== undefined || socket.emit !== emit

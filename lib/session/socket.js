@@ -68,7 +68,10 @@ const {
  * `upgrade` (transport), `close` (reason, description), the last exactly once.
  */
 class Socket extends ReceivingSocket {
-  /** @param {number} [opened] the engine's handle of the session, if a native listener has opened it for `req`, an `Opening` */
+  /**
+   * @param {number} [opened] the engine's handle of the session, if a native listener has opened it for `req`, an
+   * `Opening`
+   */
   constructor(id, server, transport, req, protocol, opened = undefined) {
     super()
     this.upgrading = false

@@ -28,8 +28,8 @@ function abortUpgrade(socket, code, messages, context) {
 }
 
 /**
- * Refuses a handshake after the protocol has been switched. The client gets the response that it would have got before. It is not
- * a WebSocket frame, so that all clients report an error at once.
+ * Refuses a handshake after the protocol has been switched. The client gets the response that it would have got before.
+ * It is not a WebSocket frame, so that all clients report an error at once.
  */
 function abortWebSocket(websocket, socket, code, messages, context) {
   if (typeof websocket[kRefuse] === 'function') websocket[kRefuse](upgradeRefusal(code, messages, context))

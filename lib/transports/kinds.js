@@ -1,7 +1,7 @@
 'use strict'
 
-// What a transport is asked that may be of any kind: one of the engine's, one of JavaScript's (WebTransport, a foreign WebSocket
-// engine), or an object of the application's that behaves like a transport.
+// What a transport is asked that may be of any kind: one of the engine's, one of JavaScript's (WebTransport, a foreign
+// WebSocket engine), or an object of the application's that behaves like a transport.
 
 const { kConnection, kIsNative, kIsPolled } = require('../base/symbols')
 

@@ -1,7 +1,7 @@
 'use strict'
 
-// The codec of protocol 3 for transports that JavaScript drives. The engine has its own, see src/protocol/v3. The functions have the
-// signatures of the original.
+// The codec of protocol 3 for transports that JavaScript drives. The engine has its own, see src/protocol/v3. The
+// functions have the signatures of the original.
 
 const { PACKET_TYPES } = require('../native/contract')
 
@@ -14,7 +14,9 @@ function toBuffer(data) {
   return ArrayBuffer.isView(data) ? Buffer.from(data.buffer, data.byteOffset, data.byteLength) : Buffer.from(data)
 }
 
-/** Encodes a packet as a frame: digit and text; for bytes the type as a byte and the bytes, or `b`, digit and base64. */
+/**
+ * Encodes a packet as a frame: digit and text; for bytes the type as a byte and the bytes, or `b`, digit and base64.
+ */
 function encodePacket({ type, data }, supportsBinary, callback) {
   const number = PACKET_TYPES.indexOf(type)
   if (!isBytes(data)) return callback(number + (data === undefined ? '' : String(data)))

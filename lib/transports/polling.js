@@ -87,8 +87,8 @@ let lastAccepted
 let lastEncoding
 
 /**
- * HTTP long-polling over Node's own HTTP server. `req` and `res` are the pending poll, `dataReq` and `dataRes` the POST in
- * progress. The engine decides what a request means for the session. Requests of a native listener do not come here.
+ * HTTP long-polling over Node's own HTTP server. `req` and `res` are the pending poll, `dataReq` and `dataRes` the POST
+ * in progress. The engine decides what a request means for the session. Requests of a native listener do not come here.
  */
 class Polling extends Transport {
   /** @param {ConstructorParameters<typeof Transport>} args */
@@ -171,9 +171,10 @@ class Polling extends Transport {
   }
 
   /**
-   * Puts a request off if it comes at the heartbeat's deadline or later. Such a poll is too late, whether the timer has run out or
-   * not. But if this thread is late itself, the answer to the ping may have come in time, so that waiting data is read first. A request
-   * whose session has moved to another transport is put off, too, if this thread has not heard of the move.
+   * Puts a request off if it comes at the heartbeat's deadline or later. Such a poll is too late, whether the timer has
+   * run out or not. But if this thread is late itself, the answer to the ping may have come in time, so that waiting
+   * data is read first. A request whose session has moved to another transport is put off, too, if this thread has not
+   * heard of the move.
    */
   [kPutOff](owner, req, res) {
     bridge.whenRead(() => {
@@ -527,7 +528,9 @@ class Polling extends Transport {
     return true
   }
 
-  /** Takes a payload that does not go to the engine, because there is no session or because this method was replaced. */
+  /**
+   * Takes a payload that does not go to the engine, because there is no session or because this method was replaced.
+   */
   onData(data) {
     const take = (packet) => {
       if (packet.type !== 'close') return this[kState].awaitsClose ? undefined : this.onPacket(packet)
@@ -560,8 +563,8 @@ class Polling extends Transport {
   }
 
   /**
-   * Reads a body of at most `maxHttpBufferSize` bytes, in at most `maxBufferedChunks` pieces, within `httpRequestBodyTimeout`.
-   * Any other body is refused, and its connection ended.
+   * Reads a body of at most `maxHttpBufferSize` bytes, in at most `maxBufferedChunks` pieces, within
+   * `httpRequestBodyTimeout`. Any other body is refused, and its connection ended.
    */
   [kReadBody](req, res, { onEnd, onAborted }) {
     const chunks = []

@@ -19,14 +19,17 @@ const {
 } = require('../base/symbols')
 const { keep, TransportState } = require('../base/state')
 
-/** Events that sessions need. On the engine's own transports the session's listeners become public only when there are others. */
+/**
+ * Events that sessions need. On the engine's own transports the session's listeners become public only when there are
+ * others.
+ */
 const HEARD = new Set(['error', 'ready', 'packet', 'drain', 'close'])
 
 /**
  * Carries the packets of a session. The class is public: applications and subclasses read and replace its members.
  *
- * Events: `packet` (packet), `error` (Error of type `TransportError`), `close`, `drain` (everything was written), `ready` (more can be
- * sent), `headers` (headers, request).
+ * Events: `packet` (packet), `error` (Error of type `TransportError`), `close`, `drain` (everything was written),
+ * `ready` (more can be sent), `headers` (headers, request).
  */
 class Transport extends /** @type {typeof import('../../types/bases').TransportBase} */ (LazyEmitter) {
   /**
@@ -88,7 +91,9 @@ class Transport extends /** @type {typeof import('../../types/bases').TransportB
     return super.emit(event, ...args)
   }
 
-  /** Makes the session a public listener before another listener is added, because the session began to listen earlier. */
+  /**
+   * Makes the session a public listener before another listener is added, because the session began to listen earlier.
+   */
   [kExpose](event) {
     if (!HEARD.has(event)) return
     const { owner, prober, left, listened } = this[kState]

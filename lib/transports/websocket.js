@@ -92,8 +92,8 @@ function sendPreEncoded(handle, frame) {
 }
 
 /**
- * The WebSocket transport. `socket` is a connection of the engine, or an object that behaves like a WebSocket of `ws` (from a custom
- * `wsEngine`, or given to `onWebSocket`).
+ * The WebSocket transport. `socket` is a connection of the engine, or an object that behaves like a WebSocket of `ws`
+ * (from a custom `wsEngine`, or given to `onWebSocket`).
  */
 class WebSocket extends Transport {
   constructor(req, opts) {
@@ -177,7 +177,10 @@ class WebSocket extends Transport {
     }
   }
 
-  /** Tells of an error for each packet that cannot be sent, see `kCannotSend` of the connection. False: they are lost with it. */
+  /**
+   * Tells of an error for each packet that cannot be sent, see `kCannotSend` of the connection. False: they are lost
+   * with it.
+   */
   [kCannotSend](packets) {
     const fail = ({ stack }) => this.onError(FaultText.WRITE, stack)
     let sent = 0
@@ -253,8 +256,9 @@ class WebSocket extends Transport {
   }
 
   /**
-   * Writes data with a callback at once, so that the callback comes at the end of the tick, as in the original. Returns whether that
-   * was possible. It is not if the data is compressed, or if JavaScript carries the stream and that is not ready.
+   * Writes data with a callback at once, so that the callback comes at the end of the tick, as in the original. Returns
+   * whether that was possible. It is not if the data is compressed, or if JavaScript carries the stream and that is not
+   * ready.
    */
   [kIsWrittenNow]() {
     return !this.opts.perMessageDeflate && this.socket[kState].pump === null && this.socket[kIsWritten]() === true
@@ -310,8 +314,8 @@ class WebSocket extends Transport {
   }
 
   /**
-   * Writes sent data before the session ends, as far as the kernel takes it, and calls the callbacks. Returns false if a write is in
-   * progress.
+   * Writes sent data before the session ends, as far as the kernel takes it, and calls the callbacks. Returns false if
+   * a write is in progress.
    */
   [kSettleBeforeEnd]() {
     for (let round = 0; round < ROUNDS && (this[kState].awaited || this[kState].congested); round++) {

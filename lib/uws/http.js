@@ -1,7 +1,7 @@
 'use strict'
 
-// Requests and responses of uWebSockets.js in the form of Node's, for middlewares, hooks and the polling transport. A request of
-// uWebSockets.js can be used until its handler returns, and a response until its client has gone.
+// Requests and responses of uWebSockets.js in the form of Node's, for middlewares, hooks and the polling transport. A
+// request of uWebSockets.js can be used until its handler returns, and a response until its client has gone.
 
 const { STATUS_CODES, validateHeaderName, validateHeaderValue } = require('http')
 const { EventEmitter } = require('events')
@@ -30,8 +30,8 @@ const { keep, State } = require('../base/state')
 const OWN_HEADERS = new Set(['content-length', 'transfer-encoding', 'connection'])
 
 /**
- * A request. It emits `close` when the client goes before its answer. Besides the members of Node's requests it has the methods of
- * uWebSockets.js, which can be called at any time here.
+ * A request. It emits `close` when the client goes before its answer. Besides the members of Node's requests it has the
+ * methods of uWebSockets.js, which can be called at any time here.
  */
 class Request extends Readable {
   /**
@@ -135,9 +135,9 @@ class Request extends Readable {
 }
 
 /**
- * A response, written when it is complete. Events: `finish`, and `close` when the client has gone or was served. Later calls neither
- * throw nor reach the connection, which may serve another request by then. Besides the members of Node's responses it has those of
- * uWebSockets.js that hooks use.
+ * A response, written when it is complete. Events: `finish`, and `close` when the client has gone or was served. Later
+ * calls neither throw nor reach the connection, which may serve another request by then. Besides the members of Node's
+ * responses it has those of uWebSockets.js that hooks use.
  */
 class Response extends EventEmitter {
   /** @param {object} res the HttpResponse of uWebSockets.js */
@@ -203,7 +203,10 @@ class Response extends EventEmitter {
     return this.setHeader(name, value)
   }
 
-  /** Finds nothing, as in the original: packages that add to a header, such as `vary`, set the addition, which is sent, too. */
+  /**
+   * Finds nothing, as in the original: packages that add to a header, such as `vary`, set the addition, which is sent,
+   * too.
+   */
   getHeader() {}
 
   getHeaders() {

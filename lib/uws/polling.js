@@ -20,9 +20,10 @@ const {
 } = require('../base/symbols')
 
 /**
- * HTTP long-polling over uWebSockets.js, which writes the lengths of bodies by itself. The other differences from polling over Node's
- * server are those of the original: the headers of a POST's answer are made when the POST begins, those of a compressed answer
- * when it has been compressed, a POST goes on when its session ends, and there is no polling by script tags.
+ * HTTP long-polling over uWebSockets.js, which writes the lengths of bodies by itself. The other differences from
+ * polling over Node's server are those of the original: the headers of a POST's answer are made when the POST begins,
+ * those of a compressed answer when it has been compressed, a POST goes on when its session ends, and there is no
+ * polling by script tags.
  */
 class Polling extends NodePolling {
   get [kSetsNoLength]() {

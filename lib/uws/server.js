@@ -35,8 +35,8 @@ const transports = { polling: Polling, websocket: WebSocket }
 const kTransport = Symbol('transport')
 
 /**
- * Serves apps of uWebSockets.js 20, which accept and parse themselves. `transport.socket` of a WebSocket session is the connection of
- * uWebSockets.js.
+ * Serves apps of uWebSockets.js 20, which accept and parse themselves. `transport.socket` of a WebSocket session is the
+ * connection of uWebSockets.js.
  */
 class uServer extends BaseServer {
   constructor(opts = {}) {

@@ -34,8 +34,8 @@ impl Bound {
     /// Binds a socket as Node does.
     ///
     /// # Errors
-    /// Those of `socket`, `bind` and `listen`: the port is taken, or reserved for the superuser; UNIX sockets where there
-    /// are none.
+    /// Those of `socket`, `bind` and `listen`: the port is taken, or reserved for the superuser; UNIX sockets where
+    /// there are none.
     pub fn at(place: &Place, backlog: i32) -> io::Result<Self> {
         match place {
             Place::Port { port, host: Some(host), ipv6_only, shared } => {

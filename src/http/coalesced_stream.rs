@@ -1,6 +1,6 @@
-//! Joins the parts of a response. One `send` takes the kernel less time than `writev` with a head and a body of a few hundred
-//! bytes, and saves more than the copy costs. The response that precedes a WebSocket needs no `send` of its own. Requests are
-//! checked on their way in, see `super::strict`.
+//! Joins the parts of a response. One `send` takes the kernel less time than `writev` with a head and a body of a few
+//! hundred bytes, and saves more than the copy costs. The response that precedes a WebSocket needs no `send` of its
+//! own. Requests are checked on their way in, see `super::strict`.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -15,8 +15,8 @@ use super::strict::Strict;
 /// Bytes of a response that are copied at most. A longer one is not joined.
 const MAX_LENGTH: usize = 1024;
 
-/// Bytes that replace a fault in a request. No head and no line of a chunk may have them, so that hyper refuses the request, with
-/// 400 if that is still possible. hyper parses a head that comes in pieces when its end is there.
+/// Bytes that replace a fault in a request. No head and no line of a chunk may have them, so that hyper refuses the
+/// request, with 400 if that is still possible. hyper parses a head that comes in pieces when its end is there.
 const FAULT: &[u8] = b"\0\r\n\r\n";
 
 /// Shared by the stream below hyper and the requests above it.

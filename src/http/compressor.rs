@@ -8,7 +8,8 @@ use tokio::task::JoinHandle;
 use super::encoding::{CompressionOptions, ContentEncoding};
 use crate::runtime::{EventQueue, Kind};
 
-/// Bytes from which on a body is compressed on a thread of its own, so that the connections of the I/O thread do not wait for it.
+/// Bytes from which on a body is compressed on a thread of its own, so that the connections of the I/O thread do not
+/// wait for it.
 const OWN_THREAD_FROM: usize = 64 * 1024;
 
 /// A body to compress for the owner.
@@ -51,8 +52,8 @@ pub(super) async fn compress(body: Vec<u8>, encoding: ContentEncoding, options: 
     }
 }
 
-/// Does a piece of work on a thread of the runtime, or here if the system gives none; then the outcome is the error. Both are `None` if
-/// the other place has done it.
+/// Does a piece of work on a thread of the runtime, or here if the system gives none; then the outcome is the error.
+/// Both are `None` if the other place has done it.
 fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<Option<T>>, Option<T>> {
     let work = Arc::new(Mutex::new(Some(work)));
     let take = move || work.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -6,8 +6,8 @@ use hyper::http::request::Parts;
 use super::query::Query;
 use crate::runtime::contract::HEAD_NAMES;
 
-/// The head of a request as one string: fields, see [`HeadField`], that NUL separates, which no header can contain. `ends`:
-/// see `OpenConnection`.
+/// The head of a request as one string: fields, see [`HeadField`], that NUL separates, which no header can contain.
+/// `ends`: see `OpenConnection`.
 ///
 /// [`HeadField`]: crate::runtime::contract::HeadField
 pub(super) fn head(parts: &Parts, query: &Query<'_>, ends: &str, sid: &str, connection: Option<u32>) -> String {

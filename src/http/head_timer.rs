@@ -1,5 +1,6 @@
-//! The time limit of request heads. hyper makes a timer when it begins to wait for a head, and drops it when the head is there.
-//! Here all timers of a connection share one timer of tokio, which is moved only when it has run out too early.
+//! The time limit of request heads. hyper makes a timer when it begins to wait for a head, and drops it when the head
+//! is there. Here all timers of a connection share one timer of tokio, which is moved only when it has run out too
+//! early.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -25,8 +25,8 @@ pub struct ListenerOptions {
     pub connections: Handles,
 }
 
-/// Number of sessions of which the owner may not have heard. Above that no more are opened, and their handshakes wait. As many refusals
-/// may wait to be reported; further ones are not reported.
+/// Number of sessions of which the owner may not have heard. Above that no more are opened, and their handshakes wait.
+/// As many refusals may wait to be reported; further ones are not reported.
 const MAX_UNTAKEN: usize = 1024;
 
 /// Accepts connections and serves their requests.

@@ -1,5 +1,5 @@
-//! The native listener, behind `listen(port, { listener: 'native' })`: hyper parses; handshakes, polls, POSTs and upgrades
-//! are decided and served here, without asking the owner.
+//! The native listener, behind `listen(port, { listener: 'native' })`: hyper parses; handshakes, polls, POSTs and
+//! upgrades are decided and served here, without asking the owner.
 
 mod accept;
 mod body;

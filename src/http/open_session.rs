@@ -18,7 +18,8 @@ impl Listener {
         self.places.clone().acquire_owned().await.ok()
     }
 
-    /// Opens a session on a WebSocket connection, or with its open packet waiting for a poll. `None` if there are two million.
+    /// Opens a session on a WebSocket connection, or with its open packet waiting for a poll. `None` if there are two
+    /// million.
     pub(super) fn open(
         &self,
         place: Option<OwnedSemaphorePermit>,

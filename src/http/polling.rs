@@ -36,8 +36,8 @@ impl std::fmt::Display for Destroyed {
 
 impl std::error::Error for Destroyed {}
 
-/// The parts of a request that its answer needs. None of its bytes are kept, because they lie in the connection's read buffer, and
-/// hyper makes another buffer for the next bytes while a part of this one is in use.
+/// The parts of a request that its answer needs. None of its bytes are kept, because they lie in the connection's read
+/// buffer, and hyper makes another buffer for the next bytes while a part of this one is in use.
 pub(super) struct Answerer {
     old_ie: bool,
     compression: Option<(ContentEncoding, CompressionOptions)>,
@@ -144,8 +144,8 @@ impl Drop for PollGuard {
     }
 }
 
-/// Bytes of bodies that do not wait until other events were taken. They may be a pong (`d=1%3A2` is the longest), and take as many
-/// bytes on the wire as in the queue.
+/// Bytes of bodies that do not wait until other events were taken. They may be a pong (`d=1%3A2` is the longest), and
+/// take as many bytes on the wire as in the queue.
 const HEARTBEAT: u64 = 8;
 
 /// A POST whose body is still to be read.
@@ -205,8 +205,8 @@ enum Refused {
     Destroyed,
 }
 
-/// Takes a body that came with its request in one step, so that nothing comes in between. Returns whether that was all; otherwise the
-/// owner is awaited.
+/// Takes a body that came with its request in one step, so that nothing comes in between. Returns whether that was all;
+/// otherwise the owner is awaited.
 fn receive_at_once(session: &Arc<SessionCell>, body: &[u8], binary: bool) -> Result<bool, Refused> {
     let (mut began, mut settled) = (false, false);
     session.step_queued(|session, batch| {

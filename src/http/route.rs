@@ -1,4 +1,5 @@
-//! Checks a request and finds out what it is for: the checks of `verify` in lib/server/base-server.js, and of the handshake.
+//! Checks a request and finds out what it is for: the checks of `verify` in lib/server/base-server.js, and of the
+//! handshake.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;

@@ -44,7 +44,8 @@ pub struct DeflateSettings {
 }
 
 impl Settings {
-    /// The part of the open packet behind the id for a session on this transport; `None` if the transport is not allowed.
+    /// The part of the open packet behind the id for a session on this transport; `None` if the transport is not
+    /// allowed.
     pub(super) fn open_packet(&self, transport: Transport) -> Option<&str> {
         match transport {
             Transport::Polling => self.polling.as_deref(),

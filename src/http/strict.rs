@@ -1,5 +1,5 @@
-//! Checks the framing of requests as strictly as Node's HTTP server, before hyper sees the bytes. hyper accepts a bare line feed
-//! as the end of a line, requests without `Host`, a second `Content-Length` of the same value, and one beside
+//! Checks the framing of requests as strictly as Node's HTTP server, before hyper sees the bytes. hyper accepts a bare
+//! line feed as the end of a line, requests without `Host`, a second `Content-Length` of the same value, and one beside
 //! `Transfer-Encoding`. If a proxy reads such bytes in another way, one client's bytes become another's request.
 
 /// The limit of a request's head in bytes.
@@ -52,7 +52,8 @@ struct Head {
 struct Fault;
 
 impl Strict {
-    /// Whether a request asked for another protocol. What follows it is not checked, so that another request must not follow.
+    /// Whether a request asked for another protocol. What follows it is not checked, so that another request must not
+    /// follow.
     pub(super) fn is_last(&self) -> bool {
         self.expects == Expects::Anything
     }

@@ -237,7 +237,8 @@ fn joined(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     (!values.is_empty()).then(|| values.join(", "))
 }
 
-/// A connection that waits for its socket. The client may go at any time until then, so that the connection ends when this is dropped.
+/// A connection that waits for its socket. The client may go at any time until then, so that the connection ends when
+/// this is dropped.
 struct Switching(Option<Arc<Connection>>);
 
 impl Drop for Switching {

@@ -10,8 +10,8 @@ use super::wake::check;
 use crate::runtime::Batch;
 use crate::runtime::contract::SEVERAL_EVENTS;
 
-/// Tells JavaScript which events a call has caused, besides the result of the call. Most calls cause one event, and elements of an array
-/// would take many times as long.
+/// Tells JavaScript which events a call has caused, besides the result of the call. Most calls cause one event, and
+/// elements of an array would take many times as long.
 #[derive(Debug, Default)]
 pub(super) struct Outcome(Cell<Option<NonNull<u32>>>);
 
@@ -30,8 +30,9 @@ impl Outcome {
         Ok(())
     }
 
-    /// Gives the events of a step. For a single event the array gets kind and `arg`, and the content is returned. For several it gets
-    /// [`SEVERAL_EVENTS`], and a flat array `[kind, arg, content, …]` is returned. Without events it gets 0.
+    /// Gives the events of a step. For a single event the array gets kind and `arg`, and the content is returned. For
+    /// several it gets [`SEVERAL_EVENTS`], and a flat array `[kind, arg, content, …]` is returned. Without events it
+    /// gets 0.
     pub(super) fn give(&self, env: sys::napi_env, updates: &Batch) -> Result<Raw> {
         let (kind, arg) = match &updates.events[..] {
             [] => (0, 0),

@@ -35,8 +35,8 @@ pub struct UpgradeCheck {
 
 #[napi]
 impl Engine {
-    /// Checks the WebSocket part of an upgrade request. `extensions` is read only with `deflate`. Returns the bare value of
-    /// `Sec-WebSocket-Accept` if nothing else was negotiated.
+    /// Checks the WebSocket part of an upgrade request. `extensions` is read only with `deflate`. Returns the bare
+    /// value of `Sec-WebSocket-Accept` if nothing else was negotiated.
     #[napi]
     #[allow(clippy::too_many_arguments)]
     pub fn check_upgrade(
@@ -132,8 +132,8 @@ impl Engine {
         self.tables.connection(connection).map_or(0.0, |connection| connection.outbox().unwritten() as f64)
     }
 
-    /// Writes what waits, as far as the kernel takes it now, and returns the number of bytes that it does not take. Compressing is left to
-    /// the I/O thread.
+    /// Writes what waits, as far as the kernel takes it now, and returns the number of bytes that it does not take.
+    /// Compressing is left to the I/O thread.
     #[napi]
     pub fn refused_amount(&self, connection: u32) -> f64 {
         let Some(connection) = self.tables.connection(connection) else { return 0.0 };
@@ -161,8 +161,8 @@ impl Engine {
         }
     }
 
-    /// Ends a connection so that its peer reports an error: writes `response`, which is not a WebSocket frame, and ends the
-    /// stream without a closing handshake.
+    /// Ends a connection so that its peer reports an error: writes `response`, which is not a WebSocket frame, and ends
+    /// the stream without a closing handshake.
     #[napi]
     pub fn refuse_connection(&self, connection: u32, response: &[u8]) {
         if let Some(connection) = self.tables.connection(connection) {
@@ -174,7 +174,8 @@ impl Engine {
         }
     }
 
-    /// Writes what waits, as far as the kernel takes it now. Returns whether that was all; `null` if another thread is writing.
+    /// Writes what waits, as far as the kernel takes it now. Returns whether that was all; `null` if another thread is
+    /// writing.
     #[napi]
     pub fn flush_connection(&self, connection: u32) -> Option<bool> {
         let Some(connection) = self.tables.connection(connection) else { return Some(false) };
@@ -191,8 +192,8 @@ impl Engine {
         }
     }
 
-    /// Has the connection's messages reported one by one. Returns false if a session gets them, as it does while a client probes the
-    /// connection.
+    /// Has the connection's messages reported one by one. Returns false if a session gets them, as it does while a
+    /// client probes the connection.
     #[napi]
     pub fn bind_to_owner(&self, connection: u32) -> bool {
         let Some(connection) = self.tables.connection(connection) else { return false };
@@ -205,9 +206,9 @@ impl Engine {
 }
 
 impl State {
-    /// Takes over the TCP or UNIX connection behind a descriptor, of which the caller keeps its own
-    /// copy, non-blocking as libuv made it: writes `response` and goes on with `early`, the bytes that Node has read already.
-    /// Returns the connection's handle. The caller flushes in this turn of the event loop.
+    /// Takes over the TCP or UNIX connection behind a descriptor, of which the caller keeps its own copy, non-blocking
+    /// as libuv made it: writes `response` and goes on with `early`, the bytes that Node has read already. Returns the
+    /// connection's handle. The caller flushes in this turn of the event loop.
     #[cfg_attr(not(unix), allow(unused_variables))]
     pub(super) fn adopt(&self, fd: i32, response: &[u8], early: &[u8], ends: Ends) -> Result<u32> {
         #[cfg(not(unix))]
@@ -246,7 +247,8 @@ impl State {
         self.enqueue_counted(connection, fill).0
     }
 
-    /// Appends the frame of a broadcast. After its first recipients the I/O thread is woken, so that it starts while JavaScript goes on.
+    /// Appends the frame of a broadcast. After its first recipients the I/O thread is woken, so that it starts while
+    /// JavaScript goes on.
     pub(super) fn enqueue_shared(&self, connection: &std::sync::Arc<Connection>) -> u32 {
         let (status, waiting) =
             self.enqueue_counted(connection, |outbox| outbox.shared_frame(&self.broadcast.frame.borrow()));
@@ -279,8 +281,8 @@ pub(super) fn ends(max_payload: f64, max_chunks: u32, deflate: Option<DeflateTer
     }
 }
 
-/// The limit of a message in bytes; 0 means no limit. Infinity, NaN, zero and negative numbers set no limit, as in the original, except
-/// for the longest content that can be given to JavaScript.
+/// The limit of a message in bytes; 0 means no limit. Infinity, NaN, zero and negative numbers set no limit, as in the
+/// original, except for the longest content that can be given to JavaScript.
 pub(super) fn max_payload_of(limit: f64) -> u64 {
     let max = MAX_BUFFER.load(SeqCst);
     let limit = if limit.is_finite() && limit > 0.0 { limit as u64 } else { max };

@@ -28,9 +28,9 @@ pub(super) struct Taking {
 }
 
 impl Taking {
-    /// Takes events, at most as many as `meta` has room for (three numbers each: kind, target, arg), and calls
-    /// `take` with their contents, because one call costs less than as many elements of an array. A batch also ends at [`MAX_BATCH`]
-    /// bytes. Returns the number of events, plus [`MORE_EVENTS`] if there are more.
+    /// Takes events, at most as many as `meta` has room for (three numbers each: kind, target, arg), and calls `take`
+    /// with their contents, because one call costs less than as many elements of an array. A batch also ends at
+    /// [`MAX_BATCH`] bytes. Returns the number of events, plus [`MORE_EVENTS`] if there are more.
     pub(super) fn drain(
         &self,
         env: sys::napi_env,

@@ -30,8 +30,8 @@ impl Engine {
         // what may fail comes first, so that it can be tried again
         let io = IoThreads::of_environment(io_threads)?;
         let state = Rc::new(State::new(io, Arc::new(Waker::new(env.raw(), on_wake.raw())?)));
-        // no thread may use the waker after the environment's end. Hooks run in reverse order, so that this one runs before
-        // the waker's own; the hook of the first engine ends the threads for all.
+        // no thread may use the waker after the environment's end. Hooks run in reverse order, so that this one runs
+        // before the waker's own; the hook of the first engine ends the threads for all.
         env.add_env_cleanup_hook(state.clone(), |state| {
             state.waker.close();
             state.io.stop();
@@ -59,8 +59,8 @@ impl Engine {
         self.waker.hold(env.raw(), hold);
     }
 
-    /// Waits until the I/O threads have done everything that was asked for, at most a second each, because the process is about to
-    /// exit.
+    /// Waits until the I/O threads have done everything that was asked for, at most a second each, because the process
+    /// is about to exit.
     #[napi]
     pub fn finish(&self) {
         self.flush(0);

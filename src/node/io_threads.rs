@@ -55,7 +55,8 @@ impl IoThreads {
         }
     }
 
-    /// Has the threads do what was held back. This thread writes to up to `here` connections itself, see `State::flush`.
+    /// Has the threads do what was held back. This thread writes to up to `here` connections itself, see
+    /// `State::flush`.
     pub(super) fn flush(&self, here: usize) {
         let threads = self.threads.borrow();
         if here > 0 && (1..=here).contains(&threads.iter().map(|thread| thread.commands().waiting()).sum()) {

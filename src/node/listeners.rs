@@ -100,8 +100,8 @@ impl Engine {
         Ok(id)
     }
 
-    /// Has a listener listen. The message of an error is the number of the system's error, or a text if it has no number.
-    /// Returns the address, unless it is a path.
+    /// Has a listener listen. The message of an error is the number of the system's error, or a text if it has no
+    /// number. Returns the address, unless it is a path.
     #[napi]
     pub fn bind_listener(&self, listener: u32, options: ListenOptions) -> Result<Option<Listening>> {
         let listener = self

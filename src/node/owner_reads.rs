@@ -8,7 +8,8 @@ use super::engine::Engine;
 
 #[napi]
 impl Engine {
-    /// Has this thread read connections from now on when few talk, if it can. `on_read` is called when there are events to drain.
+    /// Has this thread read connections from now on when few talk, if it can. `on_read` is called when there are events
+    /// to drain.
     #[napi]
     pub fn offer_reading(&self, env: Env, on_read: Function<'_, (), ()>) -> Result<()> {
         #[cfg(unix)]

@@ -47,20 +47,23 @@ impl Engine {
         }
     }
 
-    /// Notes that what was taken has been written. Returns whether that was all; otherwise the rest has to be taken next.
+    /// Notes that what was taken has been written. Returns whether that was all; otherwise the rest has to be taken
+    /// next.
     #[napi]
     pub fn pipe_written(&self, connection: u32) -> bool {
         self.tables.connection(connection).is_none_or(|connection| connection.output_written())
     }
 
-    /// Handles the end of the stream; drain next. Returns whether the connection is over; otherwise our side has still to be ended.
+    /// Handles the end of the stream; drain next. Returns whether the connection is over; otherwise our side has still
+    /// to be ended.
     #[napi]
     pub fn pipe_finished(&self, connection: u32) -> bool {
         let Some(connection) = self.tables.connection(connection) else { return true };
         connection.input_ended(&mut self.input.borrow_mut().batch)
     }
 
-    /// Handles a stream that has closed, or whose peer has ended its side. `is_cut` says that what waits to be written is lost.
+    /// Handles a stream that has closed, or whose peer has ended its side. `is_cut` says that what waits to be written
+    /// is lost.
     #[napi]
     pub fn pipe_ended(&self, connection: u32, is_cut: bool) {
         if let Some(connection) = self.tables.connection(connection) {
@@ -73,8 +76,8 @@ impl Engine {
 }
 
 impl State {
-    /// Handles bytes that came in; without any, the bytes that wait. Their events are queued. Returns how many of them were taken, plus
-    /// [`WAITS`] if the rest, and the next bytes, have to wait until JavaScript has taken the events.
+    /// Handles bytes that came in; without any, the bytes that wait. Their events are queued. Returns how many of them
+    /// were taken, plus [`WAITS`] if the rest, and the next bytes, have to wait until JavaScript has taken the events.
     pub(super) fn pipe_input(&self, connection: u32, bytes: &[u8]) -> u32 {
         let Some(connection) = self.tables.connection(connection) else { return bytes.len().min(MAX_TAKEN) as u32 };
         let Input { bytes: copy, batch, .. } = &mut *self.input.borrow_mut();

@@ -29,8 +29,8 @@ type Args<const N: usize> = [sys::napi_value; N];
 
 #[napi]
 impl Engine {
-    /// The functions that are called for every message, without the cost of methods. The events of a call are in `outcome`, a
-    /// `Uint32Array` of two elements, and in its result, see `Outcome`.
+    /// The functions that are called for every message, without the cost of methods. The events of a call are in
+    /// `outcome`, a `Uint32Array` of two elements, and in its result, see `Outcome`.
     #[napi]
     pub fn fast(&self, env: Env, outcome: Unknown<'_>) -> Result<Raw> {
         self.state.outcome.lies_in(env.raw(), raw_value(&outcome))?;
@@ -46,7 +46,8 @@ impl Engine {
 ///   mode, see [`MODE_SHIFT`]. Returns a [`SendStatus`].
 /// * `sendMany(connection, how, count, ...data): number` sends up to [`MAX_PACKETS`] packets of one type in a row.
 /// * `sendFrame(connection, bytes): number` sends bytes that are frames already.
-/// * `pipeInput(connection, bytes): number` takes bytes that came in through a pipe; drain next. See `State::pipe_input`.
+/// * `pipeInput(connection, bytes): number` takes bytes that came in through a pipe; drain next. See
+///   `State::pipe_input`.
 /// * `pipeTake(connection, into: Buffer, offset): number` takes what a pipe has to write, see `State::pipe_take`.
 /// * `share(data, how): number` keeps one packet's frame for `sendShared`, until the next call.
 /// * `shareFrame(header, payload): number` keeps a frame that was encoded elsewhere.
@@ -57,10 +58,10 @@ impl Engine {
 ///   `sendPacket(session, type, data, compress)` see `super::sessions`.
 /// * `releaseSession(session): number` releases a session, whose handle JavaScript forgets in the same step.
 /// * `releaseConnection(connection): number` releases a connection that has had its last event.
-/// * `upgrade(fd, key, early: Uint8Array, maxPayload, maxChunks): number` accepts the usual upgrade request with this key and takes its
-///   connection over, see `State::adopt`. Throws if the key is invalid.
-/// * `conclude(connection): number` lets our side of the connection end, because JavaScript has heard that its session is over. Returns 1
-///   if a flush has to follow.
+/// * `upgrade(fd, key, early: Uint8Array, maxPayload, maxChunks): number` accepts the usual upgrade request with this
+///   key and takes its connection over, see `State::adopt`. Throws if the key is invalid.
+/// * `conclude(connection): number` lets our side of the connection end, because JavaScript has heard that its session
+///   is over. Returns 1 if a flush has to follow.
 /// * `traffic(connection, direction): number` the bytes that were read or handed over to be written, see [`Direction`].
 /// * `sendShared(connection): number` sends the frame that is kept: what a broadcast sends to each of its
 ///   recipients crosses once.

@@ -34,9 +34,9 @@ impl Engine {
         }
     }
 
-    /// From now on JavaScript sends the session's pings and ends it when its client is silent. `[ms until the next ping or
-    /// the end, whether an answer is waited for, whether a packet has put its deadline off]`, each as a number; null if it
-    /// does already, or the session is over.
+    /// From now on JavaScript sends the session's pings and ends it when its client is silent. `[ms until the next ping
+    /// or the end, whether an answer is waited for, whether a packet has put its deadline off]`, each as a number; null
+    /// if it does already, or the session is over.
     #[napi]
     pub fn take_heartbeat(&self, session: u32) -> Option<Vec<f64>> {
         let mut taken = None;
@@ -205,8 +205,8 @@ impl State {
         self.step(env, session, |session, batch| session.poll_by_owner(poll, more, batch))
     }
 
-    /// Begins a POST. Returns `null` if it may go on, otherwise the events of the refusal; `Due` if it was put off, as a poll that is not
-    /// taken.
+    /// Begins a POST. Returns `null` if it may go on, otherwise the events of the refusal; `Due` if it was put off, as
+    /// a poll that is not taken.
     pub(super) fn post_started(&self, env: sys::napi_env, session: u32) -> Result<Raw> {
         let mut started = false;
         let done = self.step(env, session, |session, batch| started = session.post_by_owner(batch))?;

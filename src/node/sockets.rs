@@ -29,8 +29,8 @@ pub struct Relayed {
 
 #[napi]
 impl Engine {
-    /// Writes bytes as they are, behind those that wait. The event `Drained` follows when they are written. Returns false, and writes
-    /// nothing, if this side has been ended.
+    /// Writes bytes as they are, behind those that wait. The event `Drained` follows when they are written. Returns
+    /// false, and writes nothing, if this side has been ended.
     #[napi]
     pub fn write_raw(&self, connection: u32, bytes: &[u8]) -> bool {
         let Some(connection) = self.tables.connection(connection) else { return false };
@@ -113,7 +113,8 @@ impl Engine {
         }
     }
 
-    /// Has JavaScript take what has to be written by `takeRelayed`, after an event `PipeReady`, and hand it back by `writeRaw`.
+    /// Has JavaScript take what has to be written by `takeRelayed`, after an event `PipeReady`, and hand it back by
+    /// `writeRaw`.
     #[napi]
     pub fn relay(&self, connection: u32) {
         if let Some(connection) = self.tables.connection(connection) {

@@ -86,8 +86,8 @@ impl State {
             .map_err(|error| Error::new(Status::GenericFailure, format!("the system gave no random bytes: {error}")))
     }
 
-    /// Has everything written that was handed over since the last call, and everything done that was held back. This thread writes to
-    /// up to `here` connections itself, which saves a change of thread on an idle engine.
+    /// Has everything written that was handed over since the last call, and everything done that was held back. This
+    /// thread writes to up to `here` connections itself, which saves a change of thread on an idle engine.
     pub(super) fn flush(&self, here: usize) {
         self.broadcast.has_gone_ahead.set(false);
         self.taking.has_flushed.set(true);

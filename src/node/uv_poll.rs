@@ -161,8 +161,8 @@ impl Watching {
         });
     }
 
-    /// Stops watching a connection that has ended. Its watch does not notice the end if the I/O thread has read it last, and a peer that
-    /// keeps its side open must not keep the descriptor.
+    /// Stops watching a connection that has ended. Its watch does not notice the end if the I/O thread has read it
+    /// last, and a peer that keeps its side open must not keep the descriptor.
     pub(super) fn unwatch_ended(&self, connection: u32) {
         self.unwatch(|current| current.connection.handle == connection);
     }

@@ -126,8 +126,8 @@ pub(super) fn call_back(env: sys::napi_env, callback: sys::napi_ref) {
 pub(super) fn call_in_no_context(env: Env, function: Function<'_, (), ()>) -> Result<()> {
     let (env, function) = (env.raw(), function.raw());
     let (mut this, mut result) = (ptr::null_mut(), ptr::null_mut());
-    // SAFETY: env and the function belong to the running call; out pointers are valid. JavaScript is running, so that no
-    // ticks follow. Hooks take `this` for the context, so that it is an object of its own.
+    // SAFETY: env and the function belong to the running call; out pointers are valid. JavaScript is running, so that
+    // no ticks follow. Hooks take `this` for the context, so that it is an object of its own.
     unsafe {
         check(sys::napi_create_object(env, &mut this))?;
         check(sys::napi_make_callback(env, ptr::null_mut(), this, function, 0, ptr::null(), &mut result))

@@ -26,7 +26,8 @@ pub fn wrap(index: &str, payload: &str) -> String {
     out
 }
 
-/// The body of a response with a binary payload, written as `JSON.stringify` writes a Buffer. Clients of JSONP should not ask for one.
+/// The body of a response with a binary payload, written as `JSON.stringify` writes a Buffer. Clients of JSONP should
+/// not ask for one.
 pub fn wrap_binary(index: &str, payload: &[u8]) -> String {
     let bytes: Vec<_> = payload.iter().map(u8::to_string).collect();
     format!("___eio[{}]({{\"type\":\"Buffer\",\"data\":[{}]}});", sanitize_index(index), bytes.join(","))

@@ -7,8 +7,8 @@ use super::{Millis, Revision, Timing};
 pub(super) enum Heartbeat {
     /// v4: the next ping goes out at this time. `excused`: the pong to the last one may still come.
     Rest { ping_at: Millis, excused: bool },
-    /// v4: a ping is out. The first packet other than a pong moves the deadline once (6.6.11). `excused`: it is the second
-    /// one, and no packet has come since the first.
+    /// v4: a ping is out. The first packet other than a pong moves the deadline once (6.6.11). `excused`: it is the
+    /// second one, and no packet has come since the first.
     Waiting { sent: Millis, deadline: Millis, extended: bool, excused: bool },
     /// v3: the client pings before this time. `excused`: it was given more time than it had.
     Listening { deadline: Millis, excused: bool },

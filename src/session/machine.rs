@@ -90,8 +90,8 @@ pub(super) struct Polling {
 pub enum Relayed {
     /// None: the engine carries the session alone.
     Nothing = 0,
-    /// Those to a client that polls: what waits for a poll is the owner's. From the upgrade on they are the engine's, whether
-    /// the owner has heard of it or not.
+    /// Those to a client that polls: what waits for a poll is the owner's. From the upgrade on they are the engine's,
+    /// whether the owner has heard of it or not.
     Polls = 1,
     /// All, because a method that packets pass was replaced there.
     Everything = 2,
@@ -472,8 +472,8 @@ impl Session {
         now.checked_sub(self.heartbeat.deadline()?)
     }
 
-    /// Whether a poll that arrives now is too late because the heartbeat's deadline has passed: a poll does not answer a ping.
-    /// A peer that could not be read may answer late, but may not poll late.
+    /// Whether a poll that arrives now is too late because the heartbeat's deadline has passed: a poll does not answer
+    /// a ping. A peer that could not be read may answer late, but may not poll late.
     pub fn is_past_deadline(&self, now: Millis) -> bool {
         self.is_overdue(now) || (self.state != State::Closed && self.heartbeat.is_excused())
     }
@@ -490,8 +490,8 @@ impl Session {
         self.heartbeat.excuse(now, &self.timing);
     }
 
-    /// Excuses the peer if the deadline passed more than a quarter of `pingTimeout` ago: the driver was kept from its work, and
-    /// the peer could not be read.
+    /// Excuses the peer if the deadline passed more than a quarter of `pingTimeout` ago: the driver was kept from its
+    /// work, and the peer could not be read.
     pub fn excuse_if_late(&mut self, now: Millis) {
         if self.overdue(now).is_some_and(|late| late > self.timing.ping_timeout() / 4) {
             self.excuse(now);

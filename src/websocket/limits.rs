@@ -10,8 +10,8 @@ pub struct Limits {
     pub max_payload: u64,
     /// Frames of one message, empty ones included. 0 is unlimited.
     pub max_fragments: u32,
-    /// Pieces in which the payload of one frame may come in: the calls of [`crate::websocket::Decoder::feed`] that it takes. 0 is
-    /// unlimited.
+    /// Pieces in which the payload of one frame may come in: the calls of [`crate::websocket::Decoder::feed`] that it
+    /// takes. 0 is unlimited.
     pub max_chunks: u32,
     /// UTF-16 code units of a text, as the owner's strings have a limit. 0 is unlimited.
     pub max_text: u32,
@@ -20,8 +20,8 @@ pub struct Limits {
 /// See [`set_max_text`].
 static MAX_TEXT: AtomicU32 = AtomicU32::new(0);
 
-/// Sets how long the owner's strings can be, in UTF-16 code units. All owners of a process have the same limit, that of their
-/// JavaScript engine. It is the default of [`Limits`] from now on.
+/// Sets how long the owner's strings can be, in UTF-16 code units. All owners of a process have the same limit, that of
+/// their JavaScript engine. It is the default of [`Limits`] from now on.
 pub fn set_max_text(max: u32) {
     MAX_TEXT.store(max, Relaxed);
 }

@@ -32,8 +32,8 @@ pub type Commands = commands::Commands<Connection>;
 /// Bytes of a connection's messages that the owner may have still to take. Above that the connection is not read.
 const MAX_OWED: usize = 1 << 20;
 
-/// Number of the owner's turns after which its listeners have answered a message. A listener answers at once or in the next tick,
-/// which is over after one turn; the second is for safety.
+/// Number of the owner's turns after which its listeners have answered a message. A listener answers at once or in the
+/// next tick, which is over after one turn; the second is for safety.
 const TURNS_TO_ANSWER: u32 = 2;
 
 /// Above this many unwritten bytes a connection counts as congested: the owner waits for
@@ -54,8 +54,8 @@ pub enum Binding {
     Session(Arc<SessionCell>),
 }
 
-/// One WebSocket connection. The order of the fields matters: those that an outgoing message touches lie close to the counts of the
-/// `Arc`, so that they are fetched together from the other thread's cache.
+/// One WebSocket connection. The order of the fields matters: those that an outgoing message touches lie close to the
+/// counts of the `Arc`, so that they are fetched together from the other thread's cache.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Connection {
@@ -78,8 +78,8 @@ pub struct Connection {
     read: AtomicU64,
     /// Number of the owner's turns that had ended when it took the last message, see [`EventQueue::end_turn`].
     taken_in: AtomicU32,
-    /// The time of the last read or write, in ms plus 1; 0 if it is not noted. It wraps around after seven weeks, which is longer
-    /// than any timeout.
+    /// The time of the last read or write, in ms plus 1; 0 if it is not noted. It wraps around after seven weeks, which
+    /// is longer than any timeout.
     active: AtomicU32,
     pub(crate) who_reads: WhoReads,
     pub(crate) paused: AtomicBool,
@@ -215,7 +215,8 @@ impl Connection {
         let _ = self.pipe.set(Pipe::Owner);
     }
 
-    /// Drops the reference to the session, because the engine ends. Otherwise session and connection would keep each other.
+    /// Drops the reference to the session, because the engine ends. Otherwise session and connection would keep each
+    /// other.
     pub fn abandon(&self) {
         let mut current = self.bound();
         self.over.store(true, SeqCst);
@@ -261,7 +262,8 @@ impl Connection {
         }
     }
 
-    /// Whether the owner has taken all messages and has had time to answer them: it has come for more in later turns of its loop.
+    /// Whether the owner has taken all messages and has had time to answer them: it has come for more in later turns of
+    /// its loop.
     pub(crate) fn is_answered(&self) -> bool {
         self.owed.load(SeqCst) == 0 && self.queue.turns().wrapping_sub(self.taken_in.load(Relaxed)) >= TURNS_TO_ANSWER
     }
@@ -300,8 +302,8 @@ impl Connection {
         self.shows_control.store(true, SeqCst);
     }
 
-    /// Has a session's messages reported undecoded by [`Kind::ConnectionMessage`], also those that the session would drop. The owner
-    /// decodes them and tells the session of the packets.
+    /// Has a session's messages reported undecoded by [`Kind::ConnectionMessage`], also those that the session would
+    /// drop. The owner decodes them and tells the session of the packets.
     pub fn show_messages(&self) {
         self.shows_messages.store(true, SeqCst);
     }
@@ -405,7 +407,8 @@ impl Connection {
         }
     }
 
-    /// Lets `fill` append to the outbox. If the second value is true, the caller has to arrange a [`Connection::flush`].
+    /// Lets `fill` append to the outbox. If the second value is true, the caller has to arrange a
+    /// [`Connection::flush`].
     pub fn enqueue(&self, fill: impl FnOnce(&mut Outbox)) -> (SendStatus, bool) {
         let mut outbox = self.outbox();
         if outbox.phase == Phase::Dead {
@@ -478,7 +481,8 @@ impl Connection {
             if written < bytes.len() && outbox.phase == Phase::Dead {
                 self.lost.store(true, SeqCst);
             } else if written < bytes.len() {
-                // the rest stays where it is: moving that of a large message at each write would cost more than the writes
+                // the rest stays where it is: moving that of a large message at each write would cost more than the
+                // writes
                 outbox.started = Some(Box::new((bytes, written)));
             }
             match result {
@@ -547,8 +551,9 @@ impl Connection {
         }
     }
 
-    /// Has our side end once the owner has heard that the session is over, which is reported next. Until then nothing is read, and
-    /// data that the owner sends is sent. Returns false if the end has begun already; then it goes on with the next flush.
+    /// Has our side end once the owner has heard that the session is over, which is reported next. Until then nothing
+    /// is read, and data that the owner sends is sent. Returns false if the end has begun already; then it goes on with
+    /// the next flush.
     pub(crate) fn put_off(&self, ending: Ending) -> bool {
         let is_put_off = self.outbox().put_off(ending);
         if is_put_off {
@@ -557,8 +562,8 @@ impl Connection {
         is_put_off
     }
 
-    /// Lets our side end, because the owner has heard that the session is over. The I/O thread does it, as it takes two or three system
-    /// calls. Returns whether it has been asked; most ends are not put off.
+    /// Lets our side end, because the owner has heard that the session is over. The I/O thread does it, as it takes two
+    /// or three system calls. Returns whether it has been asked; most ends are not put off.
     pub fn conclude(self: &Arc<Self>) -> bool {
         if !self.outbox().is_end_due() {
             self.winds_up.store(false, SeqCst);
@@ -645,13 +650,14 @@ impl Connection {
         (bytes, phase)
     }
 
-    /// Notes that what [`Connection::take_output`] gave waits in the owner's stream. Until [`Connection::output_written`] the peer
-    /// counts as slow.
+    /// Notes that what [`Connection::take_output`] gave waits in the owner's stream. Until
+    /// [`Connection::output_written`] the peer counts as slow.
     pub fn block_output(&self) {
         self.outbox().blocked = true;
     }
 
-    /// Notes that what was taken has been written. Returns whether that was all; otherwise the owner takes the rest next.
+    /// Notes that what was taken has been written. Returns whether that was all; otherwise the owner takes the rest
+    /// next.
     pub fn output_written(&self) -> bool {
         let mut outbox = self.outbox();
         outbox.blocked = false;
@@ -672,8 +678,8 @@ impl Connection {
         self.queue.append_silently(batch);
     }
 
-    /// Handles the end of the peer's side: the owner's answers to earlier messages go out, then our side is ended, too. Returns whether
-    /// nothing is awaited. `batch` as in [`Connection::input`].
+    /// Handles the end of the peer's side: the owner's answers to earlier messages go out, then our side is ended, too.
+    /// Returns whether nothing is awaited. `batch` as in [`Connection::input`].
     pub fn input_ended(self: &Arc<Self>, batch: &mut Batch) -> bool {
         let is_over = self.peer_ended(batch);
         self.queue.append_silently(batch);

@@ -14,8 +14,8 @@ use crate::runtime::session::cell::Locked;
 use crate::session::Fault;
 use crate::websocket::{Message, OpCode};
 
-/// Bytes of messages, after inflating, after which the rest of a read is left for the next turn, so that others are read meanwhile.
-/// Messages that JavaScript does not hear of meet no other bound.
+/// Bytes of messages, after inflating, after which the rest of a read is left for the next turn, so that others are
+/// read meanwhile. Messages that JavaScript does not hear of meet no other bound.
 const MAX_DECODED: usize = 256 * 1024;
 
 /// Whether ping frames have come in, and whether there were more than are answered.
@@ -27,8 +27,8 @@ enum Pings {
 }
 
 impl Connection {
-    /// Decodes bytes behind those that were left undecoded, and acts on the messages: events go to `batch`, answers to the outbox. When
-    /// the owner has enough to take, the rest is left undecoded.
+    /// Decodes bytes behind those that were left undecoded, and acts on the messages: events go to `batch`, answers to
+    /// the outbox. When the owner has enough to take, the rest is left undecoded.
     pub(crate) fn receive(self: &Arc<Self>, bytes: &mut [u8], batch: &mut Batch) {
         if self.tapped.load(Relaxed) {
             batch.push_bytes(Kind::Bytes, self.handle, 0, bytes);
@@ -80,9 +80,9 @@ impl Connection {
         self.end_by(Ending::PeerEnded, |batch| self.report_closed(None, batch), batch)
     }
 
-    /// Handles an end that has come in. The owner's answers to earlier messages go out first, if there are messages to answer and
-    /// the owner is going to hear of the end. `tell` reports it, and returns whether the owner hears. Returns whether the end has
-    /// begun at once.
+    /// Handles an end that has come in. The owner's answers to earlier messages go out first, if there are messages to
+    /// answer and the owner is going to hear of the end. `tell` reports it, and returns whether the owner hears.
+    /// Returns whether the end has begun at once.
     fn end_by(self: &Arc<Self>, ending: Ending, tell: impl FnOnce(&mut Batch) -> bool, batch: &mut Batch) -> bool {
         let is_answered = self.is_answered();
         let is_put_off = self.put_off(ending);
@@ -147,8 +147,8 @@ impl Connection {
         }
     }
 
-    /// Reports to the receiver that the connection is closed. Returns whether the owner hears of it. An owner that decodes a session's
-    /// messages tells the session itself, because undecoded messages came before the end.
+    /// Reports to the receiver that the connection is closed. Returns whether the owner hears of it. An owner that
+    /// decodes a session's messages tells the session itself, because undecoded messages came before the end.
     pub(crate) fn report_closed(self: &Arc<Self>, fault: Option<Fault>, batch: &mut Batch) -> bool {
         self.report_closed_to(self.binding(), fault, batch)
     }

@@ -1,4 +1,5 @@
-//! A WebSocket connection as a session's channel: its socket or pipe, what waits to be written to it, and what comes in.
+//! A WebSocket connection as a session's channel: its socket or pipe, what waits to be written to it, and what comes
+//! in.
 
 pub(super) mod connection;
 pub(super) mod end;

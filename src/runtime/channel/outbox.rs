@@ -10,8 +10,8 @@ use crate::websocket::{Deflate, OpCode, write_close, write_header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// Number of pongs for the peer's ping frames that may wait to be written, as in `ws` (`maxPendingAutoPongs`). A peer that pings
-/// and does not read must not fill the memory.
+/// Number of pongs for the peer's ping frames that may wait to be written, as in `ws` (`maxPendingAutoPongs`). A peer
+/// that pings and does not read must not fill the memory.
 const MAX_WAITING_PONGS: u8 = 60;
 
 /// Bytes of the first room for frames. Growing step by step would copy them each time.
@@ -34,7 +34,8 @@ pub enum Phase {
     Dead,
 }
 
-/// How our side ends once the owner has heard that the session is over. Data that the owner sends until then goes out before.
+/// How our side ends once the owner has heard that the session is over. Data that the owner sends until then goes out
+/// before.
 #[derive(Debug)]
 pub enum Ending {
     /// The session is over: the closing handshake begins, see [`Outbox::close`].
@@ -195,7 +196,8 @@ impl Outbox {
         self.started.is_none() && self.bytes.is_empty() && self.pending().is_empty() && self.relayed().is_empty()
     }
 
-    /// Whether nothing is awaited: both close frames have passed or the peer's side has ended, and our side has been ended.
+    /// Whether nothing is awaited: both close frames have passed or the peer's side has ended, and our side has been
+    /// ended.
     pub fn is_complete(&self) -> bool {
         (self.heard_close || self.has_peer_ended) && self.phase == Phase::Ended
     }
@@ -455,8 +457,8 @@ impl Outbox {
         self.conclude();
     }
 
-    /// Has our side end once the owner has heard of it. Data that the owner sends until then is sent. The first thing that the peer
-    /// did counts. Returns false if the end has begun already; then it goes on.
+    /// Has our side end once the owner has heard of it. Data that the owner sends until then is sent. The first thing
+    /// that the peer did counts. Returns false if the end has begun already; then it goes on.
     pub fn put_off(&mut self, ending: Ending) -> bool {
         if self.phase != Phase::Open {
             self.carry_out(ending);
@@ -469,7 +471,8 @@ impl Outbox {
         true
     }
 
-    /// Whether the end still has to be carried out when the owner has heard of it, and no thread does so or has been asked to.
+    /// Whether the end still has to be carried out when the owner has heard of it, and no thread does so or has been
+    /// asked to.
     pub fn is_end_due(&self) -> bool {
         self.rare.as_ref().is_some_and(|rare| rare.ending.is_some())
             || (self.phase == Phase::Ending && !self.dirty && !self.writing)

@@ -16,8 +16,8 @@ pub(crate) enum Pipe {
 }
 
 impl Pipe {
-    /// Writes until everything is written or the kernel refuses, and returns how far it came. The last bytes before the end of our side
-    /// leave with it in one segment.
+    /// Writes until everything is written or the kernel refuses, and returns how far it came. The last bytes before the
+    /// end of our side leave with it in one segment.
     pub(super) fn write(&self, bytes: &[u8], is_last: bool) -> (usize, io::Result<()>) {
         let Pipe::Socket(stream) = self else { return (0, Ok(())) };
         let mut written = 0;

@@ -26,8 +26,9 @@ impl WhoReads {
         self.state.store(OWNER, SeqCst);
     }
 
-    /// Takes the right to read a connection that is left to the owner's thread. Returns false if the other side is reading, or has
-    /// taken the connection back. [`WhoReads::leave_to_owner`] or [`WhoReads::take_back`] has to follow.
+    /// Takes the right to read a connection that is left to the owner's thread. Returns false if the other side is
+    /// reading, or has taken the connection back. [`WhoReads::leave_to_owner`] or [`WhoReads::take_back`] has to
+    /// follow.
     pub(crate) fn take_turn(&self) -> bool {
         self.state.compare_exchange(OWNER, BUSY, SeqCst, SeqCst).is_ok()
     }

@@ -1,5 +1,5 @@
-//! While the owner may be busy in a listener with what this thread has brought, the thread checks every 2 ms for what the
-//! owner has asked for, so that a slow listener does not delay what it has sent.
+//! While the owner may be busy in a listener with what this thread has brought, the thread checks every 2 ms for what
+//! the owner has asked for, so that a slow listener does not delay what it has sent.
 
 use std::future::pending;
 use std::pin::Pin;

@@ -1,9 +1,9 @@
-//! Lets the owner's thread read a few connections that send one message at a time. This saves each message a change of thread, which
-//! is most of its latency if few share one. The I/O thread checks such a connection, and reads it again when more connections talk,
-//! when one sends several messages at once, or when the owner's thread has no time.
+//! Lets the owner's thread read a few connections that send one message at a time. This saves each message a change of
+//! thread, which is most of its latency if few share one. The I/O thread checks such a connection, and reads it again
+//! when more connections talk, when one sends several messages at once, or when the owner's thread has no time.
 //!
-//! The reader knows of this as a [`Loan`]: it asks for one after each read, and a loan says when the reader has to read.
-//! Without loans ([`lend`] gives none) everything works, but a lone message takes longer.
+//! The reader knows of this as a [`Loan`]: it asks for one after each read, and a loan says when the reader has to
+//! read. Without loans ([`lend`] gives none) everything works, but a lone message takes longer.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -23,10 +23,12 @@ use crate::runtime::owner::commands::Looking;
 use crate::runtime::owner::contract::Kind;
 use crate::runtime::owner::events::Batch;
 
-/// Largest number of connections that the owner's thread reads. From about twenty on enough of them share a change of thread.
+/// Largest number of connections that the owner's thread reads. From about twenty on enough of them share a change of
+/// thread.
 pub const FEW: usize = 16;
 
-/// Number of single messages after which a connection is lent, if at most [`FEW`] connections talk and none sends several at once.
+/// Number of single messages after which a connection is lent, if at most [`FEW`] connections talk and none sends
+/// several at once.
 const SHOWN_FROM: u8 = 8;
 
 /// Number of looks without a new message that end a loan. More looks would cost more than the next message saves.
@@ -53,8 +55,8 @@ pub(super) enum Next {
     Read,
 }
 
-/// Lends a connection to its owner's thread, if it is one of few that talk. `is_single` says that a single message has just been
-/// read. The owner hears of the loan in `batch`.
+/// Lends a connection to its owner's thread, if it is one of few that talk. `is_single` says that a single message has
+/// just been read. The owner hears of the loan in `batch`.
 pub(super) fn lend(connection: &Arc<Connection>, is_single: bool, batch: &mut Batch) -> Option<Loan> {
     // connections with compression stay here
     let is_lent = talks(connection, is_single)

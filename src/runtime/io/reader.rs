@@ -169,7 +169,8 @@ impl Reader {
         self.rare.get_or_insert_default().loan = Some(loan);
     }
 
-    /// Writes what a full socket has kept waiting, once it takes more. The socket may have to be read again after a new registration.
+    /// Writes what a full socket has kept waiting, once it takes more. The socket may have to be read again after a new
+    /// registration.
     fn write(&mut self, cx: &mut Context<'_>) {
         let connection = &self.connection;
         let Some(Pipe::Socket(stream)) = connection.pipe.get() else { return };
@@ -194,8 +195,8 @@ impl Reader {
 }
 
 impl Drop for Reader {
-    /// Called when the thread ends with open connections, or when the task has panicked. The peer sees the end of the stream, and the
-    /// owner gets the usual event.
+    /// Called when the thread ends with open connections, or when the task has panicked. The peer sees the end of the
+    /// stream, and the owner gets the usual event.
     fn drop(&mut self) {
         if !self.connection.over.load(SeqCst) {
             self.connection.ended();

@@ -39,7 +39,8 @@ impl Registration {
         let registered = Registered { fd: connection.fd()?, _connection: connection.clone() };
         // most sockets can be written to, which would be an event at once
         let interest = if for_writing { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
-        // SAFETY: a connection that has a socket has the same one until it is freed, which is not before `registered` is.
+        // SAFETY: a connection that has a socket has the same one until it is freed, which is not before `registered`
+        // is.
         let reactor = unsafe { AsyncFd::register_with_interest(registered, interest) }.ok()?;
         Some(Self { reactor, for_writing })
     }
@@ -48,8 +49,9 @@ impl Registration {
         self.for_writing
     }
 
-    /// Reads the bytes that have come. With a registration, a read that does not fill the buffer has drained the socket, so that the
-    /// next call waits for the reactor without asking the kernel again. Without one, nothing wakes the task.
+    /// Reads the bytes that have come. With a registration, a read that does not fill the buffer has drained the
+    /// socket, so that the next call waits for the reactor without asking the kernel again. Without one, nothing wakes
+    /// the task.
     pub(super) fn poll_read(
         registration: Option<&Self>,
         stream: &Stream,

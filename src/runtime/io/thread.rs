@@ -132,8 +132,8 @@ fn contain(work: impl FnOnce()) {
 /// Number of connections whose memory is read before the first of them is flushed.
 const AHEAD: usize = 16;
 
-/// Writes what waits in outboxes. The owner's thread has just filled them, so that the memory of several is fetched from its cache at
-/// once, not one after the other between system calls.
+/// Writes what waits in outboxes. The owner's thread has just filled them, so that the memory of several is fetched
+/// from its cache at once, not one after the other between system calls.
 fn flush(connections: &mut Vec<Arc<Connection>>) {
     let mut connections = connections.drain(..);
     while !connections.as_slice().is_empty() {

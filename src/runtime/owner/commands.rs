@@ -50,7 +50,8 @@ pub enum PollAnswer {
 /// Takes the answer to one poll.
 pub type Responder = oneshot::Sender<PollAnswer>;
 
-/// Requests of a session to its I/O thread. `by_owner` says that this is the owner's thread, see [`Commands::send_by_owner`].
+/// Requests of a session to its I/O thread. `by_owner` says that this is the owner's thread, see
+/// [`Commands::send_by_owner`].
 pub trait IoTasks: Debug + Send + Sync {
     /// Sets an alarm.
     fn arm(&self, alarm: Arc<dyn Alarm>, time: Millis, by_owner: bool);
@@ -62,9 +63,9 @@ pub trait IoTasks: Debug + Send + Sync {
     fn answer(&self, responder: Responder, answer: PollAnswer, by_owner: bool);
 }
 
-/// The requests to an I/O thread. Waking it costs a system call, and the owner often has many requests in one turn of its loop, so that
-/// they wait between [`Commands::hold`] and [`Commands::release`]. The thread does not wait for an owner that takes long: it looks
-/// by itself, see [`Commands::mark`].
+/// The requests to an I/O thread. Waking it costs a system call, and the owner often has many requests in one turn of
+/// its loop, so that they wait between [`Commands::hold`] and [`Commands::release`]. The thread does not wait for an
+/// owner that takes long: it looks by itself, see [`Commands::mark`].
 pub struct Commands<C>(Arc<Shared<C>>);
 
 struct Shared<C> {
@@ -108,9 +109,9 @@ impl<C> Commands<C> {
         }
     }
 
-    /// Has a connection's outbox written when the owner's turn is over, or when the thread looks by itself, because a turn may be
-    /// long. A thread that does not look is woken for the first connection, unless `is_piped`: the owner writes its own pipe.
-    /// Returns how many connections wait.
+    /// Has a connection's outbox written when the owner's turn is over, or when the thread looks by itself, because a
+    /// turn may be long. A thread that does not look is woken for the first connection, unless `is_piped`: the owner
+    /// writes its own pipe. Returns how many connections wait.
     pub(crate) fn mark_for_flush(&self, connection: &Arc<C>, is_piped: bool) -> usize {
         let mut queue = self.lock();
         if queue.closed {

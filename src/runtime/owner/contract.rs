@@ -1,7 +1,8 @@
 //! The numbers and texts that both languages know: the contract between the core and its owner in JavaScript.
 //!
 //! Each stands here once. `lib/native/contract.js` is generated from this file by `npm run contract`, and a test fails
-//! while that file is not current. Items marked `js` belong to other rooms of the core, which the generated file repeats.
+//! while that file is not current. Items marked `js` belong to other rooms of the core, which the generated file
+//! repeats.
 
 #[cfg(test)]
 mod javascript;
@@ -102,13 +103,14 @@ contract! {
 
         /// Connection: everything that was handed over has been written.
         Drained = 20,
-        /// Connection: the TCP connection has ended; the last event of a handle. `arg`: the code of the peer's close frame,
-        /// 1005 for a frame without a code, 1006 for no frame, and above `END_SHIFT` bits the cause, see `EndCode`. The content is the reason
-        /// in the frame.
+        /// Connection: the TCP connection has ended; the last event of a handle. `arg`: the code of the peer's close
+        /// frame, 1005 for a frame without a code, 1006 for no frame, and above `END_SHIFT` bits the cause, see
+        /// `EndCode`. The content is the reason in the frame.
         ConnectionEnded = 21,
         /// Connection without a session: a text or binary message.
         ConnectionMessage = 22,
-        /// Connection without a session: closed by its peer, or with a fault (`arg`: `WITH_FAULT`; content: its message).
+        /// Connection without a session: closed by its peer, or with a fault (`arg`: `WITH_FAULT`; content: its
+        /// message).
         ConnectionClosed = 23,
         /// Connection whose bytes JavaScript carries: there are bytes to take, or the end has to be handled.
         PipeReady = 24,
@@ -137,7 +139,8 @@ contract! {
     /// `arg` of `Kind.PACKET` for a packet of protocol 3 whose type is unknown.
     pub const UNKNOWN_TYPE: u32 = 101;
 
-    /// `arg` of `Kind.DUE`: the peer's time to answer is over. JavaScript must read waiting data before it ends the session.
+    /// `arg` of `Kind.DUE`: the peer's time to answer is over. JavaScript must read waiting data before it ends the
+    /// session.
     pub const OVERDUE: u32 = 1;
 
     /// `arg` of `Kind.CONNECTION_CLOSED`: the content is the message of a fault.
@@ -157,8 +160,8 @@ contract! {
     /// The handle of nothing.
     pub const NO_HANDLE: u32 = 0;
 
-    /// The bits of a handle that are the index of its slot; the others are the slot's generation. The handle names what is found
-    /// at the index only if that has the same handle.
+    /// The bits of a handle that are the index of its slot; the others are the slot's generation. The handle names what
+    /// is found at the index only if that has the same handle.
     pub const INDEX_MASK: u32 = (1 << 21) - 1;
 
     /// The largest number that JavaScript gives a poll. Larger numbers belong to polls of the native listener.
@@ -211,7 +214,8 @@ contract! {
         Closed = 2,
     }
 
-    /// `how` of `send`, `sendMany` and `share` is a packet's type, and above this many bits the mode, a sum of the following.
+    /// `how` of `send`, `sendMany` and `share` is a packet's type, and above this many bits the mode, a sum of the
+    /// following.
     pub const MODE_SHIFT: u32 = 3;
 
     /// A mode of sending: in protocol 3.
@@ -226,11 +230,12 @@ contract! {
     /// Largest number of packets that cross in one call of `sendMany`.
     pub const MAX_PACKETS: usize = 16;
 
-    /// Largest number of connections to which the owner's thread writes by itself after a single message. Waking an I/O thread would
-    /// take longer. One more recipient of a broadcast wakes it early.
+    /// Largest number of connections to which the owner's thread writes by itself after a single message. Waking an I/O
+    /// thread would take longer. One more recipient of a broadcast wakes it early.
     pub const SMALL_ROOM: u32 = 15;
 
-    /// Bytes of answers to probes and to pings of protocol 3 that wait for a client that does not read. Further answers are left out.
+    /// Bytes of answers to probes and to pings of protocol 3 that wait for a client that does not read. Further answers
+    /// are left out.
     pub const MAX_WAITING_ANSWERS: usize = 256 * 1024;
 
     // ---- streams that JavaScript carries, and functions for a net.Socket -- ----------------------
@@ -415,8 +420,8 @@ contract! {
     /// The header `Cache-Control` of answers to polls and POSTs.
     pub const CACHE_CONTROL: &str = "no-store";
 
-    /// What the user agents of old Internet Explorers contain, one of these: they mistake payloads for cross-site scripting,
-    /// unless the header `X-XSS-Protection` is 0.
+    /// What the user agents of old Internet Explorers contain, one of these: they mistake payloads for cross-site
+    /// scripting, unless the header `X-XSS-Protection` is 0.
     pub const OLD_IE: [&str; 2] = [";MSIE", "Trident/"];
 
     /// The fields of a request's head in the form in which the native listener passes it: strings that NUL separates.

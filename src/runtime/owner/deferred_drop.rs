@@ -1,6 +1,6 @@
-//! Connections and sessions that have ended on an I/O thread. The owner drops its references later. Freeing them and closing a socket
-//! takes several times as long as dropping a reference, so that the I/O thread keeps each until it has the last reference. It looks at
-//! them from time to time while there are any; no wake-up is needed for that.
+//! Connections and sessions that have ended on an I/O thread. The owner drops its references later. Freeing them and
+//! closing a socket takes several times as long as dropping a reference, so that the I/O thread keeps each until it has
+//! the last reference. It looks at them from time to time while there are any; no wake-up is needed for that.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -24,7 +24,8 @@ fn is_shared(leftover: &Leftover) -> bool {
     Arc::strong_count(leftover) > 1
 }
 
-/// Frees a value on this thread once it has the last reference. On other threads than I/O threads the last holder frees it.
+/// Frees a value on this thread once it has the last reference. On other threads than I/O threads the last holder frees
+/// it.
 pub(crate) fn free_later<T: Send + Sync + 'static>(leftover: &Arc<T>) {
     // a thread that ends may have none any more
     let _ = LEFTOVERS.try_with(|leftovers| {

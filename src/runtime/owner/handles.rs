@@ -1,10 +1,10 @@
 //! Handles: the numbers by which the owner and the I/O threads speak of sessions, connections and whatever else has an
 //! owner on each side.
 //!
-//! A handle is the index of a slot and the slot's generation in one integer below 2^31, which JavaScript holds without an
-//! allocation. Each use of a slot has another generation, so a handle that is kept too long names nothing, rather than
-//! whatever has got the slot since. A slot waits among at least [`QUARANTINE`] others before it is used again, and has
-//! 1,023 generations: a handle comes again after four million others at the earliest.
+//! A handle is the index of a slot and the slot's generation in one integer below 2^31, which JavaScript holds without
+//! an allocation. Each use of a slot has another generation, so a handle that is kept too long names nothing, rather
+//! than whatever has got the slot since. A slot waits among at least [`QUARANTINE`] others before it is used again, and
+//! has 1,023 generations: a handle comes again after four million others at the earliest.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -20,8 +20,8 @@ const GENERATIONS: u32 = 1 << 10;
 /// Free slots that are kept while there are unused ones.
 const QUARANTINE: usize = 4096;
 
-/// Hands out handles. Any thread takes one for what it makes; the owner alone knows when nothing speaks of it any more and
-/// gives it back.
+/// Hands out handles. Any thread takes one for what it makes; the owner alone knows when nothing speaks of it any more
+/// and gives it back.
 #[derive(Clone, Debug, Default)]
 pub struct Handles(Arc<Mutex<Free>>);
 

@@ -1,5 +1,5 @@
-//! Between the owner's thread and the I/O threads: what the owner hears, what it asks for, the handles by which it names
-//! things, and what an I/O thread puts off for its sake.
+//! Between the owner's thread and the I/O threads: what the owner hears, what it asks for, the handles by which it
+//! names things, and what an I/O thread puts off for its sake.
 
 pub(super) mod commands;
 pub mod contract;

@@ -1,7 +1,7 @@
 //! The queue from the I/O threads to the owner's thread.
 //!
-//! Producers append events, and the owner takes all of them at once. An I/O thread wakes the owner once, at the end of its turn (see
-//! `super::wake_batch`).
+//! Producers append events, and the owner takes all of them at once. An I/O thread wakes the owner once, at the end of
+//! its turn (see `super::wake_batch`).
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -87,8 +87,8 @@ impl EventQueue {
         }
     }
 
-    /// Appends a batch without waking the owner: the caller is the owner and drains next, or holds a lock that the owner is likely to
-    /// want. Returns whether [`EventQueue::wake`] has to follow.
+    /// Appends a batch without waking the owner: the caller is the owner and drains next, or holds a lock that the
+    /// owner is likely to want. Returns whether [`EventQueue::wake`] has to follow.
     pub fn append_silently(&self, batch: &mut Batch) -> bool {
         if batch.is_empty() {
             return false;
@@ -96,8 +96,8 @@ impl EventQueue {
         self.with_silently(|queued| queued.append(batch))
     }
 
-    /// Has the owner take the events. An I/O thread puts that off to the end of its turn, so that all of its sockets share a wake-up,
-    /// unless there are enough events for one.
+    /// Has the owner take the events. An I/O thread puts that off to the end of its turn, so that all of its sockets
+    /// share a wake-up, unless there are enough events for one.
     pub fn wake(&self) {
         let is_enough = self.lock().batch.events.len() >= ENOUGH;
         let is_put_off = wake_batch::put_off(|| self.0.clone());

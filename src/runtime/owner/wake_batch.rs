@@ -1,5 +1,5 @@
-//! Puts the waking of owners off to the end of an I/O thread's turn. A wake-up costs a system call here and a change of thread there,
-//! which the events of all ready sockets can share.
+//! Puts the waking of owners off to the end of an I/O thread's turn. A wake-up costs a system call here and a change of
+//! thread there, which the events of all ready sockets can share.
 
 use std::cell::RefCell;
 use std::sync::Arc;

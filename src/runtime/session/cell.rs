@@ -127,8 +127,8 @@ pub struct Locked<'a> {
     pub inner: MutexGuard<'a, Inner>,
     pub actions: Vec<Action>,
     pub now: Millis,
-    /// Whether the steps run on the owner's thread. Then commands reach the tasks of the I/O thread, because waking tasks from
-    /// another thread one by one costs a system call each.
+    /// Whether the steps run on the owner's thread. Then commands reach the tasks of the I/O thread, because waking
+    /// tasks from another thread one by one costs a system call each.
     by_owner: bool,
 }
 
@@ -179,8 +179,8 @@ impl SessionCell {
         })
     }
 
-    /// Makes the session known to its timer and the listener; `by_owner`: on the owner's thread. Its transport is the caller's
-    /// to bind.
+    /// Makes the session known to its timer and the listener; `by_owner`: on the owner's thread. Its transport is the
+    /// caller's to bind.
     pub fn open(self: &Arc<Self>, by_owner: bool) {
         if let Some(listed) = &self.listed {
             listed.registry.insert(listed.sid.clone(), self.clone());
@@ -259,8 +259,8 @@ impl SessionCell {
         }
     }
 
-    /// Called when the timer has run out. If the owner carries the session's bytes, only the owner can tell silence from unread data,
-    /// so that it is told and ticks.
+    /// Called when the timer has run out. If the owner carries the session's bytes, only the owner can tell silence
+    /// from unread data, so that it is told and ticks.
     fn timer_fired(self: &Arc<Self>) {
         self.step_queued(|session, batch| {
             let overdue = session.inner.machine.is_overdue(session.now);
@@ -359,7 +359,8 @@ impl Alarm for SessionCell {
 }
 
 impl Locked<'_> {
-    /// Starts an upgrade to a channel. Returns false if the channel must be closed; otherwise the caller binds it to the session.
+    /// Starts an upgrade to a channel. Returns false if the channel must be closed; otherwise the caller binds it to
+    /// the session.
     pub fn start_upgrade(&mut self, channel: Arc<dyn Channel>) -> bool {
         let started = self.start_upgrade_on(channel.id());
         if started {
@@ -373,7 +374,8 @@ impl Locked<'_> {
         self.inner.machine.start_upgrade(self.now, channel)
     }
 
-    /// Handles the end of a channel. Returns whether the owner hears of it, because it has ended the session or an upgrade.
+    /// Handles the end of a channel. Returns whether the owner hears of it, because it has ended the session or an
+    /// upgrade.
     pub fn channel_closed(
         &mut self,
         channel: ChannelId,
@@ -425,9 +427,9 @@ impl Locked<'_> {
         poll
     }
 
-    /// Takes a poll that arrived at the owner. `more`: see [`Session::poll`]. A poll that is too late is not taken: the owner first reads
-    /// other data, which may be the answer to the ping ([`Kind::Due`]). A poll is not taken either if the session has moved and the
-    /// owner has not heard of it.
+    /// Takes a poll that arrived at the owner. `more`: see [`Session::poll`]. A poll that is too late is not taken: the
+    /// owner first reads other data, which may be the answer to the ping ([`Kind::Due`]). A poll is not taken either if
+    /// the session has moved and the owner has not heard of it.
     pub fn poll_by_owner(&mut self, poll: PollId, more: bool, batch: &mut Batch) {
         if !self.inner.machine.polls() || self.inner.machine.is_past_deadline(self.now) {
             batch.push(Kind::Due, self.cell.handle, OVERDUE);
@@ -436,7 +438,8 @@ impl Locked<'_> {
         }
     }
 
-    /// Begins a POST that arrived at the owner, see [`Session::post_started`]. It is put off if the session has moved, as polls are.
+    /// Begins a POST that arrived at the owner, see [`Session::post_started`]. It is put off if the session has moved,
+    /// as polls are.
     pub fn post_by_owner(&mut self, batch: &mut Batch) -> bool {
         if !self.inner.machine.polls() {
             batch.push(Kind::Due, self.cell.handle, 0);
@@ -509,7 +512,8 @@ impl Locked<'_> {
         }
     }
 
-    /// Has a channel owe for the last event until the owner has taken it. What the owner's own steps bring about it has at once.
+    /// Has a channel owe for the last event until the owner has taken it. What the owner's own steps bring about it has
+    /// at once.
     pub(super) fn charge<C: Channel + ?Sized>(&self, channel: Option<&C>, batch: &mut Batch) {
         if let (Some(channel), false) = (channel, self.by_owner) {
             channel.owe(batch.charge(channel.id()));

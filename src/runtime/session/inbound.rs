@@ -110,8 +110,8 @@ impl Locked<'_> {
         }
     }
 
-    /// Handles the next packet of a payload. A packet that ends the session is put off until the owner has seen those before it, so
-    /// that its answers go out first.
+    /// Handles the next packet of a payload. A packet that ends the session is put off until the owner has seen those
+    /// before it, so that its answers go out first.
     fn receive_next<E>(&mut self, packet: Result<(Option<PacketType>, Data<'_>), E>, batch: &mut Batch) {
         if self.inner.put_off.is_some() {
             return;

@@ -4,10 +4,10 @@ use flate2::{Compress, Compression, FlushCompress};
 
 use super::{Agreement, TRAILER, zlib_window_bits};
 
-/// Window bits if none were agreed on: 8 KiB, where 32 KiB are allowed. Each bit less halves what zlib has to search and
-/// to keep in the cache for each connection. JSON of 1 KiB, with 100 connections in turn, takes 67 us instead of 144 and
-/// becomes as small (0.29). Text that repeats itself over longer distances becomes up to a tenth larger; the option
-/// `serverMaxWindowBits` avoids that.
+/// Window bits if none were agreed on: 8 KiB, where 32 KiB are allowed. Each bit less halves what zlib has to search
+/// and to keep in the cache for each connection. JSON of 1 KiB, with 100 connections in turn, takes 67 us instead of
+/// 144 and becomes as small (0.29). Text that repeats itself over longer distances becomes up to a tenth larger; the
+/// option `serverMaxWindowBits` avoids that.
 const USUAL_WINDOW_BITS: u8 = 13;
 
 /// The smallest number of bytes by which the room for compressed bytes grows.

@@ -16,9 +16,9 @@ const TRAILER: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 /// The largest window, 2^15 bytes, and the default.
 const MAX_WINDOW_BITS: u8 = 15;
 
-/// The smallest window zlib works with. A peer that agreed on 2^8 bytes is served, too: inflating, a larger window accepts
-/// whatever a smaller one does; deflating, zlib keeps 262 bytes of its window as look-ahead, so that with 2^9 bytes no distance
-/// exceeds 250.
+/// The smallest window zlib works with. A peer that agreed on 2^8 bytes is served, too: inflating, a larger window
+/// accepts whatever a smaller one does; deflating, zlib keeps 262 bytes of its window as look-ahead, so that with 2^9
+/// bytes no distance exceeds 250.
 const MIN_WINDOW_BITS: u8 = 9;
 
 /// The window that zlib uses for the agreed one.
