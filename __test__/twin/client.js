@@ -17,6 +17,7 @@ class Client {
     const name = `stranger${world.count('stranger')}`
     const client = new Client(world, known?.sid === undefined ? name : `${known.name}, ${name}`, {})
     world.clients.delete(client.name)
+    world.strangers.push(client)
     return client
   }
 

@@ -2,6 +2,9 @@
 
 // What an application gives the server beside plain options: functions, built from data.
 
+/** An id that is given to every session. */
+const SAME_ID = 'always-the-same-id'
+
 /** How long a hook takes that takes its time. */
 const LATER_MS = 15
 
@@ -44,7 +47,7 @@ const HOOKS = {
       engine.generateId = (req) => {
         world.record('server', `generateId(${world.observer.show(req)})`)
         const id = `made-by-the-application-${++last}`
-        if (how === 'same') return 'always-the-same-id'
+        if (how === 'same') return SAME_ID
         if (how === 'throw') throw world.error('generateId')
         if (how === 'reject') return Promise.reject(world.error('generateId'))
         return how === 'promise' ? Promise.resolve(id) : id
@@ -108,7 +111,7 @@ const HOOKS = {
     }),
     after({ event, how }, engine, world) {
       engine.on(event, (headers) => {
-        if (how === 'throw') throw world.error('the application')
+        if (how === 'throw') throw world.error('a listener of headers')
         if (how === 'line break') headers['X-Break'] = 'a\r\nX-Split: b'
         if (how === 'add') headers['X-Listener'] = event
         if (how === 'replace') headers['Content-Type'] = 'application/x-twin'
@@ -134,4 +137,4 @@ function applyHooks(hooks, engine, world) {
   for (const hook of hooks) HOOKS[hook.hook].after?.(hook, engine, world)
 }
 
-module.exports = { drawHooks, hookOptions, applyHooks }
+module.exports = { SAME_ID, drawHooks, hookOptions, applyHooks }

@@ -8,6 +8,7 @@ const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
 const { test } = require('node:test')
+const { unexplained } = require('./exceptions')
 
 const RUN = path.join(__dirname, 'run.js')
 const PLANTED = path.join(__dirname, '../fixtures/planted.js')
@@ -25,6 +26,38 @@ function twin(args, env = {}, script = RUN) {
 }
 
 const NONE = ['--mode', 'attach', '--seed', '7', '--left', 'upstream']
+
+/** A planted difference, and hooks whose rows once explained all that came of them. */
+const hooks = [
+  { hook: 'headersListener', event: 'headers', how: 'throw' },
+  { hook: 'middleware', how: 'line break' },
+  { hook: 'allowRequest', how: 'twice' },
+  { hook: 'generateId', how: 'same' },
+  { hook: 'allowRequest', how: 'throw' },
+  { hook: 'middleware', how: 'answer and go on' },
+]
+
+for (const hook of hooks) {
+  test(`an exception hides nothing else: ${hook.hook}, ${hook.how}`, () => {
+    const steps = [
+      { kind: 'abandon', transport: 'polling', how: 'reset' },
+      { kind: 'openPolling', as: 'a' },
+    ]
+    const step = { streams: { server: ['generateId(<request>)'] }, state: {}, readyStates: { '{a}': 'open' } }
+    const of = {
+      program: { mode: 'attach', hooks: [hook], options: {}, listeners: [], steps },
+      left: [step, step, step],
+    }
+    const [left, right] = ['HTTP/1.1 200 OK\nDate: <date>\n\n"ok"', 'HTTP/1.1 200 OK\nX-Planted: yes\n\n"ok"']
+    const object = 'client a, handshake 1'
+    const planted = [
+      { step: 0, object, left, right, lefts: [left], rights: [right] },
+      { step: 0, object: 'session {a}', left: 'message("a")', lefts: ['message("a")'], rights: [] },
+      { step: 0, object: 'process', left: undefined, right: 'uncaughtException TypeError "planted"' },
+    ]
+    assert.deepEqual(unexplained(planted, { ...of, right: of.left }), planted)
+  })
+}
 
 test('the original cannot be told from itself', async () => {
   const { code, output } = await twin([...NONE, '--right', 'upstream', '--count', '100'])

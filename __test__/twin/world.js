@@ -5,7 +5,7 @@
 const net = require('node:net')
 const { drawn } = require('./steps')
 const { context, noticed, watchServer, worlds } = require('./faults')
-const { applyHooks, hookOptions } = require('./hooks')
+const { SAME_ID, applyHooks, hookOptions } = require('./hooks')
 const { runCalls } = require('./calls')
 const modes = require('./modes')
 const { Observer } = require('./observe')
@@ -23,6 +23,9 @@ const TURNS = 4
 /** A step that never comes to rest. */
 const RESTLESS_MS = 3000
 
+/** What is waited for in it, and does not come. */
+const STUCK_MS = 15_000
+
 /** The engine looks every 100 ms whether a poll keeps an upgrade waiting. */
 const UPGRADE_CHECK_MS = 140
 
@@ -39,6 +42,8 @@ class World {
     this.id = ++lastId
     this.mode = modes[program.mode]
     this.clients = new Map()
+    /** Those that the program does not name. */
+    this.strangers = []
     this.wires = new Set()
     this.streams = new Set()
     this.counts = new Map()
@@ -106,7 +111,8 @@ class World {
       }
       const now = performance.now()
       if (turns >= TURNS && now - Math.max(seen, start) >= quiet && (await this.#staysQuiet())) return
-      if (now - start > RESTLESS_MS && now - seen < quiet)
+      const isStuck = (this.deciding > 0 || this.isConnecting()) && now - start > STUCK_MS
+      if ((now - start > RESTLESS_MS && now - seen < quiet) || isStuck)
         return this.record('process', 'the step does not come to rest')
     }
   }
@@ -202,7 +208,9 @@ class World {
       let result = text.replace(/twin#\d+/g, 'twin')
       for (const [sid, name] of names) result = result.replaceAll(sid, `{${name}}`)
       // of a session that nobody heard of
-      return result.replace(/(sid\\*":\\*")[\w-]{20}(?=\\*")/g, '$1{unknown}')
+      return result
+        .replace(/(sid\\*":\\*")[\w-]{20}(?=\\*")/g, '$1{unknown}')
+        .replace(/=[\w-]{20}(?=; (Path|Max-Age)=)/g, '={unknown}')
     }
     const entries = (object, change) =>
       Object.fromEntries(Object.entries(object).map(([key, value]) => [tidy(key), change(value)]))
@@ -217,10 +225,13 @@ class World {
   /** What ids stand for. */
   idNames() {
     const names = new Map()
-    for (const client of this.clients.values()) if (client.sid !== undefined) names.set(client.sid, client.name)
-    this.observer.sessions.forEach(({ socket: { id } }, i) => {
-      if (!names.has(id)) names.set(id, `number ${i + 1}`)
-    })
+    for (const client of [...this.clients.values(), ...this.strangers])
+      if (client.sid !== undefined && !names.has(client.sid)) names.set(client.sid, client.name)
+    let number = 0
+    for (const { socket } of this.observer.sessions)
+      if (!names.has(socket.id)) names.set(socket.id, `number ${++number}`)
+    // whose it is depends on who has been refused
+    if (names.has(SAME_ID)) names.set(SAME_ID, 'same')
     return names
   }
 

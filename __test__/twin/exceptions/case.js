@@ -28,11 +28,9 @@ function callsLike({ listeners, steps }, matches) {
   return found
 }
 
-/** Whether an exception of the application's own came up, on the original's side, up to this step. */
-function hasThrown({ left }, step) {
-  return left
-    .slice(0, step + 1)
-    .some(({ streams }) => (streams.process ?? []).some((text) => text.includes('"twin: the application"')))
+/** Whether an exception came up, on the original's side, up to this step: one of the application's own, or as described. */
+function hasThrown({ left }, step, error = /"twin: the application"/) {
+  return left.slice(0, step + 1).some(({ streams }) => (streams.process ?? []).some((text) => error.test(text)))
 }
 
 const hasHook = ({ hooks }, name, ...how) =>
