@@ -9,7 +9,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
+    /// A TCP port.
     Port {
+        /// 0: any free one.
         port: u16,
         /// None: all addresses of both families.
         host: Option<IpAddr>,
@@ -25,7 +27,9 @@ pub enum Place {
 /// A listening socket. The file of a UNIX socket is removed with it.
 #[derive(Debug)]
 pub enum Bound {
+    /// A TCP port.
     Port(TcpListener),
+    /// A UNIX socket, and the path of its file.
     #[cfg(unix)]
     Path(std::os::unix::net::UnixListener, PathBuf),
 }

@@ -16,9 +16,13 @@ const OWN_THREAD_FROM: usize = 64 * 1024;
 pub struct CompressionJob {
     /// The owner's number for it.
     pub id: u32,
+    /// The body as it is.
     pub body: Vec<u8>,
+    /// How it is to be compressed.
     pub encoding: ContentEncoding,
+    /// The options of the compression.
     pub options: CompressionOptions,
+    /// Receives the compressed body.
     pub queue: EventQueue,
 }
 

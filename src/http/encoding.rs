@@ -7,6 +7,7 @@ use flate2::{Compress, Compression, FlushCompress, Status};
 /// A `Content-Encoding` that the engine writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentEncoding {
+    /// The format of gzip.
     Gzip,
     /// zlib's format, as HTTP means it.
     Deflate,

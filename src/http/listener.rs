@@ -15,7 +15,9 @@ use crate::session::IdGenerator;
 pub struct ListenerOptions {
     /// The owner's handle of the listener.
     pub id: u32,
+    /// How requests are served.
     pub settings: Settings,
+    /// Receives what the owner has to know.
     pub queue: EventQueue,
     /// The I/O thread that serves the listener.
     pub commands: Commands,
@@ -33,6 +35,7 @@ const MAX_UNTAKEN: usize = 1024;
 #[derive(Debug)]
 pub struct Listener {
     pub(super) options: ListenerOptions,
+    /// The sessions that the listener serves, by their ids.
     pub registry: Arc<Registry>,
     ids: Mutex<IdGenerator>,
     /// Places among the sessions of which the owner has not heard.
@@ -73,6 +76,7 @@ impl CountsOpen for Listener {
 }
 
 impl Listener {
+    /// A listener that does not listen yet.
     pub fn new(options: ListenerOptions) -> Arc<Self> {
         Arc::new(Self {
             options,

@@ -13,6 +13,7 @@ use crate::websocket::deflate;
 pub struct Settings {
     /// Requests whose target starts with this belong to the engine.
     pub path: String,
+    /// The intervals and timeouts of sessions.
     pub timing: Arc<Timing>,
     /// The part of a polling session's open packet behind the id; `None` if polling is not allowed.
     pub polling: Option<String>,
@@ -22,20 +23,24 @@ pub struct Settings {
     pub initial: Option<OutData>,
     /// Clients of protocol 3 are served.
     pub allows_v3: bool,
+    /// The limits of a POST's body.
     pub bodies: BodyLimits,
     /// The limit of a WebSocket message in bytes; 0 means no limit.
     pub max_payload: u64,
     /// See [`crate::websocket::Limits::max_chunks`].
     pub max_chunks: u32,
+    /// The compression of polls' responses; none: they are sent as they are.
     pub compression: Option<CompressionOptions>,
     /// The parts of a polling handshake's cookie before and after the id.
     pub cookie: Option<(String, String)>,
+    /// permessage-deflate; none: it is not negotiated.
     pub deflate: Option<DeflateSettings>,
 }
 
 /// The option `perMessageDeflate`.
 #[derive(Debug)]
 pub struct DeflateSettings {
+    /// The parameters that are negotiated.
     pub options: deflate::Options,
     /// zlib's level, 0 to 9.
     pub level: u32,

@@ -156,6 +156,7 @@ impl Engine {
         self.set_option(connection, |socket| set_keep_alive(&socket, on, delay, interval, count))
     }
 
+    /// Returns 0, or an errno.
     #[napi]
     pub fn set_type_of_service(&self, connection: u32, tos: u32) -> i32 {
         self.set_option(connection, |socket| set_type_of_service(&socket, tos))

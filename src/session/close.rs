@@ -41,9 +41,11 @@ pub enum Fault {
     PollAborted,
     /// The client went away in the middle of a POST.
     DataAborted,
-    /// A POST with more bytes than allowed, in more pieces than allowed, or that takes longer than allowed.
+    /// A POST with more bytes than allowed.
     BodyTooLarge,
+    /// A POST in more pieces than allowed.
     TooManyChunks,
+    /// A POST that takes longer than allowed.
     BodyTimeout,
     /// A binary POST in protocol 4.
     InvalidContent,

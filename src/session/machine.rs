@@ -12,25 +12,57 @@ use crate::protocol::PacketType;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
     /// Write packets to a channel, in order.
-    Send { channel: ChannelId, packets: Vec<OutPacket> },
+    Send {
+        /// The channel.
+        channel: ChannelId,
+        /// The packets.
+        packets: Vec<OutPacket>,
+    },
     /// Answer a pending poll with these packets (`200`).
-    AnswerPoll { poll: PollId, packets: Vec<OutPacket>, compress: bool },
+    AnswerPoll {
+        /// The poll.
+        poll: PollId,
+        /// The packets.
+        packets: Vec<OutPacket>,
+        /// Whether a packet wants compression.
+        compress: bool,
+    },
     /// Answer a poll that must not be served (`400`).
-    RejectPoll { poll: PollId },
+    RejectPoll {
+        /// The poll.
+        poll: PollId,
+    },
     /// Destroy the POST request that is in progress.
     AbortPost,
     /// Close a channel: an orderly close without a code.
-    CloseChannel { channel: ChannelId },
+    CloseChannel {
+        /// The channel.
+        channel: ChannelId,
+    },
     /// A ping went out. JavaScript hears of it only if it has a listener.
     Pinged,
     /// The owner has to send a heartbeat, or the noop of an upgrade, see [`Session::set_relayed`].
-    Relay { kind: PacketType },
+    Relay {
+        /// The type of the packet.
+        kind: PacketType,
+    },
     /// The client probes a channel for an upgrade.
-    Upgrading { channel: ChannelId },
+    Upgrading {
+        /// The channel.
+        channel: ChannelId,
+    },
     /// The session has moved to this channel.
-    Upgraded { channel: ChannelId },
+    Upgraded {
+        /// The channel.
+        channel: ChannelId,
+    },
     /// The session does not move to this channel. Where the session ends, `Closed` follows.
-    UpgradeFailed { channel: ChannelId, end: ProbeEnd },
+    UpgradeFailed {
+        /// The channel.
+        channel: ChannelId,
+        /// Why it does not.
+        end: ProbeEnd,
+    },
     /// The end. Nothing follows.
     Closed(Reason),
 }

@@ -33,7 +33,12 @@ pub enum FrameError {
     /// The frame, the sum of the fragments, or the inflated message exceeds the limit.
     MessageTooBig,
     /// A text is longer than the owner's strings can be; both in UTF-16 code units.
-    TextTooLong { length: u64, max: u32 },
+    TextTooLong {
+        /// The length of the text.
+        length: u64,
+        /// The limit.
+        max: u32,
+    },
     /// More fragments in a message than the limit.
     TooManyFragments,
     /// A frame that comes in more pieces than the limit.

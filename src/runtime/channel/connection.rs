@@ -63,9 +63,11 @@ pub struct Connection {
     pub(crate) pipe: OnceLock<Pipe>,
     /// The compressor of a connection with permessage-deflate; used while `Outbox::writing` is set.
     deflate: Option<Box<Mutex<Deflate>>>,
+    /// The name of the connection in events and calls.
     pub handle: ChannelId,
     /// The first cause of the end, see [`End`]; 0 if there is none yet.
     end: AtomicU32,
+    /// Receives what the owner has to know.
     pub queue: EventQueue,
     commands: Commands,
     bound: Mutex<Bound>,
@@ -117,12 +119,14 @@ struct Bound {
 /// The sending side of permessage-deflate.
 #[derive(Debug)]
 pub struct MessageCompression {
+    /// The compressor.
     pub deflate: Deflate,
     /// Messages below this many bytes are sent as they are.
     pub from: usize,
 }
 
 impl Connection {
+    /// A connection without a socket or pipe.
     pub fn new(
         handle: ChannelId,
         queue: EventQueue,
@@ -168,6 +172,7 @@ impl Connection {
         self.bound().counted = Some(counted);
     }
 
+    /// Locks what waits to be written.
     pub fn outbox(&self) -> MutexGuard<'_, Outbox> {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -176,6 +181,7 @@ impl Connection {
         self.decoder.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What the connection belongs to.
     pub fn binding(&self) -> Binding {
         self.bound().to.clone()
     }

@@ -17,6 +17,7 @@ pub trait CountsOpen: Debug + Send + Sync {
 pub struct Open<C: CountsOpen + ?Sized = dyn CountsOpen>(Arc<C>);
 
 impl<C: CountsOpen + ?Sized> Open<C> {
+    /// Counts from now on.
     pub fn new(counter: Arc<C>) -> Self {
         counter.opened();
         Self(counter)

@@ -23,6 +23,7 @@ const MAX_EXPECTED: usize = 4096;
 /// How far the end of a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
+    /// Frames go both ways.
     Open,
     /// Our close frame is in the buffer or out; the peer's is awaited.
     CloseSent,
@@ -118,9 +119,11 @@ struct Deflating {
 pub struct Outbox {
     /// Bytes of which the kernel has taken a part, and the length of that part. They go out before `bytes`.
     pub(crate) started: Option<Box<(Frames, usize)>>,
+    /// What waits to be written.
     pub bytes: Frames,
     /// Fields that few connections need, or need for a short time.
     rare: Option<Box<Rare>>,
+    /// How far the end has come.
     pub phase: Phase,
     /// A thread is writing, and has taken the bytes out.
     pub writing: bool,

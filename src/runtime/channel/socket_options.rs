@@ -30,21 +30,25 @@ fn seconds(seconds: u32) -> Duration {
     Duration::from_secs(seconds.into())
 }
 
+/// Sets the type of service (IPv4) or the traffic class (IPv6).
 #[cfg(target_os = "linux")]
 pub fn set_type_of_service(socket: &SockRef<'_>, tos: u32) -> io::Result<()> {
     if socket.local_addr()?.is_ipv6() { socket.set_tclass_v6(tos) } else { socket.set_tos_v4(tos) }
 }
 
+/// The type of service (IPv4) or the traffic class (IPv6).
 #[cfg(target_os = "linux")]
 pub fn type_of_service(socket: &SockRef<'_>) -> io::Result<u32> {
     if socket.local_addr()?.is_ipv6() { socket.tclass_v6() } else { socket.tos_v4() }
 }
 
+/// Sets the type of service (IPv4).
 #[cfg(not(target_os = "linux"))]
 pub fn set_type_of_service(socket: &SockRef<'_>, tos: u32) -> io::Result<()> {
     socket.set_tos_v4(tos)
 }
 
+/// The type of service (IPv4).
 #[cfg(not(target_os = "linux"))]
 pub fn type_of_service(socket: &SockRef<'_>) -> io::Result<u32> {
     socket.tos_v4()

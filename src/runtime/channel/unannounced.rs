@@ -22,6 +22,7 @@ pub struct Refused {
 /// A session that the owner has not heard of, or a connection that is to take one over.
 #[derive(Debug)]
 pub struct Opened {
+    /// The new session, or the one that the connection is to take over.
     pub session: Arc<SessionCell>,
     /// The WebSocket of the session, or the one that its client probes.
     pub connection: Option<Arc<Connection>>,

@@ -43,7 +43,16 @@ pub trait Alarm: Debug + Send + Sync {
 /// An answer to a poll, for the task that waits for it.
 #[derive(Debug)]
 pub enum PollAnswer {
-    Payload { body: Vec<u8>, binary: bool, compress: bool },
+    /// A payload of packets.
+    Payload {
+        /// The bytes.
+        body: Vec<u8>,
+        /// Whether the payload is binary.
+        binary: bool,
+        /// Whether a packet of it wants compression.
+        compress: bool,
+    },
+    /// The poll is refused (`400`).
     Rejected,
 }
 

@@ -11,14 +11,30 @@ use crate::session::{ChannelId, Fault, ProbeEnd, Reason};
 /// The content of an event.
 #[derive(Debug, Default)]
 pub enum EventData {
+    /// Nothing.
     #[default]
     None,
     /// ASCII text in the batch's buffer.
-    Ascii { start: u32, len: u32 },
+    Ascii {
+        /// Where it starts.
+        start: u32,
+        /// Its length in bytes.
+        len: u32,
+    },
     /// UTF-8 text in the batch's buffer.
-    Utf8 { start: u32, len: u32 },
+    Utf8 {
+        /// Where it starts.
+        start: u32,
+        /// Its length in bytes.
+        len: u32,
+    },
     /// Bytes in the batch's buffer.
-    Bytes { start: u32, len: u32 },
+    Bytes {
+        /// Where it starts.
+        start: u32,
+        /// Its length in bytes.
+        len: u32,
+    },
     /// UTF-8 text too large to be copied around.
     OwnedText(Vec<u8>),
     /// Bytes too large to be copied around.
@@ -39,12 +55,15 @@ pub trait Attachment: Any + Debug + Send {
 /// One thing the owner has to know.
 #[derive(Debug)]
 pub struct Event {
+    /// What happened.
     pub kind: Kind,
     /// A session, a connection, a listener or a body, depending on `kind`.
     pub target: u32,
+    /// A number whose meaning depends on `kind`.
     pub arg: u32,
     /// The connection that is charged for the event until it is taken, or [`BY_POST`], or [`NO_HANDLE`].
     pub charged: u32,
+    /// The content.
     pub data: EventData,
 }
 
@@ -54,7 +73,9 @@ pub const BY_POST: u32 = u32::MAX;
 /// Events in order.
 #[derive(Debug, Default)]
 pub struct Batch {
+    /// The events.
     pub events: Vec<Event>,
+    /// Small contents, one after the other.
     pub bytes: Vec<u8>,
     /// Number of bytes of contents in allocations of their own.
     large: usize,
@@ -201,6 +222,7 @@ impl Batch {
         }
     }
 
+    /// Whether there are no events.
     pub fn is_empty(&self) -> bool {
         self.events.is_empty()
     }

@@ -29,6 +29,7 @@ pub type Updates = Batch;
 /// A session with its connections, shared between the owner's thread and the I/O threads.
 #[derive(Debug)]
 pub struct SessionCell {
+    /// The name of the session in events and calls.
     pub handle: u32,
     encoding: PollEncoding,
     /// The client takes no binary frames (`b64`).
@@ -123,9 +124,13 @@ pub(crate) enum PayloadEnd {
 
 /// A session under its lock, for one or more steps of its machine.
 pub struct Locked<'a> {
+    /// The session.
     pub cell: &'a Arc<SessionCell>,
+    /// What the lock protects.
     pub inner: MutexGuard<'a, Inner>,
+    /// What the steps so far have brought about.
     pub actions: Vec<Action>,
+    /// The time of the steps.
     pub now: Millis,
     /// Whether the steps run on the owner's thread. Then commands reach the tasks of the I/O thread, because waking
     /// tasks from another thread one by one costs a system call each.
@@ -135,11 +140,17 @@ pub struct Locked<'a> {
 /// The parts of a new session.
 #[derive(Debug)]
 pub struct NewSession {
+    /// The name of the session in events and calls.
     pub handle: u32,
+    /// The state machine.
     pub machine: Session,
+    /// How payloads are written.
     pub encoding: PollEncoding,
+    /// The client takes no binary frames (`b64`).
     pub base64: bool,
+    /// The connection that carries the session; none: it polls.
     pub transport: Option<Arc<dyn Channel>>,
+    /// The table of the listener that serves the session's polls, and the id there.
     pub listed: Option<(Arc<Registry<SessionCell>>, String)>,
     /// Whether the owner wants to see every packet; `None` if it has not heard of the session.
     pub verbose: Option<bool>,
@@ -196,6 +207,7 @@ impl SessionCell {
         self.verbose.load(SeqCst) != NO
     }
 
+    /// Has packets shown to the owner, or not.
     pub fn set_verbose(&self, verbose: bool) {
         self.verbose.store(u8::from(verbose), SeqCst);
     }
@@ -218,6 +230,7 @@ impl SessionCell {
         self.listed.as_ref().map_or("", |listed| &listed.sid)
     }
 
+    /// How payloads are written.
     pub fn encoding(&self) -> &PollEncoding {
         &self.encoding
     }
@@ -227,6 +240,7 @@ impl SessionCell {
         self.lock(0).inner.machine.polls()
     }
 
+    /// Locks the session for steps at `now`.
     pub fn lock(self: &Arc<Self>, now: Millis) -> Locked<'_> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         Locked { cell: self, inner, actions: Vec::new(), now, by_owner: false }

@@ -6,6 +6,7 @@ use crate::session::{OutData, OutPacket, Revision};
 /// The form of payloads that a client has asked for in its handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PollEncoding {
+    /// The revision of the protocol.
     pub revision: Revision,
     /// Binary payloads are allowed (v3 only).
     pub binary: bool,
