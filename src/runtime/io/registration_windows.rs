@@ -9,7 +9,7 @@ use tokio::io::Interest;
 use crate::runtime::channel::connection::Connection;
 use crate::runtime::channel::socket::Stream;
 
-/// Nothing: see the module's documentation.
+/// Empty, because a socket cannot leave tokio's reactor here.
 #[derive(Debug)]
 pub(super) struct Registration;
 
