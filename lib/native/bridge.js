@@ -219,7 +219,8 @@ function resume() {
  */
 function drainNow(session = 0, connection = 0) {
   again = true
-  if (dispatching || deferred) return
+  // after a long turn the caller need not wait for the next one; but a batch in which a listener threw comes first
+  if (dispatching || (deferred && cursor < count)) return
   if (session !== 0 || connection !== 0) Object.assign(caller, { session, connection, context: capture() })
   atRoot(drainAll)
 }
