@@ -7,6 +7,21 @@ const { PACKET_TYPES } = require('../native/contract')
 
 const ERROR = { type: 'error', data: 'parser error' }
 
+const EMPTY = Buffer.alloc(0)
+
+/** The byte behind a length in a binary payload. */
+const LENGTH_END = 0xff
+
+/** The number of digits after which a length is not read any further: those of the largest number. */
+const MAX_DIGITS = 310
+
+/** The `b` before base64. */
+const BASE64 = 0x62
+
+/** Matches a surrogate that is encoded on its own, and U+FFFD, which takes its place; both as a byte per character. */
+const SURROGATE = /\xed[\xa0-\xbf][\x80-\xbf]/g
+const REPLACEMENT = '\xef\xbf\xbd'
+
 const isBytes = (data) => Buffer.isBuffer(data) || ArrayBuffer.isView(data) || data instanceof ArrayBuffer
 
 function toBuffer(data) {
@@ -66,7 +81,7 @@ function* packetsOfText(data) {
   let at = 0
   while (at < data.length) {
     const colon = data.indexOf(':', at)
-    const length = colon === -1 ? NaN : Number(data.slice(at, colon))
+    const length = colon <= at ? NaN : Number(data.slice(at, colon))
     at = colon + 1 + length
     // an invalid length, or one that goes past the end
     if (!Number.isInteger(length) || length < 0 || at > data.length) return yield ERROR
@@ -75,16 +90,43 @@ function* packetsOfText(data) {
 }
 
 function* packetsOfBytes(data) {
+  const parts = split(data)
+  if (parts === undefined) return yield ERROR
+  for (const { isText, content } of parts) yield isText ? decodeUtf8(content) : decodePacket(content)
+}
+
+/**
+ * Splits a binary payload into packets; undefined if a length is broken anywhere. The digits of a length are bytes. Bytes
+ * above 9 count as all of their decimal digits, in the size of the header, too. A length that is too long takes what is
+ * there. These are rules of the original.
+ */
+function split(data) {
+  const parts = []
   let at = 0
   while (at < data.length) {
-    const end = data.indexOf(255, at + 1)
-    const length = end === -1 ? NaN : Number(data.subarray(at + 1, end).join(''))
-    if (!Number.isSafeInteger(length)) return yield ERROR
+    const end = data.indexOf(LENGTH_END, at + 1)
+    if (end === -1 || data.subarray(at + 1, end - 1).join('').length > MAX_DIGITS) return undefined
+    const digits = data.subarray(at + 1, end).join('')
     const isText = data[at] === 0
-    const content = data.subarray(end + 1, end + 1 + length)
-    at = end + 1 + length
-    yield decodePacket(isText ? content.toString() : content)
+    const start = at + 2 + digits.length
+    // without a length nothing but the first byte is read
+    at = digits === '' ? at + 1 : Math.min(start + Number(digits), data.length)
+    parts.push({ isText, content: digits === '' ? EMPTY : data.subarray(start, at) })
   }
+  return parts
+}
+
+/**
+ * Decodes a packet of text in a binary payload. Surrogates on their own become U+FFFD; other bytes that are not UTF-8 are
+ * an error.
+ */
+function decodeUtf8(bytes) {
+  // the content of base64 is not UTF-8
+  if (bytes[0] === BASE64) return decodePacket(bytes.toString('latin1'))
+  const text = bytes.toString('latin1').replace(SURROGATE, REPLACEMENT)
+  const whole = Buffer.from(text, 'latin1')
+  const decoded = whole.toString()
+  return Buffer.from(decoded).equals(whole) ? decodePacket(decoded) : ERROR
 }
 
 module.exports = { protocol: 3, encodePacket, decodePacket, encodePayload, decodePayload }
