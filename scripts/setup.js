@@ -41,8 +41,8 @@ function outputOf(command, args) {
 
 function checkNode() {
   const [major] = process.versions.node.split('.').map(Number)
-  if (major < 18) {
-    fail(`Node.js 18 or newer is needed, this is ${process.version}: get it from https://nodejs.org.`)
+  if (major < 20) {
+    fail(`Node.js 20 or newer is needed, this is ${process.version}: get it from https://nodejs.org.`)
   }
 }
 

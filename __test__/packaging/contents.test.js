@@ -43,7 +43,7 @@ test('the root package names every platform package in its own version, and runs
   )
   assert.equal(manifest.scripts, undefined)
   assert.equal(manifest.devDependencies, undefined)
-  assert.equal(manifest.engines.node, '>=18')
+  assert.equal(manifest.engines.node, '>=20')
 })
 
 test('the package of this platform holds the library and nothing else', () => {

@@ -27,7 +27,7 @@ const { kCutOff, kKeepAlive, kOnStreamClosed, kState } = require('../base/symbol
 const { write, destroy, push, on, _write, _writev } = net.Socket.prototype
 
 /**
- * The handle of such a net.Socket. It has the members that Node's `net` module of versions 18 to 26 uses, but it is not
+ * The handle of such a net.Socket. It has the members that Node's `net` module of versions 20 to 26 uses, but it is not
  * an object of a binding. Each connection has one.
  */
 class Carrier {

@@ -1,6 +1,6 @@
 'use strict'
 
-// The undocumented parts of Node.js that the engine uses. They were seen with Node.js 18.20, 20.20, 22.23,
+// The undocumented parts of Node.js that the engine uses. They were seen with Node.js 20.20, 22.23,
 // 24.21 and 26.12, on which the tests pass. Without a field the engine does what the last column says.
 //
 // | field | used for | without it |

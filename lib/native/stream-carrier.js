@@ -222,9 +222,6 @@ class Pump {
   expectEnd() {
     if (this.timer !== null || this.over) return
     this.timer = setTimeout(() => this.end(), CLOSE_TIMEOUT)
-    // a TLS socket of Node 18 may never hear that the socket below it has closed
-    const { _parent: below } = this.stream
-    if (below instanceof Socket) below.once('close', () => this.end())
   }
 
   onFailure(error) {
