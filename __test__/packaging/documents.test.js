@@ -304,3 +304,19 @@ for (const page of ['life-of-a-message.md', 'life-of-a-poll.md', 'life-of-an-upg
     assert.deepEqual(missing, [])
   })
 }
+
+test('every file and test that FAST-PATHS.md names exists', () => {
+  const rows = read('docs/FAST-PATHS.md')
+    .split('\n')
+    .filter((line) => /^\| [A-Z]/.test(line))
+  assert.ok(rows.length >= 25, `${rows.length} fast paths`)
+  const missing = rows.flatMap((row) => {
+    const columns = row.split(' | ')
+    const files = [...columns[1].matchAll(/`((?:lib|src)\/[\w/.-]+)`/g)].map(([, file]) => file)
+    assert.ok(files.length > 0, row)
+    const tests = columns.length < 6 ? [] : [...columns[4].matchAll(/`([\w/-]+)`/g)].map(([, name]) => name)
+    const testFiles = tests.map((name) => `__test__/${name.includes('/') ? '' : 'behaviour/'}${name}.test.js`)
+    return [...files, ...testFiles].filter((file) => !fs.existsSync(path.join(root, file)))
+  })
+  assert.deepEqual(missing, [])
+})
