@@ -15,7 +15,7 @@ const WEBSOCKET: &str = "GET /engine.io/?EIO=4&transport=websocket HTTP/1.1\r\nH
 fn listener(queue: &EventQueue, commands: &Commands) -> Arc<Listener> {
     let rest = Some("\",\"upgrades\":[]}".to_owned());
     Listener::new(ListenerOptions {
-        id: 7,
+        handle: 7,
         settings: Settings {
             path: "/engine.io/".to_owned(),
             timing: Arc::new(Timing::new(25_000, 20_000, 10_000)),

@@ -26,7 +26,7 @@ fn listener() -> Arc<Listener> {
         deflate: None,
     };
     Listener::new(ListenerOptions {
-        id: 0,
+        handle: 0,
         settings,
         queue: EventQueue::new(|| {}),
         commands: Commands::default(),

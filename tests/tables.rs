@@ -117,7 +117,7 @@ impl Server {
             ))
         };
         let listener = Listener::new(ListenerOptions {
-            id: 1,
+            handle: 1,
             settings: Settings {
                 path: "/engine.io/".to_owned(),
                 timing: Arc::new(Timing::new(25_000, 20_000, 10_000)),

@@ -74,7 +74,7 @@ async fn play(setup: Setup, script: &[u8]) {
         deflate: setup.deflate.then(|| DeflateSettings { options: Options::default(), level: 1, from: 10 }),
     };
     let listener = Listener::new(ListenerOptions {
-        id: 0,
+        handle: 0,
         settings,
         queue: queue.clone(),
         commands: commands.clone(),

@@ -5,7 +5,7 @@ const { EventEmitter } = require('events')
 const { setImmediate } = require('timers')
 const { getSystemErrorMap } = require('util')
 const bridge = require('../native/bridge')
-const { INDEX_MASK } = require('../native/contract')
+const { INDEX_MASK, NO_HANDLE } = require('../native/contract')
 const { NativeServer, refusal } = require('./native-server')
 const { ownOf } = require('../base/options')
 const {
@@ -52,7 +52,7 @@ class NativeListener extends EventEmitter {
     keep(this, new State())
     this[kState].engine = engine
     /** The handle of the engine's listener; 0 if there is none. */
-    this[kState].number = 0
+    this[kState].handle = NO_HANDLE
     this[kState].address = null
     this[kState].takesUpgrades = true
     this[kState].hearsRefusals = false
@@ -111,10 +111,10 @@ class NativeListener extends EventEmitter {
   [kBind](target) {
     const { path, port, host, backlog, ipv6Only, reusePort } = target
     const engine = bridge.getEngine()
-    const isNew = this[kState].number === 0
+    const isNew = this[kState].handle === NO_HANDLE
     if (isNew) this[kOpen](engine)
     // the port may still belong to this listener, if that was closed just before
-    const isClosing = engine.isAccepting(this[kState].number)
+    const isClosing = engine.isAccepting(this[kState].handle)
     try {
       const options = {
         __proto__: null,
@@ -125,7 +125,7 @@ class NativeListener extends EventEmitter {
         ipv6Only: Boolean(ipv6Only),
         reusePort: Boolean(reusePort),
       }
-      this[kState].address = engine.bindListener(this[kState].number, options) || path
+      this[kState].address = engine.bindListener(this[kState].handle, options) || path
     } catch (error) {
       if (isClosing) return this[kBindLater](target)
       if (isNew) this[kDrop]()
@@ -149,17 +149,17 @@ class NativeListener extends EventEmitter {
   }
 
   [kOpen](engine) {
-    this[kState].number = engine.openListener(this[kState].engine[kSettings]())
-    bridge.listeners[this[kState].number & INDEX_MASK] = this
+    this[kState].handle = engine.openListener(this[kState].engine[kSettings]())
+    bridge.listeners[this[kState].handle & INDEX_MASK] = this
     if (this[kState].isReferenced) bridge.hold()
-    if (this[kState].hearsRefusals) engine.tellRefusals(this[kState].number)
+    if (this[kState].hearsRefusals) engine.tellRefusals(this[kState].handle)
   }
 
   [kDrop]() {
-    const number = this[kState].number
-    this[kState].number = 0
-    bridge.listeners[number & INDEX_MASK] = undefined
-    bridge.getEngine().dropListener(number)
+    const handle = this[kState].handle
+    this[kState].handle = NO_HANDLE
+    bridge.listeners[handle & INDEX_MASK] = undefined
+    bridge.getEngine().dropListener(handle)
     if (this[kState].isReferenced) bridge.release()
   }
 
@@ -180,27 +180,29 @@ class NativeListener extends EventEmitter {
     if (callback) this.once('close', callback)
     this.listening = false
     this[kState].address = null
-    bridge.getEngine().closeListener(this[kState].number)
+    bridge.getEngine().closeListener(this[kState].handle)
     return this
   }
 
   /** Calls back with the number of open connections. */
   getConnections(callback) {
     const open =
-      this[kState].number === 0 ? 0 : bridge.getEngine().openConnections(this[kState].number) - Number(this.listening)
+      this[kState].handle === NO_HANDLE
+        ? 0
+        : bridge.getEngine().openConnections(this[kState].handle) - Number(this.listening)
     process.nextTick(callback, null, open)
     return this
   }
 
   /** Keeps the process alive, which it does unless told otherwise. */
   ref() {
-    if (!this[kState].isReferenced && this[kState].number !== 0) bridge.hold()
+    if (!this[kState].isReferenced && this[kState].handle !== NO_HANDLE) bridge.hold()
     this[kState].isReferenced = true
     return this
   }
 
   unref() {
-    if (this[kState].isReferenced && this[kState].number !== 0) bridge.release()
+    if (this[kState].isReferenced && this[kState].handle !== NO_HANDLE) bridge.release()
     this[kState].isReferenced = false
     return this
   }
@@ -208,20 +210,20 @@ class NativeListener extends EventEmitter {
   /** Starts or stops accepting WebSockets. */
   [kSetTakesUpgrades](takes) {
     this[kState].takesUpgrades = takes
-    if (this[kState].number !== 0) bridge.getEngine().setTakesUpgrades(this[kState].number, takes)
+    if (this[kState].handle !== NO_HANDLE) bridge.getEngine().setTakesUpgrades(this[kState].handle, takes)
   }
 
   /** Has refusals reported, because `connection_error` has a listener. */
   [kTellRefusals]() {
     this[kState].hearsRefusals = true
-    if (this[kState].number !== 0) bridge.getEngine().tellRefusals(this[kState].number)
+    if (this[kState].handle !== NO_HANDLE) bridge.getEngine().tellRefusals(this[kState].handle)
   }
 
   /** Finds a session that polls. */
   [kFind](sid) {
-    return this[kState].number === 0
+    return this[kState].handle === NO_HANDLE
       ? undefined
-      : bridge.sessionOf(bridge.getEngine().findSession(this[kState].number, sid))
+      : bridge.sessionOf(bridge.getEngine().findSession(this[kState].handle, sid))
   }
 
   [kOnOpened](session, head) {

@@ -9,7 +9,16 @@ const { setImmediate } = require('timers')
 const { decidePoll } = require('./duties')
 const { apart, atRoot, capture, contextOfEvent, lookForHooks } = require('./context')
 const { onExit } = require('./exit-hook')
-const { INDEX_MASK, Kind, MORE_EVENTS, ReasonCode, SEVERAL_EVENTS, SMALL_ROOM, UNFIT } = require('./contract')
+const {
+  INDEX_MASK,
+  Kind,
+  MORE_EVENTS,
+  NO_HANDLE,
+  ReasonCode,
+  SEVERAL_EVENTS,
+  SMALL_ROOM,
+  UNFIT,
+} = require('./contract')
 const { Engine } = /** @type {any} */ (require('./load-addon'))
 const {
   kBeforeEnd,
@@ -94,7 +103,7 @@ let overdue = []
 const pausedPipes = new Set()
 
 /** The call that `drainNow` works for: the handles of its session and its connection, and its context. */
-const caller = { session: 0, connection: 0, context: undefined }
+const caller = { session: NO_HANDLE, connection: NO_HANDLE, context: undefined }
 
 let engine
 let fast
@@ -217,11 +226,12 @@ function resume() {
  * Delivers the events that a call has just queued. Events that other threads queue meanwhile wake this thread. Events
  * of the given session and connection are delivered in the caller's context.
  */
-function drainNow(session = 0, connection = 0) {
+function drainNow(session = NO_HANDLE, connection = NO_HANDLE) {
   again = true
   // after a long turn the caller need not wait for the next one; but a batch in which a listener threw comes first
   if (dispatching || (deferred && cursor < count)) return
-  if (session !== 0 || connection !== 0) Object.assign(caller, { session, connection, context: capture() })
+  if (session !== NO_HANDLE || connection !== NO_HANDLE)
+    Object.assign(caller, { session, connection, context: capture() })
   atRoot(drainAll)
 }
 
@@ -238,7 +248,7 @@ function drainAll() {
       dispatch()
     } while ((left || again) && performance.now() - start < MAX_TURN)
   } finally {
-    caller.session = caller.connection = 0
+    caller.session = caller.connection = NO_HANDLE
     caller.context = undefined
     // the time is up, or a listener threw; no wake-up comes for the remaining events
     endTurn(left || again)
@@ -337,7 +347,7 @@ function connectionOf(handle) {
 
 function listenerOf(handle) {
   const listener = listeners[handle & INDEX_MASK]
-  return listener !== undefined && listener[kState].number === handle ? listener : undefined
+  return listener !== undefined && listener[kState].handle === handle ? listener : undefined
 }
 
 /**
@@ -498,7 +508,7 @@ function addSession(handle, session) {
 function releaseSession(session) {
   const handle = session[kState].handle
   if (sessionOf(handle) !== session) return
-  session[kState].handle = 0
+  session[kState].handle = NO_HANDLE
   sessions[handle & INDEX_MASK] = undefined
   fast.releaseSession(handle)
   release()
@@ -521,7 +531,7 @@ function addConnection(handle, connection) {
 function releaseConnection(handle, connection) {
   fast.releaseConnection(handle)
   if (connection === undefined) return
-  connection[kState].handle = 0
+  connection[kState].handle = NO_HANDLE
   connections[handle & INDEX_MASK] = undefined
   release()
 }

@@ -9,7 +9,7 @@ const { performance } = require('perf_hooks')
 const { setImmediate } = require('timers')
 const { getSystemErrorName } = require('util')
 const bridge = require('./bridge')
-const { Direction, ERRNO_MASK, EndCode } = require('./contract')
+const { Direction, ERRNO_MASK, EndCode, NO_HANDLE } = require('./contract')
 const { atRoot, capture } = require('./context')
 const {
   handleOf,
@@ -165,7 +165,7 @@ class Carrier {
   }
 
   _isOver() {
-    return this.websocket[kState].handle === 0
+    return this.websocket[kState].handle === NO_HANDLE
   }
 
   /** Returns whether anything has come in since the upgrade. */

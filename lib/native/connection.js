@@ -4,7 +4,16 @@ const { performance } = require('perf_hooks')
 const { setImmediate } = require('timers')
 const bridge = require('./bridge')
 const { Carrier } = require('./carried-socket')
-const { END_SHIFT, Kind, MAX_CLOSE_REASON, MAX_CONTROL, NO_CLOSE_FRAME, OpCode, WITH_FAULT } = require('./contract')
+const {
+  END_SHIFT,
+  Kind,
+  MAX_CLOSE_REASON,
+  MAX_CONTROL,
+  NO_CLOSE_FRAME,
+  NO_HANDLE,
+  OpCode,
+  WITH_FAULT,
+} = require('./contract')
 const { apart, capture } = require('./context')
 const { LazyEmitter, letGoOfTable } = require('../base/emitter')
 const { addEvents } = require('./connection-events')
@@ -96,7 +105,7 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
   /** Number of sent bytes that the connection below has not taken. What can be written is written before. */
   get bufferedAmount() {
     const { handle, pump, refused } = this[kState]
-    if (handle === 0) return refused
+    if (handle === NO_HANDLE) return refused
     if (pump === null) {
       bridge.prepareFlush()
       return refused + bridge.getEngine().refusedAmount(handle)
@@ -108,7 +117,7 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
   /** Bytes handed over and not yet written. */
   [kUnwritten]() {
     const { handle, pump } = this[kState]
-    if (handle === 0) return 0
+    if (handle === NO_HANDLE) return 0
     return bridge.getEngine().bufferedAmount(handle) + (pump === null ? 0 : pump.stream.writableLength)
   }
 
@@ -120,7 +129,7 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
 
   /** Stops reading the peer until it has read what waits for it. */
   [kThrottle]() {
-    if (this[kState].handle === 0) return
+    if (this[kState].handle === NO_HANDLE) return
     if (this[kState].pump !== null) this[kState].pump.await()
     bridge.getEngine().throttle(this[kState].handle)
   }
@@ -238,7 +247,7 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
 
   /** Returns whether everything that was handed over has reached the kernel; null during a write. */
   [kIsWritten]() {
-    if (this[kState].handle === 0) return false
+    if (this[kState].handle === NO_HANDLE) return false
     if (this[kState].pump !== null) return this[kState].pump.isWritten()
     bridge.prepareFlush()
     return bridge.getEngine().flushConnection(this[kState].handle)
@@ -249,7 +258,7 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
    * sent.
    */
   [kConclude]() {
-    if (this[kState].handle === 0) return
+    if (this[kState].handle === NO_HANDLE) return
     const mustFlush = bridge.fast.conclude(this[kState].handle) === 1
     const { pump } = this[kState]
     if (pump !== null) pump.write()
@@ -291,7 +300,7 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
    * waited for until the time `until`.
    */
   [kCutOff](isReset, until = performance.now() + PATIENCE) {
-    if (this[kState].handle === 0) return
+    if (this[kState].handle === NO_HANDLE) return
     if (this[kState].pump === null) {
       const isWritten = bridge.getEngine().flushConnection(this[kState].handle)
       if (isWritten === null && performance.now() < until) return setImmediate(() => this[kCutOff](isReset, until))
@@ -303,7 +312,7 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
 
   on(event, listener) {
     super.on(event, listener)
-    if ((event === 'ping' || event === 'pong') && this[kState].handle !== 0)
+    if ((event === 'ping' || event === 'pong') && this[kState].handle !== NO_HANDLE)
       bridge.getEngine().showControlFrames(this[kState].handle)
     if (event !== 'message') return this
     const transport = this[kState].transport
@@ -314,7 +323,7 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
 
   /** Has a session's messages come here first, undecoded. */
   [kShowMessages]() {
-    if (this[kState].shown || this[kState].handle === 0) return
+    if (this[kState].shown || this[kState].handle === NO_HANDLE) return
     this[kState].shown = true
     bridge.getEngine().showMessages(this[kState].handle)
     // the session shows those that have been decoded already
@@ -328,7 +337,7 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
 
   /** Has messages come here, because no session has the connection. */
   [kOwn]() {
-    if (this[kState].owned || this[kState].handle === 0) return
+    if (this[kState].owned || this[kState].handle === NO_HANDLE) return
     // while a client probes the connection for its session, the messages are the session's
     if (!bridge.getEngine().bindToOwner(this[kState].handle)) return
     this[kState].owned = true
@@ -505,7 +514,7 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
   /** Has `tell` called when the stream below has closed. Returns false if there is no stream to wait for. */
   [kHoldEnd](tell) {
     if (!this[kAwaitsStream]()) {
-      if (this[kState].handle === 0) this.readyState = CONNECTING_STATES.CLOSED
+      if (this[kState].handle === NO_HANDLE) this.readyState = CONNECTING_STATES.CLOSED
       return false
     }
     this[kState].tell = tell
@@ -555,7 +564,7 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
 
   /** Sets whether the connection keeps the process alive. */
   [kKeepAlive](keeps) {
-    if (this[kState].handle === 0 || this[kState].keepsAlive === keeps) return
+    if (this[kState].handle === NO_HANDLE || this[kState].keepsAlive === keeps) return
     this[kState].keepsAlive = keeps
     if (keeps) bridge.hold()
     else bridge.release()

@@ -328,27 +328,7 @@ const ERROR_MESSAGES = [
   'Unsupported protocol version',
 ]
 
-/** Why the native listener refuses a request: the target of `Kind.REFUSED`. */
-const Refusal = {
-  /** The query names no transport that the listener serves. */
-  UNKNOWN_TRANSPORT: 0,
-  /** The query names a session that is not there. */
-  UNKNOWN_SID: 1,
-  /** A session is opened by GET only. */
-  BAD_HANDSHAKE_METHOD: 2,
-  /** The session uses another transport. */
-  TRANSPORT_MISMATCH: 3,
-  /** The session speaks another protocol. */
-  PROTOCOL_MISMATCH: 4,
-  /** The request does not lead to its transport. */
-  TRANSPORT_HANDSHAKE: 5,
-  /** The system has no randomness to give, or the engine no handle. */
-  EXHAUSTED: 6,
-  /** The client speaks protocol 3, which the server does not allow. */
-  UNSUPPORTED_PROTOCOL_VERSION: 7,
-}
-
-/** The error code and the name of each refusal, by the refusals' numbers. */
+/** The error code and the name of each refusal, by the number that is the target of `Kind.REFUSED`. */
 const REFUSALS = [
   [0, 'UNKNOWN_TRANSPORT'],
   [1, 'UNKNOWN_SID'],
@@ -484,7 +464,6 @@ module.exports = {
   NO_CLOSE_FRAME,
   ErrorCode,
   ERROR_MESSAGES,
-  Refusal,
   REFUSALS,
   ERROR_TYPE,
   TEXT_PAYLOAD_TYPE,

@@ -3,7 +3,7 @@
 const { Socket } = require('net')
 const { setImmediate } = require('timers')
 const bridge = require('./bridge')
-const { CLOSE_TIMEOUT, FaultText, INPUT_WAITS, TakeStatus } = require('./contract')
+const { CLOSE_TIMEOUT, FaultText, INPUT_WAITS, NO_HANDLE, TakeStatus } = require('./contract')
 const { kOnStreamClosed, kState } = require('../base/symbols')
 
 const NOTHING = Buffer.alloc(0)
@@ -158,7 +158,7 @@ class Pump {
     const transport = this.websocket[kState].transport
     const connection = this.websocket[kState].handle
     const owner = transport === null ? null : transport[kState].owner
-    bridge.drainNow(owner === null ? 0 : owner[kState].handle, connection)
+    bridge.drainNow(owner === null ? NO_HANDLE : owner[kState].handle, connection)
   }
 
   /** Writes what waits, unless the stream is full. The end of our side follows at once. */

@@ -6,6 +6,7 @@
 
 const { clearTimeout, setTimeout } = require('timers')
 const bridge = require('../native/bridge')
+const { NO_HANDLE } = require('../native/contract')
 const debug = require('debug')('engine:socket')
 const { kListenToAll, kState } = require('../base/symbols')
 
@@ -28,7 +29,7 @@ function timersOf(socket) {
   const state = socket[kState]
   if (state.timers !== undefined) return state.timers
   const timers = (state.timers = new Timers())
-  if (state.handle === 0) return timers
+  if (state.handle === NO_HANDLE) return timers
   socket[kListenToAll]()
   const taken = bridge.getEngine().takeHeartbeat(state.handle)
   // before `onOpen` nothing has been planned

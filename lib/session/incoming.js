@@ -6,6 +6,7 @@ const { setImmediate } = require('timers')
 const bridge = require('../native/bridge')
 const {
   Kind,
+  NO_HANDLE,
   OVERDUE,
   PACKET_TYPES,
   PARSE_ERROR,
@@ -246,7 +247,7 @@ class ReceivingSocket extends SendingSocket {
     if (this[kState].timers !== undefined) heartbeat.hear(this, type)
     const channel = this[kChannelNumber]()
     // a polling transport reports an orderly close itself; a listener may have ended the session
-    if ((type !== 'close' || channel !== null) && this[kState].handle !== 0) {
+    if ((type !== 'close' || channel !== null) && this[kState].handle !== NO_HANDLE) {
       this[kApply](bridge.getEngine().receive(this[kState].handle, channel, receivedType(packet), data === PROBE))
     }
     if (type === 'message') {
@@ -259,7 +260,7 @@ class ReceivingSocket extends SendingSocket {
 
   /** Returns whether JavaScript sends the answer to a ping. */
   [kRelays]() {
-    return this[kState].relayed !== Relayed.NOTHING || this[kState].channel !== 0
+    return this[kState].relayed !== Relayed.NOTHING || this[kState].channel !== NO_HANDLE
   }
 
   /** Returns whether the session polls: then this thread sends all that waits for a poll, heartbeats too. */
@@ -269,7 +270,7 @@ class ReceivingSocket extends SendingSocket {
 
   /** Returns the engine's handle of the session's channel; null for polling. */
   [kChannelNumber]() {
-    if (this[kState].channel !== 0) return this[kState].channel
+    if (this[kState].channel !== NO_HANDLE) return this[kState].channel
     const connection = connectionOf(this.transport)
     return connection === undefined ? null : connection[kState].handle
   }

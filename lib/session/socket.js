@@ -6,7 +6,15 @@ const { capture } = require('../native/context')
 const { showLikeNodes } = require('../base/emitter')
 const heartbeat = require('./heartbeat')
 const { Opening, showRequest } = require('./lazy-request')
-const { MAX_WAITING_ANSWERS, PROBE, ProbeEndCode, REASONS, ReasonCode, Relayed } = require('../native/contract')
+const {
+  MAX_WAITING_ANSWERS,
+  NO_HANDLE,
+  PROBE,
+  ProbeEndCode,
+  REASONS,
+  ReasonCode,
+  Relayed,
+} = require('../native/contract')
 const { receivedType } = require('../native/packets')
 const { keepOriginals, notice, seesHeartbeat, watch } = require('./overrides')
 const { ReceivingSocket } = require('./incoming')
@@ -148,10 +156,10 @@ class Socket extends ReceivingSocket {
   [kOpen](transport) {
     const engine = bridge.getEngine()
     const connection = connectionOf(transport)
-    let channel = 0
+    let channel = NO_HANDLE
     let jsonp
     if (isPolled(transport)) jsonp = transport[kState].index
-    else if (connection !== undefined && connection[kState].handle !== 0) channel = connection[kState].handle
+    else if (connection !== undefined && connection[kState].handle !== NO_HANDLE) channel = connection[kState].handle
     else channel = this[kState].channel = engine.openChannel()
     const { protocol } = this
     const timing = this.server[kTiming]()
@@ -224,14 +232,14 @@ class Socket extends ReceivingSocket {
 
   [kDropChannel]() {
     const channel = this[kState].channel
-    if (channel === 0) return
-    this[kState].channel = 0
+    if (channel === NO_HANDLE) return
+    this[kState].channel = NO_HANDLE
     bridge.getEngine().dropChannel(channel)
   }
 
   [kDropProbeChannel]() {
     const channel = this[kState].probeChannel
-    this[kState].probeChannel = 0
+    this[kState].probeChannel = NO_HANDLE
     bridge.getEngine().dropChannel(channel)
   }
 
@@ -351,7 +359,7 @@ class Socket extends ReceivingSocket {
   [kMoveTo](transport) {
     if (!isNative(transport)) {
       this[kState].channel = this[kState].probeChannel
-      this[kState].probeChannel = 0
+      this[kState].probeChannel = NO_HANDLE
     }
     this.setTransport(transport)
     this.emit('upgrade', transport)

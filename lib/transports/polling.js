@@ -9,6 +9,7 @@ const {
   ErrorCode,
   FaultText,
   Kind,
+  NO_HANDLE,
   OLD_IE,
   POST_ANSWER,
   POST_ANSWER_TYPE,
@@ -125,7 +126,7 @@ class Polling extends Transport {
   /** Returns whether the engine has a session on this transport. */
   [kIsBound]() {
     const { owner, left } = this[kState]
-    return owner !== null && !left && !owner[kState].over && owner[kState].handle !== 0
+    return owner !== null && !left && !owner[kState].over && owner[kState].handle !== NO_HANDLE
   }
 
   onRequest(req) {

@@ -9,6 +9,7 @@ const {
   MODE_SHIFT,
   MODE_TEXT_ONLY,
   MODE_V3,
+  NO_HANDLE,
   PACKET_TYPES,
   PacketType,
   SendStatus,
@@ -82,7 +83,7 @@ bridge.onTurnEnd(() => {
 
 /** Sends a frame in parts that Socket.IO made for all recipients of a broadcast. Its bytes cross to the engine once. */
 function sendPreEncoded(handle, frame) {
-  if (handle === 0) return CLOSED
+  if (handle === NO_HANDLE) return CLOSED
   if (frame !== shared.frame) {
     keep(undefined, 0, 0)
     bridge.fast.shareFrame(frame[0], frame[1])
@@ -145,8 +146,8 @@ class WebSocket extends Transport {
   }
 
   [kSendNative](packets) {
-    let status = this.socket[kState].handle === 0 ? CLOSED : FLOWING
-    for (let i = 0; i < packets.length && this.socket[kState].handle !== 0; i++) {
+    let status = this.socket[kState].handle === NO_HANDLE ? CLOSED : FLOWING
+    for (let i = 0; i < packets.length && this.socket[kState].handle !== NO_HANDLE; i++) {
       const packet = packets[i]
       if (i + 1 < packets.length && this[kIsText](packet) && this[kIsText](packets[i + 1])) {
         const texts = this[kTextsFrom](packets, i)
@@ -219,7 +220,7 @@ class WebSocket extends Transport {
   /** Hands one packet to the engine. */
   [kHand](type, data, options) {
     const handle = this.socket[kState].handle
-    if (handle === 0) return CLOSED
+    if (handle === NO_HANDLE) return CLOSED
     const mode = this[kState].mode
     if (!this.opts.perMessageDeflate && typeof data === 'string' && data.length <= MAX_SHARED) {
       // the last recipient got the same text: in a broadcast one frame crosses for all recipients

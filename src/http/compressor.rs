@@ -15,7 +15,7 @@ const OWN_THREAD_FROM: usize = 64 * 1024;
 /// A body to compress for the owner.
 pub struct CompressionJob {
     /// The owner's number for it.
-    pub id: u32,
+    pub number: u32,
     /// The body as it is.
     pub body: Vec<u8>,
     /// How it is to be compressed.
@@ -39,8 +39,8 @@ impl CompressionJob {
     fn run(self) {
         let encoded = self.encoding.encode(&self.body, self.options);
         self.queue.with(|batch| match encoded {
-            Some(bytes) => batch.push_bytes(Kind::Compressed, self.id, 0, &bytes),
-            None => batch.push(Kind::Compressed, self.id, 0),
+            Some(bytes) => batch.push_bytes(Kind::Compressed, self.number, 0, &bytes),
+            None => batch.push(Kind::Compressed, self.number, 0),
         });
     }
 }
@@ -69,7 +69,7 @@ fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result
 
 impl std::fmt::Debug for CompressionJob {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CompressionJob").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("CompressionJob").field("number", &self.number).finish_non_exhaustive()
     }
 }
 

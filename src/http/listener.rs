@@ -14,7 +14,7 @@ use crate::session::IdGenerator;
 #[derive(Debug)]
 pub struct ListenerOptions {
     /// The owner's handle of the listener.
-    pub id: u32,
+    pub handle: u32,
     /// How requests are served.
     pub settings: Settings,
     /// Receives what the owner has to know.
@@ -70,7 +70,7 @@ impl CountsOpen for Listener {
 
     fn closed(&self) {
         if self.open.fetch_sub(1, SeqCst) == 1 {
-            self.options.queue.push(Kind::ListenerClosed, self.options.id, 0);
+            self.options.queue.push(Kind::ListenerClosed, self.options.handle, 0);
         }
     }
 }

@@ -64,7 +64,7 @@ impl Listener {
             options.commands.tasks(),
         );
         let opened = Opened::new(session.clone(), connection.cloned(), head, place);
-        options.queue.with(|batch| opened.tell(options.id, batch));
+        options.queue.with(|batch| opened.tell(options.handle, batch));
         // what comes of it follows that
         session.open(false);
         if let Some(connection) = connection {

@@ -52,7 +52,7 @@ impl Listener {
         }
         let Ok(place) = self.places_of_refusals.clone().try_acquire_owned() else { return };
         let refused = Refused { head: head::head(parts, query, &ends.text, "", None), _place: place };
-        self.options.queue.with(|batch| refused.tell(refusal as u32, self.options.id, batch));
+        self.options.queue.with(|batch| refused.tell(refusal as u32, self.options.handle, batch));
     }
 
     /// Checks a request. The first fault counts. `upgrade` says that it asks for a WebSocket.

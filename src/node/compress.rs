@@ -61,10 +61,10 @@ impl Engine {
         };
         let commands = self.io.next_commands()?;
         // comes again after two thousand million others
-        let id = self.last_body.get() % (i32::MAX as u32) + 1;
-        self.last_body.set(id);
-        let job = CompressionJob { id, body, encoding, options: options.into(), queue: self.queue.clone() };
+        let number = self.last_body.get() % (i32::MAX as u32) + 1;
+        self.last_body.set(number);
+        let job = CompressionJob { number, body, encoding, options: options.into(), queue: self.queue.clone() };
         commands.send(Command::Run(Box::new(move || job.start())));
-        Ok(id)
+        Ok(number)
     }
 }

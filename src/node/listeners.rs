@@ -87,17 +87,17 @@ impl Engine {
         };
         let commands = self.io.next_commands()?;
         let mut listeners = self.tables.listeners.borrow_mut();
-        let id = listeners.handles().take().ok_or_else(|| exhausted("listeners"))?;
+        let handle = listeners.handles().take().ok_or_else(|| exhausted("listeners"))?;
         let listener = Listener::new(ListenerOptions {
-            id,
+            handle,
             settings,
             queue: self.queue.clone(),
             commands,
             sessions: self.tables.sessions.borrow().handles().clone(),
             connections: self.tables.connections.borrow().handles().clone(),
         });
-        listeners.put(id, listener);
-        Ok(id)
+        listeners.put(handle, listener);
+        Ok(handle)
     }
 
     /// Has a listener listen. The message of an error is the number of the system's error, or a text if it has no

@@ -379,27 +379,7 @@ contract! {
     /// What each error code says, by the codes.
     js const ERROR_MESSAGES = ErrorCode::ALL.map(ErrorCode::message);
 
-    /// Why the native listener refuses a request: the target of `Kind.REFUSED`.
-    pub enum Refusal {
-        /// The query names no transport that the listener serves.
-        UnknownTransport = 0,
-        /// The query names a session that is not there.
-        UnknownSid = 1,
-        /// A session is opened by GET only.
-        BadHandshakeMethod = 2,
-        /// The session uses another transport.
-        TransportMismatch = 3,
-        /// The session speaks another protocol.
-        ProtocolMismatch = 4,
-        /// The request does not lead to its transport.
-        TransportHandshake = 5,
-        /// The system has no randomness to give, or the engine no handle.
-        Exhausted = 6,
-        /// The client speaks protocol 3, which the server does not allow.
-        UnsupportedProtocolVersion = 7,
-    }
-
-    /// The error code and the name of each refusal, by the refusals' numbers.
+    /// The error code and the name of each refusal, by the number that is the target of `Kind.REFUSED`.
     js const REFUSALS = Refusal::ALL.map(|refusal| [(refusal.code() as u32).into(), Value::from(refusal.name())]);
 
     /// The content type of an error response.
@@ -502,6 +482,27 @@ impl ErrorCode {
             Self::UnsupportedProtocolVersion => "Unsupported protocol version",
         }
     }
+}
+
+/// Why the native listener refuses a request: the target of [`Kind::Refused`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The query names no transport that the listener serves.
+    UnknownTransport = 0,
+    /// The query names a session that is not there.
+    UnknownSid = 1,
+    /// A session is opened by GET only.
+    BadHandshakeMethod = 2,
+    /// The session uses another transport.
+    TransportMismatch = 3,
+    /// The session speaks another protocol.
+    ProtocolMismatch = 4,
+    /// The request does not lead to its transport.
+    TransportHandshake = 5,
+    /// The system has no randomness to give, or the engine no handle.
+    Exhausted = 6,
+    /// The client speaks protocol 3, which the server does not allow.
+    UnsupportedProtocolVersion = 7,
 }
 
 impl Refusal {
