@@ -31,6 +31,33 @@ function repo() {
   require('../scripts/build').build()
 }
 
+/**
+ * A Node.js.
+ *
+ * @param {string} wanted a major version, or the path of an executable
+ * @returns {string} the path of the running one if it is what is wanted
+ */
+function node(wanted) {
+  if (wanted.includes('/')) return fs.realpathSync(wanted)
+  if (wanted === majorOf(process.versions.node)) return process.execPath
+  const folder = path.join(__dirname, 'node')
+  const { optionalDependencies } = require('./node/package.json')
+  const name = `node-linux-${process.arch}`
+  if (!optionalDependencies[name] || wanted !== majorOf(optionalDependencies[name])) {
+    throw new Error(
+      `expected the version ${Object.values(optionalDependencies).map(majorOf)[0]} or ${majorOf(process.versions.node)}, or a path, got ${wanted}`,
+    )
+  }
+  const program = path.join(folder, 'node_modules', name, 'bin', 'node')
+  const works = () =>
+    spawnSync(program, ['--version'], { encoding: 'utf8' }).stdout?.trim() === `v${optionalDependencies[name]}`
+  if (!works()) quietly('npm', ['ci', '--no-audit', '--no-fund'], folder)
+  if (!works()) throw new Error(`${program} does not run`)
+  return program
+}
+
+const majorOf = (version) => version.split('.')[0]
+
 /** A crate of ours beside the load generator. */
 function crate(dir) {
   quietly('cargo', ['build', '--release', '--locked'], dir, { CARGO_TARGET_DIR: path.join(dir, 'target') })
@@ -96,4 +123,4 @@ function nodeGyp() {
   return require.resolve('node-gyp/bin/node-gyp.js', { paths: [npm] })
 }
 
-module.exports = { repo, crate, eiows, local, root }
+module.exports = { repo, node, crate, eiows, local, root }
