@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use engine_io_native::http::{BodyLimits, Listener, ListenerOptions, Settings};
+use engine_io_native::http::{BodyLimits, CompressionOptions, Listener, ListenerOptions, Settings};
 use engine_io_native::protocol::v3::{
     PayloadEncoder, PayloadForm, V3Packet, decode_payload_binary, decode_payload_text,
 };
@@ -84,7 +84,7 @@ fn payloads_of_protocol_3_are_decoded_as_the_table_says() {
 // ---- requests, to the native listener --------------------------------------------------------
 
 /// Headers that an answer has only if the table says so.
-const HEADERS: [&str; 7] = [
+const HEADERS: [&str; 8] = [
     "content-type",
     "cache-control",
     "x-xss-protection",
@@ -92,6 +92,7 @@ const HEADERS: [&str; 7] = [
     "sec-websocket-accept",
     "sec-websocket-protocol",
     "sec-websocket-version",
+    "content-encoding",
 ];
 
 /// What every request has, and every upgrade; a row may give others.
@@ -109,7 +110,7 @@ struct Server {
 }
 
 impl Server {
-    fn new(allows_v3: bool) -> Self {
+    fn new(allows_v3: bool, threshold: Option<f64>) -> Self {
         let (queue, commands) = (EventQueue::new(|| {}), Commands::default());
         let open = |upgrades: &str| {
             Some(format!(
@@ -128,7 +129,7 @@ impl Server {
                 bodies: BodyLimits::new(10.0, 10_000.0, 30_000),
                 max_payload: 10,
                 max_chunks: 0,
-                compression: None,
+                compression: threshold.map(|threshold| CompressionOptions { threshold, level: 6, window_bits: 15 }),
                 cookie: None,
                 deflate: None,
             },
@@ -205,7 +206,7 @@ async fn read(client: &mut UnixStream, is_enough: impl Fn(&str) -> bool) -> Stri
 }
 
 async fn answer_to(row: &Value) -> Value {
-    let server = Server::new(row["allowEIO3"] == true);
+    let server = Server::new(row["allowEIO3"] == true, row["threshold"].as_f64());
     let session = match row["session"].as_str() {
         Some(what) => Some(server.open(what).await),
         None => None,
@@ -224,7 +225,12 @@ async fn answer_to(row: &Value) -> Value {
     drop(session);
     drop(client);
     server.close().await;
-    json!({ "status": status, "headers": headers, "body": if status == 101 { String::new() } else { without_id(body) } })
+    let mut answer = json!({ "status": status, "headers": headers });
+    // where compression is at stake, the headers say whether the body is compressed
+    if row.get("threshold").is_none() {
+        answer["body"] = json!(if status == 101 { String::new() } else { without_id(body) });
+    }
+    answer
 }
 
 /// A body with `SID` in the place of a new session's id.

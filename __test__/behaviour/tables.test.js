@@ -14,7 +14,7 @@ const read = (name) => JSON.parse(fs.readFileSync(path.join(__dirname, '../../te
 
 /** Headers that an answer has only if the table says so. */
 const HEADERS = ['content-type', 'cache-control', 'x-xss-protection', 'upgrade', 'sec-websocket-accept']
-HEADERS.push('sec-websocket-protocol', 'sec-websocket-version')
+HEADERS.push('sec-websocket-protocol', 'sec-websocket-version', 'content-encoding')
 
 const OPTIONS = { maxHttpBufferSize: 10 }
 
@@ -27,14 +27,17 @@ async function sessionOf(row, context) {
 }
 
 async function answerTo(row) {
-  const context = await listen({ ...OPTIONS, allowEIO3: row.allowEIO3 === true })
+  const httpCompression = row.threshold === undefined ? false : { threshold: row.threshold }
+  const context = await listen({ ...OPTIONS, allowEIO3: row.allowEIO3 === true, httpCompression })
   const sid = row.session === undefined ? undefined : await sessionOf(row, context)
   const target = row.target.replace('SID', sid)
   const { status, headers, body } = row.isUpgrade
     ? await upgraded(context, target, row)
     : await request({ port: context.port, path: target, method: row.method, headers: row.headers, body: row.body })
   const shown = HEADERS.filter((name) => headers[name] !== undefined).map((name) => [name, headers[name]])
-  return { status, headers: Object.fromEntries(shown), body: body.replace(/(sid\\?":\\?")[\w-]{20}/, '$1SID') }
+  const answer = { status, headers: Object.fromEntries(shown) }
+  // where compression is at stake, the headers say whether the body is compressed
+  return row.threshold === undefined ? { ...answer, body: body.replace(/(sid\\?":\\?")[\w-]{20}/, '$1SID') } : answer
 }
 
 async function upgraded(context, target, { method, headers }) {
