@@ -17,7 +17,7 @@ before(() => {
 test('the root package holds the facade, its types and documents, and nothing else', () => {
   const files = contents(tarballs.root)
   const allowed =
-    /^(package\.json|README\.md|CHANGELOG\.md|LICENSE|index\.js|index\.d\.ts|wrapper\.mjs|lib\/[\w/.-]+\.(js|d\.ts))$/
+    /^(package\.json|README\.md|CHANGELOG\.md|LICENSE|index\.js|index\.d\.ts|wrapper\.mjs|lib\/[\w/.-]+\.(js|d\.ts)|docs\/[\w/.-]+\.md)$/
   assert.deepEqual(
     files.filter((file) => !allowed.test(file)),
     [],
@@ -30,6 +30,7 @@ test('the root package holds the facade, its types and documents, and nothing el
     'index.d.ts',
     'wrapper.mjs',
     'lib/native/load-addon.js',
+    'docs/DIFFERENCES.md',
   ]) {
     assert.ok(files.includes(needed), `${needed} is in the package`)
   }
