@@ -180,6 +180,31 @@ test('send() inside a flush listener joins the same batch', async () => {
   assert.equal((await peer.poll()).body, '4a\x1e4b')
 })
 
+for (const size of [1, 1024 * 1024]) {
+  for (const [what, first, second] of [
+    ['both batches have', true, true],
+    ['only the first batch has', true, false],
+    ['only the second batch has', false, true],
+  ]) {
+    test(`messages of ${size} bytes from a flush listener go in two batches; ${what} callbacks, called with the batch`, async () => {
+      const { socket } = await openWebSocket(await listen())
+      const log = []
+      const callback = (name) => () => log.push(name)
+      socket.transport.on('drain', () => log.push('drain'))
+      socket.once('flush', () => {
+        socket.send('b'.repeat(size), first ? callback('b') : undefined)
+        socket.send('c'.repeat(size), second ? callback('c') : undefined)
+      })
+      socket.send('a')
+      while (log.filter((entry) => entry === 'drain').length < 2) await once(socket.transport, 'drain')
+      assert.deepEqual(log, [...(first ? ['b'] : []), 'drain', ...(second ? ['c'] : []), 'drain'])
+      // nothing is left over that would come with a later batch
+      await new Promise((resolve) => socket.send('d', () => resolve(log.push('d'))))
+      assert.deepEqual(log.slice(-2), ['d', 'drain'])
+    })
+  }
+}
+
 test('a flush listener gets the array that was the writeBuffer', async () => {
   const { peer, socket } = await openPolling(await listen())
   socket.send('a', { compress: false })

@@ -154,8 +154,9 @@ class TransportState {
 const MODE = 16
 
 pack(TransportState, [
-  // the last batch has callbacks, which wait until it is written
-  'awaited',
+  // whether an event will tell when everything that was sent is written
+  'reports',
+  // whether the socket of uWebSockets.js has to drain first, see lib/uws/websocket.js
   'congested',
   // whether the pending poll waits in the native listener
   'polledNatively',
@@ -168,7 +169,7 @@ pack(TransportState, [
   'left',
   // whether the engine has ended the connection, or is about to
   'ended',
-  // whether everything that a callback waits for was written; it is called at the end of the tick
+  // whether a batch was written whose callbacks are called at the end of the tick
   'written',
   // whether the server hears of a poll's headers by a public listener
   'tellsHeaders',
@@ -179,6 +180,10 @@ pack(TransportState, [
 complete(TransportState, {
   /** The session whose client probes the transport. */
   prober: null,
+  /** How many more batches than one were written, see `written`. */
+  others: 0,
+  /** How many more batches than one the event will tell of, see `reports`. */
+  earlier: 0,
   /** The timer that ends a graceful close when the client takes too long. */
   closeTimer: undefined,
   /** The context of the call whose bytes wait, see lib/native/context.js. */

@@ -39,6 +39,7 @@ const {
   kMadeTransport,
   kListenToAll,
   kNotOpen,
+  kOnAllWritten,
   kOnData,
   kOnDrained,
   kOnEndReceived,
@@ -47,7 +48,6 @@ const {
   kOnMessage,
   kOnReleased,
   kOnStreamClosed,
-  kOnWritten,
   kOwn,
   kRefuse,
   kReportDrain,
@@ -446,7 +446,7 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
     const { stream } = this[kState]
     const isAwaited = (stream instanceof Carrier && stream.onDrained()) || hasCalledBack
     const transport = this[kState].transport
-    if (transport !== null && (!isAwaited || transport[kAwaitsWriting]())) transport[kOnWritten]()
+    if (transport !== null && (!isAwaited || transport[kAwaitsWriting]())) transport[kOnAllWritten]()
   }
 
   /** Called when the connection is over, before its handle is given back, after which the process may end. */

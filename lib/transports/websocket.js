@@ -33,6 +33,7 @@ const {
   kIsWrittenNow,
   kKeepContext,
   kListenTo,
+  kOnAllWritten,
   kOnData,
   kOnWritten,
   kOwn,
@@ -48,6 +49,8 @@ const {
   kShowMessages,
   kShowPackets,
   kState,
+  kTakeWritten,
+  kTellInTick,
   kTextsFrom,
 } = require('../base/symbols')
 
@@ -127,7 +130,7 @@ class WebSocket extends Transport {
 
   /** Returns whether the transport has to hear when everything is written. */
   [kAwaitsWriting]() {
-    return this[kState].awaited || this[kState].congested
+    return this[kState].reports || this[kState].written
   }
 
   [kReceiveAlone]() {
@@ -238,17 +241,16 @@ class WebSocket extends Transport {
   [kSent](status, awaited, packets = 1) {
     // the error comes later, as it does by a callback
     if (status === CLOSED && this[kCannotSend](packets)) return
-    this[kState].congested = status === CONGESTED
-    this[kState].awaited = awaited
     if (awaited || this._events !== undefined) this[kKeepContext]()
-    if (this[kState].congested || (awaited && !this[kIsWrittenNow]())) {
+    if (status === CONGESTED || (awaited && !this[kIsWrittenNow]())) {
+      if (this[kState].reports) this[kState].earlier++
+      this[kState].reports = true
       bridge.scheduleFlush()
       this.socket[kReportDrain]()
       const { pump } = this.socket[kState]
       if (pump !== null) pump.write()
     } else if (awaited) {
-      this[kState].written = true
-      nextTick(tellWritten, this)
+      this[kTellInTick]()
     } else {
       const pump = this.socket[kState].pump
       if (pump !== null) pump.write()
@@ -277,9 +279,28 @@ class WebSocket extends Transport {
     return Boolean(sender) && typeof sender.sendFrame === 'function' && this[kPreEncoded](packet) !== undefined
   }
 
+  /** Tells of a batch that is written, in a tick of its own. Several can wait: see `SendingSocket.flush`. */
+  [kTellInTick]() {
+    if (this[kState].written) this[kState].others++
+    this[kState].written = true
+    nextTick(tellWritten, this)
+  }
+
+  /** Returns whether a written batch waits for its tick, and counts it as told. */
+  [kTakeWritten]() {
+    if (!this[kState].written) return false
+    if (this[kState].others > 0) this[kState].others--
+    else this[kState].written = false
+    return true
+  }
+
   /** Called at the end of the tick, when sent data has been handed over. */
   [kSettle]() {
-    if (this[kState].awaited || this[kState].congested) return
+    if (this[kState].reports) {
+      // the event will tell of a batch that was sent after this one, and of this one
+      this[kState].earlier++
+      return
+    }
     const owner = this[kState].owner
     const isAwaited = owner === null ? this[kState].prober === null : owner[kAwaitsReady]()
     if (!isAwaited && this._events === undefined && this[kState].context === undefined) {
@@ -294,7 +315,18 @@ class WebSocket extends Transport {
     if (this[kState].context === undefined && this[kIsNative]()) this[kState].context = capture()
   }
 
-  /** Called when sent data has been written. Calls callbacks, and continues with waiting packets. */
+  /** Called when everything that was sent has been written. */
+  [kOnAllWritten]() {
+    if (this[kState].reports) {
+      this[kState].reports = false
+      for (; this[kState].earlier > 0; this[kState].earlier--) this[kTellInTick]()
+    } else {
+      this[kTakeWritten]()
+    }
+    this[kOnWritten]()
+  }
+
+  /** Called when a batch has been written. Calls its callbacks, and continues with waiting packets. */
   [kOnWritten]() {
     const context = this[kState].context
     if (context !== undefined) this[kState].context = undefined
@@ -303,8 +335,6 @@ class WebSocket extends Transport {
   }
 
   [kGoOn]() {
-    this[kState].awaited = this[kState].congested = false
-    if (this[kState].written) this[kState].written = false
     if (this.readyState === 'closed') return
     try {
       this.emit('drain')
@@ -319,10 +349,10 @@ class WebSocket extends Transport {
    * a write is in progress.
    */
   [kSettleBeforeEnd]() {
-    for (let round = 0; round < ROUNDS && (this[kState].awaited || this[kState].congested); round++) {
+    for (let round = 0; round < ROUNDS && this[kAwaitsWriting](); round++) {
       const isWritten = this.socket[kIsWritten]()
       if (!isWritten) return isWritten !== null
-      this[kOnWritten]()
+      this[kOnAllWritten]()
     }
     return true
   }
@@ -367,10 +397,12 @@ class WebSocket extends Transport {
   }
 }
 
-/** Called at the end of a tick in which data with callbacks was written. */
+/** Called at the end of a tick in which data with callbacks was written, for each batch, in the context of its sender. */
 function tellWritten(transport) {
   // an event may have come before, and other callbacks may wait for data that is sent next
-  if (transport[kState].written) transport[kOnWritten]()
+  if (!transport[kTakeWritten]()) return
+  if (transport[kState].context === undefined) transport[kGoOn]()
+  else transport[kOnWritten]()
 }
 
 module.exports = { WebSocket }
