@@ -1,6 +1,8 @@
 //! Connections that the JavaScript thread reads when few talk.
 
-use napi::bindgen_prelude::{Function, JsValue};
+use napi::bindgen_prelude::Function;
+#[cfg(unix)]
+use napi::bindgen_prelude::JsValue;
 use napi::{Env, Result};
 use napi_derive::napi;
 

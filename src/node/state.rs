@@ -1,6 +1,7 @@
 //! The state that the engine's methods and its raw functions share.
 
 use std::cell::{Cell, RefCell};
+#[cfg(unix)]
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

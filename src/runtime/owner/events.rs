@@ -6,7 +6,7 @@ use std::any::Any;
 use std::fmt::Debug;
 
 use super::contract::{Kind, NO_HANDLE, ProbeEndCode, ReasonCode};
-use crate::session::{ChannelId, Fault, ProbeEnd, Reason};
+use crate::session::{ChannelId, ProbeEnd, Reason};
 
 /// The content of an event.
 #[derive(Debug, Default)]
@@ -161,14 +161,6 @@ impl Batch {
     pub fn push_attached(&mut self, kind: Kind, target: u32, arg: u32, attachment: impl Attachment) {
         let data = EventData::Attached(Box::new(attachment));
         self.events.push(Event { kind, target, arg, charged: NO_HANDLE, data });
-    }
-
-    /// The detail of a fault that goes into the error's `description`.
-    pub fn fault_detail(fault: &Fault) -> Option<&str> {
-        match fault {
-            Fault::Write(detail) => Some(detail),
-            _ => None,
-        }
     }
 
     /// The bytes of an event's content.
