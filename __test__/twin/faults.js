@@ -3,7 +3,7 @@
 // Exceptions that nobody catches belong to what is observed. They are given to the world in whose run they came up: by a
 // mark in the message, where they are the program's own, else by their context.
 
-const { AsyncLocalStorage } = require('node:async_hooks')
+const { AsyncLocalStorage, AsyncResource } = require('node:async_hooks')
 const { errorMonitor } = require('node:events')
 
 const context = new AsyncLocalStorage()
@@ -12,8 +12,21 @@ const worlds = new Map()
 /** Exceptions that belong to no world that is known. */
 const strays = []
 
-/** Errors of connections, which have no context. */
+/** Errors of connections, which have no context, and those that have left theirs. */
 const owners = new WeakMap()
+
+/** A function that runs in the context of this moment. What it throws leaves the context and still belongs to it. */
+function bound(fn) {
+  const world = context.getStore()
+  return AsyncResource.bind((...args) => {
+    try {
+      return fn(...args)
+    } catch (error) {
+      if (world !== undefined && error instanceof Error) owners.set(error, world)
+      throw error
+    }
+  })
+}
 
 /** Sees whose the errors of a server's connections are, and handles none. */
 function watchServer(server, world) {
@@ -52,4 +65,4 @@ function watchProcess() {
   process.on('unhandledRejection', (error) => take('unhandledRejection', error))
 }
 
-module.exports = { context, noticed, worlds, strays, watchProcess, watchServer }
+module.exports = { bound, context, noticed, ownerOf, worlds, strays, watchProcess, watchServer }

@@ -9,6 +9,7 @@ const os = require('node:os')
 const path = require('node:path')
 const { test } = require('node:test')
 const { unexplained } = require('./exceptions')
+const { bound, context, noticed, ownerOf } = require('./faults')
 
 const RUN = path.join(__dirname, 'run.js')
 const PLANTED = path.join(__dirname, '../fixtures/planted.js')
@@ -58,6 +59,22 @@ for (const hook of hooks) {
     assert.deepEqual(unexplained(planted, { ...of, right: of.left }), planted)
   })
 }
+
+test('what a bound function throws belongs to its own program, though another recorded something last', () => {
+  const [own, other] = [{ name: 'own' }, { name: 'other' }]
+  const fail = context.run(own, () =>
+    bound(() => {
+      throw new TypeError('of no mark')
+    }),
+  )
+  noticed(other)
+  try {
+    fail()
+    assert.fail('it did not throw')
+  } catch (error) {
+    assert.equal(ownerOf(error), own)
+  }
+})
 
 test('the original cannot be told from itself', async () => {
   const { code, output } = await twin([...NONE, '--right', 'upstream', '--count', '100'])

@@ -1,7 +1,7 @@
 'use strict'
 
-const { AsyncResource } = require('node:async_hooks')
 const uWS = require('uWebSockets.js')
+const { bound } = require('../faults')
 
 /** What of a response uWebSockets.js calls back. */
 const CALLING_BACK = ['onAborted', 'onData', 'onWritable']
@@ -11,12 +11,11 @@ const CALLING_BACK = ['onAborted', 'onData', 'onWritable']
  * apart. uWebSockets.js has none.
  */
 function inContext(app) {
-  const bind = (fn) => AsyncResource.bind(fn)
   const serve = (handler) =>
-    bind((res, ...rest) => {
+    bound((res, ...rest) => {
       for (const name of CALLING_BACK) {
         const own = res[name]
-        res[name] = (fn) => own.call(res, bind(fn))
+        res[name] = (fn) => own.call(res, bound(fn))
       }
       return handler(res, ...rest)
     })
@@ -26,10 +25,10 @@ function inContext(app) {
       return this
     },
     ws(path, { upgrade, open, message, drain, close, ...options }) {
-      const bound = Object.entries({ open, message, drain, close })
+      const handlers = Object.entries({ open, message, drain, close })
         .filter(([, fn]) => fn !== undefined)
-        .map(([name, fn]) => [name, bind(fn)])
-      app.ws(path, { ...options, upgrade: serve(upgrade), ...Object.fromEntries(bound) })
+        .map(([name, fn]) => [name, bound(fn)])
+      app.ws(path, { ...options, upgrade: serve(upgrade), ...Object.fromEntries(handlers) })
       return this
     },
   }
