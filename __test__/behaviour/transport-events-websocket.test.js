@@ -231,6 +231,33 @@ test('what a listener sends that hears first of a frame that breaks the protocol
   await eventually(() => errors, ['RangeError: Invalid WebSocket frame: invalid opcode 3, 2', 'write error, 2'])
 })
 
+/** What the listener of a packet hears, on the session or on its transport, and what the client sends. */
+const BEFORE_THE_FRAME = {
+  'a message': ['transport', '4a'],
+  'something that is not a packet': ['socket', ''],
+}
+
+for (const [what, [heardOn, sent]] of Object.entries(BEFORE_THE_FRAME)) {
+  test(`a frame that breaks the protocol is an error behind what ${what} in front of it has set off`, async () => {
+    const { peer, socket } = await openWebSocket(await listen())
+    const { transport } = socket
+    const log = []
+    const emitter = heardOn === 'socket' ? socket : transport
+    emitter.prependListener('packet', () => {
+      log.push('packet')
+      socket.send('b')
+      socket.close()
+      process.nextTick(() => log.push('tick'))
+      transport.on('drain', () => log.push('drain'))
+      transport.on('error', ({ message }) => log.push(message))
+    })
+    peer.write(Buffer.concat([frame({ payload: sent }), frame({ opcode: 3 })]))
+    await once(transport, 'error')
+    assert.deepEqual(log.slice(0, 3).sort(), ['drain', 'packet', 'tick'])
+    assert.deepEqual(log.slice(3), ['RangeError: Invalid WebSocket frame: invalid opcode 3'])
+  })
+}
+
 websocket(
   'something that is not a packet, between packets',
   async (session) => {

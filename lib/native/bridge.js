@@ -18,6 +18,7 @@ const {
   SEVERAL_EVENTS,
   SMALL_ROOM,
   UNFIT,
+  WITH_FAULT,
 } = require('./contract')
 const { Engine } = /** @type {any} */ (require('./load-addon'))
 const {
@@ -311,6 +312,8 @@ function deliver(kind, target, arg, content) {
     if (connection === undefined) return
     // a session hears of its end before its connection does
     if (kind === Kind.CONNECTION_ENDED && closing.length > 0) closing.push(connection, kind, arg, content)
+    // an invalid frame is an error after what the messages before it have set off, as in the original
+    else if (kind === Kind.CONNECTION_CLOSED && arg === WITH_FAULT) tellLater(connection, kind, arg, content)
     else connection[kOnEvent](kind, arg, content)
   } else if (kind === Kind.LEFT_TO_OWNER) {
     if (connectionOf(target) !== undefined) engine.watch(target)
@@ -386,7 +389,12 @@ function hand(session, kind, arg, content) {
 function tell(session, kind, arg, content) {
   if (kind !== Kind.CLOSED) return session[kOnEvent](kind, arg, content)
   // packets before the end come first, also those that listeners put off to the next tick
-  if (closing.push(session, kind, arg, content) === 4 && !dispatching) nextTick(closeSessions)
+  tellLater(session, kind, arg, content)
+}
+
+/** Tells a session or a connection of an end in the next tick. */
+function tellLater(target, kind, arg, content) {
+  if (closing.push(target, kind, arg, content) === 4 && !dispatching) nextTick(closeSessions)
 }
 
 /**
