@@ -87,7 +87,7 @@ const CALLS = {
     },
     run({ on, event, by, calls }, session, world) {
       const emitter = on === 'socket' ? session : session.transport
-      const number = world.count('listener')
+      const number = world.count(`listener of ${session.id}`)
       let times = 0
       emitter[by](event, () => {
         world.record(`session ${session.id}`, `listener ${number} of ${on} ${event}`)

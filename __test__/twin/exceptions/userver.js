@@ -80,7 +80,14 @@ module.exports = [
           (has(of.left, step, session) && !has(of.right, step, session)))
       )
         return { session, counts: true }
-      if (object === 'process') return right === undefined && (USED_LATE.test(left) || NOT_THERE.test(left))
+      if (object === 'process')
+        return (
+          right === undefined &&
+          (USED_LATE.test(left) ||
+            NOT_THERE.test(left) ||
+            // a session opens there, of which listeners of headers hear
+            (asked.includes(of.program.steps[step - 1]) && /"twin: a listener of \w*headers"/.test(left)))
+        )
       const unnumbered = (text) => text?.replace(/number \d+/, 'number')
       if (object.startsWith('client '))
         return (
@@ -100,12 +107,19 @@ module.exports = [
     row: 33,
     what: 'an empty piece of a body does not count as one of maxBufferedChunks',
     modes,
-    explains(difference, { program }) {
+    explains(difference, { program, left }) {
       const session = aboutSession(difference)
+      const isRefused = ({ streams }) =>
+        Object.entries(streams).some(
+          ([name, entries]) =>
+            name.startsWith(`client ${session}, post`) && entries.some((entry) => entry.startsWith('HTTP/1.1 413')),
+        )
       return (
         program.options.maxBufferedChunks !== undefined &&
-        /^HTTP\/1.1 413|"too many chunks"/.test(difference.left) &&
-        session !== undefined && { session, counts: true }
+        session !== undefined &&
+        (/^HTTP\/1.1 413|"too many chunks"/.test(difference.left) ||
+          // what else comes of it: a poll that is answered, and the end of the session
+          left.slice(0, difference.step + 1).some(isRefused)) && { session, counts: true }
       )
     },
   },
@@ -176,13 +190,15 @@ module.exports = [
     row: 34,
     what: 'a session that is closed before its WebSocket is open',
     modes,
-    explains({ object, step, left, right }, of) {
+    explains({ object, step, field, left, right }, of) {
       // server.close() goes no further
       if (hasThrown(of, step, /^threw .*reading 'end'/)) return { all: true }
       if (!hasThrown(of, step, NOT_THERE)) return false
       if (object === 'process') return right === undefined
-      if (object.startsWith('transport 0 of '))
-        return (left === 'closing' || left === undefined) && /^close/.test(right)
+      // the call goes no further whose packet is being made when the session is closed
+      if (field === 'packetsFn') return Number(left) < Number(right)
+      if (object.startsWith('session ')) return left === undefined && /^listener \d+ of transport close$/.test(right)
+      if (/^transport \d+ of /.test(object)) return (left === 'closing' || left === undefined) && /^close/.test(right)
       if (/^client \w+, real$/.test(object))
         return left === undefined && /^error\(Error "websocket error"/.test(right) && { session: sessionOf(object) }
       return /^client [\w, ]+, (websocket|handshake)/.test(object) && right === 'end'
