@@ -142,3 +142,12 @@ improvement('G-112', 'a request whose connection_error listener has thrown does 
   const line = (await run('connection-error')).find(({ request }) => request !== undefined)
   assert.notEqual(line.request, 'hangs')
 })
+
+improvement(
+  'G-49: whole answers',
+  'a request whose answer has an invalid header gets a whole answer without it',
+  async () => {
+    const lines = await run('headers-invalid')
+    for (const answer of [{ handshake: 500 }, { post: 500 }, { poll: 500 }]) has(lines, answer)
+  },
+)

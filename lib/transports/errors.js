@@ -1,8 +1,9 @@
 'use strict'
 
+const { STATUS_CODES } = require('http')
 const debug = require('debug')('engine')
 const contract = require('../native/contract')
-const { kRefuse } = require('../base/symbols')
+const { kDropHeaders, kRefuse } = require('../base/symbols')
 
 /** The codes of `connection_error` and of error responses, and what each says. Applications may change them. */
 const ERRORS = { ...contract.ErrorCode }
@@ -18,6 +19,17 @@ function abortRequest(res, code, messages, context) {
   const message = (context && context.message) || messages[code]
   res.writeHead(code === contract.ErrorCode.FORBIDDEN ? 403 : 400, { 'Content-Type': contract.ERROR_TYPE })
   res.end(JSON.stringify({ code, message }))
+}
+
+/** The headers of a body, which an answer without one must not have. */
+const BODY_HEADERS = ['Content-Type', 'Content-Length', 'Content-Encoding', 'Transfer-Encoding']
+
+/** Answers 500 to a request whose answer could not be made. Some of its headers may be in the response already. */
+function failRequest(res) {
+  if (res.headersSent) return
+  if (typeof res[kDropHeaders] === 'function') res[kDropHeaders]()
+  else for (const name of BODY_HEADERS) res.removeHeader(name)
+  res.writeHead(500, STATUS_CODES[500]).end()
 }
 
 /** Answers an upgrade request that failed a check, and ends the connection. */
@@ -44,4 +56,4 @@ function upgradeRefusal(code, messages, context) {
   )
 }
 
-module.exports = { ERRORS, ERROR_MESSAGES, abortRequest, abortUpgrade, abortWebSocket }
+module.exports = { ERRORS, ERROR_MESSAGES, abortRequest, abortUpgrade, abortWebSocket, failRequest }

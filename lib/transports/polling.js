@@ -18,7 +18,7 @@ const {
 const { polls, posts } = require('../native/duties')
 const { compressionOf } = require('../base/options')
 const { content, packetType } = require('../native/packets')
-const { abortRequest } = require('./errors')
+const { abortRequest, failRequest } = require('./errors')
 const { endWith } = require('../native/node-internals')
 const { Transport } = require('./transport')
 const debug = require('debug')('engine:polling')
@@ -371,7 +371,7 @@ class Polling extends Transport {
     } catch (error) {
       // a listener threw, or added what no header can be: the client must not wait for ever
       this[kEndPoll]()
-      if (!res.headersSent) res.writeHead(500).end()
+      failRequest(res)
       throw error
     }
   }
@@ -504,7 +504,7 @@ class Polling extends Transport {
       res.writeHead(200, this.headers(req, headers))
     } catch (error) {
       // a listener threw, or added what no header can be
-      if (!res.headersSent) res.writeHead(500).end()
+      failRequest(res)
       throw error
     }
     endWith(res, POST_ANSWER, POST_ANSWER.length)

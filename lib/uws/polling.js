@@ -2,6 +2,7 @@
 
 const bridge = require('../native/bridge')
 const { POST_ANSWER_TYPE } = require('../native/contract')
+const { failRequest } = require('../transports/errors')
 const { Polling: NodePolling } = require('../transports/polling')
 const { compressionOf } = require('../base/options')
 const {
@@ -38,7 +39,7 @@ class Polling extends NodePolling {
       // a listener threw, but the client must not wait for ever
       if (this[kIsBound]()) bridge.fast.postFinished(this[kState].owner[kState].handle, undefined, false)
       this[kEndPost]()
-      res.writeHead(500).end()
+      failRequest(res)
       throw error
     }
   }
@@ -48,7 +49,7 @@ class Polling extends NodePolling {
       res.writeHead(200, req[kState].postHeaders)
     } catch (error) {
       // a listener added an invalid header
-      if (!res.headersSent) res.writeHead(500).end()
+      failRequest(res)
       throw error
     }
     res.end('ok')
