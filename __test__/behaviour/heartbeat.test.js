@@ -303,6 +303,19 @@ improvement(
   },
 )
 
+improvement(
+  'D-3: a blocked event loop',
+  'a client whose deadline is looked at more than a quarter of pingTimeout late gets one more ping, and ends if it is silent',
+  async () => {
+    const { socket, closed, deadline } = await openPinged()
+    blockUntil(deadline, 100)
+    const [{ type }] = await once(socket, 'packetCreate')
+    assert.equal(type, 'ping')
+    assert.equal(socket.readyState, 'open')
+    assert.deepEqual(await closed, ['ping timeout', undefined])
+  },
+)
+
 test('a POST without an answer to the ping, of a client that polls in time, puts the deadline off once', async () => {
   const { peer, socket, closed } = await openPinged(1000)
   assert.equal((await peer.poll()).body, '2')
