@@ -238,6 +238,22 @@ test('a body shorter than its Content-Length closes the session at the end of th
   assert.equal((await closed)[1].message, 'data request connection closed prematurely')
 })
 
+for (const [what, body] of [
+  ['something that is not a packet', 'x'],
+  ['a ping, which a client of protocol 4 does not send', '2'],
+]) {
+  test(`what a listener sends that hears of ${what} goes out before the session ends`, async () => {
+    const { peer, socket } = await openPolling(await listen())
+    const closed = once(socket, 'close')
+    socket.once('packet', () => socket.send('last'))
+    const poll = peer.poll()
+    await once(socket.transport, 'ready')
+    const [{ body: answer }, { body: ok }] = await Promise.all([poll, peer.post(body)])
+    assert.deepEqual([answer, ok], ['4last', 'ok'])
+    await closed
+  })
+}
+
 test('an empty body is a parse error, answered with ok', async () => {
   const { peer, socket } = await openPolling(await listen())
   const packet = once(socket, 'packet')

@@ -109,7 +109,7 @@ pub struct Inner {
     probe: Option<Arc<dyn Channel>>,
     responder: Option<(PollId, Responder)>,
     next_poll: PollId,
-    /// The packet that ends the session, behind messages of the same payload that the owner has still to see.
+    /// The packet that ends the session, behind packets of the same payload that the owner has still to see.
     pub(super) put_off: Option<Box<PayloadEnd>>,
 }
 
@@ -120,6 +120,8 @@ pub(crate) enum PayloadEnd {
     Garbage,
     /// The client's close, or a heartbeat in the wrong direction.
     Packet(PacketType, Data<'static>),
+    /// A packet that the owner, which listens to packets, has heard of; `None`: something other than a packet.
+    Heard(Option<PacketType>),
 }
 
 /// A session under its lock, for one or more steps of its machine.

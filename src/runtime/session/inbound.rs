@@ -111,38 +111,62 @@ impl Locked<'_> {
     }
 
     /// Handles the next packet of a payload. A packet that ends the session is put off until the owner has seen those
-    /// before it, so that its answers go out first.
+    /// before it, and the packet itself, so that its answers go out first.
     fn receive_next<E>(&mut self, packet: Result<(Option<PacketType>, Data<'_>), E>, batch: &mut Batch) {
         if self.inner.put_off.is_some() {
             return;
         }
-        let ends = matches!(
-            (&packet, self.inner.machine.revision()),
-            (Err(_) | Ok((Some(PacketType::Close), _)), _)
-                | (Ok((Some(PacketType::Ping), _)), Revision::V4)
-                | (Ok((Some(PacketType::Pong), _)), Revision::V3)
-        );
-        if ends
-            && batch.events.iter().any(|event| matches!(event.kind, Kind::Message | Kind::Packet | Kind::SendPacket))
-        {
-            self.inner.put_off = Some(Box::new(match packet {
-                Ok((Some(kind), data)) => PayloadEnd::Packet(kind, data.into_owned()),
-                Ok((None, _)) | Err(_) => PayloadEnd::Garbage,
-            }));
-            return batch.push(Kind::PayloadEnd, self.cell.handle, 0);
+        let wrong_heartbeat = match self.inner.machine.revision() {
+            Revision::V4 => PacketType::Ping,
+            Revision::V3 => PacketType::Pong,
+        };
+        let end = match packet {
+            Err(_) => PayloadEnd::Garbage,
+            Ok((Some(kind), data)) if kind == PacketType::Close || kind == wrong_heartbeat => {
+                PayloadEnd::Packet(kind, data.into_owned())
+            }
+            Ok((kind, data)) => return self.receive_packet(BY_POST, kind, data, batch),
+        };
+        if batch.events.iter().any(|event| matches!(event.kind, Kind::Message | Kind::Packet | Kind::SendPacket)) {
+            self.put_off(end, batch);
+        } else {
+            self.end_by(end, batch);
         }
-        match packet {
-            Ok((kind, data)) => self.receive_packet(BY_POST, kind, data, batch),
-            Err(_) => self.receive_garbage(BY_POST, batch),
-        }
+    }
+
+    fn put_off(&mut self, end: PayloadEnd, batch: &mut Batch) {
+        self.inner.put_off = Some(Box::new(end));
+        batch.push(Kind::PayloadEnd, self.cell.handle, 0);
     }
 
     /// Handles the packet that was put off, because the owner has come to [`Kind::PayloadEnd`].
     pub fn end_payload(&mut self, batch: &mut Batch) {
-        match self.inner.put_off.take().map(|end| *end) {
-            None => {}
-            Some(PayloadEnd::Garbage) => self.receive_garbage(BY_POST, batch),
-            Some(PayloadEnd::Packet(kind, data)) => self.receive_packet(BY_POST, Some(kind), data, batch),
+        if let Some(end) = self.inner.put_off.take() {
+            self.end_by(*end, batch);
+        }
+    }
+
+    /// Handles a packet that ends the session. An owner that listens to packets hears of it first, so that its answer
+    /// goes out.
+    fn end_by(&mut self, end: PayloadEnd, batch: &mut Batch) {
+        let is_heard = self.cell.shows_packets() && self.inner.machine.listens_to(None);
+        match end {
+            PayloadEnd::Garbage if is_heard => {
+                batch.push(Kind::Packet, self.cell.handle, PARSE_ERROR);
+                self.put_off(PayloadEnd::Heard(None), batch);
+            }
+            PayloadEnd::Packet(kind, data) if is_heard && kind != PacketType::Close => {
+                push_data(batch, Kind::Packet, self.cell.handle, kind as u32, &data);
+                self.put_off(PayloadEnd::Heard(Some(kind)), batch);
+            }
+            PayloadEnd::Garbage | PayloadEnd::Heard(None) => {
+                self.inner.machine.receive_garbage(None, &mut self.actions);
+                self.apply(batch);
+            }
+            PayloadEnd::Packet(kind, _) | PayloadEnd::Heard(Some(kind)) => {
+                self.inner.machine.receive(self.now, None, Some(kind), false, &mut self.actions);
+                self.apply(batch);
+            }
         }
     }
 }
