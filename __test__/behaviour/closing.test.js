@@ -174,6 +174,19 @@ test('in a close listener the session is no longer in clients and no longer coun
   assert.deepEqual(seen, [false, 0])
 })
 
+improvement(
+  'G-120: bookkeeping',
+  'in a close listener that is prepended the session is no longer counted, either',
+  async () => {
+    const { engine, ...context } = await listen()
+    const { socket } = await openWebSocket({ engine, ...context })
+    let seen
+    socket.prependListener('close', () => (seen = [socket.id in engine.clients, engine.clientsCount]))
+    socket.close()
+    assert.deepEqual(seen, [false, 0])
+  },
+)
+
 test('in a close listener readyState is closed', async () => {
   const { socket } = await openWebSocket(await listen())
   let state

@@ -112,6 +112,20 @@ module.exports = [
     },
   },
   {
+    row: 4,
+    what: 'a prepended close listener that ends other sessions runs when its own no longer counts',
+    explains: (difference, { program }) =>
+      isCountOnly(difference) &&
+      callsLike(
+        program,
+        (call) =>
+          call.do === 'listen' &&
+          call.event === 'close' &&
+          call.by === 'prependListener' &&
+          json(call.calls).includes('"do":"closeServer"'),
+      ).length > 0,
+  },
+  {
     row: 5,
     what: 'frames in the segment of the handshake are not lost',
     explains(difference, { program }) {
