@@ -179,7 +179,8 @@ module.exports = [
     what: 'a POST is answered before listeners hear of its packets, so that the next one may come when they have closed the session',
     modes,
     explains({ object, step, left, right }, of) {
-      if (of.program.kind !== 'real') return false
+      const closes = (call) => call.do === 'listen' && /"do":"close(Server)?"/.test(json(call.calls))
+      if (of.program.kind !== 'real' || callsLike(of.program, closes).length === 0) return false
       // whether it is the client's poll or its next POST that finds the session gone
       const either = (entry) => entry?.replace(/xhr p(oll|ost) error/g, 'xhr error')
       if (/^client \w+, real$/.test(object)) return /"xhr p/.test(left) && either(left) === either(right)
@@ -257,7 +258,10 @@ module.exports = [
       const session = sessionOf(object)
       // a close packet among them
       const isClose = (entry) => entry === 'close() [closed]' && !rights.includes(entry)
-      const without = (list) => list.filter((entry) => !ofPackets(entry) && !isClose(entry)).join('\n')
+      // the original closes the transport for such a packet once more, see row 52
+      const isAgain = (entry, i, list) => entry === 'close() [closed]' && list.indexOf(entry) < i
+      const without = (list) =>
+        list.filter((entry, i) => !ofPackets(entry) && !isClose(entry) && !isAgain(entry, i, list)).join('\n')
       // a listener of such a packet would have ended the session
       if (isCount(difference))
         return (

@@ -136,11 +136,12 @@ module.exports = [
           ({ kind, as, more }) =>
             kind === 'openWebSocket' && more !== undefined && (isCount(difference) || as === name || isOfAll(name)),
         )
-      // a listener of what was lost may close the server
+      // a listener of what was lost, which has to be there from the start, may close the server
       const hasEarly = program.steps
         .slice(0, difference.step)
         .some(({ kind, more }) => kind === 'openWebSocket' && more)
-      if (hasEarly && callsLike(program, (call) => call.do === 'closeServer').length > 0) return { all: true }
+      const closesServer = (call) => call.do === 'listen' && json(call.calls).includes('"do":"closeServer"')
+      if (hasEarly && callsLike({ listeners: program.listeners }, closesServer).length > 0) return { all: true }
       return early && (ofSession(difference, { counts: true }) || { counts: true })
     },
   },
@@ -463,7 +464,9 @@ function goesOnThere(difference, { program, left, right }, thrown = ANSWERED) {
   if (isCount(difference) || isCountOnly(difference))
     return Object.keys(left[step].readyStates).length > Object.keys(right[step].readyStates).length
   const session = aboutSession(difference)
-  return /^number /.test(session) && left[step].readyStates[`{${session}}`] !== undefined && { session, counts: true }
+  const [there, here] = [left, right].map((side) => side[step].readyStates[`{${session}}`])
+  const isMore = /^number /.test(session) || (isOfAll(session) && here === undefined)
+  return isMore && there !== undefined && { session, counts: true }
 }
 
 /** An entry without the header that has a line break. */

@@ -15,6 +15,9 @@ const NOT_THERE = /Cannot read properties of (undefined|null) \(reading '(end|he
 const hasThrown = ({ left }, step, error) =>
   left.slice(0, step + 1).some(({ streams }) => (streams.process ?? []).some((text) => error.test(text)))
 
+/** How many sessions have been opened up to this step. */
+const opened = (side, step) => Object.keys(side[step].readyStates).length
+
 const has = (side, step, session) => side[step].readyStates[`{${session}}`] !== undefined
 
 /** @type {import("./index").Exception[]} */
@@ -75,8 +78,8 @@ module.exports = [
       if (
         session !== undefined &&
         (asked.some(({ on }) => on === session) ||
-          // there, sessions without a client of the program's have other numbers
-          /^number /.test(session) ||
+          // there, more sessions are without a client of the program's, and have other numbers
+          (/^number /.test(session) && opened(of.left, step) > opened(of.right, step)) ||
           (has(of.left, step, session) && !has(of.right, step, session)))
       )
         return { session, counts: true }
@@ -170,8 +173,15 @@ module.exports = [
     modes,
     explains(difference, { program }) {
       const { object, step, field = '', left, right } = difference
+      // a real client posts while it polls
+      const polls = (name) =>
+        program.steps.some(
+          ({ kind, as, transports }) => kind === 'openReal' && as === name && transports[0] === 'polling',
+        )
       const posts = hasHook(program, 'middleware', 'later')
-        ? program.steps.slice(0, step).filter(({ kind }) => /post|^(send|close)Real$/i.test(kind))
+        ? program.steps
+            .slice(0, step)
+            .filter(({ kind, on }) => /post/i.test(kind) || (/^(send|close)Real$/.test(kind) && polls(on)))
         : []
       // what the packets bring about, then or when the server is closed
       if (object === 'server' && (isCount(difference) || left === undefined || right === undefined))
