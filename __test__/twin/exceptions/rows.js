@@ -87,10 +87,11 @@ module.exports = [
           )
       }
       const session = sessionIn(difference, program)
-      if (ended.includes(session) && ofSession(difference)) return ofSession(difference, { counts: true })
+      const all = ofSession(difference, { counts: true })
+      if (all && ended.includes(session)) return all
       // both calls in one listener: a client that polls meanwhile has ended the original's session by the end of the step
       const isClosed = right[difference.step]?.readyStates[`{${session}}`] === 'closed'
-      if (closesTwice(program) && isClosed) return ofSession(difference, { counts: true })
+      if (all && closesTwice(program) && isClosed) return all
       if (pollsMeanwhile(difference, program)) return ofSession(difference, { counts: true })
       if (ended.length > 0 && throwsMore(difference)) return true
       return ended.length > 0 && (isCount(difference) || isCountOnly(difference)) && { counts: true }
@@ -200,15 +201,16 @@ module.exports = [
     row: 39,
     what: 'engine.close() closes all sessions, though the end of one throws',
     explains(difference, of) {
-      const { step } = difference
       const { steps, listeners } = of.program
-      const closes = step === steps.length + 1 || json([steps[step - 1], listeners]).includes('"do":"closeServer"')
-      return (
-        closes &&
-        hasThrown({ left: [of.left[step]] }, 0) &&
-        endedAlone(of.right, of.left, step).includes(aboutSession(difference)) &&
-        ofSession(difference, { counts: true })
-      )
+      const session = aboutSession(difference)
+      for (let step = 1; step <= difference.step; step++) {
+        const closes = step === steps.length + 1 || json([steps[step - 1], listeners]).includes('"do":"closeServer"')
+        const ended = closes && hasThrown({ left: [of.left[step]] }, 0) ? endedAlone(of.right, of.left, step) : []
+        // there the server goes on to accept WebSockets, too
+        const isRefused = ended.length > 0 && isThereAlone(session, of, difference.step)
+        if (ended.includes(session) || isRefused) return ofSession(difference, { counts: true })
+      }
+      return false
     },
   },
   {
@@ -420,6 +422,10 @@ module.exports = [
     },
   },
 ]
+
+/** Whether a session came to be in the original, and not here. */
+const isThereAlone = (session, { left, right }, step) =>
+  left[step].readyStates[`{${session}}`] !== undefined && right[step].readyStates[`{${session}}`] === undefined
 
 const same = (one, other) => one.join('\n') === other.join('\n')
 
