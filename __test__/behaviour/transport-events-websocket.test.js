@@ -258,6 +258,20 @@ for (const [what, [heardOn, sent]] of Object.entries(BEFORE_THE_FRAME)) {
   })
 }
 
+test('a frame that breaks the protocol is an error behind the drain of two messages that a listener has sent', async () => {
+  const { peer, socket } = await openWebSocket(await listen())
+  const log = []
+  socket.once('packet', () => {
+    socket.send('a')
+    socket.send('b')
+  })
+  socket.transport.on('drain', () => log.push('drain'))
+  socket.transport.on('error', () => log.push('error'))
+  peer.write(Buffer.concat([frame({ payload: '4a' }), frame({ opcode: 3 })]))
+  await once(socket.transport, 'error')
+  assert.deepEqual(log, ['drain', 'drain', 'error'])
+})
+
 websocket(
   'something that is not a packet, between packets',
   async (session) => {

@@ -414,7 +414,16 @@ function closeChannel(session, channel, fault) {
 
 /** Tells ended sessions of their end, all in one tick. A tick for each would take longer than most of the work. */
 function closeSessions() {
-  atRoot(closeAll)
+  let isSettled = false
+  try {
+    // the drain of what was sent comes before an end
+    if (written.length > 0) atRoot(settleAll)
+    isSettled = true
+  } finally {
+    if (isSettled) atRoot(closeAll)
+    // a listener threw
+    else setImmediate(closeSessions)
+  }
 }
 
 function closeAll() {
