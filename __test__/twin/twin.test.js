@@ -51,10 +51,11 @@ for (const hook of hooks) {
     }
     const [left, right] = ['HTTP/1.1 200 OK\nDate: <date>\n\n"ok"', 'HTTP/1.1 200 OK\nX-Planted: yes\n\n"ok"']
     const object = 'client a, handshake 1'
+    const fault = 'uncaughtException TypeError "planted"'
     const planted = [
       { step: 0, object, left, right, lefts: [left], rights: [right] },
       { step: 0, object: 'session {a}', left: 'message("a")', lefts: ['message("a")'], rights: [] },
-      { step: 0, object: 'process', left: undefined, right: 'uncaughtException TypeError "planted"' },
+      { step: 0, object: 'process', left: undefined, right: fault, lefts: [], rights: [fault] },
     ]
     assert.deepEqual(unexplained(planted, { ...of, right: of.left }), planted)
   })
