@@ -151,3 +151,11 @@ improvement(
     for (const answer of [{ handshake: 500 }, { post: 500 }, { poll: 500 }]) has(lines, answer)
   },
 )
+
+improvement(
+  'the end of a session that has ended early',
+  'a session that ended before its connection handler throws emits its end, and is no longer counted',
+  async () => {
+    has(await run('connection-of-ended'), { close: 'forced close', clientsCount: 0 })
+  },
+)

@@ -341,10 +341,13 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
       socket.close(true)
       throw error
     }
-    this.emit('connection', socket)
-    // a session that ended before anyone could listen emits its end again
-    if (socket[kState].endedEarly !== undefined) process.nextTick(() => socket[kEndAgain]())
-    notice(socket)
+    try {
+      this.emit('connection', socket)
+    } finally {
+      // a session that ended before anyone could listen emits its end again
+      if (socket[kState].endedEarly !== undefined) process.nextTick(() => socket[kEndAgain]())
+      notice(socket)
+    }
   }
 
   [kUnregister](socket) {
