@@ -70,6 +70,33 @@ test('a project with the original is told how to switch', () => {
   assert.match(lines.back, /nothing to do/)
 })
 
+test('a lock file in a folder above is that of another project, unless that has a workspace', () => {
+  const other = {
+    'package.json': { name: 'other' },
+    'package-lock.json': { lockfileVersion: 3, packages: { 'node_modules/engine.io': { version: '6.6.13' } } },
+    'node_modules/engine.io/package.json': original,
+  }
+  const above = write(scratchFolder(), { ...other, 'app/package.json': { name: 'app', version: '1.0.0' } })
+  assert.equal(doctor('--fix', path.join(above, 'app')).code, 0)
+  for (const [file, content] of Object.entries(other))
+    assert.deepEqual(JSON.parse(fs.readFileSync(path.join(above, file), 'utf8')), content)
+  assert.match(readManifest(path.join(above, 'app')).overrides['engine.io'], /engine\.io-native/)
+
+  write(above, { 'package.json': { name: 'other', workspaces: ['app'] }, 'app/package.json': { name: 'app' } })
+  assert.equal(doctor('--fix', path.join(above, 'app')).code, 0)
+  assert.match(readManifest(above).overrides['engine.io'], /engine\.io-native/)
+  assert.deepEqual(readManifest(path.join(above, 'app')), { name: 'app' })
+})
+
+test('a package.json that holds something other than an object is a mistake', () => {
+  for (const content of ['null\n', '[]\n', '"app"\n']) {
+    const folder = write(scratchFolder(), { 'package.json': content })
+    const { code, printed } = doctor('--fix', folder)
+    assert.equal(code, 2)
+    assert.match(printed[0], /expected a JSON object in .*package\.json/)
+  }
+})
+
 test('an override that a lock file of npm keeps from taking effect is told', () => {
   const folder = project(
     { overrides: { 'engine.io': 'npm:engine.io-native@6.6.x' } },

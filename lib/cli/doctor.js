@@ -47,6 +47,7 @@ function examine(folder) {
   }
 }
 
+const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value)
 const isOurs = ({ engine }) => engine?.name === OURS
 
 function tellEngines(users) {
@@ -148,8 +149,8 @@ function main(args, print = console.log) {
     (rest.length > 0 && `expected one folder, got also ${rest.join(' ')}`) ||
     (flags.length > 1 && 'expected --fix or --undo, got both') ||
     (!fs.existsSync(path.join(at, 'package.json')) && `expected a folder with a package.json, got ${at}`) ||
-    (readJson(path.join(at, 'package.json')) === undefined &&
-      `expected JSON in ${path.join(at, 'package.json')}, got something else`)
+    (!isObject(readJson(path.join(at, 'package.json'))) &&
+      `expected a JSON object in ${path.join(at, 'package.json')}, got something else`)
   if (mistake) {
     print(`${mistake}\n\n${USAGE}`)
     return 2

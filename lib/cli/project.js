@@ -26,17 +26,22 @@ function readJson(file) {
 }
 
 /**
- * The package manager of a project, and its lock file: in a workspace, the lock is that of a folder above.
+ * The package manager of a project, and its lock file: in a workspace, these are those of a folder above. A folder above
+ * that has no workspace is another project's, and is left alone.
  *
  * @returns {{ manager: string, root: string, lock: string | undefined }}
  */
 function findManager(folder) {
   for (let at = folder; ; at = path.dirname(at)) {
-    for (const [lock, manager] of LOCKS) {
-      if (fs.existsSync(path.join(at, lock))) return { manager, root: at, lock }
+    const manifest = readJson(path.join(at, 'package.json'))
+    const isWorkspace = Boolean(manifest?.workspaces) || fs.existsSync(path.join(at, 'pnpm-workspace.yaml'))
+    if (at === folder || isWorkspace) {
+      for (const [lock, manager] of LOCKS) {
+        if (fs.existsSync(path.join(at, lock))) return { manager, root: at, lock }
+      }
+      const named = /^(npm|pnpm|yarn|bun)@/.exec(manifest?.packageManager)
+      if (named) return { manager: named[1], root: at, lock: undefined }
     }
-    const named = /^(npm|pnpm|yarn|bun)@/.exec(readJson(path.join(at, 'package.json'))?.packageManager)
-    if (named) return { manager: named[1], root: at, lock: undefined }
     if (at === path.dirname(at)) return { manager: 'npm', root: folder, lock: undefined }
   }
 }
