@@ -326,6 +326,14 @@ test('a compressed poll response drains first and calls back when it has been se
   assert.deepEqual(log.slice(-3), ['drain', 'server drain', 'callback'])
 })
 
+improvement('G-122', 'a flush listener that sends does not put off the callbacks of later batches', async () => {
+  const { socket } = await openWebSocket(await listen())
+  socket.once('flush', () => socket.send('b'))
+  socket.send('a')
+  await once(socket.transport, 'ready')
+  await new Promise((resolve) => socket.send('c', resolve))
+})
+
 improvement('G-122', 'a flush listener that empties the array does not block a websocket', async () => {
   const { peer, socket } = await openWebSocket(await listen())
   socket.once('flush', (buffer) => (buffer.length = 0))

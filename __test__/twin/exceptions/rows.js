@@ -272,7 +272,9 @@ module.exports = [
       const { left, right } = difference
       if (hasHook(of.program, 'middleware', 'line break') && (isNotTaken(right) || unbroken(left) === unbroken(right)))
         return true
-      return hasHook(of.program, 'headersListener', 'line break') && { all: true }
+      if (!hasHook(of.program, 'headersListener', 'line break')) return false
+      // there the session has begun before its request is refused, and goes by a number, as no client knows it
+      return of.program.mode === 'uServer' ? { all: true } : isRefusedForHeader(difference, of)
     },
   },
   {
@@ -412,7 +414,7 @@ module.exports = [
       )
         return false
       const isOver = /^clos/.test(of.left[step].readyStates[`{${aboutSession(difference)}}`])
-      return ['ping', 'pong'].includes(sent) || (isOver && method === 'onPacket' && received !== undefined)
+      return ['ping', 'pong'].includes(sent ?? received) || (isOver && method === 'onPacket' && received !== undefined)
     },
   },
   {
@@ -484,6 +486,28 @@ const unbroken = (entry) =>
     ?.replace(/\nX-Break: a\nX-Split: b/, '')
     .replace(/(, )?X-Break: "a\\r\\nX-Split: b"/, '')
     .replace('({, ', '({')
+
+/** An answer that says that a header was not taken, or the end of a connection for which it is the first. */
+const isHeaderRefusal = (entry) =>
+  /^(HTTP\/1.1 500 |end$|error\(Error "(xhr poll error" 500|websocket error"))/.test(entry)
+
+/** The original sends an invalid header, or answers nothing; here the request is refused, and has no session. */
+function isRefusedForHeader(difference, { left, right }) {
+  const { object, step, left: mine, right: theirs, rights = [] } = difference
+  const isWithout = (name) =>
+    left[step].readyStates[`{${name}}`] !== undefined &&
+    [undefined, 'closed'].includes(right[step].readyStates[`{${name}}`])
+  const session = aboutSession(difference)
+  if (/^client /.test(object) && (isHeaderRefusal(theirs) || rights.some(isHeaderRefusal)))
+    return session === undefined || ofSession(difference, { counts: true })
+  // a stranger who asks for the session of another has no id to give
+  const asked = Object.keys(left[step].streams).find((name) => name.endsWith(`, ${object.replace('client ', '')}`))
+  if (/^client stranger/.test(object)) return mine === undefined && asked !== undefined
+  // its events are those of all sessions and requests
+  if (object === 'server') return { counts: true }
+  if (object === 'process') return /Invalid character in header content|"twin: /.test(`${mine} ${theirs}`)
+  return isWithout(session) && ofSession(difference, { counts: true })
+}
 
 /** Whether an entry tells that such a header was not taken. */
 const isNotTaken = (entry) => entry?.startsWith('setHeader threw ') ?? false
