@@ -46,6 +46,23 @@ for (const [what, bytes] of [
   })
 }
 
+for (const [what, payload] of [
+  ['a message', '4hello'],
+  ['an empty frame', ''],
+]) {
+  test(`a probe is answered before the upgrade is cancelled by ${what} in the same segment`, async () => {
+    const context = await listen()
+    const { peer: polling, socket } = await openPolling(context)
+    const peer = await upgradeTo(context, polling.sid)
+    peer.write(Buffer.concat([frame({ payload: '2probe' }), frame({ payload })]))
+    assert.equal(await peer.packet(), '3probe')
+    await peer.closeFrame()
+    await eventually(() => socket.upgrading, false)
+    socket.send('alive')
+    assert.equal((await polling.poll()).body, '4alive')
+  })
+}
+
 /** A polling session of which one attempt to upgrade has been refused. */
 async function openRefused(context) {
   const { peer: polling, socket } = await openPolling(context)

@@ -553,10 +553,10 @@ impl Locked<'_> {
         }
     }
 
-    /// Whether the session has ended on this channel.
+    /// Whether the session has ended on this channel, or goes on without it after a probe: the owner hears of that next.
     fn ends_with(&self, id: ChannelId) -> bool {
-        let is_current = self.inner.transport.as_ref().is_some_and(|channel| channel.id() == id);
-        is_current && self.inner.machine.is_closed()
+        let is = |channel: &Option<Arc<dyn Channel>>| channel.as_ref().is_some_and(|channel| channel.id() == id);
+        if self.inner.machine.is_closed() { is(&self.inner.transport) } else { is(&self.inner.probe) }
     }
 
     /// Whether the session has ended, or moved to a channel.
