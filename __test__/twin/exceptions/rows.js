@@ -458,7 +458,14 @@ const isLeftOver = ({ field, left, right }, { mode }) =>
 /** The original goes on with a request, up to a session that no client has; this package does not. */
 function goesOnThere(difference, { program, left, right }, thrown = ANSWERED) {
   const { object, step, left: mine, right: theirs, lefts = [], rights = [] } = difference
-  if (object === 'server' && lefts.length > 0) return isWithin(rights, lefts)
+  if (object === 'server' && lefts.length > 0) {
+    // sessions that the second answer has ended there, in an earlier step
+    const gone = left
+      .slice(0, step)
+      .flatMap((_, one) => (hasThrown({ left }, one, ANSWERED) ? endedAlone(left, right, one) : []))
+    const others = rights.filter((entry) => !gone.some((name) => entry.includes(`{${name}}`)))
+    return isWithin(others, lefts)
+  }
   if (object === 'process' && theirs === undefined) return thrown.test(mine) || /"twin: /.test(mine)
   if (object === 'process')
     return same(
