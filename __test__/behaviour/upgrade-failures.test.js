@@ -132,6 +132,21 @@ test('a probe is answered before an invalid frame in its segment ends the connec
   assert.deepEqual(events, ['drain', 'error'])
 })
 
+for (const [what, payload] of [
+  ['an empty packet', ''],
+  ['a message', '4too soon'],
+  ['a second probe that is none', '2other'],
+]) {
+  test(`a probe is answered before ${what} in its segment gives the upgrade up`, async () => {
+    const context = await listen()
+    const { peer: polling } = await openPolling(context)
+    const peer = await upgradeTo(context, polling.sid)
+    peer.write(Buffer.concat([frame({ payload: '2probe' }), frame({ payload })]))
+    assert.equal((await peer.frame()).payload.toString(), '3probe')
+    assert.equal((await peer.closeFrame()).payload.length, 0)
+  })
+}
+
 test('an upgrade that is not completed within upgradeTimeout is given up', async () => {
   const context = await listen({ upgradeTimeout: 150 })
   const { peer: polling, socket } = await openPolling(context)
