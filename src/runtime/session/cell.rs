@@ -489,9 +489,7 @@ impl Locked<'_> {
                 }
                 Action::CloseChannel { channel: id } => match self.channel(id) {
                     // the owner hears of that next; until then it may answer what came before, a probe for example
-                    Some(channel) if !self.by_owner && (self.ends_with(id) || self.is_probe(id)) => {
-                        channel.close_behind_owner()
-                    }
+                    Some(channel) if !self.by_owner && self.ends_with(id) => channel.close_behind_owner(),
                     Some(channel) => channel.close(),
                     None => batch.push(Kind::CloseChannel, session, id),
                 },
@@ -559,11 +557,6 @@ impl Locked<'_> {
     fn ends_with(&self, id: ChannelId) -> bool {
         let is = |channel: &Option<Arc<dyn Channel>>| channel.as_ref().is_some_and(|channel| channel.id() == id);
         if self.inner.machine.is_closed() { is(&self.inner.transport) } else { is(&self.inner.probe) }
-    }
-
-    /// Whether the client tries the channel out.
-    fn is_probe(&self, id: ChannelId) -> bool {
-        self.inner.probe.as_ref().is_some_and(|channel| channel.id() == id)
     }
 
     /// Whether the session has ended, or moved to a channel.
