@@ -505,6 +505,24 @@ fn heartbeats_are_told_and_not_sent_where_the_owner_sends_them() {
 }
 
 #[test]
+fn a_busy_owner_that_sends_the_heartbeats_to_polling_clients_is_not_waited_for() {
+    let mut bench = Bench::polling();
+    bench.step(|session, _, _| session.set_relayed(Relayed::Polls));
+    assert!(bench.session.may_tick_alone());
+    assert_eq!(bench.session.patience(), PING_TIMEOUT / 4);
+    bench.poll(1);
+    bench.now += PING_INTERVAL;
+    let sent = bench.step(|session, now, out| session.tick_alone(now, out));
+    assert!(sent.iter().any(|action| matches!(action, Action::AnswerPoll { poll: 1, .. })), "{sent:?}");
+    // silence ends nothing while the owner may have unread packets
+    bench.now += PING_TIMEOUT + 1;
+    let late = bench.step(|session, now, out| session.tick_alone(now, out));
+    assert!(!late.iter().any(|action| matches!(action, Action::Closed { .. })), "{late:?}");
+    bench.step(|session, _, _| session.set_relayed(Relayed::Everything));
+    assert!(!bench.session.may_tick_alone(), "a replaced method sees every heartbeat");
+}
+
+#[test]
 fn from_the_upgrade_on_heartbeats_are_sent_where_the_owner_sends_only_those_to_polling_clients() {
     let mut bench = Bench::probed();
     bench.step(|session, _, _| session.set_relayed(Relayed::Polls));

@@ -219,6 +219,12 @@ impl Owner {
             Kind::Pinged => assert!(self.setup.verbose, "told though nobody listens"),
             Kind::Upgrading | Kind::UpgradeFailed | Kind::PollTaken => {}
             Kind::PollReady => self.flush(target),
+            // a heartbeat or the noop of an upgrade, which keep their place among what waits for a poll
+            Kind::SendPacket => {
+                let kind = u8::try_from(event.arg).ok().and_then(PacketType::from_number);
+                let kind = kind.unwrap_or_else(|| panic!("packet type {} to send", event.arg));
+                self.send(target, OutPacket { kind, data: OutData::None });
+            }
             Kind::Upgraded => {
                 known.connection = self.connections.get(&event.arg).cloned();
                 self.flush(target);

@@ -551,6 +551,27 @@ impl Session {
             _ => {}
         }
     }
+
+    /// Whether only the order of packets has the owner send heartbeats, so that they can go without it.
+    pub fn may_tick_alone(&self) -> bool {
+        self.relayed == Relayed::Polls && matches!(self.transport, Transport::Polling(_))
+    }
+
+    /// How long the owner may take to tick before [`Session::tick_alone`].
+    pub fn patience(&self) -> Millis {
+        self.timing.ping_timeout() / 4
+    }
+
+    /// Does what is due without the owner, which is busy. Packets of the client that the owner has not read may wait, so
+    /// that silence ends nothing.
+    pub fn tick_alone(&mut self, now: Millis, out: &mut Vec<Action>) {
+        if self.is_overdue(now) {
+            self.excuse(now);
+        }
+        let relayed = std::mem::replace(&mut self.relayed, Relayed::Nothing);
+        self.tick(now, out);
+        self.relayed = relayed;
+    }
 }
 
 impl Polling {

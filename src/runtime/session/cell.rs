@@ -276,12 +276,23 @@ impl SessionCell {
     }
 
     /// Called when the timer has run out. If the owner carries the session's bytes, only the owner can tell silence
-    /// from unread data, so that it is told and ticks.
+    /// from unread data, so that it is told and ticks. A session that polls a native listener is ticked without the
+    /// owner if the owner has not done so for a while.
     fn timer_fired(self: &Arc<Self>) {
         self.step_queued(|session, batch| {
             let overdue = session.inner.machine.is_overdue(session.now);
             if session.is_carried_by_owner() {
+                let can_wait = self.listed.is_none() || !session.inner.machine.may_tick_alone();
+                if !can_wait && self.armed.load(SeqCst) == TOLD {
+                    // the owner has been busy since it was told; the requests of this client do not need it
+                    self.armed.store(u64::MAX, SeqCst);
+                    return session.inner.machine.tick_alone(session.now, &mut session.actions);
+                }
                 self.armed.store(TOLD, SeqCst);
+                if !can_wait {
+                    let late = session.now + session.inner.machine.patience();
+                    self.tasks.arm(self.clone(), late, false);
+                }
                 return batch.push(Kind::Due, self.handle, if overdue { OVERDUE } else { 0 });
             }
             self.armed.store(u64::MAX, SeqCst);
