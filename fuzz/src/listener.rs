@@ -208,11 +208,11 @@ impl World {
         }
     }
 
-    /// Time passes, in steps of the ping interval while there are sessions.
+    /// Time passes, while there are sessions in steps that are short enough for the owner to tick in time.
     async fn pass(&mut self, time: Duration) {
         let end = tokio::time::Instant::now() + time;
         while tokio::time::Instant::now() < end {
-            let step = Duration::from_millis(if self.owner.has_sessions() { PING_INTERVAL_MS } else { 60_000 });
+            let step = Duration::from_millis(if self.owner.has_sessions() { PING_TIMEOUT_MS / 8 } else { 60_000 });
             tokio::time::sleep_until(end.min(tokio::time::Instant::now() + step)).await;
             self.settle().await;
         }

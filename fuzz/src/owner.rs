@@ -217,8 +217,11 @@ impl Owner {
             // those from before the owner had heard of the session are told
             Kind::Packet => {}
             Kind::Pinged => assert!(self.setup.verbose, "told though nobody listens"),
-            Kind::Upgrading | Kind::UpgradeFailed | Kind::PollTaken => {}
+            Kind::Upgrading | Kind::PollTaken => {}
+            // the event does not name the connection whose end may wait for this
+            Kind::UpgradeFailed => self.connections.values().for_each(|connection| drop(connection.conclude())),
             Kind::PollReady => self.flush(target),
+            Kind::PayloadEnd => self.step(target, |locked, batch| locked.end_payload(batch)),
             // a heartbeat or the noop of an upgrade, which keep their place among what waits for a poll
             Kind::SendPacket => {
                 let kind = u8::try_from(event.arg).ok().and_then(PacketType::from_number);

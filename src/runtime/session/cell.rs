@@ -56,6 +56,9 @@ const UNSAID: u8 = 2;
 /// Value of `SessionCell::armed`: the timer has run out and the owner has been told.
 const TOLD: u64 = 0;
 
+/// Value of `SessionCell::armed`: the owner has ticked, and the timer that would have done without it may still be set.
+const LATE: u64 = u64::MAX - 1;
+
 thread_local! {
     /// An empty batch with room, for steps to fill.
     static SPARE: Cell<Batch> = Cell::default();
@@ -305,7 +308,7 @@ impl SessionCell {
 
     /// Ticks, because the owner has read what waited, after [`Kind::Due`].
     pub fn tick_by_owner(self: &Arc<Self>) -> Updates {
-        let _ = self.armed.compare_exchange(TOLD, u64::MAX, SeqCst, SeqCst);
+        let _ = self.armed.compare_exchange(TOLD, LATE, SeqCst, SeqCst);
         self.step(|session, _| {
             session.inner.machine.excuse_if_late(session.now);
             session.inner.machine.tick(session.now, &mut session.actions);
