@@ -15,6 +15,7 @@ const {
   request,
   times,
 } = require('../support')
+const { openPolling3 } = require('../support/eio3')
 
 function rawPost(peer, headers, body) {
   return `POST ${peer.path} HTTP/1.1\r\nHost: x\r\n${headers}\r\n\r\n${body}`
@@ -275,6 +276,21 @@ test('packets before an invalid one are delivered, those after it are not', asyn
   ])
   assert.equal((await closed)[0], 'parse error')
 })
+
+for (const [what, open, body, reason] of [
+  ['what is no packet', openPolling, 'x', 'parse error'],
+  ['an empty body of protocol 3', openPolling3, '', 'parse error'],
+  ['a wrong heartbeat', openPolling, '2', 'transport error'],
+  ['a wrong heartbeat of protocol 3', openPolling3, '1:3', 'transport error'],
+]) {
+  test(`a session that its packet listener begins to close at ${what} ends by that`, async () => {
+    const { peer, socket } = await open(await listen({ allowEIO3: true }))
+    const closed = once(socket, 'close')
+    socket.once('packet', () => socket.close())
+    assert.equal((await peer.post(body)).body, 'ok')
+    assert.equal((await closed)[0], reason)
+  })
+}
 
 test('a parse error answers the pending poll with a close packet', async () => {
   const { peer } = await openPolling(await listen())

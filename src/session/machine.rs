@@ -203,6 +203,22 @@ impl Session {
             }
     }
 
+    /// Handles a packet of a payload that ends the session (`None`: what is no packet), which the owner has heard. If it has
+    /// begun to close the session meanwhile, the packet ends it all the same.
+    pub fn receive_heard(&mut self, now: Millis, kind: Option<PacketType>, out: &mut Vec<Action>) {
+        let is_closing = self.state == State::Closing;
+        if is_closing {
+            self.state = State::Open;
+        }
+        match kind {
+            Some(_) => drop(self.receive(now, None, kind, false, out)),
+            None => self.receive_garbage(None, out),
+        }
+        if is_closing && self.state == State::Open {
+            self.state = State::Closing;
+        }
+    }
+
     /// Whether the end of a channel concerns the session.
     pub fn minds(&self, channel: ChannelId) -> bool {
         let is_current = matches!(self.transport, Transport::Channel(current) if current == channel);

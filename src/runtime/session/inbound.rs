@@ -159,11 +159,15 @@ impl Locked<'_> {
                 push_data(batch, Kind::Packet, self.cell.handle, kind as u32, &data);
                 self.put_off(PayloadEnd::Heard(Some(kind)), batch);
             }
-            PayloadEnd::Garbage | PayloadEnd::Heard(None) => {
+            PayloadEnd::Heard(kind) => {
+                self.inner.machine.receive_heard(self.now, kind, &mut self.actions);
+                self.apply(batch);
+            }
+            PayloadEnd::Garbage => {
                 self.inner.machine.receive_garbage(None, &mut self.actions);
                 self.apply(batch);
             }
-            PayloadEnd::Packet(kind, _) | PayloadEnd::Heard(Some(kind)) => {
+            PayloadEnd::Packet(kind, _) => {
                 self.inner.machine.receive(self.now, None, Some(kind), false, &mut self.actions);
                 self.apply(batch);
             }
