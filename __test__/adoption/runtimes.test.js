@@ -8,29 +8,13 @@ const path = require('node:path')
 const { before, test } = require('node:test')
 const { devDependencies } = require('../../package.json')
 const { plainEnvironment } = require('../packaging/scratch')
-const { installApp } = require('../packaging/app')
+const { installApp, program } = require('../packaging/app')
 
-/** A Socket.IO server with a client by each transport, all of which close: then nothing keeps the process. */
-const PROGRAM = `
-  const { createServer } = require('node:http')
-  const { Server } = require('socket.io')
-  const { io: connect } = require('socket.io-client')
-
-  const httpServer = createServer()
-  const io = new Server(httpServer)
-  io.on('connection', (socket) => socket.on('ask', (answer) => answer('yes')))
-  httpServer.listen(0, '127.0.0.1', async () => {
-    const url = 'http://127.0.0.1:' + httpServer.address().port
-    for (const transports of [['polling'], ['polling', 'websocket'], ['websocket']]) {
-      const client = connect(url, { transports, forceNew: true })
-      if ((await client.emitWithAck('ask')) !== 'yes') throw new Error('another answer')
-      client.close()
-    }
+/** All clients close: then nothing keeps the process. */
+const PROGRAM = program(`
     console.log('it works')
     await io.close()
-    if (process.argv.includes('exit')) process.exit()
-  })
-`
+    if (process.argv.includes('exit')) process.exit()`)
 
 let app
 
@@ -57,10 +41,10 @@ const bunPackage = () => `bun-${process.platform}-${process.arch === 'arm64' ? '
 for (const name of Object.keys(runtimes)) {
   for (const way of ['by itself', 'by process.exit()']) {
     test(`Socket.IO works in ${name}, and the process ends ${way}`, () => {
-      const [program, ...flags] = runtimes[name]()
+      const [runtime, ...flags] = runtimes[name]()
       const args = [...flags, 'server.cjs', ...(way === 'by itself' ? [] : ['exit'])]
       const env = plainEnvironment()
-      const { status, signal, stdout, stderr } = spawnSync(program, args, {
+      const { status, signal, stdout, stderr } = spawnSync(runtime, args, {
         cwd: app,
         env,
         encoding: 'utf8',

@@ -12,6 +12,30 @@ const host = hostPlatform()
 let tarballs
 
 /**
+ * A Socket.IO server with a client by each transport. When all have been answered it tells so, and does what `end` says.
+ *
+ * @param {string} end code in an async function, where `io` is the server
+ */
+const program = (end) => `
+  const { createServer } = require('node:http')
+  const { Server } = require('socket.io')
+  const { io: connect } = require('socket.io-client')
+
+  const httpServer = createServer()
+  const io = new Server(httpServer)
+  io.on('connection', (socket) => socket.on('ask', (answer) => answer('yes')))
+  httpServer.listen(0, '127.0.0.1', async () => {
+    const url = 'http://127.0.0.1:' + httpServer.address().port
+    for (const transports of [['polling'], ['polling', 'websocket'], ['websocket']]) {
+      const client = connect(url, { transports, forceNew: true })
+      if ((await client.emitWithAck('ask')) !== 'yes') throw new Error('another answer')
+      client.close()
+    }
+    ${end}
+  })
+`
+
+/**
  * Installs packages into an empty folder, with the packed tarball in the place of `engine.io`.
  *
  * @param {Record<string, string>} dependencies
@@ -36,4 +60,4 @@ function installApp(dependencies, files = {}) {
   return folder
 }
 
-module.exports = { installApp }
+module.exports = { installApp, program }

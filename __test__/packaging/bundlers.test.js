@@ -9,7 +9,7 @@ const path = require('node:path')
 const { before, test } = require('node:test')
 const { hostPlatform } = require('../../scripts/build')
 const { devDependencies } = require('../../package.json')
-const { installApp } = require('./app')
+const { installApp, program } = require('./app')
 const { plainEnvironment, run, scratchFolder } = require('./scratch')
 
 const TOOLS = {
@@ -29,30 +29,14 @@ const host = hostPlatform()
 const platformPackage = `engine.io-native-${host}`
 const library = `engine.io-native.${host}.node`
 
-/** A Socket.IO server with a client by each transport, which ends with a word of success. */
-const PROGRAM = `
-  const { createServer } = require('node:http')
-  const { Server } = require('socket.io')
-  const { io: connect } = require('socket.io-client')
-
-  const httpServer = createServer()
-  const io = new Server(httpServer)
-  io.on('connection', (socket) => socket.on('ask', (answer) => answer('yes')))
-  httpServer.listen(0, '127.0.0.1', async () => {
-    const url = 'http://127.0.0.1:' + httpServer.address().port
-    for (const transports of [['polling'], ['polling', 'websocket'], ['websocket']]) {
-      const client = connect(url, { transports, forceNew: true })
-      if ((await client.emitWithAck('ask')) !== 'yes') throw new Error('another answer')
-      client.close()
-    }
+/** Ends with a word of success, if this package has served the clients. */
+const PROGRAM =
+  program(`
     process.report.excludeNetwork = true
     const { sharedObjects } = process.report.getReport()
     if (!sharedObjects.some((file) => file.includes('engine.io-native'))) throw new Error('this is not engine.io-native')
     console.log('it works')
-    process.exit()
-  })
-  setTimeout(() => process.exit(1), 20_000).unref()
-`
+    process.exit()`) + 'setTimeout(() => process.exit(1), 20_000).unref()\n'
 
 let app
 
@@ -62,8 +46,8 @@ before(() => {
 })
 
 /** Runs a program of the application's, which may use its tools. */
-function build(program) {
-  const { status, output } = run(app, '-e', `(async () => {${program}})()`)
+function build(steps) {
+  const { status, output } = run(app, '-e', `(async () => {${steps}})()`)
   assert.equal(status, 0, output)
   return output
 }

@@ -5,6 +5,7 @@ const fs = require('node:fs')
 const { createServer } = require('node:http')
 const path = require('node:path')
 const { createHash } = require('node:crypto')
+const { readTarball } = require('./scratch')
 
 /**
  * A package registry on loopback that has some tarballs, and sends who asks for anything else to the registry that npm uses here.
@@ -50,7 +51,6 @@ async function startRegistry(tarballs, upstream) {
 
 /** The package.json of a tarball, whose first file it need not be. */
 function manifestOf(file) {
-  const { readTarball } = require('./scratch')
   return JSON.parse(readTarball(file).get('package.json').toString('utf8'))
 }
 

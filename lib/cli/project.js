@@ -142,4 +142,4 @@ const nameOf = ({ name, reference }) =>
 
 const versionOf = (reference) => /(\d+\.\d+\.\d+[^#]*)$/.exec(reference)?.[1] ?? reference
 
-module.exports = { engineOf, findManager, findUsers, readJson }
+module.exports = { findManager, findUsers, readJson }
