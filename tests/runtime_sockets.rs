@@ -92,6 +92,21 @@ fn raw_bytes_go_behind_frames_and_before_later_ones() {
 }
 
 #[test]
+fn an_event_that_was_on_its_way_does_not_answer_a_later_request() {
+    let mut owner = Owner::new();
+    let (connection, mut peer) = owner.connect();
+    let first = connection.report_drain();
+    // the peer does not read yet, so that the second request has to wait
+    let long = vec![b'x'; 8 << 20];
+    connection.write(|outbox| outbox.message(OpCode::Text, &[], &long));
+    let second = connection.report_drain();
+    assert_ne!(first, second);
+    assert_eq!(owner.wait(Kind::Drained).0, first);
+    read(&mut peer, 10 + long.len());
+    assert_eq!(owner.wait(Kind::Drained).0, second);
+}
+
+#[test]
 fn the_end_of_the_peers_side_before_ours_is_told_as_such() {
     let mut owner = Owner::new();
     let (_connection, peer) = owner.connect();

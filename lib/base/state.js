@@ -154,8 +154,6 @@ class TransportState {
 const MODE = 16
 
 pack(TransportState, [
-  // whether an event will tell when everything that was sent is written
-  'reports',
   // whether the socket of uWebSockets.js has to drain first, see lib/uws/websocket.js
   'congested',
   // whether the pending poll waits in the native listener
@@ -182,7 +180,9 @@ complete(TransportState, {
   prober: null,
   /** How many more batches than one were written, see `written`. */
   others: 0,
-  /** How many more batches than one the event will tell of, see `reports`. */
+  /** The number of the event that will tell when everything that was sent is written; 0 if none will. */
+  report: 0,
+  /** How many more batches than one the event will tell of, see `report`. */
   earlier: 0,
   /** The timer that ends a graceful close when the client takes too long. */
   closeTimer: undefined,

@@ -341,11 +341,9 @@ class Carrier {
     destroy.call(this.socket)
   }
 
-  /** Called when everything that was handed over is written. Returns whether a callback has waited for it here. */
+  /** Called when everything that was handed over is written. */
   onDrained() {
-    if (this._done === undefined) return false
-    this._settle()
-    return true
+    if (this._done !== undefined) this._settle()
   }
 
   /** Called when the engine passes frames to the application's `write`. */

@@ -20,7 +20,6 @@ const { addEvents } = require('./connection-events')
 const {
   kAfterSession,
   kAwaitsStream,
-  kAwaitsWriting,
   kBeforeEnd,
   kBeginClosing,
   kBelow,
@@ -34,6 +33,7 @@ const {
   kFinish,
   kHasEndedStream,
   kHoldEnd,
+  kIsReported,
   kIsWritten,
   kKeepAlive,
   kMadeTransport,
@@ -124,7 +124,7 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
   /** Asks for the event `DRAINED` when everything that was handed over is written. */
   [kReportDrain]() {
     if (this[kState].pump !== null) this[kState].pump.await()
-    bridge.getEngine().reportDrain(this[kState].handle)
+    return bridge.getEngine().reportDrain(this[kState].handle)
   }
 
   /** Stops reading the peer until it has read what waits for it. */
@@ -200,17 +200,18 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
     if (typeof done !== 'function') return
     if (this[kState].awaiting === undefined) this[kState].awaiting = []
     const context = capture()
-    this[kState].awaiting.push((error) => context.runInAsyncScope(done, undefined, error))
-    this[kReportDrain]()
+    const call = (error) => context.runInAsyncScope(done, undefined, error)
+    this[kState].awaiting.push({ call, number: this[kReportDrain]() })
   }
 
-  /** Calls the callbacks that wait for sent data. */
-  [kCallBack](error) {
+  /** Calls the callbacks that wait for sent data, up to the request of that number. */
+  [kCallBack](number, error) {
     const waiting = this[kState].awaiting
-    if (waiting === undefined) return false
-    this[kState].awaiting = undefined
-    for (const done of waiting) process.nextTick(done, error)
-    return true
+    if (waiting === undefined) return
+    const later = waiting.findIndex((entry) => ((number - entry.number) | 0) < 0)
+    const written = later === -1 ? waiting : waiting.splice(0, later)
+    if (later === -1) this[kState].awaiting = undefined
+    for (const { call } of written) process.nextTick(call, error)
   }
 
   [kSendFrame](parts, done) {
@@ -352,7 +353,7 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
   [kOnEvent](kind, arg, content) {
     switch (kind) {
       case Kind.DRAINED:
-        this[kOnDrained]()
+        this[kOnDrained](arg)
         break
       case Kind.PIPE_READY:
         if (this[kState].pump !== null) this[kState].pump.write()
@@ -441,12 +442,12 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
   }
 
   /** Handles the event that everything that was handed over is written. */
-  [kOnDrained]() {
-    const hasCalledBack = this[kCallBack]()
-    const { stream } = this[kState]
-    const isAwaited = (stream instanceof Carrier && stream.onDrained()) || hasCalledBack
-    const transport = this[kState].transport
-    if (transport !== null && (!isAwaited || transport[kAwaitsWriting]())) transport[kOnAllWritten]()
+  [kOnDrained](number) {
+    this[kCallBack](number)
+    const { stream, transport } = this[kState]
+    if (stream instanceof Carrier) stream.onDrained()
+    // the event can answer a request of somebody else, or one that was made before the transport's last batch
+    if (transport !== null && transport[kIsReported](number)) transport[kOnAllWritten]()
   }
 
   /** Called when the connection is over, before its handle is given back, after which the process may end. */
@@ -553,8 +554,9 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
   [kFinish](arg, reason = EMPTY) {
     const code = codeOf(arg)
     this.readyState = CONNECTING_STATES.CLOSED
-    if (this[kState].awaiting !== undefined)
-      this[kCallBack](new Error('The connection has ended before the data was written'))
+    const { awaiting } = this[kState]
+    if (awaiting !== undefined)
+      this[kCallBack](awaiting.at(-1).number, new Error('The connection has ended before the data was written'))
     if (this[kState].transport !== null && this[kState].transport.readyState !== 'closed')
       this[kState].transport.onClose()
     if (code !== NO_CLOSE_FRAME && this.listenerCount('close') > 0)

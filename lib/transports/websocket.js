@@ -30,6 +30,7 @@ const {
   kIsNative,
   kIsText,
   kIsWritten,
+  kIsReported,
   kIsWrittenNow,
   kKeepContext,
   kListenTo,
@@ -130,7 +131,7 @@ class WebSocket extends Transport {
 
   /** Returns whether the transport has to hear when everything is written. */
   [kAwaitsWriting]() {
-    return this[kState].reports || this[kState].written
+    return this[kState].report !== 0 || this[kState].written
   }
 
   [kReceiveAlone]() {
@@ -243,10 +244,9 @@ class WebSocket extends Transport {
     if (status === CLOSED && this[kCannotSend](packets)) return
     if (awaited || this._events !== undefined) this[kKeepContext]()
     if (status === CONGESTED || (awaited && !this[kIsWrittenNow]())) {
-      if (this[kState].reports) this[kState].earlier++
-      this[kState].reports = true
+      if (this[kState].report !== 0) this[kState].earlier++
       bridge.scheduleFlush()
-      this.socket[kReportDrain]()
+      this[kState].report = this.socket[kReportDrain]()
       const { pump } = this.socket[kState]
       if (pump !== null) pump.write()
     } else if (awaited) {
@@ -296,7 +296,7 @@ class WebSocket extends Transport {
 
   /** Called at the end of the tick, when sent data has been handed over. */
   [kSettle]() {
-    if (this[kState].reports) {
+    if (this[kState].report !== 0) {
       // the event will tell of a batch that was sent after this one, and of this one
       this[kState].earlier++
       return
@@ -315,10 +315,16 @@ class WebSocket extends Transport {
     if (this[kState].context === undefined && this[kIsNative]()) this[kState].context = capture()
   }
 
+  /** Returns whether an event of that number tells that everything is written for which the transport has asked. */
+  [kIsReported](number) {
+    const { report } = this[kState]
+    return report !== 0 && ((number - report) | 0) >= 0
+  }
+
   /** Called when everything that was sent has been written. */
   [kOnAllWritten]() {
-    if (this[kState].reports) {
-      this[kState].reports = false
+    if (this[kState].report !== 0) {
+      this[kState].report = 0
       for (; this[kState].earlier > 0; this[kState].earlier--) this[kTellInTick]()
     } else {
       this[kTakeWritten]()

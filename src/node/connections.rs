@@ -118,12 +118,11 @@ impl Engine {
         })
     }
 
-    /// Asks for the event `Drained` when everything that was handed over is written.
+    /// Asks for the event `Drained` when everything that was handed over is written. Returns the number of the request,
+    /// see [`Connection::report_drain`].
     #[napi]
-    pub fn report_drain(&self, connection: u32) {
-        if let Some(connection) = self.tables.connection(connection) {
-            connection.report_drain();
-        }
+    pub fn report_drain(&self, connection: u32) -> u32 {
+        self.tables.connection(connection).map_or(0, |connection| connection.report_drain())
     }
 
     /// Number of bytes that were handed over and not written.

@@ -434,16 +434,22 @@ impl Connection {
         }
     }
 
-    /// Asks for [`Kind::Drained`] once everything handed over so far has been written.
-    pub fn report_drain(&self) {
+    /// Asks for [`Kind::Drained`] once everything handed over so far has been written. Returns the number of the
+    /// request. The event has the number of the last request that it answers: an event of a smaller number was on its
+    /// way before.
+    pub fn report_drain(&self) -> u32 {
         let mut outbox = self.outbox();
+        // 0 stands for none
+        outbox.reports = outbox.reports.wrapping_add(1).max(1);
+        let number = outbox.reports;
         if (outbox.is_clear() && !outbox.blocked) || outbox.phase == Phase::Dead {
             drop(outbox);
             self.unthrottle();
-            self.queue.push(Kind::Drained, self.handle, 0);
+            self.queue.push(Kind::Drained, self.handle, number);
         } else {
             outbox.report_drain = true;
         }
+        number
     }
 
     /// Reads the memory that [`Connection::flush`] is going to read.
@@ -550,10 +556,11 @@ impl Connection {
             self.wake();
         }
         let report_drain = std::mem::take(&mut outbox.report_drain);
+        let number = outbox.reports;
         drop(outbox);
         if report_drain {
             self.unthrottle();
-            self.queue.push(Kind::Drained, self.handle, 0);
+            self.queue.push(Kind::Drained, self.handle, number);
         }
     }
 
@@ -671,9 +678,10 @@ impl Connection {
             return false;
         }
         if std::mem::take(&mut outbox.report_drain) {
+            let number = outbox.reports;
             drop(outbox);
             self.unthrottle();
-            self.queue.push(Kind::Drained, self.handle, 0);
+            self.queue.push(Kind::Drained, self.handle, number);
         }
         true
     }

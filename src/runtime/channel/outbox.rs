@@ -133,6 +133,8 @@ pub struct Outbox {
     pub dirty: bool,
     /// The owner wants [`crate::runtime::Kind::Drained`] once all is written.
     pub report_drain: bool,
+    /// Number of times that the owner has asked for it. The event tells up to which of them it answers.
+    pub reports: u32,
     /// The peer's close frame came in: nothing follows it.
     pub heard_close: bool,
     /// The peer has ended its side of the connection below.
@@ -178,6 +180,7 @@ impl Outbox {
             blocked: false,
             dirty: false,
             report_drain: false,
+            reports: 0,
             heard_close: false,
             has_peer_ended: false,
             waiting_pongs: 0,
