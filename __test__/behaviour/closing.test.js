@@ -372,3 +372,11 @@ test('close(true) in a drain listener of a transport that closes leaves the end 
   assert.deepEqual(log, ['drain', 'close forced close, 1 in writeBuffer'])
   assert.equal((await poll).body, '1')
 })
+
+test('close(true) in a ready listener leaves the end to the close() that the poll ends', async () => {
+  const { peer, socket } = await openPolling(await listen())
+  socket.transport.on('ready', () => socket.close(true))
+  socket.close()
+  assert.equal((await peer.poll()).body, '6\x1e1')
+  assert.equal(socket.readyState, 'closed')
+})

@@ -442,8 +442,8 @@ class Socket extends ReceivingSocket {
     if (discard) {
       transport.discard()
       // a graceful close that waits for the client is not waited for any longer. That of a POST that it has destroyed
-      // ends the session next; one that is just answering the poll ends it by itself.
-      const isWaiting = Boolean(transport.shouldClose) && !transport.dataReq?.destroyed
+      // ends the session next; one whose poll has come, or is just being answered, ends it by itself.
+      const isWaiting = Boolean(transport.shouldClose) && !transport.writable && !transport.dataReq?.destroyed
       if (transport.readyState === 'closing' && isWaiting) transport.readyState = 'open'
     }
     let isClosing = false

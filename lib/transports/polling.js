@@ -43,6 +43,7 @@ const {
   kIsNative,
   kIsPolled,
   kIsPromised,
+  kNotice,
   kOnDecision,
   kOnNativePoll,
   kOnPollClosed,
@@ -234,8 +235,11 @@ class Polling extends Transport {
     if (this[kState].owner[kState].idle) this[kState].owner.server[kState].limits.heard(this[kState].owner)
     this[kState].polledNatively = true
     this.writable = true
-    this.emit('ready')
-    if (this.writable && this.shouldClose) this.send([{ type: 'noop' }])
+    try {
+      this.emit('ready')
+    } finally {
+      if (this.writable && this.shouldClose) this.send([{ type: 'noop' }])
+    }
   }
 
   /** Called when the listener has answered a poll by itself. */
@@ -476,7 +480,9 @@ class Polling extends Transport {
           if (this[kRefusesPayload](owner, req, res, body, isBinary)) return
           try {
             // packets that listeners or replaced methods have to see are decoded here
-            const isPlain = OUR_ON_DATA.has(this.onData) && !this[kState].showsPackets
+            const isPlain = OUR_ON_DATA.has(this.onData) && this.onPacket === onPacket && !this[kState].showsPackets
+            // what was replaced on the session, or listens to it, may have come without its methods
+            if (owner.readyState === 'open') owner[kNotice]()
             if (this[kIsBound]())
               owner[kApply](bridge.fast.postFinished(owner[kState].handle, isPlain ? body : undefined, isBinary))
             if (!isPlain) this[kHandOver](body, isBinary)
@@ -698,6 +704,7 @@ class Polling extends Transport {
   }
 }
 
+const { onPacket } = Transport.prototype
 const { send } = Polling.prototype
 
 /** Versions of `onData` of which the engine does the work, unless they are replaced. That of JSONP is added. */
