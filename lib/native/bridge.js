@@ -173,6 +173,9 @@ function onWake() {
   if (!dispatching && !deferred) atRoot(takeTurn)
 }
 
+/** Hooks see this function as the resource of the wake-up, and ask whether it keeps the process alive. */
+onWake.hasRef = () => holds > 0
+
 function takeTurn() {
   lookForHooks()
   const start = performance.now()

@@ -11,6 +11,17 @@ const { callInNoContext } = /** @type {any} */ (require('./load-addon'))
 /** The type of the engine's async resources, as hooks see it. */
 const TYPE = 'ENGINEIO'
 
+/** A context of the engine's. It says to those who look for what keeps a process alive, as Jest does, that it does not. */
+class Context extends AsyncResource {
+  constructor() {
+    super(TYPE)
+  }
+
+  hasRef() {
+    return false
+  }
+}
+
 /** A resource that belongs to no request, wherever the module was loaded. */
 let root
 
@@ -24,8 +35,8 @@ let shared
 let isShared = true
 
 callInNoContext(() => {
-  root = new AsyncResource(TYPE)
-  shared = new AsyncResource(TYPE)
+  root = new Context()
+  shared = new Context()
 })
 
 const { constructor, ...methods } = Object.getOwnPropertyDescriptors(AsyncResource.prototype)
@@ -35,7 +46,7 @@ const guard = new Proxy(AsyncResource.prototype, {
     return Reflect.set(target, name, value, resource)
   },
 })
-Object.setPrototypeOf(shared, Object.create(guard, methods))
+Object.setPrototypeOf(shared, Object.create(guard, { ...methods, hasRef: { value: Context.prototype.hasRef } }))
 
 /**
  * Looks for async hooks, and gives each event a context of its own once there are any. Has to be called now and then.
@@ -57,7 +68,7 @@ function atRoot(fn, ...args) {
 
 /** Returns a resource whose `runInAsyncScope()` runs in the current context. */
 function capture() {
-  return new AsyncResource(TYPE)
+  return new Context()
 }
 
 /** Returns a context for one event, if it is called at the root. What the event enters stays there. */

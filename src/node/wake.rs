@@ -24,7 +24,8 @@ unsafe impl Send for Waker {}
 unsafe impl Sync for Waker {}
 
 impl Waker {
-    /// Makes a waker for `callback`. It does not keep the process alive until [`Waker::hold`].
+    /// Makes a waker for `callback`. It does not keep the process alive until [`Waker::hold`]. Async hooks see the
+    /// callback as the waker's resource.
     pub(super) fn new(env: sys::napi_env, callback: sys::napi_value) -> Result<Self> {
         let mut name = ptr::null_mut();
         let mut function = ptr::null_mut();
@@ -36,7 +37,7 @@ impl Waker {
             check(sys::napi_create_threadsafe_function(
                 env,
                 callback,
-                ptr::null_mut(),
+                callback,
                 name,
                 0,
                 1,
