@@ -4,72 +4,36 @@
 // Socket.IO ask over polling, after an upgrade and over WebSocket alone, beside a route of the framework's own.
 
 const assert = require('node:assert')
+const fs = require('node:fs')
 const path = require('node:path')
 const { before, test } = require('node:test')
-const { devDependencies } = require('../../package.json')
 const { installApp } = require('../packaging/app')
 const { run } = require('../packaging/scratch')
+const { dependenciesOn } = require('./versions')
 
-const PACKAGES = {
-  'socket.io': devDependencies['socket.io'],
-  'socket.io-4.5': 'npm:socket.io@4.5.4',
-  'socket.io-4.6': 'npm:socket.io@4.6.2',
-  'socket.io-4.7': 'npm:socket.io@4.7.5',
-  'socket.io-client': devDependencies['socket.io-client'],
-  'socket.io-msgpack-parser': '3.0.2',
-  '@feathersjs/feathers': '5.0.50',
-  '@feathersjs/koa': '5.0.50',
-  '@feathersjs/socketio': '5.0.50',
-  '@hono/node-server': '2.1.9',
-  '@nestjs/common': '12.5.1',
-  '@nestjs/core': '12.5.1',
-  '@nestjs/platform-express': '12.5.1',
-  '@nestjs/platform-socket.io': '12.1.1',
-  '@nestjs/websockets': '12.1.1',
-  '@socket.io/admin-ui': '0.5.1',
-  express: '5.3.0',
-  fastify: '5.12.8',
-  h3: '2.0.8',
-  hono: '4.13.19',
-  koa: '3.3.0',
-  'reflect-metadata': '0.2.2',
-  rxjs: '7.8.2',
-}
-
-/** Serves `check.js`: what the clients do, and what is asserted of the process. */
-const CHECK = `
-  const { io: connect } = require('socket.io-client')
-
-  /** The answer of a Socket.IO server to its clients. */
-  exports.serve = (io) => io.on('connection', (socket) => socket.on('ask', (bytes, answer) => answer(bytes)))
-
-  /** Asks by each transport, and the framework's own route, then ends the process. */
-  exports.check = async (url, { route = '/hello', options = {}, ask } = {}) => {
-    for (const transports of [['polling'], ['polling', 'websocket'], ['websocket']]) {
-      const client = connect(url, { transports, forceNew: true, ...options })
-      await new Promise((resolve, reject) => client.on('connect', resolve).on('connect_error', reject))
-      if (transports.length > 1 && client.io.engine.transport.name !== 'websocket') await new Promise((resolve) => client.io.engine.once('upgrade', resolve))
-      const bytes = Buffer.from([1, 2, 3])
-      const answer = ask ? await ask(client) : await client.emitWithAck('ask', bytes)
-      if (!ask && !Buffer.from(answer).equals(bytes)) throw new Error('another answer: ' + answer)
-      client.close()
-    }
-    if (route) {
-      const text = await (await fetch(url + route)).text()
-      if (!text.includes('hello')) throw new Error('another page: ' + text)
-    }
-    process.report.excludeNetwork = true
-    const { sharedObjects } = process.report.getReport()
-    if (!sharedObjects.some((file) => file.includes('engine.io-native'))) throw new Error('this is not engine.io-native')
-    console.log('it works')
-    process.exit()
-  }
-
-  exports.urlOf = (server) => 'http://127.0.0.1:' + server.address().port
-
-  process.on('unhandledRejection', (error) => { console.error(error); process.exit(1) })
-  setTimeout(() => { console.error('too slow'); process.exit(1) }, 60_000).unref()
-`
+const PACKAGES = [
+  'socket.io-4.5',
+  'socket.io-4.6',
+  'socket.io-4.7',
+  'socket.io-msgpack-parser',
+  '@feathersjs/feathers',
+  '@feathersjs/koa',
+  '@feathersjs/socketio',
+  '@hono/node-server',
+  '@nestjs/common',
+  '@nestjs/core',
+  '@nestjs/platform-express',
+  '@nestjs/platform-socket.io',
+  '@nestjs/websockets',
+  '@socket.io/admin-ui',
+  'express',
+  'fastify',
+  'h3',
+  'hono',
+  'koa',
+  'reflect-metadata',
+  'rxjs',
+]
 
 const rows = {
   'Express 5': `
@@ -186,17 +150,16 @@ const fileOf = (name) => name.toLowerCase().replace(/[^a-z0-9]+/g, '-')
 let app
 
 before(() => {
-  const { readFileSync } = require('node:fs')
-  const pem = (name) => readFileSync(path.join(__dirname, '../fixtures/tls', name), 'utf8')
+  const read = (...name) => fs.readFileSync(path.join(__dirname, ...name), 'utf8')
   const head = `const { Server } = require('socket.io')\nconst { check, serve, urlOf } = require('./check');\n`
   const programs = Object.entries(rows).map(([name, program]) => [`${fileOf(name)}.js`, head + program])
   const files = {
-    'check.js': CHECK,
-    'key.pem': pem('key.pem'),
-    'cert.pem': pem('cert.pem'),
+    'check.js': read('check.js'),
+    'key.pem': read('../fixtures/tls/key.pem'),
+    'cert.pem': read('../fixtures/tls/cert.pem'),
     ...Object.fromEntries(programs),
   }
-  app = installApp(PACKAGES, files)
+  app = installApp(dependenciesOn(...PACKAGES), files)
 })
 
 for (const name of Object.keys(rows)) {
