@@ -1,0 +1,168 @@
+'use strict'
+
+// Every block of code in README and the documents does what its reader would try: JavaScript runs, as a comment before
+// the block says, JSON parses, and commands name scripts, stages and files that exist.
+//
+//   <!-- runs: echo -->              a real client connects by each transport, and gets back what it sends
+//   <!-- runs: echo, as a module --> the same, as an ES module
+//   <!-- runs: serves -->            a real client connects by each transport
+//   <!-- runs: prints "text" -->     after a request for an unknown session the block has printed the text
+//   <!-- runs: by itself -->         it runs and ends
+
+const assert = require('node:assert')
+const { spawn } = require('node:child_process')
+const { once } = require('node:events')
+const fs = require('node:fs')
+const http = require('node:http')
+const path = require('node:path')
+const { test } = require('node:test')
+const { Socket: Client } = require('engine.io-client')
+const { deadline } = require('../support')
+const { scratchFolder } = require('./scratch')
+
+const root = path.join(__dirname, '..', '..')
+const host = path.join(root, '__test__', 'fixtures', 'code-block.js')
+const { scripts } = require('../../package.json')
+const [, named] = /--upstream\] \[(.*?)\]/s.exec(fs.readFileSync(path.join(root, 'scripts', 'test.js'), 'utf8'))
+const stages = new Set(named.match(/[\w-]+/g))
+
+const pages = [
+  'README.md',
+  'CONTRIBUTING.md',
+  ...fs
+    .readdirSync(path.join(root, 'docs'))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
+]
+
+/** The fenced blocks of a page: `{ line, language, text, runs }`. */
+function blocksOf(page) {
+  const found = []
+  const lines = fs.readFileSync(path.join(root, page), 'utf8').split('\n')
+  for (let at = 0; at < lines.length; at++) {
+    const [, language] = /^```(\w+)$/.exec(lines[at]) ?? []
+    if (language === undefined) continue
+    const end = lines.indexOf('```', at)
+    const before = lines[at - 1] === '' ? lines[at - 2] : lines[at - 1]
+    const [, runs] = /^<!-- runs: (.*) -->$/.exec(before ?? '') ?? []
+    found.push({ line: at + 1, language, text: lines.slice(at + 1, end).join('\n'), runs })
+    at = end
+  }
+  return found
+}
+
+/** Runs a block in a process of its own, in a folder where this package is installed as `engine.io`. */
+function start({ text, runs }) {
+  const folder = scratchFolder()
+  fs.mkdirSync(path.join(folder, 'node_modules'))
+  fs.symlinkSync(root, path.join(folder, 'node_modules', 'engine.io'), 'junction')
+  for (const name of ['socket.io', 'socket.io-client', 'engine.io-client']) {
+    fs.symlinkSync(path.join(root, 'node_modules', name), path.join(folder, 'node_modules', name), 'junction')
+  }
+  const file = path.join(folder, runs.endsWith('as a module') ? 'block.mjs' : 'block.cjs')
+  fs.writeFileSync(file, text)
+  const child = spawn(process.execPath, [host, file], {
+    cwd: folder,
+    env: { ...process.env, NODE_OPTIONS: '', NODE_TEST_CONTEXT: '' },
+    stdio: ['ignore', 'pipe', 'pipe', runs === 'by itself' ? 'ignore' : 'ipc'],
+  })
+  child.printed = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk) => {
+      child.printed += chunk
+      child.emit('printed')
+    })
+  }
+  return child
+}
+
+/** Resolves with the port on which a block's server listens. */
+async function portOf(child) {
+  const ended = once(child, 'close').then(([code]) => assert.fail(`The block ended with ${code}: ${child.printed}`))
+  ended.catch(() => {})
+  const [port] = await deadline(Promise.race([once(child, 'message'), ended]), 'the server of the block')
+  return port
+}
+
+/** Connects a client; with `echoes` it sends a message, and waits for the same. */
+async function converse(port, transports, echoes) {
+  const client = new Client(`ws://127.0.0.1:${port}`, { transports })
+  const failed = new Promise((_, reject) => client.on('close', (reason, cause) => reject(new Error(reason, { cause }))))
+  failed.catch(() => {})
+  const first = (event) => Promise.race([new Promise((resolve) => client.once(event, resolve)), failed])
+  await deadline(first('open'), 'open')
+  if (echoes) {
+    const message = first('message')
+    client.send('hello')
+    assert.equal(await deadline(message, 'the message'), 'hello')
+  }
+  client.close()
+}
+
+async function run(block) {
+  const child = start(block)
+  try {
+    if (block.runs === 'by itself') {
+      const [code] = await deadline(once(child, 'close'), 'the end of the block')
+      assert.equal(code, 0, child.printed)
+      return
+    }
+    const port = await portOf(child)
+    const [, expected] = /^prints "(.*)"$/.exec(block.runs) ?? []
+    if (expected !== undefined) {
+      http
+        .get({ port, host: '127.0.0.1', path: '/engine.io/?EIO=4&transport=polling&sid=unknown', agent: false })
+        .on('response', (res) => res.resume())
+        .on('error', () => {})
+      while (!child.printed.includes(expected)) await deadline(once(child, 'printed'), `"${expected}" to be printed`)
+      return
+    }
+    assert.match(block.runs, /^(echo|serves)(, as a module)?$/, 'The comment before a block says how it is run.')
+    for (const transports of [['polling'], ['polling', 'websocket'], ['websocket']]) {
+      await converse(port, transports, block.runs.startsWith('echo'))
+    }
+    assert.equal(child.exitCode, null, child.printed)
+  } finally {
+    child.kill('SIGKILL')
+  }
+}
+
+/** Checks what a command names. */
+function check(command) {
+  const words = command
+    .replace(/\s+#.*$/, '')
+    .trim()
+    .split(/\s+/)
+    .filter((word) => !/^[A-Z_]+=/.test(word))
+  if (words[0] === 'npm' && words[1] === 'run') assert.ok(scripts[words[2]], `no script: ${command}`)
+  else if (words[0] === 'npm' && words[1] === 'test') {
+    const [, named = ''] = /^npm test -- (.*)$/.exec(words.join(' ')) ?? []
+    for (const stage of named.split(' ').filter(Boolean))
+      assert.ok(stages.has(stage), `no stage "${stage}": ${command}`)
+  } else if (words[0] === 'node') {
+    for (const word of words.filter((word) => /\.js$/.test(word) && !word.includes('*'))) {
+      assert.ok(fs.existsSync(path.join(root, word)), `no file "${word}": ${command}`)
+    }
+  }
+}
+
+for (const page of pages) {
+  for (const block of blocksOf(page)) {
+    const name = `${page}:${block.line}`
+    if (block.language === 'js' || block.language === 'ts') {
+      test(`${name} runs: ${block.runs}`, () => {
+        assert.ok(block.runs, 'A comment before the block has to say how it is run: <!-- runs: … -->')
+        return run(block)
+      })
+    } else if (block.language === 'json') {
+      test(`${name} is JSON`, () => assert.doesNotThrow(() => JSON.parse(block.text)))
+    } else if (block.language === 'sh') {
+      test(`${name} names scripts, stages and files that exist`, () => block.text.split('\n').forEach(check))
+    }
+  }
+}
+
+test('there are blocks of each kind', () => {
+  const languages = new Set(pages.flatMap((page) => blocksOf(page).map(({ language }) => language)))
+  for (const language of ['js', 'json', 'sh']) assert.ok(languages.has(language), language)
+})
