@@ -49,15 +49,16 @@ module.exports = [
   {
     row: 1,
     what: 'a flush listener that empties the buffer, or sends, leaves the transport unwritable, or throws',
-    explains: (difference, { program }) =>
+    explains: (difference, of) =>
       callsLike(
-        program,
+        of.program,
         (call) => call.do === 'listen' && call.event === 'flush' && /"do":"(send|buffer)"/.test(json(call.calls)),
       ).length > 0 &&
       (ofSession(difference, { counts: true }) ||
         (isCount(difference) && { counts: true }) ||
         (difference.object === 'process' &&
-          /reading '(writeHead|headers)'|ERR_HTTP_HEADERS_SENT/.test(difference.left))),
+          (/reading '(writeHead|headers)'|ERR_HTTP_HEADERS_SENT/.test(difference.left) ||
+            isThrownLate(difference, of)))),
   },
   {
     row: 1,
@@ -181,6 +182,12 @@ module.exports = [
         hasThrown(of, difference.step) ||
         (of.program.steps.some(({ kind }) => kind === 'openTransport') &&
           hasThrown({ left: of.right }, difference.step))
+      // a POST that was left unanswered is in the way of the next one, which ends the session and so tells its listeners
+      const isInTheWay =
+        difference.object === 'process' &&
+        difference.right === undefined &&
+        difference.left.includes('"twin: the application"') &&
+        isSecondPost(difference, of)
       const isThrower =
         json(of.program.listeners).includes('"do":"throw"') ||
         of.program.steps.some(
@@ -188,7 +195,10 @@ module.exports = [
             (on === aboutSession(difference) || isOfAll(aboutSession(difference))) &&
             json(calls).includes('"do":"throw"'),
         )
-      return hasThrownThere && ((isThrower && ofSession(difference, { counts: true })) || throwsMore(difference))
+      return (
+        hasThrownThere &&
+        ((isThrower && ofSession(difference, { counts: true })) || throwsMore(difference) || isInTheWay)
+      )
     },
   },
   {
@@ -428,6 +438,35 @@ module.exports = [
   },
 ]
 
+/** An exception of a callback, which the original calls one batch late, or not before the end. */
+function isThrownLate({ step, object, left, right }, { program, left: lefts, right: rights }) {
+  const isOwn = (text) => text?.includes('"twin: the application"')
+  const count = (side) =>
+    side.slice(0, step + 1).reduce((sum, { streams }) => sum + (streams.process ?? []).filter(isOwn).length, 0)
+  return (
+    object === 'process' &&
+    (left === undefined ? isOwn(right) : right === undefined && isOwn(left)) &&
+    count(rights) >= count(lefts) &&
+    callsLike(program, ({ callback }) => json(callback).includes('"do":"throw"')).length > 0
+  )
+}
+
+/** Whether a client posts in this step whose earlier POST the original has left unanswered behind an exception. */
+function isSecondPost({ step }, { program: { steps }, left }) {
+  const isPost = ({ kind } = {}) => kind === 'post' || kind === 'beginPost'
+  const { on } = steps[step - 1] ?? {}
+  const isAnswered = (at) =>
+    Object.entries(left[at].streams).some(
+      ([name, entries]) => name.startsWith(`client ${on}, post`) && entries.some((entry) => entry.startsWith('HTTP/')),
+    )
+  return (
+    isPost(steps[step - 1]) &&
+    steps
+      .slice(0, step - 1)
+      .some((one, i) => isPost(one) && one.on === on && hasThrown({ left: [left[i + 1]] }, 0) && !isAnswered(i + 1))
+  )
+}
+
 /** Whether a session came to be in the original, and not here. */
 const isThereAlone = (session, { left, right }, step) =>
   left[step].readyStates[`{${session}}`] !== undefined && right[step].readyStates[`{${session}}`] === undefined
@@ -483,7 +522,9 @@ function goesOnThere(difference, { program, left, right }, thrown = ANSWERED) {
     return Object.keys(left[step].readyStates).length > Object.keys(right[step].readyStates).length
   const session = aboutSession(difference)
   const [there, here] = [left, right].map((side) => side[step].readyStates[`{${session}}`])
-  const isMore = /^number /.test(session) || (isOfAll(session) && here === undefined)
+  // of all sessions with one id: the first of this step is there alone
+  const isAnother = isOfAll(session) && theirs === undefined && /^(connection |seen)/.test(mine)
+  const isMore = /^number /.test(session) || (isOfAll(session) && here === undefined) || isAnother
   return isMore && there !== undefined && { session, counts: true }
 }
 
@@ -499,20 +540,19 @@ const isHeaderRefusal = (entry) =>
   /^(HTTP\/1.1 500 |end$|error\(Error "(xhr poll error" 500|websocket error"))/.test(entry)
 
 /** The original sends an invalid header, or answers nothing; here the request is refused, and has no session. */
-function isRefusedForHeader(difference, { left, right }) {
-  const { object, step, left: mine, right: theirs, rights = [] } = difference
+function isRefusedForHeader(difference, { program, left, right }) {
+  const { object, step, right: theirs, rights = [] } = difference
   const isWithout = (name) =>
     left[step].readyStates[`{${name}}`] !== undefined &&
     [undefined, 'closed'].includes(right[step].readyStates[`{${name}}`])
   const session = aboutSession(difference)
   if (/^client /.test(object) && (isHeaderRefusal(theirs) || rights.some(isHeaderRefusal)))
     return session === undefined || ofSession(difference, { counts: true })
-  // a stranger who asks for the session of another has no id to give
-  const asked = Object.keys(left[step].streams).find((name) => name.endsWith(`, ${object.replace('client ', '')}`))
-  if (/^client stranger/.test(object)) return mine === undefined && asked !== undefined
+  // a stranger who asks for the session of another, which is not there, has no id to give
+  if (/^client stranger/.test(object)) return isWithout(program.steps[step - 1]?.on)
   // its events are those of all sessions and requests
   if (object === 'server') return { counts: true }
-  if (object === 'process') return /Invalid character in header content|"twin: /.test(`${mine} ${theirs}`)
+  if (object === 'process') return /Invalid character in header content|"twin: /.test(`${difference.left} ${theirs}`)
   return isWithout(session) && ofSession(difference, { counts: true })
 }
 
