@@ -249,6 +249,34 @@ interface Limits {
   maxIdlePollingSessions?: number
 }
 
+/** How a server lets its clients go: an extra of this package, see docs/OPERATIONS.md. */
+interface DrainOptions {
+  /**
+   * After this time what is left is cut off, in milliseconds: from 0 to 2147483647.
+   * @default 10000
+   */
+  timeout?: number
+  /**
+   * Sessions are closed at random times within this time, in milliseconds: at most `timeout`.
+   * @default half of `timeout`
+   */
+  spread?: number
+}
+
+/** What a drain has done. `closed`, `left` and `terminated` together are `sessions`. */
+interface DrainOutcome {
+  /** Sessions that were open, or opened by handshakes that had come before. */
+  sessions: number
+  /** Sessions that were closed after everything sent to their clients had been written. */
+  closed: number
+  /** Sessions that ended in another way: the client left, its connection broke, or the application closed them. */
+  left: number
+  /** Sessions that were cut off at `timeout`, with what was not written yet. */
+  terminated: number
+  /** How long it took, in milliseconds. */
+  duration: number
+}
+
 /**
  * The base of all servers, wherever their requests come from.
  *
@@ -276,6 +304,18 @@ declare abstract class BaseServer extends EventEmitter {
   protected _applyMiddlewares(req: IncomingMessage, res: ServerResponse, callback: (err?: any) => void): void
   /** Closes all sessions at once. */
   close(): this
+  /**
+   * Ends the server's life in order: an extra of this package. New sessions are refused from now on with a 503 and
+   * `Retry-After`, the open ones are closed at random times within `spread`, after the messages that they have accepted.
+   * The promise is resolved when the last has ended, or at `timeout`; it is never rejected. A later call returns the same
+   * promise.
+   *
+   * @throws {TypeError} for something other than an object, or an unknown option
+   * @throws {RangeError} for a time out of range
+   */
+  drain(options?: DrainOptions): Promise<DrainOutcome>
+  /** Whether {@link drain} was called: new sessions are refused, and a readiness probe should fail. */
+  get draining(): boolean
   /** Makes a session id. Replace it for ids of another kind, which must be unique and hard to guess. */
   generateId(req: IncomingMessage): string | PromiseLike<string>
   protected handshake(transportName: TransportName, req: EngineRequest, closeConnection: ErrorCallback): Promise<any>

@@ -98,6 +98,12 @@ module.exports = {
     '*.prototype.bufferedAmount | missing | get -c',
   ),
 
+  'An addition: a server ends its life in order.': each(
+    ['BaseServer', 'Server', 'uServer'],
+    '*.prototype.drain | missing | w-c function of 1',
+    '*.prototype.draining | missing | get -c',
+  ),
+
   "A request of uWebSockets.js has been put into Node's form before.": [
     'uServer.prototype.prepare | w-c function of 2 | w-c function of 1',
   ],

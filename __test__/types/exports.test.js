@@ -20,7 +20,11 @@ test('the same names are exported', () => {
 })
 
 /** What this package has and the original has not. */
-const EXTRAS = { ServerOptions: ['maxBackpressure', 'backpressurePolicy', 'limits'], Socket: ['bufferedAmount'] }
+const EXTRAS = {
+  ...Object.fromEntries(['Server', 'BaseServer', 'uServer'].map((name) => [name, ['drain', 'draining']])),
+  ServerOptions: ['maxBackpressure', 'backpressurePolicy', 'limits'],
+  Socket: ['bufferedAmount'],
+}
 
 for (const name of ['Server', 'BaseServer', 'Socket', 'Transport', 'uServer', 'ServerOptions', 'AttachOptions']) {
   test(`${name} has the members of the original, with their types and as visible, optional and fixed`, () => {

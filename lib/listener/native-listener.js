@@ -17,6 +17,7 @@ const {
   kOnOpened,
   kOnRefused,
   kOpen,
+  kRefuseHandshakes,
   kSetTakesUpgrades,
   kSettings,
   kState,
@@ -153,6 +154,7 @@ class NativeListener extends EventEmitter {
     bridge.listeners[this[kState].handle & INDEX_MASK] = this
     if (this[kState].isReferenced) bridge.hold()
     if (this[kState].hearsRefusals) engine.tellRefusals(this[kState].handle)
+    this[kState].engine[kRefuseHandshakes]()
   }
 
   [kDrop]() {
@@ -211,6 +213,11 @@ class NativeListener extends EventEmitter {
   [kSetTakesUpgrades](takes) {
     this[kState].takesUpgrades = takes
     if (this[kState].handle !== NO_HANDLE) bridge.getEngine().setTakesUpgrades(this[kState].handle, takes)
+  }
+
+  /** Refuses new sessions from now on, whose clients may try again in `patience` ms. */
+  [kRefuseHandshakes](patience) {
+    if (this[kState].handle !== NO_HANDLE) bridge.getEngine().drainListener(this[kState].handle, Math.max(0, patience))
   }
 
   /** Has refusals reported, because `connection_error` has a listener. */

@@ -22,6 +22,7 @@ const {
   kOnRefused,
   kOpenWebSocket,
   kPollingTransport,
+  kRefuseHandshakes,
   kRegister,
   kSetTakesUpgrades,
   kSettings,
@@ -145,6 +146,11 @@ class NativeServer extends Server {
     return this
   }
 
+  [kRefuseHandshakes]() {
+    const { drain } = this[kState]
+    if (drain !== undefined) this.httpServer[kRefuseHandshakes](drain.left)
+  }
+
   /** Returns the settings of the listener. They do not change. */
   [kSettings]() {
     const { transports, cookie, perMessageDeflate, httpCompression, maxHttpBufferSize, allowEIO3 } = this.opts
@@ -177,7 +183,7 @@ class NativeServer extends Server {
     if (this.listenerCount('connection_error') === 0) return
     const req = new Opening(head).request
     const [code, name] = REFUSALS[why]
-    this[kEmitError](req, code, contextOf(name, req))
+    this[kEmitError](req, code, name === 'DRAINING' ? this[kState].drain.refusal() : contextOf(name, req))
   }
 
   /** Called when the listener has opened a session and answered its client. */

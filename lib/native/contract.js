@@ -338,7 +338,11 @@ const REFUSALS = [
   [3, 'TRANSPORT_HANDSHAKE_ERROR'],
   [3, 'ID_GENERATION_ERROR'],
   [5, 'UNSUPPORTED_PROTOCOL_VERSION'],
+  [4, 'DRAINING'],
 ]
+
+/** What the client of a refused handshake is told while the server drains. */
+const DRAINING = 'Server is draining'
 
 /** The content type of an error response. */
 const ERROR_TYPE = 'application/json'
@@ -465,6 +469,7 @@ module.exports = {
   ErrorCode,
   ERROR_MESSAGES,
   REFUSALS,
+  DRAINING,
   ERROR_TYPE,
   TEXT_PAYLOAD_TYPE,
   BINARY_PAYLOAD_TYPE,

@@ -43,7 +43,8 @@ async function acceptWebTransport(server, session) {
     const req = requestOf(session)
     let objection
     try {
-      if (server[kState].limits !== undefined) objection = server[kState].limits.check(req)
+      objection = server[kState].drain?.refusal()
+      if (objection === undefined && server[kState].limits !== undefined) objection = server[kState].limits.check(req)
     } catch (error) {
       refuse()
       throw error

@@ -7,6 +7,7 @@ const debug = require('debug')('engine')
 const bridge = require('../native/bridge')
 const { Listeners } = require('../base/emitter')
 const { Clients } = require('./clients')
+const { Drain } = require('./drain')
 const { applyMiddlewares } = require('./middleware')
 const { Limits } = require('./limits')
 const { OpenPacket } = require('./open-packet')
@@ -19,6 +20,7 @@ const transports = require('../transports')
 const { acceptWebTransport } = require('./accept-webtransport')
 const { NativeWebSocketServer } = require('../native/upgrade-server')
 const {
+  kAdmit,
   kAvailableUpgrades,
   kClient,
   kDropTiming,
@@ -28,6 +30,7 @@ const {
   kMakeTransport,
   kOnPollingHeaders,
   kRefuse,
+  kRefuseHandshakes,
   kRegister,
   kState,
   kTiming,
@@ -93,6 +96,7 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
       this.opts.perMessageDeflate = Object.assign({ threshold: 1024 }, opts.perMessageDeflate)
     }
     this[kState].limits = Limits.of(this)
+    this[kState].drain = undefined
     this[kState].periods = undefined
     this[kState].openPacket = new OpenPacket()
     /** Whether the next look at the sessions is planned, see lib/session/overrides.js. */
@@ -133,6 +137,13 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
   upgrades(name) {
     if (!this.opts.allowUpgrades) return []
     return transports[name].upgradesTo || []
+  }
+
+  /** Checks a request as `verify` does. A server that drains refuses new sessions. */
+  [kAdmit](req, upgrade, fn) {
+    const { drain } = this[kState]
+    if (drain !== undefined && !sidOf(req)) fn(BaseServer.errors.FORBIDDEN, drain.refusal())
+    else this.verify(req, upgrade, fn)
   }
 
   /**
@@ -249,6 +260,32 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
     return this
   }
 
+  /** Whether `drain()` has been called: new sessions are refused. */
+  get draining() {
+    return this[kState].drain !== undefined
+  }
+
+  /**
+   * Refuses new sessions from now on, and closes the open ones at random times within `spread` milliseconds. The
+   * promise is resolved when they have ended, or after `timeout` milliseconds, when the rest is cut off, with what
+   * became of them. A later call returns the same promise.
+   *
+   * @param {{timeout?: number, spread?: number}} [options]
+   * @throws {TypeError | RangeError} for invalid options
+   */
+  drain(options) {
+    const checked = Drain.optionsOf(options)
+    if (this[kState].drain === undefined) {
+      this[kState].drain = new Drain(this, checked)
+      this[kRefuseHandshakes]()
+      this[kState].drain.start()
+    }
+    return this[kState].drain.promise
+  }
+
+  /** Has handshakes refused that do not come to JavaScript. */
+  [kRefuseHandshakes]() {}
+
   /** Makes the id of a new session: 20 characters of `[A-Za-z0-9_-]`. May be replaced; may be async. */
   // eslint-disable-next-line no-unused-vars -- a method that replaces it gets the request
   generateId(req) {
@@ -262,7 +299,7 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
       try {
         this[kEmitError](req, code, context)
       } finally {
-        closeConnection(code)
+        closeConnection(code, code === errors.FORBIDDEN && this.draining ? context : undefined)
       }
     }
     const protocol = revisionOf(req)
@@ -284,7 +321,7 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
         )
       }
       // other sessions may have been opened meanwhile
-      const objection = this[kState].limits === undefined ? undefined : this[kState].limits.checkSpace(req)
+      const objection = this[kState].drain?.refusal() ?? this[kState].limits?.checkSpace(req)
       if (objection !== undefined) return refuse(errors.FORBIDDEN, objection)
     } catch (error) {
       if (error && error.context) return refuse(errors.BAD_REQUEST, error.context)
@@ -334,6 +371,7 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
   [kRegister](socket, req) {
     this[kState].clients.add(socket)
     this.clientsCount++
+    if (this[kState].drain !== undefined) this[kState].drain.opened(socket)
     try {
       if (this[kState].limits !== undefined) this[kState].limits.opened(socket, req)
     } catch (error) {
@@ -350,7 +388,9 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
     }
   }
 
-  [kUnregister](socket) {
+  /** Forgets a session that has ended with this reason. */
+  [kUnregister](socket, reason) {
+    if (this[kState].drain !== undefined) this[kState].drain.ended(socket, reason)
     if (this[kState].limits !== undefined) this[kState].limits.closed(socket)
     this[kState].clients.remove(socket)
     this.clientsCount--

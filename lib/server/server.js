@@ -15,6 +15,7 @@ const { NativeWebSocket } = require('../native/connection')
 const { NativeWebSocketServer, headerLines, refuseUpgrade } = require('../native/upgrade-server')
 const {
   kAddsHeaders,
+  kAdmit,
   kClient,
   kEmitError,
   kHandleRequest,
@@ -117,7 +118,7 @@ class Server extends BaseServer {
     this._applyMiddlewares(req, res, (error) => {
       if (error) callback(BaseServer.errors.BAD_REQUEST, { name: 'MIDDLEWARE_FAILURE' })
       else if (res.headersSent) debug('a middleware has answered the request itself')
-      else this.verify(req, false, callback)
+      else this[kAdmit](req, false, callback)
     })
   }
 
@@ -164,7 +165,7 @@ class Server extends BaseServer {
     }
     this._applyMiddlewares(req, res, (error) => {
       if (error) callback(BaseServer.errors.BAD_REQUEST, { name: 'MIDDLEWARE_FAILURE' })
-      else this.verify(req, true, callback)
+      else this[kAdmit](req, true, callback)
     })
   }
 

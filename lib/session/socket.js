@@ -473,7 +473,7 @@ class Socket extends ReceivingSocket {
       try {
         this.clearTransport()
       } finally {
-        if (this[kState].key !== undefined) this.server[kUnregister](this)
+        if (this[kState].key !== undefined) this.server[kUnregister](this, reason)
         else this[kState].endedEarly = { reason, description }
         try {
           this.emit('close', reason, description)
@@ -492,7 +492,7 @@ class Socket extends ReceivingSocket {
   [kEndAgain]() {
     const { reason, description } = this[kState].endedEarly
     this[kState].endedEarly = undefined
-    this.server[kUnregister](this)
+    this.server[kUnregister](this, reason)
     this.emit('close', reason, description)
   }
 

@@ -17,7 +17,13 @@ function abortRequest(res, code, messages, context) {
     return
   }
   const message = (context && context.message) || messages[code]
-  res.writeHead(code === contract.ErrorCode.FORBIDDEN ? 403 : 400, { 'Content-Type': contract.ERROR_TYPE })
+  if (isDraining(context)) {
+    // the client's next request may go to another process if it needs another connection
+    const headers = { 'Content-Type': contract.ERROR_TYPE, 'Retry-After': context.retryAfter, Connection: 'close' }
+    res.writeHead(503, headers)
+  } else {
+    res.writeHead(code === contract.ErrorCode.FORBIDDEN ? 403 : 400, { 'Content-Type': contract.ERROR_TYPE })
+  }
   res.end(JSON.stringify({ code, message }))
 }
 
@@ -50,10 +56,18 @@ function abortWebSocket(websocket, socket, code, messages, context) {
 
 function upgradeRefusal(code, messages, context) {
   const message = String((context && context.message) || messages[code])
+  const status = isDraining(context)
+    ? `503 Service Unavailable\r\nRetry-After: ${context.retryAfter}`
+    : '400 Bad Request'
   return (
-    'HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-type: text/html\r\n' +
+    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-type: text/html\r\n` +
     `Content-Length: ${Buffer.byteLength(message)}\r\n\r\n${message}`
   )
+}
+
+/** Returns whether a refusal is that of a server that drains, see lib/server/drain.js. */
+function isDraining(context) {
+  return Boolean(context) && context.name === 'DRAINING' && typeof context.retryAfter === 'number'
 }
 
 module.exports = { ERRORS, ERROR_MESSAGES, abortRequest, abortUpgrade, abortWebSocket, failRequest }

@@ -9,6 +9,7 @@ const { Request } = require('./http')
 const { Polling } = require('./polling')
 const { WebSocket } = require('./websocket')
 const {
+  kAdmit,
   kCheck,
   kClient,
   kDropHeaders,
@@ -132,7 +133,7 @@ class uServer extends BaseServer {
     this._applyMiddlewares(req, res, (error) => {
       if (error) callback(BaseServer.errors.BAD_REQUEST, { name: 'MIDDLEWARE_FAILURE' })
       else if (res.headersSent && !upgrade) debug('a middleware has answered the request itself')
-      else this.verify(req, upgrade, callback)
+      else this[kAdmit](req, upgrade, callback)
     })
   }
 

@@ -1,14 +1,14 @@
 //! The engine's own listener: what its connections and sessions have in common.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, Semaphore};
 
 use super::coalesced_stream::HttpState;
 use super::settings::Settings;
-use crate::runtime::{Commands, CountsOpen, EventQueue, Handles, Kind, Open, Registry};
-use crate::session::IdGenerator;
+use crate::runtime::{Commands, CountsOpen, EventQueue, Handles, Kind, Open, Registry, now};
+use crate::session::{IdGenerator, Millis};
 
 /// The parts of a listener.
 #[derive(Debug)]
@@ -41,6 +41,8 @@ pub struct Listener {
     /// Places among the sessions of which the owner has not heard.
     pub(super) places: Arc<Semaphore>,
     takes_upgrades: AtomicBool,
+    /// While new sessions are refused, the time at which clients may try again; otherwise 0.
+    drained_at: AtomicU64,
     pub(super) tells_refusals: AtomicBool,
     /// Places among the refusals of which the owner has not heard.
     pub(super) places_of_refusals: Arc<Semaphore>,
@@ -84,6 +86,7 @@ impl Listener {
             ids: Mutex::default(),
             places: Arc::new(Semaphore::new(MAX_UNTAKEN)),
             takes_upgrades: AtomicBool::new(true),
+            drained_at: AtomicU64::new(0),
             tells_refusals: AtomicBool::new(false),
             places_of_refusals: Arc::new(Semaphore::new(MAX_UNTAKEN)),
             open: AtomicUsize::new(0),
@@ -100,6 +103,21 @@ impl Listener {
 
     pub(super) fn takes_upgrades(&self) -> bool {
         self.takes_upgrades.load(SeqCst)
+    }
+
+    /// Refuses new sessions from now on. Their clients are told to try again after `patience` ms.
+    pub fn drain(&self, patience: Millis) {
+        self.drained_at.store(now().saturating_add(patience).max(1), SeqCst);
+    }
+
+    /// Whether new sessions are refused, because the owner is about to stop.
+    pub(super) fn is_draining(&self) -> bool {
+        self.drained_at.load(SeqCst) != 0
+    }
+
+    /// The seconds after which a client may try again whose session was refused; at least 1.
+    pub(super) fn retry_after(&self) -> u64 {
+        self.drained_at.load(SeqCst).saturating_sub(now()).div_ceil(1000).max(1)
     }
 
     /// Makes an id for a new session; `None` if the system gives no random bytes.

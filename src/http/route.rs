@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 
@@ -28,18 +28,34 @@ pub(super) enum Wanted {
 }
 
 impl Refusal {
-    /// The answer to a request that asks for no upgrade.
-    pub fn reply(self) -> Reply {
-        let (code, message) = (self.code() as u32, self.code().message());
-        let body = format!("{{\"code\":{code},\"message\":\"{message}\"}}");
-        let mut response = Response::new(Full::from(Bytes::from(body)));
-        *response.status_mut() = StatusCode::BAD_REQUEST;
-        response.headers_mut().insert(CONTENT_TYPE, const { HeaderValue::from_static(ERROR_TYPE) });
-        response
+    /// The status of the answer.
+    pub(super) fn status(self) -> StatusCode {
+        if self == Self::Draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::BAD_REQUEST }
     }
 }
 
 impl Listener {
+    /// The answer to a request that asks for no upgrade and is refused.
+    pub(super) fn refuse(&self, refusal: Refusal) -> Reply {
+        let (code, message) = (refusal.code() as u32, refusal.message());
+        let body = format!("{{\"code\":{code},\"message\":\"{message}\"}}");
+        let mut response = Response::new(Full::from(Bytes::from(body)));
+        *response.status_mut() = refusal.status();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, const { HeaderValue::from_static(ERROR_TYPE) });
+        self.add_retry(refusal, headers);
+        response
+    }
+
+    /// Tells the client when to try again if the listener refuses all new sessions. The client's next request may go
+    /// to another process if it needs another connection.
+    pub(super) fn add_retry(&self, refusal: Refusal, headers: &mut HeaderMap) {
+        if refusal == Refusal::Draining {
+            headers.insert(RETRY_AFTER, HeaderValue::from(self.retry_after()));
+            headers.insert(CONNECTION, const { HeaderValue::from_static("close") });
+        }
+    }
+
     /// Has refusals reported to the owner from now on, as long as not too many wait.
     pub fn tell_refusals(&self) {
         self.tells_refusals.store(true, SeqCst);
@@ -57,6 +73,9 @@ impl Listener {
 
     /// Checks a request. The first fault counts. `upgrade` says that it asks for a WebSocket.
     pub(super) fn judge(&self, method: &Method, query: &Query<'_>, upgrade: bool) -> Result<Wanted, Refusal> {
+        if query.sid().is_none() {
+            self.check_drain()?;
+        }
         let settings = &self.options.settings;
         let transport = query.transport().filter(|transport| settings.open_packet(*transport).is_some());
         let transport = transport.ok_or(Refusal::UnknownTransport)?;
@@ -84,6 +103,11 @@ impl Listener {
             self.check_revision(query)?;
         }
         Ok(Wanted::New)
+    }
+
+    /// Whether new sessions are opened at all.
+    pub(super) fn check_drain(&self) -> Result<(), Refusal> {
+        if self.is_draining() { Err(Refusal::Draining) } else { Ok(()) }
     }
 
     /// Whether new sessions may speak this revision of the protocol.

@@ -129,7 +129,7 @@ impl Asks {
         match listener.judge(&parts.method, &query, false) {
             Err(refusal) => {
                 listener.tell(refusal, &parts, &query, &ends);
-                Self::Refuse(refusal.reply())
+                Self::Refuse(listener.refuse(refusal))
             }
             Ok(Wanted::Existing(session)) => match parts.method {
                 Method::GET => Self::Poll(session, Answerer::of(parts, settings.compression)),
@@ -139,7 +139,7 @@ impl Asks {
             Ok(Wanted::New) => match listener.places.clone().try_acquire_owned() {
                 Ok(place) => match open_polling(Some(place), &ends, parts) {
                     Ok((session, answerer)) => Self::Poll(session, answerer),
-                    Err(refusal) => Self::Refuse(refusal.reply()),
+                    Err(refusal) => Self::Refuse(listener.refuse(refusal)),
                 },
                 Err(_) => Self::Other(Box::pin(open_later(ends, parts))),
             },
@@ -155,6 +155,7 @@ fn open_polling(
 ) -> Result<(Arc<SessionCell>, Answerer), Refusal> {
     let listener = ends.open.counter();
     let settings = &listener.options.settings;
+    listener.check_drain()?;
     let sid = listener.next_id().ok_or(Refusal::Exhausted)?;
     let cookie = settings.cookie.as_ref().map(|(before, after)| [before, &*sid, after].concat());
     let session = listener.open(place, sid, &Query::of(&parts.uri), None, &parts, ends).ok_or(Refusal::Exhausted)?;
@@ -166,6 +167,6 @@ async fn open_later(ends: Arc<OpenConnection>, parts: Parts) -> Result<Reply, De
     let place = ends.open.counter().place().await;
     Ok(match open_polling(place, &ends, parts) {
         Ok((session, answerer)) => polling::poll(session, answerer).await,
-        Err(refusal) => refusal.reply(),
+        Err(refusal) => ends.open.counter().refuse(refusal),
     })
 }

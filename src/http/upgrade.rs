@@ -54,7 +54,7 @@ where
             if let Refused::Engine(refusal) = refused {
                 listener.tell(refusal, &parts, &query, &ends);
             }
-            return Ok(refused.reply());
+            return Ok(refused.reply(listener));
         }
     };
     connection.keep(Open::new(listener.clone()));
@@ -94,9 +94,9 @@ enum Refused {
 
 impl Refused {
     /// The last answer on its connection.
-    fn reply(&self) -> Reply {
+    fn reply(&self, listener: &Listener) -> Reply {
         let (status, message) = match self {
-            Self::Engine(refusal) => (400, refusal.code().message()),
+            Self::Engine(refusal) => (refusal.status().as_u16(), refusal.message()),
             Self::WebSocket(error) => (error.status(), error.message()),
         };
         let mut reply = Response::new(Full::from(Bytes::from_static(message.as_bytes())));
@@ -104,6 +104,9 @@ impl Refused {
         let headers = reply.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         headers.insert(hyper::header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
+        if let Self::Engine(refusal) = self {
+            listener.add_retry(*refusal, headers);
+        }
         if matches!(self, Self::WebSocket(HandshakeError::Version)) {
             headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSIONS));
         }
@@ -142,6 +145,9 @@ impl Listener {
         }
         let options = &self.options;
         let place = self.place().await;
+        if matches!(wanted, Wanted::New) {
+            self.check_drain()?;
+        }
         let handle = options.connections.take().ok_or(Refusal::Exhausted)?;
         let (queue, commands) = (options.queue.clone(), options.commands.clone());
         let connection = Connection::new(handle, queue, commands, decoder, compression);

@@ -151,6 +151,14 @@ impl Engine {
         }
     }
 
+    /// Has a listener refuse new sessions from now on, whose clients are told to try again after `patience` ms.
+    #[napi]
+    pub fn drain_listener(&self, listener: u32, patience: f64) {
+        if let Some(listener) = self.tables.listener(listener) {
+            listener.drain(period(patience));
+        }
+    }
+
     /// Has refusals reported from now on.
     #[napi]
     pub fn tell_refusals(&self, listener: u32) {

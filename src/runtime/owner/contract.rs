@@ -382,6 +382,9 @@ contract! {
     /// The error code and the name of each refusal, by the number that is the target of `Kind.REFUSED`.
     js const REFUSALS = Refusal::ALL.map(|refusal| [(refusal.code() as u32).into(), Value::from(refusal.name())]);
 
+    /// What the client of a refused handshake is told while the server drains.
+    pub const DRAINING: &str = "Server is draining";
+
     /// The content type of an error response.
     pub const ERROR_TYPE: &str = "application/json";
 
@@ -503,11 +506,13 @@ pub enum Refusal {
     Exhausted = 6,
     /// The client speaks protocol 3, which the server does not allow.
     UnsupportedProtocolVersion = 7,
+    /// The listener opens no more sessions, because the owner is about to stop.
+    Draining = 8,
 }
 
 impl Refusal {
     /// All refusals, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::UnknownTransport,
         Self::UnknownSid,
         Self::BadHandshakeMethod,
@@ -516,6 +521,7 @@ impl Refusal {
         Self::TransportHandshake,
         Self::Exhausted,
         Self::UnsupportedProtocolVersion,
+        Self::Draining,
     ];
 
     /// The code that clients get.
@@ -528,7 +534,13 @@ impl Refusal {
                 ErrorCode::BadRequest
             }
             Self::UnsupportedProtocolVersion => ErrorCode::UnsupportedProtocolVersion,
+            Self::Draining => ErrorCode::Forbidden,
         }
+    }
+
+    /// The text that clients get.
+    pub fn message(self) -> &'static str {
+        if self == Self::Draining { DRAINING } else { self.code().message() }
     }
 
     /// What the `context` of a `connection_error` calls it.
@@ -542,6 +554,7 @@ impl Refusal {
             Self::TransportHandshake => "TRANSPORT_HANDSHAKE_ERROR",
             Self::Exhausted => "ID_GENERATION_ERROR",
             Self::UnsupportedProtocolVersion => "UNSUPPORTED_PROTOCOL_VERSION",
+            Self::Draining => "DRAINING",
         }
     }
 }
