@@ -29,6 +29,7 @@ const stages = new Set(named.match(/[\w-]+/g))
 const pages = [
   'README.md',
   'CONTRIBUTING.md',
+  'examples/README.md',
   ...fs
     .readdirSync(path.join(root, 'docs'))
     .filter((name) => name.endsWith('.md'))

@@ -1,0 +1,129 @@
+'use strict'
+
+// The examples, as a person uses them: each in a process of its own, with tabs of Chromium.
+
+const assert = require('node:assert')
+const { spawn } = require('node:child_process')
+const { once } = require('node:events')
+const fs = require('node:fs')
+const path = require('node:path')
+const { after, before, test } = require('node:test')
+const { launch } = require('./browser')
+
+const folder = path.join(__dirname, '../../examples')
+const servers = []
+let browser
+
+before(async () => {
+  browser = await launch({ ignoreHTTPSErrors: true })
+})
+
+after(async () => {
+  await browser?.close()
+  for (const server of servers) {
+    if (server.exitCode !== null || server.signalCode !== null) continue
+    server.kill()
+    await once(server, 'exit')
+  }
+})
+
+/** Starts an example, on the package of this checkout. */
+function start(name, env) {
+  const args = ['--require', path.join(folder, 'local.js'), path.join(folder, name, 'server.js')]
+  const server = spawn(process.execPath, args, {
+    env: { ...process.env, NODE_OPTIONS: '', PORT: '0', ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  servers.push(server)
+  server.stdout.setEncoding('utf8')
+  return server
+}
+
+/** Resolves with the first match in what a server prints. */
+async function printed(server, pattern) {
+  let text = ''
+  for await (const chunk of server.stdout) {
+    text += chunk
+    const found = pattern.exec(text)
+    if (found) return found
+  }
+  throw new Error(`The example ended without a match of ${pattern}: ${text}`)
+}
+
+async function open(server, tabs) {
+  const [url] = await printed(server, /https?:\S+/)
+  return Promise.all(Array.from({ length: tabs }, () => browser.newPage(url)))
+}
+
+const shows = (page, selector, text) =>
+  page.waitForFunction(([selector, text]) => document.querySelector(selector).textContent === text, [selector, text])
+
+async function say(page, text) {
+  await page.fill('#text', text)
+  await page.click('button')
+}
+
+test('chat: two tabs hear each other, and see who is there', async () => {
+  const [ada, grace] = await open(start('chat'), 2)
+  for (const page of [ada, grace]) await shows(page, '#transport', 'websocket')
+  await shows(ada, '#people', '2')
+  await say(ada, 'hello')
+  await grace.waitForSelector('#log li >> text=hello')
+  await grace.close()
+  await shows(ada, '#people', '1')
+  assert.deepEqual(ada.problems, [])
+})
+
+test('express-socket.io: a message reaches its room only', async () => {
+  const [ada, grace] = await open(start('express-socket.io'), 2)
+  for (const page of [ada, grace]) await shows(page, '#transport', 'websocket')
+  await grace.selectOption('#room', 'attic')
+  await shows(grace, '#people', '1')
+  await say(ada, 'for the garden')
+  await ada.waitForSelector('#log li >> text=for the garden')
+  await ada.selectOption('#room', 'attic')
+  await shows(ada, '#people', '2')
+  await say(ada, 'for the attic')
+  await grace.waitForSelector('#log li >> text=for the attic')
+  assert.equal(await grace.locator('#log li').count(), 1)
+  assert.deepEqual([...ada.problems, ...grace.problems], [])
+})
+
+test('https: a tab is greeted with the version of TLS, and hears its echo', async () => {
+  const [page] = await open(start('https'), 1)
+  await shows(page, '#transport', 'websocket')
+  await page.waitForSelector('#log li >> text=/hello over TLSv1/')
+  await say(page, 'hello')
+  await page.waitForSelector('#log li >> text=/^hello$/')
+  assert.deepEqual(page.problems, [])
+})
+
+test('latency: both plots are drawn', async () => {
+  const [page] = await open(start('latency'), 1)
+  for (const name of ['polling', 'websocket']) {
+    await page.waitForFunction((id) => Number(document.getElementById(id).textContent) > 0, `${name}-median`)
+    await page.waitForFunction((id) => /L/.test(document.getElementById(id).getAttribute('d')), `${name}-line`)
+  }
+  assert.deepEqual(page.problems, [])
+})
+
+test('ten-thousand: all clients come, and their memory is shown', async () => {
+  const [, each] = await printed(start('ten-thousand', { CLIENTS: '500' }), /^ +500 .* MiB +([\d.]+) KiB/m)
+  assert.ok(Number(each) > 0)
+})
+
+test('each example has a package.json that starts it, and stands in the list', () => {
+  const list = fs.readFileSync(path.join(folder, 'README.md'), 'utf8')
+  const names = fs.readdirSync(folder).filter((name) => fs.statSync(path.join(folder, name)).isDirectory())
+  for (const name of names) {
+    assert.ok(list.includes(`](${name}/`), `examples/README.md does not list ${name}`)
+    if (name === 'demo') continue
+    const manifest = JSON.parse(fs.readFileSync(path.join(folder, name, 'package.json'), 'utf8'))
+    assert.equal(manifest.scripts.start, 'node server.js')
+    assert.ok(
+      [manifest.dependencies, manifest.overrides].some(
+        (field) => field?.['engine.io'] === 'npm:engine.io-native@6.6.x',
+      ),
+    )
+  }
+})
