@@ -44,8 +44,8 @@ async function visit({ random, door, port, name, until, tell, totals, unexpected
   client.on('message', (data) => {
     totals.messages++
     const text = Buffer.from(data).toString()
-    const [owner, kind, number] = text.split('|', 3)
-    if (owner !== name) return tell(`${who} got "${text.slice(0, 40)}"`)
+    const [addressee, kind, number] = text.split('|', 3)
+    if (addressee !== name) return tell(`${who} got "${text.slice(0, 40)}"`)
     if (byeAt !== -1 && kind === 'p') tell(`${who} got a push after the goodbye`)
     if (kind === 'c') {
       if (Number(number) !== echoed) tell(`${who} got echo ${number}, expected ${echoed}`)

@@ -1,6 +1,6 @@
 'use strict'
 
-// A handle that has been given back reaches nobody, least of all the next owner of its slot. Every function of the addon is
+// A handle that has been given back reaches nobody, least of all what uses its slot next. Every function of the addon is
 // called with old handles while the slots belong to victims, who must not notice.
 
 const assert = require('node:assert/strict')

@@ -26,7 +26,7 @@ function accepted() {
 function forgotten() {
   if (upstream) return 0
   return lib.waiting().filter((transport) => {
-    const session = transport[lib.kState].owner
+    const session = transport[lib.kState].session
     // without a session, somebody else answers
     return session !== null && (session.readyState === 'closed' || session.transport !== transport)
   }).length

@@ -13,7 +13,7 @@ const worlds = new Map()
 const strays = []
 
 /** Errors of connections, which have no context, and those that have left theirs. */
-const owners = new WeakMap()
+const worldsOfErrors = new WeakMap()
 
 /** A function that runs in the context of this moment. What it throws leaves the context and still belongs to it. */
 function bound(fn) {
@@ -22,7 +22,7 @@ function bound(fn) {
     try {
       return fn(...args)
     } catch (error) {
-      if (world !== undefined && error instanceof Error) owners.set(error, world)
+      if (world !== undefined && error instanceof Error) worldsOfErrors.set(error, world)
       throw error
     }
   })
@@ -31,7 +31,7 @@ function bound(fn) {
 /** Sees whose the errors of a server's connections are, and handles none. */
 function watchServer(server, world) {
   for (const event of ['connection', 'secureConnection'])
-    server.on(event, (socket) => socket.on(errorMonitor, (error) => owners.set(error, world)))
+    server.on(event, (socket) => socket.on(errorMonitor, (error) => worldsOfErrors.set(error, world)))
 }
 
 /** Who has recorded something last, if that was in this turn of the event loop. */
@@ -42,11 +42,11 @@ function noticed(world) {
   last = world
 }
 
-function ownerOf(error) {
+function worldOf(error) {
   const mark = /twin#(\d+)/.exec(String(error?.message ?? error))
   // a timer may outlive its world
   if (mark) return worlds.get(Number(mark[1])) ?? { over: true }
-  if (owners.has(error)) return owners.get(error)
+  if (worldsOfErrors.has(error)) return worldsOfErrors.get(error)
   const store = context.getStore()
   if (store !== undefined) return store
   if (last !== undefined) return last
@@ -54,7 +54,7 @@ function ownerOf(error) {
 }
 
 function take(kind, error) {
-  const world = ownerOf(error)
+  const world = worldOf(error)
   if (world === undefined) strays.push(error)
   // what is broken when the record is closed and its server taken down is the program's doing
   else if (!world.over) world.record('process', `${kind} ${world.observer.show(error)}`)
@@ -65,4 +65,4 @@ function watchProcess() {
   process.on('unhandledRejection', (error) => take('unhandledRejection', error))
 }
 
-module.exports = { bound, context, noticed, ownerOf, worlds, strays, watchProcess, watchServer }
+module.exports = { bound, context, noticed, worldOf, worlds, strays, watchProcess, watchServer }

@@ -9,7 +9,7 @@ const os = require('node:os')
 const path = require('node:path')
 const { test } = require('node:test')
 const { unexplained } = require('./exceptions')
-const { bound, context, noticed, ownerOf } = require('./faults')
+const { bound, context, noticed, worldOf } = require('./faults')
 
 const RUN = path.join(__dirname, 'run.js')
 const PLANTED = path.join(__dirname, '../fixtures/planted.js')
@@ -73,7 +73,7 @@ test('what a bound function throws belongs to its own program, though another re
     fail()
     assert.fail('it did not throw')
   } catch (error) {
-    assert.equal(ownerOf(error), own)
+    assert.equal(worldOf(error), own)
   }
 })
 

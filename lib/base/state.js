@@ -137,7 +137,7 @@ complete(SessionState, {
 class TransportState {
   constructor() {
     /** The session that has or had the transport. */
-    this.owner = null
+    this.session = null
     this.flags = 0
   }
 

@@ -318,7 +318,7 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
     if (event !== 'message') return this
     const transport = this[kState].transport
     if (transport === null) this[kOwn]()
-    else if (transport[kState].owner !== null || transport[kState].prober !== null) this[kShowMessages]()
+    else if (transport[kState].session !== null || transport[kState].prober !== null) this[kShowMessages]()
     return this
   }
 
@@ -328,8 +328,8 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
     this[kState].shown = true
     bridge.getEngine().showMessages(this[kState].handle)
     // the session shows those that have been decoded already
-    const owner = this[kState].transport === null ? null : this[kState].transport[kState].owner
-    if (owner !== null && owner.readyState !== 'closed') owner[kListenToAll]()
+    const session = this[kState].transport === null ? null : this[kState].transport[kState].session
+    if (session !== null && session.readyState !== 'closed') session[kListenToAll]()
   }
 
   addListener(event, listener) {
@@ -394,7 +394,7 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
    */
   [kOnEndReceived](fault) {
     const { handle, transport } = this[kState]
-    const session = transport === null ? null : (transport[kState].owner ?? transport[kState].prober)
+    const session = transport === null ? null : (transport[kState].session ?? transport[kState].prober)
     if (session !== null && bridge.closeChannel(session, handle, fault)) return
     this.readyState = CONNECTING_STATES.CLOSING
     this[kConclude]()
@@ -478,9 +478,9 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
     // a Pump ends its stream itself
     if (this[kState].pump === null && !(this[kState].stream instanceof Carrier)) this[kState].stream.destroy()
     const transport = this[kState].transport
-    const owner = transport === null ? null : transport[kState].owner
+    const session = transport === null ? null : transport[kState].session
     // the session hears of the end first
-    if (owner === null || owner[kMadeTransport]() !== transport || owner.readyState === 'closed')
+    if (session === null || session[kMadeTransport]() !== transport || session.readyState === 'closed')
       return this[kFinish](arg, reason)
     this[kState].end = { arg, reason }
     if (this[kState].tell !== undefined) this[kTellEnd]()

@@ -157,8 +157,8 @@ class Pump {
   drain() {
     const transport = this.websocket[kState].transport
     const connection = this.websocket[kState].handle
-    const owner = transport === null ? null : transport[kState].owner
-    bridge.drainNow(owner === null ? NO_HANDLE : owner[kState].handle, connection)
+    const session = transport === null ? null : transport[kState].session
+    bridge.drainNow(session === null ? NO_HANDLE : session[kState].handle, connection)
   }
 
   /** Writes what waits, unless the stream is full. The end of our side follows at once. */

@@ -184,7 +184,7 @@ class Socket extends ReceivingSocket {
   setTransport(transport) {
     this.transport = transport
     if (!isNative(transport)) return this[kAttach](transport)
-    transport[kState].owner = this
+    transport[kState].session = this
     transport[kState].left = false
     if (transport[kState].listened) this[kAttach](transport)
     if (transport[kState].showsPackets) transport[kShowPackets]()

@@ -120,14 +120,14 @@ class Polling extends Transport {
 
   /** Number of bytes of responses that have not been written. */
   get bufferedAmount() {
-    const owner = this[kState].owner
-    return this[kState].unwritten + (owner === null ? 0 : bridge.getEngine().unreadAnswers(owner[kState].handle))
+    const session = this[kState].session
+    return this[kState].unwritten + (session === null ? 0 : bridge.getEngine().unreadAnswers(session[kState].handle))
   }
 
   /** Returns whether the engine has a session on this transport. */
   [kIsBound]() {
-    const { owner, left } = this[kState]
-    return owner !== null && !left && !owner[kState].over && owner[kState].handle !== NO_HANDLE
+    const { session, left } = this[kState]
+    return session !== null && !left && !session[kState].over && session[kState].handle !== NO_HANDLE
   }
 
   onRequest(req) {
@@ -147,21 +147,21 @@ class Polling extends Transport {
       debug('request overlap')
       return refuseAfter(res, () => this.onError(FaultText.POLL_OVERLAP), res[kOverlapStatus])
     }
-    const owner = this[kState].owner
-    if (owner !== null && !this[kIsBound]()) {
+    const session = this[kState].session
+    if (session !== null && !this[kIsBound]()) {
       // the session has ended after the request was checked
       res.writeHead(400).end()
       return
     }
     this[kSetPoll](req, res)
-    if (owner !== null) {
-      if (owner[kState].idle) owner.server[kState].limits.heard(owner)
-      const updates = bridge.fast.poll(owner[kState].handle, this[kState].poll, false)
+    if (session !== null) {
+      if (session[kState].idle) session.server[kState].limits.heard(session)
+      const updates = bridge.fast.poll(session[kState].handle, this[kState].poll, false)
       if (bridge.outcome[0] === Kind.DUE) {
         this[kEndPoll]()
-        return this[kPutOff](owner, req, res)
+        return this[kPutOff](session, req, res)
       }
-      owner[kApply](updates)
+      session[kApply](updates)
       if (this.req !== req) return
     }
     this.writable = true
@@ -178,21 +178,21 @@ class Polling extends Transport {
    * data is read first. A request whose session has moved to another transport is put off, too, if this thread has not
    * heard of the move.
    */
-  [kPutOff](owner, req, res) {
+  [kPutOff](session, req, res) {
     bridge.whenRead(() => {
       try {
-        if (owner.readyState !== 'closed') owner[kApply](bridge.getEngine().endPastDeadline(owner[kState].handle))
+        if (session.readyState !== 'closed') session[kApply](bridge.getEngine().endPastDeadline(session[kState].handle))
       } finally {
-        this[kTakeUp](owner, req, res)
+        this[kTakeUp](session, req, res)
       }
     })
   }
 
   /** Takes a request that was put off as if it came now. */
-  [kTakeUp](owner, req, res) {
-    const { server, transport } = owner
-    if (owner.readyState === 'closed') {
-      server[kRefuse](req, res, UNKNOWN_SID, { sid: owner.id })
+  [kTakeUp](session, req, res) {
+    const { server, transport } = session
+    if (session.readyState === 'closed') {
+      server[kRefuse](req, res, UNKNOWN_SID, { sid: session.id })
     } else if (transport !== this) {
       const context = { name: 'TRANSPORT_MISMATCH', transport: 'polling', previousTransport: transport.name }
       server[kRefuse](req, res, ErrorCode.BAD_REQUEST, context)
@@ -207,13 +207,13 @@ class Polling extends Transport {
 
   /** Passes a waiting poll to the transport's new session. */
   [kTakePoll]() {
-    const owner = this[kState].owner
+    const session = this[kState].session
     if (!this.writable || !this.res) return
     const { req, res } = this
-    const updates = bridge.fast.poll(owner[kState].handle, this[kState].poll, false)
-    if (bridge.outcome[0] !== Kind.DUE) return owner[kApply](updates)
+    const updates = bridge.fast.poll(session[kState].handle, this[kState].poll, false)
+    if (bridge.outcome[0] !== Kind.DUE) return session[kApply](updates)
     this[kEndPoll]()
-    this[kPutOff](owner, req, res)
+    this[kPutOff](session, req, res)
   }
 
   /** Called when the client of the pending poll has gone. */
@@ -232,7 +232,7 @@ class Polling extends Transport {
 
   /** Called when a poll waits in the native listener. */
   [kOnNativePoll]() {
-    if (this[kState].owner[kState].idle) this[kState].owner.server[kState].limits.heard(this[kState].owner)
+    if (this[kState].session[kState].idle) this[kState].session.server[kState].limits.heard(this[kState].session)
     this[kState].polledNatively = true
     this.writable = true
     try {
@@ -251,26 +251,26 @@ class Polling extends Transport {
 
   send(packets) {
     this.writable = false
-    const { owner } = this[kState]
-    if (!this.shouldClose) return this[kSendOut](owner, packets)
+    const { session } = this[kState]
+    if (!this.shouldClose) return this[kSendOut](session, packets)
     packets.push({ type: 'close' })
     // the end of the session would answer the listener's poll without these packets
     const isNative = this[kState].polledNatively && this[kIsBound]()
-    if (isNative) this[kSendBound](owner, packets)
+    if (isNative) this[kSendBound](session, packets)
     try {
       this.shouldClose()
     } finally {
       this.shouldClose = null
       // the poll is answered even if a listener of the session's end has thrown
       if (isNative) this[kDropNativePoll]()
-      else this[kSendOut](owner, packets)
+      else this[kSendOut](session, packets)
     }
   }
 
-  [kSendOut](owner, packets) {
+  [kSendOut](session, packets) {
     // a close packet answers this transport's poll, even if the session has moved to another transport
     const isEnd = packets.length === 1 && packets[0].type === 'close' && Boolean(this.req)
-    if (this[kIsBound]() && !isEnd) this[kSendBound](owner, packets)
+    if (this[kIsBound]() && !isEnd) this[kSendBound](session, packets)
     else if (this.req) this[kSendUnbound](packets)
     if (this[kState].polledNatively) this[kDropNativePoll]()
   }
@@ -281,12 +281,12 @@ class Polling extends Transport {
     this.emit('drain')
   }
 
-  [kSendBound](owner, packets) {
+  [kSendBound](session, packets) {
     if (packets.length === 1) {
       const [packet] = packets
-      owner[kApply](
+      session[kApply](
         bridge.fast.sendPacket(
-          owner[kState].handle,
+          session[kState].handle,
           packetType(packet),
           content(packet.data),
           wantsCompression(packet),
@@ -295,7 +295,7 @@ class Polling extends Transport {
     } else {
       const list = []
       for (const packet of packets) list.push(packetType(packet), content(packet.data))
-      owner[kApply](bridge.getEngine().sendPackets(owner[kState].handle, list, packets.some(wantsCompression)))
+      session[kApply](bridge.getEngine().sendPackets(session[kState].handle, list, packets.some(wantsCompression)))
     }
     // the engine has moved the session, of which this thread has not heard; the packets are on their way
     if (this.req && !this.res.headersSent && this.res[kIsPromised] !== true) {
@@ -417,12 +417,12 @@ class Polling extends Transport {
     // old versions of Internet Explorer mistake payloads for cross-site scripting
     if (agent && OLD_IE.some((mark) => agent.includes(mark))) headers['X-XSS-Protection'] = '0'
     headers['cache-control'] = CACHE_CONTROL
-    const { owner } = this[kState]
+    const { session } = this[kState]
     if (this.listenerCount('headers') > 0) {
       this[kTellHeaders]()
       this.emit('headers', headers, req)
-    } else if (owner !== null && !this[kState].tellsHeaders) {
-      owner.server[kOnPollingHeaders](headers, req, owner)
+    } else if (session !== null && !this[kState].tellsHeaders) {
+      session.server[kOnPollingHeaders](headers, req, session)
     }
     return headers
   }
@@ -434,10 +434,10 @@ class Polling extends Transport {
 
   /** Makes the server a public listener of `headers`, so that others can come before it. */
   [kTellHeaders]() {
-    const { owner, tellsHeaders } = this[kState]
-    if (owner === null || tellsHeaders) return
+    const { session, tellsHeaders } = this[kState]
+    if (session === null || tellsHeaders) return
     this[kState].tellsHeaders = true
-    this[kAdd]('headers', (headers, req) => owner.server[kOnPollingHeaders](headers, req, owner))
+    this[kAdd]('headers', (headers, req) => session.server[kOnPollingHeaders](headers, req, session))
   }
 
   // ---- POSTs ---------------------------------------------------------------------------------
@@ -447,18 +447,18 @@ class Polling extends Transport {
     if (this.dataReq) return refuseAfter(res, () => this.onError(FaultText.DATA_OVERLAP), res[kOverlapStatus])
     const isBinary = req.headers['content-type'] === BINARY_PAYLOAD_TYPE
     if (isBinary && this.protocol === 4) return refuseAfter(res, () => this.onError(FaultText.INVALID_CONTENT))
-    const owner = this[kState].owner
-    if (owner === null) return this[kOnPostUnbound](req, res)
+    const session = this[kState].session
+    if (session === null) return this[kOnPostUnbound](req, res)
     // the session may have ended after the request was checked
-    const mayStart = this[kIsBound]() && bridge.fast.postStarted(owner[kState].handle) === null
+    const mayStart = this[kIsBound]() && bridge.fast.postStarted(session[kState].handle) === null
     if (!mayStart) {
-      if (this[kIsBound]() && bridge.outcome[0] === Kind.DUE) this[kPutOff](owner, req, res)
+      if (this[kIsBound]() && bridge.outcome[0] === Kind.DUE) this[kPutOff](session, req, res)
       else res.writeHead(400).end()
       return
     }
-    if (owner[kState].idle) owner.server[kState].limits.heard(owner)
+    if (session[kState].idle) session.server[kState].limits.heard(session)
     this[kBeginPost](req, res)
-    whenHeard(owner, req, () => this[kReadPost](owner, req, res, isBinary))
+    whenHeard(session, req, () => this[kReadPost](session, req, res, isBinary))
   }
 
   [kBeginPost](req, res) {
@@ -473,18 +473,18 @@ class Polling extends Transport {
     posts.delete(this[kState].post)
   }
 
-  [kReadPost](owner, req, res, isBinary) {
+  [kReadPost](session, req, res, isBinary) {
     this[kReadBody](req, res, {
       onEnd: (body) => {
         try {
-          if (this[kRefusesPayload](owner, req, res, body, isBinary)) return
+          if (this[kRefusesPayload](session, req, res, body, isBinary)) return
           try {
             // packets that listeners or replaced methods have to see are decoded here
             const isPlain = OUR_ON_DATA.has(this.onData) && this.onPacket === onPacket && !this[kState].showsPackets
             // what was replaced on the session, or listens to it, may have come without its methods
-            if (owner.readyState === 'open') owner[kNotice]()
+            if (session.readyState === 'open') session[kNotice]()
             if (this[kIsBound]())
-              owner[kApply](bridge.fast.postFinished(owner[kState].handle, isPlain ? body : undefined, isBinary))
+              session[kApply](bridge.fast.postFinished(session[kState].handle, isPlain ? body : undefined, isBinary))
             if (!isPlain) this[kHandOver](body, isBinary)
             // a packet may have ended the session; one that closes the transport may be behind it
             else if (this.readyState === 'closing') this[kTakeClose](body, isBinary)
@@ -497,7 +497,7 @@ class Polling extends Transport {
       },
       onAborted: () => {
         this[kEndPost]()
-        if (this[kIsBound]()) owner[kApply](bridge.fast.postFinished(owner[kState].handle, undefined, false))
+        if (this[kIsBound]()) session[kApply](bridge.fast.postFinished(session[kState].handle, undefined, false))
         this.onError(FaultText.DATA_ABORTED)
       },
     })
@@ -517,20 +517,20 @@ class Polling extends Transport {
   }
 
   /** Refuses a POST with more packets than `limits` allow. */
-  [kRefusesPayload](owner, req, res, body, isBinary) {
-    const { server } = owner
+  [kRefusesPayload](session, req, res, body, isBinary) {
+    const { server } = session
     if (server[kState].limits === undefined) return false
     const engine = bridge.getEngine()
     const objection = server[kState].limits.checkPayload((limit) =>
-      engine.hasMorePackets(owner[kState].handle, body, isBinary, limit),
+      engine.hasMorePackets(session[kState].handle, body, isBinary, limit),
     )
     if (objection === undefined) return false
-    owner[kApply](bridge.fast.postFinished(owner[kState].handle, undefined, false))
+    session[kApply](bridge.fast.postFinished(session[kState].handle, undefined, false))
     try {
       server[kEmitError](req, ErrorCode.BAD_REQUEST, objection)
     } finally {
       abortRequest(res, ErrorCode.BAD_REQUEST, [], objection)
-      owner[kFail]('too many packets')
+      session[kFail]('too many packets')
     }
     return true
   }
@@ -627,7 +627,7 @@ class Polling extends Transport {
 
   doClose(fn) {
     debug(this.discarded ? 'transport discarded - closing right away' : 'closing')
-    const { owner, listened } = this[kState]
+    const { session, listened } = this[kState]
     this[kGiveUpPost]()
     clearTimeout(this[kState].closeTimer)
     const finish = () => {
@@ -637,8 +637,8 @@ class Polling extends Transport {
     }
     // a replaced `send` has to see the packet that ends the poll
     const isSent = this.writable && this.send !== send
-    if (owner !== null && owner[kState].listed && !isSent) {
-      this[kCloseNatively](owner, finish)
+    if (session !== null && session[kState].listed && !isSent) {
+      this[kCloseNatively](session, finish)
     } else if (this.writable) {
       this.send([{ type: 'close' }])
       finish()
@@ -648,11 +648,11 @@ class Polling extends Transport {
       // the client gets the close packet with its next poll
       this.shouldClose = finish
       const isBound = this[kIsBound]()
-      if (isBound && owner.readyState === 'closing') bridge.getEngine().beginClose(owner[kState].handle)
+      if (isBound && session.readyState === 'closing') bridge.getEngine().beginClose(session[kState].handle)
       // the next poll of an ended session is refused; this waits only for the sake of listeners of `close`
-      if (owner !== null && !isBound && !listened && this.closeTimeout === CLOSE_TIMEOUT) return
+      if (session !== null && !isBound && !listened && this.closeTimeout === CLOSE_TIMEOUT) return
       this[kState].closeTimer = setTimeout(finish, this.closeTimeout)
-      if (owner !== null && !isBound) this[kState].closeTimer.unref()
+      if (session !== null && !isBound) this[kState].closeTimer.unref()
     }
   }
 
@@ -662,14 +662,14 @@ class Polling extends Transport {
   }
 
   /** Closes the transport if a native listener serves the polls. */
-  [kCloseNatively](owner, finish) {
+  [kCloseNatively](session, finish) {
     const isPolled = this.writable
     this.writable = this[kState].polledNatively = false
     if (isPolled) this.emit('drain')
     this.shouldClose = finish
     if (this[kIsBound]()) {
       const patience = this.discarded ? undefined : Number(this.closeTimeout)
-      owner[kApply](bridge.getEngine().closeTransport(owner[kState].handle, patience))
+      session[kApply](bridge.getEngine().closeTransport(session[kState].handle, patience))
     }
     // the engine may have ended the session by itself, of which this thread is to hear
     if ((isPolled || this.discarded) && this.readyState !== 'closed') finish()

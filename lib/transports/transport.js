@@ -96,16 +96,16 @@ class Transport extends /** @type {typeof import('../../types/bases').TransportB
    */
   [kExpose](event) {
     if (!HEARD.has(event)) return
-    const { owner, prober, left, listened } = this[kState]
+    const { session, prober, left, listened } = this[kState]
     this[kState].listened = true
     if (!listened && left) this[kAdd]('error', noop)
-    else if (!listened && owner !== null) owner[kAttach](this)
+    else if (!listened && session !== null) session[kAttach](this)
     else if (!listened && prober !== null) prober[kAttachProbe](this)
     if (event === 'error' || event === 'close') return
     // packets that the engine sends and receives by itself have to be shown
     this[kState].watched = true
     if (event === 'packet') this[kShowPackets]()
-    if (owner !== null && !left) owner[kNotice]()
+    if (session !== null && !left) session[kNotice]()
   }
 
   /** Returns whether an event has listeners, which may have been added without `on`. */
@@ -120,18 +120,18 @@ class Transport extends /** @type {typeof import('../../types/bases').TransportB
 
   /** Tells the session of an event that has no public listeners. */
   [kTell](event, arg) {
-    const { owner, left, prober } = this[kState]
+    const { session, left, prober } = this[kState]
     if (left) return event === 'error'
-    if (owner === null) {
+    if (session === null) {
       // a probed session does not listen to the other events
       if (prober !== null && event !== 'drain' && event !== 'ready') this[kExpose](event)
       return super.emit(event, arg)
     }
-    if (event === 'packet') owner.onPacket(arg)
-    else if (event === 'drain') owner.onDrain()
-    else if (event === 'ready') owner.flush()
-    else if (event === 'error') owner.onError(arg)
-    else owner.onClose('transport close')
+    if (event === 'packet') session.onPacket(arg)
+    else if (event === 'drain') session.onDrain()
+    else if (event === 'ready') session.flush()
+    else if (event === 'error') session.onError(arg)
+    else session.onClose('transport close')
     return true
   }
 
@@ -143,7 +143,7 @@ class Transport extends /** @type {typeof import('../../types/bases').TransportB
   /** Has packets shown from now on that the engine would handle alone. */
   [kShowPackets]() {
     this[kState].showsPackets = true
-    if (this[kState].owner === null && this[kState].prober === null) this[kReceiveAlone]()
+    if (this[kState].session === null && this[kState].prober === null) this[kReceiveAlone]()
   }
 
   /** Has packets go to listeners, because there is no session yet. */
@@ -166,8 +166,8 @@ class Transport extends /** @type {typeof import('../../types/bases').TransportB
   }
 
   onError(message, description) {
-    const { listened, owner, left, prober } = this[kState]
-    if (this[kHears]('error') || (!listened && !left && (owner !== null || prober !== null)))
+    const { listened, session, left, prober } = this[kState]
+    if (this[kHears]('error') || (!listened && !left && (session !== null || prober !== null)))
       this.emit('error', transportError(message, description))
     else debug('ignored transport error %s (%s)', message, description)
   }

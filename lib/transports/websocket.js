@@ -140,7 +140,8 @@ class WebSocket extends Transport {
 
   [kShowPackets]() {
     super[kShowPackets]()
-    if (this[kIsNative]() && (this[kState].owner !== null || this[kState].prober !== null)) this.socket[kShowMessages]()
+    if (this[kIsNative]() && (this[kState].session !== null || this[kState].prober !== null))
+      this.socket[kShowMessages]()
   }
 
   send(packets) {
@@ -169,8 +170,8 @@ class WebSocket extends Transport {
       else status = sendPreEncoded(this.socket[kState].handle, frame)
     }
     if (status === CLOSED) this[kCountRefused](packets)
-    const owner = this[kState].owner
-    this[kSent](status, owner !== null && owner[kAwaitsDrain](), packets.length)
+    const session = this[kState].session
+    this[kSent](status, session !== null && session[kAwaitsDrain](), packets.length)
   }
 
   /** What a closing WebSocket does not send counts in its `bufferedAmount`, as that of `ws` does. */
@@ -301,8 +302,8 @@ class WebSocket extends Transport {
       this[kState].earlier++
       return
     }
-    const owner = this[kState].owner
-    const isAwaited = owner === null ? this[kState].prober === null : owner[kAwaitsReady]()
+    const session = this[kState].session
+    const isAwaited = session === null ? this[kState].prober === null : session[kAwaitsReady]()
     if (!isAwaited && this._events === undefined && this[kState].context === undefined) {
       this.writable = true
     } else {

@@ -37,7 +37,7 @@ class Polling extends NodePolling {
       req[kState].postHeaders = this.headers(req, { 'Content-Type': POST_ANSWER_TYPE })
     } catch (error) {
       // a listener threw, but the client must not wait for ever
-      if (this[kIsBound]()) bridge.fast.postFinished(this[kState].owner[kState].handle, undefined, false)
+      if (this[kIsBound]()) bridge.fast.postFinished(this[kState].session[kState].handle, undefined, false)
       this[kEndPost]()
       failRequest(res)
       throw error

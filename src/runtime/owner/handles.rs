@@ -1,5 +1,5 @@
-//! Handles: the numbers by which the owner and the I/O threads speak of sessions, connections and whatever else has an
-//! owner on each side.
+//! Handles: the numbers by which the owner and the I/O threads speak of sessions, connections and other things that both
+//! sides know.
 //!
 //! A handle is the index of a slot and the slot's generation in one integer below 2^31, which JavaScript holds without
 //! an allocation. Each use of a slot has another generation, so a handle that is kept too long names nothing, rather
@@ -180,7 +180,7 @@ mod tests {
         handle
     }
 
-    /// Opens and releases until the slot of a handle has another owner.
+    /// Opens and releases until the slot of a handle is used again.
     fn reuse(table: &mut Table<&'static str>, handle: u32) -> u32 {
         loop {
             let next = open(table, "victim");
