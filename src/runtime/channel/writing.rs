@@ -1,0 +1,189 @@
+//! What goes out: frames are appended to the outbox, compressed and written.
+
+use std::io;
+use std::net::Shutdown;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use super::connection::{Commands, Connection};
+use super::end::End;
+use super::outbox::{Outbox, Phase};
+use super::pipe::Pipe;
+use crate::runtime::owner::commands::Command;
+use crate::runtime::owner::contract::{Kind, SendStatus};
+
+/// Above this many unwritten bytes a connection counts as congested: the owner waits for
+/// [`Kind::Drained`] before it hands over more.
+const CONGESTED: usize = 64 * 1024;
+
+/// Bytes that the owner's thread writes by itself. Sending 16 KiB takes less than twice as long as sending one byte.
+const LITTLE: usize = 16 * 1024;
+
+impl Connection {
+    /// Lets `fill` append to the outbox and has it flushed. From the owner's thread prefer
+    /// [`Connection::enqueue`] and one flush for many connections.
+    pub fn write(self: &Arc<Self>, fill: impl FnOnce(&mut Outbox)) {
+        let (_, dirty) = self.enqueue(fill);
+        if dirty {
+            self.commands.send(Command::Flush(self.clone()));
+        }
+    }
+
+    /// Lets `fill` append to the outbox. If the second value is true, the caller has to arrange a
+    /// [`Connection::flush`].
+    pub fn enqueue(&self, fill: impl FnOnce(&mut Outbox)) -> (SendStatus, bool) {
+        let mut outbox = self.outbox();
+        if outbox.phase == Phase::Dead {
+            return (SendStatus::Closed, false);
+        }
+        let accepted = match outbox.phase {
+            Phase::Open => SendStatus::Flowing,
+            _ => SendStatus::Closed,
+        };
+        fill(&mut outbox);
+        let congested = outbox.blocked || outbox.unwritten() > CONGESTED;
+        let must_flush = !outbox.dirty && !outbox.blocked;
+        outbox.dirty = true;
+        match accepted {
+            SendStatus::Flowing if congested => (SendStatus::Congested, must_flush),
+            accepted => (accepted, must_flush),
+        }
+    }
+
+    /// Asks for [`Kind::Drained`] once everything handed over so far has been written. Returns the number of the
+    /// request. The event has the number of the last request that it answers: an event of a smaller number was on its
+    /// way before.
+    pub fn report_drain(&self) -> u32 {
+        let mut outbox = self.outbox();
+        // 0 stands for none
+        outbox.reports = outbox.reports.wrapping_add(1).max(1);
+        let number = outbox.reports;
+        if (outbox.is_clear() && !outbox.blocked) || outbox.phase == Phase::Dead {
+            drop(outbox);
+            self.unthrottle();
+            self.queue.push(Kind::Drained, self.handle, number);
+        } else {
+            outbox.report_drain = true;
+        }
+        number
+    }
+
+    /// Reads the memory that [`Connection::flush`] is going to read.
+    pub(crate) fn fetch(&self) {
+        std::hint::black_box(self.outbox.is_poisoned());
+    }
+
+    /// Writes as much as the kernel takes. It may be called from any thread and never waits.
+    pub fn flush(&self) {
+        let Some(pipe) = self.pipe.get() else { return };
+        let mut outbox = self.outbox();
+        let dirty = std::mem::take(&mut outbox.dirty);
+        if matches!(pipe, Pipe::Owner) {
+            drop(outbox);
+            if dirty {
+                self.queue.push(Kind::PipeReady, self.handle, 0);
+            }
+            return;
+        }
+        if dirty && outbox.awaits_owner() {
+            self.queue.push(Kind::PipeReady, self.handle, 0);
+        }
+        if outbox.writing || outbox.blocked {
+            return;
+        }
+        loop {
+            outbox = self.compress(outbox);
+            let (bytes, written_before) = match outbox.started.take() {
+                Some(started) => *started,
+                None if outbox.bytes.is_empty() => break,
+                None => (outbox.take_frames(), 0),
+            };
+            outbox.writing = true;
+            let is_last = outbox.phase == Phase::Ending && outbox.has_nothing_else() && !outbox.is_relayed();
+            drop(outbox);
+            self.note_activity();
+            let (written, result) = pipe.write(&bytes[written_before..], is_last);
+            outbox = self.outbox();
+            outbox.writing = false;
+            let written = written_before + written;
+            if written < bytes.len() && outbox.phase == Phase::Dead {
+                self.lost.store(true, SeqCst);
+            } else if written < bytes.len() {
+                // the rest stays where it is: moving that of a large message at each write would cost more than the
+                // writes
+                outbox.started = Some(Box::new((bytes, written)));
+            }
+            match result {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    outbox.blocked = true;
+                    self.wake();
+                    return;
+                }
+                Err(error) => {
+                    // the reading task ends the connection
+                    self.note_end(End::WriteFailed(error.raw_os_error().unwrap_or_default()));
+                    outbox.kill();
+                    self.wake();
+                    break;
+                }
+            }
+        }
+        self.after_write(outbox, pipe);
+    }
+
+    /// Writes on the owner's thread. Compressing and copying much is left to the I/O thread.
+    pub fn flush_by_owner(self: &Arc<Self>) {
+        // a connection that is not read yet is on its way to the I/O thread, which flushes it
+        let is_new = self.task.get().is_none() && !self.is_piped();
+        if is_new || self.compresses() || self.outbox().unwritten() > LITTLE {
+            self.commands.send_by_owner(Command::Flush(self.clone()));
+        } else {
+            self.flush();
+        }
+    }
+
+    fn after_write(&self, mut outbox: MutexGuard<'_, Outbox>, pipe: &Pipe) {
+        if outbox.phase == Phase::Ending && !outbox.is_relayed() {
+            outbox.phase = Phase::Ended;
+            pipe.shutdown(Shutdown::Write);
+        }
+        if outbox.phase != Phase::Open {
+            self.wake();
+        }
+        let report_drain = std::mem::take(&mut outbox.report_drain);
+        let number = outbox.reports;
+        drop(outbox);
+        if report_drain {
+            self.unthrottle();
+            self.queue.push(Kind::Drained, self.handle, number);
+        }
+    }
+
+    /// Compresses waiting messages outside the lock.
+    pub(super) fn compress<'a>(&'a self, mut outbox: MutexGuard<'a, Outbox>) -> MutexGuard<'a, Outbox> {
+        if let Some(deflate) = &self.deflate {
+            while let Some(pending) = outbox.take_pending() {
+                outbox.writing = true;
+                drop(outbox);
+                let frames = pending.compress(&mut deflate.lock().unwrap_or_else(PoisonError::into_inner));
+                outbox = self.outbox();
+                outbox.writing = false;
+                outbox.compressed(&frames);
+            }
+        }
+        outbox
+    }
+
+    /// Whether flushing compresses.
+    pub fn compresses(&self) -> bool {
+        self.deflate.is_some()
+    }
+}
+
+impl Commands {
+    /// Has a connection's outbox written, see [`commands::Commands::mark_for_flush`].
+    pub fn mark(&self, connection: &Arc<Connection>) -> usize {
+        self.mark_for_flush(connection, connection.is_piped())
+    }
+}
