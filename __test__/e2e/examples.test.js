@@ -3,9 +3,10 @@
 // The examples, as a person uses them: each in a process of its own, with tabs of Chromium.
 
 const assert = require('node:assert')
-const { spawn } = require('node:child_process')
+const { execFileSync, spawn } = require('node:child_process')
 const { once } = require('node:events')
 const fs = require('node:fs')
+const os = require('node:os')
 const path = require('node:path')
 const { after, before, test } = require('node:test')
 const { launch } = require('./browser')
@@ -42,12 +43,17 @@ function start(name, env) {
 /** Resolves with the first match in what a server prints. */
 async function printed(server, pattern) {
   let text = ''
-  for await (const chunk of server.stdout) {
-    text += chunk
-    const found = pattern.exec(text)
-    if (found) return found
-  }
-  throw new Error(`The example ended without a match of ${pattern}: ${text}`)
+  const ended = once(server, 'close').then(() =>
+    assert.fail(`The example ended without a match of ${pattern}: ${text}`),
+  )
+  const matched = new Promise((resolve) => {
+    server.stdout.on('data', (chunk) => {
+      text += chunk
+      const found = pattern.exec(text)
+      if (found) resolve(found)
+    })
+  })
+  return Promise.race([matched, ended])
 }
 
 async function open(server, tabs) {
@@ -112,13 +118,33 @@ test('ten-thousand: all clients come, and their memory is shown', async () => {
   assert.ok(Number(each) > 0)
 })
 
-test('each example has a package.json that starts it, and stands in the list', () => {
+test('migration: both engines are measured, and doctor --fix makes the change', async () => {
+  const server = start('migration', { SECONDS: '0.5' })
+  const ended = once(server, 'exit')
+  await printed(server, /^before +\d+ .*\n(.*\n)*after +\d+ .*\n(.*\n)*The change/m)
+  assert.deepEqual(await ended, [0, null])
+  const project = fs.mkdtempSync(path.join(os.tmpdir(), 'engine.io-native-migration-'))
+  try {
+    const manifest = path.join(project, 'package.json')
+    fs.copyFileSync(path.join(folder, 'migration', 'before.package.json'), manifest)
+    execFileSync(process.execPath, [path.join(folder, '../lib/cli/bin.js'), 'doctor', '--fix'], { cwd: project })
+    assert.deepEqual(
+      JSON.parse(fs.readFileSync(manifest, 'utf8')),
+      JSON.parse(fs.readFileSync(path.join(folder, 'migration', 'after.package.json'), 'utf8')),
+    )
+  } finally {
+    fs.rmSync(project, { recursive: true })
+  }
+})
+
+test('each example stands in the list, and those that are projects have adopted the package', () => {
   const list = fs.readFileSync(path.join(folder, 'README.md'), 'utf8')
   const names = fs.readdirSync(folder).filter((name) => fs.statSync(path.join(folder, name)).isDirectory())
   for (const name of names) {
     assert.ok(list.includes(`](${name}/`), `examples/README.md does not list ${name}`)
-    if (name === 'demo') continue
-    const manifest = JSON.parse(fs.readFileSync(path.join(folder, name, 'package.json'), 'utf8'))
+    const file = path.join(folder, name, 'package.json')
+    if (!fs.existsSync(file)) continue
+    const manifest = JSON.parse(fs.readFileSync(file, 'utf8'))
     assert.equal(manifest.scripts.start, 'node server.js')
     assert.ok(
       [manifest.dependencies, manifest.overrides].some(

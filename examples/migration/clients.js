@@ -1,0 +1,21 @@
+'use strict'
+
+// 100 clients of Socket.IO, each of which asks as soon as it is answered. Ends after SECONDS, and tells how many answers
+// came.
+
+const { io } = require('socket.io-client')
+
+const [port, seconds] = process.argv.slice(2).map(Number)
+const end = Date.now() + seconds * 1000
+let answers = 0
+
+async function client() {
+  const socket = io(`http://127.0.0.1:${port}`, { forceNew: true })
+  while (Date.now() < end) {
+    await socket.emitWithAck('ask', 'how are you?')
+    answers++
+  }
+  socket.close()
+}
+
+Promise.all(Array.from({ length: 100 }, client)).then(() => process.send(answers, () => process.exit()))
