@@ -32,6 +32,7 @@ test('each namespace tells of its part, with ids and contents', async () => {
   assert.match(all.get('engine:socket'), /sending packet "message" \(echo hello\)/)
   assert.match(all.get('engine:socket'), /received packet message/)
   assert.match(all.get('engine:socket'), /might upgrade socket transport from "polling" to "websocket"/)
+  assert.match(all.get('engine:socket'), /writing ping packet - expecting pong within 20000ms/)
   assert.match(all.get('engine:socket'), /readyState updated from open to clos/)
   assert.match(all.get('engine:transport'), /readyState updated from \w+ to clos\w+ \(polling\)/)
   assert.match(all.get('engine:polling'), /writing "?/)

@@ -51,9 +51,14 @@ function begin(socket) {
   else socket.schedulePing()
 }
 
+/** Writes the debug line of a ping that is sent, by this thread or by the engine. */
+function debugPing(socket) {
+  debug('writing ping packet - expecting pong within %sms', socket.server.opts.pingTimeout)
+}
+
 function plan(socket, ms) {
   return setTimeout(() => {
-    debug('writing ping packet - expecting pong within %sms', socket.server.opts.pingTimeout)
+    debugPing(socket)
     timersOf(socket).hasRefreshed = false
     socket.sendPacket('ping')
     socket.resetPingTimeout()
@@ -119,4 +124,4 @@ function stop({ ping, timeout }) {
   clearTimeout(timeout)
 }
 
-module.exports = { begin, hear, move, resetPingTimeout, schedulePing, stop, timersOf }
+module.exports = { begin, debugPing, hear, move, resetPingTimeout, schedulePing, stop, timersOf }

@@ -45,7 +45,6 @@ const {
   kOnMessage,
   kOnNativePoll,
   kOnOtherPacket,
-  kOnPinged,
   kOnPollTaken,
   kOnProbing,
   kOnUpgraded,
@@ -79,7 +78,7 @@ class ReceivingSocket extends SendingSocket {
         if (this[kHearsPackets]()) this[kOnOtherPacket](arg, content)
         break
       case Kind.PINGED:
-        this[kOnPinged]()
+        heartbeat.debugPing(this)
         break
       case Kind.POLL_READY:
         this.transport[kOnNativePoll]?.()
@@ -275,11 +274,6 @@ class ReceivingSocket extends SendingSocket {
     return connection === undefined ? null : connection[kState].handle
   }
 
-  /** The engine has sent a ping by itself. */
-  [kOnPinged]() {
-    debug('writing ping packet')
-  }
-
   /** Sends a packet for the engine: a heartbeat, or a packet that ends a poll. */
   [kRelay](type) {
     if (type === 'noop') {
@@ -287,7 +281,7 @@ class ReceivingSocket extends SendingSocket {
       return
     }
     if (this._readyState !== 'open') return
-    if (type === 'ping') debug('writing ping packet')
+    if (type === 'ping') heartbeat.debugPing(this)
     this.sendPacket(type)
     // in protocol 3 a pong answers the client's ping
     if (type === 'pong') this.emit('heartbeat')
