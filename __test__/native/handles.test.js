@@ -24,8 +24,8 @@ for (const name of ['addSession', 'addConnection']) {
   }
 }
 
-let periods = 0
-const timing = () => periods || (periods = engine.timing(25_000, 20_000, 10_000))
+let timingHandle = 0
+const timing = () => timingHandle || (timingHandle = engine.timing(25_000, 20_000, 10_000))
 
 /** Ways to take a handle of each table, with nothing behind it, and to give it back. */
 const tables = {
@@ -197,11 +197,12 @@ const rows = {
   typeOfService: connection((old) => assert.ok(engine.typeOfService(old) < 0)),
   writeRaw: connection((old) => assert.equal(engine.writeRaw(old, Buffer.from('x')), false)),
 
-  // listeners and periods
+  // listeners and timings
   closeListener: (v) => [() => engine.closeListener(v.listener)],
   bindListener: (v) => [
     refuses(() => engine.bindListener(v.listener, { port: 0, backlog: 1, ipv6Only: false, reusePort: false })),
   ],
+  drainListener: (v) => [() => engine.drainListener(v.listener, 1000)],
   dropListener: (v) => [() => engine.dropListener(v.listener)],
   findSession: (v) => [() => assert.equal(engine.findSession(v.listener, 'an id'), null)],
   isAccepting: (v) => [() => assert.equal(engine.isAccepting(v.listener), false)],
@@ -266,7 +267,7 @@ test('every function of the addon has a row, and there is no row for anything el
 test('no function reaches a victim by an old handle', { timeout: 60_000 }, async () => {
   const victims = await openVictims()
   const native = await listenNatively()
-  // the victims' periods and listener in another generation of their slots: theirs is the first
+  // the victims' timing and listener in another generation of their slots: theirs is the first
   victims.ownListener = bridge.listeners.findIndex((listener) => listener === native.server) | (INDEX_MASK + 1)
   victims.listener = victims.ownListener + INDEX_MASK + 1
   ;[victims.timing] = oldHandles('timing', 1)
@@ -283,7 +284,7 @@ test('no function reaches a victim by an old handle', { timeout: 60_000 }, async
     }
   }
   forgiveStaleCalls()
-  // the listener is there, and its sessions have the periods of their own server
+  // the listener is there, and its sessions have the timing of their own server
   const { socket } = await openPolling(native)
   assert.equal(socket.readyState, 'open')
   end(fast.openSession(successor, 4, 0, true, undefined))

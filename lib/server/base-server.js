@@ -97,7 +97,7 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
     }
     this[kState].limits = Limits.of(this)
     this[kState].drain = undefined
-    this[kState].periods = undefined
+    this[kState].timing = undefined
     this[kState].openPacket = new OpenPacket()
     /** Whether the next look at the sessions is planned, see lib/session/overrides.js. */
     this[kState].watching = false
@@ -424,32 +424,32 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
     this.emit('headers', headers, req)
   }
 
-  /** Returns the handle of the engine's record of this server's periods. The record follows `opts`. */
+  /** Returns the handle of the engine's record of this server's timing. The record follows `opts`. */
   [kTiming]() {
     const { pingInterval, pingTimeout, upgradeTimeout } = this.opts
-    const periods = this[kState].periods
-    if (periods === undefined) {
-      const timing = bridge.getEngine().timing(Number(pingInterval), Number(pingTimeout), Number(upgradeTimeout))
-      this[kState].periods = { timing, pingInterval, pingTimeout, upgradeTimeout }
-      return timing
+    const { timing } = this[kState]
+    if (timing === undefined) {
+      const handle = bridge.getEngine().timing(Number(pingInterval), Number(pingTimeout), Number(upgradeTimeout))
+      this[kState].timing = { handle, pingInterval, pingTimeout, upgradeTimeout }
+      return handle
     }
     if (
-      periods.pingInterval !== pingInterval ||
-      periods.pingTimeout !== pingTimeout ||
-      periods.upgradeTimeout !== upgradeTimeout
+      timing.pingInterval !== pingInterval ||
+      timing.pingTimeout !== pingTimeout ||
+      timing.upgradeTimeout !== upgradeTimeout
     ) {
-      bridge.getEngine().setTiming(periods.timing, Number(pingInterval), Number(pingTimeout), Number(upgradeTimeout))
-      Object.assign(periods, { pingInterval, pingTimeout, upgradeTimeout })
+      bridge.getEngine().setTiming(timing.handle, Number(pingInterval), Number(pingTimeout), Number(upgradeTimeout))
+      Object.assign(timing, { pingInterval, pingTimeout, upgradeTimeout })
     }
-    return periods.timing
+    return timing.handle
   }
 
-  /** Lets the engine forget the periods. Open sessions keep them. */
+  /** Lets the engine forget the timing. Open sessions keep it. */
   [kDropTiming]() {
-    const periods = this[kState].periods
-    if (periods === undefined) return
-    this[kState].periods = undefined
-    bridge.getEngine().dropTiming(periods.timing)
+    const { timing } = this[kState]
+    if (timing === undefined) return
+    this[kState].timing = undefined
+    bridge.getEngine().dropTiming(timing.handle)
   }
 
   /** Serves a WebTransport session that the application has accepted. */

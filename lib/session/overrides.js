@@ -24,7 +24,7 @@ const { send: sendByPolling } = Polling.prototype
 const { send: sendByWebSocket } = WebSocket.prototype
 
 /** The longest time in ms between two looks at an idle session. */
-const MAX_PERIOD = 5000
+const MAX_PAUSE = 5000
 
 /** The shortest time in ms per session, which bounds the thread's time for very many sessions. */
 const MIN_SHARE = 0.5
@@ -112,8 +112,8 @@ function notice(socket) {
 function watch(server) {
   if (server[kState].watching) return
   server[kState].watching = true
-  const period = Math.max(5, Math.min(server.opts.pingInterval / 4 || 0, MAX_PERIOD), MIN_SHARE * server.clientsCount)
-  atRoot(setTimeout, look, period, server).unref()
+  const pause = Math.max(5, Math.min(server.opts.pingInterval / 4 || 0, MAX_PAUSE), MIN_SHARE * server.clientsCount)
+  atRoot(setTimeout, look, pause, server).unref()
 }
 
 function look(server) {

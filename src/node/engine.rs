@@ -9,7 +9,7 @@ use napi::{Env, Result};
 use napi_derive::napi;
 
 use super::io_threads::IoThreads;
-use super::state::{MAX_BUFFER, State, period};
+use super::state::{MAX_BUFFER, State, delay};
 use super::tables::exhausted;
 use super::wake::Waker;
 use crate::runtime::{Batch, Opened};
@@ -67,25 +67,25 @@ impl Engine {
         self.io.finish();
     }
 
-    /// The periods of a server, in ms. Returns the handle to name them by.
+    /// Enters the timing of a server, in ms. Returns the handle to name it by.
     #[napi]
     pub fn timing(&self, ping_interval: f64, ping_timeout: f64, upgrade_timeout: f64) -> Result<u32> {
-        let timing = Timing::new(period(ping_interval), period(ping_timeout), period(upgrade_timeout));
+        let timing = Timing::new(delay(ping_interval), delay(ping_timeout), delay(upgrade_timeout));
         let mut timings = self.tables.timings.borrow_mut();
         let handle = timings.handles().take().ok_or_else(|| exhausted("servers"))?;
         timings.put(handle, Arc::new(timing));
         Ok(handle)
     }
 
-    /// Changes the periods of a server.
+    /// Changes the timing of a server.
     #[napi]
     pub fn set_timing(&self, timing: u32, ping_interval: f64, ping_timeout: f64, upgrade_timeout: f64) {
         if let Some(timing) = self.tables.timings.borrow().get(timing) {
-            timing.set(period(ping_interval), period(ping_timeout), period(upgrade_timeout));
+            timing.set(delay(ping_interval), delay(ping_timeout), delay(upgrade_timeout));
         }
     }
 
-    /// Forgets the periods of a server. Open sessions keep them.
+    /// Forgets the timing of a server. Open sessions keep it.
     #[napi]
     pub fn drop_timing(&self, timing: u32) {
         self.tables.timings.borrow_mut().release(timing);

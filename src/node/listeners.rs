@@ -10,7 +10,7 @@ use super::compress::HttpCompression;
 use super::connections::max_payload_of;
 use super::deflate::DeflateOptions;
 use super::engine::Engine;
-use super::state::period;
+use super::state::delay;
 use super::tables::exhausted;
 use crate::http::{BodyLimits, Bound, Listener, ListenerOptions, Place, Settings};
 use crate::session::OutData;
@@ -77,7 +77,7 @@ impl Engine {
             bodies: BodyLimits::new(
                 body_limit(settings.max_http_buffer_size),
                 settings.max_buffered_chunks,
-                period(settings.http_request_body_timeout) as u32,
+                delay(settings.http_request_body_timeout) as u32,
             ),
             max_payload: max_payload_of(settings.max_http_buffer_size),
             max_chunks: settings.max_chunks,
@@ -155,7 +155,7 @@ impl Engine {
     #[napi]
     pub fn drain_listener(&self, listener: u32, patience: f64) {
         if let Some(listener) = self.tables.listener(listener) {
-            listener.drain(period(patience));
+            listener.drain(delay(patience));
         }
     }
 

@@ -8,7 +8,7 @@ use napi_derive::napi;
 
 use super::convert::{Content, Raw, null, to_content, with_content};
 use super::engine::Engine;
-use super::state::{State, period};
+use super::state::{State, delay};
 use super::tables::exhausted;
 use super::wake::check;
 use crate::protocol::PacketType;
@@ -81,7 +81,7 @@ impl Engine {
     /// Closes the session's transport, see `Session::close_transport`.
     #[napi]
     pub fn close_transport(&self, env: Env, session: u32, grace: Option<f64>) -> Result<Raw> {
-        let grace = grace.map(period);
+        let grace = grace.map(delay);
         self.step(env.raw(), session, |session, _| {
             session.inner.machine.close_transport(session.now, grace, &mut session.actions);
         })

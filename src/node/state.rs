@@ -124,7 +124,7 @@ impl State {
     }
 }
 
-/// A period as Node's timers take it: below 1 ms, above 2^31-1 ms or not a number means 1 ms.
-pub(super) fn period(ms: f64) -> u64 {
+/// A delay as Node's timers take it: below 1 ms, above 2^31-1 ms or not a number means 1 ms.
+pub(super) fn delay(ms: f64) -> u64 {
     if (1.0..=2_147_483_647.0).contains(&ms) { ms as u64 } else { 1 }
 }

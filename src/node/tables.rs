@@ -34,7 +34,7 @@ impl Tables {
     pub(super) fn timing(&self, timing: u32) -> Result<Arc<Timing>> {
         let timing = self.timings.borrow().get(timing).cloned();
         timing
-            .ok_or_else(|| Error::new(Status::InvalidArg, "expected the handle of a server's periods, got a stale one"))
+            .ok_or_else(|| Error::new(Status::InvalidArg, "expected the handle of a server's timing, got a stale one"))
     }
 
     pub(super) fn listener(&self, listener: u32) -> Option<Arc<Listener>> {

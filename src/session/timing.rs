@@ -1,14 +1,14 @@
-//! The periods a session lives by.
+//! The timing of a server, by which its sessions live.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A point in time or a period, in milliseconds of a monotonic clock.
+/// A point in time or a length of time, in milliseconds of a monotonic clock.
 pub type Millis = u64;
 
 /// How often an upgrade in progress answers a pending poll with a `noop`, as in the original.
 pub(super) const NOOP_INTERVAL: Millis = 100;
 
-/// The periods that options set. Shared by all sessions of a server, because the original reads
+/// The lengths of time that options set. Shared by all sessions of a server, because the original reads
 /// `server.opts` anew each time: a changed option acts on living sessions too.
 #[derive(Debug)]
 pub struct Timing {
@@ -18,7 +18,7 @@ pub struct Timing {
 }
 
 impl Timing {
-    /// Periods in milliseconds.
+    /// All in milliseconds.
     pub fn new(ping_interval: Millis, ping_timeout: Millis, upgrade_timeout: Millis) -> Self {
         Self {
             ping_interval: AtomicU64::new(ping_interval),
@@ -27,7 +27,7 @@ impl Timing {
         }
     }
 
-    /// Replaces all periods; they act from each session's next deadline on.
+    /// Replaces all three; they act from each session's next deadline on.
     pub fn set(&self, ping_interval: Millis, ping_timeout: Millis, upgrade_timeout: Millis) {
         self.ping_interval.store(ping_interval, Relaxed);
         self.ping_timeout.store(ping_timeout, Relaxed);

@@ -1,4 +1,4 @@
-//! One WebSocket connection: its socket or pipe, its outbox and the receiver of its messages. What it does stands in
+//! One WebSocket connection: its pipe, its outbox and the receiver of its messages. What it does stands in
 //! the files beside this one: `inbound`, `flow`, `writing`, `piped`, `closing` and `activity`.
 
 use std::io;
@@ -110,7 +110,7 @@ pub struct MessageCompression {
 }
 
 impl Connection {
-    /// A connection without a socket or pipe.
+    /// A connection without a pipe.
     pub fn new(
         handle: ChannelId,
         queue: EventQueue,

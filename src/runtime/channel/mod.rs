@@ -1,4 +1,4 @@
-//! A WebSocket connection as a session's channel: its socket or pipe, what waits to be written to it, and what comes
+//! A WebSocket connection as a session's channel: its pipe, what waits to be written to it, and what comes
 //! in.
 
 mod activity;

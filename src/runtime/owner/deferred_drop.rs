@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Time to the first look. A socket stays open that much longer if the owner is quick.
-const PERIOD: Duration = Duration::from_millis(5);
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
 /// Longest time between looks. It doubles while the owner has not dropped most of the references.
-const MAX_PERIOD: Duration = Duration::from_secs(1);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 thread_local! {
     static LEFTOVERS: RefCell<Option<Vec<Leftover>>> = const { RefCell::new(None) };
@@ -39,14 +39,14 @@ pub(crate) fn free_later<T: Send + Sync + 'static>(leftover: &Arc<T>) {
 }
 
 async fn look_after() {
-    let mut period = PERIOD;
+    let mut pause = FIRST_PAUSE;
     loop {
-        tokio::time::sleep(period).await;
+        tokio::time::sleep(pause).await;
         let (left, freed) = free();
         if left == 0 {
             return;
         }
-        period = if left > freed { MAX_PERIOD.min(period * 2) } else { PERIOD };
+        pause = if left > freed { MAX_PAUSE.min(pause * 2) } else { FIRST_PAUSE };
     }
 }
 
