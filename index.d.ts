@@ -216,6 +216,20 @@ interface ServerOptions {
   backpressurePolicy?: 'close' | 'drop-volatile' | 'wait'
   /** Bounds for connections, handshakes and packets: an extra of this package. */
   limits?: Limits
+  /**
+   * Whether the `close` event of a session tells how its client has ended a WebSocket: an extra of this package. Its
+   * description is then {@link CloseDetails} for the reason `transport close`, where it is undefined otherwise.
+   * @default false
+   */
+  closeDetails?: boolean
+}
+
+/** The description of a `close` event with the reason `transport close`, if the option `closeDetails` is set. */
+interface CloseDetails {
+  /** The code of the client's close frame; 1005 for a frame without a code, 1006 if none came. */
+  closeCode: number
+  /** The reason of the client's close frame, or the empty string. */
+  closeReason: string
 }
 
 /**
@@ -406,7 +420,7 @@ interface SendOptions {
 /**
  * A client's session.
  *
- * Events: `message` and `data` (string | Buffer), `close` (reason, description), `packet` (packet), `packetCreate`
+ * Events: `message` and `data` (string | Buffer), `close` (reason, description: an Error or undefined, see also `closeDetails`), `packet` (packet), `packetCreate`
  * (packet), `flush` (packets), `drain`, `heartbeat`, `upgrading` (transport), `upgrade` (transport).
  */
 declare class Socket extends EventEmitter {

@@ -22,7 +22,7 @@ test('the same names are exported', () => {
 /** What this package has and the original has not. */
 const EXTRAS = {
   ...Object.fromEntries(['Server', 'BaseServer', 'uServer'].map((name) => [name, ['drain', 'draining']])),
-  ServerOptions: ['maxBackpressure', 'backpressurePolicy', 'limits'],
+  ServerOptions: ['maxBackpressure', 'backpressurePolicy', 'limits', 'closeDetails'],
   Socket: ['bufferedAmount'],
 }
 

@@ -12,6 +12,9 @@ const { validateBackpressure } = require('./backpressure')
  */
 function validate(opts) {
   validateBackpressure(opts)
+  if (opts.closeDetails !== undefined && typeof opts.closeDetails !== 'boolean') {
+    throw new TypeError(`closeDetails must be a boolean, got ${String(opts.closeDetails)}`)
+  }
   if (opts.cookie) cookie.serialize(opts.cookie.name, 'id', opts.cookie)
   if (opts.httpCompression && typeof opts.httpCompression === 'object') {
     zlib.createGzip(ownOf(opts.httpCompression)).close()

@@ -209,6 +209,8 @@ complete(WebSocketState, {
   keepsAlive: true,
   /** The connection's end, while its session has not heard of it or the stream below has not reported it. */
   end: undefined,
+  /** The same while both wait to be told of their ends, see lib/native/bridge.js. */
+  noted: undefined,
   /** Whether the session and its transport are being told of their end right now. */
   tells: false,
   /** Tells the session of its end once the stream below has reported it. */

@@ -314,7 +314,10 @@ function deliver(kind, target, arg, content) {
     }
     if (connection === undefined) return
     // a session hears of its end before its connection does
-    if (kind === Kind.CONNECTION_ENDED && closing.length > 0) closing.push(connection, kind, arg, content)
+    if (kind === Kind.CONNECTION_ENDED && closing.length > 0) {
+      connection[kState].noted = { arg, reason: content }
+      closing.push(connection, kind, arg, content)
+    }
     // an invalid frame is an error after what the messages before it have set off, as in the original
     else if (kind === Kind.CONNECTION_CLOSED && arg === WITH_FAULT) tellLater(connection, kind, arg, content)
     else connection[kOnEvent](kind, arg, content)

@@ -49,6 +49,7 @@ const {
   kOnReleased,
   kOnStreamClosed,
   kOwn,
+  kPeerClose,
   kRefuse,
   kReportDrain,
   kSendControl,
@@ -112,6 +113,13 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
     }
     pump.write()
     return refused + this[kUnwritten]()
+  }
+
+  /** Returns `{ code, reason }` of the peer's close frame, or of its absence; undefined if it is not known any more. */
+  [kPeerClose]() {
+    const { handle, noted, end = noted } = this[kState]
+    if (end !== undefined) return { code: codeOf(end.arg), reason: String(end.reason ?? '') }
+    return handle === NO_HANDLE ? undefined : bridge.getEngine().peerClose(handle)
   }
 
   /** Bytes handed over and not yet written. */

@@ -54,6 +54,7 @@ const {
   kOnUpgrading,
   kOpen,
   kOpenWebSocket,
+  kPeerClose,
   kPollingTransport,
   kShow,
   kShowMessages,
@@ -462,6 +463,9 @@ class Socket extends ReceivingSocket {
   onClose(reason, description) {
     if (this.readyState === 'closed') return
     this.readyState = 'closed'
+    if (reason === 'transport close' && description === undefined && this.server.opts.closeDetails === true) {
+      description = closeDetailsOf(this[kMadeTransport]())
+    }
     // listeners of `close` can still see the packets that were not sent
     process.nextTick(dropBuffer, this)
     this[kState].packetsFn = this[kState].sentCallbackFn = undefined
@@ -512,6 +516,16 @@ class Socket extends ReceivingSocket {
 function codeOf(reason) {
   const code = REASONS.indexOf(reason)
   return code === -1 ? ReasonCode.FORCED_CLOSE : code
+}
+
+/** Returns how the peer has ended a WebSocket; undefined if that is not known. */
+function closeDetailsOf(transport) {
+  const websocket = transport?.socket
+  const end = transport?.[kPeerClose]?.() ?? websocket?.[kPeerClose]?.()
+  if (end !== undefined) return { closeCode: end.code, closeReason: end.reason }
+  // a WebSocket of `ws`, or of a class with its interface
+  if (typeof websocket?._closeCode !== 'number') return undefined
+  return { closeCode: websocket._closeCode, closeReason: String(websocket._closeMessage ?? '') }
 }
 
 function dropBuffer(socket) {

@@ -77,10 +77,10 @@ class uServer extends BaseServer {
       open: (ws) => ws.getUserData().transport[kOnOpen](ws),
       message: (ws, message, isBinary) => ws.getUserData().transport[kOnMessage](message, isBinary),
       drain: (ws) => ws.getUserData().transport[kOnDrain](),
-      close: (ws) => {
+      close: (ws, code, reason) => {
         const { transport, response } = ws.getUserData()
         try {
-          transport[kOnEnd]()
+          transport[kOnEnd](code, reason)
         } finally {
           response[kOnWebSocketClosed]()
         }

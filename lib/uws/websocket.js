@@ -4,7 +4,17 @@ const { setImmediate } = require('timers')
 const { FaultText } = require('../native/contract')
 const { Transport } = require('../transports/transport')
 const debug = require('debug')('engine:uws')
-const { kCutOff, kOnDrain, kOnEnd, kOnMessage, kOnOpen, kState, kWriteOne, kWriteQueue } = require('../base/symbols')
+const {
+  kCutOff,
+  kOnDrain,
+  kOnEnd,
+  kOnMessage,
+  kOnOpen,
+  kPeerClose,
+  kState,
+  kWriteOne,
+  kWriteQueue,
+} = require('../base/symbols')
 
 /** Results of `send()` of uWebSockets.js. */
 const BUFFERED = 0
@@ -18,6 +28,8 @@ class WebSocket extends Transport {
     this.socket = null
     this[kState].packets = []
     this[kState].gone = false
+    /** How the client has ended the connection. */
+    this[kState].peerClose = undefined
     this[kState].congested = false
   }
 
@@ -50,9 +62,15 @@ class WebSocket extends Transport {
     setImmediate(() => this[kWriteQueue]())
   }
 
-  [kOnEnd]() {
+  [kOnEnd](code, reason) {
     this[kState].gone = true
+    // copied, because the bytes belong to uWebSockets.js after this call
+    this[kState].peerClose = { code, reason: Buffer.from(reason).toString() }
     if (this.readyState !== 'closed') this.onClose()
+  }
+
+  [kPeerClose]() {
+    return this[kState].peerClose
   }
 
   send(packets) {

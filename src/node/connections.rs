@@ -33,6 +33,13 @@ pub struct UpgradeCheck {
     pub message: Option<String>,
 }
 
+/// How a peer has ended a WebSocket.
+#[napi(object)]
+pub struct PeerClose {
+    pub code: u32,
+    pub reason: String,
+}
+
 #[napi]
 impl Engine {
     /// Checks the WebSocket part of an upgrade request. `extensions` is read only with `deflate`. Returns the bare
@@ -129,6 +136,15 @@ impl Engine {
     #[napi]
     pub fn buffered_amount(&self, connection: u32) -> f64 {
         self.tables.connection(connection).map_or(0.0, |connection| connection.outbox().unwritten() as f64)
+    }
+
+    /// The code of the peer's close frame, or what stands for a missing one, and its reason; nothing for a stale handle.
+    #[napi]
+    pub fn peer_close(&self, connection: u32) -> Option<PeerClose> {
+        let connection = self.tables.connection(connection)?;
+        let outbox = connection.outbox();
+        let (code, reason) = outbox.peer_close();
+        Some(PeerClose { code: code.into(), reason: String::from_utf8_lossy(reason).into_owned() })
     }
 
     /// Writes what waits, as far as the kernel takes it now, and returns the number of bytes that it does not take.

@@ -282,6 +282,10 @@ impl Outbox {
 
     /// The code and the reason of the peer's close frame, or the code that stands for a missing one.
     pub fn peer_close(&self) -> (u16, &[u8]) {
+        // the frame may have come and still have to be answered
+        if let Some(Ending::CloseReceived(code, reason)) = self.rare.as_ref().and_then(|rare| rare.ending.as_ref()) {
+            return (code.unwrap_or(NO_CODE), reason);
+        }
         let code = if self.heard_close { self.peer_code } else { NO_CLOSE_FRAME };
         (code, self.rare.as_ref().map_or(&[], |rare| &rare.peer_reason))
     }
