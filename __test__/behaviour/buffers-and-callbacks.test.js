@@ -2,7 +2,19 @@
 
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
-const { delay, improvement, listen, once, openPolling, openWebSocket, pending, record } = require('../support')
+const {
+  delay,
+  eventually,
+  frame,
+  improvement,
+  listen,
+  once,
+  openPolling,
+  openUpgraded,
+  openWebSocket,
+  pending,
+  record,
+} = require('../support')
 
 const WATCHED = ['packetCreate', 'flush', 'drain']
 
@@ -382,3 +394,19 @@ test('what is put into the buffer right after the end is gone when the tick is o
   assert.deepEqual(socket.writeBuffer, [])
   assert.notEqual(socket.writeBuffer, writeBuffer)
 })
+
+for (const [name, open] of Object.entries({ websocket: openWebSocket, 'an upgraded session': openUpgraded })) {
+  test(`what a message sets off is told before a large message behind it: ${name}`, async () => {
+    const { peer, socket } = await open(await listen())
+    const log = []
+    socket.on('message', (data) => log.push(`${data.length} characters`))
+    socket.once('message', () => {
+      socket.transport.on('drain', () => log.push('drain'))
+      for (const text of ['one', 'two', 'three']) socket.send(text, () => log.push(text))
+    })
+    // Node.js reads no more than 64 KiB at once
+    peer.write(Buffer.concat(['4a', '4'.padEnd(70_001, 'x')].map((payload) => frame({ payload }))))
+    const told = ['one', 'drain', 'two', 'three', 'drain']
+    await eventually(() => log, ['1 characters', ...told, '70000 characters'])
+  })
+}

@@ -2,7 +2,7 @@
 
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
-const { eventually, listen, once, record, times, upgradeTo, RawWebSocket, path } = require('../support')
+const { eventually, frame, listen, once, record, times, upgradeTo, RawWebSocket, path } = require('../support')
 const { ALLOW, openPolling3, openWebSocket3, postBinary, binaryPayload } = require('../support/eio3')
 
 const BYTES = Buffer.from([1, 2, 3])
@@ -147,4 +147,17 @@ test("an upgrade with another revision than the session's is refused", async () 
   assert.equal(peer.status, 400)
   assert.equal((await error)[0].context.name, 'PROTOCOL_MISMATCH')
   assert.equal(socket.readyState, 'open')
+})
+
+test('frames behind a ping reach the transport of a session that a packetCreate listener has closed at the pong', async () => {
+  const { peer, socket } = await openWebSocket3(await listen(ALLOW))
+  const log = record(socket.transport, 'packet', (event, { type, data }) =>
+    data === undefined ? type : `${type} ${data}`,
+  )
+  const messages = record(socket, 'message')
+  socket.on('packetCreate', ({ type }) => type === 'pong' && socket.close())
+  peer.write(Buffer.concat(['2', '4a', '2', '4b'].map((payload) => frame({ payload }))))
+  await peer.closeFrame()
+  await eventually(() => log, ['ping', 'message a', 'ping', 'message b'])
+  assert.deepEqual(messages, [])
 })

@@ -13,6 +13,7 @@ const {
   INDEX_MASK,
   Kind,
   MORE_EVENTS,
+  NEXT_TURN,
   NO_HANDLE,
   ReasonCode,
   SEVERAL_EVENTS,
@@ -43,6 +44,9 @@ const BATCH = 1024
 /** Milliseconds of dispatching after which timers and other I/O get their turn. */
 const MAX_TURN = 5
 
+/** Turns of the event loop for which a message of a later turn waits for what was sent before it. */
+const MAX_ROUNDS = 16
+
 /**
  * What the last call into the engine has brought about, see `Outcome` in src/node/call_result.rs: kind and argument of
  * its one event, whose content the call returns; 0 of none; `SEVERAL_EVENTS` if it returns `[kind, arg, content, …]`.
@@ -55,6 +59,10 @@ let count = 0
 
 /** Whether the engine has more events than were in the last batch. */
 let left = false
+
+/** Whether they are for a later turn, and for how many turns they have waited. */
+let isOver = false
+let rounds = 0
 let cursor = 0
 let dispatching = false
 
@@ -188,10 +196,10 @@ function takeTurn() {
     dispatch()
     do {
       drain()
-      more = count > 0
+      more = count > 0 || left
       dispatched += count
       dispatch()
-    } while (more && performance.now() - turnStart < MAX_TURN)
+    } while (more && !isOver && performance.now() - turnStart < MAX_TURN)
   } finally {
     endTurn(more)
     lastEnd = performance.now()
@@ -221,6 +229,9 @@ function rethrow(error) {
 }
 
 function resume() {
+  // what was sent before a message of a later turn is told of first, unless listeners go on sending
+  if (isOver && written.length > 0 && rounds++ < MAX_ROUNDS) return void setImmediate(resume)
+  rounds = 0
   deferred = false
   lastEnd = 0
   onWake()
@@ -250,7 +261,7 @@ function drainAll() {
       drain()
       dispatched += count
       dispatch()
-    } while ((left || again) && performance.now() - start < MAX_TURN)
+    } while ((left || again) && !isOver && performance.now() - start < MAX_TURN)
   } finally {
     caller.session = caller.connection = NO_HANDLE
     caller.context = undefined
@@ -264,6 +275,7 @@ function drain() {
   const drained = fast.drain(meta, take)
   count = drained % MORE_EVENTS
   left = drained >= MORE_EVENTS
+  isOver = drained >= NEXT_TURN
   cursor = 0
 }
 

@@ -89,6 +89,12 @@ const UNFIT = 128
 /** Added by `drain` to the number of events, which is smaller than this, if there are more. */
 const MORE_EVENTS = 0x10000
 
+/**
+ * Added by `drain`, besides `MORE_EVENTS`, if the next event belongs to a later turn: a message that is too large to
+ * have been read together with the one before it on its connection.
+ */
+const NEXT_TURN = 0x20000
+
 /** The kind in `outcome` if a call has caused several events. The call returns `[kind, arg, content, …]`. */
 const SEVERAL_EVENTS = 255
 
@@ -433,6 +439,7 @@ module.exports = {
   WITH_FAULT,
   UNFIT,
   MORE_EVENTS,
+  NEXT_TURN,
   SEVERAL_EVENTS,
   NO_HANDLE,
   INDEX_MASK,

@@ -9,11 +9,15 @@ use napi::{Result, sys};
 use super::convert::{content_value, undefined};
 use super::tables::Tables;
 use super::wake::check;
-use crate::runtime::contract::{MORE_EVENTS, UNFIT};
+use crate::runtime::contract::{MORE_EVENTS, NEXT_TURN, UNFIT};
 use crate::runtime::{BY_POST, Batch, Connection, Event, EventQueue, Kind, NO_HANDLE, Opened, Table};
 
 /// Bytes of events that are handed over at once, so that JavaScript does not get much more than it may have to take.
 const MAX_BATCH: usize = 1 << 20;
+
+/// The most bytes that Node.js reads from a socket at once. What is sent in answer to a message is on its way before the
+/// next read, so that a message with more bytes comes in a turn of its own.
+const ONE_READ: usize = 64 * 1024;
 
 /// The batch that JavaScript is taking.
 #[derive(Default)]
@@ -23,6 +27,8 @@ pub(super) struct Taking {
     position: Cell<usize>,
     /// The contents on their way, of the running callback only.
     contents: RefCell<Vec<sys::napi_value>>,
+    /// The connection of the last event that was taken in this turn.
+    last: Cell<u32>,
     /// Whether there was a flush since events were taken.
     pub(super) has_flushed: Cell<bool>,
 }
@@ -30,7 +36,8 @@ pub(super) struct Taking {
 impl Taking {
     /// Takes events, at most as many as `meta` has room for (three numbers each: kind, target, arg), and calls `take`
     /// with their contents, because one call costs less than as many elements of an array. A batch also ends at
-    /// [`MAX_BATCH`] bytes. Returns the number of events, plus [`MORE_EVENTS`] if there are more.
+    /// [`MAX_BATCH`] bytes, and before a message that comes in a later turn, see [`ONE_READ`]. Returns the number of events, plus
+    /// [`MORE_EVENTS`] if there are more, plus [`NEXT_TURN`] if these are for a later turn.
     pub(super) fn drain(
         &self,
         env: sys::napi_env,
@@ -41,6 +48,7 @@ impl Taking {
     ) -> Result<u32> {
         if self.has_flushed.replace(false) {
             queue.end_turn();
+            self.last.set(NO_HANDLE);
         }
         let mut batch = self.batch.borrow_mut();
         let mut position = self.position.get();
@@ -48,33 +56,44 @@ impl Taking {
             let emptied = std::mem::take(&mut *batch);
             *batch = queue.take(emptied);
             position = 0;
+            self.position.set(0);
         }
         let mut contents = self.contents.borrow_mut();
         contents.clear();
         let mut size = 0;
+        let mut more = 0;
         for (event, meta) in batch.events[position..].iter().zip(meta.chunks_exact_mut(3)) {
+            let cost = batch.cost(event);
+            let last = self.last.replace(event.charged);
+            if cost > ONE_READ && event.charged == last && ![NO_HANDLE, BY_POST].contains(&last) {
+                self.last.set(NO_HANDLE);
+                more = NEXT_TURN;
+                break;
+            }
             let content = content_value(env, &batch, event);
             let unfit = if content.is_ok() { 0 } else { UNFIT };
             meta.copy_from_slice(&[event.kind as u32 + unfit, event.target, event.arg]);
             contents.push(content.or_else(|_| nothing_instead(env))?);
-            size += batch.cost(event);
+            size += cost;
             if size >= MAX_BATCH {
                 break;
             }
         }
         let count = contents.len();
+        let end = position + count;
+        if end < batch.events.len() {
+            more |= MORE_EVENTS;
+        }
         if count == 0 {
-            return Ok(0);
+            return Ok(more);
         }
         // if this fails because the stack is full, nothing has been taken
         hand_over(env, take, &contents)?;
-        let end = position + count;
         note_taken(tables, &batch, &batch.events[position..end]);
         // JavaScript has copies
         batch.events[position..end].iter_mut().for_each(Event::free);
         queue.taken(size);
         self.position.set(end);
-        let more = if end < batch.events.len() { MORE_EVENTS } else { 0 };
         Ok(count as u32 | more)
     }
 

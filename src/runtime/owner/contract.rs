@@ -152,6 +152,10 @@ contract! {
     /// Added by `drain` to the number of events, which is smaller than this, if there are more.
     pub const MORE_EVENTS: u32 = 1 << 16;
 
+    /// Added by `drain`, besides `MORE_EVENTS`, if the next event belongs to a later turn: a message that is too large to
+    /// have been read together with the one before it on its connection.
+    pub const NEXT_TURN: u32 = 1 << 17;
+
     /// The kind in `outcome` if a call has caused several events. The call returns `[kind, arg, content, …]`.
     pub const SEVERAL_EVENTS: u32 = 255;
 
