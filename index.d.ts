@@ -55,7 +55,7 @@ interface NativeListenerOptions extends Omit<
   reusePort?: boolean
 }
 
-/** Serves engine requests of a Node.js HTTP(S) server, whatever state it is in: before or after it listens. */
+/** Serves engine requests of a Node.js HTTP(S) server, before or after it listens. */
 declare function attach(server: HttpServer, options?: AttachOptions & ServerOptions): Server
 
 type TransportName = 'polling' | 'websocket' | 'webtransport'
@@ -292,7 +292,7 @@ interface DrainOutcome {
 }
 
 /**
- * The base of all servers, wherever their requests come from.
+ * The base of all servers, for requests from any source.
  *
  * Events: `connection` (socket), `connection_error` ({ req, code, message, context }), `initial_headers` and `headers`
  * (headers, request), `flush` (socket, packets), `drain` (socket).

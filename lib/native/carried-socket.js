@@ -141,7 +141,7 @@ class Carrier {
 
   /**
    * Refuses to be sent to another process. Node clears this member of a handle before it sends it. Sending an object
-   * that is no handle of a binding would abort the process.
+   * that is not a handle of a binding would abort the process.
    */
   set onread(_) {
     if (!this.closing)

@@ -454,7 +454,7 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
     this[kCallBack](number)
     const { stream, transport } = this[kState]
     if (stream instanceof Carrier) stream.onDrained()
-    // the event can answer a request of somebody else, or one that was made before the transport's last batch
+    // the event can answer another request than the transport's, or one that was made before the transport's last batch
     if (transport !== null && transport[kIsReported](number)) transport[kOnAllWritten]()
   }
 

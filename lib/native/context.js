@@ -22,11 +22,11 @@ class Context extends AsyncResource {
   }
 }
 
-/** A resource that belongs to no request, wherever the module was loaded. */
+/** A resource that belongs to no request, also if the module was loaded during one. */
 let root
 
 /**
- * One context for all events, used as long as nobody could tell contexts apart, because making one takes 100 ns. From
+ * One context for all events, used as long as contexts cannot be told apart, because making one takes 100 ns. From
  * Node 24 on a context keeps nothing of what runs in it. Before, a store that is entered becomes a property of the
  * resource; the first one is noticed, and so are hooks, which know contexts by their ids. From then on each event has a
  * context of its own.

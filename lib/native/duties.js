@@ -4,7 +4,7 @@ const { MAX_OWNER_POLL } = require('./contract')
 const { kOnDecision } = require('../base/symbols')
 
 // Requests of polling clients that were accepted and have to be answered. Each is answered or refused, or its
-// connection ends, whatever happens to its session. A decision about a poll, on any thread, names the poll and so
+// connection ends, also if its session ends or moves. A decision about a poll, on any thread, names the poll and so
 // reaches it without the session.
 
 /**

@@ -8,7 +8,7 @@
 // | `net.Socket#_handle` and its `fd`, `readStop`, `onread`, `close`, `bytesRead`, `bytesWritten` | a WebSocket's descriptor is taken over | the connection is piped through JavaScript (`isPristine` is false) |
 // | the names `onStreamRead`, `socketListenerWrap` and `writeAfterFIN` of functions of `net` and `http` | a function of Node's is told from an application's | the connection is piped |
 // | `net.Socket#_server`, `net.Server#_connections`, `net.Server#_emitCloseIfDrained` | a server counts a connection until it is over, also where its socket was collected | `server.close()` would wait for a connection whose socket was collected |
-// | `_readableState` (`ended`, `endEmitted`, `dataEmitted`, `decoder`, `pipes`, `reading`) and `_writableState` (`ending`, `ended`, `finished`) of a socket | a socket that nobody listens to shows how its connection ended | it would show a connection that was cut off |
+// | `_readableState` (`ended`, `endEmitted`, `dataEmitted`, `decoder`, `pipes`, `reading`) and `_writableState` (`ending`, `ended`, `finished`) of a socket | a socket without listeners shows how its connection ended | it would show a connection that was cut off |
 // | `http.OutgoingMessage#_header`, `_headerSent` | a poll's response leaves as one string | `res.end(text)` writes two pieces (`canJoin` is false) |
 // | `EventEmitter#_events`, `_eventsCount`, `_maxListeners` | an event without a listener costs nothing; also in lib/base/emitter.js, and as `this._events?.name` where a message is on its way | `listenerCount()` would tell the same, slower |
 // | hidden classes of `net.Socket`'s options in V8 up to Node.js 21 | `cheapenAcceptedSockets` | a connect costs a fifth more |
@@ -149,7 +149,7 @@ function cheapenAcceptedSockets() {
   if (isDone) return
   isDone = true
   for (let round = 0; round < ROUNDS; round++) {
-    // a `handle` or `fd` that was added to Object.prototype is no connection
+    // a `handle` or `fd` that was added to Object.prototype is not a connection
     for (const shape of SHAPES) new net.Socket({ ...shape, handle: undefined, fd: undefined })
   }
 }

@@ -10,7 +10,7 @@ const { kEmitError, kRegister, kState, kUpgradable } = require('../base/symbols'
 
 /**
  * Opens a session on a WebTransport session that the application has accepted, or moves a session there. The promise is
- * rejected only with what a listener of the application throws, whatever the client does.
+ * rejected only with what a listener of the application throws, and by nothing that the client does.
  */
 async function acceptWebTransport(server, session) {
   if (server.middlewares.length > 0) {

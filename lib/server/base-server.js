@@ -64,7 +64,7 @@ const DEFAULTS = {
 }
 
 /**
- * The base of all servers, wherever their requests come from.
+ * The base of all servers, for requests from any source.
  *
  * Events: `connection` (socket), `connection_error` ({ req, code, message, context }),
  * `initial_headers` and `headers` (headers, request), `flush` (socket, writeBuffer), `drain` (socket).

@@ -19,7 +19,7 @@ function applyMiddlewares(middlewares, req, res, callback) {
   chain.then(() => callback(), callback)
 }
 
-/** Runs a middleware, which fails by `next(error)`, an exception or a rejected promise, whichever comes first. */
+/** Runs a middleware, which fails by `next(error)`, an exception or a rejected promise. The first of them counts. */
 function run(middleware, req, res) {
   return new Promise((resolve, reject) => {
     let done = false

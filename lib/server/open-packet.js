@@ -13,7 +13,7 @@ class OpenPacket {
     this._told = { count: -1, upgrade: undefined, pingInterval: 0, pingTimeout: 0, maxPayload: 0, rest: '' }
   }
 
-  /** The last argument is the options of the server, whose values are whatever the application set. */
+  /** The last argument is the options of the server, whose values are what the application has set. */
   text(sid, upgrades, { pingInterval, pingTimeout, maxHttpBufferSize: maxPayload }) {
     const isUsual = typeof sid === 'string' && Array.isArray(upgrades) && upgrades.length < 2
     if (!isUsual) return JSON.stringify({ sid, upgrades, pingInterval, pingTimeout, maxPayload })

@@ -240,7 +240,7 @@ class Server extends BaseServer {
       if (isOurs(req)) {
         this.handleUpgrade(req, socket, head)
       } else {
-        // a client that resets must not cause an uncaught exception, whatever serves the upgrade
+        // a client that resets must not cause an uncaught exception, also if another listener serves the upgrade
         socket.on('error', (error) => debug('error on an upgrade for another path: %s', error.message))
         if (options.destroyUpgrade === false) return
         // Node leaves such sockets open because there is an upgrade listener, so that they have to be ended here

@@ -59,7 +59,7 @@ impl PacketType {
     }
 }
 
-/// What a packet carries. Borrowed from the input wherever the wire holds it verbatim.
+/// What a packet carries. Borrowed from the input where the wire holds it verbatim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Data<'a> {
     /// Nothing after the type. An empty text counts as this, too: JavaScript sees `undefined`, not `""`.

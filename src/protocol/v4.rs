@@ -1,7 +1,7 @@
 //! Protocol 4, the current one (`EIO=4`).
 //!
 //! A text frame is a type digit and text. Binary messages are bare binary frames on WebSocket and
-//! `b` plus base64 wherever only text fits. A polling payload joins such packets with the record
+//! `b` plus base64 where only text fits. A polling payload joins such packets with the record
 //! separator `0x1e`; there is no escaping, so a message that contains the separator arrives in
 //! pieces (B-12).
 
@@ -86,8 +86,8 @@ impl PayloadEncoder {
         encode_text_frame(kind, text, &mut self.out);
     }
 
-    /// Appends a binary message. Polling is always base64 in protocol 4, whatever the client
-    /// supports.
+    /// Appends a binary message. Polling is always base64 in protocol 4, also if the client
+    /// supports binary data.
     pub fn push_binary(&mut self, bytes: &[u8]) {
         self.separate();
         encode_base64_frame(bytes, &mut self.out);

@@ -203,8 +203,8 @@ impl Session {
             }
     }
 
-    /// Handles a packet of a payload that ends the session (`None`: what is no packet), which the owner has heard. If it has
-    /// begun to close the session meanwhile, the packet ends it all the same.
+    /// Handles a packet of a payload that ends the session (`None`: something other than a packet), which the owner has
+    /// heard. If the owner has begun to close the session meanwhile, the packet ends it all the same.
     pub fn receive_heard(&mut self, now: Millis, kind: Option<PacketType>, out: &mut Vec<Action>) {
         let is_closing = self.state == State::Closing;
         if is_closing {

@@ -54,7 +54,7 @@ impl Connection {
         }
     }
 
-    /// Reads on whatever the reason was to stop, because the end has begun. Returns whether there was a reason.
+    /// Drops every reason not to read, because the end has begun. Returns whether there was one.
     pub(crate) fn read_to_the_end(&self) -> bool {
         let reasons = [&self.paused, &self.throttled, &self.stopped, &self.winds_up];
         reasons.map(|reason| reason.swap(false, SeqCst)).contains(&true)

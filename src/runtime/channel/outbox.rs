@@ -607,7 +607,7 @@ mod tests {
         assert!(!outbox.pong(b"a"), "the kernel has not taken all of them");
         outbox.started = None;
         outbox.message(OpCode::Text, b"4", b"a");
-        assert!((0..60).all(|_| outbox.pong(b"a")), "those that are written do not count, whatever else waits");
+        assert!((0..60).all(|_| outbox.pong(b"a")), "those that are written do not count, also if other frames wait");
         assert!(!outbox.pong(b"a"));
         outbox.close(None, &[]);
         assert!(outbox.pong(b"a"), "nothing is answered any more");

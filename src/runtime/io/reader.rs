@@ -227,7 +227,7 @@ impl Future for Reader {
             return Poll::Ready(());
         }
         if phase != Phase::Open {
-            // a closing connection is read to its end, whatever its receiver was
+            // a closing connection is read to its end, for any receiver
             if connection.read_to_the_end() {
                 cx.waker().wake_by_ref();
             }

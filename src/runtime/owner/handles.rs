@@ -3,7 +3,7 @@
 //!
 //! A handle is the index of a slot and the slot's generation in one integer below 2^31, which JavaScript holds without
 //! an allocation. Each use of a slot has another generation, so a handle that is kept too long names nothing, rather
-//! than whatever has got the slot since. A slot waits among at least [`QUARANTINE`] others before it is used again, and
+//! than what has got the slot since. A slot waits among at least [`QUARANTINE`] others before it is used again, and
 //! has 1,023 generations: a handle comes again after four million others at the earliest.
 
 use std::cell::Cell;

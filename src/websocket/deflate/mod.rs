@@ -17,7 +17,7 @@ const TRAILER: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 const MAX_WINDOW_BITS: u8 = 15;
 
 /// The smallest window zlib works with. A peer that agreed on 2^8 bytes is served, too: inflating, a larger window
-/// accepts whatever a smaller one does; deflating, zlib keeps 262 bytes of its window as look-ahead, so that with 2^9
+/// accepts all that a smaller one does; deflating, zlib keeps 262 bytes of its window as look-ahead, so that with 2^9
 /// bytes no distance exceeds 250.
 const MIN_WINDOW_BITS: u8 = 9;
 

@@ -113,7 +113,7 @@ impl Offer {
 /// Reads the header and keeps the offers of permessage-deflate, in order. Others have to be
 /// well-formed.
 ///
-/// A fault in the syntax counts before a fault in the parameters, wherever it stands; for the peer
+/// A fault in the syntax counts before a fault in the parameters, also if it stands behind it; for the peer
 /// they look the same.
 pub(super) fn parse(header: &str) -> Result<Vec<Offer>, ExtensionError> {
     let mut offers = Vec::new();
