@@ -231,6 +231,52 @@ test('--fix makes the settings of pnpm where there are none, and --undo removes 
   assert.equal(fs.existsSync(file), false)
 })
 
+for (const [title, named, installed] of [
+  ['that package.json names', 'pnpm@9.15.9', ''],
+  ['that has installed', undefined, 'packageManager: pnpm@10.4.1\n'],
+]) {
+  test(`--fix and --undo write package.json for a pnpm before 10.5 ${title}`, () => {
+    const files = { 'pnpm-lock.yaml': '', 'node_modules/.modules.yaml': installed }
+    const folder = project(named ? { packageManager: named } : {}, files)
+    const before = fs.readFileSync(path.join(folder, 'package.json'), 'utf8')
+    assert.match(doctor(folder).lines.switch, /it writes "pnpm\.overrides" of package\.json/)
+    doctor('--fix', folder)
+    assert.deepEqual(readManifest(folder).pnpm, { overrides: { 'engine.io': 'npm:engine.io-native@6.6.x' } })
+    assert.equal(fs.existsSync(path.join(folder, 'pnpm-workspace.yaml')), false)
+    doctor('--undo', folder)
+    assert.equal(fs.readFileSync(path.join(folder, 'package.json'), 'utf8'), before)
+  })
+}
+
+test('an override in package.json, which pnpm does not read any more, is no switch', () => {
+  const pnpm = { overrides: { 'engine.io': 'npm:engine.io-native@6.6.x' } }
+  const folder = project({ packageManager: 'pnpm@12.21.0', pnpm }, { 'pnpm-lock.yaml': '' })
+  assert.match(doctor('--fix', folder).lines.changed, /pnpm-workspace\.yaml/)
+})
+
+const locks = {
+  'pnpm-lock.yaml': {
+    before: `overrides:\n  engine.io: npm:engine.io-native@6.6.x\n\nsnapshots:\n\n  socket.io@4.8.4:\n    dependencies:\n`,
+    replacement: '      engine.io: engine.io-native@6.6.13\n',
+    after: '      socket.io-adapter: 2.5.9\n',
+  },
+  'yarn.lock': {
+    before: '# yarn lockfile v1\n\n\nengine.io-parser@~5.2.1:\n  version "5.2.3"\n\n',
+    replacement: `"engine.io@npm:engine.io-native@6.6.x", engine.io@~6.6.0:\n  version "6.6.13"\n  dependencies:\n    ws "^8.23.0"\n\n`,
+    after: 'es-errors@^1.3.0:\n  version "1.3.0"\n',
+  },
+}
+
+for (const [lock, { before, replacement, after }] of Object.entries(locks)) {
+  test(`--undo takes the replacement out of ${lock}, which would keep it`, () => {
+    const folder = project({}, { [lock]: '' })
+    doctor('--fix', folder)
+    write(folder, { [lock]: before + replacement + after })
+    doctor('--undo', folder)
+    assert.equal(fs.readFileSync(path.join(folder, lock), 'utf8'), before + after)
+  })
+}
+
 test('--fix switches a direct dependency, to which the override of npm refers', () => {
   const folder = project({ dependencies: { 'engine.io': '^6.6.0' } }, {})
   doctor('--fix', folder)

@@ -31,6 +31,8 @@ async function startRegistry(tarballs, upstream) {
         name,
         'dist-tags': { latest: manifest.version },
         versions: { [manifest.version]: { ...manifest, dist } },
+        // package managers refuse what was published today
+        time: { [manifest.version]: '2026-01-01T00:00:00.000Z' },
       }),
     )
   })

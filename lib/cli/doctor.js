@@ -5,7 +5,7 @@
 const { spawnSync } = require('child_process')
 const fs = require('fs')
 const path = require('path')
-const { findManager, findUsers, readJson } = require('./project')
+const { findManager, findUsers, readJson, settingsOfPnpm } = require('./project')
 const { isSwitched, switchBack, switchTo } = require('./switch')
 const { version } = require('../../package.json')
 
@@ -14,12 +14,11 @@ const OURS = 'engine.io-native'
 /** How each package manager installs, after package.json has changed. */
 const INSTALL = { npm: 'npm install', pnpm: 'pnpm install', yarn: 'yarn install', bun: 'bun install' }
 
-/** Where each package manager is told to replace `engine.io`. */
-const FIELD = {
-  npm: '"overrides" of package.json',
-  bun: '"overrides" of package.json',
-  yarn: '"resolutions" of package.json',
-  pnpm: '"overrides" of pnpm-workspace.yaml',
+/** Where a package manager is told to replace `engine.io`. */
+function fieldOf(project) {
+  if (project.manager === 'yarn') return '"resolutions" of package.json'
+  if (project.manager !== 'pnpm') return '"overrides" of package.json'
+  return settingsOfPnpm(project).inWorkspace ? '"overrides" of pnpm-workspace.yaml' : '"pnpm.overrides" of package.json'
 }
 
 /**
@@ -104,12 +103,12 @@ function tellVersions(users, ours) {
 function tellSwitch(project, users, isComplete) {
   if (isComplete) return 'nothing to do: every engine.io of this project is engine.io-native'
   const command = `\`npx ${OURS} doctor --fix\`, then \`${INSTALL[project.manager]}\``
-  if (!isSwitched(project)) return `run ${command}: it writes ${FIELD[project.manager]}`
+  if (!isSwitched(project)) return `run ${command}: it writes ${fieldOf(project)}`
   if (users.length === 0) return `run \`${INSTALL[project.manager]}\``
   const lock = project.lock
     ? ` ${project.lock} still names the original, and ${project.manager} keeps what is locked:`
     : ''
-  return `${FIELD[project.manager]} is set, but not yet installed.${lock} run ${command}`
+  return `${fieldOf(project)} is set, but not yet installed.${lock} run ${command}`
 }
 
 function tellBack(project, users) {
@@ -122,9 +121,9 @@ const USAGE = `Usage: npx ${OURS} doctor [--fix | --undo] [folder]
 Tells in five lines which engine the packages of a project load, whether its binary loads, the versions, how to
 switch to ${OURS}, and how to go back.
 
-  --fix    writes the override into package.json (pnpm: pnpm-workspace.yaml), and takes the original out of npm's
-           lock file, which would keep it; nothing is installed
-  --undo   takes both back
+  --fix    writes the override into package.json (pnpm since 10.5: pnpm-workspace.yaml), and takes the original out of
+           npm's lock file, which would keep it; nothing is installed
+  --undo   takes the override back, and the replacement out of a lock file that would keep it
 `
 
 /**

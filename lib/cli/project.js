@@ -46,6 +46,22 @@ function findManager(folder) {
   }
 }
 
+/**
+ * Where pnpm reads its settings: in package.json until version 10, in pnpm-workspace.yaml since 10.5. The version is that
+ * of package.json, or the one that has installed.
+ *
+ * @returns {{ inManifest: boolean, inWorkspace: boolean }}
+ */
+function settingsOfPnpm({ root }) {
+  const named = readJson(path.join(root, 'package.json'))?.packageManager
+  const modules = path.join(root, 'node_modules/.modules.yaml')
+  const installed = fs.existsSync(modules) ? fs.readFileSync(modules, 'utf8') : ''
+  const version = /\bpnpm@(\d+\.\d+)/
+  const [, found = 'unknown'] = version.exec(named) ?? version.exec(installed) ?? []
+  const [major, minor = 0] = found.split('.').map(Number)
+  return { inManifest: major <= 10, inWorkspace: !(major < 10 || (major === 10 && minor < 5)) }
+}
+
 /** Every folder of a package below `node_modules`, each once: links are followed. */
 function* packagesBelow(modules, seen = new Set()) {
   let names
@@ -122,7 +138,8 @@ function findUsersOfPnp(pnp) {
   const users = []
   for (const locator of pnp.getAllLocators()) {
     const target = pnp.getPackageInformation(locator).packageDependencies.get('engine.io')
-    if (target === undefined || locator.name === null) continue
+    // a package is a dependency of its own there
+    if (target === undefined || locator.name === null || locator.name === 'engine.io') continue
     const found = Array.isArray(target)
       ? { name: target[0], reference: target[1] }
       : { name: 'engine.io', reference: target }
@@ -140,6 +157,6 @@ function findUsersOfPnp(pnp) {
 const nameOf = ({ name, reference }) =>
   /npm:engine\.io-native@|^engine\.io-native/.test(`${reference}`) ? 'engine.io-native' : name
 
-const versionOf = (reference) => /(\d+\.\d+\.\d+[^#]*)$/.exec(reference)?.[1] ?? reference
+const versionOf = (reference) => /(\d+\.\d+\.\d+[^#:]*)(?:::.*)?$/.exec(reference)?.[1] ?? reference
 
-module.exports = { findManager, findUsers, readJson }
+module.exports = { findManager, findUsers, readJson, settingsOfPnpm }

@@ -1,11 +1,12 @@
 'use strict'
 
-// Writes what has a project load this package in place of `engine.io` into its package.json, and takes the original out
-// of a lock file of npm's, which would keep it: npm does not look at overrides of what is locked.
+// Writes what has a project load this package in place of `engine.io` into its package.json, and takes out of the lock
+// file what would be kept: npm does not look at overrides of what is locked, and pnpm and yarn 1 keep a replacement that
+// is locked when the override is gone.
 
 const fs = require('fs')
 const path = require('path')
-const { readJson } = require('./project')
+const { readJson, settingsOfPnpm } = require('./project')
 
 const ENGINE = 'engine.io'
 const KINDS = ['dependencies', 'devDependencies', 'optionalDependencies']
@@ -16,21 +17,22 @@ const specOf = (version) => `npm:engine.io-native@${version.split('.').slice(0, 
 /** Whether a value of an override means this package. */
 const isOurs = (value) => typeof value === 'string' && value.includes('engine.io-native')
 
-/**
- * The field of package.json that replaces a dependency everywhere. pnpm has it in a file of its own since version 10.
- */
-function fieldOf({ manager }) {
-  if (manager === 'yarn') return 'resolutions'
-  return manager === 'pnpm' ? undefined : 'overrides'
-}
+/** The field that replaces a dependency everywhere, in package.json or, for pnpm, in its settings. */
+const fieldOf = ({ manager }) => (manager === 'yarn' ? 'resolutions' : 'overrides')
+
+/** Whether the override belongs into pnpm-workspace.yaml. */
+const isInWorkspace = (project) => project.manager === 'pnpm' && settingsOfPnpm(project).inWorkspace
 
 const workspaceOf = ({ root }) => path.join(root, 'pnpm-workspace.yaml')
 
 /** Whether the project says that this package is to be loaded. */
 function isSwitched(project) {
   const manifest = readJson(path.join(project.root, 'package.json')) || {}
-  if (project.manager === 'pnpm')
-    return hasOverride(readText(workspaceOf(project))) || isOurs(manifest.pnpm?.overrides?.[ENGINE])
+  if (project.manager === 'pnpm') {
+    const { inManifest, inWorkspace } = settingsOfPnpm(project)
+    if (inWorkspace && hasOverride(readText(workspaceOf(project)))) return true
+    return inManifest && isOurs(manifest.pnpm?.overrides?.[ENGINE])
+  }
   const replaced = manifest[fieldOf(project)]?.[ENGINE]
   return isOurs(replaced) || (replaced === `$${ENGINE}` && KINDS.some((kind) => isOurs(manifest[kind]?.[ENGINE])))
 }
@@ -49,7 +51,7 @@ function readText(file) {
  */
 function switchTo(project, version) {
   const spec = specOf(version)
-  if (project.manager === 'pnpm') return isSwitched(project) ? [] : addOverride(workspaceOf(project), spec)
+  if (isInWorkspace(project)) return isSwitched(project) ? [] : addOverride(workspaceOf(project), spec)
   const field = fieldOf(project)
   const changed = editJson(path.join(project.root, 'package.json'), (manifest) => {
     let isDirect = false
@@ -60,7 +62,9 @@ function switchTo(project, version) {
     }
     // npm refuses an override that differs from a dependency of the project itself
     const wanted = isDirect && project.manager === 'npm' ? `$${ENGINE}` : spec
-    if (!isSwitched(project)) manifest[field] = { ...manifest[field], [ENGINE]: wanted }
+    if (isSwitched(project)) return
+    const holder = project.manager === 'pnpm' ? (manifest.pnpm ??= {}) : manifest
+    holder[field] = { ...holder[field], [ENGINE]: wanted }
   })
   return [...changed, ...release(project, (name) => name !== 'engine.io-native')]
 }
@@ -72,8 +76,9 @@ function switchTo(project, version) {
  * @returns {string[]} the files that were changed
  */
 function switchBack(project, version) {
-  if (project.manager === 'pnpm' && hasOverride(readText(workspaceOf(project))))
-    return dropOverride(workspaceOf(project))
+  const settings = workspaceOf(project)
+  if (project.manager === 'pnpm' && hasOverride(readText(settings)))
+    return [...dropOverride(settings), ...unlock(project)]
   const changed = editJson(path.join(project.root, 'package.json'), (manifest) => {
     for (const kind of KINDS) if (isOurs(manifest[kind]?.[ENGINE])) manifest[kind][ENGINE] = `^${version}`
     for (const holder of [manifest, manifest.pnpm]) {
@@ -84,8 +89,26 @@ function switchBack(project, version) {
         if (Object.keys(holder[field]).length === 0) delete holder[field]
       }
     }
+    if (manifest.pnpm && Object.keys(manifest.pnpm).length === 0) delete manifest.pnpm
   })
-  return [...changed, ...release(project, (name) => name === 'engine.io-native')]
+  return [...changed, ...unlock(project), ...release(project, (name) => name === 'engine.io-native')]
+}
+
+/** What a lock file says about the replacement: of pnpm, a line of who depends on it; of yarn 1, its whole entry. */
+const LOCKED = {
+  'pnpm-lock.yaml': /^ {6}engine\.io: \/?engine\.io-native@.*\n/gm,
+  'yarn.lock': /^"?engine\.io@.*npm:engine\.io-native@.*:\n(?:[ \t].*\n)*\n?/gm,
+}
+
+/** Takes the replacement out of a lock file of pnpm's or yarn's. */
+function unlock({ root, lock }) {
+  if (LOCKED[lock] === undefined) return []
+  const file = path.join(root, lock)
+  const text = readText(file)
+  const rest = text.replace(LOCKED[lock], '')
+  if (rest === text) return []
+  fs.writeFileSync(file, rest)
+  return [file]
 }
 
 /** Takes the `engine.io` whose package has a name of the wrong kind out of npm's lock file, and out of node_modules. */
