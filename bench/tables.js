@@ -64,6 +64,25 @@ function setting({ machine, pairs, duration, date, rows }) {
   return `${machine.cores} cores (${machine.cpu}), Linux ${machine.kernel.split('-')[0]}, Node ${machine.node}, ${date.slice(0, 10)}; medians of ${pairs} interleaved rounds of ${duration} s, during which others took up to ${taken.toFixed(2)} cores`
 }
 
+/** What the text beside the tables refers to, in figures of the run. */
+function findings() {
+  const of = (id) => measured.find((row) => row.id === id)?.engines.native.median
+  const [echo, batched, plain, deflated] = ['echo64', 'echo64x8', 'echo1k', 'deflate1k'].map((id) => of(id)?.total)
+  const [kept, released] = ['memory', 'memory-released'].map((id) => of(id)?.memory)
+  const out = []
+  if (echo && batched)
+    out.push(
+      `- With 8 messages of a connection in flight, each takes ${digits(batched)} us of CPU; one at a time, ${digits(echo)} us.`,
+    )
+  if (plain && deflated)
+    out.push(`- An echo of 1 KiB takes ${digits(deflated)} us with permessage-deflate, ${digits(plain)} us without.`)
+  if (kept && released)
+    out.push(
+      `- \`socket.request = null\` frees ${Math.round((1 - released / kept) * 100)} % of the memory of a connection behind \`attach()\`.`,
+    )
+  return out
+}
+
 function performance() {
   const out = [`${setting(result)}.`, '']
   out.push(line('work', 'total CPU', 'CPU of the JS thread', 'rate', 'p50', 'target', ''))
@@ -102,6 +121,7 @@ function performance() {
       )
     }
   }
+  out.push('', ...findings())
   const verdicts = measured.map(verdict).filter((text) => text !== '')
   out.push('', `${verdicts.filter((text) => text === 'met').length} of ${verdicts.length} rows with a target meet it.`)
   const others = Object.keys(peers.engines).filter(
