@@ -6,33 +6,52 @@
 //
 // Cargo decides what is up to date. Cargo and a copy are the whole build: the package's entry files are
 // written by hand, so napi-rs's CLI has nothing to generate.
+//
+// On Linux every target of scripts/platforms.js can be named: scripts/cross/build.js says with what it is built.
 
 const { spawnSync } = require('node:child_process')
 const fs = require('node:fs')
 const path = require('node:path')
+const { crossBuild, dynamicMusl } = require('./cross/build')
+const { Unavailable } = require('./cross/cache')
 const { platforms } = require('./platforms')
 const { checkNode, checkRust, fail, root } = require('./setup')
 
 /** @returns {string} path of the addon in the package folder */
 function build({ profile = 'release', target } = {}) {
+  const platform = target && platformOf(target)
+  const library = buildLibrary({ profile, platform })
+  const addon = path.join(root, `engine.io-native.${platform ? platform.name : hostPlatform()}.node`)
+  replace(library, addon)
+  return addon
+}
+
+/** @returns {string} path of the library in cargo's folder */
+function buildLibrary({ profile, platform }) {
+  if (!platform || process.platform !== 'linux') return libraryOf(cargo(profile, platform))
+  try {
+    return libraryOf(crossBuild(platform, profile))
+  } catch (error) {
+    if (error instanceof Unavailable) fail(error.message)
+    throw error
+  }
+}
+
+/** @returns {string} cargo's messages */
+function cargo(profile, platform) {
   const args = ['build', '--lib', '--message-format=json-render-diagnostics']
   if (profile === 'release') args.push('--release')
-  if (target) args.push('--target', target)
-
-  const cargo = spawnSync('cargo', args, {
+  if (platform) args.push('--target', platform.target)
+  const { error, status, stdout } = spawnSync('cargo', args, {
     cwd: root,
     stdio: ['ignore', 'pipe', 'inherit'],
     encoding: 'utf8',
     maxBuffer: Infinity,
-    env: { ...process.env, ...linkerEnv(target) },
+    env: { ...process.env, ...(hostPlatform().endsWith('-musl') ? dynamicMusl() : {}) },
   })
-  if (cargo.error) fail(`cargo did not start: ${cargo.error.message}.`)
-  if (cargo.status !== 0) fail('The engine did not build: see the messages of cargo above.')
-
-  const library = libraryOf(cargo.stdout)
-  const addon = path.join(root, `engine.io-native.${platformName(target)}.node`)
-  replace(library, addon)
-  return addon
+  if (error) fail(`cargo did not start: ${error.message}.`)
+  if (status !== 0) fail('The engine did not build: see the messages of cargo above.')
+  return stdout
 }
 
 /** The cdylib among the artifacts cargo reports. */
@@ -47,12 +66,9 @@ function libraryOf(messages) {
   fail('cargo reported no library: Cargo.toml must have crate-type "cdylib".')
 }
 
-function platformName(target) {
-  if (target) {
-    const platform = platforms.find((candidate) => candidate.target === target)
-    return platform ? platform.name : fail(`Unknown target ${target}: ${platforms.map((p) => p.target).join(', ')}.`)
-  }
-  return hostPlatform()
+function platformOf(target) {
+  const platform = platforms.find((candidate) => candidate.target === target)
+  return platform ?? fail(`Unknown target ${target}: ${platforms.map((p) => p.target).join(', ')}.`)
 }
 
 /** The name of the platform this runs on, such as `linux-x64-gnu`. */
@@ -64,12 +80,6 @@ function hostPlatform() {
   return process.platform === 'win32' ? `win32-${process.arch}-msvc` : `${process.platform}-${process.arch}`
 }
 
-/** Rust links musl statically by default, and a static library cannot be loaded by Node. */
-function linkerEnv(target) {
-  if (!platformName(target).endsWith('-musl')) return {}
-  return { RUSTFLAGS: `${process.env.RUSTFLAGS ?? ''} -C target-feature=-crt-static`.trim() }
-}
-
 /** By rename, because a running process may have the old file mapped. */
 function replace(from, to) {
   const bytes = fs.readFileSync(from)
@@ -79,7 +89,7 @@ function replace(from, to) {
   fs.renameSync(temporary, to)
 }
 
-module.exports = { build, hostPlatform }
+module.exports = { build, hostPlatform, libraryOf }
 
 if (require.main === module) {
   const args = process.argv.slice(2)

@@ -1,0 +1,108 @@
+'use strict'
+
+// Builds the library of any platform on Linux. Rust's standard library for it comes from rustup. What to link with comes
+// from PyPI: cargo-zigbuild links with zig, which brings the C libraries of Linux and Windows. For macOS, zig exports
+// every symbol and knows no minimum version, so that Rust's own LLD links with zig's description of macOS's library.
+
+const { spawnSync } = require('node:child_process')
+const fs = require('node:fs')
+const path = require('node:path')
+const { root } = require('../setup')
+const { Unavailable, cache, command, fromPyPI, once } = require('./cache')
+
+const TOOLS = ['cargo-zigbuild==0.24.1', 'ziglang==0.17.1']
+
+/**
+ * @param {{ zigTarget: string }} platform
+ * @param {string} profile 'release' or 'debug'
+ * @returns {string} cargo's messages, which name the library
+ * @throws {Unavailable} when something is missing that the build needs
+ */
+function crossBuild({ zigTarget }, profile) {
+  // a version of glibc may follow the target
+  const target = zigTarget.split('.')[0]
+  addStandardLibrary(target)
+  const tools = fromPyPI('tools', TOOLS)
+  const isMac = target.endsWith('-apple-darwin')
+  const program = isMac ? 'cargo' : path.join(tools, 'bin/cargo-zigbuild')
+  const args = [isMac ? 'build' : 'zigbuild', '--lib', '--locked', '--message-format=json-render-diagnostics']
+  if (profile === 'release') args.push('--release')
+  const { error, status, stdout } = spawnSync(program, [...args, '--target', zigTarget], {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'inherit'],
+    encoding: 'utf8',
+    maxBuffer: Infinity,
+    env: { ...process.env, ...(isMac ? macLinker(tools, target) : zigLinker(tools, target)) },
+  })
+  if (error) throw new Unavailable(`${program} did not start: ${error.message}.`)
+  if (status !== 0) throw new Unavailable(`The engine did not build for ${target}: see the messages of cargo above.`)
+  return stdout
+}
+
+function zigLinker(tools, target) {
+  return {
+    CARGO_ZIGBUILD_ZIG_PATH: path.join(tools, 'ziglang/zig'),
+    CARGO_ZIGBUILD_CACHE_DIR: path.join(cache, 'zigbuild'),
+    ZIG_GLOBAL_CACHE_DIR: path.join(cache, 'zig'),
+    ZIG_LOCAL_CACHE_DIR: path.join(cache, 'zig'),
+    ...(target.endsWith('-musl') ? dynamicMusl() : {}),
+    ...(target.includes('-windows-') ? { LIBNODE_PATH: emptyLibnode() } : {}),
+  }
+}
+
+/** Node.js 20 needs macOS 11, too. */
+function macLinker(tools, target) {
+  const libraries = macLibraries(tools)
+  const name = `CARGO_TARGET_${target.toUpperCase().replaceAll('-', '_')}`
+  return {
+    MACOSX_DEPLOYMENT_TARGET: '11.0',
+    // else rustc warns that there is no xcrun
+    SDKROOT: libraries,
+    [`${name}_LINKER`]: 'rust-lld',
+    [`${name}_RUSTFLAGS`]: `-C linker-flavor=ld64.lld -C link-arg=-L${libraries}`,
+  }
+}
+
+/**
+ * What a linker has to know of macOS's libraries. LLD does not know the newest processor in zig's description, which has
+ * all symbols that the others have; libc and libm are names of the same library; of libiconv, nothing is used.
+ */
+function macLibraries(tools) {
+  return once('macos', TOOLS.join(' '), (folder) => {
+    const libSystem = fs.readFileSync(path.join(tools, 'ziglang/lib/libc/darwin/libSystem.tbd'), 'utf8')
+    for (const name of ['libSystem', 'libc', 'libm']) {
+      fs.writeFileSync(path.join(folder, `${name}.tbd`), libSystem.replaceAll('arm64e.x1-', 'arm64-'))
+    }
+    fs.writeFileSync(
+      path.join(folder, 'libiconv.tbd'),
+      '--- !tapi-tbd\ntbd-version: 4\ntargets: [ x86_64-macos, arm64-macos ]\n' +
+        "install-name: '/usr/lib/libiconv.2.dylib'\n...\n",
+    )
+  })
+}
+
+/** The toolchain may have it from elsewhere, such as a distribution's packages; else rustup adds it. */
+function addStandardLibrary(target) {
+  const what = `Rust's standard library for ${target}`
+  const sysroot = command('rustc', ['--print', 'sysroot'], what).trim()
+  if (fs.existsSync(path.join(sysroot, 'lib/rustlib', target, 'lib'))) return
+  command('rustup', ['target', 'add', target], what, { env: { ...process.env, RUSTUP_MAX_RETRIES: '1' } })
+}
+
+/** Rust links musl statically by default, and a static library cannot be loaded by Node.js. */
+function dynamicMusl() {
+  return { RUSTFLAGS: `${process.env.RUSTFLAGS ?? ''} -C target-feature=-crt-static`.trim() }
+}
+
+/**
+ * napi-build links a Windows library of the GNU ABI with libnode, which this one does not need: it looks the functions
+ * up when it is loaded (the feature `dyn-symbols`). An empty one is enough.
+ */
+function emptyLibnode() {
+  return once('libnode', '1', (folder) => {
+    fs.writeFileSync(path.join(folder, 'libnode.dll'), '')
+    fs.writeFileSync(path.join(folder, 'libnode.a'), '!<arch>\n')
+  })
+}
+
+module.exports = { crossBuild, dynamicMusl }
