@@ -239,3 +239,25 @@ async fn each_fault_has_its_code() {
     );
     part(&listener, &queue, &commands).await;
 }
+
+#[tokio::test]
+async fn a_post_that_ends_its_session_is_answered_behind_the_poll() {
+    let (queue, commands) = (EventQueue::new(|| {}), Commands::default());
+    let listener = listener(&queue, &commands);
+    let io = tokio::spawn(run(commands.clone()));
+    let (mut polling, mut posting) = (connect(&listener), connect(&listener));
+    let opened = answer(&mut polling, POLLING).await;
+    let target = format!("/engine.io/?EIO=4&transport=polling&sid={} HTTP/1.1\r\nHost: x\r\n", sid_of(&opened));
+    polling.write_all(format!("GET {target}\r\n").as_bytes()).await.unwrap();
+    while !queue.take(Batch::default()).events.iter().any(|event| event.kind == Kind::PollReady) {
+        tokio::task::yield_now().await;
+    }
+    posting.write_all(format!("POST {target}Content-Length: 1\r\n\r\n1").as_bytes()).await.unwrap();
+    read_until(&mut posting, "ok").await;
+    let mut polled = [0; 1024];
+    let length = polling.try_read(&mut polled).expect("the poll has been answered");
+    assert!(polled[..length].ends_with(b"\r\n\r\n6"), "{}", String::from_utf8_lossy(&polled[..length]));
+    commands.send(Command::Stop);
+    io.await.unwrap();
+    listener.registry.clear();
+}

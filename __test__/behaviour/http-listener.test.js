@@ -292,6 +292,45 @@ for (const [way, serve] of Object.entries(WAYS)) {
     assert.deepEqual(messages, ['a'])
   })
 
+  for (const [what, body, reason] of [
+    ['a packet that is none', '4a\x1e', 'parse error'],
+    ['a wrong heartbeat', '4a\x1e2', 'transport error'],
+    ['a close packet', '4a\x1e1', 'transport close'],
+  ]) {
+    polling(`a session has ended when the POST is answered that has ${what} behind a message`, async (session) => {
+      const { peer, socket } = session
+      const { response } = await pendingPoll(session)
+      const reasons = record(socket, 'close', (_, one) => one)
+      assert.equal((await peer.post(body)).body, 'ok')
+      assert.deepEqual(reasons, [reason])
+      assert.match((await response).body, /^[16]$/)
+    })
+  }
+
+  for (const [what, query, body, reason] of [
+    ['a packet that is none', { EIO: '4' }, 'x', 'parse error'],
+    ['a wrong heartbeat', { EIO: '4' }, '2', 'transport error'],
+    ['a wrong heartbeat of protocol 3', { EIO: '3' }, '1:3', 'transport error'],
+  ]) {
+    polling(
+      `a later packet listener of the transport hears of ${what} when the session has ended`,
+      async (session) => {
+        const { peer, socket } = session
+        const { response } = await pendingPoll(session)
+        const seen = record(socket, 'close', (_, one) => one)
+        socket.transport.on('packet', ({ type }) => {
+          seen.push(type)
+          socket.send('too late')
+        })
+        await peer.post(body)
+        await eventually(() => seen.length, 2)
+        assert.equal(seen[0], reason)
+        assert.doesNotMatch((await response).body, /late/)
+      },
+      { query },
+    )
+  }
+
   for (const [accept, encoding] of [
     ['gzip, deflate', 'gzip'],
     ['deflate', 'deflate'],

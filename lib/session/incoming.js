@@ -34,6 +34,7 @@ const {
   kChannelNumber,
   kClosing,
   kDispatch,
+  kEndsPayload,
   kFinishClosing,
   kHandOn,
   kHearsPackets,
@@ -240,7 +241,12 @@ class ReceivingSocket extends SendingSocket {
   onPacket(packet) {
     if (this.readyState !== 'open') return debug('packet received with closed socket')
     debug('received packet %s', packet.type)
-    if (this[kState].handingOn) return this[kDispatch](packet)
+    if (this[kState].handingOn) {
+      this[kDispatch](packet)
+      // listeners of the transport that come behind the session hear of such a packet when the session has ended
+      if (this[kEndsPayload](packet)) this[kApply](bridge.getEngine().endPayload(this[kState].handle))
+      return
+    }
     this.emit('packet', packet)
     const { type, data } = packet
     if (this[kState].timers !== undefined) heartbeat.hear(this, type)
@@ -255,6 +261,12 @@ class ReceivingSocket extends SendingSocket {
     } else if (type === 'pong' ? this.protocol === 4 : type === 'ping' && this.protocol === 3 && !this[kRelays]()) {
       this.emit('heartbeat')
     }
+  }
+
+  /** Returns whether a packet that the engine has handed over is the last one of a POST, because it ends the session. */
+  [kEndsPayload]({ type }) {
+    const isWrong = type === 'error' || type === (this.protocol === 3 ? 'pong' : 'ping')
+    return isWrong && this[kState].handle !== NO_HANDLE && this[kCarriesPolls]()
   }
 
   /** Returns whether JavaScript sends the answer to a ping. */

@@ -214,7 +214,7 @@ fn receive_at_once(session: &Arc<SessionCell>, body: &[u8], binary: bool) -> Res
         if began {
             session.receive_payload(body, binary, batch);
             session.cell.owe_post(batch);
-            settled = !session.cell.is_overfed();
+            settled = session.answers_post_at_once();
             if settled {
                 session.inner.machine.post_finished();
             }

@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, oneshot};
 use tokio_util::time::delay_queue::Key;
 
 use super::channel::Channel;
@@ -365,15 +365,35 @@ impl SessionCell {
         self.listed.as_ref().is_some_and(|listed| listed.owed.load(SeqCst) > MAX_OWED)
     }
 
-    /// Waits while it has.
+    /// Waits while it has, or while it has still to come to a packet of a POST that ends the session. A poll that this end
+    /// has answered is then on its way.
     pub async fn settled(self: &Arc<Self>) {
         let Some(listed) = &self.listed else { return };
         loop {
             let settled = listed.settled.notified();
-            if !self.is_overfed() || self.lock(0).inner.machine.is_closed() {
-                return;
+            let (is_settled, is_closed) = {
+                let locked = self.lock(0);
+                (locked.is_settled(), locked.inner.machine.is_closed())
+            };
+            match (is_settled, is_closed) {
+                (true, true) => return self.answered().await,
+                (true, false) => return,
+                _ => settled.await,
             }
-            settled.await;
+        }
+    }
+
+    /// Waits until the I/O thread has come to the answers to polls that were given before.
+    async fn answered(&self) {
+        let (responder, answer) = oneshot::channel();
+        self.tasks.answer(responder, PollAnswer::Rejected, false);
+        let _ = answer.await;
+    }
+
+    /// Has a POST that waits look again, see [`SessionCell::settled`].
+    pub(super) fn tell_settled(&self) {
+        if let Some(listed) = &self.listed {
+            listed.settled.notify_waiters();
         }
     }
 }
@@ -389,6 +409,16 @@ impl Alarm for SessionCell {
 }
 
 impl Locked<'_> {
+    /// Whether a POST need not wait for the owner, see [`SessionCell::settled`].
+    fn is_settled(&self) -> bool {
+        self.inner.machine.is_closed() || (!self.cell.is_overfed() && self.inner.put_off.is_none())
+    }
+
+    /// Whether a POST that has been read is answered at once. One that ends the session is answered behind its poll.
+    pub fn answers_post_at_once(&self) -> bool {
+        !self.inner.machine.is_closed() && self.is_settled()
+    }
+
     /// Starts an upgrade to a channel. Returns false if the channel must be closed; otherwise the caller binds it to
     /// the session.
     pub fn start_upgrade(&mut self, channel: Arc<dyn Channel>) -> bool {

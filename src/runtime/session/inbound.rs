@@ -143,6 +143,7 @@ impl Locked<'_> {
     pub fn end_payload(&mut self, batch: &mut Batch) {
         if let Some(end) = self.inner.put_off.take() {
             self.end_by(*end, batch);
+            self.cell.tell_settled();
         }
     }
 
