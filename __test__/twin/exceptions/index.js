@@ -34,12 +34,13 @@ function unexplained(differences, of, used = new Map()) {
   const possible = exceptions.filter(({ modes }) => modes === undefined || modes.includes(of.program.mode))
   const rest = []
   const needed = new Set()
-  const sessions = new Set()
+  /** From which step on a session leads another life. */
+  const sessions = new Map()
   let counts = false
   for (const difference of differences) {
-    const { object, left, right } = difference
+    const { object, step, left, right } = difference
     if (sessions.has(sessionOf(object))) continue
-    if (object === 'server' && [...sessions].some((one) => `${left} ${right}`.includes(`{${one}}`))) continue
+    if (object === 'server' && [...sessions.keys()].some((one) => `${left} ${right}`.includes(`{${one}}`))) continue
     if (counts && (isCount(difference) || uncounted(left) === uncounted(right))) continue
     let scope
     const exception = possible.find((one) => (scope = one.explains(difference, of)))
@@ -49,11 +50,22 @@ function unexplained(differences, of, used = new Map()) {
     }
     needed.add(keyOf(exception))
     if (scope.all) break
-    if (scope.session !== undefined) sessions.add(scope.session)
+    if (scope.session !== undefined && !sessions.has(scope.session)) sessions.set(scope.session, step)
     if (scope.counts) counts = true
   }
   for (const key of needed) used.set(key, (used.get(key) ?? 0) + 1)
-  return rest
+  return rest.filter((difference) => !isOfOthers(difference, sessions))
+}
+
+/**
+ * Whether what the server told in a step is the same but for sessions that lead another life from this step on: the server
+ * stands before them.
+ */
+function isOfOthers({ object, step, lefts, rights }, sessions) {
+  if (object !== 'server' || lefts === undefined) return false
+  const gone = [...sessions].filter(([, from]) => from <= step).map(([session]) => `{${session}}`)
+  const others = (list) => list.filter((entry) => !gone.some((one) => entry.includes(one))).map(uncounted)
+  return gone.length > 0 && others(lefts).join('\n') === others(rights).join('\n')
 }
 
 module.exports = { exceptions, keyOf, unexplained }

@@ -46,6 +46,14 @@ const beganOnWebSocket = ({ steps }, name) =>
       as === name && (kind === 'openWebSocket' || (kind === 'openReal' && transports[0] === 'websocket')),
   )
 
+/** What listeners and replaced methods hear of a POST that ends with its connection. */
+const isOfPostError = (entry) =>
+  /^listener \d+ of transport error$|^transport.onError\("data request connection closed prematurely"/.test(entry)
+
+/** Whether the client of a session has sent the upgrade packet. */
+const hasMoved = ({ steps }, step, session) =>
+  steps.slice(0, step).some(({ kind, on }) => kind === 'upgrade' && on === session)
+
 const isEnding = ({ left, right }, step, session) =>
   [left, right].some((side) => /^clos/.test(side[step]?.readyStates[`{${session}}`] ?? ''))
 
@@ -119,16 +127,6 @@ module.exports = [
       ((field === 'upgrading' ? left === 'true' && right === 'false' : left?.replace(' upgrading', '') === right) &&
         program.steps.some(({ kind, on }) => kind === 'oddUpgrade' && on === sessionOf(object)) &&
         program.steps.some(({ kind, as }) => kind === 'openWebSocket' && as === sessionOf(object))),
-  },
-  {
-    row: 'native: remoteAddress',
-    what: 'the address of a client that is gone already is known',
-    modes,
-    explains: ({ object, field, left }, { program }) =>
-      field === 'remoteAddress' &&
-      left === 'undefined' &&
-      /\{number /.test(object) &&
-      program.steps.some(({ kind }) => kind === 'abandon'),
   },
   {
     row: 'native: other paths',
@@ -221,18 +219,16 @@ module.exports = [
   },
   {
     row: 'native: POST in progress',
-    what: 'a POST in progress is ended with its session, and is no error of the transport',
+    what: 'a POST in progress is ended with its session, or when that moves to a WebSocket, and is no error of the transport',
     modes,
-    explains: ({ object, step, left, right, rights = [] }, of) =>
+    explains: ({ object, step, left, right, lefts = [], rights = [] }, of) =>
       (/^transport /.test(object) &&
         right === undefined &&
         /^error\(.*"data request connection closed prematurely"/.test(left)) ||
       (/^session /.test(object) &&
-        right === undefined &&
-        /^listener \d+ of transport error$|^transport.onError\("data request connection closed prematurely"/.test(
-          left,
-        ) &&
-        isEnding(of, step, sessionOf(object)) &&
+        isOfPostError(left) &&
+        lefts.filter((entry) => !isOfPostError(entry)).join('\n') === rights.join('\n') &&
+        (isEnding(of, step, sessionOf(object)) || hasMoved(of.program, step, sessionOf(object))) &&
         of.program.steps.some(({ kind }) => kind === 'beginPost')) ||
       (/^client \w+, post/.test(object) &&
         left === undefined &&

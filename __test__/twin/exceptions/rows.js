@@ -42,6 +42,8 @@ function ofSession(difference, more) {
   return session !== undefined && { session, ...more }
 }
 
+const isListenerOf = (call, on, event) => call.do === 'listen' && call.on === on && call.event === event
+
 const uncompressed = (entry) => entry?.replace(/^(frame \w+) rsv 4/, '$1')
 
 /** @type {import("./index").Exception[]} */
@@ -58,6 +60,8 @@ module.exports = [
         (isCount(difference) && { counts: true }) ||
         (difference.object === 'process' &&
           (/reading '(writeHead|headers)'|ERR_HTTP_HEADERS_SENT/.test(difference.left) ||
+            // what is sent later is written here, and uWebSockets.js takes no DataView
+            (of.program.mode === 'uServer' && /Error "Text and data can only be passed by/.test(difference.right)) ||
             isThrownLate(difference, of)))),
   },
   {
@@ -239,10 +243,24 @@ module.exports = [
       // uServer has a session by then, of which its client does not hear, or a poll that waits
       if (isLeftOver(difference, program)) return true
       const session = aboutSession(difference)
-      const ended = endedAlone(right, left, step).filter((name) => /^number /.test(name))
+      const ended = endedAlone(right, left, step).filter((name) => /^(number \d+|same)$/.test(name))
       if (ended.includes(session)) return { session, counts: true }
       return ended.length > 0 && (isCount(difference) || isCountOnly(difference)) && { counts: true }
     },
+  },
+  {
+    row: 10,
+    what: 'a headers listener of a transport that throws does not leave a POST unanswered, whose client ends then and polls no more',
+    explains: ({ object, step, left, right }, of) =>
+      of.program.kind === 'real' &&
+      object === 'process' &&
+      right === undefined &&
+      left.includes('"twin: the application"') &&
+      hasThrown(of, step - 1) &&
+      callsLike(
+        of.program,
+        (call) => isListenerOf(call, 'transport', 'headers') && /"do":"throw"/.test(json(call.calls)),
+      ).length > 0,
   },
   {
     row: 10,
@@ -283,8 +301,7 @@ module.exports = [
       if (hasHook(of.program, 'middleware', 'line break') && (isNotTaken(right) || unbroken(left) === unbroken(right)))
         return true
       if (!hasHook(of.program, 'headersListener', 'line break')) return false
-      // there the session has begun before its request is refused, and goes by a number, as no client knows it
-      return of.program.mode === 'uServer' ? { all: true } : isRefusedForHeader(difference, of)
+      return isRefusedForHeader(difference, of) || isRefusedByUws(difference, of)
     },
   },
   {
@@ -386,7 +403,7 @@ module.exports = [
         : (/^close\(\) /.test(mine) && theirs === mine.replace('[closed', '[closed writable')) ||
           ((mine === undefined ||
             // callbacks come before `close`
-            (frames.length > 1 && /^close\(/.test(mine)) ||
+            (frames.length > 1 && /^(close\(|listener \d+ of (socket|transport) close$)/.test(mine)) ||
             (answers.length > 0 && /^(close|packet)\(/.test(mine))) &&
             /^(callback|drain|ready|flush|listener \d+ of (socket|transport) (drain|ready|flush)$)/.test(theirs))
       return ends && more && ofSession(difference)
@@ -403,11 +420,16 @@ module.exports = [
   {
     row: 49,
     what: 'the connection is read ahead of the application: pongs overtake, and nothing is heard behind what ends a session',
-    explains({ object, left, right, lefts = [], rights = [] }, { program }) {
+    explains({ object, step, left, right, lefts = [], rights = [] }, { program }) {
       const isPong = (text) => text.startsWith('frame pong') || (program.protocol === 3 && text === 'frame text "3"')
       const withoutPongs = (texts) => texts.filter((text) => !isPong(text)).join('\n')
       if (withoutPongs(lefts) === withoutPongs(rights) && lefts.length + rights.length > 0 && /^client /.test(object))
         return true
+      // listeners that hear of an upgrade come too late for what is behind the probe
+      const { kind, frames = [] } = program.steps[step - 1] ?? {}
+      const isBehindProbe = kind === 'frames' && frames.length > 1 && frames[0].text === '2probe'
+      if (/^transport [1-9]/.test(object) && isBehindProbe && /^packet\(/.test(left) && !/^packet\(/.test(right))
+        return ofSession({ object })
       // the transport has begun to close
       return /^transport /.test(object) && right === undefined && /^error\(.*Invalid WebSocket frame.*\[clos/.test(left)
     },
@@ -552,8 +574,24 @@ function isRefusedForHeader(difference, { program, left, right }) {
   if (/^client stranger/.test(object)) return isWithout(program.steps[step - 1]?.on)
   // its events are those of all sessions and requests
   if (object === 'server') return { counts: true }
-  if (object === 'process') return /Invalid character in header content|"twin: /.test(`${difference.left} ${theirs}`)
+  if (object === 'process')
+    return /Invalid character in header content|"twin: |"Text and data can only be passed by/.test(
+      `${difference.left} ${theirs}`,
+    )
   return isWithout(session) && ofSession(difference, { counts: true })
+}
+
+/** With uServer the session has begun before its request is refused, and goes by a number, as no client knows it. */
+function isRefusedByUws(difference, { program, left, right }) {
+  const session = aboutSession(difference)
+  const numbered = (side) =>
+    Object.keys(side[difference.step].readyStates).filter((name) => /^.number/.test(name)).length
+  return (
+    program.mode === 'uServer' &&
+    /^number /.test(session) &&
+    numbered(right) > numbered(left) &&
+    ofSession(difference, { counts: true })
+  )
 }
 
 /** Whether an entry tells that such a header was not taken. */

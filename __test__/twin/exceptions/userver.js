@@ -2,7 +2,7 @@
 
 // Rows of docs/DIFFERENCES.md about uServer.
 
-const { aboutSession, callsLike, hasHook, isCount, json, sessionOf, uncounted } = require('./case')
+const { aboutSession, hasHook, isCount, sessionOf, uncounted } = require('./case')
 
 const modes = ['uServer']
 
@@ -22,20 +22,6 @@ const has = (side, step, session) => side[step].readyStates[`{${session}}`] !== 
 
 /** @type {import("./index").Exception[]} */
 module.exports = [
-  {
-    row: 1,
-    what: 'what is sent after such a listener reaches uWebSockets.js, which takes no DataView',
-    modes,
-    explains: ({ object, left, right }, { program }) =>
-      object === 'process' &&
-      left === undefined &&
-      /Error "Text and data can only be passed by/.test(right) &&
-      callsLike(program, ({ data }) => data?.as === 'DataView').length > 0 &&
-      callsLike(
-        program,
-        (call) => call.do === 'listen' && call.event === 'flush' && /"do":"(send|buffer)"/.test(json(call.calls)),
-      ).length > 0,
-  },
   {
     row: 34,
     what: 'a connection listener that throws does not keep a WebSocket from being opened',
@@ -78,6 +64,8 @@ module.exports = [
       if (
         session !== undefined &&
         (asked.some(({ on }) => on === session) ||
+          // one whose id is that of another
+          (session === 'same' && asked.some(({ on }) => on === undefined)) ||
           // there, more sessions are without a client of the program's, and have other numbers
           (/^number /.test(session) && opened(of.left, step) > opened(of.right, step)) ||
           (has(of.left, step, session) && !has(of.right, step, session)))
