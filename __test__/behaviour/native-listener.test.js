@@ -587,3 +587,13 @@ test('a polling session that its listener has sealed exchanges messages and clos
   socket.close(true)
   assert.deepEqual(messages[1], ['close', 'forced close', undefined])
 })
+
+test('the transport of a session whose flush listener closes the engine closes once', async () => {
+  const context = await listenNatively()
+  const { peer, socket } = await openPolling(context)
+  const closes = record(socket.transport, ['close'])
+  socket.send('waits for a poll')
+  socket.once('flush', () => context.engine.close())
+  assert.equal((await peer.poll()).body, '1')
+  assert.deepEqual(closes, [['close']])
+})

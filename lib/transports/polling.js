@@ -666,13 +666,17 @@ class Polling extends Transport {
     const isPolled = this.writable
     this.writable = this[kState].polledNatively = false
     if (isPolled) this.emit('drain')
-    this.shouldClose = finish
+    const finishOnce = () => {
+      this.shouldClose = null
+      finish()
+    }
+    this.shouldClose = finishOnce
     if (this[kIsBound]()) {
       const patience = this.discarded ? undefined : Number(this.closeTimeout)
       session[kApply](bridge.getEngine().closeTransport(session[kState].handle, patience))
     }
     // the engine may have ended the session by itself, of which this thread is to hear
-    if ((isPolled || this.discarded) && this.readyState !== 'closed') finish()
+    if ((isPolled || this.discarded) && this.readyState !== 'closed') finishOnce()
   }
 
   // ---- without a session: a subclass of Server moves packets between transports itself -----------
