@@ -46,6 +46,8 @@ const beganOnWebSocket = ({ steps }, name) =>
       as === name && (kind === 'openWebSocket' || (kind === 'openReal' && transports[0] === 'websocket')),
   )
 
+const isPostAborted = (entry) => /^error\(.*"data request connection closed prematurely"/.test(entry)
+
 /** What listeners and replaced methods hear of a POST that ends with its connection. */
 const isOfPostError = (entry) =>
   /^listener \d+ of transport error$|^transport.onError\("data request connection closed prematurely"/.test(entry)
@@ -153,7 +155,7 @@ module.exports = [
         at > 0 &&
         /^seen/.test(lefts[0]) &&
         isCompressed(of, step, session, 'handshake') &&
-        known(lefts.filter((_, i) => i !== at)) === known(rights)
+        known(lefts.filter((entry, i) => i !== at && !isPostAborted(entry))) === known(rights)
       )
     },
   },
@@ -222,9 +224,7 @@ module.exports = [
     what: 'a POST in progress is ended with its session, or when that moves to a WebSocket, and is no error of the transport',
     modes,
     explains: ({ object, step, left, right, lefts = [], rights = [] }, of) =>
-      (/^transport /.test(object) &&
-        right === undefined &&
-        /^error\(.*"data request connection closed prematurely"/.test(left)) ||
+      (/^transport /.test(object) && right === undefined && isPostAborted(left)) ||
       (/^session /.test(object) &&
         isOfPostError(left) &&
         lefts.filter((entry) => !isOfPostError(entry)).join('\n') === rights.join('\n') &&

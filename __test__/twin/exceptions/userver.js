@@ -169,7 +169,10 @@ module.exports = [
       const posts = hasHook(program, 'middleware', 'later')
         ? program.steps
             .slice(0, step)
-            .filter(({ kind, on }) => /post/i.test(kind) || (/^(send|close)Real$/.test(kind) && polls(on)))
+            .filter(
+              ({ kind, on, method }) =>
+                /post/i.test(kind) || method === 'POST' || (/^(send|close)Real$/.test(kind) && polls(on)),
+            )
         : []
       // what the packets bring about, then or when the server is closed
       if (object === 'server' && (isCount(difference) || left === undefined || right === undefined))
