@@ -277,6 +277,18 @@ interface DrainOptions {
   spread?: number
 }
 
+/** To how many sessions a broadcast was sent. The numbers together are that of different ids. */
+interface BroadcastOutcome {
+  /** Sessions that have the message: it is on its way or waits for the client, as after `socket.send()`. */
+  sent: number
+  /** Ids that no session of this server has. */
+  unknown: number
+  /** Sessions that were closing, or that a limit or a listener closed. */
+  closed: number
+  /** Sessions for which it was dropped by `backpressurePolicy: 'drop-volatile'`. */
+  dropped: number
+}
+
 /** What a drain has done. `closed`, `left` and `terminated` together are `sessions`. */
 interface DrainOutcome {
   /** Sessions that were open, or opened by handshakes that had come before. */
@@ -328,6 +340,14 @@ declare abstract class BaseServer extends EventEmitter {
    * @throws {RangeError} for a time out of range
    */
   drain(options?: DrainOptions): Promise<DrainOutcome>
+  /**
+   * Sends one message to the sessions with these ids: an extra of this package. Its frame is made once for all WebSockets
+   * of the engine, and crosses to the Rust core in one call. An id that occurs twice counts once.
+   *
+   * @returns what became of it, by the number of sessions
+   * @throws {TypeError} for ids that are a string or not iterable, and for invalid options; nothing is sent then
+   */
+  broadcast(ids: Iterable<string>, data: RawData, options?: SendOptions): BroadcastOutcome
   /** Whether {@link drain} was called: new sessions are refused, and a readiness probe should fail. */
   get draining(): boolean
   /** Makes a session id. Replace it for ids of another kind, which must be unique and hard to guess. */
@@ -415,6 +435,11 @@ interface SendOptions {
   compress?: boolean
   /** Whether the message may be lost: see `backpressurePolicy`. */
   volatile?: boolean
+  /**
+   * The key of messages of which a client needs the newest only: an extra of this package. A message with the same key that
+   * still waits in `writeBuffer` is taken out, and this one waits behind all others.
+   */
+  conflate?: string | number
 }
 
 /**

@@ -104,6 +104,11 @@ module.exports = {
     '*.prototype.draining | missing | get -c',
   ),
 
+  'An addition: one message for many sessions.': each(
+    ['BaseServer', 'Server', 'uServer'],
+    '*.prototype.broadcast | missing | w-c function of 3',
+  ),
+
   "A request of uWebSockets.js has been put into Node's form before.": [
     'uServer.prototype.prepare | w-c function of 2 | w-c function of 1',
   ],

@@ -21,7 +21,7 @@ test('the same names are exported', () => {
 
 /** What this package has and the original has not. */
 const EXTRAS = {
-  ...Object.fromEntries(['Server', 'BaseServer', 'uServer'].map((name) => [name, ['drain', 'draining']])),
+  ...Object.fromEntries(['Server', 'BaseServer', 'uServer'].map((name) => [name, ['drain', 'draining', 'broadcast']])),
   ServerOptions: ['maxBackpressure', 'backpressurePolicy', 'limits', 'closeDetails'],
   Socket: ['bufferedAmount'],
 }

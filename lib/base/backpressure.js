@@ -42,6 +42,23 @@ function bytesWaiting(socket) {
   return count.bytes
 }
 
+/** Takes a packet out of a `writeBuffer`. */
+function takeOut(writeBuffer, index) {
+  const [packet] = writeBuffer.splice(index, 1)
+  const count = counts.get(writeBuffer)
+  if (count !== undefined && index < count.length) {
+    count.length--
+    count.bytes -= sizeOf(packet.data)
+  }
+  return packet
+}
+
+/** Puts a packet back to where it was. What is counted is counted anew. */
+function putBack(writeBuffer, index, packet) {
+  writeBuffer.splice(index, 0, packet)
+  counts.delete(writeBuffer)
+}
+
 function bytesInTransport(transport) {
   const { socket } = transport
   if (socket && typeof socket[kUnwritten] === 'function') return socket[kUnwritten]()
@@ -98,4 +115,4 @@ function whenHeard(socket, req, read) {
   req.on('close', proceed)
 }
 
-module.exports = { bufferedAmount, overflows, validateBackpressure, whenHeard }
+module.exports = { bufferedAmount, overflows, putBack, takeOut, validateBackpressure, whenHeard }

@@ -2,7 +2,7 @@
 
 const { EventEmitter } = require('events')
 const { setImmediate } = require('timers')
-const { bufferedAmount, overflows } = require('../base/backpressure')
+const { bufferedAmount, overflows, putBack, takeOut } = require('../base/backpressure')
 const bridge = require('../native/bridge')
 const { CompactEmitter } = require('../base/emitter')
 const { OPEN, MESSAGE } = require('../native/contract').PacketType
@@ -24,6 +24,7 @@ const {
   kKeepContext,
   kListenToAll,
   kNotice,
+  kPlainTransport,
   kSendOne,
   kState,
 } = require('../base/symbols')
@@ -112,7 +113,7 @@ class SendingSocket extends /** @type {typeof import('../../types/bases').Sessio
    * Sends a message.
    *
    * @param {string|Buffer|ArrayBuffer|ArrayBufferView} data anything else is converted to a string
-   * @param {{compress?: boolean}} [options]
+   * @param {{compress?: boolean, volatile?: boolean, conflate?: string | number}} [options]
    * @param {(transport: import('../transports/transport').Transport) => void} [callback] called when the message has
    *   been written
    */
@@ -135,14 +136,23 @@ class SendingSocket extends /** @type {typeof import('../../types/bases').Sessio
     if (type !== 'message') this[kCheckType](type)
     if (this[kState].traced) debug('sending packet "%s" (%s)', type, data)
     options.compress = options.compress !== false
+    const { conflate } = options
+    if (conflate !== undefined) checkKey(conflate)
     if (this[kIsPlain](type, callback)) {
       return this.transport[kSendOne](type === 'message' ? MESSAGE : OPEN, data, options)
     }
     const packet = { type, options }
     if (data) packet.data = data
     if (this._events?.packetCreate !== undefined || this.emit !== emit) this.emit('packetCreate', packet)
-    if (this.server.opts.maxBackpressure > 0 && overflows(this, packet)) return
-    this.writeBuffer.push(packet)
+    // the listener may have replaced the buffer
+    const { writeBuffer } = this
+    const index = conflate === undefined ? -1 : indexOfKey(writeBuffer, conflate)
+    const replaced = index === -1 ? undefined : takeOut(writeBuffer, index)
+    if (this.server.opts.maxBackpressure > 0 && overflows(this, packet)) {
+      if (replaced !== undefined) putBack(writeBuffer, index, replaced)
+      return
+    }
+    writeBuffer.push(packet)
     if (typeof callback === 'function') this.packetsFn.push(callback)
     if (!this.transport.writable && (callback || this[kHearsSending]())) this[kKeepContext]()
     this.flush()
@@ -189,6 +199,14 @@ class SendingSocket extends /** @type {typeof import('../../types/bases').Sessio
       !this[kAwaitsBatches]() &&
       !this[kHearsSending]()
     )
+  }
+
+  /** Returns the transport if a message of a broadcast can go straight to the engine, without a method of the session. */
+  [kPlainTransport]() {
+    const isOwn = this.send === send && this.sendPacket === sendPacket && !this[kState].traced
+    if (!isOwn || !this[kIsPlain]('message')) return undefined
+    const { transport } = this
+    return transport[kState].mode === 0 && !transport.opts.perMessageDeflate ? transport : undefined
   }
 
   /** Number of sent bytes that the operating system has not taken. */
@@ -240,7 +258,22 @@ class SendingSocket extends /** @type {typeof import('../../types/bases').Sessio
   }
 }
 
-const { flush, onDrain } = SendingSocket.prototype
+/** @throws {TypeError} for something that cannot be the key of messages of which the newest is wanted */
+function checkKey(key) {
+  if (typeof key === 'string' || typeof key === 'number') return
+  throw new TypeError(`the option conflate must be a string or a number, got ${String(key)}`)
+}
+
+/** Returns where a message with this key waits; -1 if there is none. */
+function indexOfKey(writeBuffer, key) {
+  for (let i = writeBuffer.length - 1; i >= 0; i--) {
+    const { type, options } = writeBuffer[i]
+    if (type === 'message' && options !== undefined && options.conflate === key) return i
+  }
+  return -1
+}
+
+const { flush, onDrain, send, sendPacket } = SendingSocket.prototype
 const { send: sendByWebSocket } = WebSocket.prototype
 const { send: sendByPolling } = Polling.prototype
 

@@ -63,6 +63,7 @@ impl Engine {
 /// * `conclude(connection): number` lets our side of the connection end, because JavaScript has heard that its session
 ///   is over. Returns 1 if a flush has to follow.
 /// * `traffic(connection, direction): number` the bytes that were read or handed over to be written, see [`Direction`].
+/// * `sendSharedTo(connections: Uint32Array): number` sends it to each of them, whose places get their [`SendStatus`].
 /// * `sendShared(connection): number` sends the frame that is kept: what a broadcast sends to each of its
 ///   recipients crosses once.
 fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_value> {
@@ -80,6 +81,7 @@ fn functions(env: sys::napi_env, state: &Rc<State>) -> Result<sys::napi_value> {
     add(env, object, state, "shareFrame", callback::<2, ShareFrame>)?;
     add(env, object, state, "dropShared", callback::<0, DropShared>)?;
     add(env, object, state, "sendShared", callback::<1, SendShared>)?;
+    add(env, object, state, "sendSharedTo", callback::<1, SendSharedTo>)?;
     add(env, object, state, "generateId", callback::<0, GenerateId>)?;
     add(env, object, state, "openSession", callback::<5, OpenSession>)?;
     add(env, object, state, "tick", callback::<1, Tick>)?;
@@ -369,6 +371,23 @@ impl Fast<1> for SendShared {
         let connections = state.tables.connections.borrow();
         let Some(connection) = connections.get(number(env, connection)?) else { return Ok(CLOSED) };
         Ok(state.enqueue_shared(connection))
+    }
+}
+
+struct SendSharedTo;
+
+impl Fast<1> for SendSharedTo {
+    type Output = u32;
+
+    fn run(env: sys::napi_env, state: &State, [targets]: Args<1>) -> Result<u32> {
+        let (data, len) = uint32s(env, targets)?;
+        // SAFETY: the array has this many numbers. No JavaScript runs during this call, so that nothing else touches it.
+        let targets = unsafe { std::slice::from_raw_parts_mut(data.as_ptr(), len) };
+        let connections = state.tables.connections.borrow();
+        for target in targets {
+            *target = connections.get(*target).map_or(CLOSED, |connection| state.enqueue_shared(connection));
+        }
+        Ok(0)
     }
 }
 

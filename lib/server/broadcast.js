@@ -1,0 +1,77 @@
+'use strict'
+
+// `server.broadcast()`: one message for many sessions, see docs/OPERATIONS.md.
+
+const { overflows } = require('../base/backpressure')
+const { kClient, kPlainTransport } = require('../base/symbols')
+const { sendToAll } = require('../transports/websocket')
+
+/**
+ * Sends a message to the sessions with these ids.
+ *
+ * @param {any} [options]
+ * @returns {{sent: number, unknown: number, closed: number, dropped: number}}
+ * @throws {TypeError} for invalid arguments; otherwise the first error of a listener or stream, when all have been
+ *   served
+ */
+function broadcast(server, ids, data, options = {}) {
+  if (typeof ids === 'string' || ids === null || typeof ids?.[Symbol.iterator] !== 'function') {
+    throw new TypeError(`broadcast() takes an iterable of session ids, got ${String(ids)}`)
+  }
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError(`the options of broadcast() must be an object, got ${String(options)}`)
+  }
+  const { conflate } = options
+  if (conflate !== undefined && typeof conflate !== 'string' && typeof conflate !== 'number') {
+    throw new TypeError(`the option conflate must be a string or a number, got ${String(conflate)}`)
+  }
+  const outcome = { sent: 0, unknown: 0, closed: 0, dropped: 0 }
+  const plain = []
+  const others = []
+  const isShared = options.wsPreEncodedFrame === undefined
+  // an iterator may be the application's, and runs before the first message is sent
+  for (const id of new Set(ids)) {
+    const session = server[kClient](id)
+    if (session === undefined) outcome.unknown++
+    else others.push(session)
+  }
+  const sessions = others.splice(0)
+  for (const session of sessions) {
+    if (session.readyState !== 'open') {
+      outcome.closed++
+      continue
+    }
+    const transport = isShared ? session[kPlainTransport]?.() : undefined
+    if (transport === undefined) others.push(session)
+    else plain.push(transport)
+  }
+  const errors = []
+  if (plain.length > 0) {
+    const sent = sendToAll(plain, data, options, (error) => errors.push(error))
+    outcome.sent += sent
+    outcome.closed += plain.length - sent
+  }
+  for (const session of others) {
+    try {
+      outcome[sendOne(session, data, { ...options })]++
+    } catch (error) {
+      outcome.closed++
+      errors.push(error)
+    }
+  }
+  if (errors.length > 0) throw errors[0]
+  return outcome
+}
+
+/** Sends a message to one session, by its method. Returns what became of it. */
+function sendOne(session, data, options) {
+  // what was called before may have closed it
+  if (session.readyState !== 'open') return 'closed'
+  const { maxBackpressure, backpressurePolicy } = session.server.opts
+  const mayDrop = maxBackpressure > 0 && backpressurePolicy === 'drop-volatile' && options.volatile
+  if (mayDrop && !session.transport.writable && overflows(session, { type: 'message', data, options })) return 'dropped'
+  session.send(data, options)
+  return session.readyState === 'open' ? 'sent' : 'closed'
+}
+
+module.exports = { broadcast }
