@@ -1,0 +1,91 @@
+'use strict'
+
+// Two workers with the cluster adapter behind @socket.io/sticky, and clients of both.
+
+const cluster = require('node:cluster')
+const { randomBytes } = require('node:crypto')
+const { createServer } = require('node:http')
+const { once } = require('node:events')
+const { setupMaster, setupWorker } = require('@socket.io/sticky')
+const { createAdapter, setupPrimary } = require('@socket.io/cluster-adapter')
+const { Server } = require('socket.io')
+const { TRANSPORTS, askAll, open, serve, urlOf } = require('./check')
+
+async function primary() {
+  const server = createServer()
+  setupMaster(server, { loadBalancingMethod: 'round-robin' })
+  setupPrimary()
+  cluster.setupPrimary({ serialization: 'advanced' })
+  cluster.on('message', (one, { type, data }) => {
+    if (type === 'sticky:connection') one.send({ registered: data })
+  })
+  const workers = [cluster.fork(), cluster.fork()]
+  await Promise.all(workers.map((one) => once(one, 'online')))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const url = urlOf(server)
+  await askAll(url, { route: null })
+
+  for (const transports of TRANSPORTS) {
+    const clients = []
+    const served = new Set()
+    // round-robin: the workers take turns
+    for (let i = 0; i < 4; i++) {
+      const client = await open(url, transports)
+      served.add(await client.emitWithAck('which'))
+      clients.push(client)
+    }
+    if (served.size !== 2) throw new Error(`expected clients at two workers, got ${[...served]}`)
+    const heard = clients.map((client) => new Promise((resolve) => client.once('news', resolve)))
+    clients[0].emit('tell everyone', 'hello')
+    for (const news of await Promise.all(heard)) if (news !== 'hello') throw new Error(`expected hello, got ${news}`)
+    const counted = await clients[0].emitWithAck('count')
+    if (counted !== 4) throw new Error(`expected 4 sockets in the cluster, got ${counted}`)
+    clients.forEach((client) => client.close())
+    while ((await countOf(url)) > 1) await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  console.log('it works')
+  process.exit()
+}
+
+async function countOf(url) {
+  const client = await open(url, ['websocket'])
+  const counted = await client.emitWithAck('count')
+  client.close()
+  return counted
+}
+
+function worker() {
+  const io = new Server(createServer(), { adapter: createAdapter() })
+  setupWorker(io)
+  serve(io)
+  io.engine.generateId = generateId
+  io.on('connection', (socket) => {
+    socket.on('which', (answer) => answer(process.pid))
+    socket.on('tell everyone', (news) => io.emit('news', news))
+    socket.on('count', async (answer) => answer((await io.fetchSockets()).length))
+  })
+}
+
+const registered = new Map()
+process.on('message', ({ registered: id }) => registered.get(id)?.())
+
+/**
+ * A session whose worker the primary process knows before the client does. Otherwise, both hear of it at the same time,
+ * and a quick client's next request comes to another worker.
+ */
+async function generateId() {
+  const id = randomBytes(15).toString('base64url')
+  process.send({ type: 'sticky:connection', data: id })
+  await new Promise((resolve) => registered.set(id, resolve))
+  registered.delete(id)
+  return id
+}
+
+function fail(error) {
+  console.error(error)
+  process.exit(1)
+}
+
+if (cluster.isPrimary) primary().catch(fail)
+else worker()
