@@ -149,3 +149,127 @@ for (const [name, add] of Object.entries({
     assert.equal(context.engine.clientsCount, 0)
   })
 }
+
+// ---- a stream that the application destroys while it is written to
+
+/** More than the kernel takes for a client that does not read. */
+const LARGE = 'x'.repeat(16_000_000)
+
+/** What happens to a session whose stream is destroyed, or whatever `act` does, until it has closed. */
+async function eventsUntilClose(act) {
+  const { peer, socket } = await openSecure(await secure())
+  const events = []
+  const stream = socket.request.socket
+  const closed = once(stream, 'close')
+  const ended = new Promise((resolve) => {
+    socket.on('close', (reason, description) => {
+      events.push(`close ${reason}`)
+      resolve(description)
+    })
+  })
+  stream.on('close', () => events.push('close of the stream'))
+  stream.on('error', (error) => events.push(`error ${error.message}`))
+  socket.transport.on('drain', () => events.push('drain'))
+  socket.transport.on('error', (error) => events.push(`error of the transport ${error.message}`))
+  peer.socket.pause()
+  const send = (data, name) => socket.send(data, name && (() => events.push(name)))
+  act({ socket, stream, send })
+  const description = await ended
+  await closed
+  return { events, description }
+}
+
+for (const [name, act] of Object.entries({
+  'a small message': ({ send, stream }) => {
+    send('small', 'callback')
+    stream.destroy()
+  },
+  'a large message': ({ send, stream }) => {
+    send(LARGE, 'callback')
+    stream.destroy()
+  },
+  'a large message, some time later,': ({ send, stream }) => {
+    send(LARGE, 'callback')
+    setTimeout(() => stream.destroy(), 20)
+  },
+})) {
+  test(`${name} that is being written when its TLS stream is destroyed is called back before the end`, async () => {
+    const { events } = await eventsUntilClose(act)
+    assert.deepEqual(events, ['callback', 'drain', 'close of the stream', 'close transport close'])
+  })
+}
+
+test('a large message without a callback is drained before the end when its TLS stream is destroyed', async () => {
+  const { events } = await eventsUntilClose(({ send, stream }) => {
+    send(LARGE)
+    stream.destroy()
+  })
+  assert.deepEqual(events, ['drain', 'close of the stream', 'close transport close'])
+})
+
+test('a message that is being written when its TLS stream is destroyed by an error is called back', async () => {
+  const { events } = await eventsUntilClose(({ send, stream }) => {
+    send(LARGE, 'callback')
+    stream.destroy(new Error('mine'))
+  })
+  assert.deepEqual(events, ['error mine', 'callback', 'drain', 'close of the stream', 'close transport close'])
+})
+
+test('a message that waits behind one when their TLS stream is destroyed is a transport error', async () => {
+  const { events, description } = await eventsUntilClose(({ send, stream }) => {
+    send(LARGE, 'first')
+    send('second', 'second')
+    stream.destroy()
+  })
+  assert.deepEqual(events, [
+    'first',
+    'drain',
+    'close transport error',
+    'error of the transport write error',
+    'close of the stream',
+  ])
+  assert.match(description.description, /ERR_STREAM_DESTROYED/)
+})
+
+test('messages of one batch that wait when their TLS stream is destroyed are transport errors', async () => {
+  const { events, description } = await eventsUntilClose(({ socket, send, stream }) => {
+    send('first')
+    for (const data of [LARGE, 'a', 'b']) send(data)
+    socket.transport.once('drain', () => setImmediate(() => stream.destroy()))
+  })
+  assert.deepEqual(events, [
+    'drain',
+    'close transport error',
+    ...Array.from({ length: 2 }, () => 'error of the transport write error'),
+    'close of the stream',
+  ])
+  assert.match(description.description, /ERR_STREAM_DESTROYED/)
+})
+
+test('a message to a TLS stream that has been destroyed is a transport error', async () => {
+  const { events } = await eventsUntilClose(({ send, stream }) => {
+    stream.destroy()
+    send('late')
+  })
+  assert.deepEqual(events.slice(0, 2), ['close transport error', 'error of the transport write error'])
+})
+
+test('terminate() ends a session while a large message is being written over TLS', async () => {
+  const { events } = await eventsUntilClose(({ socket, send }) => {
+    send(LARGE, 'callback')
+    setTimeout(() => socket.transport.socket.terminate(), 20)
+  })
+  assert.deepEqual(events, ['callback', 'drain', 'close of the stream', 'close transport close'])
+})
+
+test('the close frame of a session whose TLS stream is destroyed is no error of its transport', async () => {
+  const { events } = await eventsUntilClose(({ socket, send, stream }) => {
+    send(LARGE)
+    socket.close(true)
+    stream.destroy()
+  })
+  assert.deepEqual(
+    events.filter((event) => event !== 'drain'),
+    ['close forced close', 'close of the stream'],
+  )
+})

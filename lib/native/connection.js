@@ -309,14 +309,14 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
    * waited for until the time `until`.
    */
   [kCutOff](isReset, until = performance.now() + PATIENCE) {
-    if (this[kState].handle === NO_HANDLE) return
-    if (this[kState].pump === null) {
-      const isWritten = bridge.getEngine().flushConnection(this[kState].handle)
-      if (isWritten === null && performance.now() < until) return setImmediate(() => this[kCutOff](isReset, until))
-      process.nextTick(bridge.drainNow)
-    }
-    if (isReset) bridge.getEngine().resetConnection(this[kState].handle)
-    else bridge.getEngine().terminateConnection(this[kState].handle)
+    const { handle, pump } = this[kState]
+    if (handle === NO_HANDLE) return
+    if (pump !== null) return pump.destroy()
+    const isWritten = bridge.getEngine().flushConnection(handle)
+    if (isWritten === null && performance.now() < until) return setImmediate(() => this[kCutOff](isReset, until))
+    process.nextTick(bridge.drainNow)
+    if (isReset) bridge.getEngine().resetConnection(handle)
+    else bridge.getEngine().terminateConnection(handle)
   }
 
   on(event, listener) {

@@ -35,6 +35,10 @@ class Pump {
     this.hasClosed = !(stream instanceof Socket)
     /** Number of writes that the stream has not called back for. */
     this.pending = 0
+    /** Number of the session's frames in these writes. `ws` writes each by itself. */
+    this.frames = 0
+    /** Number of the session's frames that have still to be written. */
+    this.waiting = 0
     /** Whether the stream has finished the last write within the call but has not called back yet. */
     this.isOut = false
     /** Whether writing waits until the stream has finished its writes, of which the engine is told. */
@@ -44,19 +48,31 @@ class Pump {
     this.timer = null
     this.onWritten = (error) => {
       if (error && !this.over) return this.onFailure(error)
-      // a destroyed socket of Node's reports nothing of the write in progress, which has not got out
-      if (this.stream.destroyed && !this.isOut) return
-      if (--this.pending > 0 || !this.blocked || this.over) return
+      if (--this.pending > 0) return
+      const { frames } = this
+      this.frames = 0
+      if (this.over) return
+      const isCancelled = stream.destroyed && !this.isOut
+      // Node calls back the first of several writes without an error, and those that wait behind it with one
+      if (isCancelled && frames > 1) return this.failBehind(frames - 1)
+      if (!this.blocked) return
       this.blocked = false
-      if (bridge.getEngine().pipeWritten(this.websocket[kState].handle)) this.awaited = false
-      else this.write()
+      if (!bridge.getEngine().pipeWritten(this.websocket[kState].handle)) return this.write()
+      this.awaited = false
+      // callbacks and `drain` come before what the stream tells next
+      this.drain()
     }
     const gone = () => {
       // the bytes that the stream has brought are handled first
       this.gone = true
       if (!bridge.pausedPipes.has(this)) this.end()
     }
-    stream.on('error', gone)
+    stream.on('error', () => {
+      if (this.pending === 0 || !this.awaitsClose()) return gone()
+      // Node calls the write in progress back before `close`
+      if (this.websocket.readyState === this.websocket.OPEN) this.websocket.readyState = this.websocket.CLOSING
+      if (!stream.destroyed) stream.destroy()
+    })
     stream.on('close', () => {
       clearTimeout(this.timer)
       let hasThrown = true
@@ -161,14 +177,20 @@ class Pump {
     bridge.drainNow(session === null ? NO_HANDLE : session[kState].handle, connection)
   }
 
-  /** Writes what waits, unless the stream is full. The end of our side follows at once. */
-  write() {
+  /**
+   * Writes what waits, unless the stream is full: so many frames of the session have come to it. The end of our side
+   * follows at once.
+   */
+  write(frames = 0) {
+    this.waiting += frames
     this._writeSome()
     if (this.websocket.readyState !== this.websocket.OPEN) this._writeSome()
   }
 
   _writeSome() {
     if (this.over || this.blocked) return
+    // a close frame that a destroyed stream does not take is no message that is lost
+    if (this.stream.destroyed && this.websocket.readyState !== this.websocket.OPEN) return
     if (slab.length - used < SLAB_END) {
       slab = Buffer.allocUnsafeSlow(SLAB)
       used = 0
@@ -202,9 +224,17 @@ class Pump {
 
   _writeOut(bytes) {
     this.pending++
+    this.frames += this.waiting
+    this.waiting = 0
     const isFull = !this.stream.write(bytes, this.onWritten)
     this.isOut = this.stream.writableLength === 0
     if (isFull || this.awaited) this.block()
+  }
+
+  /** Destroys the stream, whose `close` ends the connection. */
+  destroy() {
+    this.stream.destroy()
+    if (!this.awaitsClose()) this.end()
   }
 
   /** Asks to be told when everything that was handed over has been written. */
@@ -231,10 +261,17 @@ class Pump {
     else this.fail(error)
   }
 
-  /** Tells the session that a write has failed. */
-  fail(error) {
+  /** Tells the session of so many frames that a destroyed stream has not written. */
+  failBehind(frames) {
+    const { errored } = this.stream
+    if (errored) this.fail(errored, frames)
+    else this.stream.write(NOTHING, (error) => this.fail(error, frames))
+  }
+
+  /** Tells the session that a write has failed, once for each of its frames. */
+  fail(error, frames = 1) {
     const transport = this.websocket[kState].transport
-    if (transport !== null) transport.onError(FaultText.WRITE, error.stack)
+    for (let i = 0; i < frames && transport !== null; i++) transport.onError(FaultText.WRITE, error.stack)
     this.end()
   }
 

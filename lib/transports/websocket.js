@@ -277,12 +277,16 @@ class WebSocket extends Transport {
       bridge.scheduleFlush()
       this[kState].report = this.socket[kReportDrain]()
       const { pump } = this.socket[kState]
-      if (pump !== null) pump.write()
+      if (pump !== null) pump.write(packets)
     } else if (awaited) {
       this[kTellInTick]()
     } else {
       const pump = this.socket[kState].pump
-      if (pump !== null) pump.write()
+      if (pump !== null) {
+        pump.write(packets)
+        // tells of an error
+        if (pump.stream.destroyed) return
+      }
       bridge.markWritten(this)
     }
   }
