@@ -192,6 +192,30 @@ for (const [door, how] of Object.entries(DOORS)) {
     assert.deepEqual(events, ['message a', 'close forced close'])
   })
 
+  const kept = door === 'compressed' ? improvement.bind(null, 'no answer that is being compressed is lost') : test
+  const bye = ENDS["the client's close frame"][0]
+  kept(`${door}: a listener closes the session, before the client's close frame and the end of its side`, async () => {
+    const { peer, events, closed } = await open(how, (socket, data) => {
+      if (data === 'b') socket.close()
+    })
+    send(peer, [message(door, 'a'), message(door, 'b'), bye], null)
+    assert.deepEqual(await framesUntilEnd(peer), ['close 1005'])
+    await closed
+    assert.deepEqual(events, ['message a', 'message b', 'close forced close'])
+  })
+
+  kept(`${door}: a large answer and the close frame go out before the end of the client's side`, async () => {
+    const { peer, events, closed } = await open(how, (socket) => {
+      socket.send('x'.repeat(3_000_000))
+      socket.close()
+    })
+    send(peer, [message(door, 'a'), bye], null)
+    const frames = await framesUntilEnd(peer)
+    assert.deepEqual([frames.length, frames[0].length, frames[1]], [2, 3_000_001, 'close 1005'])
+    await closed
+    assert.deepEqual(events, ['message a', 'close forced close'])
+  })
+
   test(`${door}: a large answer goes out before the end`, async () => {
     const { peer } = await open(how, (socket) => socket.send('x'.repeat(3_000_000)))
     send(peer, [message(door, 'a')], WRONG)

@@ -283,8 +283,18 @@ class Pump {
     try {
       this.drain()
     } finally {
-      if (isOver && !this.over) this.leave()
+      if (isOver && !this.over) this.writeLast()
     }
+  }
+
+  /**
+   * Writes what waits, a close frame perhaps, and lets the stream go, because the peer has ended its side. A stream that
+   * ends its own side by itself then takes nothing later.
+   */
+  writeLast() {
+    this.blocked = false
+    this.write()
+    if (!this.over) this.leave()
   }
 
   /** Lets the stream go. Both sides have ended, but the stream may still write. */
