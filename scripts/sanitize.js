@@ -17,7 +17,7 @@ const { fail, root, run } = require('./setup')
 
 const HOST = /host: (\S+)/.exec(spawnSync('rustc', ['-vV'], { encoding: 'utf8' }).stdout)?.[1]
 /** The core alone; doctests would need flags of their own. */
-const CORE = ['--no-default-features', '--lib', '--tests']
+const CORE = ['--no-default-features', '--features', 'owner-reads', '--lib', '--tests']
 /** Simulations and large messages: hours under valgrind. */
 const SLOW = ['simulation', 'websocket_faults', 'websocket_deflate', 'websocket_tungstenite']
 const PURE = [

@@ -1,5 +1,7 @@
 //! A few connections that talk are left to their owner's thread to read, and taken back when that does not pay.
 
+#![cfg(feature = "owner-reads")]
+
 mod support;
 
 use std::io::{Read, Write};

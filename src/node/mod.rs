@@ -20,7 +20,7 @@ mod sessions;
 mod sockets;
 mod state;
 mod tables;
-#[cfg(unix)]
+#[cfg(all(unix, feature = "owner-reads"))]
 mod uv_poll;
 mod wake;
 

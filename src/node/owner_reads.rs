@@ -1,7 +1,7 @@
 //! Connections that the JavaScript thread reads when few talk.
 
 use napi::bindgen_prelude::Function;
-#[cfg(unix)]
+#[cfg(all(unix, feature = "owner-reads"))]
 use napi::bindgen_prelude::JsValue;
 use napi::{Env, Result};
 use napi_derive::napi;
@@ -14,11 +14,11 @@ impl Engine {
     /// to drain.
     #[napi]
     pub fn offer_reading(&self, env: Env, on_read: Function<'_, (), ()>) -> Result<()> {
-        #[cfg(unix)]
+        #[cfg(all(unix, feature = "owner-reads"))]
         if self.watching.begin(env.raw(), on_read.raw())? {
             self.queue.offer_reading();
         }
-        #[cfg(not(unix))]
+        #[cfg(not(all(unix, feature = "owner-reads")))]
         let _ = (env, on_read);
         Ok(())
     }
@@ -27,9 +27,9 @@ impl Engine {
     #[napi]
     pub fn watch(&self, env: Env, connection: u32) {
         let Some(connection) = self.tables.connection(connection) else { return };
-        #[cfg(unix)]
+        #[cfg(all(unix, feature = "owner-reads"))]
         let is_watched = self.watching.watch(env.raw(), &connection);
-        #[cfg(not(unix))]
+        #[cfg(not(all(unix, feature = "owner-reads")))]
         let is_watched = {
             let _ = env;
             false

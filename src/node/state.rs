@@ -1,7 +1,7 @@
 //! The state that the engine's methods and its raw functions share.
 
 use std::cell::{Cell, RefCell};
-#[cfg(unix)]
+#[cfg(all(unix, feature = "owner-reads"))]
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -12,7 +12,7 @@ use super::call_result::Outcome;
 use super::drain::Taking;
 use super::io_threads::IoThreads;
 use super::tables::Tables;
-#[cfg(unix)]
+#[cfg(all(unix, feature = "owner-reads"))]
 use super::uv_poll::Watching;
 use super::wake::Waker;
 use crate::runtime::{Batch, EventQueue};
@@ -38,7 +38,7 @@ pub struct State {
     pub(super) last_body: Cell<u32>,
     ids: RefCell<IdGenerator>,
     /// The connections that this thread reads.
-    #[cfg(unix)]
+    #[cfg(all(unix, feature = "owner-reads"))]
     pub(super) watching: Rc<Watching>,
 }
 
@@ -74,7 +74,7 @@ impl State {
             input: RefCell::default(),
             last_body: Cell::new(0),
             ids: RefCell::default(),
-            #[cfg(unix)]
+            #[cfg(all(unix, feature = "owner-reads"))]
             watching: Rc::default(),
         }
     }
@@ -117,7 +117,7 @@ impl State {
 
     /// Releases a connection, or a channel that JavaScript drives.
     pub(super) fn release_connection(&self, connection: u32) {
-        #[cfg(unix)]
+        #[cfg(all(unix, feature = "owner-reads"))]
         self.watching.unwatch_ended(connection);
         let released = self.tables.connections.borrow_mut().release(connection);
         drop(released);

@@ -101,7 +101,7 @@ unsafe extern "C" fn call(env: sys::napi_env, callback: sys::napi_value, _contex
 }
 
 /// Calls a function from the event loop, while no JavaScript is running. Ticks and microtasks follow.
-#[cfg(unix)]
+#[cfg(all(unix, feature = "owner-reads"))]
 pub(super) fn call_back(env: sys::napi_env, callback: sys::napi_ref) {
     let mut scope = ptr::null_mut();
     let mut function = ptr::null_mut();

@@ -26,6 +26,7 @@ pub use channel::socket::Stream;
 pub use channel::socket_options::{set_keep_alive, set_type_of_service, type_of_service};
 pub use channel::unannounced::{Opened, Refused};
 pub use clock::now;
+#[cfg(feature = "owner-reads")]
 pub use io::owner_reads::FEW;
 pub use io::reader_set::start_reading;
 pub use io::thread::{IoThread, run};

@@ -12,6 +12,7 @@ use super::open_count::Open;
 use super::outbox::{Ending, Outbox};
 use super::pipe::Pipe;
 use super::socket::Stream;
+#[cfg(feature = "owner-reads")]
 use super::who_reads::WhoReads;
 use crate::runtime::owner::commands;
 use crate::runtime::owner::queue::EventQueue;
@@ -67,6 +68,7 @@ pub struct Connection {
     /// The time of the last read or write, in ms plus 1; 0 if it is not noted. It wraps around after seven weeks, which
     /// is longer than any timeout.
     pub(super) active: AtomicU32,
+    #[cfg(feature = "owner-reads")]
     pub(crate) who_reads: WhoReads,
     pub(crate) paused: AtomicBool,
     /// Whether the owner has kept the connection from being read since [`Channel::take_unheard`].
@@ -130,6 +132,7 @@ impl Connection {
             bound: Mutex::new(Bound { to: Binding::Unbound, counted: None }),
             decoder: Mutex::new(decoder),
             task: OnceLock::new(),
+            #[cfg(feature = "owner-reads")]
             who_reads: WhoReads::default(),
             owed: AtomicUsize::new(0),
             read: AtomicU64::new(0),
@@ -236,11 +239,6 @@ impl Connection {
     /// Has the owner take frames from now on, see [`Outbox::relay`].
     pub fn relay(&self) {
         self.outbox().relay();
-    }
-
-    /// Whether the owner's thread reads it.
-    pub fn is_read_by_owner(&self) -> bool {
-        self.who_reads.is_owner()
     }
 
     /// The descriptor of the socket.

@@ -15,5 +15,6 @@ mod piped;
 pub(super) mod socket;
 pub(super) mod socket_options;
 pub(super) mod unannounced;
+#[cfg(feature = "owner-reads")]
 pub(super) mod who_reads;
 mod writing;

@@ -3,7 +3,8 @@
 //! when more connections talk, when one sends several messages at once, or when the owner's thread has no time.
 //!
 //! The reader knows of this as a [`Loan`]: it asks for one after each read, and a loan says when the reader has to
-//! read. Without loans ([`lend`] gives none) everything works, but a lone message takes longer.
+//! read. Without the feature `owner-reads` there are no loans (`owner_reads_off`): everything works, but a lone message
+//! takes longer.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -174,6 +175,11 @@ struct Turn<'a> {
 }
 
 impl Connection {
+    /// Whether the owner's thread reads it.
+    pub fn is_read_by_owner(&self) -> bool {
+        self.who_reads.is_owner()
+    }
+
     /// The owner's thread does not read it.
     pub fn decline_reading(&self) {
         if self.who_reads.take_turn() {

@@ -32,6 +32,7 @@ struct Shared {
     queued: Mutex<Queued>,
     wake: Box<dyn Fn() + Send + Sync>,
     /// Whether the owner's thread can read connections itself.
+    #[cfg(feature = "owner-reads")]
     owner_reads: AtomicBool,
     /// Number of bytes of the events that wait, and of those in the owner's batch that it has not taken.
     waiting: AtomicUsize,
@@ -61,6 +62,7 @@ impl EventQueue {
         Self(Arc::new(Shared {
             queued: Mutex::default(),
             wake: Box::new(wake),
+            #[cfg(feature = "owner-reads")]
             owner_reads: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
             in_hand: AtomicUsize::new(0),
@@ -72,10 +74,12 @@ impl EventQueue {
     }
 
     /// The owner's thread can read connections itself, see [`Kind::LeftToOwner`].
+    #[cfg(feature = "owner-reads")]
     pub fn offer_reading(&self) {
         self.0.owner_reads.store(true, SeqCst);
     }
 
+    #[cfg(feature = "owner-reads")]
     pub(crate) fn owner_reads(&self) -> bool {
         self.0.owner_reads.load(SeqCst)
     }
