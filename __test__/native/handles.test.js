@@ -154,6 +154,7 @@ const rows = {
   connectionSendMessage: connection((old) => assert.equal(engine.connectionSendMessage(old, 'for somebody else'), 2)),
   dropChannel: connection((old) => engine.dropChannel(old)),
   isPaused: connection((old) => assert.equal(engine.isPaused(old), false)),
+  peerClose: connection((old) => assert.equal(engine.peerClose(old), null)),
   pipeBlock: connection((old) => engine.pipeBlock(old)),
   pipeEnded: connection((old) => engine.pipeEnded(old, true)),
   pipeFinished: connection((old) => assert.equal(engine.pipeFinished(old), true)),
@@ -170,6 +171,12 @@ const rows = {
   sendShared: connection((old) => {
     fast.share('for somebody else', 4)
     assert.equal(fast.sendShared(old), 2)
+  }),
+  sendSharedTo: connection((old) => {
+    fast.share('for somebody else', 4)
+    const places = Uint32Array.of(old)
+    fast.sendSharedTo(places)
+    assert.deepEqual([...places], [2])
   }),
   terminateConnection: connection((old) => engine.terminateConnection(old)),
   throttle: connection((old) => engine.throttle(old)),
