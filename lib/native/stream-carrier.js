@@ -178,8 +178,8 @@ class Pump {
   }
 
   /**
-   * Writes what waits, unless the stream is full: so many frames of the session have come to it. The end of our side
-   * follows at once.
+   * Writes what waits, unless the stream is full. `frames` is the number of the session's frames that have come to it.
+   * The end of our side follows at once.
    */
   write(frames = 0) {
     this.waiting += frames
@@ -189,7 +189,7 @@ class Pump {
 
   _writeSome() {
     if (this.over || this.blocked) return
-    // a close frame that a destroyed stream does not take is no message that is lost
+    // a close frame that a destroyed stream does not take is not a message that is lost
     if (this.stream.destroyed && this.websocket.readyState !== this.websocket.OPEN) return
     if (slab.length - used < SLAB_END) {
       slab = Buffer.allocUnsafeSlow(SLAB)
@@ -261,7 +261,7 @@ class Pump {
     else this.fail(error)
   }
 
-  /** Tells the session of so many frames that a destroyed stream has not written. */
+  /** Tells the session of this number of frames that a destroyed stream has not written. */
   failBehind(frames) {
     const { errored } = this.stream
     if (errored) this.fail(errored, frames)
