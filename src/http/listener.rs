@@ -1,12 +1,13 @@
 //! The engine's own listener: what its connections and sessions have in common.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, Semaphore};
 
 use super::coalesced_stream::HttpState;
 use super::settings::Settings;
+use crate::runtime::contract::Refusal;
 use crate::runtime::{Commands, CountsOpen, EventQueue, Handles, Kind, Open, Registry, now};
 use crate::session::{IdGenerator, Millis};
 
@@ -46,6 +47,8 @@ pub struct Listener {
     pub(super) tells_refusals: AtomicBool,
     /// Places among the refusals of which the owner has not heard.
     pub(super) places_of_refusals: Arc<Semaphore>,
+    /// How often a request was refused: by a [`Refusal`], and at last as a WebSocket handshake.
+    refusals: [AtomicU32; Refusal::ALL.len() + 1],
     /// Number of open connections, plus one while the listener accepts more.
     open: AtomicUsize,
     /// Sockets that listen.
@@ -89,11 +92,24 @@ impl Listener {
             drained_at: AtomicU64::new(0),
             tells_refusals: AtomicBool::new(false),
             places_of_refusals: Arc::new(Semaphore::new(MAX_UNTAKEN)),
+            refusals: std::array::from_fn(|_| AtomicU32::new(0)),
             open: AtomicUsize::new(0),
             accepting: AtomicUsize::new(0),
             closes: AtomicUsize::new(0),
             closed: Notify::new(),
         })
+    }
+
+    /// Counts a refusal; `None`: as a WebSocket handshake.
+    pub(super) fn count_refusal(&self, refusal: Option<Refusal>) {
+        let [engine @ .., handshake] = &self.refusals;
+        refusal.and_then(|refusal| engine.get(refusal as usize)).unwrap_or(handshake).fetch_add(1, Relaxed);
+    }
+
+    /// How often requests were refused, by the reasons in the order of [`Refusal::ALL`], and at last as a WebSocket
+    /// handshake.
+    pub fn refusals(&self) -> Vec<u32> {
+        self.refusals.iter().map(|count| count.load(Relaxed)).collect()
     }
 
     /// Whether WebSockets are accepted.

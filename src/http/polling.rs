@@ -19,6 +19,7 @@ use super::body::{self, Body, BodyLimits};
 use super::compressor;
 use super::encoding::{CompressionOptions, ContentEncoding};
 use crate::runtime::contract::{self, BINARY_PAYLOAD_TYPE, OLD_IE, POST_ANSWER, POST_ANSWER_TYPE, TEXT_PAYLOAD_TYPE};
+use crate::runtime::counts::count;
 use crate::runtime::{Locked, PollAnswer, SessionCell};
 use crate::session::{Fault, PollId, Reason, Revision};
 
@@ -84,11 +85,13 @@ pub(super) async fn poll(session: Arc<SessionCell>, answerer: Answerer) -> Reply
     let (responder, answer) = oneshot::channel();
     let mut poll = 0;
     session.step_queued(|session, batch| poll = session.poll(responder, batch));
+    count(|counts| counts.polls.add(1));
     let mut guard = PollGuard { session: Some(session), poll };
     let answer = answer.await;
     let Some(session) = guard.session.take() else { return bare(StatusCode::BAD_REQUEST) };
     match answer {
         Ok(PollAnswer::Payload { body, binary, compress }) => {
+            count(|counts| counts.poll_bytes.add(body.len()));
             let content_type = match binary {
                 true => const { HeaderValue::from_static(BINARY_PAYLOAD_TYPE) },
                 false => const { HeaderValue::from_static(TEXT_PAYLOAD_TYPE) },
@@ -193,6 +196,13 @@ pub(super) async fn post(session: Arc<SessionCell>, post: Post, limits: BodyLimi
     Ok(answerer.ok(const { HeaderValue::from_static(POST_ANSWER_TYPE) }, Bytes::from_static(POST_ANSWER.as_bytes())))
 }
 
+fn count_post(body: &[u8]) {
+    count(|counts| {
+        counts.posts.add(1);
+        counts.post_bytes.add(body.len());
+    });
+}
+
 /// Why a POST is not taken.
 enum Refused {
     /// The POST may not begin.
@@ -212,6 +222,7 @@ fn receive_at_once(session: &Arc<SessionCell>, body: &[u8], binary: bool) -> Res
     session.step_queued(|session, batch| {
         began = begin(session, binary);
         if began {
+            count_post(body);
             session.receive_payload(body, binary, batch);
             session.cell.owe_post(batch);
             settled = session.answers_post_at_once();
@@ -251,6 +262,7 @@ async fn receive_later(
         Body::Complete(body) => {
             guard.session = None;
             session.step_queued(|session, batch| {
+                count_post(&body);
                 session.receive_payload(&body, binary, batch);
                 session.cell.owe_post(batch);
             });

@@ -35,8 +35,9 @@ impl Refusal {
 }
 
 impl Listener {
-    /// The answer to a request that asks for no upgrade and is refused.
+    /// Counts a request that asks for no upgrade and is refused, and returns its answer.
     pub(super) fn refuse(&self, refusal: Refusal) -> Reply {
+        self.count_refusal(Some(refusal));
         let (code, message) = (refusal.code() as u32, refusal.message());
         let body = format!("{{\"code\":{code},\"message\":\"{message}\"}}");
         let mut response = Response::new(Full::from(Bytes::from(body)));

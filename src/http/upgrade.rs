@@ -51,8 +51,12 @@ where
     let (Switch { reply, head }, connection) = match listener.accept(&parts, &query, &ends).await {
         Ok(accepted) => accepted,
         Err(refused) => {
-            if let Refused::Engine(refusal) = refused {
-                listener.tell(refusal, &parts, &query, &ends);
+            match refused {
+                Refused::Engine(refusal) => {
+                    listener.count_refusal(Some(refusal));
+                    listener.tell(refusal, &parts, &query, &ends);
+                }
+                Refused::WebSocket(_) => listener.count_refusal(None),
             }
             return Ok(refused.reply(listener));
         }

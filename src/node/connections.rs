@@ -241,7 +241,7 @@ impl State {
             };
             let connection = self.new_connection(ends)?;
             connection.use_socket(socket.into());
-            connection.outbox().frame(response);
+            connection.outbox().raw(response);
             self.hold_commands();
             let command = crate::runtime::Command::Adopt { connection: connection.clone(), early: early.to_vec() };
             connection.commands().send_by_owner(command);

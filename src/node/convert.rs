@@ -25,6 +25,16 @@ pub(super) enum Content<'a> {
     Binary(&'a [u8]),
 }
 
+impl Content<'_> {
+    /// Number of bytes.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Text(bytes) | Self::Binary(bytes) => bytes.len(),
+        }
+    }
+}
+
 /// Hands the content of a string or a Uint8Array to `use_it`. Lone surrogates become U+FFFD.
 pub(super) fn with_content<T>(
     env: sys::napi_env,

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use napi::{Result, sys};
 
 use super::convert::{content_value, undefined};
+use super::counts::count_taken;
 use super::tables::Tables;
 use super::wake::check;
 use crate::runtime::contract::{MORE_EVENTS, NEXT_TURN, UNFIT};
-use crate::runtime::{BY_POST, Batch, Connection, Event, EventQueue, Kind, NO_HANDLE, Opened, Table};
+use crate::runtime::{BY_POST, Batch, Connection, Counts, Event, EventQueue, Kind, NO_HANDLE, Opened, Table};
 
 /// Bytes of events that are handed over at once, so that JavaScript does not get much more than it may have to take.
 const MAX_BATCH: usize = 1 << 20;
@@ -43,6 +44,7 @@ impl Taking {
         env: sys::napi_env,
         queue: &EventQueue,
         tables: &Tables,
+        counts: &Counts,
         meta: &mut [u32],
         take: sys::napi_value,
     ) -> Result<u32> {
@@ -87,9 +89,14 @@ impl Taking {
         if count == 0 {
             return Ok(more);
         }
+        if let Some(since) = batch.since {
+            counts.count_delay(since.elapsed());
+        }
         // if this fails because the stack is full, nothing has been taken
         hand_over(env, take, &contents)?;
         note_taken(tables, &batch, &batch.events[position..end]);
+        counts.count_batch(count);
+        count_taken(counts, &batch, &batch.events[position..end]);
         // JavaScript has copies
         batch.events[position..end].iter_mut().for_each(Event::free);
         queue.taken(size);

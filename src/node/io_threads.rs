@@ -2,12 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use napi::{Error, Result, Status};
 
-use crate::runtime::{Command, Commands, IoThread};
+use crate::runtime::{Command, Commands, Counts, IoThread};
 
 /// The I/O threads of one environment. Each loading of the module makes an engine (test runners load it once
 /// per file); they share the threads, which end with the environment.
@@ -79,6 +80,11 @@ impl IoThreads {
             thread.commands().send(Command::Finish(done));
             let _ = is_done.recv_timeout(Duration::from_secs(1));
         }
+    }
+
+    /// What each of the threads has counted.
+    pub(super) fn counts(&self) -> Vec<Arc<Counts>> {
+        self.threads.borrow().iter().map(|thread| thread.counts().clone()).collect()
     }
 
     /// Ends the threads, for all engines of the environment.

@@ -12,6 +12,7 @@ use napi_derive::napi;
 
 use super::connections::ends;
 use super::convert::{Content, Raw, raw_value, to_content, uint32s, with_content};
+use super::counts::count_sent;
 use super::engine::Engine;
 use super::sessions::packet_type;
 use super::state::State;
@@ -231,7 +232,12 @@ impl Fast<3> for Send {
         let (kind, mode) = kind_and_mode(env, how)?;
         let connections = state.tables.connections.borrow();
         let Some(connection) = connections.get(number(env, connection)?) else { return Ok(CLOSED) };
-        with_content(env, data, |content| state.enqueue(connection, |outbox| append(outbox, kind, mode, content)))
+        with_content(env, data, |content| {
+            let bytes = content.len();
+            let status = state.enqueue(connection, |outbox| append(outbox, kind, mode, content));
+            count_sent(&state.counts, kind, status, 1, bytes);
+            status
+        })
     }
 }
 
@@ -257,12 +263,16 @@ impl Fast<{ 3 + MAX_PACKETS }> for SendMany {
         let count = (number(env, count)? as usize).min(MAX_PACKETS);
         let connections = state.tables.connections.borrow();
         let Some(connection) = connections.get(number(env, connection)?) else { return Ok(CLOSED) };
-        let mut done = Ok(());
+        let (mut done, mut bytes) = (Ok(()), 0);
         let status = state.enqueue(connection, |outbox| {
-            done = data[..count]
-                .iter()
-                .try_for_each(|&data| with_content(env, data, |content| append(outbox, kind, mode, content)));
+            done = data[..count].iter().try_for_each(|&data| {
+                with_content(env, data, |content| {
+                    bytes += content.len();
+                    append(outbox, kind, mode, content);
+                })
+            });
         });
+        count_sent(&state.counts, kind, status, count, bytes);
         done.map(|()| status)
     }
 }
@@ -327,7 +337,12 @@ impl Fast<2> for Share {
     fn run(env: sys::napi_env, state: &State, [data, how]: Args<2>) -> Result<u32> {
         let (kind, mode) = kind_and_mode(env, how)?;
         let mut outbox = Outbox::new(None);
-        with_content(env, data, |content| append(&mut outbox, kind, mode, content))?;
+        let bytes = with_content(env, data, |content| {
+            let bytes = content.len();
+            append(&mut outbox, kind, mode, content);
+            bytes
+        })?;
+        state.broadcast.message.set((kind == PacketType::Message).then_some(bytes));
         *state.broadcast.frame.borrow_mut() = (*outbox.bytes).into();
         Ok(0)
     }
@@ -339,13 +354,18 @@ impl Fast<2> for ShareFrame {
     type Output = u32;
 
     fn run(env: sys::napi_env, state: &State, parts: Args<2>) -> Result<u32> {
-        let mut shared = Vec::new();
+        let (mut shared, mut payload) = (Vec::new(), 0);
         for part in parts {
-            with_content(env, part, |content| match content {
-                Content::None => {}
-                Content::Text(bytes) | Content::Binary(bytes) => shared.extend_from_slice(bytes),
+            payload = with_content(env, part, |content| match content {
+                Content::None => 0,
+                Content::Text(bytes) | Content::Binary(bytes) => {
+                    shared.extend_from_slice(bytes);
+                    bytes.len()
+                }
             })?;
         }
+        // the payload begins with the packet's type
+        state.broadcast.message.set(Some(payload.saturating_sub(1)));
         *state.broadcast.frame.borrow_mut() = shared.into();
         Ok(0)
     }
@@ -370,7 +390,11 @@ impl Fast<1> for SendShared {
     fn run(env: sys::napi_env, state: &State, [connection]: Args<1>) -> Result<u32> {
         let connections = state.tables.connections.borrow();
         let Some(connection) = connections.get(number(env, connection)?) else { return Ok(CLOSED) };
-        Ok(state.enqueue_shared(connection))
+        let status = state.enqueue_shared(connection);
+        if let Some(bytes) = state.broadcast.message.get() {
+            count_sent(&state.counts, PacketType::Message, status, 1, bytes);
+        }
+        Ok(status)
     }
 }
 

@@ -7,13 +7,16 @@ use napi::{Env, Error, Result, Status, sys};
 use napi_derive::napi;
 
 use super::convert::{Content, Raw, null, to_content, with_content};
+use super::counts::{count_sent, count_taken};
 use super::engine::Engine;
 use super::state::{State, delay};
 use super::tables::exhausted;
 use super::wake::check;
 use crate::protocol::PacketType;
 use crate::runtime::contract::ReasonCode;
-use crate::runtime::{Batch, Binding, Channel, Locked, NO_HANDLE, NewSession, PollEncoding, SessionCell, now};
+use crate::runtime::{
+    Batch, Binding, Channel, Kind, Locked, NO_HANDLE, NewSession, PollEncoding, SendStatus, SessionCell, now,
+};
 use crate::session::{Fault, OutPacket, Relayed, Revision, Session, Start};
 
 #[napi]
@@ -148,7 +151,7 @@ impl State {
     /// Does what is due for a session after the event `Due`.
     pub(super) fn tick(&self, env: sys::napi_env, session: u32) -> Result<Raw> {
         let updates = self.tables.session(session).map(|cell| cell.tick_by_owner());
-        self.outcome.give(env, &updates.unwrap_or_default())
+        self.give(env, &updates.unwrap_or_default())
     }
 
     /// Opens a session. The caller sends the open packet, and flushes in this turn of the event loop.
@@ -202,7 +205,12 @@ impl State {
     /// Takes a poll. `more` says that packets follow at once. The only event is `Due` if the poll was not taken, see
     /// `Locked::poll_by_owner`.
     pub(super) fn poll(&self, env: sys::napi_env, session: u32, poll: u32, more: bool) -> Result<Raw> {
-        self.step(env, session, |session, batch| session.poll_by_owner(poll, more, batch))
+        self.step(env, session, |session, batch| {
+            session.poll_by_owner(poll, more, batch);
+            if !batch.events.iter().any(|event| event.kind == Kind::Due) {
+                self.counts.polls.add(1);
+            }
+        })
     }
 
     /// Begins a POST. Returns `null` if it may go on, otherwise the events of the refusal; `Due` if it was put off, as
@@ -210,7 +218,11 @@ impl State {
     pub(super) fn post_started(&self, env: sys::napi_env, session: u32) -> Result<Raw> {
         let mut started = false;
         let done = self.step(env, session, |session, batch| started = session.post_by_owner(batch))?;
-        if started { null(env) } else { Ok(done) }
+        if !started {
+            return Ok(done);
+        }
+        self.counts.posts.add(1);
+        null(env)
     }
 
     /// Handles the packets of a POST that has been read. Without a body it was answered in another way.
@@ -222,6 +234,7 @@ impl State {
         binary: bool,
     ) -> Result<Raw> {
         with_content(env, body, |body| {
+            self.counts.post_bytes.add(body.len());
             self.step(env, session, |session, batch| {
                 session.inner.machine.post_finished();
                 match body {
@@ -240,13 +253,22 @@ impl State {
         packets: Vec<OutPacket>,
         compress: bool,
     ) -> Result<Raw> {
+        for packet in &packets {
+            count_sent(&self.counts, packet.kind, SendStatus::Flowing as u32, 1, packet.data.size());
+        }
         self.step(env, session, |session, _| session.inner.machine.send(packets, compress, &mut session.actions))
     }
 
     /// The events of a step of a session.
     fn step(&self, env: sys::napi_env, session: u32, step: impl FnOnce(&mut Locked<'_>, &mut Batch)) -> Result<Raw> {
         let updates = self.tables.session(session).map(|cell| cell.step(step));
-        self.outcome.give(env, &updates.unwrap_or_default())
+        self.give(env, &updates.unwrap_or_default())
+    }
+
+    /// Gives the events of a call to JavaScript.
+    fn give(&self, env: sys::napi_env, updates: &Batch) -> Result<Raw> {
+        count_taken(&self.counts, updates, &updates.events);
+        self.outcome.give(env, updates)
     }
 }
 

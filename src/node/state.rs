@@ -15,7 +15,7 @@ use super::tables::Tables;
 #[cfg(all(unix, feature = "owner-reads"))]
 use super::uv_poll::Watching;
 use super::wake::Waker;
-use crate::runtime::{Batch, EventQueue};
+use crate::runtime::{Batch, Counts, EventQueue, counts};
 use crate::session::IdGenerator;
 
 /// Bytes of the largest Buffer. It is a limit of V8 and the same in all environments; 0 until JavaScript has set it.
@@ -34,6 +34,8 @@ pub struct State {
     pub(super) outcome: Outcome,
     pub(super) broadcast: Broadcast,
     pub(super) input: RefCell<Input>,
+    /// What this thread counts.
+    pub(super) counts: Arc<Counts>,
     /// The number of the last body for compression.
     pub(super) last_body: Cell<u32>,
     ids: RefCell<IdGenerator>,
@@ -47,6 +49,8 @@ pub struct State {
 pub(super) struct Broadcast {
     /// The frame, for its further recipients.
     pub(super) frame: RefCell<Arc<[u8]>>,
+    /// The length of the message's content; `None` for a packet that is no message.
+    pub(super) message: Cell<Option<usize>>,
     /// Whether the I/O thread has been woken for the first recipients in this turn.
     pub(super) has_gone_ahead: Cell<bool>,
 }
@@ -72,6 +76,7 @@ impl State {
             outcome: Outcome::default(),
             broadcast: Broadcast::default(),
             input: RefCell::default(),
+            counts: counts::of_this_thread(),
             last_body: Cell::new(0),
             ids: RefCell::default(),
             #[cfg(all(unix, feature = "owner-reads"))]
@@ -102,7 +107,7 @@ impl State {
 
     /// Takes events, see `Taking::drain`. Requests that JavaScript makes for them wait for the flush that follows.
     pub(super) fn drain(&self, env: sys::napi_env, meta: &mut [u32], take: sys::napi_value) -> Result<u32> {
-        let taken = self.taking.drain(env, &self.queue, &self.tables, meta, take)?;
+        let taken = self.taking.drain(env, &self.queue, &self.tables, &self.counts, meta, take)?;
         if taken > 0 {
             self.hold_commands();
         }

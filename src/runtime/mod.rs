@@ -32,6 +32,7 @@ pub use io::reader_set::start_reading;
 pub use io::thread::{IoThread, run};
 pub use owner::commands::{IoTasks, PollAnswer, Responder};
 pub use owner::contract::{self, Kind, NO_HANDLE, SendStatus};
+pub use owner::counts::{self, Count, Counts, Histogram};
 pub use owner::events::{BY_POST, Batch, Event, EventData};
 pub use owner::handles::{Handles, Table};
 pub use owner::queue::EventQueue;

@@ -85,6 +85,7 @@ impl Connection {
         let (code, reason) = outbox.peer_close();
         let reason = reason.to_vec();
         outbox.kill();
+        self.unblock(&mut outbox);
         drop(outbox);
         self.note_end(if is_complete { End::Closed } else { End::CutOff });
         let end = self.end.load(SeqCst);

@@ -9,6 +9,7 @@ use super::outbox::Ending;
 use crate::runtime::clock::now;
 use crate::runtime::owner::commands::Command;
 use crate::runtime::owner::contract::{Kind, WITH_FAULT};
+use crate::runtime::owner::counts::count;
 use crate::runtime::owner::events::Batch;
 use crate::runtime::session::cell::Locked;
 use crate::session::Fault;
@@ -36,11 +37,12 @@ impl Connection {
         }
         let binding = self.binding();
         let mut decoder = self.decoder();
-        let mut decoded = 0;
+        let (mut decoded, mut frames) = (0, 0);
         let mut pings = Pings::None;
         let is_shown = self.shows_messages.load(SeqCst);
         let mut on_message = |message: Message<'_>, session: Option<&mut Locked<'_>>, batch: &mut Batch| {
             decoded += message.size();
+            frames += 1;
             let flow = self.on_message(message, session.filter(|_| !is_shown), &mut pings, batch);
             if decoded > MAX_DECODED { ControlFlow::Break(()) } else { flow }
         };
@@ -55,6 +57,10 @@ impl Connection {
         };
         self.has_undecoded.store(decoder.has_undecoded(), SeqCst);
         drop(decoder);
+        count(|counts| {
+            counts.frames_received.add(frames);
+            counts.bytes_received.add(bytes.len());
+        });
         if pings != Pings::None {
             self.flush();
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::protocol::PacketType;
 use crate::runtime::owner::contract::{MAX_WAITING_ANSWERS, NO_CLOSE_FRAME};
+use crate::runtime::owner::counts::count;
 use crate::session::{OutData, OutPacket, Revision};
 use crate::websocket::{Deflate, OpCode, write_close, write_header};
 use base64::Engine as _;
@@ -147,6 +148,8 @@ pub struct Outbox {
     expected: u16,
     /// The code of the peer's close frame; 0 if none came.
     peer_code: u16,
+    /// Number of frames that were appended and not counted yet.
+    frames: u16,
     /// Number of bytes that have been taken to be written.
     taken: u64,
 }
@@ -188,6 +191,7 @@ impl Outbox {
             waiting_answers: 0,
             expected: 0,
             peer_code: 0,
+            frames: 0,
             taken: 0,
         }
     }
@@ -298,6 +302,18 @@ impl Outbox {
         self.rare.as_mut()?.deflating.as_mut()
     }
 
+    fn count_frame(&mut self) {
+        self.frames = self.frames.checked_add(1).unwrap_or_else(|| {
+            count(|counts| counts.frames_sent.add(u16::MAX.into()));
+            1
+        });
+    }
+
+    /// Number of frames that were appended since the last call.
+    pub fn take_frame_count(&mut self) -> usize {
+        std::mem::take(&mut self.frames).into()
+    }
+
     /// Takes the bytes to write next.
     pub fn take_frames(&mut self) -> Frames {
         self.expected = self.bytes.len().min(MAX_EXPECTED) as u16;
@@ -358,7 +374,9 @@ impl Outbox {
             return;
         }
         if let Some(deflating) = self.deflating().filter(|deflating| len >= deflating.from) {
-            return deflating.pending.push(Pending::Message(opcode, [prefix, payload].concat()));
+            deflating.pending.push(Pending::Message(opcode, [prefix, payload].concat()));
+            self.count_frame();
+            return;
         }
         self.plain_message(opcode, prefix, payload);
     }
@@ -366,6 +384,7 @@ impl Outbox {
     /// Appends a text or binary message frame that is not compressed.
     pub fn plain_message(&mut self, opcode: OpCode, prefix: &[u8], payload: &[u8]) {
         if self.phase == Phase::Open {
+            self.count_frame();
             let len = prefix.len() + payload.len();
             let expected = self.expected.into();
             let frames = self.frames();
@@ -386,6 +405,7 @@ impl Outbox {
 
     /// Appends a frame that many connections send. It is not copied if nothing else waits.
     pub fn shared_frame(&mut self, frame: &Arc<[u8]>) {
+        self.count_frame();
         if self.phase == Phase::Open && self.bytes.is_empty() && self.rare.is_none() {
             self.bytes = Frames::Shared(frame.clone());
         } else {
@@ -437,6 +457,7 @@ impl Outbox {
             return false;
         }
         self.waiting_pongs += 1;
+        self.count_frame();
         let frames = self.frames();
         write_header(frames, OpCode::Pong, false, payload.len());
         frames.extend_from_slice(payload);
@@ -458,10 +479,15 @@ impl Outbox {
         may
     }
 
+    fn close_frame(&mut self, code: Option<u16>, reason: &[u8]) {
+        self.count_frame();
+        write_close(self.frames(), code, reason);
+    }
+
     /// Starts the closing handshake from our side.
     pub fn close(&mut self, code: Option<u16>, reason: &[u8]) {
         if self.phase == Phase::Open {
-            write_close(self.frames(), code, reason);
+            self.close_frame(code, reason);
             self.phase = Phase::CloseSent;
         }
         self.conclude();
@@ -510,7 +536,7 @@ impl Outbox {
     /// Handles the peer's close frame: echoes it if ours was not sent, and ends.
     pub fn close_received(&mut self, code: Option<u16>, reason: &[u8]) {
         if self.phase == Phase::Open {
-            write_close(self.frames(), code, reason);
+            self.close_frame(code, reason);
         }
         self.heard_close = true;
         self.peer_code = code.unwrap_or(NO_CODE);
@@ -523,7 +549,7 @@ impl Outbox {
     /// Sends the peer a close frame with a code, because it broke the protocol, and ends.
     pub fn fail(&mut self, code: u16) {
         if self.phase == Phase::Open {
-            write_close(self.frames(), Some(code), &[]);
+            self.close_frame(Some(code), &[]);
         }
         self.end();
     }

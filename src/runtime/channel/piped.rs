@@ -6,6 +6,7 @@ use super::connection::Connection;
 use super::outbox::Phase;
 use super::pipe::Pipe;
 use crate::runtime::owner::contract::Kind;
+use crate::runtime::owner::counts::count;
 use crate::runtime::owner::events::Batch;
 
 impl Connection {
@@ -31,8 +32,13 @@ impl Connection {
             }
             return (Vec::new(), phase);
         }
+        let frames = outbox.take_frame_count();
         let bytes = outbox.take_frames().into_vec();
         drop(outbox);
+        count(|counts| {
+            counts.frames_sent.add(frames);
+            counts.bytes_sent.add(bytes.len());
+        });
         if phase == Phase::Ending {
             // the end of our side comes next
             self.queue.push(Kind::PipeReady, self.handle, 0);
@@ -43,14 +49,14 @@ impl Connection {
     /// Notes that what [`Connection::take_output`] gave waits in the owner's stream. Until
     /// [`Connection::output_written`] the peer counts as slow.
     pub fn block_output(&self) {
-        self.outbox().blocked = true;
+        self.block(&mut self.outbox());
     }
 
     /// Notes that what was taken has been written. Returns whether that was all; otherwise the owner takes the rest
     /// next.
     pub fn output_written(&self) -> bool {
         let mut outbox = self.outbox();
-        outbox.blocked = false;
+        self.unblock(&mut outbox);
         if !outbox.is_clear() || outbox.phase == Phase::Ending {
             return false;
         }

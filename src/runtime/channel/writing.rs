@@ -11,6 +11,7 @@ use super::outbox::{Outbox, Phase};
 use super::pipe::Pipe;
 use crate::runtime::owner::commands::Command;
 use crate::runtime::owner::contract::{Kind, SendStatus};
+use crate::runtime::owner::counts::count;
 
 /// Above this many unwritten bytes a connection counts as congested: the owner waits for
 /// [`Kind::Drained`] before it hands over more.
@@ -99,10 +100,15 @@ impl Connection {
                 None => (outbox.take_frames(), 0),
             };
             outbox.writing = true;
+            let frames = outbox.take_frame_count();
             let is_last = outbox.phase == Phase::Ending && outbox.has_nothing_else() && !outbox.is_relayed();
             drop(outbox);
             self.note_activity();
             let (written, result) = pipe.write(&bytes[written_before..], is_last);
+            count(|counts| {
+                counts.frames_sent.add(frames);
+                counts.bytes_sent.add(written);
+            });
             outbox = self.outbox();
             outbox.writing = false;
             let written = written_before + written;
@@ -116,7 +122,7 @@ impl Connection {
             match result {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    outbox.blocked = true;
+                    self.block(&mut outbox);
                     self.wake();
                     return;
                 }
@@ -130,6 +136,29 @@ impl Connection {
             }
         }
         self.after_write(outbox, pipe);
+    }
+
+    /// Notes that the peer does not take what is to be written.
+    pub(super) fn block(&self, outbox: &mut Outbox) {
+        outbox.blocked = true;
+        if outbox.phase != Phase::Dead {
+            self.queue.note_blocked(self.handle, true);
+        }
+        count(|counts| counts.congestions.add(1));
+    }
+
+    /// Notes that the peer takes more, or never will.
+    pub(super) fn unblock(&self, outbox: &mut Outbox) {
+        if std::mem::take(&mut outbox.blocked) {
+            self.queue.note_blocked(self.handle, false);
+        }
+    }
+
+    /// Writes on, because the kernel takes more. Returns whether it has refused again.
+    pub(crate) fn flush_blocked(&self) -> bool {
+        self.unblock(&mut self.outbox());
+        self.flush();
+        self.outbox().blocked
     }
 
     /// Writes on the owner's thread. Compressing and copying much is left to the I/O thread.

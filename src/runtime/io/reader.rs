@@ -182,12 +182,7 @@ impl Reader {
             self.registration = registration;
             // the next read finds a socket that cannot be watched
             let Some(registration) = &self.registration else { return };
-            let write = || {
-                connection.outbox().blocked = false;
-                connection.flush();
-                connection.outbox().blocked
-            };
-            if registration.poll_write(stream, cx, write).is_pending() {
+            if registration.poll_write(stream, cx, || connection.flush_blocked()).is_pending() {
                 return;
             }
         }

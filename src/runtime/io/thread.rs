@@ -13,6 +13,7 @@ use super::reader_set::{Readers, start_reading};
 use crate::runtime::channel::connection::{Commands, Connection};
 use crate::runtime::clock::instant_of;
 use crate::runtime::owner::commands::{Alarm, Command};
+use crate::runtime::owner::counts::{self, Counts};
 use crate::runtime::owner::deferred_drop::Leftovers;
 use crate::runtime::owner::wake_batch::Turns;
 use crate::session::Millis;
@@ -21,6 +22,7 @@ use crate::session::Millis;
 #[derive(Debug)]
 pub struct IoThread {
     commands: Commands,
+    counts: Arc<Counts>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -34,16 +36,26 @@ impl IoThread {
             tokio::runtime::Builder::new_current_thread().enable_io().enable_time().max_blocking_threads(2).build()?;
         let commands = Commands::default();
         let receiver = commands.clone();
+        let counts = Arc::<Counts>::default();
+        let counted = counts.clone();
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
             // as a task, because waking a task from its own thread takes no system call
-            .spawn(move || runtime.block_on(async { drop(tokio::spawn(run(receiver)).await) }))?;
-        Ok(Self { commands, thread: Some(thread) })
+            .spawn(move || {
+                counts::begin(counted);
+                runtime.block_on(async { drop(tokio::spawn(run(receiver)).await) });
+            })?;
+        Ok(Self { commands, counts, thread: Some(thread) })
     }
 
     /// The commands of the thread.
     pub fn commands(&self) -> &Commands {
         &self.commands
+    }
+
+    /// What the thread has counted.
+    pub fn counts(&self) -> &Arc<Counts> {
+        &self.counts
     }
 
     /// Ends the thread and cuts all its connections off. Waits for the current step, not for I/O.

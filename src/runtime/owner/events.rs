@@ -4,6 +4,7 @@
 
 use std::any::Any;
 use std::fmt::Debug;
+use std::time::Instant;
 
 use super::contract::{Kind, NO_HANDLE, ProbeEndCode, ReasonCode};
 use crate::session::{ChannelId, ProbeEnd, Reason};
@@ -79,6 +80,8 @@ pub struct Batch {
     pub bytes: Vec<u8>,
     /// Number of bytes of contents in allocations of their own.
     large: usize,
+    /// When the first event was queued, if that was noted.
+    pub since: Option<Instant>,
 }
 
 /// Bytes from which on a content has its own allocation.
@@ -206,6 +209,7 @@ impl Batch {
         self.events.clear();
         self.bytes.clear();
         self.large = 0;
+        self.since = None;
         if self.bytes.capacity() > 1 << 20 {
             self.bytes = Vec::new();
         }

@@ -3,6 +3,7 @@
 
 pub(super) mod commands;
 pub mod contract;
+pub mod counts;
 pub(super) mod deferred_drop;
 pub(super) mod events;
 pub(super) mod handles;

@@ -3,14 +3,17 @@
 //! Producers append events, and the owner takes all of them at once. An I/O thread wakes the owner once, at the end of
 //! its turn (see `super::wake_batch`).
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 
 use super::contract::Kind;
 use super::events::Batch;
 use super::wake_batch::{self, WakesOwner};
+use crate::session::ChannelId;
 
 /// Bytes of all events that the owner may have still to take. Above that no connection is read.
 const MAX_QUEUED: usize = 64 << 20;
@@ -44,6 +47,8 @@ struct Shared {
     has_stalled: AtomicBool,
     /// Notifies POSTs that wait until there are fewer events.
     room: Notify,
+    /// The connections whose peers do not take what is to be written.
+    blocked: Mutex<HashSet<ChannelId>>,
 }
 
 #[derive(Default)]
@@ -51,6 +56,21 @@ struct Queued {
     batch: Batch,
     /// Whether the owner has been woken for these events.
     told: bool,
+    /// Number of batches that have begun, modulo 256.
+    begun: u8,
+}
+
+/// One batch of so many is timed, because two looks at a clock take as long as much of the work for one message.
+const TIMED: u8 = 8;
+
+impl Queued {
+    /// Notes the time, for some batches.
+    fn begin_batch(&mut self) {
+        self.begun = self.begun.wrapping_add(1);
+        if self.begun % TIMED == 0 {
+            self.batch.since = Some(Instant::now());
+        }
+    }
 }
 
 /// Number of events for which the owner is woken before the end of a turn.
@@ -70,6 +90,7 @@ impl EventQueue {
             stalled: Mutex::default(),
             has_stalled: AtomicBool::new(false),
             room: Notify::new(),
+            blocked: Mutex::default(),
         }))
     }
 
@@ -127,6 +148,9 @@ impl EventQueue {
         let mut queued = self.lock();
         let was_empty = queued.batch.is_empty();
         fill(&mut queued.batch);
+        if was_empty && !queued.batch.is_empty() {
+            queued.begin_batch();
+        }
         self.0.waiting.store(queued.batch.size(), SeqCst);
         was_empty && !queued.batch.is_empty() || !queued.told && queued.batch.events.len() >= ENOUGH
     }
@@ -165,7 +189,7 @@ impl EventQueue {
 
     /// Whether the owner has too many events to take altogether.
     pub(crate) fn is_full(&self) -> bool {
-        self.0.waiting.load(SeqCst) + self.0.in_hand.load(SeqCst) > MAX_QUEUED
+        self.untaken() > MAX_QUEUED
     }
 
     /// Whether a reader has to wait until the owner has taken events. It is resumed then.
@@ -196,6 +220,26 @@ impl EventQueue {
             }
             room.await;
         }
+    }
+
+    /// Number of bytes of the events that the owner has still to take.
+    pub fn untaken(&self) -> usize {
+        self.0.waiting.load(SeqCst) + self.0.in_hand.load(SeqCst)
+    }
+
+    /// Notes whether a connection's peer does not take what is to be written. Called under the lock of its outbox.
+    pub(crate) fn note_blocked(&self, connection: ChannelId, is_blocked: bool) {
+        let mut blocked = self.0.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_blocked {
+            blocked.insert(connection);
+        } else {
+            blocked.remove(&connection);
+        }
+    }
+
+    /// The connections whose peers do not take what is to be written.
+    pub fn blocked(&self) -> Vec<ChannelId> {
+        self.0.blocked.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }
 
     fn resume_stalled(&self) {
