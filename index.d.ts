@@ -7,6 +7,7 @@ import type { CorsOptions, CorsOptionsDelegate } from 'cors'
 import * as parser from 'engine.io-parser'
 import type { Packet, RawData } from 'engine.io-parser'
 import type { PerMessageDeflateOptions, WebSocket as WsWebSocket } from 'ws'
+import type { Metrics, MetricsOptions } from './lib/metrics/index.js'
 
 // What a visitor may use is public here, as in the original's declarations; `protected` and `private` members exist
 // at run time, are looked up at each use, and may be overridden or patched.
@@ -353,6 +354,8 @@ declare abstract class BaseServer extends EventEmitter {
   /** Makes a session id. Replace it for ids of another kind, which must be unique and hard to guess. */
   generateId(req: IncomingMessage): string | PromiseLike<string>
   protected handshake(transportName: TransportName, req: EngineRequest, closeConnection: ErrorCallback): Promise<any>
+  /** Returns numbers of this server and its thread, see docs/METRICS.md: an extra of this package. */
+  metrics(options?: MetricsOptions): Metrics
   /** Serves a WebTransport session that the application has accepted. */
   onWebTransportSession(session: any): Promise<any>
   protected abstract createTransport(transportName: TransportName, req: EngineRequest): any

@@ -93,6 +93,11 @@ module.exports = {
     'request#Symbol(transport) | missing | wec Polling',
   ],
 
+  'An addition: numbers for monitoring.': each(
+    ['BaseServer', 'Server', 'uServer'],
+    '*.prototype.metrics | missing | w-c function of 1',
+  ),
+
   'An addition: bytes that wait for the client.': each(
     ['Socket', 'Polling', 'JSONP'],
     '*.prototype.bufferedAmount | missing | get -c',

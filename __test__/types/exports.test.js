@@ -21,7 +21,9 @@ test('the same names are exported', () => {
 
 /** What this package has and the original has not. */
 const EXTRAS = {
-  ...Object.fromEntries(['Server', 'BaseServer', 'uServer'].map((name) => [name, ['drain', 'draining', 'broadcast']])),
+  ...Object.fromEntries(
+    ['Server', 'BaseServer', 'uServer'].map((name) => [name, ['drain', 'draining', 'broadcast', 'metrics']]),
+  ),
   ServerOptions: ['maxBackpressure', 'backpressurePolicy', 'limits', 'closeDetails'],
   Socket: ['bufferedAmount'],
 }

@@ -4,7 +4,7 @@
 // reads slowly or not at all, and what happens to more.
 
 const debug = require('debug')('engine:socket')
-const { kFail, kHasWaiting, kThrottle, kUnwritten } = require('./symbols')
+const { kFail, kHasWaiting, kState, kThrottle, kUnwritten } = require('./symbols')
 
 /** What happens to a packet that would exceed `maxBackpressure`. */
 const POLICIES = ['close', 'drop-volatile', 'wait']
@@ -83,9 +83,11 @@ function overflows(socket, packet) {
     return false
   }
   if (backpressurePolicy === 'drop-volatile' && packet.options.volatile) {
+    socket.server[kState].counts.drops++
     debug('dropping a volatile packet: %d bytes wait for the client', bufferedAmount(socket))
     return true
   }
+  socket.server[kState].counts.overflows++
   const { transport } = socket
   socket[kFail]('maxBackpressure exceeded')
   // the peer does not read, so that it would not see a closing handshake; cutting it off frees what waits for it

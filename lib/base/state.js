@@ -72,6 +72,9 @@ function pack(State, names) {
   })
 }
 
+/** The first bit of a session's kind. */
+const KIND = 16
+
 class SessionState {
   /** @param {boolean} traced whether `DEBUG` asks for every packet */
   constructor(traced) {
@@ -88,6 +91,17 @@ class SessionState {
     this.key = undefined
   }
 }
+
+/** The kind of session as which it counts, see lib/server/metrics.js; 0: it does not count. */
+Object.defineProperty(SessionState.prototype, 'kind', {
+  __proto__: null,
+  get() {
+    return this.flags >> KIND
+  },
+  set(kind) {
+    this.flags = (this.flags & ((1 << KIND) - 1)) | (kind << KIND)
+  },
+})
 
 pack(SessionState, [
   'traced',

@@ -17,6 +17,7 @@ const {
   kOnOpened,
   kOnRefused,
   kOpen,
+  kRefusals,
   kRefuseHandshakes,
   kSetTakesUpgrades,
   kSettings,
@@ -159,6 +160,7 @@ class NativeListener extends EventEmitter {
 
   [kDrop]() {
     const handle = this[kState].handle
+    this[kState].engine[kState].counts.refusedNatively(this[kRefusals]())
     this[kState].handle = NO_HANDLE
     bridge.listeners[handle & INDEX_MASK] = undefined
     bridge.getEngine().dropListener(handle)
@@ -224,6 +226,11 @@ class NativeListener extends EventEmitter {
   [kTellRefusals]() {
     this[kState].hearsRefusals = true
     if (this[kState].handle !== NO_HANDLE) bridge.getEngine().tellRefusals(this[kState].handle)
+  }
+
+  /** Returns how often it has refused a request, by the numbers of the reasons. */
+  [kRefusals]() {
+    return this[kState].handle === NO_HANDLE ? [] : bridge.getEngine().refusals(this[kState].handle)
   }
 
   /** Finds a session that polls. */

@@ -15,18 +15,19 @@ const { NativeWebSocket } = require('../native/connection')
 const { NativeWebSocketServer, chunksOf, deflateOptions } = require('../native/upgrade-server')
 const {
   kAvailableUpgrades,
-  kEmitError,
   kHearsFlushes,
   kMadeTransport,
   kOnOpened,
   kOnRefused,
   kOpenWebSocket,
   kPollingTransport,
+  kRefusals,
   kRefuseHandshakes,
   kRegister,
   kSetTakesUpgrades,
   kSettings,
   kState,
+  kTellError,
   kTellOpening,
   kTellRefusals,
   kTiming,
@@ -183,7 +184,11 @@ class NativeServer extends Server {
     if (this.listenerCount('connection_error') === 0) return
     const req = new Opening(head).request
     const [code, name] = REFUSALS[why]
-    this[kEmitError](req, code, name === 'DRAINING' ? this[kState].drain.refusal() : contextOf(name, req))
+    this[kTellError](req, code, name === 'DRAINING' ? this[kState].drain.refusal() : contextOf(name, req))
+  }
+
+  [kRefusals]() {
+    return this.httpServer[kRefusals]()
   }
 
   /** Called when the listener has opened a session and answered its client. */

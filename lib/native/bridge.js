@@ -674,6 +674,7 @@ module.exports = {
   scheduleFlush,
   scheduleLateFlush,
   sessionOf,
+  connectionOf,
   addSession,
   releaseSession,
   addConnection,

@@ -44,6 +44,8 @@ class NativeWebSocketServer extends EventEmitter {
     this._state = RUNNING
     /** Returns whether listeners of `headers` may add lines to a response. */
     this[kState].mayAddHeaders = () => this.listenerCount('headers') > 0
+    /** Called when a request is refused because it is no valid handshake. */
+    this[kState].onRefused = () => {}
   }
 
   address() {
@@ -95,6 +97,7 @@ class NativeWebSocketServer extends EventEmitter {
 
   /** Refuses a request, unless a `wsClientError` listener does. */
   [kRefuse](req, socket, { fault, status, message }) {
+    this[kState].onRefused()
     if (this.listenerCount('wsClientError') > 0) return this.emit('wsClientError', new Error(message), socket, req)
     const isOther = fault === HandshakeError.VERSION
     refuseUpgrade(socket, status, message, isOther ? { 'Sec-WebSocket-Version': WEBSOCKET_VERSIONS } : undefined)

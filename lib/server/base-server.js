@@ -11,6 +11,7 @@ const { broadcast } = require('./broadcast')
 const { Drain } = require('./drain')
 const { applyMiddlewares } = require('./middleware')
 const { Limits } = require('./limits')
+const { Counts, metricsOf } = require('./metrics')
 const { OpenPacket } = require('./open-packet')
 const { sidOf } = require('../base/query')
 const { notice } = require('../session/overrides')
@@ -30,10 +31,12 @@ const {
   kHearsFlushes,
   kMakeTransport,
   kOnPollingHeaders,
+  kRefusals,
   kRefuse,
   kRefuseHandshakes,
   kRegister,
   kState,
+  kTellError,
   kTiming,
   kUnregister,
   kUpgradable,
@@ -98,6 +101,7 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
     }
     this[kState].limits = Limits.of(this)
     this[kState].drain = undefined
+    this[kState].counts = new Counts()
     this[kState].timing = undefined
     this[kState].openPacket = new OpenPacket()
     /** Whether the next look at the sessions is planned, see lib/session/overrides.js. */
@@ -386,6 +390,7 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
     this[kState].clients.add(socket)
     this.clientsCount++
     if (this[kState].drain !== undefined) this[kState].drain.opened(socket)
+    this[kState].counts.sessionOpened(socket)
     try {
       if (this[kState].limits !== undefined) this[kState].limits.opened(socket, req)
     } catch (error) {
@@ -405,6 +410,7 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
   /** Forgets a session that has ended with this reason. */
   [kUnregister](socket, reason) {
     if (this[kState].drain !== undefined) this[kState].drain.ended(socket, reason)
+    this[kState].counts.sessionClosed(socket, reason)
     if (this[kState].limits !== undefined) this[kState].limits.closed(socket)
     this[kState].clients.remove(socket)
     this.clientsCount--
@@ -415,7 +421,18 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
     return this._events?.flush !== undefined || this._events?.drain !== undefined || this.emit !== emit
   }
 
+  /** Counts a request that is refused, and tells listeners. */
   [kEmitError](req, code, context) {
+    this[kState].counts.refused(code, context)
+    this[kTellError](req, code, context)
+  }
+
+  /** Returns how often a native listener has refused a request, by the numbers of the reasons. */
+  [kRefusals]() {
+    return []
+  }
+
+  [kTellError](req, code, context) {
     this.emit('connection_error', { req, code, message: BaseServer.errorMessages[code], context })
   }
 
@@ -464,6 +481,15 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
     if (timing === undefined) return
     this[kState].timing = undefined
     bridge.getEngine().dropTiming(timing.handle)
+  }
+
+  /**
+   * Returns numbers of this server and its thread, see docs/METRICS.md.
+   *
+   * @param {{ eventLoop?: boolean }} [options]
+   */
+  metrics(options) {
+    return metricsOf(this, options)
   }
 
   /** Serves a WebTransport session that the application has accepted. */

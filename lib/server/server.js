@@ -46,7 +46,10 @@ class Server extends BaseServer {
       maxBufferedChunks: this.opts.maxBufferedChunks,
     })
     if (typeof this.ws.on !== 'function') return
-    if (this.ws instanceof NativeWebSocketServer) this.ws[kState].mayAddHeaders = (req) => this[kAddsHeaders](req)
+    if (this.ws instanceof NativeWebSocketServer) {
+      this.ws[kState].mayAddHeaders = (req) => this[kAddsHeaders](req)
+      this.ws[kState].onRefused = () => this[kState].counts.upgradeInvalid()
+    }
     this.ws.on('headers', (lines, req) => {
       // listeners may also change the headers that middlewares have set
       const headers = req[kResponseHeaders] || {}
@@ -199,6 +202,7 @@ class Server extends BaseServer {
       const client = this[kUpgradable](sid)
       if (client === undefined) {
         debug('upgrade attempt for a client that is closed, upgrading or upgraded')
+        this[kState].counts.upgrades.refused++
         websocket.close()
         return
       }

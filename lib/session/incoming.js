@@ -3,6 +3,7 @@
 const { EventEmitter } = require('events')
 const { performance } = require('perf_hooks')
 const { setImmediate } = require('timers')
+const { traffic } = require('../base/traffic')
 const bridge = require('../native/bridge')
 const {
   Kind,
@@ -249,6 +250,7 @@ class ReceivingSocket extends SendingSocket {
     }
     this.emit('packet', packet)
     const { type, data } = packet
+    if (type === 'message') traffic.received++
     if (this[kState].timers !== undefined) heartbeat.hear(this, type)
     const channel = this[kChannelNumber]()
     // a polling transport reports an orderly close itself; a listener may have ended the session

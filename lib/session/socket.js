@@ -252,6 +252,7 @@ class Socket extends ReceivingSocket {
     const connection = connectionOf(transport)
     const channel = connection !== undefined ? connection[kState].handle : engine.openChannel()
     if (!engine.startUpgrade(this[kState].handle, channel)) {
+      this.server[kState].counts.upgrades.refused++
       if (connection === undefined) engine.dropChannel(channel)
       transport.close()
       return
@@ -270,6 +271,7 @@ class Socket extends ReceivingSocket {
 
   [kTryOut](transport) {
     this.upgrading = true
+    this.server[kState].counts.upgrades.started++
     this[kState].probe = transport
     if (!isNative(transport)) return this[kAttachProbe](transport)
     transport[kState].prober = this
@@ -362,6 +364,7 @@ class Socket extends ReceivingSocket {
       this[kState].channel = this[kState].probeChannel
       this[kState].probeChannel = NO_HANDLE
     }
+    this.server[kState].counts.sessionMoved(this, transport)
     this.setTransport(transport)
     this.emit('upgrade', transport)
     notice(this)
@@ -380,6 +383,7 @@ class Socket extends ReceivingSocket {
     const transport = this[kTakeProbe]()
     if (transport === null) return
     debug('client did not complete upgrade')
+    this.server[kState].counts.upgradeFailed(end)
     if (connectionOf(transport) === undefined) {
       transport.on('error', () => {})
       try {

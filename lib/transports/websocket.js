@@ -1,5 +1,6 @@
 'use strict'
 
+const { countSent } = require('../base/traffic')
 const bridge = require('../native/bridge')
 const { capture, contextOfEvent } = require('../native/context')
 const {
@@ -425,6 +426,7 @@ class WebSocket extends Transport {
   }
 
   [kSendForeign](packets) {
+    countSent(packets)
     packets.forEach((packet, index) => {
       const done = index === packets.length - 1 ? this._onSentLast : this._onSent
       if (this._canSendPreEncodedFrame(packet)) {

@@ -1,6 +1,7 @@
 'use strict'
 
 const { createPacketEncoderStream } = require('engine.io-parser')
+const { countSent } = require('../base/traffic')
 const { Transport } = require('./transport')
 const debug = require('debug')('engine:webtransport')
 const { kReadPackets } = require('../base/symbols')
@@ -47,6 +48,7 @@ class WebTransport extends Transport {
 
   async send(packets) {
     this.writable = false
+    countSent(packets)
     try {
       for (const packet of packets) await this.writer.write(packet)
     } catch (error) {

@@ -153,6 +153,7 @@ class uServer extends BaseServer {
     const client = this[kUpgradable](sid)
     if (client === undefined) {
       debug('upgrade attempt for a client that is closed, upgrading or upgraded')
+      this[kState].counts.upgrades.refused++
       return res.destroy()
     }
     const transport = this[kMakeTransport](name, req)

@@ -1,6 +1,7 @@
 'use strict'
 
 const { setImmediate } = require('timers')
+const { countSent } = require('../base/traffic')
 const { FaultText } = require('../native/contract')
 const { Transport } = require('../transports/transport')
 const debug = require('debug')('engine:uws')
@@ -76,6 +77,7 @@ class WebSocket extends Transport {
   send(packets) {
     this.writable = false
     this[kState].packets = packets.slice()
+    countSent(packets)
     this[kWriteQueue]()
   }
 

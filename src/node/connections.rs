@@ -7,10 +7,12 @@ use napi::{Env, Error, Result, Status};
 use napi_derive::napi;
 
 use super::convert::{Content, raw_value, with_content};
+use super::counts::count_sent;
 use super::deflate::{DeflateOptions, DeflateTerms};
 use super::engine::Engine;
 use super::state::{MAX_BUFFER, State};
 use super::tables::exhausted;
+use crate::protocol::PacketType;
 use crate::runtime::contract::SMALL_ROOM;
 use crate::runtime::{Binding, Connection, MessageCompression, Outbox, Phase, SendStatus};
 use crate::websocket::{Decoder, HandshakeError, Limits, OpCode, UpgradeRequest, check as check_upgrade};
@@ -269,6 +271,9 @@ impl State {
             self.enqueue_counted(connection, |outbox| outbox.shared_frame(&self.broadcast.frame.borrow()));
         if waiting == FIRST && !self.broadcast.has_gone_ahead.replace(true) {
             connection.commands().wake();
+        }
+        if let Some(bytes) = self.broadcast.message.get() {
+            count_sent(&self.counts, PacketType::Message, status, 1, bytes);
         }
         status
     }

@@ -390,11 +390,7 @@ impl Fast<1> for SendShared {
     fn run(env: sys::napi_env, state: &State, [connection]: Args<1>) -> Result<u32> {
         let connections = state.tables.connections.borrow();
         let Some(connection) = connections.get(number(env, connection)?) else { return Ok(CLOSED) };
-        let status = state.enqueue_shared(connection);
-        if let Some(bytes) = state.broadcast.message.get() {
-            count_sent(&state.counts, PacketType::Message, status, 1, bytes);
-        }
-        Ok(status)
+        Ok(state.enqueue_shared(connection))
     }
 }
 

@@ -405,7 +405,9 @@ impl Outbox {
 
     /// Appends a frame that many connections send. It is not copied if nothing else waits.
     pub fn shared_frame(&mut self, frame: &Arc<[u8]>) {
-        self.count_frame();
+        if self.phase == Phase::Open {
+            self.count_frame();
+        }
         if self.phase == Phase::Open && self.bytes.is_empty() && self.rare.is_none() {
             self.bytes = Frames::Shared(frame.clone());
         } else {

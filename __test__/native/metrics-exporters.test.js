@@ -1,0 +1,158 @@
+'use strict'
+
+// The numbers of server.metrics() as Prometheus text, in a registry of prom-client, and in a meter of OpenTelemetry.
+
+const assert = require('node:assert/strict')
+const { test } = require('node:test')
+const {
+  AggregationTemporality,
+  InMemoryMetricExporter,
+  MeterProvider,
+  PeriodicExportingMetricReader,
+} = require('@opentelemetry/sdk-metrics')
+const { Registry } = require('prom-client')
+const { observe, prometheus, register } = require('engine.io-native/metrics')
+const { listen, openPolling, openWebSocket, path, request } = require('../support')
+
+/** A server with a session by WebSocket that has got a message, and one that polls. */
+async function used() {
+  const context = await listen()
+  const { peer, socket } = await openWebSocket(context)
+  await openPolling(context)
+  socket.send('hello')
+  await peer.packet()
+  await request({ port: context.port, path: path(context, { sid: 'nobody' }) })
+  return context
+}
+
+/** Reads Prometheus's text: `{ types, values }`, values by name and labels. */
+function parse(text) {
+  assert.ok(text.endsWith('\n'))
+  const types = {}
+  const values = {}
+  for (const line of text.split('\n').filter((line) => line !== '' && line !== '# EOF')) {
+    const meta = /^# (HELP|TYPE) ([a-z_]+) (.+)$/.exec(line)
+    if (meta?.[1] === 'TYPE') {
+      assert.equal(meta[2] in types, false, `${line} comes twice`)
+      types[meta[2]] = meta[3]
+    }
+    if (meta) continue
+    const sample =
+      /^([a-z_]+)(\{[a-z]+="(?:[^"\\]|\\.)*"(?:,[a-z]+="(?:[^"\\]|\\.)*")*\})? (\d+(?:\.\d+)?(?:e-\d+)?)$/.exec(line)
+    assert.ok(sample, `not a sample: ${line}`)
+    const [, name, labels = '', value] = sample
+    assert.equal(name + labels in values, false, `${line} comes twice`)
+    values[name + labels] = Number(value)
+  }
+  return { types, values }
+}
+
+/** What the numbers of `used()` are whoever exports them. */
+function check(values) {
+  assert.equal(values['engine_io_sessions{transport="websocket",protocol="4"}'], 1)
+  assert.equal(values['engine_io_sessions{transport="polling",protocol="4"}'], 1)
+  assert.equal(values['engine_io_sessions_opened_total{transport="websocket",protocol="4"}'], 1)
+  assert.equal(values['engine_io_refusals_total{reason="UNKNOWN_SID"}'], 1)
+  assert.equal(values['engine_io_sessions_closed_total{reason="ping timeout"}'], 0)
+  assert.ok(values['engine_io_messages_total{direction="sent"}'] >= 1)
+  assert.ok(values['engine_io_message_bytes_total{direction="sent"}'] >= 5)
+}
+
+test('the text has every family once, and cumulative histograms', async () => {
+  const { engine } = await used()
+  const { types, values } = parse(prometheus(engine))
+  check(values)
+  for (const [name, type] of Object.entries(types)) {
+    assert.match(name, /^engine_io_/)
+    assert.equal(name.endsWith('_total'), type === 'counter')
+    if (type !== 'histogram') continue
+    const buckets = Object.entries(values).filter(([key]) => key.startsWith(`${name}_bucket`))
+    const counts = buckets.map(([, count]) => count)
+    assert.deepEqual(counts, counts.toSorted?.((a, b) => a - b) ?? counts)
+    assert.match(buckets.at(-1)[0], /le="\+Inf"/)
+    assert.equal(counts.at(-1), values[`${name}_count`])
+    assert.ok(values[`${name}_sum`] >= 0)
+  }
+  assert.equal(types.engine_io_event_loop_delay_seconds, undefined)
+})
+
+test('labels of the application are on every value, escaped, and its prefix before every name', async () => {
+  const { engine } = await used()
+  const text = prometheus(engine, { labels: { name: 'a "b"\\\n' }, prefix: 'chat_' })
+  const { values } = parse(text)
+  for (const key of Object.keys(values)) assert.match(key, /^chat_[a-z_]+\{name="a \\"b\\"\\\\\\n"/)
+})
+
+test('the delay of the event loop is exported if it is asked for', async () => {
+  const { engine } = await listen()
+  const { values } = parse(prometheus(engine, { eventLoop: true }))
+  assert.equal(typeof values['engine_io_event_loop_delay_seconds{quantile="0.99"}'], 'number')
+})
+
+test('a registry of prom-client shows what the text shows, and fresh numbers each time', async () => {
+  const context = await used()
+  const registry = new Registry()
+  register(registry, context.engine)
+  const { types, values } = parse(await registry.metrics())
+  check(values)
+  const text = parse(prometheus(context.engine))
+  assert.deepEqual(types, text.types)
+  assert.deepEqual(Object.keys(values), Object.keys(text.values))
+  await openWebSocket(context)
+  const later = parse(await registry.metrics())
+  assert.equal(later.values['engine_io_sessions{transport="websocket",protocol="4"}'], 2)
+  registry.resetMetrics()
+  const json = await registry.getMetricsAsJSON()
+  assert.equal(json.length, Object.keys(types).length)
+})
+
+test('a registry of prom-client shows the numbers in the format of OpenMetrics', async () => {
+  const { engine } = await used()
+  const registry = new Registry(Registry.OPENMETRICS_CONTENT_TYPE)
+  register(registry, engine)
+  for (const text of [await registry.metrics(), await registry.metrics()]) {
+    const { types, values } = parse(text)
+    check(values)
+    assert.equal(types.engine_io_sessions_opened, 'counter')
+  }
+})
+
+test('two servers share a registry by prefixes, and leave it', async () => {
+  const [one, two] = [await used(), await listen()]
+  const registry = new Registry()
+  const leave = [register(registry, one.engine), register(registry, two.engine, { prefix: 'two_' })]
+  const { values } = parse(await registry.metrics())
+  check(values)
+  assert.equal(values['two_sessions{transport="websocket",protocol="4"}'], 0)
+  assert.throws(() => register(registry, two.engine), /already been registered/)
+  for (const fn of leave) fn()
+  assert.deepEqual(await registry.getMetricsAsJSON(), [])
+})
+
+test('a meter of OpenTelemetry collects the numbers until that is ended', async () => {
+  const { engine } = await used()
+  const exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE)
+  const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 1e8 })
+  const provider = new MeterProvider({ readers: [reader] })
+  const end = observe(provider.getMeter('test'), engine, { labels: { name: 'a' } })
+  await reader.forceFlush()
+  const collected = exporter.getMetrics().at(-1).scopeMetrics[0].metrics
+  const point = (name, attributes) => {
+    const { dataPoints } = collected.find(({ descriptor }) => descriptor.name === name)
+    const isIt = (point) => Object.entries(attributes).every(([key, value]) => point.attributes[key] === value)
+    return dataPoints.find(isIt)
+  }
+  assert.equal(point('engine_io.sessions', { transport: 'websocket', protocol: '4', name: 'a' }).value, 1)
+  assert.equal(point('engine_io.refusals', { reason: 'UNKNOWN_SID' }).value, 1)
+  assert.ok(point('engine_io.messages', { direction: 'sent' }).value >= 1)
+  assert.equal(
+    point('engine_io.batch_events.bucket', { le: '+Inf' }).value,
+    point('engine_io.batch_events.count', {}).value,
+  )
+  end()
+  let reads = 0
+  engine.metrics = () => reads++
+  await reader.forceFlush()
+  assert.equal(reads, 0)
+  await provider.shutdown()
+})

@@ -1,0 +1,166 @@
+import type { BaseServer } from '../../index.js'
+
+/** Numbers of a server and its thread: see docs/METRICS.md. Counters begin at 0 with the server, or with the thread. */
+export interface Metrics {
+  sessions: {
+    /** Sessions that are open now, by the transport that they have now. */
+    open: SessionNumbers
+    /** Sessions that were opened, by the transport on which they began: a counter. */
+    opened: SessionNumbers
+  }
+  /** Requests that were refused, by reason: counters. */
+  refusals: Record<RefusalReason, number>
+  /** Attempts of clients to move their session to another transport: counters. */
+  upgrades: {
+    started: number
+    completed: number
+    /** The session was closed, was being upgraded, or had been upgraded. */
+    refused: number
+    failed: {
+      /** The client took longer than `upgradeTimeout`, or sent something other than a probe. */
+      givenUp: number
+      /** The session ended. */
+      sessionEnded: number
+      /** The client closed the new connection. */
+      closed: number
+      /** The new connection failed. */
+      error: number
+    }
+  }
+  /** Sessions that have closed, by reason: counters. `other` is a reason that the application has given. */
+  closes: Record<CloseReason, number>
+  backpressure: {
+    /** Sessions whose client does not take what is sent, now. */
+    sessions: number
+    /** Bytes that wait for these clients, now. */
+    bytes: number
+    /** Sessions that were closed because of `maxBackpressure`: a counter. */
+    closed: number
+    /** Volatile messages that were dropped because of `maxBackpressure`: a counter. */
+    dropped: number
+  }
+  /** Numbers of all servers of this thread. */
+  thread: {
+    /** Messages of the application, and the bytes of their contents: counters. */
+    messages: { received: number; receivedBytes: number; sent: number; sentBytes: number }
+    /** What the engine's WebSocket connections have carried: counters. */
+    websocket: {
+      /** Messages and control frames. A message in several frames counts once. */
+      framesReceived: number
+      receivedBytes: number
+      framesSent: number
+      sentBytes: number
+      /** How often a peer was too slow to take what was to be written. */
+      congestions: number
+    }
+    /** Requests of polling clients, and the bytes of their payloads before compression: counters. */
+    polling: { polls: number; sentBytes: number; posts: number; receivedBytes: number }
+    /** Sizes of the batches in which JavaScript takes what the I/O threads tell, in events. */
+    batches: Histogram
+    /** Time from the queueing of a batch's first event to JavaScript taking the batch, in ms, of one batch in eight. */
+    delay: Histogram
+    /** Bytes of events that JavaScript has still to take, now. */
+    untakenBytes: number
+    /** Calls into the engine with a handle that had been given back: a counter. It should stay at 0. */
+    staleCalls: number
+    /** How late the event loop was since the last call with this option, in ms; undefined on Bun and Deno. */
+    eventLoop?: { count: number; mean: number; p50: number; p99: number; max: number }
+  }
+}
+
+export interface MetricsOptions {
+  /**
+   * Adds `thread.eventLoop`. From the first call on, the event loop is woken a hundred times a second to measure this,
+   * until nobody has asked for ten minutes.
+   *
+   * @default false
+   */
+  eventLoop?: boolean
+}
+
+/** Numbers of sessions by transport and protocol revision. `other` are transports of the application. */
+export type SessionNumbers = Record<'polling' | 'websocket' | 'webtransport' | 'other', { 3: number; 4: number }>
+
+export interface Histogram {
+  /** The upper bounds of all buckets but the last one, which has none. */
+  bounds: number[]
+  /** Number of values in each bucket, not cumulative. It has one element more than `bounds`. */
+  counts: number[]
+  /** Number of all values. */
+  count: number
+  /** Sum of all values. */
+  sum: number
+}
+
+export type CloseReason =
+  'transport error' | 'transport close' | 'parse error' | 'ping timeout' | 'forced close' | 'other'
+
+/** `code` of `connection_error` by its name, or the name in its context. `INVALID_UPGRADE`: no valid WebSocket handshake. */
+export type RefusalReason =
+  | 'UNKNOWN_TRANSPORT'
+  | 'UNKNOWN_SID'
+  | 'BAD_HANDSHAKE_METHOD'
+  | 'BAD_REQUEST'
+  | 'FORBIDDEN'
+  | 'UNSUPPORTED_PROTOCOL_VERSION'
+  | 'INVALID_ORIGIN'
+  | 'TRANSPORT_HANDSHAKE_ERROR'
+  | 'TRANSPORT_MISMATCH'
+  | 'PROTOCOL_MISMATCH'
+  | 'MIDDLEWARE_FAILURE'
+  | 'ID_GENERATION_ERROR'
+  | 'INVALID_HEADER'
+  | 'TOO_MANY_CONNECTIONS'
+  | 'TOO_MANY_CONNECTIONS_FROM_ADDRESS'
+  | 'TOO_MANY_HANDSHAKES'
+  | 'HANDSHAKE_TIMEOUT'
+  | 'TOO_MANY_PACKETS'
+  | 'TOO_MANY_IDLE_SESSIONS'
+  | 'DRAINING'
+  | 'INVALID_UPGRADE'
+
+/** What has numbers: a server of this package, such as `io.engine` of Socket.IO. */
+export type Source = Pick<BaseServer, 'metrics'>
+
+export interface ExportOptions extends MetricsOptions {
+  /** Labels, or attributes, of all values. */
+  labels?: Record<string, string>
+  /**
+   * What begins the names for Prometheus. Several servers in one registry need different ones.
+   *
+   * @default 'engine_io_'
+   */
+  prefix?: string
+}
+
+/** Returns the numbers in Prometheus's text format 0.0.4. */
+export function prometheus(server: Source, options?: ExportOptions): string
+
+/**
+ * Adds the numbers to a registry of `prom-client`. They are read when the registry is.
+ *
+ * @returns a function that removes them
+ */
+export function register(registry: PromClientRegistry, server: Source, options?: ExportOptions): () => void
+
+/**
+ * Gives the numbers to a meter of `@opentelemetry/api`. They are read when they are collected. A histogram becomes three
+ * counters: `.bucket` with the attribute `le`, `.count` and `.sum`.
+ *
+ * @returns a function that ends this
+ */
+export function observe(meter: OpenTelemetryMeter, server: Source, options?: ExportOptions): () => void
+
+/** What is used of a registry of `prom-client`. */
+export interface PromClientRegistry {
+  registerMetric(metric: any): void
+  removeSingleMetric(name: string): void
+}
+
+/** What is used of a meter of `@opentelemetry/api`. */
+export interface OpenTelemetryMeter {
+  createObservableGauge(name: string, options?: any): any
+  createObservableCounter(name: string, options?: any): any
+  addBatchObservableCallback(callback: (result: any) => void, observables: any[]): void
+  removeBatchObservableCallback(callback: (result: any) => void, observables: any[]): void
+}
