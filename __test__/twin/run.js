@@ -42,8 +42,10 @@ async function main() {
 
 async function replay(text) {
   const program = JSON.parse(text.startsWith('{') ? text : fs.readFileSync(text, 'utf8'))
-  const result = await pair.try(program, PACES.slow)
+  const used = new Map()
+  const result = await pair.try(program, PACES.slow, used)
   console.log(tell({ program, ...result, names }))
+  for (const key of used.keys()) console.log(`\nexplained by ${key}`)
   console.log(
     result.differences.length === 0
       ? '\nno difference'

@@ -50,19 +50,52 @@ const uncompressed = (entry) => entry?.replace(/^(frame \w+) rsv 4/, '$1')
 module.exports = [
   {
     row: 1,
-    what: 'a flush listener that empties the buffer, or sends, leaves the transport unwritable, or throws',
+    what: 'callbacks come with their batch, though a flush listener sends',
+    explains(difference, of) {
+      const { object, field, lefts = [], rights = [] } = difference
+      if (flushListeners(of.program, isSend).length === 0) return false
+      if (isThrownLate(difference, of)) return true
+      const late = ofLateCallbacks(difference, of)
+      if (late) return late
+      if (!hasFlushed(difference, of)) return false
+      // the original goes on to send what is left of the buffer
+      const others = (entries) => entries.filter((entry) => !/^callback |^transport\.send\(\[\]\)$/.test(entry))
+      const isOfCallbacks = /^(callbacks of )?session /.test(object) && field === undefined
+      return field === 'sentCallbackFn' || (isOfCallbacks && same(others(lefts), others(rights)))
+    },
+  },
+  {
+    row: 1,
+    what: 'the transport stays writable, though a flush listener empties the buffer',
     explains: (difference, of) =>
-      callsLike(
+      // that of uServer is writable again behind the last packet, and so never, if there is none
+      flushListeners(of.program, (call) => isTaking(call) || (of.program.mode === 'uServer' && isSend(call))).length >
+        0 &&
+      (isThrownLate(difference, of) ||
+        ofLateCallbacks(difference, of) ||
+        (hasFlushed(difference, of) && ofSession(difference, { counts: true })) ||
+        (isCount(difference) && { counts: true })),
+  },
+  {
+    row: 1,
+    what: 'nothing is thrown, or sent too early, where a flush listener empties the buffer of a session that polls, or sends',
+    explains(difference, of) {
+      const { object, step, left, right } = difference
+      if (flushListeners(of.program, (call) => isSend(call) || isTaking(call)).length === 0) return false
+      // what is sent later is written here, and uWebSockets.js takes no DataView
+      const isWritten = of.program.mode === 'uServer' && /Error "Text and data can only be passed by/.test(right)
+      if (object === 'process') return (right === undefined && NO_POLL.test(left)) || isWritten
+      // what a drain listener sends meanwhile is sent without a poll
+      const sendsMore = callsLike(
         of.program,
-        (call) => call.do === 'listen' && call.event === 'flush' && /"do":"(send|buffer)"/.test(json(call.calls)),
-      ).length > 0 &&
-      (ofSession(difference, { counts: true }) ||
-        (isCount(difference) && { counts: true }) ||
-        (difference.object === 'process' &&
-          (/reading '(writeHead|headers)'|ERR_HTTP_HEADERS_SENT/.test(difference.left) ||
-            // what is sent later is written here, and uWebSockets.js takes no DataView
-            (of.program.mode === 'uServer' && /Error "Text and data can only be passed by/.test(difference.right)) ||
-            isThrownLate(difference, of)))),
+        ({ do: name, event, calls }) => name === 'listen' && event === 'drain' && json(calls).includes('"do":"send"'),
+      )
+      return (
+        hasFlushed(difference, of) &&
+        (sendsMore.length > 0 || hasThrown(of, step, NO_POLL)) &&
+        ofSession(difference, { counts: true })
+      )
+    },
   },
   {
     row: 1,
@@ -98,7 +131,8 @@ module.exports = [
       const isClosed = right[difference.step]?.readyStates[`{${session}}`] === 'closed'
       if (all && closesTwice(program) && isClosed) return all
       if (pollsMeanwhile(difference, program)) return ofSession(difference, { counts: true })
-      if (ended.length > 0 && throwsMore(difference)) return true
+      if (ended.length > 0 && (throwsMore(difference) || isOfCloseListener(difference, { left, right, program })))
+        return true
       return ended.length > 0 && (isCount(difference) || isCountOnly(difference)) && { counts: true }
     },
   },
@@ -404,7 +438,7 @@ module.exports = [
           ((mine === undefined ||
             // callbacks come before `close`
             (frames.length > 1 && /^(close\(|listener \d+ of (socket|transport) close$)/.test(mine)) ||
-            (answers.length > 0 && /^(close|packet)\(/.test(mine))) &&
+            (answers.length > 0 && /^((close|packet)\(|listener \d+ of (socket|transport) close$)/.test(mine))) &&
             /^(callback|drain|ready|flush|listener \d+ of (socket|transport) (drain|ready|flush)$)/.test(theirs))
       return ends && more && ofSession(difference)
     },
@@ -431,7 +465,15 @@ module.exports = [
       if (/^transport [1-9]/.test(object) && isBehindProbe && /^packet\(/.test(left) && !/^packet\(/.test(right))
         return ofSession({ object })
       // the transport has begun to close
-      return /^transport /.test(object) && right === undefined && /^error\(.*Invalid WebSocket frame.*\[clos/.test(left)
+      const isFrameError = (entry) => /^error\(.*Invalid WebSocket frame.*\[clos/.test(entry)
+      return (
+        /^transport /.test(object) &&
+        isFrameError(left) &&
+        same(
+          lefts.filter((one) => !isFrameError(one)),
+          rights,
+        )
+      )
     },
   },
   {
@@ -460,18 +502,68 @@ module.exports = [
   },
 ]
 
-/** An exception of a callback, which the original calls one batch late, or not before the end. */
-function isThrownLate({ step, object, left, right }, { program, left: lefts, right: rights }) {
+const isSend = (call) => call.do === 'send'
+
+/** Whether a call takes packets out of the buffer. */
+const isTaking = (call) => call.do === 'buffer' && call.how !== 'push'
+
+/** The program's `flush` listeners with such a call. */
+const flushListeners = (program, matches) =>
+  callsLike(
+    program,
+    (call) => call.do === 'listen' && call.event === 'flush' && callsLike({ steps: call.calls }, matches).length > 0,
+  )
+
+const IS_FLUSHED = /^listener \d+ of socket flush$/
+
+/** Whether a `flush` listener of the program's has been called up to this step, of the session that a difference is about. */
+const hasFlushed = (difference, { left, right }) =>
+  [left, right].some((side) =>
+    side
+      .slice(0, difference.step + 1)
+      .some(({ streams }) =>
+        (streams[`session {${aboutSession(difference)}}`] ?? []).some((entry) => IS_FLUSHED.test(entry)),
+      ),
+  )
+
+/** What callbacks do, which come late, or not at all, behind a `flush` listener; it may end other sessions, and the server. */
+function ofLateCallbacks(difference, of) {
+  const acting = callsLike(of.program, ({ callback = [] }) => callback.length > 0)
+  const closers = acting.filter(({ callback }) => json(callback).includes('"do":"closeServer"'))
+  const isAfterFlush = of.left
+    .slice(0, difference.step + 1)
+    .some(({ streams }) => Object.values(streams).some((entries) => entries.some((entry) => IS_FLUSHED.test(entry))))
+  if (closers.length > 0 && isAfterFlush) return { all: true }
+  return acting.length > 0 && hasFlushed(difference, of) && ofSession(difference, { counts: true })
+}
+
+/** What the original comes to that answers a poll which is not there, or has been answered. */
+const NO_POLL = /Cannot read properties of null \(reading '(writeHead|headers)'|ERR_HTTP_HEADERS_SENT/
+
+/** An exception of the application's own that comes up later in the original, or not before the end. */
+function comesLate({ step, object, left, right }, { left: lefts, right: rights }) {
   const isOwn = (text) => text?.includes('"twin: the application"')
   const count = (side) =>
     side.slice(0, step + 1).reduce((sum, { streams }) => sum + (streams.process ?? []).filter(isOwn).length, 0)
   return (
     object === 'process' &&
     (left === undefined ? isOwn(right) : right === undefined && isOwn(left)) &&
-    count(rights) >= count(lefts) &&
-    callsLike(program, ({ callback }) => json(callback).includes('"do":"throw"')).length > 0
+    count(rights) >= count(lefts)
   )
 }
+
+/** An exception of a `close` listener, which the original calls when the client polls. */
+const isOfCloseListener = (difference, of) =>
+  comesLate(difference, of) &&
+  callsLike(
+    of.program,
+    (call) => call.do === 'listen' && call.event === 'close' && json(call.calls).includes('"do":"throw"'),
+  ).length > 0
+
+/** An exception of a callback, which the original calls one batch late, or not before the end. */
+const isThrownLate = (difference, of) =>
+  comesLate(difference, of) &&
+  callsLike(of.program, ({ callback }) => json(callback).includes('"do":"throw"')).length > 0
 
 /** Whether a client posts in this step whose earlier POST the original has left unanswered behind an exception. */
 function isSecondPost({ step }, { program: { steps }, left }) {
