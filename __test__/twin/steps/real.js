@@ -52,8 +52,10 @@ class RealClient {
   }
 
   #tell(event, arg) {
+    // a session that ends closes both connections of a probing client, which may hear of either first
+    const messageOf = ({ message }) => message.replace(/^(probe error: )(transport|socket) closed$/, '$1closed')
     if (arg instanceof Error)
-      return `Error ${JSON.stringify(arg.message)} ${typeof arg.description === 'number' ? arg.description : ''}`
+      return `Error ${JSON.stringify(messageOf(arg))} ${typeof arg.description === 'number' ? arg.description : ''}`
     if (event === 'close' && typeof arg === 'object') return 'details'
     return event.startsWith('upgrad') && typeof arg === 'object' ? arg.name : show(arg)
   }
