@@ -218,6 +218,18 @@ interface ServerOptions {
   /** Bounds for connections, handshakes and packets: an extra of this package. */
   limits?: Limits
   /**
+   * The proxies whose word counts for `socket.remoteAddress` and `limits.maxConnectionsPerAddress`, as in Express: `true`
+   * for all, a number of hops, addresses, ranges (`10.0.0.0/8`) and `loopback`, `linklocal`, `uniquelocal` in an array or
+   * separated by commas, or a function of an address and its number of hops. An extra of this package, read once.
+   * @default false
+   */
+  trustProxy?: boolean | number | string | string[] | ((address: string | undefined, hop: number) => boolean)
+  /**
+   * The header in which those proxies tell the address. The outermost one must set it or add to it.
+   * @default "x-forwarded-for"
+   */
+  trustProxyHeader?: 'x-forwarded-for' | 'forwarded'
+  /**
    * Whether the `close` event of a session tells how its client has ended a WebSocket: an extra of this package. Its
    * description is then {@link CloseDetails} for the reason `transport close`, where it is undefined otherwise.
    * @default false
@@ -456,7 +468,7 @@ declare class Socket extends EventEmitter {
   readonly protocol: number
   /** The request that opened the session. */
   request: IncomingMessage
-  /** The client's IP address. */
+  /** The client's IP address; behind a proxy see `trustProxy`. */
   readonly remoteAddress: string
   _readyState: ReadyState
   /** The transport that carries the packets now. */

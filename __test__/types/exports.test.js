@@ -24,7 +24,7 @@ const EXTRAS = {
   ...Object.fromEntries(
     ['Server', 'BaseServer', 'uServer'].map((name) => [name, ['drain', 'draining', 'broadcast', 'metrics']]),
   ),
-  ServerOptions: ['maxBackpressure', 'backpressurePolicy', 'limits', 'closeDetails'],
+  ServerOptions: ['maxBackpressure', 'backpressurePolicy', 'limits', 'closeDetails', 'trustProxy', 'trustProxyHeader'],
   Socket: ['bufferedAmount'],
 }
 

@@ -17,6 +17,7 @@ const { sidOf } = require('../base/query')
 const { notice } = require('../session/overrides')
 const { Socket } = require('../session/socket')
 const { validate, warnOfOldWays } = require('../base/options')
+const { TrustProxy } = require('../base/trust-proxy')
 const { ERRORS, ERROR_MESSAGES, abortRequest } = require('../transports/errors')
 const transports = require('../transports')
 const { acceptWebTransport } = require('./accept-webtransport')
@@ -102,6 +103,7 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
     this[kState].limits = Limits.of(this)
     this[kState].drain = undefined
     this[kState].counts = new Counts()
+    this[kState].trust = TrustProxy.of({ __proto__: null, ...this.opts })
     this[kState].timing = undefined
     this[kState].openPacket = new OpenPacket()
     /** Whether the next look at the sessions is planned, see lib/session/overrides.js. */

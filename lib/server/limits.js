@@ -217,7 +217,15 @@ class Limits {
     return refusal('TOO_MANY_PACKETS', 'Too many packets', maxPacketsPerPayload)
   }
 
-  _addressOf(req, address = req.connection ? req.connection.remoteAddress : undefined) {
+  /** Returns the address of a request's client, as `socket.remoteAddress` will be. */
+  _clientOf(req) {
+    const address = req.connection ? req.connection.remoteAddress : undefined
+    const { trust } = this._server[kState]
+    const isTold = trust !== undefined && req._query.transport !== 'webtransport'
+    return isTold ? trust.clientOf(address, req.headers) : address
+  }
+
+  _addressOf(req, address = this._clientOf(req)) {
     if (this.options.addressOf !== undefined) return this.options.addressOf(req)
     // WebTransport sessions without a known address count together, so that they cannot bypass a limit
     return address === undefined && req._query.transport === 'webtransport' ? NO_ADDRESS : address

@@ -98,6 +98,11 @@ class Socket extends ReceivingSocket {
     this.protocol = protocol
     /** The address of the client, if a request tells it. */
     if (opened === undefined && req) this.remoteAddress = addressOf(req)
+    const { trust } = server[kState]
+    if (trust !== undefined && req) {
+      const { headers } = opened === undefined ? req : req.request
+      this.remoteAddress = trust.clientOf(this.remoteAddress, headers)
+    }
     if (transport === undefined) {
       this[kState].listed = this[kState].transportless = true
       this[kState].relayed = Relayed.POLLS
