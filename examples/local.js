@@ -7,5 +7,7 @@ const Module = require('node:module')
 
 const { _resolveFilename: resolve } = Module
 Module._resolveFilename = function resolveFilename(request, ...rest) {
-  return request === 'engine.io' ? require.resolve('..') : resolve.call(this, request, ...rest)
+  if (request === 'engine.io') return require.resolve('..')
+  if (request === 'engine.io/metrics') return require.resolve('../lib/metrics')
+  return resolve.call(this, request, ...rest)
 }

@@ -3,6 +3,9 @@
 // The numbers of server.metrics() as Prometheus text, in a registry of prom-client, and in a meter of OpenTelemetry.
 
 const assert = require('node:assert/strict')
+const { spawn } = require('node:child_process')
+const fs = require('node:fs')
+const path = require('node:path')
 const { test } = require('node:test')
 const {
   AggregationTemporality,
@@ -12,7 +15,7 @@ const {
 } = require('@opentelemetry/sdk-metrics')
 const { Registry } = require('prom-client')
 const { observe, prometheus, register } = require('engine.io-native/metrics')
-const { listen, openPolling, openWebSocket, path, request } = require('../support')
+const { defer, listen, once, openPolling, openWebSocket, path: pathOf, request } = require('../support')
 
 /** A server with a session by WebSocket that has got a message, and one that polls. */
 async function used() {
@@ -21,7 +24,7 @@ async function used() {
   await openPolling(context)
   socket.send('hello')
   await peer.packet()
-  await request({ port: context.port, path: path(context, { sid: 'nobody' }) })
+  await request({ port: context.port, path: pathOf(context, { sid: 'nobody' }) })
   return context
 }
 
@@ -155,4 +158,23 @@ test('a meter of OpenTelemetry collects the numbers until that is ended', async 
   await reader.forceFlush()
   assert.equal(reads, 0)
   await provider.shutdown()
+})
+
+test('the example serves all numbers that its dashboard shows', async () => {
+  const folder = path.join(__dirname, '../../examples')
+  const dashboard = JSON.parse(fs.readFileSync(path.join(folder, 'metrics/dashboard.json'), 'utf8'))
+  const expressions = dashboard.panels.flatMap(({ targets }) => targets.map(({ expr }) => expr))
+  const shown = new Set(expressions.flatMap((expr) => expr.match(/engine_io_[a-z_]+/g)))
+  const args = ['--require', path.join(folder, 'local.js'), path.join(folder, 'metrics/server.js')]
+  const server = spawn(process.execPath, args, { env: { ...process.env, PORT: '0', CLIENTS: '1', NODE_OPTIONS: '' } })
+  defer(() => server.kill())
+  const [line] = await once(server.stdout, 'data', 60_000)
+  const [, port] = /:(\d+)\/metrics/.exec(line)
+  const { body } = await request({ port, path: '/metrics', ms: 60_000 })
+  const served = new Set(Object.keys(parse(body).values).map((key) => key.replace(/\{.*/, '')))
+  assert.ok(shown.size > 15)
+  assert.deepEqual(
+    [...shown].filter((name) => !served.has(name)),
+    [],
+  )
 })
