@@ -40,6 +40,10 @@ const hasHook = ({ hooks }, name, ...how) =>
 const throwsMore = ({ object, left, right }) =>
   object === 'process' && left === undefined && right.includes('"twin: the application"')
 
+/** Whether it is there on the original's side alone. */
+const throwsLess = ({ object, left, right }) =>
+  object === 'process' && right === undefined && left.includes('"twin: the application"')
+
 /** Sessions that one side has ended in this step, and the other has not; by their clients' names. */
 function endedAlone(side, other, step) {
   const states = Object.entries(side[step]?.readyStates ?? {})
@@ -56,6 +60,7 @@ module.exports = {
   isCount,
   callsLike,
   hasThrown,
+  throwsLess,
   throwsMore,
   hasHook,
   endedAlone,

@@ -144,11 +144,14 @@ module.exports = [
     row: 'native: drain of compressed answers',
     what: 'a compressed answer to a handshake is no drain of the transport, and that of a poll does not wait until it is compressed',
     modes,
-    explains({ object, step, lefts = [], rights = [] }, of) {
+    explains({ object, step, left, lefts = [], rights = [] }, of) {
       const session = sessionOf(object)
       const isLate = isCompressed(of, step, session, 'poll')
       const known = (list) => (isLate ? [...list].sort() : list).join('\n')
       if (isLate && known(lefts) === known(rights)) return true
+      // what a listener of it brings about
+      if (/^session /.test(object) && /^listener \d+ of transport drain$/.test(left))
+        return isCompressed(of, step, session, 'handshake') && { session, counts: true }
       const at = lefts.indexOf('drain()')
       return (
         /^transport 0/.test(object) &&
