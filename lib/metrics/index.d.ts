@@ -71,7 +71,7 @@ export interface Metrics {
 export interface MetricsOptions {
   /**
    * Adds `thread.eventLoop`. From the first call on, the event loop is woken a hundred times a second to measure this,
-   * until nobody has asked for ten minutes.
+   * until ten minutes have passed without such a call.
    *
    * @default false
    */

@@ -44,7 +44,7 @@ class NativeWebSocketServer extends EventEmitter {
     this._state = RUNNING
     /** Returns whether listeners of `headers` may add lines to a response. */
     this[kState].mayAddHeaders = () => this.listenerCount('headers') > 0
-    /** Called when a request is refused because it is no valid handshake. */
+    /** Called when a request is refused because it is not a valid handshake. */
     this[kState].onRefused = () => {}
   }
 

@@ -18,7 +18,7 @@ let timer
 /**
  * Returns how late the event loop has been since the last call, in milliseconds; undefined where the runtime cannot
  * tell. The measurement begins with the first call, because it wakes the event loop a hundred times a second, which an
- * idle process would feel, and ends when nobody has asked for ten minutes.
+ * idle process would feel, and ends ten minutes after the last call.
  */
 function eventLoopDelay() {
   if (typeof monitorEventLoopDelay !== 'function') return undefined

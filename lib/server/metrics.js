@@ -35,7 +35,7 @@ const NAMES = [
   'DRAINING',
 ]
 
-/** The reason of a request for a WebSocket that is no valid handshake of RFC 6455. */
+/** The reason of a request for a WebSocket that is not a valid handshake of RFC 6455. */
 const INVALID_UPGRADE = 'INVALID_UPGRADE'
 
 const REFUSED = [...Object.keys(ERRORS), ...NAMES, INVALID_UPGRADE]
@@ -106,7 +106,7 @@ class Counts {
     this.refusals[NAMES.includes(name) ? name : nameOf(code)]++
   }
 
-  /** Counts a request for a WebSocket that is no valid handshake. */
+  /** Counts a request for a WebSocket that is not a valid handshake. */
   upgradeInvalid() {
     this.refusals[INVALID_UPGRADE]++
   }

@@ -49,7 +49,7 @@ pub struct State {
 pub(super) struct Broadcast {
     /// The frame, for its further recipients.
     pub(super) frame: RefCell<Arc<[u8]>>,
-    /// The length of the message's content; `None` for a packet that is no message.
+    /// The length of the message's content; `None` for another packet.
     pub(super) message: Cell<Option<usize>>,
     /// Whether the I/O thread has been woken for the first recipients in this turn.
     pub(super) has_gone_ahead: Cell<bool>,

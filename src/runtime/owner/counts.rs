@@ -1,7 +1,7 @@
 //! What is counted for `server.metrics()`.
 //!
-//! Each thread counts for itself, so that no two threads write to the same number. Adding is a load and a store, and
-//! whoever wants to know adds the threads up.
+//! Each thread counts for itself, so that no two threads write to the same number. Adding is a load and a store. A reader
+//! adds up what the threads have counted.
 
 use std::cell::OnceCell;
 use std::sync::Arc;

@@ -60,7 +60,7 @@ struct Queued {
     begun: u8,
 }
 
-/// One batch of so many is timed, because two looks at a clock take as long as much of the work for one message.
+/// One batch of this many is timed, because two looks at a clock take as long as much of the work for one message.
 const TIMED: u8 = 8;
 
 impl Queued {
