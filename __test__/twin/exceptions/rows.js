@@ -10,6 +10,7 @@ const {
   hasThrown,
   isCount,
   json,
+  sessionOf,
   throwsLess,
   throwsMore,
   uncounted,
@@ -132,8 +133,9 @@ module.exports = [
       const isClosed = right[difference.step]?.readyStates[`{${session}}`] === 'closed'
       if (all && closesTwice(program) && isClosed) return all
       if (pollsMeanwhile(difference, program)) return ofSession(difference, { counts: true })
-      if (ended.length > 0 && (throwsMore(difference) || isOfCloseListener(difference, { left, right, program })))
-        return true
+      const isOfListener =
+        isOfCloseListener(difference, { left, right, program }) || isOfUpgradeListener(difference, program)
+      if (ended.length > 0 && (throwsMore(difference) || isOfListener)) return true
       return ended.length > 0 && (isCount(difference) || isCountOnly(difference)) && { counts: true }
     },
   },
@@ -222,18 +224,14 @@ module.exports = [
         (of.program.steps.some(({ kind }) => kind === 'openTransport') &&
           hasThrown({ left: of.right }, difference.step))
       // a POST that was left unanswered is in the way of the next one, which ends the session and so tells its listeners
-      const isInTheWay =
-        difference.object === 'process' &&
-        difference.right === undefined &&
-        difference.left.includes('"twin: the application"') &&
-        isSecondPost(difference, of)
+      const isInTheWay = throwsLess(difference) && isSecondPost(difference, of)
+      const session = aboutSession(difference)
       const isThrower =
-        json(of.program.listeners).includes('"do":"throw"') ||
-        of.program.steps.some(
-          ({ on, calls }) =>
-            (on === aboutSession(difference) || isOfAll(aboutSession(difference))) &&
-            json(calls).includes('"do":"throw"'),
-        )
+        hasThrownOf(session, of, difference.step) &&
+        (json(of.program.listeners).includes('"do":"throw"') ||
+          of.program.steps.some(
+            ({ on, calls }) => (on === session || isOfAll(session)) && json(calls).includes('"do":"throw"'),
+          ))
       return (
         hasThrownThere &&
         ((isThrower && ofSession(difference, { counts: true })) || throwsMore(difference) || isInTheWay)
@@ -244,7 +242,9 @@ module.exports = [
     row: 39,
     what: 'a close listener that throws does not leave the session in clients',
     explains: (difference, of) =>
-      hasThrown(of, difference.step) && (isCount(difference) || isCountOnly(difference)) && { counts: true },
+      hasThrownAtEnd(of, difference.step) &&
+      (isCount(difference) || isCountOnly(difference)) &&
+      countOf(difference.left) > countOf(difference.right) && { counts: true },
   },
   {
     row: 39,
@@ -361,8 +361,17 @@ module.exports = [
   {
     row: 19,
     what: 'an id that a living session has',
-    explains: ({ step }, { program, left }) =>
-      hasHook(program, 'generateId', 'same') && isUsedAgain(left, step) && { all: true },
+    explains(difference, { program, left: lefts }) {
+      const { object, step, left, right } = difference
+      if (!hasHook(program, 'generateId', 'same') || !isUsedAgain(lefts, step)) return false
+      // listeners of the session that the other side does not have
+      if (object === 'process') return [left, right].every((text) => text === undefined || /"twin: /.test(text))
+      if (object === 'server') return { counts: true }
+      const { kind, on } = program.steps[step - 1] ?? {}
+      const isOpened = difference.lefts?.some((text) => text.includes('{same}'))
+      if (/^client stranger/.test(object)) return kind === 'abandon' || on !== undefined || isOpened
+      return ofSession(difference, { counts: true })
+    },
   },
   {
     row: 20,
@@ -568,6 +577,40 @@ const isThrownLate = (difference, of) =>
   comesLate(difference, of) &&
   callsLike(of.program, ({ callback }) => json(callback).includes('"do":"throw"')).length > 0
 
+/** An exception of an `upgrade` listener: the session goes on there, and is upgraded. */
+const isOfUpgradeListener = (difference, program) =>
+  throwsLess(difference) &&
+  callsLike(
+    program,
+    (call) => call.do === 'listen' && call.event === 'upgrade' && json(call.calls).includes('"do":"throw"'),
+  ).length > 0
+
+/** The number of sessions that a record tells of, or that it is. */
+const countOf = (text) => Number(/clientsCount (\d+)/.exec(text)?.[1] ?? text)
+
+/** Whether a session has ended, in the original, in a step in which there was an exception, up to this one. */
+const hasThrownAtEnd = ({ left }, step) =>
+  left
+    .slice(0, step + 1)
+    .some(
+      ({ readyStates }, i) =>
+        hasThrown({ left: [left[i]] }, 0) &&
+        Object.entries(readyStates).some(
+          ([name, state]) => state === 'closed' && left[i - 1]?.readyStates[name] !== 'closed',
+        ),
+    )
+
+/** Whether there was an exception in a step in which this session, or its client, did something, up to this one. */
+const hasThrownOf = (session, { left, right }, step) =>
+  [left, right].some((side) =>
+    side
+      .slice(0, step + 1)
+      .some(
+        ({ streams }, i) =>
+          hasThrown({ left: [side[i]] }, 0) && Object.keys(streams).some((object) => sessionOf(object) === session),
+      ),
+  )
+
 /** Whether a client posts in this step whose earlier POST the original has left unanswered behind an exception. */
 function isSecondPost({ step }, { program: { steps }, left }) {
   const isPost = ({ kind } = {}) => kind === 'post' || kind === 'beginPost'
@@ -666,7 +709,8 @@ function isRefusedForHeader(difference, { program, left, right }) {
   if (/^client /.test(object) && (isHeaderRefusal(theirs) || rights.some(isHeaderRefusal)))
     return session === undefined || ofSession(difference, { counts: true })
   // a stranger who asks for the session of another, which is not there, has no id to give
-  if (/^client stranger/.test(object)) return isWithout(program.steps[step - 1]?.on)
+  const asked = program.steps[step - 1]?.on
+  if (/^client stranger/.test(object)) return isWithout(hasHook(program, 'generateId', 'same') ? 'same' : asked)
   // its events are those of all sessions and requests
   if (object === 'server') return { counts: true }
   if (object === 'process')
