@@ -368,7 +368,10 @@ module.exports = [
       if (object === 'process') return [left, right].every((text) => text === undefined || /"twin: /.test(text))
       if (object === 'server') return { counts: true }
       const { kind, on } = program.steps[step - 1] ?? {}
-      const isOpened = difference.lefts?.some((text) => text.includes('{same}'))
+      // the original has opened a session for it, which here is refused
+      const isOpened = lefts
+        .slice(0, step + 1)
+        .some(({ streams }) => streams[object]?.some((text) => text.includes('{same}')))
       if (/^client stranger/.test(object)) return kind === 'abandon' || on !== undefined || isOpened
       return ofSession(difference, { counts: true })
     },
