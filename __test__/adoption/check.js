@@ -24,7 +24,12 @@ function serve(io) {
 /** A client that is connected, and upgraded if it may. */
 async function open(url, transports, options = {}) {
   const client = connect(url, { transports, forceNew: true, ...options })
-  await new Promise((resolve, reject) => client.on('connect', resolve).on('connect_error', reject))
+  await new Promise((resolve, reject) => {
+    client.once('connect', resolve).once('connect_error', (error) => {
+      client.close()
+      reject(error)
+    })
+  })
   if (transports.length > 1 && client.io.engine.transport.name !== 'websocket') {
     await new Promise((resolve) => client.io.engine.once('upgrade', resolve))
   }
@@ -45,9 +50,12 @@ async function askWhichEngine(client) {
 async function askAll(url, { route = '/hello', options, ask = askBack, which = askWhichEngine } = {}) {
   for (const transports of TRANSPORTS) {
     const client = await open(url, transports, options)
-    await ask(client)
-    await which(client)
-    client.close()
+    try {
+      await ask(client)
+      await which(client)
+    } finally {
+      client.close()
+    }
   }
   if (route) {
     const text = await (await fetch(url + route)).text()
