@@ -37,3 +37,13 @@ test('no two members of a group have the same number', () => {
     assert.equal(new Set(Object.values(group)).size, Object.keys(group).length, name)
   }
 })
+
+test('lib/ writes no reason and no fault by itself', () => {
+  const texts = [...contract.REASONS, ...Object.values(contract.FaultText)]
+  const wrong = sources.flatMap((source) => {
+    // the texts of `debug` are the original's own
+    const code = source.replace(/\bdebug\('[^']*'/g, '')
+    return texts.filter((text) => code.includes(`'${text}'`))
+  })
+  assert.deepEqual(wrong, [])
+})

@@ -247,6 +247,18 @@ const ReasonCode = {
 /** The reasons as the application reads them, by their codes. */
 const REASONS = ['transport error', 'transport error', 'transport close', 'parse error', 'ping timeout', 'forced close']
 
+/** The reasons that JavaScript gives by itself. */
+const ReasonText = {
+  /** The transport failed. */
+  TRANSPORT_ERROR: 'transport error',
+  /** The peer closed the connection. */
+  TRANSPORT_CLOSE: 'transport close',
+  /** The peer missed the deadline of a heartbeat that JavaScript runs. */
+  PING_TIMEOUT: 'ping timeout',
+  /** The application closed the session. */
+  FORCED_CLOSE: 'forced close',
+}
+
 /** Faults of a transport, as the application reads them. */
 const FaultText = {
   /** A second poll while one was pending. */
@@ -467,6 +479,7 @@ module.exports = {
   CLOSE_TIMEOUT,
   ReasonCode,
   REASONS,
+  ReasonText,
   FaultText,
   ProbeEndCode,
   EndCode,

@@ -7,7 +7,7 @@ const { performance } = require('perf_hooks')
 const { setImmediate } = require('timers')
 const debug = require('debug')('engine')
 const { apart, atRoot } = require('../native/context')
-const { DRAINING } = require('../native/contract')
+const { DRAINING, ReasonText } = require('../native/contract')
 const { ownOf } = require('../base/options')
 const { isNative, isPolled } = require('../transports/kinds')
 const { kMadeTransport, kState } = require('../base/symbols')
@@ -16,9 +16,6 @@ const DEFAULT_TIMEOUT = 10_000
 
 /** The longest delay of a timer. */
 const MAX_DELAY = 2 ** 31 - 1
-
-/** The reason with which a session ends that the server has closed. */
-const CLOSED_HERE = 'forced close'
 
 /** The `readyState` of a WebSocket whose connection has ended. */
 const CLOSED = 3
@@ -151,7 +148,7 @@ class Drain {
     if (!this._open.has(socket)) return
     const response = this._open.get(socket)
     this._open.delete(socket)
-    const isOurs = response !== undefined && reason === CLOSED_HERE
+    const isOurs = response !== undefined && reason === ReasonText.FORCED_CLOSE
     const transport = socket[kMadeTransport]()
     if (this._isExpired) {
       this._outcome.terminated++

@@ -6,7 +6,7 @@
 
 const { clearTimeout, setTimeout } = require('timers')
 const bridge = require('../native/bridge')
-const { NO_HANDLE } = require('../native/contract')
+const { NO_HANDLE, ReasonText } = require('../native/contract')
 const debug = require('debug')('engine:socket')
 const { kListenToAll, kState } = require('../base/symbols')
 
@@ -67,7 +67,7 @@ function plan(socket, ms) {
 
 function expect(socket, ms) {
   return setTimeout(() => {
-    if (socket.readyState !== 'closed') socket.onClose('ping timeout')
+    if (socket.readyState !== 'closed') socket.onClose(ReasonText.PING_TIMEOUT)
   }, ms)
 }
 

@@ -14,6 +14,7 @@ const {
   PROBE,
   REASONS,
   ReasonCode,
+  ReasonText,
   Relayed,
   SEVERAL_EVENTS,
   UNKNOWN_TYPE,
@@ -339,7 +340,7 @@ class ReceivingSocket extends SendingSocket {
 
   onError(error) {
     debug('transport error')
-    this.onClose('transport error', error)
+    this.onClose(ReasonText.TRANSPORT_ERROR, error)
   }
 
   /** Handles the end of the session in the engine. */
@@ -386,7 +387,7 @@ class ReceivingSocket extends SendingSocket {
     } finally {
       // replaced methods may not have passed the end on; the transport is closed all the same
       try {
-        if (this._readyState !== 'closed') this.onClose(isError ? 'transport close' : REASONS[code])
+        if (this._readyState !== 'closed') this.onClose(isError ? ReasonText.TRANSPORT_CLOSE : REASONS[code])
       } finally {
         if (websocket !== undefined) {
           websocket[kState].tells = false

@@ -13,6 +13,7 @@ const {
   ProbeEndCode,
   REASONS,
   ReasonCode,
+  ReasonText,
   Relayed,
 } = require('../native/contract')
 const { receivedType } = require('../native/packets')
@@ -115,7 +116,7 @@ class Socket extends ReceivingSocket {
         this.onOpen()
       } catch (error) {
         // mostly the exception of a listener; no `connection` event is emitted for this session
-        this.onClose('forced close')
+        this.onClose(ReasonText.FORCED_CLOSE)
         throw error
       }
     } else {
@@ -206,7 +207,7 @@ class Socket extends ReceivingSocket {
       ready: () => this.flush(),
       packet: (packet) => this.onPacket(packet),
       drain: () => this.onDrain(),
-      close: () => this.onClose('transport close'),
+      close: () => this.onClose(ReasonText.TRANSPORT_CLOSE),
     }
     this.cleanupFn.push(listenTo(transport, listeners))
   }
@@ -374,7 +375,7 @@ class Socket extends ReceivingSocket {
     this.emit('upgrade', transport)
     notice(this)
     this.flush()
-    if (this.readyState === 'closing') transport.close(this.onClose.bind(this, 'forced close'))
+    if (this.readyState === 'closing') transport.close(this.onClose.bind(this, ReasonText.FORCED_CLOSE))
   }
 
   /** Ends a failed upgrade. */
@@ -458,11 +459,11 @@ class Socket extends ReceivingSocket {
     }
     let isClosing = false
     try {
-      transport.close(this.onClose.bind(this, 'forced close'))
+      transport.close(this.onClose.bind(this, ReasonText.FORCED_CLOSE))
       isClosing = true
     } finally {
       // a connection that throws is not closed again: the session ends, and the exception surfaces
-      if (!isClosing) this.onClose('forced close')
+      if (!isClosing) this.onClose(ReasonText.FORCED_CLOSE)
     }
     // a polling transport waits for the client, up to a deadline
     if (this.readyState !== 'closed') this[kState].closer = capture()
@@ -472,7 +473,7 @@ class Socket extends ReceivingSocket {
   onClose(reason, description) {
     if (this.readyState === 'closed') return
     this.readyState = 'closed'
-    if (reason === 'transport close' && description === undefined && this.server.opts.closeDetails === true) {
+    if (reason === ReasonText.TRANSPORT_CLOSE && description === undefined && this.server.opts.closeDetails === true) {
       description = closeDetailsOf(this[kMadeTransport]())
     }
     // listeners of `close` can still see the packets that were not sent

@@ -3,6 +3,7 @@
 const parserV4 = require('engine.io-parser')
 const parserV3 = require('./parser-v3')
 const { LazyEmitter, letGoOfTable } = require('../base/emitter')
+const { ReasonText } = require('../native/contract')
 const debug = require('debug')('engine:transport')
 const {
   kAdd,
@@ -131,7 +132,7 @@ class Transport extends /** @type {typeof import('../../types/bases').TransportB
     else if (event === 'drain') session.onDrain()
     else if (event === 'ready') session.flush()
     else if (event === 'error') session.onError(arg)
-    else session.onClose('transport close')
+    else session.onClose(ReasonText.TRANSPORT_CLOSE)
     return true
   }
 

@@ -301,6 +301,18 @@ contract! {
     /// The reasons as the application reads them, by their codes.
     js const REASONS = ReasonCode::ALL.map(ReasonCode::text);
 
+    /// The reasons that JavaScript gives by itself.
+    js enum ReasonText {
+        /// The transport failed.
+        TRANSPORT_ERROR = ReasonCode::TransportError.text(),
+        /// The peer closed the connection.
+        TRANSPORT_CLOSE = ReasonCode::TransportClose.text(),
+        /// The peer missed the deadline of a heartbeat that JavaScript runs.
+        PING_TIMEOUT = ReasonCode::PingTimeout.text(),
+        /// The application closed the session.
+        FORCED_CLOSE = ReasonCode::ForcedClose.text(),
+    }
+
     /// Faults of a transport, as the application reads them.
     js enum FaultText {
         /// A second poll while one was pending.
