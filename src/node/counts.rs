@@ -2,6 +2,7 @@
 
 use crate::protocol::PacketType;
 use crate::runtime::{Batch, Counts, Event, Kind, SendStatus};
+use crate::session::OutData;
 
 /// Counts what JavaScript has taken.
 pub(super) fn count_taken(counts: &Counts, batch: &Batch, events: &[Event]) {
@@ -27,5 +28,14 @@ pub(super) fn count_sent(counts: &Counts, kind: PacketType, status: u32, message
     if kind == PacketType::Message && status != SendStatus::Closed as u32 {
         counts.messages_sent.add(messages);
         counts.message_bytes_sent.add(bytes);
+    }
+}
+
+/// Number of bytes of a packet's content.
+pub(super) fn size_of_data(data: &OutData) -> usize {
+    match data {
+        OutData::None => 0,
+        OutData::Text(text) => text.len(),
+        OutData::Binary(bytes) => bytes.len(),
     }
 }

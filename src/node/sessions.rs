@@ -7,7 +7,7 @@ use napi::{Env, Error, Result, Status, sys};
 use napi_derive::napi;
 
 use super::convert::{Content, Raw, null, to_content, with_content};
-use super::counts::{count_sent, count_taken};
+use super::counts::{count_sent, count_taken, size_of_data};
 use super::engine::Engine;
 use super::state::{State, delay};
 use super::tables::exhausted;
@@ -254,7 +254,7 @@ impl State {
         compress: bool,
     ) -> Result<Raw> {
         for packet in &packets {
-            count_sent(&self.counts, packet.kind, SendStatus::Flowing as u32, 1, packet.data.size());
+            count_sent(&self.counts, packet.kind, SendStatus::Flowing as u32, 1, size_of_data(&packet.data));
         }
         self.step(env, session, |session, _| session.inner.machine.send(packets, compress, &mut session.actions))
     }

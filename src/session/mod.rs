@@ -56,17 +56,6 @@ pub enum OutData {
     Binary(Vec<u8>),
 }
 
-impl OutData {
-    /// Number of bytes.
-    pub(crate) fn size(&self) -> usize {
-        match self {
-            Self::None => 0,
-            Self::Text(text) => text.len(),
-            Self::Binary(bytes) => bytes.len(),
-        }
-    }
-}
-
 impl OutPacket {
     /// A packet without content.
     pub fn bare(kind: crate::protocol::PacketType) -> Self {
