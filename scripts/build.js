@@ -17,22 +17,26 @@ const { Unavailable } = require('./cross/cache')
 const { platforms } = require('./platforms')
 const { checkNode, checkRust, fail, root } = require('./setup')
 
-/** @returns {string} path of the addon in the package folder */
-function build({ profile = 'release', target } = {}) {
+/**
+ * @param {{ profile?: string, target?: string, onUnavailable?: (error: Error) => never }} [options] what is done when
+ *   something is missing that the build of another platform needs: the program ends with a sentence
+ * @returns {string} path of the addon in the package folder
+ */
+function build({ profile = 'release', target, onUnavailable = ({ message }) => fail(message) } = {}) {
   const platform = target && platformOf(target)
-  const library = buildLibrary({ profile, platform })
+  const library = buildLibrary(profile, platform, onUnavailable)
   const addon = path.join(root, `engine.io-native.${platform ? platform.name : hostPlatform()}.node`)
   replace(library, addon)
   return addon
 }
 
 /** @returns {string} path of the library in cargo's folder */
-function buildLibrary({ profile, platform }) {
+function buildLibrary(profile, platform, onUnavailable) {
   if (!platform || process.platform !== 'linux') return libraryOf(cargo(profile, platform))
   try {
     return libraryOf(crossBuild(platform, profile))
   } catch (error) {
-    if (error instanceof Unavailable) fail(error.message)
+    if (error instanceof Unavailable) return onUnavailable(error)
     throw error
   }
 }
@@ -89,7 +93,7 @@ function replace(from, to) {
   fs.renameSync(temporary, to)
 }
 
-module.exports = { build, hostPlatform, libraryOf }
+module.exports = { build, hostPlatform }
 
 if (require.main === module) {
   const args = process.argv.slice(2)

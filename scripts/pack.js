@@ -25,14 +25,28 @@ const { checkNode, checkRust, fail, root } = require('./setup')
  */
 function pack(folder) {
   fs.mkdirSync(folder, { recursive: true })
+  const tarballs = { root: packRoot(folder), platforms: {} }
+  for (const { name } of platforms) {
+    const addon = path.join(root, `engine.io-native.${name}.node`)
+    if (fs.existsSync(addon)) tarballs.platforms[name] = packPlatform(name, addon, folder)
+  }
+  return tarballs
+}
+
+/** @returns {string} path of the tarball of the root package */
+function packRoot(folder) {
+  return packStaged(folder, (work) => stageRoot(work))
+}
+
+/** @returns {string} path of the tarball of a platform's package, with this addon */
+function packPlatform(name, addon, folder) {
+  return packStaged(folder, (work) => stagePlatform(work, name, addon))
+}
+
+function packStaged(folder, stage) {
   const work = fs.mkdtempSync(path.join(os.tmpdir(), 'engine.io-native-pack-'))
   try {
-    const tarballs = { root: npmPack(stageRoot(work), folder), platforms: {} }
-    for (const { name } of platforms) {
-      const addon = path.join(root, `engine.io-native.${name}.node`)
-      if (fs.existsSync(addon)) tarballs.platforms[name] = npmPack(stagePlatform(work, name, addon), folder)
-    }
-    return tarballs
+    return npmPack(stage(work), folder)
   } finally {
     fs.rmSync(work, { recursive: true })
   }
@@ -80,7 +94,7 @@ function writeJson(file, value) {
   fs.writeFileSync(file, `${JSON.stringify(value, null, 2)}\n`)
 }
 
-module.exports = { pack }
+module.exports = { pack, packPlatform, packRoot }
 
 if (require.main === module) {
   if (process.argv.includes('--refuse-publish')) {

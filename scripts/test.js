@@ -3,14 +3,15 @@
 // npm test: every test of the project, with its set-up. `--upstream` runs the suites that describe behaviour
 // against the original engine.io instead, without building anything. Names of stages select some of them:
 //
-//   node scripts/test.js [--upstream] [lint | rust | platforms | behaviour | behaviour-upstream | native | types | socketio | e2e |
-//       packaging | adoption | conformance | conformance-upstream | hostile | hostile-upstream | fuzz | reliability | soak | chaos | twin | bench]...
+//   node scripts/test.js [--upstream] [lint | rust | platforms | platforms-all | behaviour | behaviour-upstream | native | types | socketio |
+//       e2e | packaging | adoption | conformance | conformance-upstream | hostile | hostile-upstream | fuzz | reliability | soak | chaos | twin | bench]...
 
 const { spawn } = require('node:child_process')
 const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
-const { build } = require('./build')
+const { build, hostPlatform } = require('./build')
+const { platforms: prebuilt } = require('./platforms')
 const { checkNode, checkRust, fail, findChromium, installPackages, root, step } = require('./setup')
 const { published, warning } = require('./upstream/releases')
 
@@ -22,7 +23,10 @@ const MODES = 'attach,handle,https,wsEngine,listen,webtransport,socketio,uServer
 const TWIN = ['--mode', MODES, '--seed', '3000', '--count', '900']
 
 /** Stages that are not part of `npm test` unless they are named. */
-const ONLY_BY_NAME = ['adoption']
+const ONLY_BY_NAME = ['adoption', 'platforms-all']
+
+/** One target of each system that is not Linux; the others differ from these in the processor alone. */
+const COMPILED = ['aarch64-apple-darwin', 'x86_64-pc-windows-msvc']
 
 const UPSTREAM = { ENGINE: 'upstream' }
 
@@ -42,6 +46,8 @@ const stages = {
     }
   },
   platforms,
+  // Eight release builds, which are read and run: an hour and a gigabyte. Only by its name.
+  'platforms-all': platformsAll,
   behaviour: () => suite('behaviour'),
   'behaviour-upstream': () => suite('behaviour', UPSTREAM),
   // Tests of the boundary to the Rust core, which only this package has.
@@ -87,7 +93,9 @@ async function main() {
   if (names.includes('e2e')) findChromium()
   if (
     !upstream &&
-    names.some((name) => !['lint', 'rust', 'platforms', 'fuzz'].includes(name) && !name.endsWith('-upstream'))
+    names.some(
+      (name) => !['lint', 'rust', 'platforms', 'platforms-all', 'fuzz'].includes(name) && !name.endsWith('-upstream'),
+    )
   ) {
     step('building the engine')
     build()
@@ -118,17 +126,45 @@ async function lint() {
 /** The code compiles where none of the tests run. Without rustup, or a way to its server, there is nothing to compile with. */
 async function platforms() {
   const total = { code: 0, passed: 0, failed: 0, skipped: 0 }
-  for (const target of ['aarch64-apple-darwin', 'x86_64-pc-windows-msvc']) {
-    if ((await exec('rustup', ['target', 'add', target], { RUSTUP_MAX_RETRIES: '1' })) !== 0) {
-      console.error(`skipped: rustup has no standard library for ${target}`)
-      total.skipped += 1
-    } else if ((await exec('cargo', ['check', '--locked', '--target', target], {})) === 0) {
-      total.passed += 1
-    } else {
-      total.code = 1
-      total.failed += 1
+  const rows = []
+  for (const { name, target } of prebuilt) {
+    let result = 'not tried here: `npm test -- platforms-all` builds it, and runs it where that is possible'
+    if (name === hostPlatform()) {
+      result = 'built and run by the other stages'
+    } else if (COMPILED.includes(target)) {
+      if ((await exec('rustup', ['target', 'add', target], { RUSTUP_MAX_RETRIES: '1' })) !== 0) {
+        result = 'skipped: rustup has no standard library for it'
+        total.skipped += 1
+      } else if ((await exec('cargo', ['check', '--locked', '--target', target], {})) === 0) {
+        result = 'compiles; not run'
+        total.passed += 1
+      } else {
+        result = 'does not compile'
+        total.code = 1
+        total.failed += 1
+      }
     }
+    rows.push(`${name.padEnd(18)} ${result}`)
   }
+  console.log(`\n${rows.join('\n')}`)
+  return total
+}
+
+/** Every platform's library is built, read, and run where that is possible; see scripts/cross/all.js. */
+async function platformsAll() {
+  const total = { code: 0, passed: 0, failed: 0, skipped: 0 }
+  const rows = []
+  for (const { name } of prebuilt) {
+    let output = ''
+    const code = await exec(process.execPath, ['scripts/cross/all.js', name], {}, (text) => (output += text))
+    const count = (line) => (output.match(line) || []).length
+    total.code ||= code
+    total.passed += count(/^ok - /gm)
+    total.failed += count(/^not ok - /gm)
+    total.skipped += count(/^skipped - /gm)
+    rows.push(code === 0 ? output.trim().split('\n').pop() : `${name.padEnd(18)} FAILED`)
+  }
+  console.log(`\n${rows.join('\n')}`)
   return total
 }
 

@@ -11,7 +11,7 @@ const from = createRequire(path.join(process.cwd(), 'package.json'))
 const { Server } = from('socket.io')
 const { io: connect } = from('socket.io-client')
 
-const LIMIT_MS = 5000
+const LIMIT_MS = 5000 * (Number(process.env.SLOWDOWN) || 1)
 
 /** The ways a client may get its connection; `settled` is the transport it ends up on. */
 const MODES = {

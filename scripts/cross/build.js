@@ -32,34 +32,52 @@ function crossBuild({ zigTarget }, profile) {
     stdio: ['ignore', 'pipe', 'inherit'],
     encoding: 'utf8',
     maxBuffer: Infinity,
-    env: { ...process.env, ...(isMac ? macLinker(tools, target) : zigLinker(tools, target)) },
+    env: { ...process.env, ...(isMac ? macLinker(tools, target) : zigLinker(target)) },
   })
   if (error) throw new Unavailable(`${program} did not start: ${error.message}.`)
   if (status !== 0) throw new Unavailable(`The engine did not build for ${target}: see the messages of cargo above.`)
   return stdout
 }
 
-function zigLinker(tools, target) {
+/** The compiler and linker, and what keeps its files in the cache. */
+function zig() {
+  const env = { ZIG_GLOBAL_CACHE_DIR: path.join(cache, 'zig'), ZIG_LOCAL_CACHE_DIR: path.join(cache, 'zig') }
+  return { zig: path.join(fromPyPI('tools', TOOLS), 'ziglang/zig'), env }
+}
+
+function zigLinker(target) {
   return {
-    CARGO_ZIGBUILD_ZIG_PATH: path.join(tools, 'ziglang/zig'),
+    CARGO_ZIGBUILD_ZIG_PATH: zig().zig,
     CARGO_ZIGBUILD_CACHE_DIR: path.join(cache, 'zigbuild'),
-    ZIG_GLOBAL_CACHE_DIR: path.join(cache, 'zig'),
-    ZIG_LOCAL_CACHE_DIR: path.join(cache, 'zig'),
+    ...zig().env,
     ...(target.endsWith('-musl') ? dynamicMusl() : {}),
-    ...(target.includes('-windows-') ? { LIBNODE_PATH: emptyLibnode() } : {}),
+    ...(target.includes('-windows-') ? windowsLinker() : {}),
   }
+}
+
+/**
+ * cargo-zigbuild drops rustc's list of what a library exports, and zig then exports every symbol. And napi-build links a
+ * library of the GNU ABI with libnode, which this one does not need, as it looks the functions up when it is loaded (the
+ * feature `dyn-symbols`): an empty one is enough.
+ */
+function windowsLinker() {
+  const folder = once('windows', '1', (folder) => {
+    fs.writeFileSync(path.join(folder, 'exports.def'), 'LIBRARY\nEXPORTS\n    napi_register_module_v1\n')
+    fs.writeFileSync(path.join(folder, 'libnode.dll'), '')
+    fs.writeFileSync(path.join(folder, 'libnode.a'), '!<arch>\n')
+  })
+  return { LIBNODE_PATH: folder, ...rustFlags(`-C link-arg=${path.join(folder, 'exports.def')}`) }
 }
 
 /** Node.js 20 needs macOS 11, too. */
 function macLinker(tools, target) {
   const libraries = macLibraries(tools)
-  const name = `CARGO_TARGET_${target.toUpperCase().replaceAll('-', '_')}`
   return {
     MACOSX_DEPLOYMENT_TARGET: '11.0',
     // else rustc warns that there is no xcrun
     SDKROOT: libraries,
-    [`${name}_LINKER`]: 'rust-lld',
-    [`${name}_RUSTFLAGS`]: `-C linker-flavor=ld64.lld -C link-arg=-L${libraries}`,
+    [`CARGO_TARGET_${target.toUpperCase().replaceAll('-', '_')}_LINKER`]: 'rust-lld',
+    ...rustFlags(`-C linker-flavor=ld64.lld -C link-arg=-L${libraries}`),
   }
 }
 
@@ -91,18 +109,11 @@ function addStandardLibrary(target) {
 
 /** Rust links musl statically by default, and a static library cannot be loaded by Node.js. */
 function dynamicMusl() {
-  return { RUSTFLAGS: `${process.env.RUSTFLAGS ?? ''} -C target-feature=-crt-static`.trim() }
+  return rustFlags('-C target-feature=-crt-static')
 }
 
-/**
- * napi-build links a Windows library of the GNU ABI with libnode, which this one does not need: it looks the functions
- * up when it is loaded (the feature `dyn-symbols`). An empty one is enough.
- */
-function emptyLibnode() {
-  return once('libnode', '1', (folder) => {
-    fs.writeFileSync(path.join(folder, 'libnode.dll'), '')
-    fs.writeFileSync(path.join(folder, 'libnode.a'), '!<arch>\n')
-  })
+function rustFlags(flags) {
+  return { RUSTFLAGS: `${process.env.RUSTFLAGS ?? ''} ${flags}`.trim() }
 }
 
-module.exports = { crossBuild, dynamicMusl }
+module.exports = { crossBuild, dynamicMusl, zig }
