@@ -104,11 +104,16 @@ impl Connection {
             let is_last = outbox.phase == Phase::Ending && outbox.has_nothing_else() && !outbox.is_relayed();
             drop(outbox);
             self.note_activity();
-            let (written, result) = pipe.write(&bytes[written_before..], is_last);
+            let unwritten = &bytes[written_before..];
+            // before the peer can know of them
             count(|counts| {
                 counts.frames_sent.add(frames);
-                counts.bytes_sent.add(written);
+                counts.bytes_sent.add(unwritten.len());
             });
+            let (written, result) = pipe.write(unwritten, is_last);
+            if written < unwritten.len() {
+                count(|counts| counts.bytes_sent.take_back(unwritten.len() - written));
+            }
             outbox = self.outbox();
             outbox.writing = false;
             let written = written_before + written;

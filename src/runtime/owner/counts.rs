@@ -18,6 +18,11 @@ impl Count {
         self.0.store(self.0.load(Relaxed).wrapping_add(more as u64), Relaxed);
     }
 
+    /// Takes back what was added too much. Only the thread that the number belongs to may call this.
+    pub fn take_back(&self, less: usize) {
+        self.0.store(self.0.load(Relaxed).wrapping_sub(less as u64), Relaxed);
+    }
+
     /// The number.
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
