@@ -6,9 +6,9 @@ const assert = require('node:assert')
 const { spawnSync } = require('node:child_process')
 const path = require('node:path')
 const { before, test } = require('node:test')
-const { devDependencies } = require('../../package.json')
 const { plainEnvironment } = require('../packaging/scratch')
 const { installApp, program } = require('../packaging/app')
+const { dependenciesOn } = require('./versions')
 
 /** All clients close: then nothing keeps the process. */
 const PROGRAM = program(`
@@ -19,15 +19,7 @@ const PROGRAM = program(`
 let app
 
 before(() => {
-  app = installApp(
-    {
-      'socket.io': devDependencies['socket.io'],
-      'socket.io-client': devDependencies['socket.io-client'],
-      deno: '2.9.6',
-      bun: '1.4.5',
-    },
-    { 'server.cjs': PROGRAM },
-  )
+  app = installApp(dependenciesOn('deno', 'bun'), { 'server.cjs': PROGRAM })
 })
 
 const runtimes = {

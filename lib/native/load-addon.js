@@ -201,7 +201,7 @@ function notFound(triple, libc, cause) {
         'lock file was made on another platform (https://github.com/npm/cli/issues/4828) or with --omit=optional;',
         'delete node_modules and package-lock.json and install again.',
         'If a bundler or a file tracer made this program: copy the .node file of that package beside the bundle, or set',
-        'ENGINE_IO_NATIVE_LIBRARY_PATH to it (docs/MIGRATING.md, "Deploying").',
+        `ENGINE_IO_NATIVE_LIBRARY_PATH to it (docs/MIGRATING.md in the folder of ${NAME}, "Deploying").`,
       ]
     : [
         'No package is published for this platform. To fix it: `npm run build` in a checkout (needs Rust), then set',
