@@ -148,7 +148,7 @@ test('an upgrade that takes too long is given up', async () => {
 })
 
 test('pings are sent and pongs keep the session open', async () => {
-  const { peer, socket } = await openWebSocket(await listen({ wsEngine, pingInterval: 30, pingTimeout: 1000 }))
+  const { peer, socket } = await openWebSocket(await listen({ wsEngine, pingInterval: 150, pingTimeout: 1000 }))
   const log = record(socket, ['packet', 'packetCreate', 'heartbeat'], (event, packet) =>
     packet ? `${event} ${packet.type}` : event,
   )

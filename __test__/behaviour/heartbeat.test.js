@@ -35,7 +35,7 @@ async function since(start, promise) {
 
 for (const events of [['flush'], ['drain'], ['packetCreate'], ['flush', 'drain', 'packetCreate']]) {
   test(`listeners of ${events.join(', ')} alone hear of pings`, async () => {
-    const { peer, socket } = await openWebSocket(await listen({ pingInterval: 50 }))
+    const { peer, socket } = await openWebSocket(await listen({ pingInterval: 300 }))
     const log = record(socket, events, (event) => event)
     assert.equal(await peer.packet(), '2')
     const expected = ['packetCreate', 'flush', 'drain'].filter((event) => events.includes(event))
@@ -44,7 +44,7 @@ for (const events of [['flush'], ['drain'], ['packetCreate'], ['flush', 'drain',
 }
 
 test('listeners of flush and drain of the server alone hear of pings', async () => {
-  const context = await listen({ pingInterval: 50 })
+  const context = await listen({ pingInterval: 300 })
   const log = record(context.engine, ['flush', 'drain'], (event) => event)
   const { peer } = await openWebSocket(context)
   log.length = 0
@@ -53,7 +53,7 @@ test('listeners of flush and drain of the server alone hear of pings', async () 
 })
 
 test('close() in a packetCreate listener keeps the ping back', async () => {
-  const { peer, socket } = await openWebSocket(await listen({ pingInterval: 50 }))
+  const { peer, socket } = await openWebSocket(await listen({ pingInterval: 300 }))
   socket.on('packetCreate', () => socket.close())
   assert.equal((await peer.closeFrame()).code, undefined)
 })
@@ -125,7 +125,7 @@ test('the pending poll is answered with the ping', async () => {
 })
 
 test('a pong is a packet event and then a heartbeat event, without arguments', async () => {
-  const { peer, socket } = await openWebSocket(await listen({ pingInterval: 50 }))
+  const { peer, socket } = await openWebSocket(await listen({ pingInterval: 200 }))
   const events = record(socket, ['packet', 'heartbeat', 'data', 'message'])
   await peer.packet()
   const heartbeat = once(socket, 'heartbeat')
@@ -144,7 +144,7 @@ test('the data of a pong is ignored', async () => {
 })
 
 test('a ping is created, flushed and drained like any packet', async () => {
-  const { peer, socket } = await openWebSocket(await listen({ pingInterval: 60 }))
+  const { peer, socket } = await openWebSocket(await listen({ pingInterval: 200 }))
   const events = record(socket, ['packetCreate', 'flush', 'drain'], (event, packet) =>
     event === 'packetCreate' ? [event, packet.type] : [event],
   )
@@ -231,7 +231,7 @@ test('a ping timeout while upgrading closes the new connection', async () => {
 
 /** A polling session whose ping waits for a poll: `{ context, peer, socket, closed, errors, deadline }`. */
 async function openPinged(pingTimeout = 200) {
-  const context = await listen({ pingInterval: 50, pingTimeout })
+  const context = await listen({ pingInterval: 150, pingTimeout })
   const { peer, socket } = await openPolling(context)
   const errors = record(context.engine, 'connection_error', (_, { code, context: reason }) => [code, reason])
   const closed = once(socket, 'close')

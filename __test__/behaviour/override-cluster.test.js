@@ -80,7 +80,7 @@ test('heartbeats of a session pass by the other member', async () => {
 
 test('a ping that finds no poll waits for one at either member', async () => {
   for (const end of ['here', 'there']) {
-    const all = await cluster({ pingInterval: 50, pingTimeout: 2000 })
+    const all = await cluster({ pingInterval: 150, pingTimeout: 2000 })
     const created = once(all.socket, 'packetCreate')
     assert.equal((await created)[0].type, 'ping')
     assert.equal((await all[end].poll()).body, '2')
