@@ -12,31 +12,31 @@
 const { spawnSync } = require('node:child_process')
 const fs = require('node:fs')
 const path = require('node:path')
-const { crossBuild, dynamicMusl } = require('./cross/build')
+const { BuildFailure, crossBuild, dynamicMusl } = require('./cross/build')
 const { Unavailable } = require('./cross/cache')
 const { platforms } = require('./platforms')
 const { checkNode, checkRust, fail, root } = require('./setup')
 
 /**
- * @param {{ profile?: string, target?: string, onUnavailable?: (error: Error) => never }} [options] what is done when
+ * @param {{ profile?: string, target?: string, onFailure?: (error: Error) => never }} [options] what is done when
  *   something is missing that the build of another platform needs: the program ends with a sentence
  * @returns {string} path of the addon in the package folder
  */
-function build({ profile = 'release', target, onUnavailable = ({ message }) => fail(message) } = {}) {
+function build({ profile = 'release', target, onFailure = ({ message }) => fail(message) } = {}) {
   const platform = target && platformOf(target)
-  const library = buildLibrary(profile, platform, onUnavailable)
+  const library = buildLibrary(profile, platform, onFailure)
   const addon = path.join(root, `engine.io-native.${platform ? platform.name : hostPlatform()}.node`)
   replace(library, addon)
   return addon
 }
 
 /** @returns {string} path of the library in cargo's folder */
-function buildLibrary(profile, platform, onUnavailable) {
+function buildLibrary(profile, platform, onFailure) {
   if (!platform || process.platform !== 'linux') return libraryOf(cargo(profile, platform))
   try {
     return libraryOf(crossBuild(platform, profile))
   } catch (error) {
-    if (error instanceof Unavailable) return onUnavailable(error)
+    if (error instanceof Unavailable || error instanceof BuildFailure) return onFailure(error)
     throw error
   }
 }

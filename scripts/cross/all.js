@@ -54,7 +54,7 @@ function check(platform, isBuilt) {
   const { name, target } = platform
   const addon = path.join(root, `engine.io-native.${name}.node`)
   try {
-    if (!isBuilt) build({ target, onUnavailable: raise })
+    if (!isBuilt) build({ target, onFailure: raise })
     if (!fs.existsSync(addon)) throw new Unavailable(`${path.basename(addon)} is not there: npm run build makes it.`)
     console.log(`ok - ${name} is built`)
   } catch (error) {

@@ -10,6 +10,9 @@ const path = require('node:path')
 const { root } = require('../setup')
 const { Unavailable, cache, command, fromPyPI, once } = require('./cache')
 
+/** The code does not compile or link, although all is there that the build needs. */
+class BuildFailure extends Error {}
+
 const TOOLS = ['cargo-zigbuild==0.24.1', 'ziglang==0.17.1']
 
 /**
@@ -17,6 +20,7 @@ const TOOLS = ['cargo-zigbuild==0.24.1', 'ziglang==0.17.1']
  * @param {string} profile 'release' or 'debug'
  * @returns {string} cargo's messages, which name the library
  * @throws {Unavailable} when something is missing that the build needs
+ * @throws {BuildFailure} when cargo refuses the code
  */
 function crossBuild({ zigTarget }, profile) {
   // a version of glibc may follow the target
@@ -35,7 +39,7 @@ function crossBuild({ zigTarget }, profile) {
     env: { ...process.env, ...(isMac ? macLinker(tools, target) : zigLinker(target)) },
   })
   if (error) throw new Unavailable(`${program} did not start: ${error.message}.`)
-  if (status !== 0) throw new Unavailable(`The engine did not build for ${target}: see the messages of cargo above.`)
+  if (status !== 0) throw new BuildFailure(`The engine did not build for ${target}: see the messages of cargo above.`)
   return stdout
 }
 
@@ -116,4 +120,4 @@ function rustFlags(flags) {
   return { RUSTFLAGS: `${process.env.RUSTFLAGS ?? ''} ${flags}`.trim() }
 }
 
-module.exports = { crossBuild, dynamicMusl, zig }
+module.exports = { BuildFailure, crossBuild, dynamicMusl, zig }
