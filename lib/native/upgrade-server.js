@@ -9,7 +9,7 @@ const { handleOf, isPristine } = require('./node-internals')
 const { ownOf } = require('../base/options')
 const { Pump } = require('./stream-carrier')
 const { NativeWebSocket } = require('./connection')
-const { kIsPlain, kLeaveToTheirs, kProtocol, kRefuse, kState, kVerified } = require('../base/symbols')
+const { kIsPlain, kLeaveToTheirs, kProtocol, kRefuse, kServe, kState, kVerified } = require('../base/symbols')
 const { keep, State } = require('../base/state')
 const { completed, isServed, theirs } = require('./upgrade-options')
 
@@ -42,10 +42,16 @@ class NativeWebSocketServer extends EventEmitter {
     keep(this, new State())
     this.options = completed(options)
     this._state = RUNNING
-    /** Returns whether listeners of `headers` may add lines to a response. */
-    this[kState].mayAddHeaders = () => this.listenerCount('headers') > 0
-    /** Called when a request is refused because it is not a valid handshake. */
-    this[kState].onRefused = () => {}
+    this[kServe]({ mayAddHeaders: () => this.listenerCount('headers') > 0, onRefused: () => {} })
+  }
+
+  /**
+   * Takes what the server gives to which the connections go: `mayAddHeaders` returns whether listeners of `headers` may
+   * add lines to a response, and `onRefused` is called when a request is refused because it is not a valid handshake.
+   */
+  [kServe]({ mayAddHeaders, onRefused }) {
+    this[kState].mayAddHeaders = mayAddHeaders
+    this[kState].onRefused = onRefused
   }
 
   address() {

@@ -18,6 +18,7 @@ const { notice } = require('../session/overrides')
 const { Socket } = require('../session/socket')
 const { validate, warnOfOldWays } = require('../base/options')
 const { TrustProxy } = require('../base/trust-proxy')
+const { takesRequests } = require('../transports/driver')
 const { ERRORS, ERROR_MESSAGES, abortRequest } = require('../transports/errors')
 const transports = require('../transports')
 const { acceptWebTransport } = require('./accept-webtransport')
@@ -335,7 +336,7 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
         : this[kState].limits.within(req, this.generateId(req)))
       // other sessions may have the same id, but not one that polls, as its requests find it by the id
       if (isOurs) this[kState].clients.expect(id)
-      else if (this[kClient](id)?.transport.name === 'polling') {
+      else if (takesRequests(this[kClient](id)?.transport)) {
         throw new Error(
           `expected a session id that is not in use, got "${id}", by which the requests of a polling session come`,
         )

@@ -9,7 +9,7 @@ const debug = require('debug')('engine')
 const { apart, atRoot } = require('../native/context')
 const { DRAINING, ReasonText } = require('../native/contract')
 const { ownOf } = require('../base/options')
-const { isNative, isPolled } = require('../transports/kinds')
+const { carriesPolls, driverOf } = require('../transports/driver')
 const { kMadeTransport, kState } = require('../base/symbols')
 
 const DEFAULT_TIMEOUT = 10_000
@@ -124,13 +124,8 @@ class Drain {
     // it has ended, or the drain is closing it
     if (this._open.get(socket) !== undefined || (!this._open.has(socket) && !this._isDone)) return
     const transport = socket[kMadeTransport]()
-    if (this._open.has(socket)) this._open.set(socket, (isPolled(transport) && transport.res) || null)
-    // a transport that JavaScript drives may hold packets of which the session does not know
-    const isBusy = transport !== undefined && !isNative(transport) && !transport.writable
-    surfacing(() => {
-      if (isBusy && typeof transport.once === 'function') transport.once('ready', () => socket.close())
-      else socket.close()
-    })
+    if (this._open.has(socket)) this._open.set(socket, (carriesPolls(transport) && transport.res) || null)
+    surfacing(() => driverOf(transport).whenIdle(transport, () => socket.close()))
   }
 
   // ---- what becomes of them ------------------------------------------------------------------
@@ -155,7 +150,7 @@ class Drain {
       cutOff(transport?.socket)
     } else if (!isOurs) {
       this._outcome.left++
-    } else if (isPolled(transport)) {
+    } else if (carriesPolls(transport)) {
       this._awaitResponse(transport.res || response)
     } else {
       this._awaitConnection(transport?.socket)

@@ -8,6 +8,7 @@ const { performance } = require('perf_hooks')
 const debug = require('debug')('engine')
 const { apart, atRoot } = require('../native/context')
 const { BAD_REQUEST } = require('../native/contract').ErrorCode
+const { takesRequests } = require('../transports/driver')
 const { kEmitError, kFail, kState } = require('../base/symbols')
 
 const NUMBERS = [
@@ -153,7 +154,7 @@ class Limits {
         this._byAddress.set(address, (this._byAddress.get(address) || 0) + 1)
       }
     }
-    if ((maxIdlePollingSessions !== undefined || handshakeTimeout > 0) && socket.transport.name === 'polling') {
+    if ((maxIdlePollingSessions !== undefined || handshakeTimeout > 0) && takesRequests(socket.transport)) {
       socket[kState].idle = true
       this._idle.set(socket, performance.now())
       if (handshakeTimeout > 0 && this._timer === undefined) this._closeIdleIn(handshakeTimeout)

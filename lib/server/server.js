@@ -22,6 +22,7 @@ const {
   kHandleUpgrade,
   kMakeTransport,
   kPrepared,
+  kServe,
   kState,
   kUpgradable,
 } = require('../base/symbols')
@@ -46,10 +47,10 @@ class Server extends BaseServer {
       maxBufferedChunks: this.opts.maxBufferedChunks,
     })
     if (typeof this.ws.on !== 'function') return
-    if (this.ws instanceof NativeWebSocketServer) {
-      this.ws[kState].mayAddHeaders = (req) => this[kAddsHeaders](req)
-      this.ws[kState].onRefused = () => this[kState].counts.upgradeInvalid()
-    }
+    this.ws[kServe]?.({
+      mayAddHeaders: (req) => this[kAddsHeaders](req),
+      onRefused: () => this[kState].counts.upgradeInvalid(),
+    })
     this.ws.on('headers', (lines, req) => {
       // listeners may also change the headers that middlewares have set
       const headers = req[kResponseHeaders] || {}

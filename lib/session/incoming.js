@@ -24,8 +24,7 @@ const heartbeat = require('./heartbeat')
 const { receivedType } = require('../native/packets')
 const { seesPackets } = require('./overrides')
 const { SendingSocket } = require('./outgoing')
-const { transportError } = require('../transports/transport')
-const { connectionOf, isNative, isPolled } = require('../transports/kinds')
+const { carriesPolls, channelOf, connectionOf, driverOf, endPoll } = require('../transports/driver')
 const debug = require('debug')('engine:socket')
 const {
   kAfterSession,
@@ -64,7 +63,7 @@ const {
 } = require('../base/symbols')
 
 const { outcome } = bridge
-const { FAULT, FORCED_CLOSE, TRANSPORT_CLOSE, TRANSPORT_ERROR } = ReasonCode
+const { FAULT, TRANSPORT_CLOSE, TRANSPORT_ERROR } = ReasonCode
 const { emit } = EventEmitter.prototype
 
 /** Milliseconds to wait for a write in progress when a session ends. */
@@ -279,22 +278,18 @@ class ReceivingSocket extends SendingSocket {
 
   /** Returns whether the session polls: then this thread sends all that waits for a poll, heartbeats too. */
   [kCarriesPolls]() {
-    return this[kState].transportless || isPolled(this.transport)
+    return this[kState].transportless || carriesPolls(this.transport)
   }
 
   /** Returns the engine's handle of the session's channel; null for polling. */
   [kChannelNumber]() {
     if (this[kState].channel !== NO_HANDLE) return this[kState].channel
-    const connection = connectionOf(this.transport)
-    return connection === undefined ? null : connection[kState].handle
+    return channelOf(this.transport) ?? null
   }
 
   /** Sends a packet for the engine: a heartbeat, or a packet that ends a poll. */
   [kRelay](type) {
-    if (type === 'noop') {
-      if (this.transport.writable && this.transport.name === 'polling') this.transport.send([{ type }])
-      return
-    }
+    if (type === 'noop') return endPoll(this.transport)
     if (this._readyState !== 'open') return
     if (type === 'ping') heartbeat.debugPing(this)
     this.sendPacket(type)
@@ -369,7 +364,7 @@ class ReceivingSocket extends SendingSocket {
 
   [kFinishClosing](code, message, transport) {
     this[kState].over = true
-    const hasState = isNative(transport)
+    const driver = driverOf(transport)
     const websocket = connectionOf(transport)
     if (websocket !== undefined) {
       transport[kState].ended = true
@@ -380,10 +375,8 @@ class ReceivingSocket extends SendingSocket {
     if (isError && websocket !== undefined) websocket[kClosing]()
     try {
       if (code === FAULT) this.onError(new Error(message))
-      else if (isError && hasState) transport.onError(message)
-      else if (isError) this.onError(transportError(message))
-      else if (code === TRANSPORT_CLOSE && hasState) transport.onClose()
-      else if (code === FORCED_CLOSE && hasState && transport.shouldClose) transport.shouldClose()
+      else if (isError) driver.fail(transport, this, message)
+      else driver.end(transport, code)
     } finally {
       // replaced methods may not have passed the end on; the transport is closed all the same
       try {

@@ -8,7 +8,7 @@ const { CompactEmitter } = require('../base/emitter')
 const { OPEN, MESSAGE } = require('../native/contract').PacketType
 const { packetType } = require('../native/packets')
 const { Polling } = require('../transports/polling')
-const { isNative } = require('../transports/kinds')
+const { connectionOf } = require('../transports/driver')
 const { WebSocket } = require('../transports/websocket')
 const debug = require('debug')('engine:socket')
 const {
@@ -191,7 +191,7 @@ class SendingSocket extends /** @type {typeof import('../../types/bases').Sessio
       callback === undefined &&
       transport.writable &&
       transport.send === sendByWebSocket &&
-      isNative(transport) &&
+      connectionOf(transport) !== undefined &&
       this.flush === flush &&
       this.onDrain === onDrain &&
       !this[kHasWaiting]() &&

@@ -13,10 +13,10 @@ const { atRoot } = require('../native/context')
 const { Relayed } = require('../native/contract')
 const { timersOf } = require('./heartbeat')
 const { Transport } = require('../transports/transport')
-const { isNative } = require('../transports/kinds')
+const { driverOf, isWatched, showsPackets } = require('../transports/driver')
 const { Polling } = require('../transports/polling')
 const { WebSocket } = require('../transports/websocket')
-const { kCarriesPolls, kExpose, kHearsSending, kListenToAll, kState } = require('../base/symbols')
+const { kCarriesPolls, kHearsSending, kListenToAll, kState } = require('../base/symbols')
 
 const { emit } = EventEmitter.prototype
 const { onPacket: onTransportPacket } = Transport.prototype
@@ -51,31 +51,14 @@ function hearsPackets(socket) {
   return listeners?.packet !== undefined || listeners?.heartbeat !== undefined || socket.emit !== emit
 }
 
-/** Makes the session listen publicly to a transport whose `packet` event has listeners. */
-function exposePackets(transport) {
-  const listeners = transport._events?.packet
-  if (listeners === undefined || !isNative(transport)) return
-  const { listened, showsPackets } = transport[kState]
-  if (!showsPackets && (!listened || Array.isArray(listeners))) transport[kExpose]('packet')
-}
-
 /** Returns whether incoming packets have to be passed to a replaced `onPacket`. */
 function seesPackets(socket) {
   const transport = transportOf(socket)
-  return (
-    socket.onPacket !== ours.onPacket ||
-    transport.onPacket !== onTransportPacket ||
-    isWatched(transport, 'showsPackets')
-  )
+  return socket.onPacket !== ours.onPacket || transport.onPacket !== onTransportPacket || showsPackets(transport)
 }
 
 function sendsDifferently({ send }) {
   return send !== sendByWebSocket && send !== sendByPolling
-}
-
-/** Returns whether one of the engine's own transports has a listener for an event of its packets. */
-function isWatched(transport, what) {
-  return transport[kState] !== undefined && transport[kState][what] && isNative(transport)
 }
 
 /** Returns whether outgoing packets pass a replaced method, or may have listeners. */
@@ -83,7 +66,7 @@ function seesSending(socket) {
   return (
     socket[kHearsSending]() ||
     sendsDifferently(transportOf(socket)) ||
-    isWatched(transportOf(socket), 'watched') ||
+    isWatched(transportOf(socket)) ||
     (socket[kState].probe !== null && sendsDifferently(socket[kState].probe)) ||
     socket.sendPacket !== ours.sendPacket ||
     socket.flush !== ours.flush ||
@@ -99,7 +82,8 @@ function seesHeartbeat(socket) {
 /** Looks for replacements, and has the engine leave to JavaScript what they concern. */
 function notice(socket) {
   if (socket.readyState === 'closed') return
-  exposePackets(transportOf(socket))
+  const transport = transportOf(socket)
+  driverOf(transport).noticeListeners(transport)
   if (!socket[kState].verbose && (seesPackets(socket) || hearsPackets(socket))) socket[kListenToAll]()
   if (socket[kState].timers === undefined && seesHeartbeat(socket)) timersOf(socket)
   const relayed = seesSending(socket) ? Relayed.EVERYTHING : socket[kCarriesPolls]() ? Relayed.POLLS : Relayed.NOTHING

@@ -6,27 +6,24 @@ const { capture } = require('../native/context')
 const { showLikeNodes } = require('../base/emitter')
 const heartbeat = require('./heartbeat')
 const { Opening, showRequest } = require('./lazy-request')
-const {
-  MAX_WAITING_ANSWERS,
-  NO_HANDLE,
-  PROBE,
-  ProbeEndCode,
-  REASONS,
-  ReasonCode,
-  ReasonText,
-  Relayed,
-} = require('../native/contract')
+const { NO_HANDLE, PROBE, ProbeEndCode, REASONS, ReasonCode, ReasonText, Relayed } = require('../native/contract')
 const { receivedType } = require('../native/packets')
 const { keepOriginals, notice, seesHeartbeat, watch } = require('./overrides')
 const { ReceivingSocket } = require('./incoming')
 const { SendingSocket } = require('./outgoing')
 const { Descriptor, define } = require('../base/state')
 const { Transport, transportError } = require('../transports/transport')
-const { connectionOf, isNative, isPolled } = require('../transports/kinds')
+const {
+  carriesPolls,
+  channelOf,
+  connectionOf,
+  driverOf,
+  mayAnswerProbe,
+  showsPackets,
+} = require('../transports/driver')
 const { Polling } = require('../transports/polling')
 const debug = require('debug')('engine:socket')
 const {
-  kAdd,
   kAfterSession,
   kAnnounceUpgrade,
   kApply,
@@ -58,11 +55,8 @@ const {
   kPeerClose,
   kPollingTransport,
   kShow,
-  kShowMessages,
-  kShowPackets,
   kStart,
   kState,
-  kTakePoll,
   kTakeProbe,
   kTiming,
   kTryOut,
@@ -165,7 +159,7 @@ class Socket extends ReceivingSocket {
     const connection = connectionOf(transport)
     let channel = NO_HANDLE
     let jsonp
-    if (isPolled(transport)) jsonp = transport[kState].index
+    if (carriesPolls(transport)) jsonp = transport[kState].index
     else if (connection !== undefined && connection[kState].handle !== NO_HANDLE) channel = connection[kState].handle
     else channel = this[kState].channel = engine.openChannel()
     const { protocol } = this
@@ -190,14 +184,7 @@ class Socket extends ReceivingSocket {
 
   setTransport(transport) {
     this.transport = transport
-    if (!isNative(transport)) return this[kAttach](transport)
-    transport[kState].session = this
-    transport[kState].left = false
-    if (transport[kState].listened) this[kAttach](transport)
-    if (transport[kState].showsPackets) transport[kShowPackets]()
-    if (transport.socket && transport.socket.listenerCount('message') > 0) transport.socket[kShowMessages]()
-    notice(this)
-    if (transport.req) transport[kTakePoll]()
+    driverOf(transport).bind(transport, this)
   }
 
   /** Listens to a transport. Listeners on a transport of the engine are public only if it has other ones. */
@@ -223,18 +210,7 @@ class Socket extends ReceivingSocket {
     // the transport has never been used
     if (this[kState].transportless && closesPlainly(Polling.prototype)) return
     const { transport } = this
-    const hasState = isNative(transport)
-    if (hasState) transport[kState].left = true
-    if (!hasState || transport[kState].listened)
-      add(transport, 'error', () => debug('error triggered by discarded transport'))
-    try {
-      transport.close()
-    } finally {
-      if (!hasState) this[kDropChannel]()
-      else if (transport[kState].ended) transport.socket[kClosing]()
-      // the session no longer waits for a graceful close that was under way
-      else if (transport[kState].closeTimer !== undefined) transport[kState].closeTimer.unref()
-    }
+    driverOf(transport).release(transport, this, () => debug('error triggered by discarded transport'))
   }
 
   [kDropChannel]() {
@@ -279,16 +255,13 @@ class Socket extends ReceivingSocket {
     this.upgrading = true
     this.server[kState].counts.upgrades.started++
     this[kState].probe = transport
-    if (!isNative(transport)) return this[kAttachProbe](transport)
-    transport[kState].prober = this
-    if (transport[kState].listened) this[kAttachProbe](transport)
-    if (transport[kState].showsPackets) transport[kShowPackets]()
+    driverOf(transport).beginProbe(transport, this)
   }
 
   /** Listens to a probing transport, as `kAttach` does. */
   [kAttachProbe](transport) {
     const engine = bridge.getEngine()
-    const channel = isNative(transport) ? transport.socket[kState].handle : this[kState].probeChannel
+    const channel = channelOf(transport) ?? this[kState].probeChannel
     const onEnd = () => this[kApply](engine.channelClosed(this[kState].handle, channel))
     const packet = (packet) => {
       const { decided } = this[kState]
@@ -312,7 +285,7 @@ class Socket extends ReceivingSocket {
       this[kState].endProbe()
       this[kState].endProbe = undefined
     }
-    if (probe !== null && isNative(probe)) probe[kState].prober = null
+    if (probe !== null) driverOf(probe).endProbe(probe)
     return probe
   }
 
@@ -328,7 +301,7 @@ class Socket extends ReceivingSocket {
   [kOnProbePacket](packet, decided) {
     const transport = this[kState].probe
     if (transport === null) return
-    if (this[kState].feeding || !isNative(transport) || !transport[kState].showsPackets) return decided.call(this)
+    if (this[kState].feeding || !showsPackets(transport)) return decided.call(this)
     this[kState].decided = decided
     try {
       transport.onPacket(packet)
@@ -343,10 +316,7 @@ class Socket extends ReceivingSocket {
 
   [kAnnounceUpgrade]() {
     const transport = this[kState].probe
-    // a client that sends many probes and does not read gets no more answers
-    const mayAnswer =
-      transport.writable || !isNative(transport) || transport.socket.bufferedAmount <= MAX_WAITING_ANSWERS
-    if (mayAnswer) transport.send([{ type: 'pong', data: PROBE }])
+    if (mayAnswerProbe(transport)) transport.send([{ type: 'pong', data: PROBE }])
     this.emit('upgrading', transport)
     notice(this)
   }
@@ -366,7 +336,7 @@ class Socket extends ReceivingSocket {
   }
 
   [kMoveTo](transport) {
-    if (!isNative(transport)) {
+    if (channelOf(transport) === undefined) {
       this[kState].channel = this[kState].probeChannel
       this[kState].probeChannel = NO_HANDLE
     }
@@ -550,15 +520,11 @@ function closesPlainly(transport) {
   return transport.close === close && transport.doClose === doClose
 }
 
-function add(transport, event, listener) {
-  if (isNative(transport)) transport[kAdd](event, listener)
-  else transport.on(event, listener)
-}
-
 /** Adds listeners by event, and returns a function that removes them. */
 function listenTo(transport, listeners) {
   const events = Object.keys(listeners)
-  for (const event of events) add(transport, event, listeners[event])
+  const driver = driverOf(transport)
+  for (const event of events) driver.listen(transport, event, listeners[event])
   return () => {
     for (const event of events) transport.removeListener(event, listeners[event])
   }

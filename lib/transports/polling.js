@@ -20,6 +20,7 @@ const { compressionOf } = require('../base/options')
 const { content, packetType } = require('../native/packets')
 const { abortRequest, failRequest } = require('./errors')
 const { endWith } = require('../native/node-internals')
+const { engineDriver } = require('./driver')
 const { Transport } = require('./transport')
 const debug = require('debug')('engine:polling')
 const {
@@ -27,9 +28,11 @@ const {
   kAnswer,
   kApply,
   kBeginPost,
+  kCarriesPolls,
   kCloseNatively,
   kCompressFirst,
   kConfirmPost,
+  kDriver,
   kDropNativePoll,
   kEmitError,
   kEncodingFor,
@@ -40,8 +43,6 @@ const {
   kGiveUpPost,
   kHandOver,
   kIsBound,
-  kIsNative,
-  kIsPolled,
   kIsPromised,
   kNotice,
   kOnDecision,
@@ -110,11 +111,12 @@ class Polling extends Transport {
     return 'polling'
   }
 
-  [kIsNative]() {
-    return true
+  /** The engine moves its packets, see lib/transports/driver.js. */
+  [kDriver]() {
+    return engineDriver
   }
 
-  [kIsPolled]() {
+  [kCarriesPolls]() {
     return true
   }
 

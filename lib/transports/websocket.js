@@ -16,6 +16,7 @@ const {
   SendStatus,
 } = require('../native/contract')
 const { content, packetType } = require('../native/packets')
+const { engineDriver } = require('./driver')
 const { Transport } = require('./transport')
 const { NativeWebSocket } = require('../native/connection')
 const debug = require('debug')('engine:ws')
@@ -28,7 +29,7 @@ const {
   kGoOn,
   kHand,
   kConnection,
-  kIsNative,
+  kDriver,
   kIsText,
   kIsWritten,
   kIsReported,
@@ -135,7 +136,7 @@ class WebSocket extends Transport {
     this.socket = req.websocket
     this.writable = true
     this[kState].mode = (this.protocol === 3 ? MODE_V3 : 0) | (this.supportsBinary ? 0 : MODE_TEXT_ONLY)
-    if (this[kIsNative]()) {
+    if (this[kConnection]() !== undefined) {
       this.socket[kState].transport = this
     } else {
       this[kListenTo](this.socket)
@@ -154,8 +155,9 @@ class WebSocket extends Transport {
     return this.socket instanceof NativeWebSocket ? this.socket : undefined
   }
 
-  [kIsNative]() {
-    return this.socket instanceof NativeWebSocket
+  /** The engine moves its packets by a connection of its own, see lib/transports/driver.js. */
+  [kDriver]() {
+    return this[kConnection]() === undefined ? undefined : engineDriver
   }
 
   /** Returns whether the transport has to hear when everything is written. */
@@ -164,18 +166,18 @@ class WebSocket extends Transport {
   }
 
   [kReceiveAlone]() {
-    if (this[kIsNative]()) this.socket[kOwn]()
+    if (this[kConnection]() !== undefined) this.socket[kOwn]()
   }
 
   [kShowPackets]() {
     super[kShowPackets]()
-    if (this[kIsNative]() && (this[kState].session !== null || this[kState].prober !== null))
+    if (this[kConnection]() !== undefined && (this[kState].session !== null || this[kState].prober !== null))
       this.socket[kShowMessages]()
   }
 
   send(packets) {
     this.writable = false
-    if (this[kIsNative]()) this[kSendNative](packets)
+    if (this[kConnection]() !== undefined) this[kSendNative](packets)
     else this[kSendForeign](packets)
   }
 
@@ -313,7 +315,7 @@ class WebSocket extends Transport {
     return Boolean(sender) && typeof sender.sendFrame === 'function' && this[kPreEncoded](packet) !== undefined
   }
 
-  /** Tells of a batch that is written, in a tick of its own. Several can wait: see `SendingSocket.flush`. */
+  /** Tells of a batch that is written, in a tick of its own. Several can wait: see `flush` in lib/session/outgoing.js. */
   [kTellInTick]() {
     if (this[kState].written) this[kState].others++
     this[kState].written = true
@@ -346,7 +348,7 @@ class WebSocket extends Transport {
 
   /** Keeps the current context for the callbacks of data that is being sent, or is sent next. */
   [kKeepContext]() {
-    if (this[kState].context === undefined && this[kIsNative]()) this[kState].context = capture()
+    if (this[kState].context === undefined && this[kConnection]() !== undefined) this[kState].context = capture()
   }
 
   /** Returns whether an event of that number tells that everything is written for which the transport has asked. */
