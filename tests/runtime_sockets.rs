@@ -4,6 +4,7 @@
 mod support;
 
 use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -22,6 +23,12 @@ const CLOSED: u32 = 4;
 const PEER_FOLLOWED: u32 = 5;
 const READ_FAILED: u32 = 0x4000;
 const NO_CLOSE_FRAME: u32 = 1006;
+
+/// `arg` of `ConnectionClosed` with a fault.
+const WITH_FAULT: u32 = 1;
+
+/// Bytes of a message that no socket takes at once.
+const LARGE: usize = 16 << 20;
 
 struct Owner {
     queue: EventQueue,
@@ -112,6 +119,39 @@ fn the_end_of_the_peers_side_before_ours_is_told_as_such() {
     let (_connection, peer) = owner.connect();
     drop(peer);
     assert_eq!(owner.wait(Kind::ConnectionEnded).0, PEER_ENDED << 16 | NO_CLOSE_FRAME);
+}
+
+/// Has a connection send more than the kernel takes, and the peer end its side. Nothing has been read yet.
+fn blocked_with_the_peers_side_ended(owner: &mut Owner) -> (Arc<Connection>, UnixStream) {
+    let (connection, peer) = owner.connect();
+    connection.write(|outbox| outbox.message(OpCode::Binary, &[], &vec![7; LARGE]));
+    connection.report_drain();
+    peer.shutdown(Shutdown::Write).unwrap();
+    owner.wait(Kind::ConnectionClosed);
+    connection.conclude();
+    (connection, peer)
+}
+
+#[test]
+fn what_was_accepted_goes_out_behind_the_end_of_the_peers_side() {
+    let mut owner = Owner::new();
+    let (_connection, mut peer) = blocked_with_the_peers_side_ended(&mut owner);
+    let mut all = Vec::new();
+    peer.read_to_end(&mut all).unwrap();
+    assert_eq!(all.len(), 10 + LARGE);
+    assert_eq!(owner.wait(Kind::ConnectionEnded).0, PEER_ENDED << 16 | NO_CLOSE_FRAME);
+    let kinds: Vec<_> = owner.seen.iter().map(|event| event.0).collect();
+    assert_eq!(kinds, [Kind::Drained, Kind::ConnectionClosed], "nothing is told twice meanwhile");
+}
+
+#[test]
+fn what_was_accepted_does_not_count_as_written_if_the_peer_goes_away_behind_the_end_of_its_side() {
+    let mut owner = Owner::new();
+    let (_connection, peer) = blocked_with_the_peers_side_ended(&mut owner);
+    drop(peer);
+    assert_eq!(owner.wait(Kind::ConnectionEnded).0, PEER_ENDED << 16 | NO_CLOSE_FRAME);
+    let seen: Vec<_> = owner.seen.iter().map(|event| (event.0, event.1)).collect();
+    assert_eq!(seen, [(Kind::ConnectionClosed, WITH_FAULT)]);
 }
 
 #[test]

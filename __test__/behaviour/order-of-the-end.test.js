@@ -224,6 +224,46 @@ for (const [door, how] of Object.entries(DOORS)) {
   })
 }
 
+// ---- what was accepted, and the client does not read -------------------------------------------
+
+/** Bytes of a message that no socket takes at once, and of what comes before: the frame's head, the packet's type. */
+const LARGE = 16 << 20
+const HEAD = 11
+
+const BYE = ENDS["the client's close frame"][0]
+/** What the client sends, whether it ends its side, and the bytes of the answer. */
+const UNREAD = {
+  'the end of its side': [null, true, 0],
+  'its close frame': [BYE, false, BYE.length - 4],
+  'its close frame and the end of its side': [BYE, true, BYE.length - 4],
+}
+
+for (const [name, [last, ends, answer]] of Object.entries(UNREAD)) {
+  for (const [what, texts, seen] of [
+    ['a large message that the client reads after', [], ['written', 'close transport close']],
+    ['a message behind one that the client reads after', ['b'], ['written', 'close transport error']],
+  ]) {
+    test(`${what} ${name}`, async () => {
+      const { peer, socket, events, closed } = await open(DOORS.plain, () => {})
+      let received = 0
+      peer.socket.removeAllListeners('data')
+      peer.socket.on('data', ({ length }) => (received += length))
+      peer.socket.pause()
+      socket.send('x'.repeat(LARGE), () => events.push('written'))
+      for (const text of texts) socket.send(text, () => events.push(`written ${text}`))
+      if (last !== null) peer.write(last)
+      if (ends) peer.socket.end()
+      await eventually(() => socket.transport.socket.readyState, socket.transport.socket.CLOSING)
+      assert.deepEqual([events, socket.readyState], [[], 'open'])
+      peer.socket.resume()
+      await closed
+      assert.deepEqual(events, seen)
+      await peer.end()
+      assert.equal(received, HEAD + LARGE + answer)
+    })
+  }
+}
+
 // ---- what a listener of the transport has still to see -----------------------------------------
 
 for (const [door, how] of Object.entries(DOORS)) {

@@ -139,7 +139,7 @@ pub struct Outbox {
     /// The peer's close frame came in: nothing follows it.
     pub heard_close: bool,
     /// The peer has ended its side of the connection below.
-    has_peer_ended: bool,
+    pub has_peer_ended: bool,
     /// Number of pongs in the bytes that wait, and in those that were taken last.
     waiting_pongs: u8,
     taken_pongs: u8,

@@ -134,6 +134,11 @@ impl Connection {
                 Err(error) => {
                     // the reading task ends the connection
                     self.note_end(End::WriteFailed(error.raw_os_error().unwrap_or_default()));
+                    if outbox.has_peer_ended {
+                        // as in the original, what was sent counts as lost, not as written
+                        self.lost.store(true, SeqCst);
+                        outbox.report_drain = false;
+                    }
                     outbox.kill();
                     self.wake();
                     break;

@@ -39,6 +39,8 @@ struct Rare {
     patience: Option<Pin<Box<Sleep>>>,
     /// Set while the owner's thread reads.
     loan: Option<Loan>,
+    /// The peer's side has ended, and only what was accepted before is still to be written.
+    has_read_all: bool,
 }
 
 /// The size of the buffer that all connections of an I/O thread read into.
@@ -82,7 +84,11 @@ impl Reader {
                         received = true;
                         continue;
                     }
+                    let has_read_all = rare.has_read_all;
                     self.rare = Some(rare);
+                    if has_read_all {
+                        break Poll::Pending;
+                    }
                 }
                 let Some(Pipe::Socket(stream)) = self.connection.pipe.get() else { break Poll::Ready(()) };
                 if self.registration.is_none() && !self.connection.is_read_by_owner() {
@@ -96,8 +102,10 @@ impl Reader {
                     Poll::Ready(Ok(0)) => {
                         let is_answer = self.connection.outbox().phase >= Phase::Ending;
                         self.connection.note_end(if is_answer { End::PeerFollowed } else { End::PeerEnded });
-                        let is_over = self.connection.peer_ended(batch);
-                        break if is_over { Poll::Ready(()) } else { Poll::Pending };
+                        if self.connection.peer_ended(batch) {
+                            self.rare.get_or_insert_default().has_read_all = true;
+                        }
+                        break Poll::Pending;
                     }
                     Poll::Ready(Ok(length)) => {
                         self.connection.count_read(length);
