@@ -1,11 +1,19 @@
-// Base classes as `tsc` is to see them, where a class of lib/ uses members that its subclasses define, or that Node.js defines
-// otherwise than @types/node says. A class names its base in a comment behind `extends`. Nothing of it is published.
+// Base classes as `tsc` is to see them, where a class of lib/ uses members that its subclasses define, that it takes over from
+// objects, or that Node.js defines otherwise than @types/node says. A class names its base in a comment behind `extends`. Nothing of it is published.
 
 import { EventEmitter } from 'events'
+import { incoming } from '../lib/session/incoming'
+import { outgoing } from '../lib/session/outgoing'
 import { Socket } from 'net'
 
-/** What the layers of a session (lib/session/outgoing.js, incoming.js) use of lib/session/socket.js. */
+/** The members that lib/session/socket.js takes over. */
+type TakenOver = typeof incoming & typeof outgoing
+
+export interface SessionBase extends TakenOver {}
+
+/** What lib/session/incoming.js and outgoing.js use of lib/session/socket.js. */
 export class SessionBase extends EventEmitter {
+  _readyState: string
   get transport(): any
   set transport(transport: any)
   get readyState(): string

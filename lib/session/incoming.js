@@ -23,7 +23,6 @@ const { decidePoll } = require('../native/duties')
 const heartbeat = require('./heartbeat')
 const { receivedType } = require('../native/packets')
 const { seesPackets } = require('./overrides')
-const { SendingSocket } = require('./outgoing')
 const { carriesPolls, channelOf, connectionOf, driverOf, endPoll } = require('../transports/driver')
 const debug = require('debug')('engine:socket')
 const {
@@ -69,8 +68,13 @@ const { emit } = EventEmitter.prototype
 /** Milliseconds to wait for a write in progress when a session ends. */
 const PATIENCE = 50
 
-/** The incoming half of a Socket: the engine's events of the session, and incoming packets. */
-class ReceivingSocket extends SendingSocket {
+/**
+ * What a session receives: the engine's events of the session, its incoming packets, and its end. `Socket` takes these
+ * members over.
+ *
+ * @satisfies {ThisType<import('../../types/bases').SessionBase>}
+ */
+const incoming = {
   [kOnEvent](kind, arg, content) {
     switch (kind) {
       case Kind.MESSAGE:
@@ -122,14 +126,14 @@ class ReceivingSocket extends SendingSocket {
       case Kind.CLOSED:
         this[kOnClosed](arg, content)
     }
-  }
+  },
 
   /** Handles the event that a call into the engine has just caused. `content` is what the call returned. */
   [kApply](content) {
     const kind = outcome[0]
     if (kind === SEVERAL_EVENTS) this[kApplyAll](content, 0)
     else if (kind !== 0) this[kOnEvent](kind, outcome[1], content)
-  }
+  },
 
   /** Handles several events. A listener that throws does not keep the rest from being handled. */
   [kApplyAll](updates, from) {
@@ -143,7 +147,7 @@ class ReceivingSocket extends SendingSocket {
     } finally {
       if (next < updates.length) setImmediate(() => this[kApplyAll](updates, next))
     }
-  }
+  },
 
   /** Does what the session's timer requires, if the engine leaves it to this thread. */
   [kTick]() {
@@ -152,7 +156,7 @@ class ReceivingSocket extends SendingSocket {
     // if a call has begun to close the session, its end runs in the context of that call
     if (this[kState].closer === undefined) tick()
     else this[kState].closer.runInAsyncScope(tick)
-  }
+  },
 
   /**
    * Returns whether packets have to be shown. A session that the engine has opened shows them until it is told
@@ -162,7 +166,7 @@ class ReceivingSocket extends SendingSocket {
     if (this[kState].verbose || seesPackets(this)) return true
     if (this._readyState !== 'closed') bridge.getEngine().setVerbose(this[kState].handle, false)
     return false
-  }
+  },
 
   [kOnMessage](data) {
     if (seesPackets(this)) return this[kHandOn](messageOf(data))
@@ -178,7 +182,7 @@ class ReceivingSocket extends SendingSocket {
     }
     if (this._events?.data !== undefined || isReplaced) this.emit('data', data)
     if (this._events?.message !== undefined || isReplaced) this.emit('message', data)
-  }
+  },
 
   [kOnOtherPacket](type, data) {
     const packet = { type: type === PARSE_ERROR ? 'error' : type === UNKNOWN_TYPE ? undefined : PACKET_TYPES[type] }
@@ -189,7 +193,7 @@ class ReceivingSocket extends SendingSocket {
     const shown = this[kShowsFrames]()
     this[kDispatch](packet)
     if (shown) this[kShowFrame](packet)
-  }
+  },
 
   /**
    * Passes a packet to an `onPacket` of the application. What the engine has done about the packet is not done again.
@@ -204,7 +208,7 @@ class ReceivingSocket extends SendingSocket {
       this[kState].handingOn = false
     }
     if (shown) this[kShowFrame](packet)
-  }
+  },
 
   /**
    * Returns whether the connection below has a `message` listener, which may have come after the next packet was
@@ -213,7 +217,7 @@ class ReceivingSocket extends SendingSocket {
   [kShowsFrames]() {
     const connection = connectionOf(this.transport)
     return connection !== undefined && connection.listenerCount('message') > 0
-  }
+  },
 
   /** Shows a packet to those listeners after the session has handled it. */
   [kShowFrame](packet) {
@@ -222,7 +226,7 @@ class ReceivingSocket extends SendingSocket {
     // the engine has not passed on the bytes that it could not decode
     if (connection === undefined || packet.type === 'error') return
     transport.parser.encodePacket(packet, true, (frame) => connection[kShow](frame))
-  }
+  },
 
   [kDispatch](packet) {
     this.emit('packet', packet)
@@ -236,7 +240,7 @@ class ReceivingSocket extends SendingSocket {
       this.emit('data', packet.data)
       this.emit('message', packet.data)
     }
-  }
+  },
 
   /** Handles a packet of a transport that JavaScript drives. */
   onPacket(packet) {
@@ -263,29 +267,29 @@ class ReceivingSocket extends SendingSocket {
     } else if (type === 'pong' ? this.protocol === 4 : type === 'ping' && this.protocol === 3 && !this[kRelays]()) {
       this.emit('heartbeat')
     }
-  }
+  },
 
   /** Returns whether a packet that the engine has handed over is the last one of a POST, because it ends the session. */
   [kEndsPayload]({ type }) {
     const isWrong = type === 'error' || type === (this.protocol === 3 ? 'pong' : 'ping')
     return isWrong && this[kState].handle !== NO_HANDLE && this[kCarriesPolls]()
-  }
+  },
 
   /** Returns whether JavaScript sends the answer to a ping. */
   [kRelays]() {
     return this[kState].relayed !== Relayed.NOTHING || this[kState].channel !== NO_HANDLE
-  }
+  },
 
   /** Returns whether the session polls: then this thread sends all that waits for a poll, heartbeats too. */
   [kCarriesPolls]() {
     return this[kState].transportless || carriesPolls(this.transport)
-  }
+  },
 
   /** Returns the engine's handle of the session's channel; null for polling. */
   [kChannelNumber]() {
     if (this[kState].channel !== NO_HANDLE) return this[kState].channel
     return channelOf(this.transport) ?? null
-  }
+  },
 
   /** Sends a packet for the engine: a heartbeat, or a packet that ends a poll. */
   [kRelay](type) {
@@ -295,48 +299,48 @@ class ReceivingSocket extends SendingSocket {
     this.sendPacket(type)
     // in protocol 3 a pong answers the client's ping
     if (type === 'pong') this.emit('heartbeat')
-  }
+  },
 
   // ---- heartbeats of which the application has taken charge, see lib/session/heartbeat.js ------------------
 
   /** Plans a ping in `pingInterval`, whose answer is expected. */
   schedulePing() {
     heartbeat.schedulePing(this)
-  }
+  },
 
   /** Gives the client its full time from now on. */
   resetPingTimeout() {
     heartbeat.resetPingTimeout(this)
-  }
+  },
 
   get pingIntervalTimer() {
     return heartbeat.timersOf(this).ping
-  }
+  },
 
   set pingIntervalTimer(timer) {
     heartbeat.timersOf(this).ping = timer
-  }
+  },
 
   get pingTimeoutTimer() {
     return heartbeat.timersOf(this).timeout
-  }
+  },
 
   set pingTimeoutTimer(timer) {
     heartbeat.timersOf(this).timeout = timer
-  }
+  },
 
   get hasRefreshedPingTimeout() {
     return heartbeat.timersOf(this).hasRefreshed
-  }
+  },
 
   set hasRefreshedPingTimeout(has) {
     heartbeat.timersOf(this).hasRefreshed = has
-  }
+  },
 
   onError(error) {
     debug('transport error')
     this.onClose(ReasonText.TRANSPORT_ERROR, error)
-  }
+  },
 
   /** Handles the end of the session in the engine. */
   [kOnClosed](code, message, until = performance.now() + PATIENCE) {
@@ -351,7 +355,7 @@ class ReceivingSocket extends SendingSocket {
       if (!isSettled) setImmediate(() => this[kOnClosed](code, message, until))
       else if (code !== TRANSPORT_CLOSE || !this[kHoldEnd](transport)) this[kFinishClosing](code, message, transport)
     }
-  }
+  },
 
   /** Returns whether the session hears of its connection's end later, when the stream below has closed. */
   [kHoldEnd](transport) {
@@ -360,7 +364,7 @@ class ReceivingSocket extends SendingSocket {
     const isHeld = connection[kHoldEnd](() => this[kFinishClosing](TRANSPORT_CLOSE, undefined, transport))
     if (isHeld) this[kState].over = true
     return isHeld
-  }
+  },
 
   [kFinishClosing](code, message, transport) {
     this[kState].over = true
@@ -388,11 +392,11 @@ class ReceivingSocket extends SendingSocket {
         }
       }
     }
-  }
+  },
 }
 
 function messageOf(data) {
   return data === undefined ? { type: 'message' } : { type: 'message', data }
 }
 
-module.exports = { ReceivingSocket }
+module.exports = { incoming }

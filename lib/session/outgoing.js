@@ -3,8 +3,6 @@
 const { EventEmitter } = require('events')
 const { setImmediate } = require('timers')
 const { bufferedAmount, overflows, putBack, takeOut } = require('../base/backpressure')
-const bridge = require('../native/bridge')
-const { CompactEmitter } = require('../base/emitter')
 const { OPEN, MESSAGE } = require('../native/contract').PacketType
 const { packetType } = require('../native/packets')
 const { Polling } = require('../transports/polling')
@@ -22,90 +20,59 @@ const {
   kHearsSending,
   kIsPlain,
   kKeepContext,
-  kListenToAll,
-  kNotice,
   kPlainTransport,
   kSendOne,
   kState,
 } = require('../base/symbols')
-const { keep, SessionState } = require('../base/state')
 
 const { emit } = EventEmitter.prototype
 
-/** Who listens to one of these hears of every packet, or of every one that goes. */
-const PACKET_EVENTS = new Set(['packet', 'heartbeat', 'packetCreate', 'flush', 'drain'])
-
 /**
- * The outgoing half of a Socket: the packets that wait for the transport, the callbacks that wait until they are
- * written, and the question whether packets have listeners at all.
+ * What a session sends: the packets that wait for the transport, the callbacks that wait until they are written, and
+ * the question whether outgoing packets have listeners at all. `Socket` takes these members over.
+ *
+ * @satisfies {ThisType<import('../../types/bases').SessionBase>}
  */
-class SendingSocket extends /** @type {typeof import('../../types/bases').SessionBase} */ (CompactEmitter) {
-  constructor() {
-    super()
-    keep(this, new SessionState(debug.enabled))
-    this._readyState = 'opening'
-  }
-
+const outgoing = {
   /** Returns whether packets wait for the transport. */
   [kHasWaiting]() {
     return this.writeBuffer.length > 0
-  }
+  },
 
   /** The callbacks of the waiting packets. */
   get packetsFn() {
     if (this[kState].packetsFn === undefined) this[kState].packetsFn = []
     return this[kState].packetsFn
-  }
+  },
 
   /** Returns whether callbacks wait for the next batch. The application may have emptied the buffer without them. */
   [kHasCallbacks]() {
     return this[kState].packetsFn !== undefined && this[kState].packetsFn.length > 0
-  }
+  },
 
   set packetsFn(callbacks) {
     this[kState].packetsFn = callbacks
-  }
+  },
 
   /** For each batch that is being written its callbacks, or null. */
   get sentCallbackFn() {
     if (this[kState].sentCallbackFn === undefined) this[kState].sentCallbackFn = []
     return this[kState].sentCallbackFn
-  }
+  },
 
   set sentCallbackFn(batches) {
     this[kState].sentCallbackFn = batches
-  }
+  },
 
   /** Returns whether batches are being written. */
   [kAwaitsBatches]() {
     return this[kState].sentCallbackFn !== undefined && this[kState].sentCallbackFn.length > 0
-  }
+  },
 
   /** Returns whether the session has to hear `ready`: packets or callbacks wait, or `flush` was replaced. */
   [kAwaitsReady]() {
     return this[kHasWaiting]() || this[kAwaitsBatches]() || this.flush !== flush
-  }
-
-  on(event, listener) {
-    super.on(event, listener)
-    if (PACKET_EVENTS.has(event) && this._readyState !== 'closing') this[kNotice]()
-    return this
-  }
-
-  addListener(event, listener) {
-    return this.on(event, listener)
-  }
-
-  prependListener(event, listener) {
-    super.prependListener(event, listener)
-    if (PACKET_EVENTS.has(event) && this._readyState !== 'closing') this[kNotice]()
-    return this
-  }
-
-  [kListenToAll]() {
-    this[kState].verbose = true
-    if (this.readyState !== 'closed') bridge.getEngine().setVerbose(this[kState].handle, true)
-  }
+  },
 
   // ---- sending -------------------------------------------------------------------------------
 
@@ -120,12 +87,12 @@ class SendingSocket extends /** @type {typeof import('../../types/bases').Sessio
   send(data, options, callback) {
     this.sendPacket('message', data, options, callback)
     return this
-  }
+  },
 
   write(data, options, callback) {
     this.sendPacket('message', data, options, callback)
     return this
-  }
+  },
 
   sendPacket(type, data, options = {}, callback) {
     if (typeof options === 'function') {
@@ -156,13 +123,13 @@ class SendingSocket extends /** @type {typeof import('../../types/bases').Sessio
     if (typeof callback === 'function') this.packetsFn.push(callback)
     if (!this.transport.writable && (callback || this[kHearsSending]())) this[kKeepContext]()
     this.flush()
-  }
+  },
 
   /** Refuses a type that the engine cannot send. What transports of JavaScript's can send is their affair. */
   [kCheckType](type) {
     const { send } = this.transport
     if (send === sendByWebSocket || send === sendByPolling) packetType({ type })
-  }
+  },
 
   /**
    * Returns whether outgoing packets may have listeners, so that nothing is emitted without them. It reads the table of
@@ -176,12 +143,12 @@ class SendingSocket extends /** @type {typeof import('../../types/bases').Sessio
       listeners?.packetCreate !== undefined ||
       this.emit !== emit
     return hears || this.server[kHearsFlushes]()
-  }
+  },
 
   /** Keeps the current context for waiting packets, if the transport becomes writable by an event of the engine. */
   [kKeepContext]() {
     this.transport[kKeepContext]?.()
-  }
+  },
 
   /** Returns whether a packet can go straight to the engine: nothing waits, and it has no listeners. */
   [kIsPlain](type, callback) {
@@ -199,7 +166,7 @@ class SendingSocket extends /** @type {typeof import('../../types/bases').Sessio
       !this[kAwaitsBatches]() &&
       !this[kHearsSending]()
     )
-  }
+  },
 
   /** Returns the transport if a message of a broadcast can go straight to the engine, without a method of the session. */
   [kPlainTransport]() {
@@ -207,12 +174,12 @@ class SendingSocket extends /** @type {typeof import('../../types/bases').Sessio
     if (!isOwn || !this[kIsPlain]('message')) return undefined
     const { transport } = this
     return transport[kState].mode === 0 && !transport.opts.perMessageDeflate ? transport : undefined
-  }
+  },
 
   /** Number of sent bytes that the operating system has not taken. */
   get bufferedAmount() {
     return bufferedAmount(this)
-  }
+  },
 
   /** Hands the waiting packets to the transport, if it can take them. */
   flush() {
@@ -231,12 +198,12 @@ class SendingSocket extends /** @type {typeof import('../../types/bases').Sessio
     else this.onDrain()
     if (this._events?.drain !== undefined || this.emit !== emit) this.emit('drain')
     if (serverHears) server.emit('drain', this)
-  }
+  },
 
   /** Returns whether callbacks wait until the current batch is written. */
   [kAwaitsDrain]() {
     return this[kAwaitsBatches]() && this[kState].sentCallbackFn[this[kState].sentCallbackFn.length - 1] !== null
-  }
+  },
 
   /** Calls the callbacks of a batch that has been written. */
   onDrain() {
@@ -255,7 +222,7 @@ class SendingSocket extends /** @type {typeof import('../../types/bases').Sessio
         setImmediate(() => this.onDrain())
       }
     }
-  }
+  },
 }
 
 /** @throws {TypeError} for something that cannot be the key of messages of which the newest is wanted */
@@ -273,8 +240,8 @@ function indexOfKey(writeBuffer, key) {
   return -1
 }
 
-const { flush, onDrain, send, sendPacket } = SendingSocket.prototype
+const { flush, onDrain, send, sendPacket } = outgoing
 const { send: sendByWebSocket } = WebSocket.prototype
 const { send: sendByPolling } = Polling.prototype
 
-module.exports = { SendingSocket }
+module.exports = { outgoing }

@@ -1,17 +1,16 @@
 'use strict'
 
-const { EventEmitter } = require('events')
 const bridge = require('../native/bridge')
 const { capture } = require('../native/context')
-const { showLikeNodes } = require('../base/emitter')
+const { CompactEmitter, showLikeNodes } = require('../base/emitter')
 const heartbeat = require('./heartbeat')
 const { Opening, showRequest } = require('./lazy-request')
 const { NO_HANDLE, PROBE, ProbeEndCode, REASONS, ReasonCode, ReasonText, Relayed } = require('../native/contract')
 const { receivedType } = require('../native/packets')
 const { keepOriginals, notice, seesHeartbeat, watch } = require('./overrides')
-const { ReceivingSocket } = require('./incoming')
-const { SendingSocket } = require('./outgoing')
-const { Descriptor, define } = require('../base/state')
+const { incoming } = require('./incoming')
+const { outgoing } = require('./outgoing')
+const { Descriptor, define, keep, SessionState } = require('../base/state')
 const { Transport, transportError } = require('../transports/transport')
 const {
   carriesPolls,
@@ -41,6 +40,7 @@ const {
   kFail,
   kHasWaiting,
   kKeepContext,
+  kListenToAll,
   kMadeTransport,
   kMove,
   kMoveTo,
@@ -63,6 +63,9 @@ const {
   kUnregister,
 } = require('../base/symbols')
 
+/** Who listens to one of these hears of every packet, or of every one that goes. */
+const PACKET_EVENTS = new Set(['packet', 'heartbeat', 'packetCreate', 'flush', 'drain'])
+
 /**
  * A client's session. The engine keeps its state, heartbeat and transports. This class is the public side: members that
  * applications read synchronously, their listeners, and the packets that wait until the transport can take them.
@@ -71,13 +74,15 @@ const {
  * `packet` (packet), `data` and `message` (string | Buffer), `heartbeat`, `upgrading` (transport),
  * `upgrade` (transport), `close` (reason, description), the last exactly once.
  */
-class Socket extends ReceivingSocket {
+class Socket extends /** @type {typeof import('../../types/bases').SessionBase} */ (CompactEmitter) {
   /**
    * @param {number} [opened] the engine's handle of the session, if a native listener has opened it for `req`, an
    * `Opening`
    */
   constructor(id, server, transport, req, protocol, opened = undefined) {
     super()
+    keep(this, new SessionState(debug.enabled))
+    this._readyState = 'opening'
     this.upgrading = false
     this.upgraded = false
     /** Packets that wait for the transport: `{ type, options, data }`. */
@@ -180,6 +185,34 @@ class Socket extends ReceivingSocket {
     if (this[kState].timers !== undefined || seesHeartbeat(this)) heartbeat.begin(this)
   }
 
+  // ---- listeners -----------------------------------------------------------------------------
+
+  on(event, listener) {
+    super.on(event, listener)
+    if (PACKET_EVENTS.has(event) && this._readyState !== 'closing') this[kNotice]()
+    return this
+  }
+
+  addListener(event, listener) {
+    return this.on(event, listener)
+  }
+
+  prependListener(event, listener) {
+    super.prependListener(event, listener)
+    if (PACKET_EVENTS.has(event) && this._readyState !== 'closing') this[kNotice]()
+    return this
+  }
+
+  [kListenToAll]() {
+    this[kState].verbose = true
+    if (this.readyState !== 'closed') bridge.getEngine().setVerbose(this[kState].handle, true)
+  }
+
+  /** Looks for replacements, because there are new listeners. */
+  [kNotice]() {
+    notice(this)
+  }
+
   // ---- transports ----------------------------------------------------------------------------
 
   setTransport(transport) {
@@ -197,11 +230,6 @@ class Socket extends ReceivingSocket {
       close: () => this.onClose(ReasonText.TRANSPORT_CLOSE),
     }
     this.cleanupFn.push(listenTo(transport, listeners))
-  }
-
-  /** Looks for replacements, because there are new listeners. */
-  [kNotice]() {
-    notice(this)
   }
 
   /** Lets the current transport go. */
@@ -558,17 +586,18 @@ const TRANSPORT = new Descriptor({
   },
 })
 
-joinHalves()
+takeOver(incoming, outgoing)
+showLikeNodes(Socket.prototype)
 keepOriginals(Socket.prototype)
 
-/** Joins the halves into one class: they are files of their own, but not classes that a session shows. */
-function joinHalves() {
-  for (const Half of [ReceivingSocket, SendingSocket]) {
-    const { constructor, ...members } = Object.getOwnPropertyDescriptors(Half.prototype)
-    Object.defineProperties(Socket.prototype, members)
+/** Makes the members of objects members of the class, which look as if they were written in it. */
+function takeOver(...objects) {
+  for (const object of objects) {
+    for (const key of Reflect.ownKeys(object)) {
+      const member = Object.getOwnPropertyDescriptor(object, key)
+      Object.defineProperty(Socket.prototype, key, { __proto__: null, ...member, enumerable: false })
+    }
   }
-  Object.setPrototypeOf(Socket.prototype, EventEmitter.prototype)
-  showLikeNodes(Socket.prototype)
 }
 
 function addressOf(req) {
