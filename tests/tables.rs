@@ -1,8 +1,10 @@
 //! Rules that stand in both languages, by the tables of examples in `tests/tables`: the JavaScript side reads them in
 //! `__test__/behaviour/tables.test.js`, as well as the original.
 
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,12 +13,13 @@ use engine_io_native::protocol::v3::{
     PayloadEncoder, PayloadForm, V3Packet, decode_payload_binary, decode_payload_text,
 };
 use engine_io_native::protocol::{Data, PacketType, ParseError};
-use engine_io_native::runtime::{Batch, Command, Commands, EventQueue, Opened, run};
+use engine_io_native::runtime::{Batch, Command, Commands, Event, EventQueue, Kind, Opened, run};
 use engine_io_native::session::Timing;
 use engine_io_native::websocket::{Decoder, FrameError, Limits, OpCode, write_masked};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
 
 fn table(name: &str) -> Value {
     let file = format!("{}/tests/tables/{name}.json", env!("CARGO_MANIFEST_DIR"));
@@ -106,7 +109,11 @@ const UPGRADE: [(&str, &str); 4] = [
 struct Server {
     queue: EventQueue,
     commands: Commands,
+    /// The I/O thread.
+    io: JoinHandle<()>,
     listener: Arc<Listener>,
+    /// What the owner has heard of.
+    opened: RefCell<Vec<Event>>,
 }
 
 impl Server {
@@ -138,7 +145,8 @@ impl Server {
             sessions: Default::default(),
             connections: Default::default(),
         });
-        Self { queue, commands, listener }
+        let io = tokio::spawn(run(commands.clone()));
+        Self { queue, commands, io, listener, opened: RefCell::default() }
     }
 
     async fn send(&self, request: &str) -> UnixStream {
@@ -163,14 +171,30 @@ impl Server {
         (sid.to_owned(), client)
     }
 
+    /// Does what the owner does: it comes to the packets that end a session.
+    async fn own(&self) -> ! {
+        loop {
+            for event in self.queue.take(Batch::default()).events {
+                if Opened::of(&event).is_some() {
+                    self.opened.borrow_mut().push(event);
+                } else if event.kind == Kind::PayloadEnd {
+                    let opened = self.opened.borrow();
+                    let of_session = |known: &&Opened| known.session.handle == event.target;
+                    let known = opened.iter().filter_map(Opened::of).find(of_session).expect("a session is told first");
+                    known.session.step_queued(|locked, batch| locked.end_payload(batch));
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// What knows each other is parted, which is the owner's and its I/O thread's to do.
     async fn close(self) {
         self.commands.send(Command::Stop);
-        run(self.commands).await;
-        for event in self.queue.take(Batch::default()).events {
-            if let Some(opened) = Opened::of(&event) {
-                opened.connection.iter().for_each(|connection| connection.abandon());
-            }
+        self.io.await.unwrap();
+        let events = self.queue.take(Batch::default()).events;
+        for opened in self.opened.take().iter().chain(&events).filter_map(Opened::of) {
+            opened.connection.iter().for_each(|connection| connection.abandon());
         }
         self.listener.registry.clear();
     }
@@ -213,7 +237,11 @@ async fn answer_to(row: &Value) -> Value {
     };
     let sid = session.as_ref().map_or("", |(sid, _)| sid);
     let mut client = server.send(&request(row, &row["target"].as_str().unwrap().replace("SID", sid))).await;
-    let text = read(&mut client, |text| text.starts_with("HTTP/1.1 101 ") && text.contains("\r\n\r\n")).await;
+    let is_switched = |text: &str| text.starts_with("HTTP/1.1 101 ") && text.contains("\r\n\r\n");
+    let text = tokio::select! {
+        text = read(&mut client, is_switched) => text,
+        _ = server.own() => unreachable!("the owner goes on"),
+    };
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let status: u16 = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
     let headers: serde_json::Map<_, _> = head
