@@ -313,7 +313,11 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
     if (handle === NO_HANDLE) return
     if (pump !== null) return pump.destroy()
     const isWritten = bridge.getEngine().flushConnection(handle)
-    if (isWritten === null && performance.now() < until) return setImmediate(() => this[kCutOff](isReset, until))
+    if (isWritten === null && performance.now() < until) {
+      // what is sent meanwhile is sent to a socket that is destroyed
+      bridge.getEngine().refuseFrames(handle)
+      return setImmediate(() => this[kCutOff](isReset, until))
+    }
     process.nextTick(bridge.drainNow)
     if (isReset) bridge.getEngine().resetConnection(handle)
     else bridge.getEngine().terminateConnection(handle)
