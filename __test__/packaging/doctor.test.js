@@ -132,7 +132,26 @@ test('a binary that does not load is told with its reason', () => {
   )
   const { code, lines } = doctor(folder)
   assert.equal(code, 1)
-  assert.match(lines.binary, /does not load: found no native library \(ERR_ENGINE_IO_NATIVE_NOT_FOUND\)/)
+  assert.match(
+    lines.binary,
+    /does not load: found no native library \(ERR_ENGINE_IO_NATIVE_NOT_FOUND\); run `npm install`/,
+  )
+  assert.match(lines.binary, /node_modules.engine\.io.docs.TROUBLESHOOTING\.md says more$/)
+})
+
+test('a package that was installed under its own name is told to take the other', () => {
+  const folder = project(
+    { dependencies: { 'engine.io-native': '6.6.x' } },
+    {
+      'node_modules/socket.io/package.json': socketIo,
+      'node_modules/engine.io/package.json': original,
+      ...ours('node_modules/engine.io-native'),
+    },
+  )
+  const { code, lines } = doctor(folder)
+  assert.equal(code, 1)
+  assert.match(lines.binary, /is installed under its own name only, and socket\.io loads what has the name engine\.io/)
+  assert.match(lines.switch, /doctor --fix/)
 })
 
 test('a binary that ends its process is told', () => {

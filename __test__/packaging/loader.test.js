@@ -24,7 +24,7 @@ test('a missing library is an error that names the platform, the package and the
     `arch ${process.arch}`,
     ...(process.platform === 'linux' ? [host.endsWith('musl') ? 'libc musl' : 'libc glibc'] : []),
     `"engine.io-native-${host}"`,
-    `npm install engine.io-native-${host}@${version}`,
+    `npm install --save-optional engine.io-native-${host}@${version}`,
     'npm run build',
     'package-lock.json',
     'ENGINE_IO_NATIVE_LIBRARY_PATH',
@@ -75,7 +75,7 @@ for (const { name, os, cpu, libc } of platforms) {
   test(`${name} is looked for on ${os} ${cpu}${libc ? ` with ${libc}` : ''}`, () => {
     const { error } = load(packageFolder(), { preload: pretend({ os, cpu, libc }) })
     assert.match(error.message, new RegExp(`"engine\\.io-native-${name}"`))
-    assert.match(error.message, new RegExp(`npm install engine\\.io-native-${name}@`))
+    assert.match(error.message, new RegExp(`npm install --save-optional engine\\.io-native-${name}@`))
   })
 }
 

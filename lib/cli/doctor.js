@@ -38,7 +38,7 @@ function examine(folder) {
     isWell,
     lines: [
       `engine    ${tellEngines(users)}`,
-      `binary    ${tellBinary(binary, ours)}`,
+      `binary    ${tellBinary(project, binary, ours)}`,
       `versions  ${tellVersions(users, ours)}`,
       `switch    ${tellSwitch(project, users, isComplete)}`,
       `back      ${tellBack(project, users)}`,
@@ -71,14 +71,26 @@ function loadIn(folder) {
   return answer ? JSON.parse(answer) : { problem: `Node.js ended with ${signal || `code ${status}`} as it was loaded` }
 }
 
-function tellBinary(binary, ours) {
+function tellBinary(project, binary, ours) {
   const here = `${process.platform} ${process.arch}, Node.js ${process.version}`
-  if (binary === undefined) return `${OURS} is not installed in this project, so none is looked for (${here})`
+  if (binary === undefined) {
+    return fs.existsSync(path.join(project.root, 'node_modules', OURS))
+      ? `${OURS} is installed under its own name only, and socket.io loads what has the name engine.io (${here})`
+      : `${OURS} is not installed in this project, so none is looked for (${here})`
+  }
   if (ours[0].engine.folder === undefined)
     return `not looked for: run \`yarn node -e "require('engine.io')"\` (${here})`
   if (binary.problem === undefined) return `found, and loads on ${here}`
   const [first] = binary.problem.split('\n')
-  return `does not load: ${first} (${binary.code || 'no code'})`
+  return `does not load: ${first.replace(/\.$/, '')} (${binary.code || 'no code'}); ${tellCure(project, binary, ours)}`
+}
+
+/** What to do about a binary that does not load. The error's own text has more of it. */
+function tellCure({ manager, root }, { code }, [{ engine }]) {
+  const page = path.join(path.relative(fs.realpathSync(root), engine.folder) || '.', 'docs', 'TROUBLESHOOTING.md')
+  const isMissing = code === 'ERR_ENGINE_IO_NATIVE_NOT_FOUND' && !process.env.ENGINE_IO_NATIVE_LIBRARY_PATH
+  const install = isMissing ? `run \`${INSTALL[manager]}\` on this platform; ` : ''
+  return `${install}${page} says more`
 }
 
 function tellVersions(users, ours) {

@@ -53,7 +53,7 @@ function openPackage(triple, libc) {
     throw failure(
       'ERR_ENGINE_IO_NATIVE_VERSION_MISMATCH',
       `${NAME}@${version} found ${packageName}@${installed.version}. ` +
-        `Both must have the same version: npm install ${packageName}@${version}`,
+        `Both must have the same version: install again, or npm install --save-optional ${packageName}@${version}`,
     )
   }
   return libraryOf(triple, packageName)
@@ -196,12 +196,12 @@ function notFound(triple, libc, cause) {
   const packageName = `${NAME}-${triple}`
   const fix = PREBUILT.includes(triple)
     ? [
-        `To fix it: npm install ${packageName}@${version}, or \`npm run build\` in a checkout of ${NAME}.`,
-        'If the package is in the lock file but not in node_modules: npm leaves optional dependencies out when the',
-        'lock file was made on another platform (https://github.com/npm/cli/issues/4828) or with --omit=optional;',
-        'delete node_modules and package-lock.json and install again.',
+        'To fix it: install again on this platform, without --omit=optional. Old versions of npm still leave the package out',
+        'if the lock file was made on another platform (https://github.com/npm/cli/issues/4828): then delete node_modules and',
+        `package-lock.json first, or run npm install --save-optional ${packageName}@${version}.`,
+        `Another way is \`npm run build\` in a checkout of ${NAME}.`,
         'If a bundler or a file tracer made this program: copy the .node file of that package beside the bundle, or set',
-        `ENGINE_IO_NATIVE_LIBRARY_PATH to it (docs/MIGRATING.md in the folder of ${NAME}, "Deploying").`,
+        `ENGINE_IO_NATIVE_LIBRARY_PATH to it (docs/MIGRATING.md in node_modules/engine.io, "Deploying").`,
       ]
     : [
         'No package is published for this platform. To fix it: `npm run build` in a checkout (needs Rust), then set',
