@@ -230,7 +230,12 @@ test('a WebTransport session beyond maxConnections is closed', async () => {
 test('an unknown limit and a value that is none are refused by the constructor', () => {
   const says = (limits, message) => assert.throws(() => new api.Server({ limits }), { name: 'TypeError', message })
   says({ connections: 3 }, /^limits\.connections is unknown; the limits are maxConnections, /)
-  says({ maxConnections: 'many' }, 'limits.maxConnections must be a number that is not negative, got many')
+  for (const value of ['many', '5', ''])
+    says(
+      { maxConnections: value },
+      `limits.maxConnections must be a number that is not negative, got the string '${value}'`,
+    )
+  says({ maxConnections: null }, 'limits.maxConnections must be a number that is not negative, got null')
   says({ maxConnections: -1 }, 'limits.maxConnections must be a number that is not negative, got -1')
   says({ addressOf: 'header' }, 'limits.addressOf must be a function, got header')
   says(5, 'limits must be an object, got 5')

@@ -19,8 +19,9 @@ function validateBackpressure({ maxBackpressure, backpressurePolicy }) {
   if (backpressurePolicy !== undefined && !POLICIES.includes(backpressurePolicy)) {
     throw new TypeError(`backpressurePolicy must be one of ${POLICIES.join(', ')}, got ${backpressurePolicy}`)
   }
-  if (maxBackpressure !== undefined && !(maxBackpressure >= 0)) {
-    throw new TypeError(`maxBackpressure must be a number of bytes, got ${maxBackpressure}`)
+  if (maxBackpressure !== undefined && (typeof maxBackpressure !== 'number' || !(maxBackpressure >= 0))) {
+    const got = typeof maxBackpressure === 'string' ? `the string '${maxBackpressure}'` : String(maxBackpressure)
+    throw new TypeError(`maxBackpressure must be a number of bytes, got ${got}`)
   }
 }
 

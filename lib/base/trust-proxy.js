@@ -59,7 +59,7 @@ function compile(value) {
   if (typeof value === 'function') return value
   if (typeof value === 'number') {
     if (!Number.isInteger(value) || value < 0) {
-      throw new TypeError(`trustProxy must be a number of hops that is not negative, got ${value}`)
+      throw new TypeError(`trustProxy must be a whole number of hops, 0 or more, got ${value}`)
     }
     return (_, hop) => hop < value
   }

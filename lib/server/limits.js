@@ -39,8 +39,9 @@ class Limits {
           throw new TypeError(`limits.addressOf must be a function, got ${String(value)}`)
       } else if (!NUMBERS.includes(name)) {
         throw new TypeError(`limits.${name} is unknown; the limits are ${NUMBERS.join(', ')} and addressOf`)
-      } else if (!(value >= 0)) {
-        throw new TypeError(`limits.${name} must be a number that is not negative, got ${String(value)}`)
+      } else if (typeof value !== 'number' || !(value >= 0)) {
+        const got = typeof value === 'string' ? `the string '${value}'` : String(value)
+        throw new TypeError(`limits.${name} must be a number that is not negative, got ${got}`)
       }
     }
     return new Limits(server, limits)
