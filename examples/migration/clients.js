@@ -1,8 +1,9 @@
 'use strict'
 
-// 100 clients of Socket.IO, each of which asks as soon as it is answered. Ends after SECONDS, and tells how many answers
+// 100 clients of Socket.IO, each of which asks 50 ms after it was answered. Ends after SECONDS, and tells how many answers
 // came.
 
+const { setTimeout: delay } = require('node:timers/promises')
 const { io } = require('socket.io-client')
 
 const [port, seconds] = process.argv.slice(2).map(Number)
@@ -14,6 +15,7 @@ async function client() {
   while (Date.now() < end) {
     await socket.emitWithAck('ask', 'how are you?')
     answers++
+    await delay(50)
   }
   socket.close()
 }

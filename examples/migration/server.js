@@ -14,12 +14,18 @@ async function measure(execArgv) {
   const env = { ...process.env, PORT: '0', NODE_OPTIONS: '' }
   const app = fork(path.join(__dirname, 'app.js'), { execArgv, env, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
   const [port] = await once(app, 'message')
+  const before = await report(app)
   const clients = fork(path.join(__dirname, 'clients.js'), [String(port), String(seconds)], { execArgv: [], env })
   const [answers] = await once(clients, 'message')
-  app.send('report')
-  const [{ cpu, memory }] = await once(app, 'message')
+  const { cpu, memory } = await report(app)
   app.disconnect()
-  return { answers, micros: (cpu.user + cpu.system) / answers, memory }
+  return { answers, micros: (cpu.user + cpu.system - before.cpu.user - before.cpu.system) / answers, memory }
+}
+
+async function report(app) {
+  app.send('report')
+  const [numbers] = await once(app, 'message')
+  return numbers
 }
 
 function print(name, { answers, micros, memory }) {
@@ -28,7 +34,7 @@ function print(name, { answers, micros, memory }) {
 }
 
 async function main() {
-  console.log(`100 clients of Socket.IO ask for ${seconds} seconds. CPU is that of the whole server process.\n`)
+  console.log(`100 clients of Socket.IO ask for ${seconds} seconds. CPU is that of all threads of the server.\n`)
   console.log(`${' '.repeat(8)}${['answers/s', 'CPU/answer', 'memory'].map((cell) => cell.padStart(14)).join('')}`)
   print('before', await measure([]))
   print('after', await measure(['--require', local]))
