@@ -273,6 +273,44 @@ broadcasts('conflate: the newest broadcast of a key is what waits', async () => 
   for (const { peer } of sessions) assert.equal((await peer.poll()).body, '4price 9')
 })
 
+broadcasts('conflate with drop-volatile: what is replaced makes room, and what finds none is counted', async () => {
+  const context = await listen({ maxBackpressure: 100, backpressurePolicy: 'drop-volatile' })
+  const { peer, socket } = await openPolling(context)
+  const options = { volatile: true, conflate: 'price' }
+  for (const sign of ['a', 'b', 'c']) {
+    assert.deepEqual(context.engine.broadcast([socket.id], sign.repeat(95), options), sentTo(1))
+  }
+  assert.deepEqual(context.engine.broadcast([socket.id], 'd'.repeat(101), options), sentTo(0, { dropped: 1 }))
+  assert.equal((await peer.poll()).body, `4${'c'.repeat(95)}`)
+})
+
+broadcasts(
+  'a volatile message that is larger than maxBackpressure counts as dropped, also if a poll waits',
+  async () => {
+    const context = await listen({ maxBackpressure: 100, backpressurePolicy: 'drop-volatile' })
+    const { peer, socket } = await openPolling(context)
+    const poll = peer.poll()
+    await eventually(() => socket.transport.writable, true)
+    const options = { volatile: true }
+    assert.deepEqual(context.engine.broadcast([socket.id], 'x'.repeat(101), options), sentTo(0, { dropped: 1 }))
+    assert.deepEqual(context.engine.broadcast([socket.id], 'y', options), sentTo(1))
+    assert.equal((await poll).body, '4y')
+  },
+)
+
+broadcasts('something else than a session in the table of clients is skipped', async () => {
+  const context = await listen()
+  const { peer, socket } = await openWebSocket(context)
+  const { clients } = context.engine
+  clients.nothing = null
+  clients.number = 5
+  const outcome = context.engine.broadcast(['nothing', 'number', socket.id], 'x')
+  delete clients.nothing
+  delete clients.number
+  assert.deepEqual(outcome, { sent: 1, unknown: 1, closed: 1, dropped: 0 })
+  assert.equal(await peer.packet(), '4x')
+})
+
 broadcasts('a connection whose client has just gone is no error', async () => {
   const context = await listen()
   const { peer, socket } = await openWebSocket(context)

@@ -12,6 +12,9 @@ const POLICIES = ['close', 'drop-volatile', 'wait']
 /** How much of each `writeBuffer` has been counted; an entry does not outlive its array. */
 const counts = new WeakMap()
 
+/** The options of volatile packets that were dropped. */
+const dropped = new WeakSet()
+
 /**
  * @throws {TypeError} for an unknown policy, or a `maxBackpressure` that is not a number of bytes
  */
@@ -85,6 +88,7 @@ function overflows(socket, packet) {
   }
   if (backpressurePolicy === 'drop-volatile' && packet.options.volatile) {
     socket.server[kState].counts.drops++
+    dropped.add(packet.options)
     debug('dropping a volatile packet: %d bytes wait for the client', bufferedAmount(socket))
     return true
   }
@@ -94,6 +98,17 @@ function overflows(socket, packet) {
   // the peer does not read, so that it would not see a closing handshake; cutting it off frees what waits for it
   if (transport.socket && typeof transport.socket.terminate === 'function') transport.socket.terminate()
   return true
+}
+
+/** Returns whether a packet with this object as its options was dropped. */
+function wasDropped(options) {
+  return dropped.has(options)
+}
+
+/** @throws {TypeError} for something that cannot be the key of messages of which the newest is wanted */
+function checkKey(key) {
+  if (typeof key === 'string' || typeof key === 'number') return
+  throw new TypeError(`the option conflate must be a string or a number, got ${String(key)}`)
 }
 
 /** Stops reading the client until it has read what waits for it. */
@@ -118,4 +133,4 @@ function whenHeard(socket, req, read) {
   req.on('close', proceed)
 }
 
-module.exports = { bufferedAmount, overflows, putBack, takeOut, validateBackpressure, whenHeard }
+module.exports = { bufferedAmount, checkKey, overflows, putBack, takeOut, validateBackpressure, wasDropped, whenHeard }

@@ -2,7 +2,7 @@
 
 // `server.broadcast()`: one message for many sessions, see docs/OPERATIONS.md.
 
-const { overflows } = require('../base/backpressure')
+const { checkKey, wasDropped } = require('../base/backpressure')
 const { kClient, kPlainTransport } = require('../base/symbols')
 const { sendToAll } = require('../transports/websocket')
 
@@ -22,9 +22,7 @@ function broadcast(server, ids, data, options = {}) {
     throw new TypeError(`the options of broadcast() must be an object, got ${String(options)}`)
   }
   const { conflate } = options
-  if (conflate !== undefined && typeof conflate !== 'string' && typeof conflate !== 'number') {
-    throw new TypeError(`the option conflate must be a string or a number, got ${String(conflate)}`)
-  }
+  if (conflate !== undefined) checkKey(conflate)
   const outcome = { sent: 0, unknown: 0, closed: 0, dropped: 0 }
   const plain = []
   const others = []
@@ -32,7 +30,8 @@ function broadcast(server, ids, data, options = {}) {
   // an iterator may be the application's, and runs before the first message is sent
   for (const id of new Set(ids)) {
     const session = server[kClient](id)
-    if (session === undefined) outcome.unknown++
+    // an application may have put anything into the table
+    if (!session) outcome.unknown++
     else others.push(session)
   }
   const sessions = others.splice(0)
@@ -63,14 +62,12 @@ function broadcast(server, ids, data, options = {}) {
   return outcome
 }
 
-/** Sends a message to one session, by its method. Returns what became of it. */
+/** Sends a message to one session, by its method, with options of its own. Returns what became of it. */
 function sendOne(session, data, options) {
   // what was called before may have closed it
   if (session.readyState !== 'open') return 'closed'
-  const { maxBackpressure, backpressurePolicy } = session.server.opts
-  const mayDrop = maxBackpressure > 0 && backpressurePolicy === 'drop-volatile' && options.volatile
-  if (mayDrop && !session.transport.writable && overflows(session, { type: 'message', data, options })) return 'dropped'
   session.send(data, options)
+  if (wasDropped(options)) return 'dropped'
   return session.readyState === 'open' ? 'sent' : 'closed'
 }
 

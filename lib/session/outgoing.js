@@ -2,7 +2,7 @@
 
 const { EventEmitter } = require('events')
 const { setImmediate } = require('timers')
-const { bufferedAmount, overflows, putBack, takeOut } = require('../base/backpressure')
+const { bufferedAmount, checkKey, overflows, putBack, takeOut } = require('../base/backpressure')
 const { OPEN, MESSAGE } = require('../native/contract').PacketType
 const { packetType } = require('../native/packets')
 const { Polling } = require('../transports/polling')
@@ -223,12 +223,6 @@ const outgoing = {
       }
     }
   },
-}
-
-/** @throws {TypeError} for something that cannot be the key of messages of which the newest is wanted */
-function checkKey(key) {
-  if (typeof key === 'string' || typeof key === 'number') return
-  throw new TypeError(`the option conflate must be a string or a number, got ${String(key)}`)
 }
 
 /** Returns where a message with this key waits; -1 if there is none. */
