@@ -6,14 +6,17 @@ const assert = require('node:assert/strict')
 const proxyaddr = require('proxy-addr')
 const {
   engine,
+  eventually,
   improvement,
   listen,
   listenNatively,
   openPolling,
   openWebSocket,
   path,
+  record,
   request,
   upstream,
+  RawWebSocket,
 } = require('../support')
 const { listenOnUws, skip: skipUws } = require('../support/userver')
 const { TrustProxy } = upstream ? {} : require('../../lib/base/trust-proxy')
@@ -41,6 +44,40 @@ for (const [way, listen] of Object.entries(WAYS)) {
       const { socket } = await openPolling(context, {}, { 'X-Forwarded-For': '203.0.113.9' })
       assert.match(socket.remoteAddress, /127\.0\.0\.1$/)
     }
+  })
+}
+
+for (const [way, serve] of Object.entries({ 'attach()': listen, 'the native listener': listenNatively })) {
+  trusts(`${way}: a function that throws opens no session, and none stays`, async () => {
+    const trustProxy = (address, hop) => {
+      if (hop > 0) throw new Error('from trustProxy')
+      return true
+    }
+    const context = await serve({ trustProxy })
+    const headers = { 'X-Forwarded-For': '203.0.113.9' }
+    const others = process.listeners('unhandledRejection')
+    process.removeAllListeners('unhandledRejection')
+    const rejections = record(process, 'unhandledRejection', (_, error) => error.message)
+    try {
+      const { port } = context
+      const { status, body } = await request({ port, path: path(context), headers })
+      if (status === 200) {
+        // the native listener answers first
+        const { sid } = JSON.parse(body.slice(1))
+        assert.equal((await request({ port, path: path(context, { sid }) })).status, 400)
+      } else {
+        assert.equal(status, 400)
+      }
+      const peer = await RawWebSocket.open(port, path(context, { transport: 'websocket' }), { headers })
+      await peer.end()
+      await eventually(() => rejections, ['from trustProxy', 'from trustProxy'])
+      assert.equal(context.engine.clientsCount, 0)
+    } finally {
+      process.removeAllListeners('unhandledRejection')
+      for (const listener of others) process.on('unhandledRejection', listener)
+    }
+    const { socket } = await openPolling(context)
+    assert.match(socket.remoteAddress, /127\.0\.0\.1$/)
   })
 }
 

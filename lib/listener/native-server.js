@@ -198,7 +198,16 @@ class NativeServer extends Server {
     debug('handshaking client "%s"', id)
     const { connection, query } = opening
     const transport = connection === undefined ? undefined : this[kOpenWebSocket](opening, connection, query)
-    const socket = new Socket(id, this, transport, opening, query.EIO === '4' ? 4 : 3, handle)
+    let socket
+    try {
+      socket = new Socket(id, this, transport, opening, query.EIO === '4' ? 4 : 3, handle)
+    } catch (error) {
+      // the exception of a function `trustProxy`; without a Socket the session would never be ended
+      bridge.refuseSession(handle)
+      if (transport !== undefined) transport.socket.terminate()
+      Promise.reject(error)
+      return
+    }
     // the engine was closed meanwhile, and no longer takes connections
     if (transport !== undefined && !this.httpServer[kState].takesUpgrades) return socket.close(true)
     if (transport !== undefined) {

@@ -549,7 +549,7 @@ function releaseSession(session) {
   release()
 }
 
-/** Closes a session that the engine has opened for a listener that has closed. */
+/** Closes a session that the engine has opened and that has no Socket. */
 function refuseSession(handle) {
   engine.fail(handle, ReasonCode.FORCED_CLOSE)
   fast.releaseSession(handle)
@@ -677,6 +677,7 @@ module.exports = {
   connectionOf,
   addSession,
   releaseSession,
+  refuseSession,
   addConnection,
   closeChannel,
   staleCalls,
