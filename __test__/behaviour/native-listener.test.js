@@ -386,6 +386,22 @@ test("destroying the socket of a WebSocket's request ends its connection", async
   assert.equal(socket.request.socket.destroyed, true)
 })
 
+test('a request that is destroyed ends the connection of a WebSocket, and only that', async () => {
+  const context = await listenNatively()
+  const { socket } = await openWebSocket(context)
+  const { peer, socket: polls } = await openPolling(context)
+  const closed = once(socket, 'close')
+  for (const { request } of [socket, polls]) {
+    const events = record(request, ['aborted', 'close', 'error'], (event) => event)
+    request.destroy()
+    assert.equal(request.destroyed, true)
+    await eventually(() => events, ['aborted', 'close'])
+  }
+  assert.equal((await closed)[0], 'transport close')
+  polls.send('goes on')
+  assert.equal((await peer.poll()).body, '4goes on')
+})
+
 test('a client that probes has the query and the address of its second request', async () => {
   const context = await listenNatively()
   const { peer, socket } = await openPolling(context)

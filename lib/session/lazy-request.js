@@ -76,6 +76,7 @@ class Opening {
   _makeRequest() {
     const head = this._head.split('\0')
     const req = new IncomingMessage(/** @type {any} */ (this.below()))
+    Object.defineProperty(req, '_destroy', { __proto__: null, value: destroyBelow, writable: true, configurable: true })
     const rawHeaders = head.slice(HeadField.HEADERS, -1)
     for (let i = 0; i < rawHeaders.length; i += 2) {
       if (rawHeaders[i] <= LAST_NAME) rawHeaders[i] = HEAD_NAMES[rawHeaders[i].charCodeAt(0) - 1]
@@ -161,6 +162,20 @@ function showRequest(socket, opening) {
   socket[kState].opening = opening
   define(socket, 'request', REQUEST)
   socket.remoteAddress = opening.remoteAddress
+}
+
+/**
+ * What `destroy()` of such a request does. Node's method expects a stream below.
+ *
+ * @this {any}
+ */
+function destroyBelow(error, callback) {
+  if (!this.readableEnded) {
+    this.aborted = true
+    this.emit('aborted')
+  }
+  this.socket?.destroy()
+  callback(this.listenerCount('error') > 0 ? error : null)
 }
 
 /** Returns a field of a request's head. */
