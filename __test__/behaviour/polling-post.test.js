@@ -7,6 +7,7 @@ const {
   eventually,
   improvement,
   listen,
+  listenNatively,
   never,
   once,
   openPolling,
@@ -14,6 +15,7 @@ const {
   record,
   request,
   times,
+  upstream,
 } = require('../support')
 const { openPolling3 } = require('../support/eio3')
 
@@ -457,3 +459,17 @@ improvement('row 52', 'a close packet behind what has closed the transport is no
   assert.equal((await poll).body, '1')
   assert.deepEqual(log, ['close'])
 })
+
+for (const [name, serve] of Object.entries({
+  attach: listen,
+  ...(upstream ? {} : { 'a native listener': listenNatively }),
+})) {
+  test(`a listener that sets readyState does not keep a POST from its answer: ${name}`, async () => {
+    const { peer, socket } = await openPolling(await serve())
+    socket.on('message', () => (socket.readyState = 'closed'))
+    // the ping would end the session
+    assert.equal((await peer.post('4message\x1e2')).status, 200)
+    socket.readyState = 'open'
+    socket.close(true)
+  })
+}

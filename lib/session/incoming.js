@@ -113,8 +113,8 @@ const incoming = {
         // the next event says how the session ended, and closes the transport
         break
       case Kind.PAYLOAD_END:
-        // a listener may have closed the session meanwhile
-        if (this._readyState !== 'closed') this[kApply](bridge.getEngine().endPayload(this[kState].handle))
+        // a listener may have closed the session meanwhile; that it has set `readyState` leaves the POST to be answered
+        if (this[kState].handle !== NO_HANDLE) this[kApply](bridge.getEngine().endPayload(this[kState].handle))
         break
       case Kind.DUE:
         if (arg === OVERDUE) bridge.tickLater(this)
