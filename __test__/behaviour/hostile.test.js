@@ -251,6 +251,22 @@ improvement('G-115: second answer ignored', 'an allowRequest that answers twice 
   assert.equal(context.engine.clientsCount, 2)
 })
 
+improvement('G-115: second answer ignored', 'a session survives a second answer behind a compressed one', async () => {
+  const context = await listen({
+    httpCompression: { threshold: 1 },
+    allowRequest: (req, fn) => {
+      fn(null, true)
+      fn(null, true)
+    },
+  })
+  const response = await request({ port: context.port, path: path(context), headers: { 'Accept-Encoding': 'gzip' } })
+  assert.deepEqual([response.status, response.headers['content-encoding']], [200, 'gzip'])
+  const [socket] = Object.values(context.engine.clients)
+  socket.send('x')
+  const poll = await request({ port: context.port, path: path(context, { sid: socket.id }) })
+  assert.deepEqual([poll.status, poll.body], [200, '4x'])
+})
+
 improvement('B-11', 'an invalid cookie option is refused by the constructor', () => {
   assert.throws(() => new engine.Server({ cookie: { name: 'a\r\nb' } }))
 })

@@ -185,6 +185,10 @@ module.exports = [
         .some(({ kind, more }) => kind === 'openWebSocket' && more)
       const closesServer = (call) => call.do === 'listen' && json(call.calls).includes('"do":"closeServer"')
       if (hasEarly && callsLike({ listeners: program.listeners }, closesServer).length > 0) return { all: true }
+      // or throw
+      const throws = (call) => call.do === 'listen' && json(call.calls).includes('"do":"throw"')
+      if (hasEarly && throwsMore(difference) && callsLike({ listeners: program.listeners }, throws).length > 0)
+        return true
       return early && (ofSession(difference, { counts: true }) || { counts: true })
     },
   },
@@ -225,7 +229,7 @@ module.exports = [
           hasThrown({ left: of.right }, difference.step))
       // a POST that was left unanswered is in the way of the next one, which ends the session and so tells its listeners
       const isInTheWay = throwsLess(difference) && isSecondPost(difference, of)
-      const session = aboutSession(difference)
+      const session = sessionIn(difference, of.program)
       const isThrower =
         hasThrownOf(session, of, difference.step) &&
         (json(of.program.listeners).includes('"do":"throw"') ||
@@ -255,6 +259,8 @@ module.exports = [
       for (let step = 1; step <= difference.step; step++) {
         const closes = step === steps.length + 1 || json([steps[step - 1], listeners]).includes('"do":"closeServer"')
         const ended = closes && hasThrown({ left: [of.left[step]] }, 0) ? endedAlone(of.right, of.left, step) : []
+        const isMore = isCount(difference) && countOf(difference.left) > countOf(difference.right)
+        if (ended.length > 0 && isMore) return { counts: true }
         // there the server goes on to accept WebSockets, too
         const isRefused = ended.length > 0 && isThereAlone(session, of, difference.step)
         if (ended.includes(session) || isRefused) return ofSession(difference, { counts: true })
@@ -446,6 +452,7 @@ module.exports = [
       const more = object.startsWith('client ')
         ? /^frame close/.test(mine) && /^frame (text|binary)/.test(theirs)
         : (/^close\(\) /.test(mine) && theirs === mine.replace('[closed', '[closed writable')) ||
+          (answers.length > 0 && leavesMore(mine, theirs)) ||
           ((mine === undefined ||
             // callbacks come before `close`
             (frames.length > 1 && /^(close\(|listener \d+ of (socket|transport) close$)/.test(mine)) ||
@@ -496,7 +503,8 @@ module.exports = [
     what: 'a replaced method misses a heartbeat, what ends the session, or packets behind that',
     explains(difference, of) {
       const { step, left, right } = difference
-      const [, on, method, sent, received] = /^(socket|transport)\.(\w+)\((?:"(\w+)"|\{type: "(\w+)")/.exec(left) ?? []
+      const [, on, method, sent, received] =
+        /^(socket|transport)\.(\w+)\((?:"(\w+)"|\[?\{type: "(\w+)")/.exec(left) ?? []
       if (on === undefined || (right !== undefined && !/^close\(/.test(right))) return false
       if (
         callsLike(of.program, (call) => call.do === 'replace' && call.on === on && call.method === method).length === 0
@@ -644,6 +652,13 @@ function isWithin(part, whole) {
   return next.done
 }
 
+/** Whether a session closes in both, with more packets in its buffer in the original. */
+function leavesMore(mine, theirs) {
+  const [there, here] = [mine, theirs].map((text) => Number(/^close\(.* (\d+) in writeBuffer/.exec(text)?.[1]))
+  const unread = (text) => text.replace(/\d+ in writeBuffer/, '')
+  return there > here && unread(mine) === unread(theirs)
+}
+
 const isForbidden = (entry) => /^connection_error.* code: 4, message: "Forbidden"/.test(entry)
 
 /** What the original comes to that goes on with a request that has been answered, or for the second time. */
@@ -679,10 +694,12 @@ function goesOnThere(difference, { program, left, right }, thrown = ANSWERED) {
   // the second answer took the response of the first session
   const steps = program.kind === 'timed' ? left.keys() : [step]
   const ended = [...steps].flatMap((one) => endedAlone(left, right, one))
-  if (ended.includes(aboutSession(difference)) && hasThrown({ left }, step, ANSWERED))
-    return ofSession(difference, { counts: true })
+  const isEnded = hasThrown({ left }, step, ANSWERED)
+  if (isEnded && ended.includes(aboutSession(difference))) return ofSession(difference, { counts: true })
   if (isCount(difference) || isCountOnly(difference))
-    return Object.keys(left[step].readyStates).length > Object.keys(right[step].readyStates).length
+    return isEnded && ended.length > 0 && countOf(mine) < countOf(theirs)
+      ? { counts: true }
+      : Object.keys(left[step].readyStates).length > Object.keys(right[step].readyStates).length
   const session = aboutSession(difference)
   const [there, here] = [left, right].map((side) => side[step].readyStates[`{${session}}`])
   // of all sessions with one id: the first of this step is there alone
