@@ -137,6 +137,18 @@ drains('a server without sessions is drained at once, and stays so', async () =>
   assert.ok(seconds >= 1 && seconds <= 10)
 })
 
+drains('at timeout a session ends also if the application has replaced its close()', async () => {
+  const context = await listen()
+  const { peer, socket } = await openWebSocket(context)
+  socket.close = () => socket
+  const closed = once(socket, 'close')
+  const drained = context.engine.drain({ timeout: 50, spread: 0 })
+  assert.equal((await closed)[0], 'forced close')
+  assert.deepEqual(await outcome(drained), { sessions: 1, closed: 0, left: 0, terminated: 1 })
+  assert.equal(context.engine.clientsCount, 0)
+  await peer.end()
+})
+
 drains('a later call returns the same promise, whatever its options', async () => {
   const context = await listen()
   const drained = context.engine.drain({ timeout: 100 })

@@ -187,7 +187,11 @@ class Drain {
   _expire() {
     debug('draining: the time is over, %d sessions are left', this._open.size)
     this._isExpired = true
-    for (const socket of [...this._open.keys()]) surfacing(() => socket.close(true))
+    for (const socket of [...this._open.keys()]) {
+      surfacing(() => socket.close(true))
+      // the application may have replaced a method that closes it, or that throws
+      if (this._open.has(socket)) surfacing(() => socket.onClose(ReasonText.FORCED_CLOSE))
+    }
     for (const cut of this._unwritten) surfacing(cut)
     this._outcome.terminated += this._unwritten.size + this._open.size
     this._unwritten.clear()
