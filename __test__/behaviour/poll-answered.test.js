@@ -114,7 +114,9 @@ for (const kind of Object.keys(KINDS)) {
     let answer = await session.peer.poll()
     if (!isOld) {
       assert.equal(answer.body, KINDS[kind].wrap('2'))
-      answer = await session.peer.poll()
+      // one more ping may come where the process was late
+      do answer = await session.peer.poll()
+      while (answer.body === KINDS[kind].wrap('2'))
     }
     assert.deepEqual([answer.status, answer.body], [200, KINDS[kind].wrap('1')])
     await session.closed

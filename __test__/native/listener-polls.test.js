@@ -51,8 +51,11 @@ for (const [name, end, packet, reason] of [
 test('a pending poll is answered at the ping timeout, and the server closes', async () => {
   const session = await openPending({ pingInterval: 50, pingTimeout: 100 })
   assert.equal((await session.answer).body, '2')
-  const { status, body } = await session.peer.poll()
-  assert.deepEqual([status, body], [200, '1'])
+  let answer
+  // one more ping may come where the process was late
+  do answer = await session.peer.poll()
+  while (answer.body === '2')
+  assert.deepEqual([answer.status, answer.body], [200, '1'])
   await session.closed
   await serverCloses(session.context)
 })

@@ -230,7 +230,7 @@ class Carrier {
     if (this.hasEnded || this._isOver()) return
     this.hasEnded = true
     if (this.relays) this.onRelayed()
-    bridge.getEngine().refuseFrames(this._connection())
+    bridge.getEngine().refuseFrames(this._connection(), false)
   }
 
   /** Ends this side of the stream behind the bytes that wait. */

@@ -315,7 +315,7 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
     const isWritten = bridge.getEngine().flushConnection(handle)
     if (isWritten === null && performance.now() < until) {
       // what is sent meanwhile is sent to a socket that is destroyed
-      bridge.getEngine().refuseFrames(handle)
+      bridge.getEngine().refuseFrames(handle, true)
       return setImmediate(() => this[kCutOff](isReset, until))
     }
     process.nextTick(bridge.drainNow)

@@ -42,10 +42,13 @@ impl Engine {
         is_accepted
     }
 
-    /// Refuses further frames, because this side of the stream is about to be ended.
+    /// Refuses further frames, because this side of the stream is about to be ended, or the connection is cut off next.
     #[napi]
-    pub fn refuse_frames(&self, connection: u32) {
-        if let Some(connection) = self.tables.connection(connection) {
+    pub fn refuse_frames(&self, connection: u32, is_cut: bool) {
+        let Some(connection) = self.tables.connection(connection) else { return };
+        if is_cut {
+            connection.begin_cut();
+        } else {
             connection.outbox().refuse_frames();
             connection.begin_end();
         }

@@ -121,10 +121,20 @@ impl Connection {
         drop(binding);
     }
 
+    /// Refuses further frames, because this side cuts the connection off once the write in progress is over.
+    pub fn begin_cut(&self) {
+        let mut outbox = self.outbox();
+        if outbox.phase == Phase::Open {
+            self.cuts_next.store(true, SeqCst);
+            outbox.refuse_frames();
+        }
+    }
+
     /// Notes that this side cuts the connection off, and whether data that was accepted is lost by that.
     pub fn note_cut(&self) {
         let outbox = self.outbox();
-        if outbox.phase == Phase::Open && (!outbox.has_nothing_else() || outbox.blocked) {
+        let was_open = outbox.phase == Phase::Open || self.cuts_next.load(SeqCst);
+        if was_open && (!outbox.has_nothing_else() || outbox.blocked) {
             self.lost.store(true, SeqCst);
         }
         self.note_end(End::CutOff);

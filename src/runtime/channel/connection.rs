@@ -91,6 +91,8 @@ pub struct Connection {
     pub(super) is_stalled: AtomicBool,
     /// Whether the connection has ended.
     pub(crate) over: AtomicBool,
+    /// Whether the owner cuts the connection off once the write in progress is over.
+    pub(super) cuts_next: AtomicBool,
     /// Whether the connection was cut off before everything was written.
     pub(super) lost: AtomicBool,
 }
@@ -149,6 +151,7 @@ impl Connection {
             has_undecoded: AtomicBool::new(false),
             is_stalled: AtomicBool::new(false),
             over: AtomicBool::new(false),
+            cuts_next: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             end: AtomicU32::new(0),
         })
