@@ -59,6 +59,22 @@ test('close() in a packetCreate listener keeps the pong back', async () => {
   }
 })
 
+for (const discard of [false, true]) {
+  test(`close(${discard || ''}) in a packet listener keeps the pong back, and not the heartbeat event`, async () => {
+    for (const open of [openWebSocket3, openPolling3]) {
+      const { peer, socket } = await open(await listen(ALLOW))
+      const log = record(socket, EVENTS, names)
+      const heartbeat = once(socket, 'heartbeat')
+      socket.on('packet', () => socket.close(discard))
+      if (open === openPolling3) await peer.post('1:2')
+      else peer.sendText('2')
+      await heartbeat
+      await delay(5)
+      assert.deepEqual(log, ['packet ping', 'heartbeat'])
+    }
+  })
+}
+
 test('listeners of flush and drain alone hear of pongs', async () => {
   const context = await listen(ALLOW)
   const { peer, socket } = await openWebSocket3(context)

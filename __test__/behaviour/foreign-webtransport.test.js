@@ -83,6 +83,17 @@ test('callbacks are called in order, and the transport is writable again', async
   await eventually(() => socket.transport.writable, true)
 })
 
+improvement('row 1: overtaken', 'messages keep their order behind a flush listener that sends', async () => {
+  const { peer, socket } = await openWebTransport(await listen(OPTS))
+  await eventually(() => socket.transport.writable, true)
+  socket.once('flush', () => socket.send('b'))
+  socket.send('a')
+  socket.send('c')
+  const data = []
+  for (let i = 0; i < 3; i++) data.push((await peer.packet()).data)
+  assert.deepEqual(data, ['a', 'b', 'c'])
+})
+
 test('pings are sent, and a client without pongs times out', async () => {
   const { peer, socket } = await openWebTransport(await listen({ ...OPTS, pingInterval: 50, pingTimeout: 500 }))
   assert.deepEqual(await peer.packet(), { type: 'ping' })

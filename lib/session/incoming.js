@@ -232,8 +232,8 @@ const incoming = {
     this.emit('packet', packet)
     if (this[kState].timers !== undefined) heartbeat.hear(this, packet.type)
     if (packet.type === 'ping' && this.protocol === 3) {
-      // where the pong is sent from here, the rest follows it
-      if (this[kState].relayed === Relayed.NOTHING) this.emit('heartbeat')
+      // where the pong is sent from here, the rest follows it; a session that a listener has closed sends none
+      if (this[kState].relayed === Relayed.NOTHING || this._readyState !== 'open') this.emit('heartbeat')
     } else if (packet.type === 'pong' && this.protocol === 4) {
       this.emit('heartbeat')
     } else if (packet.type === 'message') {
@@ -256,6 +256,7 @@ const incoming = {
     const { type, data } = packet
     if (type === 'message') traffic.received++
     if (this[kState].timers !== undefined) heartbeat.hear(this, type)
+    const sendsPong = this[kRelays]() && this._readyState === 'open'
     const channel = this[kChannelNumber]()
     // a polling transport reports an orderly close itself; a listener may have ended the session
     if ((type !== 'close' || channel !== null) && this[kState].handle !== NO_HANDLE) {
@@ -264,7 +265,7 @@ const incoming = {
     if (type === 'message') {
       this.emit('data', data)
       this.emit('message', data)
-    } else if (type === 'pong' ? this.protocol === 4 : type === 'ping' && this.protocol === 3 && !this[kRelays]()) {
+    } else if (type === 'pong' ? this.protocol === 4 : type === 'ping' && this.protocol === 3 && !sendsPong) {
       this.emit('heartbeat')
     }
   },

@@ -38,6 +38,13 @@ function closesTwice({ listeners, steps }) {
   return found
 }
 
+/** Whether a listener of what a transport does when a poll is answered throws. */
+const throwsOnPoll = (call) =>
+  call.do === 'listen' &&
+  call.on === 'transport' &&
+  ['headers', 'ready', 'drain'].includes(call.event) &&
+  json(call.calls).includes('"do":"throw"')
+
 /** All about the session that a difference is about. */
 function ofSession(difference, more) {
   const session = aboutSession(difference)
@@ -85,7 +92,7 @@ module.exports = [
       const { object, step, left, right } = difference
       if (flushListeners(of.program, (call) => isSend(call) || isTaking(call)).length === 0) return false
       // what is sent later is written here, and uWebSockets.js takes no DataView
-      const isWritten = of.program.mode === 'uServer' && /Error "Text and data can only be passed by/.test(right)
+      const isWritten = of.program.mode === 'uServer' && NO_DATA_VIEW.test(right)
       if (object === 'process') return (right === undefined && NO_POLL.test(left)) || isWritten
       // what a drain listener sends meanwhile is sent without a poll
       const sendsMore = callsLike(
@@ -97,6 +104,29 @@ module.exports = [
         (sendsMore.length > 0 || hasThrown(of, step, NO_POLL)) &&
         ofSession(difference, { counts: true })
       )
+    },
+  },
+  {
+    row: 1,
+    what: 'an empty batch does not make a WebTransport writable, whose messages keep their order',
+    explains(difference, of) {
+      const { field, lefts, rights } = difference
+      if (!of.program.steps.some(({ kind }) => kind === 'openTransport')) return false
+      if (flushListeners(of.program, isSend).length === 0 || !hasFlushed(difference, of)) return false
+      if (field !== undefined) return field === 'writable'
+      // close() behind it: there, one of those that wait has been written by then
+      const isClosed = [of.left, of.right].every(
+        (side) => side[difference.step].readyStates[`{${aboutSession(difference)}}`] === 'closed',
+      )
+      if (isClosed) return ofSession(difference)
+      const isOfBatches =
+        /^(drain|ready|socket\.flush)\(\)|^transport\.send\(\[\]\)$|^listener \d+ of \w+ (drain|ready)$/
+      const others = (entries) =>
+        entries
+          .filter((entry) => !isOfBatches.test(entry))
+          .map((entry) => entry.replace('[closed writable', '[closed'))
+          .sort()
+      return same(others(lefts), others(rights))
     },
   },
   {
@@ -136,6 +166,9 @@ module.exports = [
       const isOfListener =
         isOfCloseListener(difference, { left, right, program }) || isOfUpgradeListener(difference, program)
       if (ended.length > 0 && (throwsMore(difference) || isOfListener)) return true
+      // the poll that is answered there, and a listener of it
+      const isPolled = throwsLess(difference) && ended.includes(program.steps[difference.step - 1]?.on)
+      if (isPolled && callsLike(program, throwsOnPoll).length > 0) return true
       return ended.length > 0 && (isCount(difference) || isCountOnly(difference)) && { counts: true }
     },
   },
@@ -236,6 +269,14 @@ module.exports = [
           of.program.steps.some(
             ({ on, calls }) => (on === session || isOfAll(session)) && json(calls).includes('"do":"throw"'),
           ))
+      // behind a callback that throws (row 9) more is written here, and uWebSockets.js takes no DataView
+      const isWritten =
+        of.program.mode === 'uServer' &&
+        difference.object === 'process' &&
+        difference.left === undefined &&
+        NO_DATA_VIEW.test(difference.right)
+      if (isWritten && callsLike(of.program, ({ callback }) => json(callback).includes('"do":"throw"')).length > 0)
+        return hasThrownThere
       return (
         hasThrownThere &&
         ((isThrower && ofSession(difference, { counts: true })) || throwsMore(difference) || isInTheWay)
@@ -284,7 +325,10 @@ module.exports = [
       // uServer has a session by then, of which its client does not hear, or a poll that waits
       if (isLeftOver(difference, program)) return true
       const session = aboutSession(difference)
-      const ended = endedAlone(right, left, step).filter((name) => /^(number \d+|same)$/.test(name))
+      const steps = program.kind === 'timed' ? [...left.keys()] : [step]
+      const ended = steps
+        .flatMap((one) => endedAlone(right, left, one))
+        .filter((name) => /^(number \d+|same)$/.test(name))
       if (ended.includes(session)) return { session, counts: true }
       return ended.length > 0 && (isCount(difference) || isCountOnly(difference)) && { counts: true }
     },
@@ -293,7 +337,7 @@ module.exports = [
     row: 10,
     what: 'a headers listener of a transport that throws does not leave a POST unanswered, whose client ends then and polls no more',
     explains: (difference, of) =>
-      of.program.kind === 'real' &&
+      (of.program.kind === 'real' || isOverHere(of, difference.step)) &&
       throwsLess(difference) &&
       hasThrown(of, difference.step - 1) &&
       callsLike(
@@ -523,7 +567,37 @@ module.exports = [
       return /^transport /.test(object) && closes > 1 && once(lefts).join('\n') === rights.join('\n')
     },
   },
+  {
+    // no row: it differs between two runs of the original, too
+    row: 'twin',
+    what: 'a client that gives up while it probes: its poll or its WebSocket is served first, and its session may not hear of it',
+    explains(difference, { left, right }) {
+      const gaveUp = [left, right].map((side) => clientsThatGaveUp(side, difference.step))
+      const names = gaveUp[0].filter((name) => gaveUp[1].includes(name))
+      if (names.includes(aboutSession(difference))) return ofSession(difference, { counts: true })
+      return names.length > 0 && (isCount(difference) || isCountOnly(difference)) && { counts: true }
+    },
+  },
 ]
+
+/** Real clients that could not read what they got, while they probed a WebSocket, up to this step. */
+function clientsThatGaveUp(side, step) {
+  const names = new Set()
+  for (const { streams } of side.slice(0, step + 1)) {
+    for (const [object, entries] of Object.entries(streams)) {
+      const [, name] = /^client (\w+), real$/.exec(object) ?? []
+      const probed = streams[`client ${name}, real upgrade`] ?? []
+      if (
+        entries.some((entry) => entry.startsWith('close("transport error", Error "server error"')) &&
+        probed.some((entry) => entry.startsWith('upgradeError(Error "probe error: closed"'))
+      )
+        names.add(name)
+    }
+  }
+  return [...names]
+}
+
+const NO_DATA_VIEW = /Error "Text and data can only be passed by/
 
 const isSend = (call) => call.do === 'send'
 
@@ -595,6 +669,10 @@ const isOfUpgradeListener = (difference, program) =>
     program,
     (call) => call.do === 'listen' && call.event === 'upgrade' && json(call.calls).includes('"do":"throw"'),
   ).length > 0
+
+/** Whether a client does something whose session has ended here alone, in a step before. */
+const isOverHere = ({ program, left, right }, step) =>
+  left.slice(0, step).some((_, one) => endedAlone(right, left, one).includes(program.steps[step - 1]?.on))
 
 /** The number of sessions that a record tells of, or that it is. */
 const countOf = (text) => Number(/clientsCount (\d+)/.exec(text)?.[1] ?? text)
@@ -702,6 +780,10 @@ function goesOnThere(difference, { program, left, right }, thrown = ANSWERED) {
       : Object.keys(left[step].readyStates).length > Object.keys(right[step].readyStates).length
   const session = aboutSession(difference)
   const [there, here] = [left, right].map((side) => side[step].readyStates[`{${session}}`])
+  // requests with the id of all, which only the session has that is there alone
+  const [all, none] = [left, right].map((side) => side[step].readyStates['{same}'])
+  if (/^client /.test(object) && hasHook(program, 'generateId', 'same') && all === 'open' && none === 'closed')
+    return ofSession(difference, { counts: true })
   // of all sessions with one id: the first of this step is there alone
   const isAnother = isOfAll(session) && theirs === undefined && /^(connection |seen)/.test(mine)
   const isMore = /^number /.test(session) || (isOfAll(session) && here === undefined) || isAnother
