@@ -494,9 +494,12 @@ module.exports = [
         (frames.length > 1 || answers.length > 0) &&
         [left, right].every((side) => side[step].readyStates[`{${name}}`] === 'closed')
       const more = object.startsWith('client ')
-        ? /^frame close/.test(mine) && /^frame (text|binary)/.test(theirs)
+        ? isMoreBeforeEnd(difference, program)
         : (/^close\(\) /.test(mine) && theirs === mine.replace('[closed', '[closed writable')) ||
           (answers.length > 0 && leavesMore(mine, theirs)) ||
+          // what was lost there was an error of the write
+          (/^close\("transport error", Error type TransportError "write error"/.test(mine) &&
+            /^close\("transport close"/.test(theirs)) ||
           ((mine === undefined ||
             // callbacks come before `close`
             (frames.length > 1 && /^(close\(|listener \d+ of (socket|transport) close$)/.test(mine)) ||
@@ -511,7 +514,8 @@ module.exports = [
     explains: (difference, { program, left, right }) =>
       program.deaf === true &&
       afterClose(difference, program) &&
-      (ofSession(difference, { counts: true }) ||
+      (isOfCloseListener(difference, { program, left, right }) ||
+        ofSession(difference, { counts: true }) ||
         (isCount(difference) && { counts: true }) ||
         // what is sent on the session that is there alone reaches its listeners
         (throwsLess(difference) &&
@@ -521,10 +525,8 @@ module.exports = [
     row: 49,
     what: 'the connection is read ahead of the application: pongs overtake, and nothing is heard behind what ends a session',
     explains({ object, step, left, right, lefts = [], rights = [] }, { program }) {
-      const isPong = (text) => text.startsWith('frame pong') || (program.protocol === 3 && text === 'frame text "3"')
-      const withoutPongs = (texts) => texts.filter((text) => !isPong(text)).join('\n')
-      if (withoutPongs(lefts) === withoutPongs(rights) && lefts.length + rights.length > 0 && /^client /.test(object))
-        return true
+      const [mine, theirs] = [lefts, rights].map((texts) => withoutPongs(texts, program))
+      if (same(mine, theirs) && lefts.length + rights.length > 0 && /^client /.test(object)) return true
       // listeners that hear of an upgrade come too late for what is behind the probe
       const { kind, frames = [] } = program.steps[step - 1] ?? {}
       const isBehindProbe = kind === 'frames' && frames.length > 1 && frames[0].text === '2probe'
@@ -595,6 +597,18 @@ function clientsThatGaveUp(side, step) {
     }
   }
   return [...names]
+}
+
+/** What a client gets, without the answers to its pings, which may come before others (row 49). */
+const withoutPongs = (texts, { protocol }) =>
+  texts.filter((text) => !text.startsWith('frame pong') && !(protocol === 3 && text === 'frame text "3"'))
+
+/** Whether a client gets another message here before the close frame. */
+function isMoreBeforeEnd({ left, right, lefts = [], rights = [] }, program) {
+  const isMore = (mine, theirs) => /^frame close/.test(mine) && /^frame (text|binary)/.test(theirs)
+  const [mine, theirs] = [lefts, rights].map((texts) => withoutPongs(texts, program))
+  const at = theirs.findIndex((text, i) => text !== mine[i])
+  return isMore(left, right) || (at !== -1 && isMore(mine[at], theirs[at]))
 }
 
 const NO_DATA_VIEW = /Error "Text and data can only be passed by/
