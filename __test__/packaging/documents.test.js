@@ -7,6 +7,7 @@ const { spawnSync } = require('node:child_process')
 const fs = require('node:fs')
 const path = require('node:path')
 const { test } = require('node:test')
+const { namesWhatExists, stages } = require('./commands')
 
 const root = path.join(__dirname, '..', '..')
 const behaviour = path.join(root, '__test__', 'behaviour')
@@ -229,7 +230,6 @@ test('bench/results has compact results, and their reports with the plots that t
 
 test('every path, link and command that CONTRIBUTING.md names exists', () => {
   const text = fs.readFileSync(path.join(root, 'CONTRIBUTING.md'), 'utf8')
-  const { scripts } = require('../../package.json')
   const prose = text.replace(/```[^]*?```/g, '')
   const code = [...prose.matchAll(/`([^`\n]+)`/g)].map(([, words]) => words)
   for (const [, block] of text.matchAll(/```sh\n([^]*?)```/g)) code.push(...block.trim().split('\n'))
@@ -239,18 +239,9 @@ test('every path, link and command that CONTRIBUTING.md names exists', () => {
 
   for (const [, target] of prose.matchAll(/\]\(([^)#]+)[^)]*\)/g)) expect(isFile(target), target)
   for (const words of code) {
-    const [command, ...args] = words
-      .replace(/\s*#.*/, '')
-      .replace(/^ENGINE=\w+ /, '')
-      .split(' ')
-    if (command === 'npm') {
-      const [name, separator, ...rest] = args[0] === 'run' ? args.slice(1) : args
-      expect(scripts[name], words)
-      if (name !== 'test' || separator !== '--') continue
-      for (const stage of rest) expect(/^(--upstream|NAME)$/.test(stage) || stages().includes(stage), words)
-    } else if (command === 'node') {
-      for (const file of args.filter((arg) => arg.includes('/'))) expect(isFile(file), words)
-    } else if (/^(\.?\w[\w.-]*\/|__test__)/.test(command) && args.length === 0) {
+    const [command, ...args] = words.split(' ')
+    expect(namesWhatExists(words), words)
+    if (/^(\.?\w[\w.-]*\/|__test__)/.test(command) && args.length === 0) {
       expect(isFile(command), words)
     }
   }
@@ -262,13 +253,6 @@ test('CONTRIBUTING.md names every stage of npm test', () => {
   const rows = [...text.matchAll(/^\| (`[^|]+) \|/gm)].flatMap(([, cell]) => cell.match(/[\w-]+/g))
   assert.deepEqual(rows.sort(), stages().sort())
 })
-
-/** The names that scripts/test.js takes. */
-function stages() {
-  const text = fs.readFileSync(path.join(root, 'scripts', 'test.js'), 'utf8')
-  const table = /^const stages = \{\n([^]*?)^\}/m.exec(text)[1]
-  return [...table.matchAll(/^ {2}'?([\w-]+)'?[:,]/gm)].map(([, name]) => name)
-}
 
 /** Whether a file defines a function of this name: `name`, `Type::name` or `[kSymbol]`. */
 function hasFunction(file, name) {
