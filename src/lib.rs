@@ -16,6 +16,8 @@
 #![warn(unreachable_pub)]
 
 #[forbid(unsafe_code)]
+pub mod cluster;
+#[forbid(unsafe_code)]
 pub mod http;
 #[forbid(unsafe_code)]
 pub mod protocol;

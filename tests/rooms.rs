@@ -5,13 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room of `src/`, and those that it may use besides itself.
-const ROOMS: [(&str, &[&str]); 6] = [
+const ROOMS: [(&str, &[&str]); 7] = [
     ("protocol", &[]),
     ("websocket", &["protocol"]),
     ("session", &["protocol"]),
     ("runtime", &["protocol", "websocket", "session"]),
     ("http", &["protocol", "websocket", "session", "runtime"]),
-    ("node", &["protocol", "websocket", "session", "runtime", "http"]),
+    ("cluster", &["session", "runtime"]),
+    ("node", &["protocol", "websocket", "session", "runtime", "http", "cluster"]),
 ];
 
 /// The same within `src/runtime/`.

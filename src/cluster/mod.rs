@@ -1,0 +1,3 @@
+//! Processes that serve each other's sessions.
+
+pub mod id;
