@@ -6,7 +6,7 @@
 //!                   XOR mask(random)
 //! ```
 //!
-//! Whoever holds the key knows from the id alone which member has made it, or that no member has. Without the key the
+//! The id alone tells a holder of the key which member has made it, or that no member has. Without the key the
 //! ids of one member look like those of all others. If the owner is shown, the mask is left out: the 15th and the 16th
 //! character are then the lower 12 bits of the owner's number, by which a load balancer can choose the process.
 
