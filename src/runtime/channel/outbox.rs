@@ -15,11 +15,8 @@ use base64::engine::general_purpose::STANDARD;
 /// that pings and does not read must not fill the memory.
 const MAX_WAITING_PONGS: u8 = 60;
 
-/// Bytes of the first room for frames. Growing step by step would copy them each time.
+/// Bytes of the room for a second frame and more. Growing step by step would copy them each time.
 const SMALL_FRAMES: usize = 448;
-
-/// Bytes of the largest room that is made ahead for expected frames.
-const MAX_EXPECTED: usize = 4096;
 
 /// How far the end of a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -144,8 +141,6 @@ pub struct Outbox {
     waiting_pongs: u8,
     taken_pongs: u8,
     waiting_answers: u32,
-    /// Number of bytes that were written last, up to [`MAX_EXPECTED`]. As many are expected next.
-    expected: u16,
     /// The code of the peer's close frame; 0 if none came.
     peer_code: u16,
     /// Number of frames that were appended and not counted yet.
@@ -189,7 +184,6 @@ impl Outbox {
             waiting_pongs: 0,
             taken_pongs: 0,
             waiting_answers: 0,
-            expected: 0,
             peer_code: 0,
             frames: 0,
             taken: 0,
@@ -316,7 +310,6 @@ impl Outbox {
 
     /// Takes the bytes to write next.
     pub fn take_frames(&mut self) -> Frames {
-        self.expected = self.bytes.len().min(MAX_EXPECTED) as u16;
         self.taken += self.bytes.len() as u64;
         self.taken_pongs = std::mem::take(&mut self.waiting_pongs);
         std::mem::take(&mut self.bytes)
@@ -386,10 +379,9 @@ impl Outbox {
         if self.phase == Phase::Open {
             self.count_frame();
             let len = prefix.len() + payload.len();
-            let expected = self.expected.into();
             let frames = self.frames();
             // a second frame is a sign of more
-            frames.reserve((10 + len).max(if frames.is_empty() { expected } else { SMALL_FRAMES }));
+            frames.reserve((10 + len).max(if frames.is_empty() { 0 } else { SMALL_FRAMES }));
             write_header(frames, opcode, false, len);
             frames.extend_from_slice(prefix);
             frames.extend_from_slice(payload);

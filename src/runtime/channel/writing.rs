@@ -69,11 +69,6 @@ impl Connection {
         number
     }
 
-    /// Reads the memory that [`Connection::flush`] is going to read.
-    pub(crate) fn fetch(&self) {
-        std::hint::black_box(self.outbox.is_poisoned());
-    }
-
     /// Writes as much as the kernel takes. It may be called from any thread and never waits.
     pub fn flush(&self) {
         let Some(pipe) = self.pipe.get() else { return };

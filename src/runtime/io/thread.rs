@@ -141,17 +141,9 @@ fn contain(work: impl FnOnce()) {
     let _ = catch_unwind(AssertUnwindSafe(work));
 }
 
-/// Number of connections whose memory is read before the first of them is flushed.
-const AHEAD: usize = 16;
-
-/// Writes what waits in outboxes. The owner's thread has just filled them, so that the memory of several is fetched
-/// from its cache at once, not one after the other between system calls.
+/// Writes what waits in outboxes.
 fn flush(connections: &mut Vec<Arc<Connection>>) {
-    let mut connections = connections.drain(..);
-    while !connections.as_slice().is_empty() {
-        connections.as_slice().iter().take(AHEAD).for_each(|connection| connection.fetch());
-        connections.by_ref().take(AHEAD).for_each(|connection| contain(|| connection.flush()));
-    }
+    connections.drain(..).for_each(|connection| contain(|| connection.flush()));
 }
 
 /// Reports once the tasks that are ready have had their turn, because some of them do what was asked for.

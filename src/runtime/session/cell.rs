@@ -1,6 +1,5 @@
 //! A session with its channels, shared between the owner's thread and the I/O threads.
 
-use std::cell::Cell;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -58,11 +57,6 @@ const TOLD: u64 = 0;
 
 /// Value of `SessionCell::armed`: the owner has ticked, and the timer that would have done without it may still be set.
 const LATE: u64 = u64::MAX - 1;
-
-thread_local! {
-    /// An empty batch with room, for steps to fill.
-    static SPARE: Cell<Batch> = Cell::default();
-}
 
 /// Bytes of a polling session's messages that the owner may have still to take. Above that its POSTs are not answered.
 const MAX_OWED: usize = 1 << 20;
@@ -263,8 +257,7 @@ impl SessionCell {
 
     /// Runs steps from an I/O thread. Their events are queued for the owner.
     pub fn step_queued(self: &Arc<Self>, steps: impl FnOnce(&mut Locked<'_>, &mut Batch)) {
-        // a thread that is ending may have none
-        let mut batch = SPARE.try_with(Cell::take).unwrap_or_default();
+        let mut batch = Batch::default();
         let mut locked = self.lock(now());
         steps(&mut locked, &mut batch);
         locked.apply(&mut batch);
@@ -272,7 +265,6 @@ impl SessionCell {
         let wake = self.queue.append_silently(&mut batch);
         locked.finish(&mut batch);
         debug_assert!(batch.is_empty(), "what was left out of the queue would be another session's");
-        let _ = SPARE.try_with(|spare| spare.set(batch));
         if wake {
             self.queue.wake();
         }
