@@ -4,6 +4,7 @@ const { serialize } = require('cookie')
 const debug = require('debug')('engine')
 const bridge = require('../native/bridge')
 const { Opening } = require('../session/lazy-request')
+const { openPacket } = require('../session/open-packet')
 const { compressionOf, ownOf, transportOptions } = require('../base/options')
 const { ID_LENGTH, REFUSALS } = require('../native/contract')
 const { content } = require('../native/packets')
@@ -158,7 +159,7 @@ class NativeServer extends Server {
     const { maxBufferedChunks, httpRequestBodyTimeout, initialPacket } = this.opts
     const open = (name) => {
       if (transports.indexOf(name) === -1) return undefined
-      return this[kState].openPacket.text('', this[kAvailableUpgrades](name), this.opts).slice('{"sid":"'.length)
+      return openPacket('', this[kAvailableUpgrades](name), this.opts).slice('{"sid":"'.length)
     }
     this[kState].sendsInitial = Socket.prototype.sendPacket === sendPacket
     return {
@@ -243,7 +244,7 @@ class NativeServer extends Server {
       {
         type: 'open',
         options: { compress: true },
-        data: this[kState].openPacket.text(socket.id, this[kAvailableUpgrades](name), opts),
+        data: openPacket(socket.id, this[kAvailableUpgrades](name), opts),
       },
     ]
     if (opts.initialPacket && !initial)

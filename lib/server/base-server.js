@@ -12,7 +12,6 @@ const { Drain } = require('./drain')
 const { applyMiddlewares } = require('./middleware')
 const { Limits } = require('./limits')
 const { Counts, metricsOf } = require('./metrics')
-const { OpenPacket } = require('./open-packet')
 const { sidOf } = require('../base/query')
 const { notice } = require('../session/overrides')
 const { Socket } = require('../session/socket')
@@ -106,7 +105,6 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
     this[kState].counts = new Counts()
     this[kState].trust = TrustProxy.of({ __proto__: null, ...this.opts })
     this[kState].timing = undefined
-    this[kState].openPacket = new OpenPacket()
     /** Whether the next look at the sessions is planned, see lib/session/overrides.js. */
     this[kState].watching = false
     bridge.getEngine()

@@ -5,6 +5,7 @@ const { capture } = require('../native/context')
 const { CompactEmitter, showLikeNodes } = require('../base/emitter')
 const heartbeat = require('./heartbeat')
 const { Opening, showRequest } = require('./lazy-request')
+const { openPacket } = require('./open-packet')
 const { NO_HANDLE, PROBE, ProbeEndCode, REASONS, ReasonCode, ReasonText, Relayed } = require('../native/contract')
 const { receivedType } = require('../native/packets')
 const { keepOriginals, notice, seesHeartbeat, watch } = require('./overrides')
@@ -179,7 +180,7 @@ class Socket extends /** @type {typeof import('../../types/bases').SessionBase} 
     this.readyState = 'open'
     this.transport.sid = this.id
     const { opts } = this.server
-    this.sendPacket('open', this.server[kState].openPacket.text(this.id, this.getAvailableUpgrades(), opts))
+    this.sendPacket('open', openPacket(this.id, this.getAvailableUpgrades(), opts))
     if (opts.initialPacket) this.sendPacket('message', opts.initialPacket)
     this.emit('open')
     if (this[kState].timers !== undefined || seesHeartbeat(this)) heartbeat.begin(this)
