@@ -208,13 +208,14 @@ class WebSocketState {
   constructor(stream) {
     /** The engine's handle of the connection; 0 once it was given back. */
     this.handle = 0
-    /** The stream below, or its substitute. */
+    /** What lies below, see lib/native/stream-below.js. */
     this.stream = stream
     this.transport = null
   }
 }
 
 complete(WebSocketState, {
+  /** What lies below if JavaScript carries its bytes. */
   pump: null,
   /** Whether messages come here instead of to a session, or to a session undecoded. */
   owned: false,

@@ -17,7 +17,7 @@ function listen(port, options, callback) {
     callback = options
     options = {}
   }
-  if (isNative(options)) return listenNatively(port, options, callback)
+  if (wantsNativeListener(options)) return listenNatively(port, options, callback)
   const server = http.createServer((req, res) => {
     res.writeHead(501)
     res.end('Not Implemented')
@@ -29,7 +29,7 @@ function listen(port, options, callback) {
   return engine
 }
 
-function isNative(options) {
+function wantsNativeListener(options) {
   const listener = options && Object.hasOwn(options, 'listener') ? options.listener : undefined
   if (listener === undefined || listener === 'native') return listener === 'native'
   throw new TypeError(`The option listener must be 'native', or be left out, got ${String(listener)}.`)

@@ -3,7 +3,6 @@
 const { performance } = require('perf_hooks')
 const { setImmediate } = require('timers')
 const bridge = require('./bridge')
-const { Carrier } = require('./carried-socket')
 const {
   END_SHIFT,
   Kind,
@@ -22,7 +21,6 @@ const {
   kAwaitsStream,
   kBeforeEnd,
   kBeginClosing,
-  kBelow,
   kCallBack,
   kCallBackWhenWritten,
   kCannotSend,
@@ -37,6 +35,7 @@ const {
   kIsWritten,
   kKeepAlive,
   kMadeTransport,
+  kMutesErrors,
   kListenToAll,
   kNotOpen,
   kOnAllWritten,
@@ -88,19 +87,22 @@ const CONNECTING_STATES = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 }
 class NativeWebSocket extends /** @type {typeof import('../../types/bases').ConnectionBase} */ (LazyEmitter) {
   /**
    * @param {number} handle the engine's handle of the connection
-   * @param {object} socket the stream below, or its substitute: see lib/native/carried-socket.js and
-   *   lib/session/lazy-request.js
+   * @param {import('./stream-below').StreamBelow} stream what lies below
    */
-  constructor(handle, socket) {
+  constructor(handle, stream) {
     super()
-    keep(this, new WebSocketState(socket))
+    keep(this, new WebSocketState(stream))
     bridge.addConnection(handle, this)
+  }
+
+  /** Whether it emits an `error` only if there are listeners, so that it needs none. */
+  get [kMutesErrors]() {
+    return true
   }
 
   /** The stream below; null when it has gone. */
   get _socket() {
-    const stream = this[kState].stream
-    return typeof stream.below === 'function' ? stream.below() : stream
+    return this[kState].stream.below()
   }
 
   /** Number of sent bytes that the connection below has not taken. What can be written is written before. */
@@ -296,7 +298,7 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
 
   /** Cuts the connection off. */
   terminate() {
-    const socket = this[kState].stream instanceof Carrier ? this[kState].stream.alive() : undefined
+    const socket = this[kState].stream.alive()
     if (this.readyState === CONNECTING_STATES.OPEN) this.readyState = CONNECTING_STATES.CLOSING
     // so that the stream below is destroyed, too
     if (socket !== undefined && !socket.destroyed) socket.destroy()
@@ -368,8 +370,7 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
         this[kOnDrained](arg)
         break
       case Kind.PIPE_READY:
-        if (this[kState].pump !== null) this[kState].pump.write()
-        else if (this[kState].stream instanceof Carrier) this[kState].stream.onRelayed()
+        this[kState].stream.onPipeReady()
         break
       case Kind.BYTES:
         this[kState].stream.onBytes(content)
@@ -424,10 +425,8 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
    * the application has ended the stream below, the stream emits an error, too. Returns false if the data can be sent.
    */
   [kCannotSend](done) {
-    const { stream } = this[kState]
     const isOpen = this.readyState === CONNECTING_STATES.OPEN
-    const socket =
-      isOpen && stream instanceof Carrier && (stream.hasEnded || stream.closing) ? stream.alive() : undefined
+    const socket = isOpen ? this[kState].stream.endedSocket() : undefined
     if (socket !== undefined) {
       // `ws` writes head and content of a frame one by one: the error of the first comes before that of the second
       socket.write(EMPTY)
@@ -442,7 +441,7 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
 
   /** Returns whether the application has ended our side of the stream, past the WebSocket. */
   [kHasEndedStream]() {
-    return this[kState].stream instanceof Carrier && this[kState].stream.hasEnded
+    return this[kState].stream.hasEnded
   }
 
   /** Returns the error of data that cannot be sent. */
@@ -457,39 +456,37 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
   [kOnDrained](number) {
     this[kCallBack](number)
     const { stream, transport } = this[kState]
-    if (stream instanceof Carrier) stream.onDrained()
+    stream.onDrained()
     // the event can answer another request than the transport's, or one that was made before the transport's last batch
     if (transport !== null && transport[kIsReported](number)) transport[kOnAllWritten]()
   }
 
   /** Called when the connection is over, before its handle is given back, after which the process may end. */
   [kBeforeEnd]() {
-    if (this[kState].stream instanceof Carrier) this[kState].stream.onEnded()
+    this[kState].stream.onEnded()
     this[kKeepAlive](true)
   }
 
   /** Called when the handle has been given back. */
   [kOnReleased](arg) {
-    if (this[kState].stream instanceof Carrier) this[kState].stream.onReleased(arg >>> END_SHIFT)
+    this[kState].stream.onReleased(arg >>> END_SHIFT)
   }
 
   [kEnded](arg, reason) {
-    if (this[kAwaitsStream]()) {
-      const { stream } = this[kState]
+    const { stream, transport } = this[kState]
+    if (stream.awaitsClose()) {
       this.readyState = CONNECTING_STATES.CLOSING
       this[kState].end = { arg, reason }
       let looks = STREAM_TIMEOUT / STREAM_LOOK
       const look = () => {
-        if (this[kBelow]().hasClosedUnheard() || --looks === 0) this[kOnStreamClosed](true)
+        if (stream.hasClosedUnheard() || --looks === 0) this[kOnStreamClosed](true)
       }
       this[kState].patience = setInterval(look, STREAM_LOOK).unref()
-      if (stream instanceof Carrier) stream.finish(arg >>> END_SHIFT)
+      stream.endAs(arg >>> END_SHIFT)
       return
     }
     this.readyState = CONNECTING_STATES.CLOSED
-    // a Pump ends its stream itself
-    if (this[kState].pump === null && !(this[kState].stream instanceof Carrier)) this[kState].stream.destroy()
-    const transport = this[kState].transport
+    stream.onClosed()
     const session = transport === null ? null : transport[kState].session
     // the session hears of the end first
     if (session === null || session[kMadeTransport]() !== transport || session.readyState === 'closed')
@@ -514,14 +511,7 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
    * is still to come, and the application may hear it.
    */
   [kAwaitsStream]() {
-    const below = this[kBelow]()
-    return below !== undefined && below.awaitsClose()
-  }
-
-  /** Returns the object that knows of the stream's end: the Pump or the Carrier. */
-  [kBelow]() {
-    const { pump, stream } = this[kState]
-    return pump !== null ? pump : stream instanceof Carrier ? stream : undefined
+    return this[kState].stream.awaitsClose()
   }
 
   /** Has `tell` called when the stream below has closed. Returns false if there is no stream to wait for. */
@@ -537,14 +527,13 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
 
   /** Called when the stream below emits `close`, or is not waited for any more. */
   [kOnStreamClosed](isGivenUp = false) {
-    const { end, tell, patience } = this[kState]
+    const { end, stream, tell, patience } = this[kState]
     if (patience !== undefined) clearInterval(patience)
     this[kState].patience = undefined
-    if (isGivenUp) this[kBelow]().giveUp()
+    if (isGivenUp) stream.giveUp()
     if (end === undefined && tell === undefined) return
     // `ws` emits `close` at once if it has read to the end, otherwise in the next tick
-    const isOrderly =
-      end === undefined || codeOf(end.arg) !== NO_CLOSE_FRAME || this[kBelow]().isOrderly(end.arg >>> END_SHIFT)
+    const isOrderly = end === undefined || codeOf(end.arg) !== NO_CLOSE_FRAME || stream.isOrderly(end.arg >>> END_SHIFT)
     if (isOrderly || isGivenUp) apart(this[kTellEnd], this)
     else process.nextTick(apart, this[kTellEnd], this)
   }

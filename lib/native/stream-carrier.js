@@ -3,6 +3,7 @@
 const { Socket } = require('net')
 const { setImmediate } = require('timers')
 const bridge = require('./bridge')
+const { StreamBelow } = require('./stream-below')
 const { CLOSE_TIMEOUT, FaultText, INPUT_WAITS, NO_HANDLE, TakeStatus } = require('./contract')
 const { kOnStreamClosed, kState } = require('../base/symbols')
 
@@ -18,9 +19,11 @@ let used = 0
  * Carries the bytes of a stream that only JavaScript can read (TLS, PassThrough, any Duplex) to and
  * from a connection of the engine.
  */
-class Pump {
-  constructor(websocket, stream) {
-    this.websocket = websocket
+class Pump extends StreamBelow {
+  constructor(stream) {
+    super()
+    /** The connection. */
+    this.websocket = null
     this.stream = stream
     this.over = false
     /** Bytes that the stream has brought and the engine has not taken yet. The stream is paused meanwhile. */
@@ -83,11 +86,19 @@ class Pump {
       } finally {
         this.hasClosed = true
         // a listener of another session may have thrown, and that exception goes on
-        if (hasThrown) process.nextTick(() => websocket[kOnStreamClosed]())
-        else websocket[kOnStreamClosed]()
+        if (hasThrown) process.nextTick(() => this.websocket[kOnStreamClosed]())
+        else this.websocket[kOnStreamClosed]()
       }
     })
     stream.on('end', () => this.endInOrder())
+  }
+
+  below() {
+    return this.stream
+  }
+
+  onPipeReady() {
+    this.write()
   }
 
   /** Whether the stream's `close` is still to come. */

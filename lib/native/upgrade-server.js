@@ -9,7 +9,16 @@ const { handleOf, isPristine } = require('./node-internals')
 const { ownOf } = require('../base/options')
 const { Pump } = require('./stream-carrier')
 const { NativeWebSocket } = require('./connection')
-const { kIsPlain, kLeaveToTheirs, kProtocol, kRefuse, kServe, kState, kVerified } = require('../base/symbols')
+const {
+  kAnswersFailures,
+  kIsPlain,
+  kLeaveToTheirs,
+  kProtocol,
+  kRefuse,
+  kServe,
+  kState,
+  kVerified,
+} = require('../base/symbols')
 const { keep, State } = require('../base/state')
 const { completed, isServed, theirs } = require('./upgrade-options')
 
@@ -52,6 +61,11 @@ class NativeWebSocketServer extends EventEmitter {
   [kServe]({ mayAddHeaders, onRefused }) {
     this[kState].mayAddHeaders = mayAddHeaders
     this[kState].onRefused = onRefused
+  }
+
+  /** Whether a request is answered for which `handleUpgrade` throws. Servers of the application leave that open. */
+  get [kAnswersFailures]() {
+    return true
   }
 
   address() {
@@ -296,10 +310,10 @@ function deflateOptions(options) {
 function connect(socket, head, lines, terms) {
   const { maxPayload, maxChunks, deflate } = terms
   const response = Buffer.from(lines.concat('\r\n').join('\r\n'), 'latin1')
-  if (!canTakeOver(socket)) return pump(socket, head, response, terms)
+  if (!canTakeOver(socket)) return carryHere(socket, head, response, terms)
   const early = readEarly(socket, head)
   const adopt = (fd) => bridge.getEngine().adopt(fd, response, early, maxPayload, maxChunks, deflate)
-  return takeOver(socket, adopt) || pump(socket, early, response, terms)
+  return takeOver(socket, adopt) || carryHere(socket, early, response, terms)
 }
 
 /** Removes the timeout of a stream. */
@@ -348,15 +362,16 @@ function readEarly(socket, head) {
   return chunks.length === 0 ? EMPTY : Buffer.concat(chunks)
 }
 
-function pump(socket, head, response, terms) {
+/** Has JavaScript carry the bytes of a stream. */
+function carryHere(socket, head, response, terms) {
   if (typeof socket.setNoDelay === 'function') socket.setNoDelay()
   forgetTimeout(socket)
   socket.write(response)
-  const websocket = new NativeWebSocket(
-    bridge.getEngine().openPipe(terms.maxPayload, terms.maxChunks, terms.deflate),
-    socket,
-  )
-  websocket[kState].pump = new Pump(websocket, socket)
+  const connection = bridge.getEngine().openPipe(terms.maxPayload, terms.maxChunks, terms.deflate)
+  const pump = new Pump(socket)
+  const websocket = new NativeWebSocket(connection, pump)
+  pump.websocket = websocket
+  websocket[kState].pump = pump
   if (head && head.length > 0) socket.unshift(head)
   return websocket
 }

@@ -11,16 +11,17 @@ const { checkWsEngine, transportOptions } = require('../base/options')
 const { parseQuery, sidOf } = require('../base/query')
 const { abortRequest, abortUpgrade, abortWebSocket } = require('../transports/errors')
 const transports = require('../transports')
-const { NativeWebSocket } = require('../native/connection')
-const { NativeWebSocketServer, headerLines, refuseUpgrade } = require('../native/upgrade-server')
+const { headerLines, refuseUpgrade } = require('../native/upgrade-server')
 const {
   kAddsHeaders,
   kAdmit,
+  kAnswersFailures,
   kClient,
   kEmitError,
   kHandleRequest,
   kHandleUpgrade,
   kMakeTransport,
+  kMutesErrors,
   kPrepared,
   kServe,
   kState,
@@ -160,9 +161,8 @@ class Server extends BaseServer {
           this.onWebSocket(req, socket, websocket)
         })
       } catch (error) {
-        // a listener threw, or a header would have split the response; a WebSocket engine of the application has not
-        // answered then
-        if (!accepted && !(this.ws instanceof NativeWebSocketServer)) refuseUpgrade(socket, 500, STATUS_CODES[500])
+        // a listener threw, or a header would have split the response
+        if (!accepted && !this.ws?.[kAnswersFailures]) refuseUpgrade(socket, 500, STATUS_CODES[500])
         if (error.code !== 'ERR_INVALID_CHAR') throw error
         this[kEmitError](req, BaseServer.errors.BAD_REQUEST, { name: 'INVALID_HEADER', error })
       }
@@ -189,9 +189,8 @@ class Server extends BaseServer {
 
   /** Takes a WebSocket connection for a new session, or for the upgrade of a session. */
   onWebSocket(req, socket, websocket) {
-    // the engine's own connections emit errors only if there are listeners
-    const foreign = !(websocket instanceof NativeWebSocket)
-    if (foreign) websocket.on('error', onUpgradeError)
+    const needsListener = !websocket[kMutesErrors]
+    if (needsListener) websocket.on('error', onUpgradeError)
     if (transports[req._query.transport] !== undefined && !transports[req._query.transport].prototype.handlesUpgrades) {
       debug('transport does not handle upgraded requests')
       websocket.close()
@@ -207,7 +206,7 @@ class Server extends BaseServer {
         websocket.close()
         return
       }
-      if (foreign) websocket.removeListener('error', onUpgradeError)
+      if (needsListener) websocket.removeListener('error', onUpgradeError)
       client._maybeUpgrade(this[kMakeTransport](req._query.transport, req))
       return
     }

@@ -4,6 +4,7 @@ const { IncomingMessage } = require('http')
 const { LazyEmitter } = require('../base/emitter')
 const { parseQuery } = require('../base/query')
 const { HEAD_NAMES, HeadField } = require('../native/contract')
+const { StreamBelow } = require('../native/stream-below')
 const { kOnEnd, kState } = require('../base/symbols')
 const { Descriptor, define, keep, State } = require('../base/state')
 
@@ -19,9 +20,10 @@ let lastAddress = ''
  * A request that the native listener has received. Most are never used, so that their objects are made at the first
  * use.
  */
-class Opening {
+class Opening extends StreamBelow {
   /** @param {string} head see src/http/head.rs */
   constructor(head) {
+    super()
     this._head = head
     this._websocket = undefined
     this._request = undefined
@@ -101,8 +103,7 @@ class Opening {
     return this._ends
   }
 
-  /** Called when the connection has ended. */
-  destroy() {
+  onClosed() {
     if (this._ends !== undefined) this._ends[kOnEnd]()
   }
 }

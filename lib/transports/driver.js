@@ -151,7 +151,10 @@ function carriesPolls(transport) {
   return transport?.[kCarriesPolls]?.() === true
 }
 
-/** Returns whether a transport gets the requests of its session's client. */
+/**
+ * Returns whether a transport gets the requests of its session's client. The name decides: requests name their
+ * transport in the query, and one of the application's that is called `polling` gets them, too, as in the original.
+ */
 function takesRequests(transport) {
   return transport?.name === 'polling'
 }

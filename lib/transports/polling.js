@@ -257,14 +257,14 @@ class Polling extends Transport {
     if (!this.shouldClose) return this[kSendOut](session, packets)
     packets.push({ type: 'close' })
     // the end of the session would answer the listener's poll without these packets
-    const isNative = this[kState].polledNatively && this[kIsBound]()
-    if (isNative) this[kSendBound](session, packets)
+    const waitsInListener = this[kState].polledNatively && this[kIsBound]()
+    if (waitsInListener) this[kSendBound](session, packets)
     try {
       this.shouldClose()
     } finally {
       this.shouldClose = null
       // the poll is answered even if a listener of the session's end has thrown
-      if (isNative) this[kDropNativePoll]()
+      if (waitsInListener) this[kDropNativePoll]()
       else this[kSendOut](session, packets)
     }
   }

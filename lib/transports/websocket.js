@@ -151,6 +151,10 @@ class WebSocket extends Transport {
     return true
   }
 
+  /**
+   * The only place that asks what a WebSocket is. In the original `req.websocket` may be any object with the members of
+   * a WebSocket of `ws`, and applications pass such objects to `onWebSocket`. All others ask for the connection.
+   */
   [kConnection]() {
     return this.socket instanceof NativeWebSocket ? this.socket : undefined
   }
