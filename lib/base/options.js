@@ -46,22 +46,6 @@ function transportOptions({
   return { perMessageDeflate, maxHttpBufferSize, maxBufferedChunks, httpCompression, httpRequestBodyTimeout }
 }
 
-/**
- * Selects the parts of the option `httpCompression` that the engine knows. zlib's `memLevel`, `strategy` and
- * `chunkSize` have no counterpart there.
- *
- * @returns {{threshold: number, level: number, windowBits: number} | undefined} undefined if compression is off
- */
-function compressionOf(option) {
-  if (!option) return undefined
-  const { threshold, level, windowBits } = option
-  return {
-    threshold: threshold === undefined ? NaN : Number(threshold),
-    level: level >= 0 ? level : 6,
-    windowBits: windowBits > 0 ? windowBits : 15,
-  }
-}
-
 /** Options of earlier major versions, and what to write today. */
 const OLD_OPTIONS = {
   cookiePath: 'cookie: { name, path }',
@@ -99,4 +83,4 @@ function warn(what, instead) {
   process.emitWarning(`${what} has no effect; write ${instead}`, { type: 'EngineIoWarning', code: 'ENGINE_IO_OLD_WAY' })
 }
 
-module.exports = { ownOf, validate, warnOfOldWays, checkWsEngine, compressionOf, transportOptions }
+module.exports = { ownOf, validate, warnOfOldWays, checkWsEngine, transportOptions }

@@ -5,7 +5,8 @@ const debug = require('debug')('engine')
 const bridge = require('../native/bridge')
 const { Opening } = require('../session/lazy-request')
 const { openPacket } = require('../session/open-packet')
-const { compressionOf, ownOf, transportOptions } = require('../base/options')
+const { ownOf, transportOptions } = require('../base/options')
+const { compressionOf, deflateOptions } = require('../native/compression')
 const { ID_LENGTH, REFUSALS } = require('../native/contract')
 const { content } = require('../native/packets')
 const { Server } = require('../server/server')
@@ -13,7 +14,7 @@ const { Socket } = require('../session/socket')
 const transports = require('../transports')
 const { Polling } = require('../transports/polling')
 const { NativeWebSocket } = require('../native/connection')
-const { NativeWebSocketServer, chunksOf, deflateOptions } = require('../native/upgrade-server')
+const { NativeWebSocketServer, chunksOf } = require('../native/upgrade-server')
 const {
   kAvailableUpgrades,
   kHearsFlushes,

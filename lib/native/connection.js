@@ -4,6 +4,7 @@ const { performance } = require('perf_hooks')
 const { setImmediate } = require('timers')
 const bridge = require('./bridge')
 const {
+  CLOSE_TIMEOUT,
   END_SHIFT,
   Kind,
   MAX_CLOSE_REASON,
@@ -69,10 +70,7 @@ const EMPTY = Buffer.alloc(0)
 /** Milliseconds to wait for a write in progress when a connection is cut off. */
 const PATIENCE = 50
 
-/** Milliseconds to wait for the `close` of a stream that has been ended. */
-const STREAM_TIMEOUT = 30 * 1000
-
-/** How often such a stream is looked at meanwhile, in ms: the listeners of its `close` may have been removed. */
+/** How often a stream whose `close` is awaited is looked at, in ms: the listeners of its `close` may have been removed. */
 const STREAM_LOOK = 100
 
 const CONNECTING_STATES = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 }
@@ -180,7 +178,7 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
     else if (typeof mask === 'function') done = mask
     if (this.readyState !== CONNECTING_STATES.OPEN) return fail(done, this[kNotOpen]())
     const bytes = data === undefined ? EMPTY : Buffer.from(contentOf(data))
-    if (bytes.length > MAX_CONTROL) throw new RangeError('The data size must not be greater than 125 bytes')
+    if (bytes.length > MAX_CONTROL) throw new RangeError(`The data size must not be greater than ${MAX_CONTROL} bytes`)
     bridge.getEngine().sendControlFrame(this[kState].handle, opcode, bytes)
     bridge.scheduleFlush()
     this[kCallBackWhenWritten](done)
@@ -235,7 +233,7 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
    * Starts the closing handshake; the peer has 30 s to answer.
    *
    * @throws {TypeError} for a code that no close frame may carry
-   * @throws {RangeError} for a reason of more than 123 bytes
+   * @throws {RangeError} for a reason that a close frame has no room for
    */
   close(code, reason) {
     if (this.readyState !== CONNECTING_STATES.OPEN) return
@@ -477,7 +475,7 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
     if (stream.awaitsClose()) {
       this.readyState = CONNECTING_STATES.CLOSING
       this[kState].end = { arg, reason }
-      let looks = STREAM_TIMEOUT / STREAM_LOOK
+      let looks = CLOSE_TIMEOUT / STREAM_LOOK
       const look = () => {
         if (stream.hasClosedUnheard() || --looks === 0) this[kOnStreamClosed](true)
       }
@@ -615,7 +613,7 @@ function checkClose(code, reason) {
     throw new TypeError('First argument must be a valid error code number')
   }
   if (reason !== undefined && reason.length && Buffer.byteLength(reason) > MAX_CLOSE_REASON) {
-    throw new RangeError('The message must not be greater than 123 bytes')
+    throw new RangeError(`The message must not be greater than ${MAX_CLOSE_REASON} bytes`)
   }
 }
 

@@ -140,6 +140,12 @@ const NOT_A_PACKET = 7
 /** The content of a probing client's ping, and of the pong that answers it. */
 const PROBE = 'probe'
 
+/** The byte that ends a length in a binary payload of protocol 3. */
+const LENGTH_END = 255
+
+/** The number of digits after which such a length is not read any further: those of the largest number. */
+const MAX_DIGITS = 310
+
 /** Which of the engine's own packets (heartbeats, the noop of an upgrade) JavaScript sends. */
 const Relayed = {
   /** None: the engine carries the session alone. */
@@ -189,6 +195,27 @@ const SMALL_ROOM = 15
  * are left out.
  */
 const MAX_WAITING_ANSWERS = 0x40000
+
+/**
+ * Pongs for the ping frames of a client that does not read, as in `ws` (`maxPendingAutoPongs`). With one more the
+ * connection is cut off.
+ */
+const MAX_WAITING_PONGS = 60
+
+/** Frames of which a message may consist, as in `ws` (`maxFragments`). */
+const MAX_FRAGMENTS = 16384
+
+/** The level of zlib, unless the application sets one. */
+const COMPRESSION_LEVEL = 6
+
+/** Messages and answers below this many bytes are not compressed, unless the application sets another limit. */
+const COMPRESSION_THRESHOLD = 1024
+
+/** The window of zlib in bits, unless the application sets another. */
+const MAX_WINDOW_BITS = 15
+
+/** The name of the extension that compresses messages. */
+const DEFLATE = 'permessage-deflate'
 
 /** Added by `pipeInput` to the number of bytes that it has taken, which is smaller, if the input has to be paused. */
 const INPUT_WAITS = 0x80000000
@@ -382,9 +409,15 @@ const CACHE_CONTROL = 'no-store'
 
 /**
  * What the user agents of old Internet Explorers contain, one of these: they mistake payloads for cross-site
- * scripting, unless the header `X-XSS-Protection` is 0.
+ * scripting, unless a header tells them not to.
  */
 const OLD_IE = [';MSIE', 'Trident/']
+
+/** The header that tells them not to, and its value. */
+const XSS_PROTECTION = ['X-XSS-Protection', '0']
+
+/** The content type of the answer to an upgrade request that is refused. */
+const UPGRADE_REFUSAL_TYPE = 'text/html'
 
 /** The fields of a request's head in the form in which the native listener passes it: strings that NUL separates. */
 const HeadField = {
@@ -430,6 +463,23 @@ const HEAD_NAMES = [
 /** The first lines of the response that switches to WebSocket. */
 const SWITCHING_PROTOCOLS = ['HTTP/1.1 101 Switching Protocols', 'Upgrade: websocket', 'Connection: Upgrade']
 
+/** The header `Upgrade` of a request for a WebSocket. */
+const UPGRADE = 'websocket'
+
+/** The names of the headers of the handshake. */
+const HandshakeHeader = {
+  /** Of the request: the key. */
+  KEY: 'Sec-WebSocket-Key',
+  /** Of the request: the version. Of its refusal: the versions that are accepted. */
+  VERSION: 'Sec-WebSocket-Version',
+  /** Of the request: the subprotocols that the client offers. Of the response: the one that was selected. */
+  PROTOCOL: 'Sec-WebSocket-Protocol',
+  /** Of the request: the extensions that the client offers. Of the response: those that were accepted. */
+  EXTENSIONS: 'Sec-WebSocket-Extensions',
+  /** Of the response: the answer to the key. */
+  ACCEPT: 'Sec-WebSocket-Accept',
+}
+
 /** What is wrong with an upgrade request, where it makes a difference to more than the answer's text. */
 const HandshakeError = {
   /** The version is not one of `WEBSOCKET_VERSIONS`. */
@@ -439,6 +489,9 @@ const HandshakeError = {
   /** The list of extensions is malformed, or none of its offers can be accepted. */
   EXTENSIONS: 5,
 }
+
+/** The header `Sec-WebSocket-Version` of nearly all requests. */
+const WEBSOCKET_VERSION = '13'
 
 /** The header `Sec-WebSocket-Version` of the answer to a request of another version. */
 const WEBSOCKET_VERSIONS = '13, 8'
@@ -461,6 +514,8 @@ module.exports = {
   PacketType,
   NOT_A_PACKET,
   PROBE,
+  LENGTH_END,
+  MAX_DIGITS,
   Relayed,
   SendStatus,
   MODE_SHIFT,
@@ -470,6 +525,12 @@ module.exports = {
   MAX_PACKETS,
   SMALL_ROOM,
   MAX_WAITING_ANSWERS,
+  MAX_WAITING_PONGS,
+  MAX_FRAGMENTS,
+  COMPRESSION_LEVEL,
+  COMPRESSION_THRESHOLD,
+  MAX_WINDOW_BITS,
+  DEFLATE,
   INPUT_WAITS,
   TakeStatus,
   Direction,
@@ -497,9 +558,14 @@ module.exports = {
   POST_ANSWER,
   CACHE_CONTROL,
   OLD_IE,
+  XSS_PROTECTION,
+  UPGRADE_REFUSAL_TYPE,
   HeadField,
   HEAD_NAMES,
   SWITCHING_PROTOCOLS,
+  UPGRADE,
+  HandshakeHeader,
   HandshakeError,
+  WEBSOCKET_VERSION,
   WEBSOCKET_VERSIONS,
 }

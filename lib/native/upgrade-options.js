@@ -4,13 +4,15 @@
 // takes effect for later connections. Connections with options that the engine does not support are left to `ws`, whose
 // code is loaded then.
 
+const { CLOSE_TIMEOUT, MAX_FRAGMENTS, MAX_WAITING_PONGS } = require('./contract')
+
 /** The defaults of `ws` that decide how a connection works, as the engine has them, too. */
 const SERVED = {
   allowSynchronousEvents: true,
   autoPong: true,
-  closeTimeout: 30000,
-  maxFragments: 16 * 1024,
-  maxPendingAutoPongs: 60,
+  closeTimeout: CLOSE_TIMEOUT,
+  maxFragments: MAX_FRAGMENTS,
+  maxPendingAutoPongs: MAX_WAITING_PONGS,
   skipUTF8Validation: false,
 }
 

@@ -3,8 +3,18 @@
 const { EventEmitter } = require('events')
 const { STATUS_CODES, validateHeaderName, validateHeaderValue } = require('http')
 const bridge = require('./bridge')
-const { HandshakeError, SWITCHING_PROTOCOLS, WEBSOCKET_VERSIONS } = require('./contract')
+const {
+  DEFLATE,
+  HandshakeError,
+  HandshakeHeader,
+  SWITCHING_PROTOCOLS,
+  UPGRADE,
+  UPGRADE_REFUSAL_TYPE,
+  WEBSOCKET_VERSION,
+  WEBSOCKET_VERSIONS,
+} = require('./contract')
 const { carry } = require('./carried-socket')
+const { deflateOptions } = require('./compression')
 const { handleOf, isPristine } = require('./node-internals')
 const { ownOf } = require('../base/options')
 const { Pump } = require('./stream-carrier')
@@ -23,6 +33,12 @@ const { keep, State } = require('../base/state')
 const { completed, isServed, theirs } = require('./upgrade-options')
 
 const EMPTY = Buffer.alloc(0)
+
+/** The headers of a request, by their names in `req.headers`. */
+const KEY = HandshakeHeader.KEY.toLowerCase()
+const VERSION = HandshakeHeader.VERSION.toLowerCase()
+const PROTOCOL = HandshakeHeader.PROTOCOL.toLowerCase()
+const EXTENSIONS = HandshakeHeader.EXTENSIONS.toLowerCase()
 
 /** The WebSocket connection of an upgraded stream. */
 const kWebSocket = Symbol('websocket')
@@ -95,7 +111,7 @@ class NativeWebSocketServer extends EventEmitter {
     const { headers } = req
     if (this[kIsPlain](req, headers, socket)) {
       const early = readEarly(socket, head)
-      const key = headers['sec-websocket-key']
+      const key = headers[KEY]
       const { maxPayload, maxChunks } = limitsOf(this.options)
       bridge.getEngine()
       const websocket = takeOver(socket, (fd) => bridge.fast.upgrade(fd, key, early, maxPayload, maxChunks))
@@ -109,9 +125,8 @@ class NativeWebSocketServer extends EventEmitter {
     if (isForOthers) return refuseUpgrade(socket, 400)
     if (checked.status !== undefined) return this[kRefuse](req, socket, checked)
     const extensions = checked.deflate === undefined ? {} : { [DEFLATE]: ownOf(checked.deflate) }
-    const protocols = protocolsOf(headers['sec-websocket-protocol'])
-    const complete = () =>
-      this.completeUpgrade(extensions, headers['sec-websocket-key'], protocols, req, socket, head, done)
+    const protocols = protocolsOf(headers[PROTOCOL])
+    const complete = () => this.completeUpgrade(extensions, headers[KEY], protocols, req, socket, head, done)
     this[kVerified](req, socket, complete)
   }
 
@@ -120,7 +135,7 @@ class NativeWebSocketServer extends EventEmitter {
     this[kState].onRefused()
     if (this.listenerCount('wsClientError') > 0) return this.emit('wsClientError', new Error(message), socket, req)
     const isOther = fault === HandshakeError.VERSION
-    refuseUpgrade(socket, status, message, isOther ? { 'Sec-WebSocket-Version': WEBSOCKET_VERSIONS } : undefined)
+    refuseUpgrade(socket, status, message, isOther ? { [HandshakeHeader.VERSION]: WEBSOCKET_VERSIONS } : undefined)
   }
 
   /** Goes on with a request if the option `verifyClient` accepts it. */
@@ -128,7 +143,7 @@ class NativeWebSocketServer extends EventEmitter {
     const { verifyClient } = this.options
     if (!verifyClient) return proceed()
     const { headers } = req
-    const origin = headers[Number(headers['sec-websocket-version']) === 8 ? 'sec-websocket-origin' : 'origin']
+    const origin = headers[Number(headers[VERSION]) === 8 ? 'sec-websocket-origin' : 'origin']
     const info = { origin, secure: Boolean(req.socket.authorized || req.socket.encrypted), req }
     if (verifyClient.length === 2) {
       verifyClient(info, (isVerified, status, message, extra) => {
@@ -152,11 +167,11 @@ class NativeWebSocketServer extends EventEmitter {
     if (this._state > RUNNING) return refuseUpgrade(socket, 503)
 
     const lines = [...SWITCHING_PROTOCOLS]
-    lines.push(`Sec-WebSocket-Accept: ${acceptOf(key)}`)
+    lines.push(`${HandshakeHeader.ACCEPT}: ${acceptOf(key)}`)
     const protocol = protocols.size > 0 ? this[kProtocol](protocols, req) : undefined
-    if (protocol) lines.push(`Sec-WebSocket-Protocol: ${protocol}`)
+    if (protocol) lines.push(`${HandshakeHeader.PROTOCOL}: ${protocol}`)
     const deflate = extensions[DEFLATE]
-    if (deflate !== undefined) lines.push(`Sec-WebSocket-Extensions: ${deflate.header}`)
+    if (deflate !== undefined) lines.push(`${HandshakeHeader.EXTENSIONS}: ${deflate.header}`)
     try {
       this.emit('headers', lines, req)
     } catch (error) {
@@ -196,9 +211,9 @@ class NativeWebSocketServer extends EventEmitter {
     const { options } = this
     return (
       req.method === 'GET' &&
-      headers.upgrade === 'websocket' &&
-      headers['sec-websocket-version'] === '13' &&
-      headers['sec-websocket-protocol'] === undefined &&
+      headers.upgrade === UPGRADE &&
+      headers[VERSION] === WEBSOCKET_VERSION &&
+      headers[PROTOCOL] === undefined &&
       !options.perMessageDeflate &&
       !options.verifyClient &&
       !options.path &&
@@ -217,8 +232,6 @@ class NativeWebSocketServer extends EventEmitter {
 
 const { completeUpgrade, shouldHandle } = NativeWebSocketServer.prototype
 
-const DEFLATE = 'permessage-deflate'
-
 /** What is wrong with a malformed list header. */
 const LISTS = [HandshakeError.PROTOCOL, HandshakeError.EXTENSIONS]
 
@@ -227,12 +240,9 @@ const accepted = { key: undefined, accept: undefined }
 
 /** Checks a request. Returns `{ accept, deflate }`, or `{ fault, status, message }` of the refusal. */
 function check({ method, headers }, options) {
-  const key = headers['sec-websocket-key']
-  const version = headers['sec-websocket-version']
-  const protocols = headers['sec-websocket-protocol']
-  const extensions = headers['sec-websocket-extensions']
+  const { upgrade, [KEY]: key, [VERSION]: version, [PROTOCOL]: protocols, [EXTENSIONS]: extensions } = headers
   const deflate = deflateOptions(options.perMessageDeflate)
-  const answer = bridge.getEngine().checkUpgrade(method, headers.upgrade, key, version, protocols, extensions, deflate)
+  const answer = bridge.getEngine().checkUpgrade(method, upgrade, key, version, protocols, extensions, deflate)
   // the bare value if nothing else was negotiated
   const checked = typeof answer === 'string' ? { __proto__: null, accept: answer } : ownOf(answer)
   if (checked.accept !== undefined) Object.assign(accepted, { key, accept: checked.accept })
@@ -242,10 +252,7 @@ function check({ method, headers }, options) {
 /** Returns the value of `Sec-WebSocket-Accept` for a key. */
 function acceptOf(key) {
   if (key !== accepted.key)
-    check(
-      { method: 'GET', headers: { upgrade: 'websocket', 'sec-websocket-key': key, 'sec-websocket-version': '13' } },
-      {},
-    )
+    check({ method: 'GET', headers: { upgrade: UPGRADE, [KEY]: key, [VERSION]: WEBSOCKET_VERSION } }, {})
   return accepted.accept
 }
 
@@ -289,22 +296,6 @@ function limitsOf({ maxPayload, maxBufferedChunks }) {
 /** Converts the option `maxBufferedChunks` to a number of 32 bits, as `ws` does; 0 means no limit. */
 function chunksOf(maxBufferedChunks) {
   return Math.max(0, maxBufferedChunks | 0)
-}
-
-/** Returns the options of `ws` for permessage-deflate, or undefined if it is off. */
-function deflateOptions(options) {
-  if (!options) return undefined
-  const { zlibDeflateOptions: zlib = {} } = options
-  const bits = (value) => (value === undefined || value === true || value === null ? undefined : Number(value))
-  const flag = (value) => (value === undefined || value === null ? undefined : Boolean(value))
-  return {
-    serverNoContextTakeover: flag(options.serverNoContextTakeover),
-    clientNoContextTakeover: flag(options.clientNoContextTakeover),
-    serverMaxWindowBits: bits(options.serverMaxWindowBits),
-    clientMaxWindowBits: bits(options.clientMaxWindowBits),
-    threshold: bits(options.threshold),
-    level: zlib.level >= 0 ? zlib.level : undefined,
-  }
 }
 
 function connect(socket, head, lines, terms) {
@@ -381,7 +372,7 @@ function refuseUpgrade(socket, status, given, extra = {}) {
   const message = given || STATUS_CODES[status]
   const headers = {
     Connection: 'close',
-    'Content-Type': 'text/html',
+    'Content-Type': UPGRADE_REFUSAL_TYPE,
     'Content-Length': Buffer.byteLength(message),
     ...extra,
   }
@@ -391,4 +382,4 @@ function refuseUpgrade(socket, status, given, extra = {}) {
   socket.end(lines.join('\r\n') + '\r\n\r\n' + message)
 }
 
-module.exports = { NativeWebSocketServer, headerLines, refuseUpgrade, chunksOf, deflateOptions }
+module.exports = { NativeWebSocketServer, headerLines, refuseUpgrade, chunksOf }

@@ -5,6 +5,7 @@ const { setImmediate } = require('timers')
 const cookie = require('cookie')
 const debug = require('debug')('engine')
 const bridge = require('../native/bridge')
+const { COMPRESSION_THRESHOLD } = require('../native/contract')
 const { Listeners } = require('../base/emitter')
 const { Clients } = require('./clients')
 const { broadcast } = require('./broadcast')
@@ -61,7 +62,7 @@ const DEFAULTS = {
   maxHttpBufferSize: 1e6,
   transports: ['polling', 'websocket'],
   allowUpgrades: true,
-  httpCompression: { threshold: 1024 },
+  httpCompression: { threshold: COMPRESSION_THRESHOLD },
   cors: false,
   allowEIO3: false,
   maxBufferedChunks: 10000,
@@ -98,7 +99,7 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
     validate(this.opts)
     if (this.opts.cors) this.use(require('cors')(this.opts.cors))
     if (opts.perMessageDeflate) {
-      this.opts.perMessageDeflate = Object.assign({ threshold: 1024 }, opts.perMessageDeflate)
+      this.opts.perMessageDeflate = Object.assign({ threshold: COMPRESSION_THRESHOLD }, opts.perMessageDeflate)
     }
     this[kState].limits = Limits.of(this)
     this[kState].drain = undefined

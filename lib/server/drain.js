@@ -7,7 +7,7 @@ const { performance } = require('perf_hooks')
 const { setImmediate } = require('timers')
 const debug = require('debug')('engine')
 const { apart, atRoot } = require('../native/context')
-const { DRAINING, ReasonText } = require('../native/contract')
+const { DRAINING, NO_CLOSE_FRAME, ReasonText } = require('../native/contract')
 const { ownOf } = require('../base/options')
 const { carriesPolls, driverOf } = require('../transports/driver')
 const { kMadeTransport, kState } = require('../base/symbols')
@@ -19,9 +19,6 @@ const MAX_DELAY = 2 ** 31 - 1
 
 /** The `readyState` of a WebSocket whose connection has ended. */
 const CLOSED = 3
-
-/** The code of a WebSocket that has ended without a close frame of the client. */
-const NO_CLOSE_FRAME = 1006
 
 /** The one drain of a server. */
 class Drain {

@@ -60,7 +60,7 @@ function upgradeRefusal(code, messages, context) {
     ? `503 Service Unavailable\r\nRetry-After: ${context.retryAfter}`
     : '400 Bad Request'
   return (
-    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-type: text/html\r\n` +
+    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-type: ${contract.UPGRADE_REFUSAL_TYPE}\r\n` +
     `Content-Length: ${Buffer.byteLength(message)}\r\n\r\n${message}`
   )
 }

@@ -3,17 +3,11 @@
 // The codec of protocol 3 for transports that JavaScript drives. The engine has its own, see src/protocol/v3. The
 // functions have the signatures of the original.
 
-const { PACKET_TYPES } = require('../native/contract')
+const { LENGTH_END, MAX_DIGITS, PACKET_TYPES } = require('../native/contract')
 
 const ERROR = { type: 'error', data: 'parser error' }
 
 const EMPTY = Buffer.alloc(0)
-
-/** The byte behind a length in a binary payload. */
-const LENGTH_END = 0xff
-
-/** The number of digits after which a length is not read any further: those of the largest number. */
-const MAX_DIGITS = 310
 
 /** The `b` before base64. */
 const BASE64 = 0x62

@@ -14,9 +14,10 @@ const {
   POST_ANSWER,
   POST_ANSWER_TYPE,
   TEXT_PAYLOAD_TYPE,
+  XSS_PROTECTION,
 } = require('../native/contract')
 const { polls, posts } = require('../native/duties')
-const { compressionOf } = require('../base/options')
+const { compressionOf } = require('../native/compression')
 const { content, packetType } = require('../native/packets')
 const { abortRequest, failRequest } = require('./errors')
 const { endWith } = require('../native/node-internals')
@@ -76,9 +77,6 @@ const {
 const wantsCompression = ({ options }) => Boolean(options && options.compress)
 const kTransport = Symbol('transport')
 const kPoll = Symbol('poll')
-
-/** The code of `connection_error` for a session that does not exist. */
-const UNKNOWN_SID = 1
 
 const CLOSE_TIMEOUT = 30 * 1000
 
@@ -194,7 +192,7 @@ class Polling extends Transport {
   [kTakeUp](session, req, res) {
     const { server, transport } = session
     if (session.readyState === 'closed') {
-      server[kRefuse](req, res, UNKNOWN_SID, { sid: session.id })
+      server[kRefuse](req, res, ErrorCode.UNKNOWN_SID, { sid: session.id })
     } else if (transport !== this) {
       const context = { name: 'TRANSPORT_MISMATCH', transport: 'polling', previousTransport: transport.name }
       server[kRefuse](req, res, ErrorCode.BAD_REQUEST, context)
@@ -417,7 +415,7 @@ class Polling extends Transport {
   headers(req, headers = {}) {
     const agent = req.headers['user-agent']
     // old versions of Internet Explorer mistake payloads for cross-site scripting
-    if (agent && OLD_IE.some((mark) => agent.includes(mark))) headers['X-XSS-Protection'] = '0'
+    if (agent && OLD_IE.some((mark) => agent.includes(mark))) headers[XSS_PROTECTION[0]] = XSS_PROTECTION[1]
     headers['cache-control'] = CACHE_CONTROL
     const { session } = this[kState]
     if (this.listenerCount('headers') > 0) {

@@ -1,10 +1,10 @@
 'use strict'
 
 const bridge = require('../native/bridge')
-const { POST_ANSWER_TYPE } = require('../native/contract')
+const { POST_ANSWER, POST_ANSWER_TYPE } = require('../native/contract')
 const { failRequest } = require('../transports/errors')
 const { Polling: NodePolling } = require('../transports/polling')
-const { compressionOf } = require('../base/options')
+const { compressionOf } = require('../native/compression')
 const {
   kBeginPost,
   kCompressFirst,
@@ -52,7 +52,7 @@ class Polling extends NodePolling {
       failRequest(res)
       throw error
     }
-    res.end('ok')
+    res.end(POST_ANSWER)
   }
 
   /** Writes a compressed response. Its headers are made after the compression. */

@@ -3,6 +3,7 @@
 const debug = require('debug')('engine:uws')
 const { transportOptions } = require('../base/options')
 const { parseSearch, sidOf } = require('../base/query')
+const { HandshakeHeader } = require('../native/contract')
 const { abortRequest } = require('../transports/errors')
 const { BaseServer } = require('../server/base-server')
 const { Request } = require('./http')
@@ -106,9 +107,9 @@ class uServer extends BaseServer {
   handleUpgrade(uRes, uReq, context) {
     // these can be read only before the handler returns
     const terms = {
-      key: uReq.getHeader('sec-websocket-key'),
-      protocol: uReq.getHeader('sec-websocket-protocol'),
-      extensions: uReq.getHeader('sec-websocket-extensions'),
+      key: uReq.getHeader(HandshakeHeader.KEY.toLowerCase()),
+      protocol: uReq.getHeader(HandshakeHeader.PROTOCOL.toLowerCase()),
+      extensions: uReq.getHeader(HandshakeHeader.EXTENSIONS.toLowerCase()),
       context,
     }
     this[kCheck](uRes, uReq, true, (req, res) => this[kSwitch](req, res, terms))

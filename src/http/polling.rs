@@ -70,7 +70,7 @@ impl Answerer {
         *headers = self.headers;
         headers.insert(CONTENT_TYPE, content_type);
         if self.old_ie {
-            headers.insert(X_XSS_PROTECTION, const { HeaderValue::from_static("0") });
+            headers.insert(X_XSS_PROTECTION, const { HeaderValue::from_static(contract::XSS_PROTECTION[1]) });
         }
         headers.insert(CACHE_CONTROL, const { HeaderValue::from_static(contract::CACHE_CONTROL) });
         if let Some(cookie) = self.cookie {

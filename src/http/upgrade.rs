@@ -21,10 +21,12 @@ use super::listener::{Listener, OpenConnection};
 use super::polling::{Destroyed, Reply};
 use super::query::{Query, Transport};
 use super::route::Wanted;
-use crate::runtime::contract::Refusal;
+use crate::runtime::contract::{Refusal, UPGRADE_REFUSAL_TYPE};
 use crate::runtime::{Binding, Connection, MessageCompression, Open, Opened, SessionCell, Stream, start_reading};
 use crate::websocket::deflate::negotiate;
-use crate::websocket::{Decoder, Deflate, Handshake, HandshakeError, Inflate, Limits, UpgradeRequest, VERSIONS, check};
+use crate::websocket::{
+    Decoder, Deflate, Handshake, HandshakeError, Inflate, Limits, UpgradeRequest, VERSIONS, check, handshake,
+};
 
 /// Whether a request asks for another protocol. In HTTP/1.0 the header has to be ignored (RFC 9110, 7.8).
 pub(super) fn is_upgrade(request: &Request<Incoming>) -> bool {
@@ -82,7 +84,7 @@ impl Switch {
     fn to(handshake: &Handshake, extensions: Option<&str>) -> Self {
         let mut reply = super::polling::bare(StatusCode::SWITCHING_PROTOCOLS);
         let headers = reply.headers_mut();
-        headers.insert(UPGRADE, const { HeaderValue::from_static("websocket") });
+        headers.insert(UPGRADE, const { HeaderValue::from_static(handshake::UPGRADE) });
         headers.insert(CONNECTION, const { HeaderValue::from_static("Upgrade") });
         Self { reply, head: handshake.response(extensions).into_bytes() }
     }
@@ -107,7 +109,7 @@ impl Refused {
         *reply.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
         let headers = reply.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        headers.insert(hyper::header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
+        headers.insert(hyper::header::CONTENT_TYPE, HeaderValue::from_static(UPGRADE_REFUSAL_TYPE));
         if let Self::Engine(refusal) = self {
             listener.add_retry(*refusal, headers);
         }
@@ -279,6 +281,28 @@ where
                 start_reading(connection, parts.read_buf.to_vec());
             }
             Err(_) => connection.ended(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::contract::XSS_PROTECTION;
+    use crate::websocket::handshake::names;
+
+    /// hyper names headers in constants of its own.
+    #[test]
+    fn headers_have_one_name() {
+        let pairs = [
+            (SEC_WEBSOCKET_KEY, names::KEY),
+            (SEC_WEBSOCKET_VERSION, names::VERSION),
+            (SEC_WEBSOCKET_PROTOCOL, names::PROTOCOL),
+            (SEC_WEBSOCKET_EXTENSIONS, names::EXTENSIONS),
+            (hyper::header::X_XSS_PROTECTION, XSS_PROTECTION[0]),
+        ];
+        for (name, text) in pairs {
+            assert!(name.as_str().eq_ignore_ascii_case(text), "{text}");
         }
     }
 }

@@ -4,11 +4,9 @@ use napi_derive::napi;
 
 use crate::http::DeflateSettings;
 use crate::runtime::MessageCompression;
+use crate::runtime::contract::{COMPRESSION_LEVEL, COMPRESSION_THRESHOLD};
 use crate::websocket::deflate::{Agreement, ContextTakeover, Options, WindowBits, negotiate};
 use crate::websocket::{Decoder, Deflate, HandshakeError, Inflate, Limits};
-
-const DEFAULT_LEVEL: u32 = 6;
-const DEFAULT_THRESHOLD: u32 = 1024;
 
 /// The server's options, by their names in `ws`.
 #[napi(object)]
@@ -67,8 +65,8 @@ impl DeflateOptions {
 
 impl From<DeflateOptions> for DeflateSettings {
     fn from(options: DeflateOptions) -> Self {
-        let level = options.level.unwrap_or(DEFAULT_LEVEL);
-        let from = options.threshold.unwrap_or(DEFAULT_THRESHOLD) as usize;
+        let level = options.level.unwrap_or(COMPRESSION_LEVEL);
+        let from = options.threshold.unwrap_or(COMPRESSION_THRESHOLD) as usize;
         Self { options: options.options(), level, from }
     }
 }
@@ -83,8 +81,8 @@ impl DeflateTerms {
             client_max_window_bits: self.client_max_window_bits.map(bits),
             header: self.header,
         };
-        let deflate = Deflate::new(&agreement, self.level.unwrap_or(DEFAULT_LEVEL));
-        let from = self.threshold.unwrap_or(DEFAULT_THRESHOLD) as usize;
+        let deflate = Deflate::new(&agreement, self.level.unwrap_or(COMPRESSION_LEVEL));
+        let from = self.threshold.unwrap_or(COMPRESSION_THRESHOLD) as usize;
         let decoder = Decoder::with_inflate(limits, Inflate::new(&agreement));
         (decoder, Some(MessageCompression { deflate, from }))
     }

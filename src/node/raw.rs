@@ -21,7 +21,7 @@ use crate::protocol::PacketType;
 use crate::runtime::Outbox;
 use crate::runtime::contract::{Direction, MAX_PACKETS, MODE_PLAIN, MODE_SHIFT, MODE_TEXT_ONLY, MODE_V3, SendStatus};
 use crate::session::{OutData, OutPacket, Revision};
-use crate::websocket::{OpCode, UpgradeRequest, check as judge};
+use crate::websocket::{OpCode, UpgradeRequest, check as judge, handshake};
 
 /// Result of `send` and `sendFrame` for a connection that has ended.
 const CLOSED: u32 = SendStatus::Closed as u32;
@@ -528,13 +528,13 @@ impl Fast<5> for Upgrade {
         let key = text(env, key)?;
         let request = UpgradeRequest {
             method: "GET",
-            upgrade: Some("websocket"),
+            upgrade: Some(handshake::UPGRADE),
             key: key.as_deref(),
-            version: Some("13"),
+            version: Some(handshake::USUAL_VERSION),
             protocol: None,
         };
-        let handshake = judge(&request).map_err(|error| Error::new(Status::InvalidArg, error.message()))?;
-        let response = handshake.response(None);
+        let accepted = judge(&request).map_err(|error| Error::new(Status::InvalidArg, error.message()))?;
+        let response = accepted.response(None);
         with_content(env, early, |content| match content {
             Content::Binary(early) => state.adopt(fd, response.as_bytes(), early, ends(limit, max_chunks, None)),
             _ => Err(Error::new(Status::InvalidArg, "expected a Uint8Array")),

@@ -18,6 +18,26 @@ const KEY_SUFFIX: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 pub const SWITCHING_PROTOCOLS: [&str; 3] =
     ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"];
 
+/// The header `Upgrade` of a request and of the response to it.
+pub const UPGRADE: &str = "websocket";
+
+/// The header `Sec-WebSocket-Version` of nearly all requests.
+pub const USUAL_VERSION: &str = "13";
+
+/// The names of the headers of the handshake.
+pub mod names {
+    /// Of the request: the key.
+    pub const KEY: &str = "Sec-WebSocket-Key";
+    /// Of the request: the version. Of its refusal: the versions that are accepted.
+    pub const VERSION: &str = "Sec-WebSocket-Version";
+    /// Of the request: the subprotocols that the client offers. Of the response: the one that was selected.
+    pub const PROTOCOL: &str = "Sec-WebSocket-Protocol";
+    /// Of the request: the extensions that the client offers. Of the response: those that were accepted.
+    pub const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
+    /// Of the response: the answer to the key.
+    pub const ACCEPT: &str = "Sec-WebSocket-Accept";
+}
+
 /// The header `Sec-WebSocket-Version` of the answer to [`HandshakeError::Version`]: the versions that are accepted.
 pub const VERSIONS: &str = "13, 8";
 
@@ -105,9 +125,9 @@ impl Handshake {
         let mut response = SWITCHING_PROTOCOLS.join("\r\n");
         // base64, a token of the client, and the answer to its offer are all valid values
         let headers = [
-            ("Sec-WebSocket-Accept", Some(&*self.accept)),
-            ("Sec-WebSocket-Protocol", self.protocol.as_deref()),
-            ("Sec-WebSocket-Extensions", extensions),
+            (names::ACCEPT, Some(&*self.accept)),
+            (names::PROTOCOL, self.protocol.as_deref()),
+            (names::EXTENSIONS, extensions),
         ];
         for (name, value) in headers {
             if let Some(value) = value {

@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+/// Frames of one message by default, as in `ws` (`maxFragments`).
+pub const MAX_FRAGMENTS: u32 = 16 * 1024;
+
 /// What a peer may make the decoder hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -32,9 +35,9 @@ pub fn max_text() -> u32 {
 }
 
 impl Default for Limits {
-    /// The defaults of the original: 1,000,000 bytes (`maxHttpBufferSize`), 16,384 frames and 10,000 pieces
+    /// The defaults of the original: 1,000,000 bytes (`maxHttpBufferSize`), [`MAX_FRAGMENTS`] frames and 10,000 pieces
     /// (`maxBufferedChunks`). For texts see [`set_max_text`].
     fn default() -> Self {
-        Self { max_payload: 1_000_000, max_fragments: 16_384, max_chunks: 10_000, max_text: max_text() }
+        Self { max_payload: 1_000_000, max_fragments: MAX_FRAGMENTS, max_chunks: 10_000, max_text: max_text() }
     }
 }

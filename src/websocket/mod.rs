@@ -27,6 +27,6 @@ pub use deflate::{Deflate, Inflate};
 pub use error::FrameError;
 pub use frame::{MAX_CONTROL, OpCode, write_close, write_header, write_masked};
 pub use handshake::{Handshake, HandshakeError, SWITCHING_PROTOCOLS, UpgradeRequest, VERSIONS, accept_key, check};
-pub use limits::{Limits, max_text, set_max_text};
+pub use limits::{Limits, MAX_FRAGMENTS, max_text, set_max_text};
 pub use mask::unmask;
 pub use message::Message;

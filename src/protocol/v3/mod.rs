@@ -12,5 +12,5 @@ mod payload_text;
 
 pub use decode::{V3Packet, decode_packet_binary, decode_packet_text};
 pub use encode::{PayloadEncoder, PayloadForm, encode_base64_frame, encode_binary_frame, encode_text_frame};
-pub use payload_binary::{BinaryPayloadIter, decode_payload_binary};
+pub use payload_binary::{BinaryPayloadIter, LENGTH_END, MAX_DIGITS, decode_payload_binary};
 pub use payload_text::{TextPayloadIter, decode_payload_text};

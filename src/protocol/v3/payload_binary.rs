@@ -11,11 +11,11 @@ use std::iter::FusedIterator;
 use super::decode::{V3Packet, decode_packet_binary, decode_packet_utf8};
 use crate::protocol::packet::ParseError;
 
-/// Ends the length.
-const LENGTH_END: u8 = 0xff;
+/// The byte that ends a length.
+pub const LENGTH_END: u8 = 0xff;
 
-/// Number of digits after which the original stops reading: those of JavaScript's largest number.
-const MAX_DIGITS: usize = 310;
+/// The number of digits after which the original does not read a length any further: those of the largest number.
+pub const MAX_DIGITS: usize = 310;
 
 /// Decodes a binary payload packet by packet; the iterator ends after the first error.
 ///

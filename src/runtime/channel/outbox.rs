@@ -4,16 +4,12 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::protocol::PacketType;
-use crate::runtime::owner::contract::{MAX_WAITING_ANSWERS, NO_CLOSE_FRAME};
+use crate::runtime::owner::contract::{MAX_WAITING_ANSWERS, MAX_WAITING_PONGS, NO_CLOSE_FRAME};
 use crate::runtime::owner::counts::count;
 use crate::session::{OutData, OutPacket, Revision};
 use crate::websocket::{Deflate, OpCode, write_close, write_header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-
-/// Number of pongs for the peer's ping frames that may wait to be written, as in `ws` (`maxPendingAutoPongs`). A peer
-/// that pings and does not read must not fill the memory.
-const MAX_WAITING_PONGS: u8 = 60;
 
 /// Bytes of the room for a second frame and more. Growing step by step would copy them each time.
 const SMALL_FRAMES: usize = 448;

@@ -13,9 +13,9 @@ use crate::session::{Fault, ProbeEnd, Reason};
 use self::javascript::{Item, Value};
 #[cfg(test)]
 use crate::{
-    protocol::PacketType,
+    protocol::{PacketType, v3},
     session::Relayed,
-    websocket::{HandshakeError, MAX_CONTROL, OpCode},
+    websocket::{HandshakeError, MAX_CONTROL, MAX_FRAGMENTS, OpCode, deflate, handshake},
 };
 
 /// Declares items for Rust, and lists them with their comments for the generator: enums of numbers, constants, and with
@@ -196,6 +196,12 @@ contract! {
     /// The content of a probing client's ping, and of the pong that answers it.
     js const PROBE = crate::session::PROBE;
 
+    /// The byte that ends a length in a binary payload of protocol 3.
+    js const LENGTH_END = v3::LENGTH_END;
+
+    /// The number of digits after which such a length is not read any further: those of the largest number.
+    js const MAX_DIGITS = v3::MAX_DIGITS;
+
     /// Which of the engine's own packets (heartbeats, the noop of an upgrade) JavaScript sends.
     js enum Relayed {
         /// None: the engine carries the session alone.
@@ -241,6 +247,27 @@ contract! {
     /// Bytes of answers to probes and to pings of protocol 3 that wait for a client that does not read. Further answers
     /// are left out.
     pub const MAX_WAITING_ANSWERS: usize = 256 * 1024;
+
+    /// Pongs for the ping frames of a client that does not read, as in `ws` (`maxPendingAutoPongs`). With one more the
+    /// connection is cut off.
+    pub const MAX_WAITING_PONGS: u8 = 60;
+
+    /// Frames of which a message may consist, as in `ws` (`maxFragments`).
+    js const MAX_FRAGMENTS = MAX_FRAGMENTS;
+
+    // ---- compression ---------------------------------------------------------------------------
+
+    /// The level of zlib, unless the application sets one.
+    pub const COMPRESSION_LEVEL: u32 = 6;
+
+    /// Messages and answers below this many bytes are not compressed, unless the application sets another limit.
+    pub const COMPRESSION_THRESHOLD: u32 = 1024;
+
+    /// The window of zlib in bits, unless the application sets another.
+    js const MAX_WINDOW_BITS = deflate::MAX_WINDOW_BITS;
+
+    /// The name of the extension that compresses messages.
+    js const DEFLATE = deflate::NAME;
 
     // ---- streams that JavaScript carries, and functions for a net.Socket -- ----------------------
 
@@ -420,8 +447,14 @@ contract! {
     pub const CACHE_CONTROL: &str = "no-store";
 
     /// What the user agents of old Internet Explorers contain, one of these: they mistake payloads for cross-site
-    /// scripting, unless the header `X-XSS-Protection` is 0.
+    /// scripting, unless a header tells them not to.
     pub const OLD_IE: [&str; 2] = [";MSIE", "Trident/"];
+
+    /// The header that tells them not to, and its value.
+    pub const XSS_PROTECTION: [&str; 2] = ["X-XSS-Protection", "0"];
+
+    /// The content type of the answer to an upgrade request that is refused.
+    pub const UPGRADE_REFUSAL_TYPE: &str = "text/html";
 
     /// The fields of a request's head in the form in which the native listener passes it: strings that NUL separates.
     pub enum HeadField {
@@ -463,7 +496,24 @@ contract! {
     ];
 
     /// The first lines of the response that switches to WebSocket.
-    js const SWITCHING_PROTOCOLS = crate::websocket::SWITCHING_PROTOCOLS;
+    js const SWITCHING_PROTOCOLS = handshake::SWITCHING_PROTOCOLS;
+
+    /// The header `Upgrade` of a request for a WebSocket.
+    js const UPGRADE = handshake::UPGRADE;
+
+    /// The names of the headers of the handshake.
+    js enum HandshakeHeader {
+        /// Of the request: the key.
+        KEY = handshake::names::KEY,
+        /// Of the request: the version. Of its refusal: the versions that are accepted.
+        VERSION = handshake::names::VERSION,
+        /// Of the request: the subprotocols that the client offers. Of the response: the one that was selected.
+        PROTOCOL = handshake::names::PROTOCOL,
+        /// Of the request: the extensions that the client offers. Of the response: those that were accepted.
+        EXTENSIONS = handshake::names::EXTENSIONS,
+        /// Of the response: the answer to the key.
+        ACCEPT = handshake::names::ACCEPT,
+    }
 
     /// What is wrong with an upgrade request, where it makes a difference to more than the answer's text.
     js enum HandshakeError {
@@ -475,8 +525,11 @@ contract! {
         EXTENSIONS = HandshakeError::Extensions as u32,
     }
 
+    /// The header `Sec-WebSocket-Version` of nearly all requests.
+    js const WEBSOCKET_VERSION = handshake::USUAL_VERSION;
+
     /// The header `Sec-WebSocket-Version` of the answer to a request of another version.
-    js const WEBSOCKET_VERSIONS = crate::websocket::VERSIONS;
+    js const WEBSOCKET_VERSIONS = handshake::VERSIONS;
 }
 
 impl ErrorCode {

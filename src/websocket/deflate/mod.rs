@@ -10,11 +10,14 @@ pub use inflate::Inflate;
 pub use negotiate::{Agreement, ContextTakeover, Options, WindowBits, negotiate};
 pub use offer::ExtensionError;
 
+/// The name of the extension.
+pub const NAME: &str = "permessage-deflate";
+
 /// What ends a message on the wire and is left out there: an empty stored block (RFC 7692, 7.2.1).
 const TRAILER: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
 /// The largest window, 2^15 bytes, and the default.
-const MAX_WINDOW_BITS: u8 = 15;
+pub const MAX_WINDOW_BITS: u8 = 15;
 
 /// The smallest window zlib works with. A peer that agreed on 2^8 bytes is served, too: inflating, a larger window
 /// accepts all that a smaller one does; deflating, zlib keeps 262 bytes of its window as look-ahead, so that with 2^9

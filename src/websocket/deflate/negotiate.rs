@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::NAME;
 use super::offer::{ExtensionError, Offer, Param, parse};
 
 /// The options `serverNoContextTakeover` and `clientNoContextTakeover`.
@@ -106,7 +107,7 @@ fn agree(mut offer: Offer, options: &Options) -> Agreement {
         }
         _ => {}
     }
-    let mut header = String::from("permessage-deflate");
+    let mut header = String::from(NAME);
     for (param, value) in &offer.params {
         // Writing to a String cannot fail.
         let _ = match value {

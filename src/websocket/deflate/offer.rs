@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
+use super::NAME;
 use crate::protocol::number::js_number;
 use crate::websocket::handshake::HandshakeError;
 use crate::websocket::token::{is_space, is_token_byte};
@@ -123,7 +124,7 @@ pub(super) fn parse(header: &str) -> Result<Vec<Offer>, ExtensionError> {
         return Err(ExtensionError::Syntax);
     }
     loop {
-        let is_deflate = cursor.name()? == "permessage-deflate";
+        let is_deflate = cursor.name()? == NAME;
         let mut offer = Offer::default();
         let mut next = cursor.separator()?;
         while next == Some(Separator::Parameter) {
