@@ -4,6 +4,8 @@
 import { EventEmitter } from 'events'
 import { incoming } from '../lib/session/incoming'
 import { outgoing } from '../lib/session/outgoing'
+import { posting } from '../lib/transports/polling-posts'
+import { Transport } from '../lib/transports/transport'
 import { Socket } from 'net'
 
 /** The members that lib/session/socket.js takes over. */
@@ -31,6 +33,16 @@ export class SessionBase extends EventEmitter {
 export class TransportBase extends EventEmitter {
   get name(): string
   doClose(fn: () => void): void
+}
+
+type Posting = typeof posting
+
+export interface PollingBase extends Posting {}
+
+/** What lib/transports/polling.js takes over from lib/transports/polling-posts.js. */
+export class PollingBase extends Transport {
+  dataReq?: any
+  dataRes?: any
 }
 
 /** What lib/server/base-server.js uses of its subclasses. */

@@ -243,4 +243,14 @@ class State {}
 
 complete(State, {})
 
-module.exports = { Descriptor, define, keep, SessionState, TransportState, WebSocketState, State }
+/** Makes the members of objects members of a class, which look as if they were written in it. */
+function takeOver({ prototype }, ...objects) {
+  for (const object of objects) {
+    for (const key of Reflect.ownKeys(object)) {
+      const member = Object.getOwnPropertyDescriptor(object, key)
+      Object.defineProperty(prototype, key, { __proto__: null, ...member, enumerable: false })
+    }
+  }
+}
+
+module.exports = { Descriptor, define, keep, SessionState, TransportState, WebSocketState, State, takeOver }

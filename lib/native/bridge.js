@@ -21,7 +21,9 @@ const {
   UNFIT,
   WITH_FAULT,
 } = require('./contract')
-const { Engine } = /** @type {any} */ (require('./load-addon'))
+const { connectionOf, connections, listenerOf, listeners, sessionOf, sessions } = require('./handles')
+const { tickLater, whenRead } = require('./overdue')
+const { canWatch, startEngine } = require('./start-engine')
 const {
   kBeforeEnd,
   kFail,
@@ -32,7 +34,6 @@ const {
   kOnReleased,
   kSettle,
   kState,
-  kTick,
 } = require('../base/symbols')
 
 // taken when the module is loaded: tests of applications replace them by fakes, but the I/O threads go on
@@ -80,11 +81,6 @@ let turnStart = 0
 let dispatched = 0
 let lastEnd = 0
 
-/** Sessions, connections and listeners by the indices of their handles. */
-const sessions = []
-const connections = []
-const listeners = []
-
 /** Callbacks that wait for a compressed body, by the body's number. */
 const bodies = new Map()
 
@@ -106,9 +102,6 @@ let closing = []
 /** Sessions whose events wait, see `holdBack`. */
 const heldBack = []
 
-/** Sessions whose client may have gone, see `tickLater`. */
-let overdue = []
-
 const pausedPipes = new Set()
 
 /** The call that `drainNow` works for: the handles of its session and its connection, and its context. */
@@ -127,7 +120,7 @@ let holds = 0
  */
 function getEngine() {
   if (engine === undefined) {
-    const started = startEngine()
+    const started = startEngine(onWake)
     fast = started.fast(outcome)
     if (canWatch()) started.offerReading(onWake)
     started.limitContents(constants.MAX_STRING_LENGTH, constants.MAX_LENGTH)
@@ -136,30 +129,6 @@ function getEngine() {
     onExit(finish)
   }
   return engine
-}
-
-function startEngine() {
-  try {
-    return atRoot(() => new Engine(onWake, ioThreads()))
-  } catch (cause) {
-    const error = new Error(`engine.io-native could not start its I/O threads: ${cause.message}`, { cause })
-    throw Object.assign(error, { code: 'ERR_ENGINE_IO_NATIVE_START_FAILED' })
-  }
-}
-
-/** Returns whether addons can watch sockets by the event loop of this runtime. */
-function canWatch() {
-  const { bun, deno } = process.versions
-  return process.release.name === 'node' && !bun && !deno && process.platform !== 'win32'
-}
-
-/** Returns the number of I/O threads. One serves two or three cores best; from four cores on there are more. */
-function ioThreads() {
-  const wanted = Number(process.env.ENGINE_IO_NATIVE_IO_THREADS)
-  if (wanted >= 1) return Math.min(Math.floor(wanted), 64)
-  const { availableParallelism, cpus } = require('os')
-  const cores = availableParallelism ? availableParallelism() : cpus().length
-  return Math.max(1, Math.min(4, Math.floor(cores / 2)))
 }
 
 /** Sends what was sent before, as the process or worker is exiting. No further events are delivered. */
@@ -354,23 +323,6 @@ function deliver(kind, target, arg, content) {
   }
 }
 
-/** The session that a handle names. */
-function sessionOf(handle) {
-  const session = sessions[handle & INDEX_MASK]
-  return session !== undefined && session[kState].handle === handle ? session : undefined
-}
-
-/** The connection that a handle names. */
-function connectionOf(handle) {
-  const connection = connections[handle & INDEX_MASK]
-  return connection !== undefined && connection[kState].handle === handle ? connection : undefined
-}
-
-function listenerOf(handle) {
-  const listener = listeners[handle & INDEX_MASK]
-  return listener !== undefined && listener[kState].handle === handle ? listener : undefined
-}
-
 /**
  * Handles an event that was on its way when this thread ended its session. Only answers to requests still count,
  * because they belong to the request and not to the session.
@@ -466,37 +418,6 @@ function closeAll() {
 /** Reports an end. `this` is a session or its connection. */
 function tellEnd(kind, arg, content) {
   this[kOnEvent](kind, arg, content)
-}
-
-/**
- * Checks a session's deadline after waiting data has been read. A new connection takes one turn of the loop to be
- * accepted and another one to be read; before that no client counts as gone.
- */
-function tickLater(session) {
-  if (overdue.push(session) === 1) setImmediate(putOffOnce)
-}
-
-/** Calls back after waiting data has been read, as `tickLater` does. */
-function whenRead(fn) {
-  setImmediate(setImmediate, fn)
-}
-
-function putOffOnce() {
-  const sessions = overdue
-  overdue = []
-  setImmediate(tickAll, sessions, 0)
-}
-
-function tickAll(sessions, next) {
-  try {
-    while (next < sessions.length) {
-      const session = sessions[next++]
-      apart(session[kTick], session)
-    }
-  } finally {
-    // a listener threw
-    if (next < sessions.length) setImmediate(tickAll, sessions, next)
-  }
 }
 
 /**

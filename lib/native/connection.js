@@ -7,7 +7,6 @@ const {
   CLOSE_TIMEOUT,
   END_SHIFT,
   Kind,
-  MAX_CLOSE_REASON,
   MAX_CONTROL,
   NO_CLOSE_FRAME,
   NO_HANDLE,
@@ -16,6 +15,7 @@ const {
 } = require('./contract')
 const { apart, capture } = require('./context')
 const { LazyEmitter, letGoOfTable } = require('../base/emitter')
+const { checkClose, contentOf } = require('./connection-arguments')
 const { addEvents } = require('./connection-events')
 const {
   kAfterSession,
@@ -593,28 +593,6 @@ letGoOfTable(NativeWebSocket)
 /** Returns the code of the peer's close frame, a part of `arg` of the last event. */
 function codeOf(arg) {
   return arg & ((1 << END_SHIFT) - 1)
-}
-
-/** Returns what is sent for `data`: strings are text, bytes are binary. */
-function contentOf(data, isBinary) {
-  if (typeof data === 'number') data = String(data)
-  if (data === undefined || data === null) data = EMPTY
-  if (typeof data === 'string') return isBinary ? Buffer.from(data) : data
-  const bytes = ArrayBuffer.isView(data)
-    ? Buffer.from(data.buffer, data.byteOffset, data.byteLength)
-    : Buffer.from(data)
-  return isBinary === false ? bytes.toString() : bytes
-}
-
-/** Throws for arguments that `ws` refuses, with its errors. The connection stays open then. */
-function checkClose(code, reason) {
-  const isAssigned = code >= 1000 && code <= 1014 && code !== 1004 && code !== 1005 && code !== 1006
-  if (typeof code !== 'number' || !(isAssigned || (code >= 3000 && code <= 4999))) {
-    throw new TypeError('First argument must be a valid error code number')
-  }
-  if (reason !== undefined && reason.length && Buffer.byteLength(reason) > MAX_CLOSE_REASON) {
-    throw new RangeError(`The message must not be greater than ${MAX_CLOSE_REASON} bytes`)
-  }
 }
 
 function fail(done, error) {

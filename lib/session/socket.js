@@ -5,13 +5,14 @@ const { capture } = require('../native/context')
 const { CompactEmitter, showLikeNodes } = require('../base/emitter')
 const heartbeat = require('./heartbeat')
 const { Opening, showRequest } = require('./lazy-request')
+const { TRANSPORT } = require('./lazy-transport')
 const { openPacket } = require('./open-packet')
 const { NO_HANDLE, PROBE, ProbeEndCode, REASONS, ReasonCode, ReasonText, Relayed } = require('../native/contract')
 const { receivedType } = require('../native/packets')
 const { keepOriginals, notice, seesHeartbeat, watch } = require('./overrides')
 const { incoming } = require('./incoming')
 const { outgoing } = require('./outgoing')
-const { Descriptor, define, keep, SessionState } = require('../base/state')
+const { define, keep, SessionState, takeOver } = require('../base/state')
 const { Transport, transportError } = require('../transports/transport')
 const {
   carriesPolls,
@@ -54,7 +55,6 @@ const {
   kOpen,
   kOpenWebSocket,
   kPeerClose,
-  kPollingTransport,
   kShow,
   kStart,
   kState,
@@ -559,47 +559,9 @@ function listenTo(transport, listeners) {
   }
 }
 
-/** The property `transport` of a session that a native listener has opened. The transport is made at the first use. */
-const TRANSPORT = new Descriptor({
-  configurable: true,
-  enumerable: true,
-  get() {
-    if (!this[kState].transportless) return this[kState].transport
-    this[kBindTransport](this.server[kPollingTransport](this[kState].opening))
-    if (this._readyState === 'closed') {
-      this.transport[kState].left = true
-      this.transport.readyState = 'closed'
-    }
-    return this.transport
-  },
-  set(value) {
-    this[kState].transportless = false
-    // the property of a sealed object cannot be replaced
-    if (Object.getOwnPropertyDescriptor(this, 'transport')?.configurable === false) this[kState].transport = value
-    else
-      Object.defineProperty(this, 'transport', {
-        __proto__: null,
-        value,
-        writable: true,
-        configurable: true,
-        enumerable: true,
-      })
-  },
-})
-
-takeOver(incoming, outgoing)
+takeOver(Socket, incoming, outgoing)
 showLikeNodes(Socket.prototype)
 keepOriginals(Socket.prototype)
-
-/** Makes the members of objects members of the class, which look as if they were written in it. */
-function takeOver(...objects) {
-  for (const object of objects) {
-    for (const key of Reflect.ownKeys(object)) {
-      const member = Object.getOwnPropertyDescriptor(object, key)
-      Object.defineProperty(Socket.prototype, key, { __proto__: null, ...member, enumerable: false })
-    }
-  }
-}
 
 function addressOf(req) {
   const socket = req.websocket && req.websocket._socket

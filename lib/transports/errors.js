@@ -38,6 +38,15 @@ function failRequest(res) {
   res.writeHead(500, STATUS_CODES[500]).end()
 }
 
+/** Refuses a request after its session has heard why, even if a listener throws. */
+function refuseAfter(res, tell, status = 400) {
+  try {
+    tell()
+  } finally {
+    res.writeHead(status).end()
+  }
+}
+
 /** Answers an upgrade request that failed a check, and ends the connection. */
 function abortUpgrade(socket, code, messages, context) {
   socket.on('error', () => debug('ignoring error from closed connection'))
@@ -70,4 +79,4 @@ function isDraining(context) {
   return Boolean(context) && context.name === 'DRAINING' && typeof context.retryAfter === 'number'
 }
 
-module.exports = { ERRORS, ERROR_MESSAGES, abortRequest, abortUpgrade, abortWebSocket, failRequest }
+module.exports = { ERRORS, ERROR_MESSAGES, abortRequest, abortUpgrade, abortWebSocket, failRequest, refuseAfter }

@@ -1,7 +1,8 @@
 'use strict'
 
 const bridge = require('../native/bridge')
-const { OUR_ON_DATA, Polling } = require('./polling')
+const { Polling } = require('./polling')
+const { OUR_ON_DATA } = require('./polling-posts')
 const { kState, kWrap } = require('../base/symbols')
 
 /** Polling by script tags and form posts. Its encoding is in src/protocol/jsonp.rs. */

@@ -2,90 +2,12 @@
 
 use std::sync::Arc;
 
+use super::action::{Action, Delivery, ProbeEnd, Relayed, Start};
 use super::heartbeat::{Beat, Heartbeat, Taken};
 use super::timing::Timing;
-use super::upgrade::{ProbeEnd, Upgrade};
+use super::upgrade::Upgrade;
 use super::{ChannelId, Fault, Millis, OutData, OutPacket, PROBE, PollId, Reason, Revision};
 use crate::protocol::PacketType;
-
-/// What the driver has to do for a session.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Write packets to a channel, in order.
-    Send {
-        /// The channel.
-        channel: ChannelId,
-        /// The packets.
-        packets: Vec<OutPacket>,
-    },
-    /// Answer a pending poll with these packets (`200`).
-    AnswerPoll {
-        /// The poll.
-        poll: PollId,
-        /// The packets.
-        packets: Vec<OutPacket>,
-        /// Whether a packet wants compression.
-        compress: bool,
-    },
-    /// Answer a poll that must not be served (`400`).
-    RejectPoll {
-        /// The poll.
-        poll: PollId,
-    },
-    /// Destroy the POST request that is in progress.
-    AbortPost,
-    /// Close a channel: an orderly close without a code.
-    CloseChannel {
-        /// The channel.
-        channel: ChannelId,
-    },
-    /// A ping went out. JavaScript hears of it only if it has a listener.
-    Pinged,
-    /// The owner has to send a heartbeat, or the noop of an upgrade, see [`Session::set_relayed`].
-    Relay {
-        /// The type of the packet.
-        kind: PacketType,
-    },
-    /// The client probes a channel for an upgrade.
-    Upgrading {
-        /// The channel.
-        channel: ChannelId,
-    },
-    /// The session has moved to this channel.
-    Upgraded {
-        /// The channel.
-        channel: ChannelId,
-    },
-    /// The session does not move to this channel. Where the session ends, `Closed` follows.
-    UpgradeFailed {
-        /// The channel.
-        channel: ChannelId,
-        /// Why it does not.
-        end: ProbeEnd,
-    },
-    /// The end. Nothing follows.
-    Closed(Reason),
-}
-
-/// What happens to a packet that was received.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery {
-    /// Not for the application: the session is closing, or the packet was part of an upgrade.
-    Drop,
-    /// A message for the application.
-    Message,
-    /// For listeners of all packets only.
-    Packet,
-}
-
-/// The transport a session starts on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// HTTP long-polling.
-    Polling,
-    /// A message channel.
-    Channel(ChannelId),
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -114,30 +36,6 @@ pub(super) struct Polling {
     pub(super) waiting_compress: bool,
     /// When a graceful close stops waiting.
     close_at: Option<Millis>,
-}
-
-/// Which of the engine's own packets (heartbeats, the noop of an upgrade) the owner sends.
-#[repr(u32)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Relayed {
-    /// None: the engine carries the session alone.
-    Nothing = 0,
-    /// Those to a client that polls: what waits for a poll is the owner's. From the upgrade on they are the engine's,
-    /// whether the owner has heard of it or not.
-    Polls = 1,
-    /// All, because a method that packets pass was replaced there.
-    Everything = 2,
-}
-
-impl Relayed {
-    /// The variant of this number; those above the largest are everything, too.
-    pub fn from_number(number: u32) -> Self {
-        match number {
-            0 => Self::Nothing,
-            1 => Self::Polls,
-            _ => Self::Everything,
-        }
-    }
 }
 
 /// The state of one session, see [`crate::session`].

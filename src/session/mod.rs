@@ -4,6 +4,7 @@
 //! overlap, the upgrade that loses nothing, closing in every state. A driver (see `crate::runtime`)
 //! feeds it what happened together with the current time, and carries out the [`Action`]s it answers.
 
+mod action;
 mod close;
 mod heartbeat;
 mod id;
@@ -11,12 +12,12 @@ mod machine;
 mod timing;
 mod upgrade;
 
+pub use action::{Action, Delivery, ProbeEnd, Relayed, Start};
 pub use close::{Fault, Reason};
 pub use heartbeat::Taken;
 pub use id::{IdGenerator, LENGTH as ID_LENGTH};
-pub use machine::{Action, Delivery, Relayed, Session, Start};
+pub use machine::Session;
 pub use timing::{Millis, Timing};
-pub use upgrade::ProbeEnd;
 
 /// The Engine.IO protocol revision (`EIO` query parameter) a session speaks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

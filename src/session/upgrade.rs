@@ -1,22 +1,10 @@
 //! Moving a session from polling to a better transport without losing, doubling or reordering a packet.
 
-use super::machine::{Action, Session, Transport};
+use super::action::{Action, ProbeEnd};
+use super::machine::{Session, Transport};
 use super::timing::NOOP_INTERVAL;
-use super::{ChannelId, Fault, Millis, OutPacket};
+use super::{ChannelId, Millis, OutPacket};
 use crate::protocol::PacketType;
-
-/// Why a session does not move to a channel that its client probed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ProbeEnd {
-    /// The client took too long, or sent something other than a probe: the channel is closed.
-    GivenUp,
-    /// The session ends; the channel is closed.
-    SessionEnded,
-    /// The client closed the channel.
-    Closed,
-    /// The channel failed.
-    Failed(Fault),
-}
 
 /// A channel that a client probes.
 #[derive(Debug)]

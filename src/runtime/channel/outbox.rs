@@ -1,112 +1,27 @@
 //! Bytes on their way to one peer, and how far the connection's end has come.
 
-use std::ops::Deref;
+mod compression;
+mod ending;
+mod frames;
+
 use std::sync::Arc;
 
 use crate::protocol::PacketType;
-use crate::runtime::owner::contract::{MAX_WAITING_ANSWERS, MAX_WAITING_PONGS, NO_CLOSE_FRAME};
+use crate::runtime::owner::contract::{MAX_WAITING_ANSWERS, MAX_WAITING_PONGS};
 use crate::runtime::owner::counts::count;
 use crate::session::{OutData, OutPacket, Revision};
-use crate::websocket::{Deflate, OpCode, write_close, write_header};
+use crate::websocket::{OpCode, write_header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+pub(crate) use self::compression::Uncompressed;
+use self::compression::{Deflating, Pending};
+pub(crate) use self::ending::Ending;
+pub use self::ending::Phase;
+pub(crate) use self::frames::Frames;
+
 /// Bytes of the room for a second frame and more. Growing step by step would copy them each time.
 const SMALL_FRAMES: usize = 448;
-
-/// How far the end of a connection has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    /// Frames go both ways.
-    Open,
-    /// Our close frame is in the buffer or out; the peer's is awaited.
-    CloseSent,
-    /// Both sides are done: the rest is written, our side is ended, and the peer's end is awaited.
-    Ending,
-    /// Our side of the connection has been ended.
-    Ended,
-    /// The connection has ended. Nothing is written any more.
-    Dead,
-}
-
-/// How our side ends once the owner has heard that the session is over. Data that the owner sends until then goes out
-/// before.
-#[derive(Debug)]
-pub enum Ending {
-    /// The session is over: the closing handshake begins, see [`Outbox::close`].
-    Session,
-    /// The peer broke the protocol, see [`Outbox::fail`].
-    Fault(u16),
-    /// The peer's close frame came in, see [`Outbox::close_received`].
-    CloseReceived(Option<u16>, Box<[u8]>),
-    /// The peer has ended its side of the connection below.
-    PeerEnded,
-}
-
-/// Frames that wait to be written.
-#[derive(Debug)]
-pub enum Frames {
-    Own(Vec<u8>),
-    /// Frames of a broadcast, which also wait on other connections.
-    Shared(Arc<[u8]>),
-}
-
-impl Frames {
-    /// The bytes, so that more can be appended.
-    fn own(&mut self) -> &mut Vec<u8> {
-        if let Self::Shared(bytes) = self {
-            *self = Self::Own(bytes.to_vec());
-        }
-        match self {
-            Self::Own(bytes) => bytes,
-            Self::Shared(_) => unreachable!("made our own above"),
-        }
-    }
-
-    pub fn into_vec(self) -> Vec<u8> {
-        match self {
-            Self::Own(bytes) => bytes,
-            Self::Shared(bytes) => bytes.to_vec(),
-        }
-    }
-}
-
-impl Default for Frames {
-    fn default() -> Self {
-        Self::Own(Vec::new())
-    }
-}
-
-impl Deref for Frames {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Own(bytes) => bytes,
-            Self::Shared(bytes) => bytes,
-        }
-    }
-}
-
-/// Something to send on a connection with permessage-deflate, in order.
-#[derive(Debug)]
-enum Pending {
-    /// A message that the next flush compresses.
-    Message(OpCode, Vec<u8>),
-    /// Complete frames.
-    Frames(Vec<u8>),
-}
-
-/// Messages that a connection with permessage-deflate has still to compress.
-#[derive(Debug)]
-struct Deflating {
-    /// Messages and frames that come after the outbox's bytes.
-    pending: Vec<Pending>,
-    /// A thread compresses what was in `pending`. Nothing may overtake it until it is among the bytes.
-    compressing: bool,
-    /// Bytes from which on a message is compressed.
-    from: usize,
-}
 
 /// Bytes that wait to be written to one peer, and how far the connection's end has come.
 #[derive(Debug)]
@@ -157,9 +72,6 @@ struct Rare {
     /// Frames that the owner takes and hands back by [`Outbox::raw`], see [`Outbox::relay`].
     relayed: Option<Vec<u8>>,
 }
-
-/// Stands for the code of a close frame without one (RFC 6455, 7.1.5).
-const NO_CODE: u16 = 1005;
 
 impl Outbox {
     /// An empty outbox. With permessage-deflate, messages of at least `deflate_from` bytes are compressed.
@@ -272,16 +184,6 @@ impl Outbox {
     pub fn end_stream(&mut self) {
         self.unrelay();
         self.end();
-    }
-
-    /// The code and the reason of the peer's close frame, or the code that stands for a missing one.
-    pub fn peer_close(&self) -> (u16, &[u8]) {
-        // the frame may have come and still have to be answered
-        if let Some(Ending::CloseReceived(code, reason)) = self.rare.as_ref().and_then(|rare| rare.ending.as_ref()) {
-            return (code.unwrap_or(NO_CODE), reason);
-        }
-        let code = if self.heard_close { self.peer_code } else { NO_CLOSE_FRAME };
-        (code, self.rare.as_ref().map_or(&[], |rare| &rare.peer_reason))
     }
 
     fn pending(&self) -> &[Pending] {
@@ -468,125 +370,6 @@ impl Outbox {
         }
         may
     }
-
-    fn close_frame(&mut self, code: Option<u16>, reason: &[u8]) {
-        self.count_frame();
-        write_close(self.frames(), code, reason);
-    }
-
-    /// Starts the closing handshake from our side.
-    pub fn close(&mut self, code: Option<u16>, reason: &[u8]) {
-        if self.phase == Phase::Open {
-            self.close_frame(code, reason);
-            self.phase = Phase::CloseSent;
-        }
-        self.conclude();
-    }
-
-    /// Has our side end once the owner has heard of it. Data that the owner sends until then is sent. The first thing
-    /// that the peer did counts. Returns false if the end has begun already; then it goes on.
-    pub fn put_off(&mut self, ending: Ending) -> bool {
-        if self.phase != Phase::Open {
-            self.carry_out(ending);
-            return false;
-        }
-        let put_off = &mut self.rare.get_or_insert_default().ending;
-        if matches!(put_off, None | Some(Ending::Session)) {
-            *put_off = Some(ending);
-        }
-        true
-    }
-
-    /// Whether the end still has to be carried out when the owner has heard of it, and no thread does so or has been
-    /// asked to.
-    pub fn is_end_due(&self) -> bool {
-        self.rare.as_ref().is_some_and(|rare| rare.ending.is_some())
-            || (self.phase == Phase::Ending && !self.dirty && !self.writing)
-    }
-
-    /// Carries the end out, because the owner has heard of it.
-    pub fn conclude(&mut self) {
-        if let Some(ending) = self.rare.as_mut().and_then(|rare| rare.ending.take()) {
-            self.carry_out(ending);
-        }
-    }
-
-    fn carry_out(&mut self, ending: Ending) {
-        match ending {
-            Ending::Session => self.close(None, &[]),
-            Ending::Fault(code) => self.fail(code),
-            Ending::CloseReceived(code, reason) => self.close_received(code, &reason),
-            Ending::PeerEnded => {
-                self.has_peer_ended = true;
-                self.end();
-            }
-        }
-    }
-
-    /// Handles the peer's close frame: echoes it if ours was not sent, and ends.
-    pub fn close_received(&mut self, code: Option<u16>, reason: &[u8]) {
-        if self.phase == Phase::Open {
-            self.close_frame(code, reason);
-        }
-        self.heard_close = true;
-        self.peer_code = code.unwrap_or(NO_CODE);
-        if !reason.is_empty() {
-            self.rare.get_or_insert_default().peer_reason = reason.to_vec();
-        }
-        self.end();
-    }
-
-    /// Sends the peer a close frame with a code, because it broke the protocol, and ends.
-    pub fn fail(&mut self, code: u16) {
-        if self.phase == Phase::Open {
-            self.close_frame(Some(code), &[]);
-        }
-        self.end();
-    }
-
-    /// Has the rest written and our side ended.
-    pub fn end(&mut self) {
-        self.phase = self.phase.max(Phase::Ending);
-    }
-
-    /// Marks the connection as ended.
-    pub fn kill(&mut self) {
-        self.phase = Phase::Dead;
-        self.started = None;
-        self.bytes = Frames::default();
-        if let Some(rare) = &mut self.rare {
-            rare.ending = None;
-            rare.relayed = None;
-            if let Some(deflating) = &mut rare.deflating {
-                deflating.pending = Vec::new();
-            }
-        }
-    }
-}
-
-/// Messages taken out of an outbox to be compressed.
-#[derive(Debug)]
-pub struct Uncompressed(Vec<Pending>);
-
-impl Uncompressed {
-    /// The frames to write.
-    pub fn compress(self, deflate: &mut Deflate) -> Vec<u8> {
-        let mut frames = Vec::new();
-        let mut payload = Vec::new();
-        for pending in self.0 {
-            match pending {
-                Pending::Frames(bytes) => frames.extend_from_slice(&bytes),
-                Pending::Message(opcode, message) => {
-                    payload.clear();
-                    let compressed = deflate.compress(&message, &mut payload);
-                    let payload = if compressed { &payload } else { &message };
-                    write_header(&mut frames, opcode, compressed, payload.len());
-                    frames.extend_from_slice(payload);
-                }
-            }
-        }
-        frames
-    }
 }
 
 #[cfg(test)]
@@ -665,7 +448,7 @@ mod tests {
     #[test]
     fn nothing_overtakes_a_message_that_is_being_compressed() {
         let agreement = negotiate("permessage-deflate", &Options::default()).unwrap().unwrap();
-        let mut deflate = Deflate::new(&agreement, 6);
+        let mut deflate = crate::websocket::Deflate::new(&agreement, 6);
         let mut outbox = Outbox::new(Some(10));
         outbox.message(OpCode::Text, b"4", b"a message to be compressed");
         let taken = outbox.take_pending().unwrap();
