@@ -14,11 +14,14 @@ const behaviour = path.join(root, '__test__', 'behaviour')
 
 const read = (file) => fs.readFileSync(path.join(root, file), 'utf8')
 
-/** The parts of docs/BEHAVIOUR.md that can be cited: sections (B-3), their numbered points (B-7.6), rows of tables (G-64). */
+/** The catalogue of the original's behaviour, with its history. */
+const catalogue = () => read('docs/BEHAVIOUR.md') + read('docs/log/2026-11-original.md')
+
+/** The parts of the catalogue that can be cited: sections (B-3), their numbered points (B-7.6), rows of tables (G-64). */
 function parts() {
   const found = []
   let section
-  for (const line of read('docs/BEHAVIOUR.md').split('\n')) {
+  for (const line of catalogue().split('\n')) {
     const [, heading] = /^### ([A-J]-\d+) /.exec(line) ?? []
     const [, row] = /^\| ([A-J]-\d+) \|/.exec(line) ?? []
     const [, point] = /^(\d+)\. /.exec(line) ?? []
@@ -72,16 +75,16 @@ function named(cell) {
   return { quoted, bare }
 }
 
-for (const [file, heading] of [
-  ['COMPATIBILITY.md', 'tests'],
-  ['DIFFERENCES.md', 'test'],
-]) {
+/** The tables that name tests: by the public API, and by the parts of the catalogue. */
+const TESTS = ['COMPATIBILITY.md', '../__test__/CATALOGUE.md']
+
+for (const [file, heading] of [...TESTS.map((name) => [name, 'tests']), ['DIFFERENCES.md', 'test']]) {
   test(`every test that ${file} names exists`, () => {
     const tests = cells(file, heading)
     assert.ok(tests.length >= 30, `${tests.length} rows found`)
     const missing = []
     for (const cell of tests) {
-      if (cell === 'the tables above') continue
+      if (cell === 'the tables of COMPATIBILITY.md') continue
       const { quoted, bare } = named(cell)
       assert.ok(quoted.length + bare.length > 0, `"${cell}" names no test`)
       for (const name of quoted) if (!fs.existsSync(path.join(root, name))) missing.push(name)
@@ -99,8 +102,8 @@ test('every row of DIFFERENCES.md says why, and what users of the real clients s
   }
 })
 
-test('COMPATIBILITY.md names every file of behaviour tests', () => {
-  const tests = new Set(cells('COMPATIBILITY.md', 'tests').flatMap((cell) => named(cell).bare))
+test('COMPATIBILITY.md and CATALOGUE.md name every file of behaviour tests', () => {
+  const tests = new Set(TESTS.flatMap((file) => cells(file, 'tests')).flatMap((cell) => named(cell).bare))
   const files = fs.readdirSync(behaviour).filter((file) => file.endsWith('.test.js'))
   assert.deepEqual(
     files.filter((file) => !tests.has(file.replace('.test.js', ''))),
@@ -108,8 +111,8 @@ test('COMPATIBILITY.md names every file of behaviour tests', () => {
   )
 })
 
-test('COMPATIBILITY.md names every row of sections F and G, or says why it is not covered', () => {
-  const text = read('docs/COMPATIBILITY.md')
+test('CATALOGUE.md names every row of sections F and G, or COMPATIBILITY.md says why it is not covered', () => {
+  const text = TESTS.map((file) => read(path.join('docs', file))).join('\n')
   for (const letter of ['F', 'G']) {
     const start = text.indexOf(`\n### ${letter}: `)
     const section = text.slice(start, text.indexOf('\n##', start + 5))
@@ -132,7 +135,7 @@ test('COMPATIBILITY.md names every row of sections F and G, or says why it is no
   }
 })
 
-test('each part of BEHAVIOUR.md has an identifier of its own', () => {
+test('each part of the catalogue has an identifier of its own', () => {
   const seen = parts()
   assert.deepEqual(
     seen.filter((part, index) => seen.indexOf(part) !== index),
@@ -140,7 +143,7 @@ test('each part of BEHAVIOUR.md has an identifier of its own', () => {
   )
 })
 
-test('every part of BEHAVIOUR.md that tests, code and documents cite exists', () => {
+test('every part of the catalogue that tests, code and documents cite exists', () => {
   const known = new Set(parts())
   const cited = filesUnder(['__test__', 'tests', 'lib', 'src', 'docs'], ['.js', '.rs', '.md'])
   const missing = []
@@ -155,11 +158,11 @@ test('every part of BEHAVIOUR.md that tests, code and documents cite exists', ()
   assert.deepEqual(missing, [])
 })
 
-test('every difference that BEHAVIOUR.md names is a row of DIFFERENCES.md', () => {
+test('every difference that the catalogue names is a row of DIFFERENCES.md', () => {
   const rows = new Set(cells('DIFFERENCES.md', '#'))
-  const text = read('docs/BEHAVIOUR.md')
+  const text = catalogue()
   const named = [...text.matchAll(/[Dd]ifferences? ([\d, andto]+)/g)].map(([, numbers]) => numbers)
-  named.push(...cells('BEHAVIOUR.md', 'difference'))
+  named.push(...cells('log/2026-11-original.md', 'difference'))
   const numbers = named.flatMap((list) => list.match(/\d+/g) ?? [])
   assert.ok(numbers.length > 40, `${numbers.length} numbers found`)
   assert.deepEqual(
