@@ -129,6 +129,7 @@ for (const [name, { program, lock, settings = {}, isBinary, pnp }] of Object.ent
     await install()
     const { code, output } = await doctor()
     assert.match(output, new RegExp(`loads engine\\.io-native ${version}`))
+    assert.match(output, /binary +found, and loads on/)
     assert.equal(code, 0, output)
     await assertLoads('engine.io-native')
 

@@ -7,7 +7,7 @@ const { spawn } = require('node:child_process')
 const { once } = require('node:events')
 const fs = require('node:fs')
 const path = require('node:path')
-const { before, describe, test } = require('node:test')
+const { after, before, describe, test } = require('node:test')
 const { hostPlatform } = require('../../scripts/build')
 const { pack } = require('../../scripts/pack')
 const { main } = require('../../lib/cli/doctor')
@@ -53,6 +53,21 @@ test('a project without anything installed is told to install', () => {
   const { code, lines } = doctor(project({}, {}))
   assert.equal(code, 1)
   assert.match(lines.engine, /no installed package asks for engine\.io/)
+  assert.match(lines.back, /nothing to do: nothing replaces the original, and neither is installed$/)
+})
+
+test('a project that is switched before it is installed is told how to go back', () => {
+  const { code, lines } = doctor(project({ overrides: { 'engine.io': 'npm:engine.io-native@6.6.x' } }, {}))
+  assert.equal(code, 1)
+  assert.match(lines.switch, /run `npm install`$/)
+  assert.match(lines.back, /doctor --undo`, then `npm install`$/)
+})
+
+test('a package that finds no engine.io is told, and not taken for a user of the original', () => {
+  const { code, lines } = doctor(project({}, { 'node_modules/socket.io/package.json': socketIo }))
+  assert.equal(code, 1)
+  assert.match(lines.engine, /socket\.io 4\.8\.4 \(node_modules\/socket\.io\) finds no engine\.io$/)
+  assert.match(lines.back, /neither is installed$/)
 })
 
 test('a project with the original is told how to switch', () => {
@@ -207,6 +222,46 @@ test('the packages that pnpm stores are found', () => {
   assert.match(lines.switch, /pnpm install`: it writes "overrides" of pnpm-workspace\.yaml/)
 })
 
+/** A project of Yarn's Plug'n'Play, whose table has `socket.io` and the engine that it asks for. */
+const plugAndPlay = (dependency, program) => {
+  const table = `
+    const path = require('node:path')
+    const dependency = ${JSON.stringify(dependency)}
+    const locator = { name: 'socket.io', reference: 'npm:4.8.4' }
+    exports.getAllLocators = () => [{ name: null, reference: null }, locator]
+    exports.getPackageInformation = ({ name }) => name === 'socket.io'
+      ? { packageLocation: __dirname, packageDependencies: new Map([['engine.io', dependency]]) }
+      : { packageLocation: path.join(__dirname, 'elsewhere'), packageDependencies: new Map() }
+    globalThis.isPlugAndPlay = true`
+  return project(
+    { resolutions: { 'engine.io': 'npm:engine.io-native@6.6.x' } },
+    { 'yarn.lock': '', '.pnp.cjs': table, ...ours('elsewhere', program) },
+  )
+}
+
+test('with Plug’n’Play, the binary is loaded from where the table says, by way of the table', () => {
+  const program = `if (!globalThis.isPlugAndPlay) throw new Error('loaded without the table')`
+  const { code, lines } = doctor(plugAndPlay(['engine.io-native', `npm:${version}`], program))
+  assert.match(lines.engine, new RegExp(`socket\\.io 4\\.8\\.4 \\(Plug’n’Play\\) loads engine\\.io-native ${version}$`))
+  assert.match(lines.binary, /found, and loads on/)
+  assert.match(lines.back, /doctor --undo`, then `yarn install`/)
+  assert.equal(code, 0)
+})
+
+test('with Plug’n’Play, a binary that does not load is told', () => {
+  const failure = `throw Object.assign(new Error('found no native library'), { code: 'ERR_ENGINE_IO_NATIVE_NOT_FOUND' })`
+  const { code, lines } = doctor(plugAndPlay(['engine.io-native', `npm:${version}`], failure))
+  assert.match(lines.binary, /does not load: found no native library .*; run `yarn install` on this platform/)
+  assert.match(lines.binary, /; docs\/TROUBLESHOOTING\.md of engine\.io-native says more$/)
+  assert.equal(code, 1)
+})
+
+test('with Plug’n’Play, a package that finds no engine.io is told', () => {
+  const { code, lines } = doctor(plugAndPlay(null))
+  assert.match(lines.engine, /socket\.io 4\.8\.4 \(Plug’n’Play\) finds no engine\.io$/)
+  assert.equal(code, 1)
+})
+
 const managers = [
   { manager: 'npm', lock: 'package-lock.json', field: 'overrides' },
   { manager: 'yarn', lock: 'yarn.lock', field: 'resolutions' },
@@ -355,8 +410,9 @@ describe('a project that npm has installed with a lock file', () => {
     await install()
   })
 
-  test('--fix switches it although the lock file names the original, and --undo brings that back', async (t) => {
-    t.after(() => registry.close())
+  after(() => registry?.close())
+
+  test('--fix switches it although the lock file names the original, and --undo brings that back', async () => {
     assert.match(doctor(folder).lines.engine, /, the original$/)
     const manifest = readManifest(folder)
     write(folder, { 'package.json': { ...manifest, overrides: { 'engine.io': 'npm:engine.io-native@6.6.x' } } })

@@ -5,7 +5,7 @@
 const { spawnSync } = require('child_process')
 const fs = require('fs')
 const path = require('path')
-const { findManager, findUsers, readJson, settingsOfPnpm } = require('./project')
+const { findManager, findUsers, plugAndPlayOf, readJson, settingsOfPnpm } = require('./project')
 const { isSwitched, switchBack, switchTo } = require('./switch')
 const { version } = require('../../package.json')
 
@@ -32,7 +32,7 @@ function examine(folder) {
   const users = findUsers(project.root)
   const ours = users.filter(isOurs)
   const isComplete = users.length > 0 && ours.length === users.length
-  const binary = ours.length > 0 ? loadIn(ours[0].engine.folder) : undefined
+  const binary = ours.length > 0 ? loadIn(ours[0].engine.folder, plugAndPlayOf(project.root)) : undefined
   const isWell = isComplete && binary.problem === undefined
   return {
     isWell,
@@ -60,13 +60,13 @@ function tellEngines(users) {
   return told.join('; ')
 }
 
-/** Loads the package in a process of its own, as the project would. */
-function loadIn(folder) {
-  if (folder === undefined) return {}
+/** Loads the package in a process of its own, as the project would: with Plug'n'Play, it may be in an archive. */
+function loadIn(folder, plugAndPlay) {
   const program = `
     try { require(process.argv[1]); console.log('{}') }
     catch (error) { console.log(JSON.stringify({ code: error.code, problem: error.message })) }`
-  const { stdout, signal, status } = spawnSync(process.execPath, ['-e', program, folder], { encoding: 'utf8' })
+  const args = [...(plugAndPlay ? ['--require', plugAndPlay] : []), '-e', program, folder]
+  const { stdout, signal, status } = spawnSync(process.execPath, args, { encoding: 'utf8' })
   const answer = stdout.trim().split('\n').pop()
   return answer ? JSON.parse(answer) : { problem: `Node.js ended with ${signal || `code ${status}`} as it was loaded` }
 }
@@ -78,8 +78,6 @@ function tellBinary(project, binary, ours) {
       ? `${OURS} is installed under its own name only, and socket.io loads what has the name engine.io (${here})`
       : `${OURS} is not installed in this project, so none is looked for (${here})`
   }
-  if (ours[0].engine.folder === undefined)
-    return `not looked for: run \`yarn node -e "require('engine.io')"\` (${here})`
   if (binary.problem === undefined) return `found, and loads on ${here}`
   const [first] = binary.problem.split('\n')
   return `does not load: ${first.replace(/\.$/, '')} (${binary.code || 'no code'}); ${tellCure(project, binary, ours)}`
@@ -87,7 +85,10 @@ function tellBinary(project, binary, ours) {
 
 /** What to do about a binary that does not load. The error's own text has more of it. */
 function tellCure({ manager, root }, { code }, [{ engine }]) {
-  const page = path.join(path.relative(fs.realpathSync(root), engine.folder) || '.', 'docs', 'TROUBLESHOOTING.md')
+  // an archive of Plug'n'Play cannot be read like a folder
+  const page = plugAndPlayOf(root)
+    ? `docs/TROUBLESHOOTING.md of ${OURS}`
+    : path.join(path.relative(fs.realpathSync(root), engine.folder) || '.', 'docs', 'TROUBLESHOOTING.md')
   const isMissing = code === 'ERR_ENGINE_IO_NATIVE_NOT_FOUND' && !process.env.ENGINE_IO_NATIVE_LIBRARY_PATH
   const install = isMissing ? `run \`${INSTALL[manager]}\` on this platform; ` : ''
   return `${install}${page} says more`
@@ -124,8 +125,10 @@ function tellSwitch(project, users, isComplete) {
 }
 
 function tellBack(project, users) {
-  if (!isSwitched(project) && !users.some(isOurs)) return 'nothing to do: this project uses the original'
-  return `run \`npx ${OURS} doctor --undo\`, then \`${INSTALL[project.manager]}\``
+  if (isSwitched(project) || users.some(isOurs))
+    return `run \`npx ${OURS} doctor --undo\`, then \`${INSTALL[project.manager]}\``
+  const isOriginal = users.some(({ engine }) => engine !== undefined)
+  return `nothing to do: ${isOriginal ? 'this project uses the original' : `nothing replaces the original, and neither is installed`}`
 }
 
 const USAGE = `Usage: npx ${OURS} doctor [--fix | --undo] [folder]

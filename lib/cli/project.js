@@ -105,11 +105,11 @@ function engineOf(folder) {
  * The packages of a project that ask for `engine.io`, and what each of them would load.
  *
  * @returns {{ name: string, version: string, where: string, range: string,
- *   engine: { name: string, version: string, folder: string | undefined } | undefined }[]}
+ *   engine: { name: string, version: string, folder: string } | undefined }[]} `folder` may be in an archive
  */
 function findUsers(root) {
-  const pnp = path.join(root, '.pnp.cjs')
-  if (fs.existsSync(pnp)) return findUsersOfPnp(createRequire(pnp)(pnp))
+  const plugAndPlay = plugAndPlayOf(root)
+  if (plugAndPlay) return findUsersOfPnp(createRequire(plugAndPlay)(plugAndPlay))
   const users = []
   for (const folder of [root, ...packagesBelow(path.join(root, 'node_modules'))]) {
     const manifest = readJson(path.join(folder, 'package.json'))
@@ -133,6 +133,12 @@ function rangeOf(manifest, isRoot) {
   return Object.assign({}, isRoot && devDependencies, optionalDependencies, dependencies)['engine.io']
 }
 
+/** The file by which Yarn's Plug'n'Play finds packages, which Node.js has to load first; undefined if there is none. */
+function plugAndPlayOf(root) {
+  const file = path.join(root, '.pnp.cjs')
+  return fs.existsSync(file) ? file : undefined
+}
+
 /** Finds the users of engine.io with Yarn's Plug'n'Play, which has a table in place of folders. */
 function findUsersOfPnp(pnp) {
   const users = []
@@ -148,7 +154,13 @@ function findUsersOfPnp(pnp) {
       version: versionOf(locator.reference),
       where: 'Plug’n’Play',
       range: '',
-      engine: found.reference && { name: nameOf(found), version: versionOf(found.reference), folder: undefined },
+      engine: found.reference
+        ? {
+            name: nameOf(found),
+            version: versionOf(found.reference),
+            folder: pnp.getPackageInformation(found).packageLocation,
+          }
+        : undefined,
     })
   }
   return users
@@ -159,4 +171,4 @@ const nameOf = ({ name, reference }) =>
 
 const versionOf = (reference) => /(\d+\.\d+\.\d+[^#:]*)(?:::.*)?$/.exec(reference)?.[1] ?? reference
 
-module.exports = { findManager, findUsers, readJson, settingsOfPnpm }
+module.exports = { findManager, findUsers, plugAndPlayOf, readJson, settingsOfPnpm }
