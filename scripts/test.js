@@ -17,6 +17,9 @@ const { published, warning } = require('./upstream/releases')
 
 const STAGE_LIMIT_MS = 15 * 60_000
 const FILE_LIMIT_MS = 3 * 60_000
+/** Much is downloaded, and other systems are emulated. */
+const SLOW_STAGE_LIMIT_MS = 60 * 60_000
+const SLOW_FILE_LIMIT_MS = 15 * 60_000
 
 /** 100 programs for each of these ways in. Others come with another seed: `npm run twin`. */
 const MODES = 'attach,handle,https,wsEngine,listen,webtransport,socketio,uServer,native'
@@ -57,7 +60,7 @@ const stages = {
   e2e: (env) => suite('e2e', { ...env, CHROMIUM: findChromium() }),
   packaging: () => suite('packaging'),
   // The packed package in other runtimes and frameworks: slow, and much to download. Only by its name.
-  adoption: () => suite('adoption'),
+  adoption: () => suite('adoption', undefined, [], { stage: SLOW_STAGE_LIMIT_MS, file: SLOW_FILE_LIMIT_MS }),
   conformance: () => suite('conformance'),
   'conformance-upstream': () => suite('conformance', UPSTREAM),
   // Every door by every attack: a table.
@@ -156,7 +159,8 @@ async function platformsAll() {
   const rows = []
   for (const { name } of prebuilt) {
     let output = ''
-    const code = await exec(process.execPath, ['scripts/cross/all.js', name], {}, (text) => (output += text))
+    const args = ['scripts/cross/all.js', name]
+    const code = await exec(process.execPath, args, {}, (text) => (output += text), SLOW_STAGE_LIMIT_MS)
     const count = (line) => (output.match(line) || []).length
     total.code ||= code
     total.passed += count(/^ok - /gm)
@@ -242,7 +246,7 @@ async function cargo(...args) {
   return { code, ...totals }
 }
 
-async function suite(folder, env = { ENGINE: 'native' }, flags = []) {
+async function suite(folder, env = { ENGINE: 'native' }, flags = [], limits = {}) {
   const files = testFiles(path.join(root, '__test__', folder))
   if (files.length === 0) {
     console.error(`__test__/${folder} has no *.test.js`)
@@ -254,13 +258,15 @@ async function suite(folder, env = { ENGINE: 'native' }, flags = []) {
     process.execPath,
     [
       '--test',
-      ...fileLimit(),
+      ...fileLimit(limits.file),
       ...flags,
       ...['--test-reporter', process.stdout.isTTY ? 'spec' : 'tap', '--test-reporter-destination', 'stdout'],
       ...['--test-reporter', 'tap', '--test-reporter-destination', tap],
       ...files,
     ],
     env,
+    undefined,
+    limits.stage,
   )
   const lines = fs.existsSync(tap) ? fs.readFileSync(tap, 'utf8') : ''
   fs.rmSync(scratch, { recursive: true })
@@ -297,9 +303,9 @@ function failures(tap) {
 }
 
 /** Ends a file that hangs, such as one whose server keeps the process alive; Node.js knows how since 20.11. */
-function fileLimit() {
+function fileLimit(limit = FILE_LIMIT_MS) {
   const [major, minor] = process.versions.node.split('.').map(Number)
-  return major > 20 || (major === 20 && minor >= 11) ? [`--test-timeout=${FILE_LIMIT_MS}`] : []
+  return major > 20 || (major === 20 && minor >= 11) ? [`--test-timeout=${limit}`] : []
 }
 
 function testFiles(folder) {
@@ -312,7 +318,7 @@ function testFiles(folder) {
 }
 
 /** Runs one stage's command with its output shown; a stage that hangs is ended and counts as failed. */
-function exec(command, args, env, onOutput) {
+function exec(command, args, env, onOutput, limit = STAGE_LIMIT_MS) {
   return new Promise((resolve) => {
     const child = spawn(command, args, {
       cwd: root,
@@ -320,10 +326,10 @@ function exec(command, args, env, onOutput) {
       stdio: ['ignore', onOutput ? 'pipe' : 'inherit', 'inherit'],
     })
     const timer = setTimeout(() => {
-      console.error(`stopped after ${STAGE_LIMIT_MS / 60_000} minutes: ${command} ${args.join(' ')}`)
+      console.error(`stopped after ${limit / 60_000} minutes: ${command} ${args.join(' ')}`)
       child.kill()
       setTimeout(() => child.kill('SIGKILL'), 5000).unref()
-    }, STAGE_LIMIT_MS)
+    }, limit)
     child.stdout?.setEncoding('utf8').on('data', (text) => {
       process.stdout.write(text)
       onOutput(text)

@@ -3,13 +3,16 @@
 // Applications of several processes on one port.
 
 const assert = require('node:assert')
-const { spawnSync } = require('node:child_process')
+const { execFile } = require('node:child_process')
+const { once } = require('node:events')
 const fs = require('node:fs')
 const path = require('node:path')
 const { before, test } = require('node:test')
+const { promisify } = require('node:util')
+const { Socket } = require('engine.io-client')
 const { installApp } = require('../packaging/app')
 const { plainEnvironment, run, scratchFolder } = require('../packaging/scratch')
-const { askAll, open } = require('./check')
+const { TRANSPORTS, askAll, open } = require('./check')
 const { freePort } = require('./child')
 const { dependenciesOn } = require('./versions')
 
@@ -17,10 +20,13 @@ let app
 
 before(() => {
   const read = (name) => fs.readFileSync(path.join(__dirname, name), 'utf8')
+  const example = (name) => read(`../../examples/drain/${name}`)
   app = installApp(dependenciesOn('@socket.io/cluster-adapter', '@socket.io/pm2', '@socket.io/sticky', 'pm2'), {
     'check.js': read('check.js'),
     'cluster.js': read('programs/cluster.js'),
     'app.js': read('programs/pm2.js'),
+    'drain/server.js': example('server.js').replace(`require('../..')`, `require('engine.io')`),
+    'drain/ecosystem.config.js': example('ecosystem.config.js'),
   })
 })
 
@@ -31,17 +37,12 @@ test('@socket.io/sticky and @socket.io/cluster-adapter: clients of two workers h
 })
 
 /** PM2 with a home of its own, whose daemon ends with the test. */
-function pm2(t, name, more) {
-  const env = { ...plainEnvironment(), PM2_HOME: scratchFolder(), PM2_DISABLE_VERSION_CHECK: 'true', ...more }
+function pm2(t, name, more, home = scratchFolder()) {
+  const env = { ...plainEnvironment(), PM2_HOME: home, PM2_DISABLE_VERSION_CHECK: 'true', ...more }
   const program = path.join(app, 'node_modules', name, 'bin/pm2')
-  const call = (...args) => {
-    const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], {
-      cwd: app,
-      env,
-      encoding: 'utf8',
-      timeout: 60_000,
-    })
-    assert.equal(status, 0, `${stdout}\n${stderr}`)
+  const call = async (...args) => {
+    const options = { cwd: app, env, timeout: 60_000 }
+    return (await promisify(execFile)(process.execPath, [program, ...args], options)).stdout
   }
   t.after(() => call('kill'))
   return call
@@ -64,12 +65,12 @@ test('PM2 in cluster mode: clients of both processes, and after a reload', async
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
   const call = pm2(t, 'pm2', { PORT: port })
-  call('start', 'app.js', '--name', 'app', '--instances', '1', '--wait-ready')
+  await call('start', 'app.js', '--name', 'app', '--instances', '1', '--wait-ready')
   await askAll(url)
-  call('scale', 'app', '2')
+  await call('scale', 'app', '2')
   const old = await clientsOf(url, 2)
   for (const client of old.values()) client.close()
-  call('reload', 'app')
+  await call('reload', 'app')
   const fresh = await clientsOf(url, 2)
   for (const [which, client] of fresh) {
     assert.ok(!old.has(which), 'another process')
@@ -81,11 +82,56 @@ test('@socket.io/pm2: two processes behind one port, with polling, whose clients
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
   const call = pm2(t, '@socket.io/pm2', { PM2_PORT: port, STICKY: '1' })
-  call('start', 'app.js', '--name', 'app', '--instances', '2')
+  await call('start', 'app.js', '--name', 'app', '--instances', '2')
   await askAll(url, { route: null })
   const clients = [...(await clientsOf(url, 2)).values()]
   const heard = clients.map((client) => new Promise((resolve) => client.once('news', resolve)))
   clients[0].emit('tell everyone', 'hello')
   assert.deepEqual(await Promise.all(heard), ['hello', 'hello'])
   clients.forEach((client) => client.close())
+})
+
+/** A client of engine.io itself, which is upgraded if it may. */
+async function openEngine(url, transports) {
+  const client = new Socket(url, { transports })
+  await once(client, 'open')
+  if (transports.length > 1) await once(client, 'upgrade')
+  return client
+}
+
+test('PM2 reloads examples/drain: its clients are closed in order, and others come to the new process', async (t) => {
+  const port = await freePort()
+  const url = `http://127.0.0.1:${port}`
+  const home = scratchFolder()
+  const config = path.join(app, 'drain', 'test.config.js')
+  fs.writeFileSync(
+    config,
+    `const [app] = require('./ecosystem.config.js').apps
+    module.exports = { apps: [{ ...app, cwd: __dirname, env: { ...app.env, PORT: ${port}, DRAIN_SPREAD: 1000 } }] }`,
+  )
+  const call = pm2(t, 'pm2', {}, home)
+  const pid = async () => Number((await call('pid', 'drain')).trim().split('\n').pop())
+  await call('start', config)
+  const old = await pid()
+  const clients = await Promise.all(TRANSPORTS.map((transports) => openEngine(url, transports)))
+  const closed = clients.map((client) => new Promise((resolve) => client.once('close', resolve)))
+
+  await call('reload', 'drain')
+  assert.deepEqual(await Promise.all(closed), ['transport close', 'transport close', 'transport close'])
+  assert.notEqual(await pid(), old)
+  for (const transports of TRANSPORTS) {
+    const client = await openEngine(url, transports)
+    const answer = once(client, 'message')
+    client.send('hello')
+    assert.equal((await answer)[0], 'hello')
+    client.close()
+  }
+
+  const logs = path.join(home, 'logs')
+  const printed = fs.readdirSync(logs).map((name) => fs.readFileSync(path.join(logs, name), 'utf8'))
+  const [, outcome] = /SIGINT: draining[^]*drained: (.*)/.exec(printed.join('\n')) ?? []
+  assert.ok(outcome, printed.join('\n'))
+  const { duration, ...sessions } = JSON.parse(outcome)
+  assert.deepEqual(sessions, { sessions: 3, closed: 3, left: 0, terminated: 0 })
+  assert.ok(duration < 20_000, `drained in ${duration} ms`)
 })
