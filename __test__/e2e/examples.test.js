@@ -80,11 +80,12 @@ test('chat: two tabs hear each other, and see who is there', async () => {
   assert.deepEqual(ada.problems, [])
 })
 
-test('express-socket.io: a message reaches its room only', async () => {
+test('express-socket.io: a message reaches its room only, and each room sees how many are in it', async () => {
   const [ada, grace] = await open(start('express-socket.io'), 2)
   for (const page of [ada, grace]) await shows(page, '#transport', 'websocket')
+  for (const page of [ada, grace]) await shows(page, '#people', '2')
   await grace.selectOption('#room', 'attic')
-  await shows(grace, '#people', '1')
+  for (const page of [ada, grace]) await shows(page, '#people', '1')
   await say(ada, 'for the garden')
   await ada.waitForSelector('#log li >> text=for the garden')
   await ada.selectOption('#room', 'attic')

@@ -18,7 +18,7 @@ io.on('connection', (socket) => {
   socket.on('join', async (room, answer) => {
     for (const joined of socket.rooms) if (joined !== socket.id) socket.leave(joined)
     await socket.join(String(room).slice(0, 30))
-    answer?.({ people: rooms().get(String(room)) ?? 0 })
+    answer?.()
   })
   socket.on('say', (text) => {
     for (const room of socket.rooms) {
@@ -27,9 +27,17 @@ io.on('connection', (socket) => {
   })
 })
 
+// who is in a room is told when another comes, changes rooms or disconnects
+const { adapter } = io.of('/')
+for (const change of ['join-room', 'leave-room']) {
+  adapter.on(change, (room, id) => {
+    if (room !== id) io.to(room).emit('people', adapter.rooms.get(room).size)
+  })
+}
+
 /** The number of people by room, without the room that each socket has for itself. */
 function rooms() {
-  const { rooms: all, sids } = io.of('/').adapter
+  const { rooms: all, sids } = adapter
   return new Map([...all].filter(([room]) => !sids.has(room)).map(([room, people]) => [room, people.size]))
 }
 

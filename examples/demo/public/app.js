@@ -95,6 +95,7 @@ const receive = {
     $('cost').textContent = rate < 500 ? '' : `, ${((js * 1e6) / rate).toFixed(1)} µs JS each`
     $('rate').textContent = number.format(rate)
     $('connections').textContent = number.format(connections)
+    $('connections-word').textContent = connections === 1 ? 'connection' : 'connections'
     history.push({ js, other })
     if (history.length > HISTORY) history.shift()
     draw()
