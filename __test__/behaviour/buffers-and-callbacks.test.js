@@ -385,6 +385,24 @@ test('a packetCreate listener that closes the session: the packet is in the buff
   assert.equal(socket.writeBuffer.length, 0)
 })
 
+for (const [name, length] of [
+  ['small', 1],
+  ['large', 70_000],
+]) {
+  test(`what a drain listener of the transport puts into the buffer of a closed session is gone: ${name}`, async () => {
+    const { socket } = await openWebSocket(await listen())
+    const events = []
+    socket.transport.on('drain', () => {
+      events.push(`drain, ${socket.readyState}`)
+      socket.writeBuffer.push({ type: 'message', data: 'late', options: {} })
+    })
+    socket.send('x'.repeat(length))
+    socket.close()
+    await new Promise(setImmediate)
+    assert.deepEqual([events, socket.writeBuffer], [['drain, closed'], []])
+  })
+}
+
 test('what is put into the buffer right after the end is gone when the tick is over', async () => {
   const { socket } = await openWebSocket(await listen())
   socket.close(true)

@@ -51,6 +51,17 @@ const connectTls = async (port) => {
   return socket
 }
 
+const natively = async () => {
+  const server = engine.listen(0, { listener: 'native' })
+  const { httpServer } = server
+  defer(() => {
+    server.close()
+    httpServer.close()
+  })
+  if (!httpServer.listening) await once(httpServer, 'listening')
+  return { engine: server, port: httpServer.address().port, path: '/engine.io/' }
+}
+
 const DOORS = {
   plain: { open: (context, target) => RawWebSocket.open(context.port, target) },
   compressed: {
@@ -67,8 +78,8 @@ const DOORS = {
 }
 
 /** A session that answers each message by `answer`; `events` gets what its application sees. */
-async function open({ opts, server, query, open: connect }, answer) {
-  const context = await listen({ allowEIO3: true, ...opts }, server?.())
+async function open({ opts, server, query, start, open: connect }, answer) {
+  const context = await (start === undefined ? listen({ allowEIO3: true, ...opts }, server?.()) : start())
   const connected = once(context.engine, 'connection')
   const peer = await connect(context, path(context, { transport: 'websocket', ...query }))
   const [socket] = await connected
@@ -192,6 +203,20 @@ for (const [door, how] of Object.entries(DOORS)) {
     assert.deepEqual(events, ['message a', 'close forced close'])
   })
 
+  test(`${door}: the transport tells that such an answer is written`, async () => {
+    const { peer, socket, events, closed } = await open(how, (socket) => {
+      socket.send('last')
+      socket.close()
+    })
+    const { transport } = socket
+    transport.on('drain', () => events.push(`drain, ${transport.readyState}`))
+    const over = once(transport, 'close')
+    send(peer, [message(door, 'a')], WRONG)
+    assert.deepEqual(await framesUntilEnd(peer), ['4last', 'close 1005'])
+    await Promise.all([closed, over])
+    assert.deepEqual(events, ['message a', 'close forced close', 'drain, closing'])
+  })
+
   const kept = door === 'compressed' ? improvement.bind(null, 'no answer that is being compressed is lost') : test
   const bye = ENDS["the client's close frame"][0]
   kept(`${door}: a listener closes the session, before the client's close frame and the end of its side`, async () => {
@@ -238,13 +263,22 @@ const UNREAD = {
   'its close frame and the end of its side': [BYE, true, BYE.length - 4],
 }
 
-for (const [name, [last, ends, answer]] of Object.entries(UNREAD)) {
+/** Where this is so, with the listener in Rust, too. */
+const LARGE_DOORS = [
+  ['plain', DOORS.plain, test],
+  ['TLS', DOORS.TLS, test],
+  ['the native listener', { ...DOORS.plain, start: natively }, improvement.bind(null, 'there is no such listener')],
+]
+
+for (const [door, how, register, name, [last, ends, answer]] of LARGE_DOORS.flatMap((door) =>
+  Object.entries(UNREAD).map((unread) => [...door, ...unread]),
+)) {
   for (const [what, texts, seen] of [
     ['a large message that the client reads after', [], ['written', 'close transport close']],
     ['a message behind one that the client reads after', ['b'], ['written', 'close transport error']],
   ]) {
-    test(`${what} ${name}`, async () => {
-      const { peer, socket, events, closed } = await open(DOORS.plain, () => {})
+    register(`${door}: ${what} ${name}`, async () => {
+      const { peer, socket, events, closed } = await open(how, () => {})
       let received = 0
       peer.socket.removeAllListeners('data')
       peer.socket.on('data', ({ length }) => (received += length))
@@ -343,17 +377,6 @@ test('a client that tries a WebSocket out is gone, behind a packet that its tran
   await eventually(() => events.includes('close, open'), true)
   assert.deepEqual([socket.upgrading, socket.readyState], [false, 'open'])
 })
-
-const natively = async () => {
-  const server = engine.listen(0, { listener: 'native' })
-  const { httpServer } = server
-  defer(() => {
-    server.close()
-    httpServer.close()
-  })
-  if (!httpServer.listening) await once(httpServer, 'listening')
-  return { engine: server, port: httpServer.address().port, path: '/engine.io/' }
-}
 
 for (const [where, start, register] of [
   ['attach()', listen, test],

@@ -490,7 +490,8 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
     if (session === null || session[kMadeTransport]() !== transport || session.readyState === 'closed')
       return this[kFinish](arg, reason)
     this[kState].end = { arg, reason }
-    if (this[kState].tell !== undefined) this[kTellEnd]()
+    // behind the errors of what could not be sent, which have just been told in ticks of their own
+    if (this[kState].tell !== undefined) process.nextTick(apart, this[kTellEnd], this)
   }
 
   /**
@@ -512,11 +513,15 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
     return this[kState].stream.awaitsClose()
   }
 
-  /** Has `tell` called when the stream below has closed. Returns false if there is no stream to wait for. */
+  /**
+   * Has `tell` called when the stream below has closed, or when the connection has ended that has still something to
+   * write. Returns false if there is nothing to wait for.
+   */
   [kHoldEnd](tell) {
-    if (!this[kAwaitsStream]()) {
-      if (this[kState].handle === NO_HANDLE) this.readyState = CONNECTING_STATES.CLOSED
-      return false
+    const { handle, stream } = this[kState]
+    if (!stream.awaitsClose()) {
+      if (handle === NO_HANDLE) this.readyState = CONNECTING_STATES.CLOSED
+      if (handle === NO_HANDLE || !stream.awaitsWriting() || this[kIsWritten]() === true) return false
     }
     this[kState].tell = tell
     this[kClosing]()

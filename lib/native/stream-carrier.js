@@ -46,6 +46,8 @@ class Pump extends StreamBelow {
     this.isOut = false
     /** Whether writing waits until the stream has finished its writes, of which the engine is told. */
     this.blocked = false
+    /** Whether both sides have ended, and the stream has still to write what it was given. */
+    this.leaving = false
     /** Whether a callback waits until everything is written. */
     this.awaited = false
     this.timer = null
@@ -58,12 +60,16 @@ class Pump extends StreamBelow {
       const isCancelled = stream.destroyed && !this.isOut
       // Node calls back the first of several writes without an error, and those that wait behind it with one
       if (isCancelled && frames > 1) return this.failBehind(frames - 1)
-      if (!this.blocked) return
+      if (!this.blocked && !this.leaving) return
       this.blocked = false
-      if (!bridge.getEngine().pipeWritten(this.websocket[kState].handle)) return this.write()
-      this.awaited = false
+      if (bridge.getEngine().pipeWritten(this.websocket[kState].handle)) this.awaited = false
+      else this.write()
       // callbacks and `drain` come before what the stream tells next
-      this.drain()
+      try {
+        this.drain()
+      } finally {
+        if (this.leaving && !this.over) this.finish(false)
+      }
     }
     const gone = () => {
       // the bytes that the stream has brought are handled first
@@ -308,16 +314,23 @@ class Pump extends StreamBelow {
     if (!this.over) this.leave()
   }
 
-  /** Lets the stream go. Both sides have ended, but the stream may still write. */
+  /**
+   * Lets the stream go, because both sides have ended. If it has still to write, the end of the connection waits, so
+   * that callbacks are called.
+   */
   leave() {
-    this.finish(false)
+    if (this.leaving) return
+    this.leaving = true
     this.stream.end()
+    clearTimeout(this.timer)
     this.timer = setTimeout(() => this.stream.destroy(), CLOSE_TIMEOUT).unref()
+    if (this.pending === 0) this.finish(false)
   }
 
   end() {
     if (this.over) return
     if (this.blocked && this.isOut) bridge.getEngine().pipeWritten(this.websocket[kState].handle)
+    clearTimeout(this.timer)
     this.finish(true)
     if (!this.stream.destroyed) this.stream.destroy()
   }
@@ -327,7 +340,6 @@ class Pump extends StreamBelow {
     this.over = true
     // what is sent from here on cannot get out
     if (this.websocket.readyState === this.websocket.OPEN) this.websocket.readyState = this.websocket.CLOSING
-    clearTimeout(this.timer)
     bridge.pausedPipes.delete(this)
     bridge.getEngine().pipeEnded(this.websocket[kState].handle, isCut)
   }

@@ -279,7 +279,10 @@ class WebSocket extends Transport {
     // the error comes later, as it does by a callback
     if (status === CLOSED && this[kCannotSend](packets)) return
     if (awaited || this._events !== undefined) this[kKeepContext]()
-    if (status === CONGESTED || (awaited && !this[kIsWrittenNow]())) {
+    // much data that has no callback and no listener is left to the I/O thread
+    const isHeard = awaited || (status === CONGESTED && this._events !== undefined)
+    const isWritten = isHeard && this[kIsWrittenNow]()
+    if (!isWritten && (awaited || status === CONGESTED)) {
       if (this[kState].report !== 0) this[kState].earlier++
       bridge.scheduleFlush()
       this[kState].report = this.socket[kReportDrain]()

@@ -48,7 +48,7 @@ impl Engine {
     }
 
     /// Notes that what was taken has been written. Returns whether that was all; otherwise the rest has to be taken
-    /// next.
+    /// next, or the end of our side.
     #[napi]
     pub fn pipe_written(&self, connection: u32) -> bool {
         self.tables.connection(connection).is_none_or(|connection| connection.output_written())

@@ -51,6 +51,8 @@ function drawProgram(seed, mode, protocol) {
   const options = protocol === 3 ? { allowEIO3: true } : {}
   for (const [name, draw] of Object.entries(OPTIONS))
     if (random.chance(name === 'connectionStateRecovery' ? 0.3 : 0.08)) options[name] = draw(random)
+  // a client that has missed nothing gives the last string that it was sent as its offset, and so is refused for ever
+  if (options.connectionStateRecovery !== undefined) delete options.maxHttpBufferSize
   const some = (list) => (random.chance(0.5) ? [] : list.filter(() => random.chance(0.5)))
   const program = {
     seed,

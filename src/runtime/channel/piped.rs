@@ -53,20 +53,21 @@ impl Connection {
     }
 
     /// Notes that what was taken has been written. Returns whether that was all; otherwise the owner takes the rest
-    /// next.
+    /// next, or ends our side.
     pub fn output_written(&self) -> bool {
         let mut outbox = self.outbox();
         self.unblock(&mut outbox);
-        if !outbox.is_clear() || outbox.phase == Phase::Ending {
+        if !outbox.is_clear() {
             return false;
         }
+        let is_ending = outbox.phase == Phase::Ending;
         if std::mem::take(&mut outbox.report_drain) {
             let number = outbox.reports;
             drop(outbox);
             self.unthrottle();
             self.queue.push(Kind::Drained, self.handle, number);
         }
-        true
+        !is_ending
     }
 
     /// Handles bytes from the owner's pipe. The owner drains next. `batch` is empty and stays so.
