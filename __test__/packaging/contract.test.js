@@ -47,3 +47,20 @@ test('lib/ writes no reason and no fault by itself', () => {
   })
   assert.deepEqual(wrong, [])
 })
+
+test('lib/ writes no header of the handshake and no content type by itself', () => {
+  const texts = [
+    ...Object.values(contract.HandshakeHeader),
+    contract.DEFLATE,
+    contract.XSS_PROTECTION[0],
+    contract.ERROR_TYPE,
+    contract.POST_ANSWER_TYPE,
+    contract.TEXT_PAYLOAD_TYPE,
+    contract.BINARY_PAYLOAD_TYPE,
+  ]
+  const wrong = sources.flatMap((source) => {
+    const code = source.replace(/\/\*[^]*?\*\/|\/\/.*/g, '').toLowerCase()
+    return texts.filter((text) => code.includes(text.toLowerCase()))
+  })
+  assert.deepEqual(wrong, [])
+})

@@ -67,3 +67,9 @@ test('no files of lib/ require each other in a circle', () => {
   for (const file of files) visit(file, [])
   assert.equal(done.size, files.length)
 })
+
+test("one file asks whether a WebSocket is the engine's, and none what a transport or a stream is", () => {
+  const asks = /\binstanceof \w*(WebSocket|Polling|Transport|Carrier|Pump|Opening)/
+  const asking = files.filter((file) => asks.test(fs.readFileSync(path.join(lib, file), 'utf8')))
+  assert.deepEqual(asking, ['transports/websocket.js'])
+})
