@@ -1,9 +1,11 @@
 'use strict'
 
 const assert = require('node:assert/strict')
+const net = require('node:net')
 const { test } = require('node:test')
 const {
   RawWebSocket,
+  bind,
   frame,
   delay,
   improvement,
@@ -39,6 +41,31 @@ async function openedWith(context) {
   const [socket] = await once(context.engine, 'connection')
   return times(socket, 'message', 2)
 }
+
+// as programs do that serve several protocols on one port, or read a header before HTTP
+test('a connection whose first bytes were read and put back is read to its end, with and without listeners', async () => {
+  for (const isWatched of [false, true]) {
+    const context = await listen()
+    const port = await bind(
+      net.createServer((stream) => {
+        stream.once('readable', () => {
+          stream.unshift(stream.read())
+          if (isWatched) stream.on('close', () => {})
+          context.server.emit('connection', stream)
+        })
+      }),
+    )
+    const { peer, socket } = await openWebSocket({ ...context, port })
+    const text = 'x'.repeat(10_000)
+    const heard = times(socket, 'message', 100)
+    for (let i = 0; i < 100; i++) peer.sendText(`4${text}`)
+    for (const [data] of await heard) assert.equal(data, text)
+    assert.equal(socket.request.socket.readableLength, 0)
+    const closed = once(socket, 'close')
+    peer.socket.end()
+    assert.equal((await closed)[0], 'transport close')
+  }
+})
 
 test('a probe that comes with the upgrade request of a session is answered', async () => {
   const context = await listen()

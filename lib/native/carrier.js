@@ -103,12 +103,12 @@ class Carrier extends StreamBelow {
     return this.websocket[kState].keepsAlive
   }
 
-  /** Starts delivering the bytes that come in. */
+  /**
+   * Goes on reading. It delivers no bytes: listeners that want them have asked for them (`onListener`), and without one
+   * they would stay in the buffer of `net`, which asks for more where bytes were put back by `unshift`.
+   */
   readStart() {
-    if (this._isOver()) return 0
-    const engine = bridge.getEngine()
-    engine.tap(this._connection(), true)
-    engine.stopReading(this._connection(), false)
+    if (!this._isOver()) bridge.getEngine().stopReading(this._connection(), false)
     return 0
   }
 
