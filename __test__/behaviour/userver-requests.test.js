@@ -15,6 +15,7 @@ const {
   path,
   defer,
   deadline,
+  RawPeer,
   RawWebSocket,
   openPolling,
   openWebSocket,
@@ -54,6 +55,35 @@ test('the request of a session has method, headers, query and address', async ()
     assert.match(socket.remoteAddress, /127\.0\.0\.1|7f00:0001/)
   }
 })
+
+improvement(
+  'of several lines of a header only the last counts',
+  'lines of a header that comes several times count as behind Node',
+  async () => {
+    if (skip) return
+    const context = await listenOnUws({ trustProxy: 2 })
+    const lines = [
+      'X-Forwarded-For: 203.0.113.1',
+      'Cookie: a=1',
+      'X-Own: 1',
+      'X-Forwarded-For: 203.0.113.2, 203.0.113.3',
+      'Cookie: b=2',
+      'User-Agent: first',
+      'User-Agent: second',
+      'X-Own: 2',
+    ]
+    const connected = once(context.engine, 'connection')
+    const peer = await RawPeer.connect(context.port)
+    peer.write(`GET ${path(context)} HTTP/1.1\r\nHost: x\r\n${lines.join('\r\n')}\r\n\r\n`)
+    const [socket] = await connected
+    const { headers } = socket.request
+    assert.equal(headers['x-forwarded-for'], '203.0.113.1, 203.0.113.2, 203.0.113.3')
+    assert.equal(headers.cookie, 'a=1; b=2')
+    assert.equal(headers['x-own'], '1, 2')
+    assert.equal(headers['user-agent'], 'first')
+    assert.equal(socket.remoteAddress, '203.0.113.2')
+  },
+)
 
 test('allowRequest decides, at once or later, about polling and websocket sessions', async () => {
   for (const call of [(fn) => fn(), (fn) => setTimeout(fn, 20)]) {

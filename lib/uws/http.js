@@ -3,7 +3,7 @@
 // Requests and responses of uWebSockets.js in the form of Node's, for middlewares, hooks and the polling transport. A
 // request of uWebSockets.js can be used until its handler returns, and a response until its client has gone.
 
-const { STATUS_CODES, validateHeaderName, validateHeaderValue } = require('http')
+const { IncomingMessage, STATUS_CODES, validateHeaderName, validateHeaderValue } = require('http')
 const { EventEmitter } = require('events')
 const { Readable } = require('stream')
 const {
@@ -25,6 +25,14 @@ const {
   kWriteHeaders,
 } = require('../base/symbols')
 const { keep, State } = require('../base/state')
+
+/**
+ * How Node joins the lines of a header.
+ *
+ * @type {(name: string, value: string, headers: object) => void}
+ */
+// @ts-expect-error -- it is not documented
+const addHeaderLine = IncomingMessage.prototype._addHeaderLine
 
 /** Headers that uWebSockets.js sets for each response. */
 const OWN_HEADERS = new Set(['content-length', 'transfer-encoding', 'connection'])
@@ -49,7 +57,8 @@ class Request extends Readable {
     this.headers = {}
     this.rawHeaders = []
     req.forEach((name, value) => {
-      this.headers[name] = value
+      // a header that comes twice counts as behind Node, not by its last line alone
+      addHeaderLine.call(this, name, value, this.headers)
       this.rawHeaders.push(name, value)
     })
     const remoteAddress = Buffer.from(res.getRemoteAddressAsText()).toString()
