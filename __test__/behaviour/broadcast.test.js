@@ -138,7 +138,7 @@ broadcasts('invalid arguments throw, and nothing is sent', async () => {
       message: /must be an object/,
     })
   }
-  for (const conflate of [null, {}, true, Symbol('key')]) {
+  for (const conflate of [null, {}, true, NaN, Symbol('key')]) {
     const expected = { name: 'TypeError', message: /conflate must be a string or a number/ }
     assert.throws(() => engine.broadcast([socket.id], 'x', { conflate }), expected)
   }
@@ -151,6 +151,38 @@ broadcasts('invalid arguments throw, and nothing is sent', async () => {
   assert.throws(() => engine.broadcast(failing, 'x'), /from the iterator/)
   engine.broadcast([socket.id], 'the first')
   assert.equal(await peer.packet(), '4the first')
+})
+
+broadcasts('data that cannot become a string throws, and no session is touched', async () => {
+  for (const opts of [{}, { perMessageDeflate: true }, { wsEngine: WebSocketServer }]) {
+    const context = await listen(opts)
+    const { peer, socket } = await openWebSocket(context)
+    const { peer: polling, socket: polled } = await openPolling(context)
+    const ids = [socket.id, polled.id]
+    const failing = {
+      toString() {
+        throw new Error('from toString')
+      },
+    }
+    const view = new DataView(new ArrayBuffer(8))
+    structuredClone(view.buffer, { transfer: [view.buffer] })
+    for (const data of [Symbol('x'), Object.create(null), failing, view, { [Symbol.toPrimitive]: () => ({}) }]) {
+      const expected = {
+        name: 'TypeError',
+        message: /^broadcast\(\) takes a string, binary data or what can be converted/,
+      }
+      assert.throws(() => context.engine.broadcast(ids, data), expected)
+      assert.equal(socket.transport.writable, true)
+      assert.deepEqual(polled.writeBuffer, [])
+    }
+    // what can be converted is converted once
+    let conversions = 0
+    const converted = { toString: () => `${++conversions}` }
+    assert.deepEqual(context.engine.broadcast(ids, converted), sentTo(2))
+    assert.equal(await peer.packet(), '41')
+    assert.equal((await polling.poll()).body, '41')
+    assert.equal(conversions, 1)
+  }
 })
 
 broadcasts('messages of broadcasts and of sessions keep their order', async () => {

@@ -9,7 +9,7 @@ const { kFail, kHasWaiting, kState, kThrottle, kUnwritten } = require('./symbols
 /** What happens to a packet that would exceed `maxBackpressure`. */
 const POLICIES = ['close', 'drop-volatile', 'wait']
 
-/** How much of each `writeBuffer` has been counted; an entry does not outlive its array. */
+/** The sizes of the packets of each `writeBuffer` that have been counted; an entry does not outlive its array. */
 const counts = new WeakMap()
 
 /** The options of volatile packets that were dropped. */
@@ -38,11 +38,16 @@ function bytesWaiting(socket) {
   if (!socket[kHasWaiting]()) return 0
   const { writeBuffer } = socket
   let count = counts.get(writeBuffer)
-  if (count === undefined || count.length > writeBuffer.length) {
-    count = { length: 0, bytes: 0 }
+  if (count === undefined || count.sizes.length > writeBuffer.length) {
+    count = { sizes: [], bytes: 0 }
     counts.set(writeBuffer, count)
   }
-  while (count.length < writeBuffer.length) count.bytes += sizeOf(writeBuffer[count.length++].data)
+  const { sizes } = count
+  while (sizes.length < writeBuffer.length) {
+    const size = sizeOf(writeBuffer[sizes.length].data)
+    sizes.push(size)
+    count.bytes += size
+  }
   return count.bytes
 }
 
@@ -50,9 +55,10 @@ function bytesWaiting(socket) {
 function takeOut(writeBuffer, index) {
   const [packet] = writeBuffer.splice(index, 1)
   const count = counts.get(writeBuffer)
-  if (count !== undefined && index < count.length) {
-    count.length--
-    count.bytes -= sizeOf(packet.data)
+  if (count !== undefined && index < count.sizes.length) {
+    // as it was counted: the application may have changed it since
+    const [size] = count.sizes.splice(index, 1)
+    count.bytes -= size
   }
   return packet
 }
@@ -107,7 +113,8 @@ function wasDropped(options) {
 
 /** @throws {TypeError} for something that cannot be the key of messages of which the newest is wanted */
 function checkKey(key) {
-  if (typeof key === 'string' || typeof key === 'number') return
+  // NaN would equal no other key
+  if (typeof key === 'string' || (typeof key === 'number' && !Number.isNaN(key))) return
   throw new TypeError(`the option conflate must be a string or a number, got ${String(key)}`)
 }
 

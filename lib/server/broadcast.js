@@ -4,6 +4,7 @@
 
 const { checkKey, wasDropped } = require('../base/backpressure')
 const { kClient, kPlainTransport } = require('../base/symbols')
+const { content } = require('../native/packets')
 const { sendToAll } = require('../transports/websocket')
 
 /**
@@ -23,6 +24,7 @@ function broadcast(server, ids, data, options = {}) {
   }
   const { conflate } = options
   if (conflate !== undefined) checkKey(conflate)
+  data = sendable(data)
   const outcome = { sent: 0, unknown: 0, closed: 0, dropped: 0 }
   const plain = []
   const others = []
@@ -60,6 +62,23 @@ function broadcast(server, ids, data, options = {}) {
   }
   if (errors.length > 0) throw errors[0]
   return outcome
+}
+
+/**
+ * Returns data as something that each transport can send. What is converted is converted once.
+ *
+ * @throws {TypeError} for a Symbol, or an object that cannot be converted to a string
+ */
+function sendable(data) {
+  try {
+    const bytes = content(data)
+    return typeof data === 'object' && bytes instanceof Uint8Array ? data : bytes
+  } catch (error) {
+    const got = typeof data === 'symbol' ? String(data) : `something of type ${typeof data}`
+    throw new TypeError(`broadcast() takes a string, binary data or what can be converted to a string, got ${got}`, {
+      cause: error,
+    })
+  }
 }
 
 /** Sends a message to one session, by its method, with options of its own. Returns what became of it. */
