@@ -100,6 +100,14 @@ interface AttachOptions {
    * @default true
    */
   addTrailingSlash?: boolean
+  /**
+   * The TCP proxies that tell the client's address by the PROXY protocol, versions 1 and 2: an extra of this package.
+   * Each of their connections has to begin with a header, and is cut off otherwise. True for all connections; or IP
+   * addresses, ranges and names as in `trustProxy`, also as one string, separated by commas. With `attach()` it concerns
+   * all connections of the HTTP server. {@link uServer} does not support it.
+   * @default false
+   */
+  proxyProtocol?: boolean | string | string[]
 }
 
 interface CookieSerializeOptions {

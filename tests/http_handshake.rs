@@ -29,6 +29,7 @@ fn listener(queue: &EventQueue, commands: &Commands) -> Arc<Listener> {
             compression: None,
             cookie: Some(("io=".to_owned(), "; Path=/".to_owned())),
             deflate: None,
+            proxies: None,
         },
         queue: queue.clone(),
         commands: commands.clone(),

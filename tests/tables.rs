@@ -139,6 +139,7 @@ impl Server {
                 compression: threshold.map(|threshold| CompressionOptions { threshold, level: 6, window_bits: 15 }),
                 cookie: None,
                 deflate: None,
+                proxies: None,
             },
             queue: queue.clone(),
             commands: commands.clone(),

@@ -10,6 +10,7 @@ pub mod listener;
 pub mod packet;
 pub mod payload_v3;
 pub mod payload_v4;
+pub mod proxy_header;
 pub mod session;
 
 mod memory;

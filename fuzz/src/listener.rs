@@ -5,6 +5,7 @@
 //!
 //! The input: a byte of options, then steps, divided by `FE FE`. Of a step's first byte, bits 0-1 name the client, bits
 //! 2-4 what happens; the rest are the bytes that the client sends, or the step's argument.
+//! The last client comes through a proxy, which has to tell its address by the PROXY protocol first.
 //! `sid=s1`, `sid=s2`, … stand for the ids of the sessions that began with polls, in order.
 
 use std::io::{ErrorKind, Read, Write};
@@ -13,7 +14,9 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine_io_native::http::{BodyLimits, CompressionOptions, DeflateSettings, Listener, ListenerOptions, Settings};
+use engine_io_native::http::{
+    BodyLimits, CompressionOptions, DeflateSettings, Listener, ListenerOptions, Proxies, Settings,
+};
 use engine_io_native::runtime::{Command, Commands, EventQueue, Handles};
 use engine_io_native::session::{OutData, Timing};
 use engine_io_native::websocket::deflate::Options;
@@ -31,6 +34,12 @@ const MEMORY: usize = 16 << 20;
 
 /// What stays for the next run: buffers of the thread.
 const KEPT: usize = 1 << 20;
+
+/// The client that connects through a proxy, whose connections have to begin with a header of the PROXY protocol.
+const PROXIED: usize = 3;
+
+/// The address of this proxy.
+const PROXY: &str = "127.0.0.2";
 
 pub fn run(data: &[u8]) {
     let [options, script @ ..] = data else { return };
@@ -72,6 +81,7 @@ async fn play(setup: Setup, script: &[u8]) {
         compression: setup.compress.then_some(CompressionOptions { threshold: 10.0, level: 6, window_bits: 15 }),
         cookie: setup.v3.then(|| ("io=".to_owned(), "; Path=/".to_owned())),
         deflate: setup.deflate.then(|| DeflateSettings { options: Options::default(), level: 1, from: 10 }),
+        proxies: Some(Proxies::Ranges(vec![PROXY.parse().expect("an address")])),
     };
     let listener = Listener::new(ListenerOptions {
         handle: 0,
@@ -186,8 +196,10 @@ impl World {
             theirs.set_nonblocking(true).expect("a stream");
             ours.set_nonblocking(true).expect("a stream");
             let stream = tokio::net::UnixStream::from_std(ours).expect("a stream");
-            let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-            listener.clone().serve_stream(stream, Some([at(40_000 + number as u16), at(80)]));
+            let at = |address: Ipv4Addr, port| SocketAddr::from((address, port));
+            let address = if number == PROXIED { PROXY.parse().expect("an address") } else { Ipv4Addr::LOCALHOST };
+            let ends = [at(address, 40_000 + number as u16), at(Ipv4Addr::LOCALHOST, 80)];
+            listener.clone().serve_stream(stream, Some(ends));
             Client { stream: theirs, deaf: false, ended: false }
         })
     }

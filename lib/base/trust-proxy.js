@@ -1,7 +1,7 @@
 'use strict'
 
-// The option `trustProxy`: whose word counts for a client's address, see docs/OPERATIONS.md. As in Express, addresses are
-// looked at from the nearest: the first that is not trusted is the client's.
+// The options `trustProxy` and `proxyProtocol`: whose word counts for a client's address, see docs/OPERATIONS.md. As in
+// Express, addresses in headers are looked at from the nearest: the first that is not trusted is the client's.
 
 const { BlockList, isIP } = require('net')
 
@@ -63,29 +63,48 @@ function compile(value) {
     }
     return (_, hop) => hop < value
   }
-  const list = typeof value === 'string' ? value.split(',') : value
-  if (!Array.isArray(list)) {
+  const ranges = rangesOf('trustProxy', value)
+  if (ranges === undefined) {
     throw new TypeError(
       `trustProxy must be a boolean, a number of hops, addresses and ranges, or a function, got ${String(value)}`,
     )
   }
-  const trusted = new BlockList()
-  for (const entry of list) for (const range of RANGES[String(entry).trim()] ?? [entry]) add(trusted, range)
-  return (address) => {
-    const family = address === undefined ? 0 : isIP(address)
-    return family !== 0 && trusted.check(address, family === 4 ? 'ipv4' : 'ipv6')
-  }
+  return within(ranges)
 }
 
-function add(trusted, range) {
+/**
+ * Returns the ranges of an array, or of a string with commas, as `address/bits`; undefined for something else.
+ *
+ * @throws {TypeError} for an entry that is not an address, a range or the name of some
+ */
+function rangesOf(option, value) {
+  const list = typeof value === 'string' ? value.split(',') : value
+  if (!Array.isArray(list)) return undefined
+  return list.flatMap((entry) => (RANGES[String(entry).trim()] ?? [entry]).map((range) => checked(option, range)))
+}
+
+function checked(option, range) {
   const [, address, bits] = /^\s*([^/]+?)(?:\/(\d{1,3}))?\s*$/.exec(typeof range === 'string' ? range : '') ?? []
   const family = isIP(address ?? '')
   const length = family === 4 ? 32 : 128
   if (family === 0 || Number(bits ?? length) > length) {
     const names = Object.keys(RANGES).join(', ')
-    throw new TypeError(`trustProxy takes IP addresses, ranges as 10.0.0.0/8, and ${names}; got ${String(range)}`)
+    throw new TypeError(`${option} takes IP addresses, ranges as 10.0.0.0/8, and ${names}; got ${String(range)}`)
   }
-  trusted.addSubnet(address, Number(bits ?? length), family === 4 ? 'ipv4' : 'ipv6')
+  return `${address}/${Number(bits ?? length)}`
+}
+
+/** Returns a function that tells whether an address is in one of these ranges. */
+function within(ranges) {
+  const all = new BlockList()
+  for (const range of ranges) {
+    const [address, bits] = range.split('/')
+    all.addSubnet(address, Number(bits), isIP(address) === 4 ? 'ipv4' : 'ipv6')
+  }
+  return (address) => {
+    const family = address === undefined ? 0 : isIP(address)
+    return family !== 0 && all.check(address, family === 4 ? 'ipv4' : 'ipv6')
+  }
 }
 
 /** Returns the addresses of `X-Forwarded-For`, the nearest last. */
@@ -122,4 +141,19 @@ function plainAddress(text) {
   return plain !== undefined && isIP(plain) === 4 ? plain : undefined
 }
 
-module.exports = { TrustProxy }
+/**
+ * Returns the proxies that the option `proxyProtocol` names: true for all, or ranges; undefined for none.
+ *
+ * @throws {TypeError} for something else
+ */
+function proxiesOf(proxyProtocol) {
+  if (proxyProtocol === undefined || proxyProtocol === false) return undefined
+  if (proxyProtocol === true) return true
+  const ranges = rangesOf('proxyProtocol', proxyProtocol)
+  if (ranges === undefined) {
+    throw new TypeError(`proxyProtocol must be a boolean, or addresses and ranges, got ${String(proxyProtocol)}`)
+  }
+  return ranges
+}
+
+module.exports = { TrustProxy, proxiesOf, within }

@@ -10,6 +10,7 @@ const { compressionOf, deflateOptions } = require('../native/compression')
 const { ID_LENGTH, REFUSALS } = require('../native/contract')
 const { content } = require('../native/packets')
 const { Server } = require('../server/server')
+const { proxiesOf } = require('../base/trust-proxy')
 const { Socket } = require('../session/socket')
 const transports = require('../transports')
 const { Polling } = require('../transports/polling')
@@ -83,6 +84,7 @@ class NativeServer extends Server {
       if (Socket.prototype[name] !== OUR_SOCKETS[name]) throw refusal(`a replaced Socket.prototype.${name}`)
     }
     super(options)
+    this[kState].proxies = proxiesOf(options.proxyProtocol)
     this[kState].options = fixed(this[kState].options)
     this[kState].isComplete = true
     Object.freeze(this.middlewares)
@@ -178,6 +180,7 @@ class NativeServer extends Server {
       compression: httpCompression ? ownOf(compressionOf(httpCompression)) : undefined,
       cookie: cookie ? cookieParts(cookie) : undefined,
       deflate: perMessageDeflate ? ownOf(deflateOptions(perMessageDeflate)) : undefined,
+      proxies: this[kState].proxies,
     }
   }
 

@@ -95,7 +95,10 @@ export interface Histogram {
 export type CloseReason =
   'transport error' | 'transport close' | 'parse error' | 'ping timeout' | 'forced close' | 'other'
 
-/** `code` of `connection_error` by its name, or the name in its context. `INVALID_UPGRADE`: no valid WebSocket handshake. */
+/**
+ * `code` of `connection_error` by its name, or the name in its context. `INVALID_UPGRADE`: no valid WebSocket handshake.
+ * `INVALID_PROXY_HEADER`: a connection that should have begun with a header of the PROXY protocol.
+ */
 export type RefusalReason =
   | 'UNKNOWN_TRANSPORT'
   | 'UNKNOWN_SID'
@@ -118,6 +121,7 @@ export type RefusalReason =
   | 'TOO_MANY_IDLE_SESSIONS'
   | 'DRAINING'
   | 'INVALID_UPGRADE'
+  | 'INVALID_PROXY_HEADER'
 
 /** What has numbers: a server of this package, such as `io.engine` of Socket.IO. */
 export type Source = Pick<BaseServer, 'metrics'>

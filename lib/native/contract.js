@@ -389,6 +389,9 @@ const REFUSALS = [
 /** What the client of a refused handshake is told while the server drains. */
 const DRAINING = 'Server is draining'
 
+/** Milliseconds that a proxy has for the header of the PROXY protocol, with which its connections begin. */
+const PROXY_HEADER_TIMEOUT = 5000
+
 /** The content type of an error response. */
 const ERROR_TYPE = 'application/json'
 
@@ -551,6 +554,7 @@ module.exports = {
   ERROR_MESSAGES,
   REFUSALS,
   DRAINING,
+  PROXY_HEADER_TIMEOUT,
   ERROR_TYPE,
   TEXT_PAYLOAD_TYPE,
   BINARY_PAYLOAD_TYPE,

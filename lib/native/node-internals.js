@@ -6,6 +6,7 @@
 // | field | used for | without it |
 // | --- | --- | --- |
 // | `net.Socket#_handle` and its `fd`, `readStop`, `onread`, `close`, `bytesRead`, `bytesWritten` | a WebSocket's descriptor is taken over | the connection is piped through JavaScript (`isPristine` is false) |
+// | `tls.TLSSocket#_parent` | a TLS connection has the client's address that a proxy has told below it (`proxyProtocol`) | it would have the proxy's |
 // | the names `onStreamRead`, `socketListenerWrap` and `writeAfterFIN` of functions of `net` and `http` | a function of Node's is told from an application's | the connection is piped |
 // | `net.Socket#_server`, `net.Server#_connections`, `net.Server#_emitCloseIfDrained` | a server counts a connection until it is over, also where its socket was collected | `server.close()` would wait for a connection whose socket was collected |
 // | `_readableState` (`ended`, `endEmitted`, `dataEmitted`, `decoder`, `pipes`, `reading`) and `_writableState` (`ending`, `ended`, `finished`) of a socket | a socket without listeners shows how its connection ended | it would show a connection that was cut off |
@@ -94,6 +95,11 @@ function putHandle(socket, carrier) {
 function hasListenersBesides(socket, listener) {
   const known = socket._events.error === listener ? 2 : 1
   return socket._eventsCount > known || typeof socket._events.end !== 'function'
+}
+
+/** Returns the stream that carries a TLS connection. */
+function streamBelow(secure) {
+  return secure._parent
 }
 
 /** Returns the server that has accepted a socket and counts it. */
@@ -197,4 +203,5 @@ module.exports = {
   markRead,
   putHandle,
   serverOf,
+  streamBelow,
 }

@@ -38,10 +38,13 @@ const NAMES = [
 /** The reason of a request for a WebSocket that is not a valid handshake of RFC 6455. */
 const INVALID_UPGRADE = 'INVALID_UPGRADE'
 
-const REFUSED = [...Object.keys(ERRORS), ...NAMES, INVALID_UPGRADE]
+/** The reason of a connection that does not begin with the header of the PROXY protocol. */
+const INVALID_PROXY_HEADER = 'INVALID_PROXY_HEADER'
+
+const REFUSED = [...Object.keys(ERRORS), ...NAMES, INVALID_UPGRADE, INVALID_PROXY_HEADER]
 
 /** The reasons of a native listener, in the order in which it counts them. */
-const REFUSED_NATIVELY = [...REFUSALS.map(([, name]) => name), INVALID_UPGRADE]
+const REFUSED_NATIVELY = [...REFUSALS.map(([, name]) => name), INVALID_UPGRADE, INVALID_PROXY_HEADER]
 
 /** Why sessions have closed. An application may close one for a reason of its own. */
 const CLOSED = [...new Set(REASONS), 'other']
@@ -111,6 +114,11 @@ class Counts {
     this.refusals[INVALID_UPGRADE]++
   }
 
+  /** Counts a connection that does not begin with the header of the PROXY protocol. */
+  proxyHeaderInvalid() {
+    this.refusals[INVALID_PROXY_HEADER]++
+  }
+
   /** Counts what a native listener has refused before it closed. */
   refusedNatively(numbers) {
     this.refusals = this.allRefusals(numbers)
@@ -171,8 +179,16 @@ function histogramOf({ bounds, counts, sum }, unit = 1) {
   }
 }
 
-/** Returns the numbers of a server and its thread. */
-function metricsOf(server, { eventLoop = false } = {}) {
+/**
+ * Returns the numbers of a server and its thread.
+ *
+ * @param {{ eventLoop?: boolean }} [options]
+ */
+function metricsOf(server, options = {}) {
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError(`the options of metrics() must be an object, got ${String(options)}`)
+  }
+  const { eventLoop = false } = options
   const counts = server[kState].counts
   const engine = bridge.getEngine().metrics()
   const metrics = {

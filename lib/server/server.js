@@ -7,7 +7,8 @@ const { cheapenAcceptedSockets } = require('../native/node-internals')
 const { BaseServer } = require('./base-server')
 const { onEarlyError } = require('../native/carried-socket')
 const { UpgradeResponse } = require('./middleware')
-const { checkWsEngine, transportOptions } = require('../base/options')
+const { readProxyHeaders } = require('./proxy-protocol')
+const { checkWsEngine, ownOf, transportOptions } = require('../base/options')
 const { parseQuery, sidOf } = require('../base/query')
 const { abortRequest, abortUpgrade, abortWebSocket } = require('../transports/errors')
 const transports = require('../transports')
@@ -219,10 +220,12 @@ class Server extends BaseServer {
    * server had before.
    *
    * @param {import('http').Server} server
-   * @param {{path?: string, addTrailingSlash?: boolean, destroyUpgrade?: boolean, destroyUpgradeTimeout?: number}}
-   *   options
+   * @param {{path?: string, addTrailingSlash?: boolean, destroyUpgrade?: boolean, destroyUpgradeTimeout?: number,
+   *   proxyProtocol?: boolean | string | string[]}} options
+   * @throws {TypeError} for an invalid `proxyProtocol`
    */
   attach(server, options = {}) {
+    readProxyHeaders(server, ownOf(options).proxyProtocol, () => this[kState].counts.proxyHeaderInvalid())
     cheapenAcceptedSockets()
     const path = this._computePath(options)
     const destroyUpgradeTimeout = options.destroyUpgradeTimeout || 1000

@@ -1,8 +1,9 @@
 'use strict'
 
 const debug = require('debug')('engine:uws')
-const { transportOptions } = require('../base/options')
+const { ownOf, transportOptions } = require('../base/options')
 const { parseSearch, sidOf } = require('../base/query')
+const { proxiesOf } = require('../base/trust-proxy')
 const { HandshakeHeader } = require('../native/contract')
 const { abortRequest } = require('../transports/errors')
 const { BaseServer } = require('../server/base-server')
@@ -62,11 +63,14 @@ class uServer extends BaseServer {
    * @param {object} app of uWebSockets.js: `App()` or `SSLApp(options)`
    * @param {object} [options] `path`, `addTrailingSlash`; `compression`, `idleTimeout` in seconds, `maxBackpressure`
    * in bytes are those of uWebSockets.js
-   * @throws {TypeError} for something other than an app
+   * @throws {TypeError} for something other than an app, and for `proxyProtocol`
    */
   attach(app, options = {}) {
     if (!app || typeof app.any !== 'function' || typeof app.ws !== 'function') {
       throw new TypeError('uServer.attach() takes an app of uWebSockets.js, such as require("uWebSockets.js").App()')
+    }
+    if (proxiesOf(ownOf(options).proxyProtocol) !== undefined) {
+      throw new TypeError('uServer does not support proxyProtocol: uWebSockets.js reads the connections itself')
     }
     const path = this._computePath(options)
     app.any(path, this.handleRequest.bind(this)).ws(path, {

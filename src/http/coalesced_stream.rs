@@ -46,19 +46,23 @@ pub(super) struct Joined<S> {
     stream: S,
     state: Arc<HttpState>,
     strict: Strict,
+    /// What has been read already, and hyper has not seen.
+    first: Vec<u8>,
     /// What is left of [`FAULT`].
     fault: &'static [u8],
     kept: Vec<u8>,
 }
 
 impl<S> Joined<S> {
-    pub(super) fn new(stream: S, state: Arc<HttpState>) -> Self {
-        Self { stream, state, strict: Strict::default(), fault: &[], kept: Vec::new() }
+    /// `first`: bytes that have been read from the stream.
+    pub(super) fn new(stream: S, state: Arc<HttpState>, first: Vec<u8>) -> Self {
+        Self { stream, state, strict: Strict::default(), first, fault: &[], kept: Vec::new() }
     }
 
-    /// Returns the stream, and bytes that have to be written to it first.
-    pub(super) fn into_parts(self) -> (S, Vec<u8>) {
-        (self.stream, self.kept)
+    /// Returns the stream, bytes that have to be written to it first, and those that have been read from it and hyper
+    /// has not seen.
+    pub(super) fn into_parts(self) -> (S, Vec<u8>, Vec<u8>) {
+        (self.stream, self.kept, self.first)
     }
 }
 
@@ -78,7 +82,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Joined<S> {
             return self.give_fault(buffer);
         }
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        if self.first.is_empty() {
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        } else {
+            let length = self.first.len().min(buffer.remaining());
+            let rest = self.first.split_off(length);
+            buffer.put_slice(&std::mem::replace(&mut self.first, rest));
+        }
         if self.state.is_last() {
             return Poll::Ready(Ok(()));
         }
@@ -179,7 +189,7 @@ mod tests {
 
     #[tokio::test]
     async fn pieces_are_joined_up_to_the_limit_and_not_copied_beyond() {
-        let mut stream = Joined::new(Log::default(), Arc::default());
+        let mut stream = Joined::new(Log::default(), Arc::default(), Vec::new());
         for [head, body] in [[140, 2], [24, 1000], [25, 1000], [140, 100_000], [2000, 2]] {
             let (head, body) = (vec![b'h'; head], vec![b'b'; body]);
             let pieces = [IoSlice::new(&head), IoSlice::new(&body)];
@@ -193,14 +203,14 @@ mod tests {
     #[tokio::test]
     async fn what_comes_after_the_decision_to_switch_is_kept_in_order() {
         let state = Arc::<HttpState>::default();
-        let mut stream = Joined::new(Log::default(), state.clone());
+        let mut stream = Joined::new(Log::default(), state.clone(), Vec::new());
         poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, b"before")).await.unwrap();
         state.switch();
         let pieces = [IoSlice::new(b"HTTP/1.1 101 "), IoSlice::new(b"Switching Protocols\r\n")];
         let length = poll_fn(|cx| Pin::new(&mut stream).poll_write_vectored(cx, &pieces)).await.unwrap();
         assert_eq!(length, 34);
         assert_eq!(poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, b"\r\n")).await.unwrap(), 2);
-        let (Log(written), kept) = stream.into_parts();
+        let (Log(written), kept, _) = stream.into_parts();
         assert_eq!(written, [("write", 6)]);
         assert_eq!(kept, b"HTTP/1.1 101 Switching Protocols\r\n\r\n");
     }

@@ -47,8 +47,10 @@ pub struct Listener {
     pub(super) tells_refusals: AtomicBool,
     /// Places among the refusals of which the owner has not heard.
     pub(super) places_of_refusals: Arc<Semaphore>,
-    /// How often a request was refused: by a [`Refusal`], and at last as a WebSocket handshake.
+    /// How often a request was refused: by a [`Refusal`], and as a WebSocket handshake.
     refusals: [AtomicU32; Refusal::ALL.len() + 1],
+    /// How often a connection was ended that did not begin with a proxy's header.
+    invalid_proxy_headers: AtomicU32,
     /// Number of open connections, plus one while the listener accepts more.
     open: AtomicUsize,
     /// Sockets that listen.
@@ -93,6 +95,7 @@ impl Listener {
             tells_refusals: AtomicBool::new(false),
             places_of_refusals: Arc::new(Semaphore::new(MAX_UNTAKEN)),
             refusals: std::array::from_fn(|_| AtomicU32::new(0)),
+            invalid_proxy_headers: AtomicU32::new(0),
             open: AtomicUsize::new(0),
             accepting: AtomicUsize::new(0),
             closes: AtomicUsize::new(0),
@@ -106,10 +109,15 @@ impl Listener {
         refusal.and_then(|refusal| engine.get(refusal as usize)).unwrap_or(handshake).fetch_add(1, Relaxed);
     }
 
-    /// How often requests were refused, by the reasons in the order of [`Refusal::ALL`], and at last as a WebSocket
-    /// handshake.
+    /// Counts a connection that should have begun with a proxy's header, and did not.
+    pub(super) fn count_invalid_proxy_header(&self) {
+        self.invalid_proxy_headers.fetch_add(1, Relaxed);
+    }
+
+    /// How often requests were refused: by the reasons in the order of [`Refusal::ALL`], as a WebSocket handshake, and
+    /// for want of a proxy's header.
     pub fn refusals(&self) -> Vec<u32> {
-        self.refusals.iter().map(|count| count.load(Relaxed)).collect()
+        self.refusals.iter().chain([&self.invalid_proxy_headers]).map(|count| count.load(Relaxed)).collect()
     }
 
     /// Whether WebSockets are accepted.

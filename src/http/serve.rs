@@ -35,18 +35,22 @@ use crate::runtime::{Open, SessionCell, Stream};
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Listener {
-    /// Serves one connection on the current runtime. `ends`: of TCP, the client's and ours.
-    pub fn serve_stream<S>(self: Arc<Self>, stream: S, ends: Option<[SocketAddr; 2]>)
-    where
+    /// Serves one connection on the current runtime, whose addresses are these: none for a UNIX socket. `first`: bytes
+    /// that have been read from it.
+    pub(super) fn serve<S>(
+        self: Arc<Self>,
+        stream: S,
+        remote: Option<SocketAddr>,
+        local: Option<SocketAddr>,
+        first: Vec<u8>,
+    ) where
         S: AsyncRead + AsyncWrite + TryInto<Stream> + Unpin + Send + 'static,
     {
         let closes = self.closes.load(SeqCst);
-        let text = match ends {
-            Some(ends) => ends.map(|end| format!("{}\0{}\0", end.ip(), end.port())).concat().into(),
-            None => "\0\0\0\0".into(),
-        };
+        let text_of = |end| format!("{}\0{}\0", SocketAddr::ip(&end), end.port());
+        let text = [remote, local].map(|end| end.map_or_else(|| "\0\0".to_owned(), text_of)).concat().into();
         let state = Arc::<HttpState>::default();
-        let stream = Joined::new(stream, state.clone());
+        let stream = Joined::new(stream, state.clone(), first);
         let ends = Arc::new(OpenConnection { open: Open::new(self.clone()), state, text });
         let service = service_fn(move |request| answer::<S>(ends.clone(), request));
         tokio::spawn(async move {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::body::BodyLimits;
 use super::encoding::CompressionOptions;
+use super::proxy_header::Proxies;
 use super::query::Transport;
 use crate::session::{OutData, Timing};
 use crate::websocket::deflate;
@@ -35,6 +36,8 @@ pub struct Settings {
     pub cookie: Option<(String, String)>,
     /// permessage-deflate; none: it is not negotiated.
     pub deflate: Option<DeflateSettings>,
+    /// The proxies that tell by the PROXY protocol whose connections they forward; none: it is not read.
+    pub proxies: Option<Proxies>,
 }
 
 /// The option `perMessageDeflate`.

@@ -272,13 +272,13 @@ where
     };
     let Some(parts) = stream else { return };
     if let Some(connection) = switching.0.take() {
-        let (stream, mut first) = parts.io.into_inner().into_parts();
+        let (stream, mut first, unread) = parts.io.into_inner().into_parts();
         replace_head(&mut first, &head);
         connection.outbox().put_first(first);
         match stream.try_into() {
             Ok(stream) => {
                 connection.use_socket(stream);
-                start_reading(connection, parts.read_buf.to_vec());
+                start_reading(connection, [&parts.read_buf, unread.as_slice()].concat());
             }
             Err(_) => connection.ended(),
         }

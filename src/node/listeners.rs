@@ -12,7 +12,7 @@ use super::deflate::DeflateOptions;
 use super::engine::Engine;
 use super::state::delay;
 use super::tables::exhausted;
-use crate::http::{BodyLimits, Bound, Listener, ListenerOptions, Place, Settings};
+use crate::http::{BodyLimits, Bound, Listener, ListenerOptions, Place, Proxies, ProxyHeader, Settings};
 use crate::session::OutData;
 use crate::websocket::max_text;
 
@@ -36,6 +36,9 @@ pub struct ListenerSettings {
     /// The parts of a polling handshake's cookie before and after the id.
     pub cookie: Option<Vec<String>>,
     pub deflate: Option<DeflateOptions>,
+    /// The proxies that tell by the PROXY protocol whose connections they forward: all that connect, or addresses and
+    /// ranges. Without this it is not read.
+    pub proxies: Option<Either<bool, Vec<String>>>,
 }
 
 /// Where to listen: at a path, or at a port.
@@ -58,8 +61,31 @@ pub struct Listening {
     pub port: u32,
 }
 
+/// What a proxy has told about a connection.
+#[napi(object)]
+pub struct ProxyTells {
+    /// Bytes of its header.
+    pub length: u32,
+    /// The client; without an address the proxy has told none.
+    pub address: Option<String>,
+    pub port: Option<u32>,
+}
+
 #[napi]
 impl Engine {
+    /// Reads the header of the PROXY protocol at the beginning of a connection of Node's. Without a result more bytes are
+    /// needed. Bytes that are not a header throw.
+    #[napi]
+    pub fn read_proxy_header(&self, bytes: &[u8]) -> Result<Option<ProxyTells>> {
+        let header =
+            ProxyHeader::parse(bytes).map_err(|error| Error::new(Status::InvalidArg, error.message().to_owned()))?;
+        Ok(header.map(|header| ProxyTells {
+            length: header.length as u32,
+            address: header.client.map(|client| client.ip().to_string()),
+            port: header.client.map(|client| client.port().into()),
+        }))
+    }
+
     /// A listener that is not bound yet. Returns its handle.
     #[napi]
     pub fn open_listener(&self, settings: ListenerSettings) -> Result<u32> {
@@ -84,6 +110,7 @@ impl Engine {
             compression: settings.compression.map(Into::into),
             cookie: settings.cookie.and_then(|parts| <[String; 2]>::try_from(parts).ok()).map(Into::into),
             deflate: settings.deflate.map(Into::into),
+            proxies: settings.proxies.map(proxies_of).transpose()?,
         };
         let commands = self.io.next_commands()?;
         let mut listeners = self.tables.listeners.borrow_mut();
@@ -183,6 +210,18 @@ impl Engine {
 /// The limit of a body, whose texts become strings of JavaScript, which have a limit of their own.
 fn body_limit(limit: f64) -> f64 {
     if max_text() > 0 { limit.min(max_text().into()) } else { limit }
+}
+
+fn proxies_of(proxies: Either<bool, Vec<String>>) -> Result<Proxies> {
+    let range = |text: &String| {
+        let invalid = || Error::new(Status::InvalidArg, format!("expected an IP address or a range, got {text}"));
+        text.parse().map_err(|()| invalid())
+    };
+    match proxies {
+        Either::A(true) => Ok(Proxies::All),
+        Either::A(false) => Ok(Proxies::Ranges(Vec::new())),
+        Either::B(ranges) => ranges.iter().map(range).collect::<Result<_>>().map(Proxies::Ranges),
+    }
 }
 
 fn place_of(options: &ListenOptions) -> Result<Place> {

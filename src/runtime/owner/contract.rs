@@ -432,6 +432,9 @@ contract! {
     /// What the client of a refused handshake is told while the server drains.
     pub const DRAINING: &str = "Server is draining";
 
+    /// Milliseconds that a proxy has for the header of the PROXY protocol, with which its connections begin.
+    pub const PROXY_HEADER_TIMEOUT: u32 = 5_000;
+
     /// The content type of an error response.
     pub const ERROR_TYPE: &str = "application/json";
 

@@ -1,0 +1,47 @@
+'use strict'
+
+const { spawnSync } = require('node:child_process')
+const fs = require('node:fs')
+const path = require('node:path')
+
+const target = path.join(__dirname, '../../target/debian')
+
+/**
+ * Finds a program that is no package of npm's: the one that an environment variable names, the one on the PATH, or that
+ * of Debian's packages, which apt downloads into `target/debian` and nothing installs.
+ *
+ * @param {string} name of the program, which it shows with `version`
+ * @param {{ packages: string[], file: string, version: string }} options `packages`: with the libraries that a machine
+ *   may lack; `file`: the program in them
+ * @returns {{ program?: string, env: object, skip: false | string }} `skip`: why there is none
+ */
+function findProgram(name, { packages, file, version }) {
+  const variable = name.toUpperCase()
+  const folder = path.join(target, name)
+  const env = { ...process.env }
+  const works = (program) => spawnSync(program, [version], { env, timeout: 20_000 }).status === 0
+  const given = process.env[variable]
+  if (given !== undefined || works(name)) return { program: given ?? name, env, skip: false }
+  const unpacked = path.join(folder, file)
+  if (!fs.existsSync(unpacked)) unpack(folder, packages)
+  env.LD_LIBRARY_PATH = libraries(folder).join(':')
+  if (fs.existsSync(unpacked) && works(unpacked)) return { program: unpacked, env, skip: false }
+  return { env, skip: `there is no ${name}: install it (Debian: apt-get install ${name}), or set ${variable} to it` }
+}
+
+function unpack(folder, packages) {
+  fs.mkdirSync(folder, { recursive: true })
+  // one by one: the names of libraries differ between releases
+  for (const name of packages) spawnSync('apt-get', ['download', name], { cwd: folder, timeout: 30_000 })
+  for (const name of fs.readdirSync(folder).filter((one) => one.endsWith('.deb'))) {
+    spawnSync('dpkg', ['-x', name, '.'], { cwd: folder })
+    fs.rmSync(path.join(folder, name))
+  }
+}
+
+function libraries(folder) {
+  const lib = path.join(folder, 'usr/lib')
+  return fs.existsSync(lib) ? fs.readdirSync(lib).map((name) => path.join(lib, name)) : []
+}
+
+module.exports = { findProgram }
