@@ -13,7 +13,7 @@ const {
   MeterProvider,
   PeriodicExportingMetricReader,
 } = require('@opentelemetry/sdk-metrics')
-const { Registry } = require('prom-client')
+const { Gauge, Registry } = require('prom-client')
 const { observe, prometheus, register } = require('engine.io-native/metrics')
 const { defer, listen, once, openPolling, openWebSocket, path: pathOf, request } = require('../support')
 
@@ -132,6 +132,70 @@ test('two servers share a registry by prefixes, and leave it', async () => {
   assert.deepEqual(await registry.getMetricsAsJSON(), [])
 })
 
+test('a registry that has one of the names keeps none of the others', async () => {
+  const { engine } = await listen()
+  const registry = new Registry()
+  new Gauge({ name: 'engine_io_polls_total', help: 'another one', registers: [registry] })
+  assert.throws(() => register(registry, engine), /already been registered/)
+  const left = await registry.getMetricsAsJSON()
+  assert.deepEqual(
+    left.map(({ name }) => name),
+    ['engine_io_polls_total'],
+  )
+})
+
+test('mistakes throw before anything is exported, and say what was expected', async () => {
+  const { engine } = await listen()
+  const registry = new Registry()
+  const meter = new MeterProvider().getMeter('test')
+  const exporters = {
+    prometheus: (server, options) => prometheus(server, options),
+    register: (server, options) => register(registry, server, options),
+    observe: (server, options) => observe(meter, server, options),
+  }
+  for (const [name, run] of Object.entries(exporters)) {
+    const refuses = (options, message) =>
+      assert.throws(() => run(engine, options), { name: 'TypeError', message }, name)
+    for (const options of [null, 5, 'chat_', true, [], () => {}]) refuses(options, /the options must be an object, got/)
+    for (const prefix of [null, 5, {}, 'a b', '1a', 'a-', 'ü', 'a\n', Symbol('x')])
+      refuses({ prefix }, /prefix must be/)
+    for (const labels of [null, 5, 'x', [], () => {}]) refuses({ labels }, /labels must be an object, got/)
+    for (const own of ['transport', 'reason', 'le']) refuses({ labels: { [own]: 'x' } }, /must not be named/)
+    for (const value of [null, undefined, NaN, Infinity, {}, [], Symbol('x'), () => {}])
+      refuses({ labels: { name: value } }, /the label name must be a string, a number or a boolean, got/)
+    for (const eventLoop of [null, 1, 'yes']) refuses({ eventLoop }, /eventLoop must be a boolean/)
+    refuses({ prefixes: 'x' }, /the option prefixes is unknown/)
+    refuses({ labels: { '': 'x' } }, /the name of a label/)
+    for (const server of [null, undefined, 5, {}, { metrics: 1 }])
+      assert.throws(() => run(server), { name: 'TypeError', message: /the server must have a method metrics\(\), got/ })
+  }
+  for (const name of ['a-b', '1a', '__name__', 'a.b', 'ü', 'a b']) {
+    for (const run of [exporters.prometheus, exporters.register])
+      assert.throws(() => run(engine, { labels: { [name]: 'x' } }), {
+        name: 'TypeError',
+        message: /the name of a label/,
+      })
+  }
+  // attributes of OpenTelemetry have dots
+  observe(meter, engine, { labels: { 'service.name': 'chat' } })()
+  for (const [what, call] of [
+    ['registry', () => register(null, engine)],
+    ['registry', () => register({ registerMetric() {} }, engine)],
+    ['meter', () => observe(undefined, engine)],
+    ['meter', () => observe({}, engine)],
+  ])
+    assert.throws(call, { name: 'TypeError', message: new RegExp(`the ${what} must have a method`) })
+  for (const options of [null, 5, 'x'])
+    assert.throws(() => engine.metrics(options), { message: /options of metrics\(\)/ })
+  assert.deepEqual(await registry.getMetricsAsJSON(), [])
+})
+
+test('labels may be numbers and booleans, and a prefix may be empty', async () => {
+  const { engine } = await listen()
+  const text = prometheus(engine, { prefix: '', labels: { shard: 3, main: true } })
+  assert.match(text, /^sessions\{shard="3",main="true",transport="polling",protocol="4"\} 0$/m)
+})
+
 test('a meter of OpenTelemetry collects the numbers until that is ended', async () => {
   const { engine } = await used()
   const exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE)
@@ -158,6 +222,37 @@ test('a meter of OpenTelemetry collects the numbers until that is ended', async 
   await reader.forceFlush()
   assert.equal(reads, 0)
   await provider.shutdown()
+})
+
+test('the dashboard is as Grafana expects it: panels beside each other, one data source, known variables', () => {
+  const dashboard = JSON.parse(fs.readFileSync(path.join(__dirname, '../../examples/metrics/dashboard.json'), 'utf8'))
+  assert.ok(dashboard.schemaVersion >= 36 && dashboard.uid && dashboard.title && dashboard.time.from)
+  const variables = new Set([...dashboard.templating.list.map(({ name }) => name), '__rate_interval'])
+  const cells = new Set()
+  const ids = new Set()
+  for (const { id, type, title, datasource, gridPos, fieldConfig, targets } of dashboard.panels) {
+    assert.ok(Number.isInteger(id) && !ids.has(id), `${title}: ${id}`)
+    ids.add(id)
+    assert.ok(['timeseries', 'stat'].includes(type), `${title}: ${type}`)
+    // eslint-disable-next-line no-template-curly-in-string -- a variable of the dashboard
+    assert.deepEqual(datasource, { type: 'prometheus', uid: '${datasource}' }, title)
+    assert.ok(['short', 'ops', 'Bps', 'bytes', 's'].includes(fieldConfig.defaults.unit), title)
+    assert.ok(gridPos.x >= 0 && gridPos.x + gridPos.w <= 24, title)
+    for (let x = gridPos.x; x < gridPos.x + gridPos.w; x++) {
+      for (let y = gridPos.y; y < gridPos.y + gridPos.h; y++) {
+        assert.equal(cells.has(`${x} ${y}`), false, `${title} covers another panel`)
+        cells.add(`${x} ${y}`)
+      }
+    }
+    assert.equal(new Set(targets.map(({ refId }) => refId)).size, targets.length, title)
+    for (const { expr, legendFormat } of targets) {
+      for (const [, name] of expr.matchAll(/\$(\w+)/g)) assert.ok(variables.has(name), `${title}: $${name}`)
+      // what a legend names, the expression keeps
+      const kept = /by \(([^)]*)\)/.exec(expr)?.[1].split(', ') ?? []
+      for (const [, name] of legendFormat.matchAll(/\{\{(\w+)\}\}/g))
+        assert.ok(kept.includes(name), `${title}: ${name}`)
+    }
+  }
 })
 
 test('the example serves all numbers that its dashboard shows', async () => {

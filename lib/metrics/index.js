@@ -3,6 +3,7 @@
 // Exporters of `server.metrics()`: `require('engine.io-native/metrics')`. They load nothing: registry and meter are the
 // application's.
 
+const { checked, checkMethods } = require('./checks')
 const { familiesOf, partsOf } = require('./families')
 
 const PREFIX = 'engine_io_'
@@ -10,7 +11,7 @@ const PREFIX = 'engine_io_'
 /** Returns the numbers in Prometheus's text format. */
 function prometheus(server, options = {}) {
   const lines = []
-  for (const { name, help, type, values } of read(server, options)) {
+  for (const { name, help, type, values } of read(server, checked(server, options))) {
     lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`)
     for (const { metricName = name, labels, value } of values) lines.push(`${metricName}${textOf(labels)} ${value}`)
   }
@@ -19,41 +20,53 @@ function prometheus(server, options = {}) {
 
 /** Adds the numbers to a registry of `prom-client`. Returns a function that removes them. */
 function register(registry, server, options = {}) {
+  checkMethods('registry', registry, ['registerMetric', 'removeSingleMetric'])
+  const given = checked(server, options)
   let current
   // a registry asks for each family by itself
   const all = () => {
     if (current === undefined) {
-      current = new Map(read(server, options).map((family) => [family.name, family]))
+      current = new Map(read(server, given).map((family) => [family.name, family]))
       setImmediate(() => (current = undefined))
     }
     return current
   }
   const names = []
-  for (const { name, help, type } of read(server, options)) {
+  const leave = () => names.forEach((name) => registry.removeSingleMetric(name))
+  for (const { name, help, type } of read(server, given)) {
     const metric = { name, help, type, aggregator: 'sum', collect() {}, reset() {} }
     // for OpenMetrics the registry takes `_total` from the name of a counter, and adds it to those of its values
     metric.get = async () => ({ ...metric, values: all().get(name).values })
-    registry.registerMetric(metric)
+    try {
+      registry.registerMetric(metric)
+    } catch (error) {
+      // another metric has this name
+      leave()
+      throw error
+    }
     names.push(name)
   }
-  return () => names.forEach((name) => registry.removeSingleMetric(name))
+  return leave
 }
 
 /** Gives the numbers to a meter of OpenTelemetry. Returns a function that ends this. */
 function observe(meter, server, options = {}) {
-  const { labels = {} } = options
+  const methods = ['createObservableGauge', 'createObservableCounter']
+  checkMethods('meter', meter, [...methods, 'addBatchObservableCallback', 'removeBatchObservableCallback'])
+  // the names of attributes have no grammar
+  const { labels = {}, eventLoop } = checked(server, options, /^/)
   const instruments = new Map()
   const add = (name, type, description) => {
     const make = type === 'gauge' ? 'createObservableGauge' : 'createObservableCounter'
     instruments.set(name, meter[make](name, { description }))
   }
-  for (const { name, help, type, value } of familiesOf(server.metrics(options))) {
+  for (const { name, help, type, value } of familiesOf(server.metrics({ eventLoop }))) {
     if (type !== 'histogram') add(dotted(name), type, help)
     else for (const suffix of new Set(partsOf(value).map((part) => part.suffix))) add(dotted(name, suffix), type, help)
   }
   const observables = [...instruments.values()]
   const callback = (result) => {
-    for (const { name, type, values, value } of familiesOf(server.metrics(options))) {
+    for (const { name, type, values, value } of familiesOf(server.metrics({ eventLoop }))) {
       for (const one of type === 'histogram' ? partsOf(value) : values)
         result.observe(instruments.get(dotted(name, one.suffix)), one.value, { ...labels, ...one.labels })
     }
