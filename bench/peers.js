@@ -95,6 +95,16 @@ module.exports = {
   },
 }
 
+// Ours while something reads its numbers: --engines native,metrics. Not among the engines that run unless they are named.
+Object.defineProperty(module.exports, 'metrics', {
+  value: {
+    title: 'engine.io-native, server.metrics() each second',
+    start: app('native', { METRICS: '1' }),
+    can: all,
+    js: true,
+  },
+})
+
 // Another build of ours, to compare two: --engines native,/path/of/its/checkout
 Object.defineProperty(module.exports, 'at', {
   value: (folder) => ({ title: folder, start: app(path.resolve(folder)), can: all, js: true }),

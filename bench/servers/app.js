@@ -3,6 +3,7 @@
 //   ENGINE=upstream|native|userver|<path>  MODE=attach|listen  TASK=echo|receive|broadcast|broadcast-pre|hold|connect
 //   SOCKETIO=1 (the same task as a Socket.IO application)  OPTS=<json merged into the options>
 //   TLS=1 (attach to https)  WS_ENGINE=<path of a package to take the option wsEngine from>
+//   METRICS=1 (server.metrics() each second, as for a scrape)
 // It prints {"event":"listening","port":..} and answers lines on stdin: mark, report, gc. End of stdin ends it.
 const http = require('http')
 const https = require('https')
@@ -21,6 +22,7 @@ const {
   RELEASE_REQUEST,
   TLS,
   WS_ENGINE,
+  METRICS,
 } = process.env
 const original = fromRoot('engine.io')
 const where = { upstream: original, userver: original, native: root }[ENGINE] || path.resolve(ENGINE)
@@ -61,7 +63,13 @@ const tasks = {
   connect: () => {},
 }
 
+/** Reads the numbers of an engine each second, if that is asked for. */
+function readMetrics(engine) {
+  if (METRICS) setInterval(() => engine.metrics(), 1000).unref()
+}
+
 function engineApp(engine) {
+  readMetrics(engine)
   const { Sender } = require(fromRoot('ws'))
   const sockets = new Set()
   const all = (d, pre) => {
@@ -98,6 +106,7 @@ function engineApp(engine) {
 }
 
 function socketIoApp(io) {
+  if (io.engine) readMetrics(io.engine)
   const all = (d) => io.to('room').emit('m', d)
   io.on('connection', (s) => {
     count.connections++
