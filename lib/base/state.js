@@ -155,7 +155,7 @@ class TransportState {
     this.flags = 0
   }
 
-  /** How a WebSocket is written to: an argument of `send` in src/node/raw.rs. */
+  /** How a WebSocket is written to: an argument of `send` in src/node/raw/calls.rs. */
   get mode() {
     return this.flags >> MODE
   }

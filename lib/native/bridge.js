@@ -583,7 +583,7 @@ function settleAgain() {
 module.exports = {
   outcome,
   getEngine,
-  /** The functions that run for every message, see src/node/raw.rs; set with the engine. */
+  /** The functions that run for every message, see src/node/raw/calls.rs; set with the engine. */
   fast,
   hold,
   release,
