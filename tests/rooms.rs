@@ -162,6 +162,17 @@ fn a_room_of_the_runtime_uses_only_rooms_below_it() {
 }
 
 #[test]
+fn the_protocol_between_machines_is_pure() {
+    let pure = |used: &String| used.starts_with("cluster/bus/") || used == "cluster/id.rs";
+    let edges = edges();
+    let bus = edges.iter().filter(|(file, _)| file.starts_with("cluster/bus/")).collect::<Vec<_>>();
+    assert!(!bus.is_empty());
+    for (file, uses) in bus {
+        assert!(uses.iter().all(pure), "{file} uses {uses:?}");
+    }
+}
+
+#[test]
 fn files_name_the_files_of_their_own_room() {
     let mut hidden = Vec::new();
     for (file, uses) in edges() {

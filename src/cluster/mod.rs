@@ -1,3 +1,4 @@
 //! Processes that serve each other's sessions.
 
+pub mod bus;
 pub mod id;
