@@ -17,7 +17,7 @@ mod client;
 mod ledger;
 mod life;
 mod owner;
-mod rng;
+pub mod rng;
 mod subject;
 mod world;
 
