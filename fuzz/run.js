@@ -29,7 +29,7 @@ const COVERAGE = [
 /** Shares of the time; targets that run thousands of steps per input need more of it. */
 const SHARE = { listener: 5, session: 3 }
 /** Largest input per target, in bytes; sessions need long tapes. */
-const MAX_LENGTH = { listener: 4096, session: 4096 }
+const MAX_LENGTH = { cluster: 4096, listener: 4096, session: 4096 }
 
 main()
 

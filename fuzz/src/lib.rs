@@ -1,6 +1,7 @@
 //! What is fuzzed: one module per target, each a function over bytes that panics when something does not
 //! hold. `fuzz_targets/` hands them to libFuzzer; `README.md` tells how to run them.
 
+pub mod cluster;
 pub mod deflate;
 pub mod frames;
 pub mod frames_tungstenite;
