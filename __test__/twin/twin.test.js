@@ -61,6 +61,26 @@ for (const hook of hooks) {
   })
 }
 
+test('an exception hides nothing else: a listener that throws', () => {
+  const streams = { process: ['uncaughtException Error "twin: the application"'], 'session {a}': ['message("a")'] }
+  const step = { streams, state: {}, readyStates: { '{a}': 'open' } }
+  const listeners = [{ do: 'listen', on: 'socket', event: 'message', calls: [{ do: 'throw' }] }]
+  const of = { program: { mode: 'attach', hooks: [], options: {}, listeners, steps: [] }, left: [step], right: [step] }
+  const about = { step: 0, object: 'session {a}' }
+  const planted = [
+    { ...about, left: 'message("a")', right: 'message("b")', lefts: ['message("a")'], rights: ['message("b")'] },
+  ]
+  const more = {
+    ...about,
+    left: undefined,
+    right: 'message("b")',
+    lefts: ['message("a")'],
+    rights: ['message("a")', 'message("b")'],
+  }
+  assert.deepEqual(unexplained(planted, of), planted)
+  assert.deepEqual(unexplained([more], of), [])
+})
+
 test('what a bound function throws belongs to its own program, though another recorded something last', () => {
   const [own, other] = [{ name: 'own' }, { name: 'other' }]
   const fail = context.run(own, () =>

@@ -36,6 +36,14 @@ function hasThrown({ left }, step, error = /"twin: the application"/) {
 const hasHook = ({ hooks }, name, ...how) =>
   hooks.some((one) => one.hook === name && (how.length === 0 || how.includes(one.how)))
 
+/** Whether one list is left of the other when some of its entries are taken out. */
+function isWithin(part, whole) {
+  const rest = part.values()
+  let next = rest.next()
+  for (const entry of whole) if (!next.done && entry === next.value) next = rest.next()
+  return next.done
+}
+
 /** Whether an exception of the application's own is there on this package's side alone. */
 const throwsMore = ({ object, left, right }) =>
   object === 'process' && left === undefined && right.includes('"twin: the application"')
@@ -58,6 +66,7 @@ module.exports = {
   aboutSession,
   uncounted,
   isCount,
+  isWithin,
   callsLike,
   hasThrown,
   throwsLess,

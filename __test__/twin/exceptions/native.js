@@ -2,7 +2,7 @@
 
 // What docs/NATIVE-LISTENER.md says of the listener in Rust, beside the original's `listen()`.
 
-const { aboutSession, callsLike, isCount, json, sessionOf, uncounted } = require('./case')
+const { aboutSession, callsLike, isCount, isWithin, json, sessionOf, uncounted } = require('./case')
 
 const modes = ['native']
 
@@ -280,11 +280,17 @@ module.exports = [
           right === 'closing' &&
           /"1["\\]|\\u001e1/.test(json(of.program.steps)) && { session }
         )
+      // a listener of such a packet may call what was replaced, which tells of it
+      const listens = callsLike(
+        of.program,
+        (call) => call.on === 'transport' && call.event === 'packet' && call.calls.length > 0,
+      )
+      const isMore = listens.length > 0 && isWithin(rights, lefts)
       return (
         session !== undefined &&
         isEnding(of, step, session) &&
         lefts.some(ofPackets) &&
-        without(lefts) === without(rights) && { session }
+        (without(lefts) === without(rights) || isMore) && { session }
       )
     },
   },

@@ -9,6 +9,7 @@ const {
   hasHook,
   hasThrown,
   isCount,
+  isWithin,
   json,
   sessionOf,
   throwsLess,
@@ -16,8 +17,17 @@ const {
   uncounted,
 } = require('./case')
 
-/** The session that a difference is about: of all clients if `generateId` gives each the same id. */
-const sessionIn = (difference, program) => (hasHook(program, 'generateId', 'same') ? 'same' : aboutSession(difference))
+/**
+ * The session that a difference is about: of all clients if `generateId` gives each the same id, which sessions that begin
+ * on a WebTransport do not ask for.
+ */
+function sessionIn(difference, program) {
+  const session = aboutSession(difference)
+  const isShared =
+    hasHook(program, 'generateId', 'same') &&
+    !program.steps.some(({ kind, as }) => kind === 'openTransport' && as === session)
+  return isShared ? 'same' : session
+}
 
 /** Whether that is said of a session: then any client may have it. */
 const isOfAll = (session) => session === 'same'
@@ -91,8 +101,9 @@ module.exports = [
     explains(difference, of) {
       const { object, step, left, right } = difference
       if (flushListeners(of.program, (call) => isSend(call) || isTaking(call)).length === 0) return false
-      // what is sent later is written here, and uWebSockets.js takes no DataView
-      const isWritten = of.program.mode === 'uServer' && NO_DATA_VIEW.test(right)
+      // what is sent behind it is written here, and uWebSockets.js takes no DataView
+      const isWritten =
+        of.program.mode === 'uServer' && left === undefined && NO_DATA_VIEW.test(right) && isAnyFlushed(of.left, step)
       if (object === 'process') return (right === undefined && NO_POLL.test(left)) || isWritten
       // what a drain listener sends meanwhile is sent without a poll
       const sendsMore = callsLike(
@@ -114,17 +125,18 @@ module.exports = [
       if (!of.program.steps.some(({ kind }) => kind === 'openTransport')) return false
       if (flushListeners(of.program, isSend).length === 0 || !hasFlushed(difference, of)) return false
       if (field !== undefined) return field === 'writable'
-      // close() behind it: there, one of those that wait has been written by then
+      const isOfBatches =
+        /^(drain|ready|socket\.flush)\(\)|^transport\.send\(\[\]\)$|^listener \d+ of \w+ (drain|ready)$/
+      // close() behind it: there, one of those that wait has been written by then, which its listeners send more behind
       const isClosed = [of.left, of.right].every(
         (side) => side[difference.step].readyStates[`{${aboutSession(difference)}}`] === 'closed',
       )
-      if (isClosed) return ofSession(difference)
-      const isOfBatches =
-        /^(drain|ready|socket\.flush)\(\)|^transport\.send\(\[\]\)$|^listener \d+ of \w+ (drain|ready)$/
+      const isOfLast = /^packet \{type: "message"|^listener \d+ of socket packetCreate$/
       const others = (entries) =>
         entries
-          .filter((entry) => !isOfBatches.test(entry))
+          .filter((entry) => !isOfBatches.test(entry) && !(isClosed && isOfLast.test(entry)))
           .map((entry) => entry.replace('[closed writable', '[closed'))
+          .map((entry) => (isClosed ? entry.replace(/^(close\(.*) \d+ in writeBuffer/, '$1') : entry))
           .sort()
       return same(others(lefts), others(rights))
     },
@@ -279,7 +291,11 @@ module.exports = [
         return hasThrownThere
       return (
         hasThrownThere &&
-        ((isThrower && ofSession(difference, { counts: true })) || throwsMore(difference) || isInTheWay)
+        ((isThrower && isMoreHere(difference) && ofSession(difference, { counts: true })) ||
+          throwsMore(difference) ||
+          isInTheWay ||
+          // a session that goes on there when here it has heard of its end, and whose listeners throw again
+          (throwsLess(difference) && isOverHere(of, difference.step)))
       )
     },
   },
@@ -302,6 +318,8 @@ module.exports = [
         const ended = closes && hasThrown({ left: [of.left[step]] }, 0) ? endedAlone(of.right, of.left, step) : []
         const isMore = isCount(difference) && countOf(difference.left) > countOf(difference.right)
         if (ended.length > 0 && isMore) return { counts: true }
+        // sessions that go on there end later, and their listeners throw then
+        if (ended.length > 0 && throwsLess(difference) && closeListenersThrow(of.program)) return true
         // there the server goes on to accept WebSockets, too
         const isRefused = ended.length > 0 && isThereAlone(session, of, difference.step)
         if (ended.includes(session) || isRefused) return ofSession(difference, { counts: true })
@@ -438,11 +456,10 @@ module.exports = [
     explains(difference, { program }) {
       const { object, left, right, lefts = [], rights = [] } = difference
       if (!hasHook(program, 'allowRequest', 'throw')) return false
-      if (object === 'server')
-        return same(
-          lefts,
-          rights.filter((entry) => !isForbidden(entry)),
-        )
+      // a header that is not taken, either (row 14)
+      const isBroken = hasHook(program, 'middleware', 'line break')
+      const others = (list) => list.filter((entry) => !isForbidden(entry) && !(isBroken && isNotTaken(entry)))
+      if (object === 'server') return same(others(lefts), others(rights))
       if (left !== undefined) return false
       if (/^client \w+, real$/.test(object))
         return /^error\(Error "(xhr poll error" 403|websocket error")/.test(right) && ofSession(difference)
@@ -481,7 +498,7 @@ module.exports = [
     row: 44,
     what: 'what was sent before the connection ends goes out, and its callbacks are called',
     explains(difference, { program, left, right }) {
-      const { step, object, left: mine, right: theirs } = difference
+      const { step, object, left: mine, right: theirs, lefts = [], rights = [] } = difference
       const name = aboutSession(difference)
       const { kind, frames = [] } = program.steps[step - 1] ?? {}
       // behind several frames, or behind one whose listeners send
@@ -496,10 +513,11 @@ module.exports = [
       const more = object.startsWith('client ')
         ? isMoreBeforeEnd(difference, program)
         : (/^close\(\) /.test(mine) && theirs === mine.replace('[closed', '[closed writable')) ||
-          (answers.length > 0 && leavesMore(mine, theirs)) ||
+          leavesMore(mine, theirs) ||
           // what was lost there was an error of the write
           (/^close\("transport error", Error type TransportError "write error"/.test(mine) &&
-            /^close\("transport close"/.test(theirs)) ||
+            /^close\("transport close"/.test(theirs) &&
+            isWithin(lefts.slice(0, lefts.indexOf(mine)), rights)) ||
           ((mine === undefined ||
             // callbacks come before `close`
             (frames.length > 1 && /^(close\(|listener \d+ of (socket|transport) close$)/.test(mine)) ||
@@ -546,7 +564,7 @@ module.exports = [
   },
   {
     row: 51,
-    what: 'a replaced method misses a heartbeat, what ends the session, or packets behind that',
+    what: 'a replaced method misses a heartbeat, a packet that means nothing, what ends the session, or packets behind that',
     explains(difference, of) {
       const { step, left, right } = difference
       const [, on, method, sent, received] =
@@ -557,7 +575,13 @@ module.exports = [
       )
         return false
       const isOver = /^clos/.test(of.left[step].readyStates[`{${aboutSession(difference)}}`])
-      return ['ping', 'pong'].includes(sent ?? received) || (isOver && method === 'onPacket' && received !== undefined)
+      // those that a session on a WebSocket does nothing about
+      const isIdle = method === 'onPacket' && ['open', 'close', 'upgrade', 'noop'].includes(received)
+      return (
+        isIdle ||
+        ['ping', 'pong'].includes(sent ?? received) ||
+        (isOver && method === 'onPacket' && received !== undefined)
+      )
     },
   },
   {
@@ -578,6 +602,23 @@ module.exports = [
       const names = gaveUp[0].filter((name) => gaveUp[1].includes(name))
       if (names.includes(aboutSession(difference))) return ofSession(difference, { counts: true })
       return names.length > 0 && (isCount(difference) || isCountOnly(difference)) && { counts: true }
+    },
+  },
+  {
+    row: 'twin',
+    what: 'a real client that upgrades polls once more, or the end of its session reaches it, before its WebSocket is there',
+    explains({ object, step, lefts = [], rights = [] }, { left, right }) {
+      if (/^client \w+, real upgrade$/.test(object)) {
+        const others = (list) => list.filter((entry) => !entry.startsWith('upgrading('))
+        const isClosed = (list) => list.at(-1)?.startsWith('upgradeError(Error "probe error: closed"')
+        return isClosed(lefts) && isClosed(rights) && same(others(lefts), others(rights))
+      }
+      // a poll that comes has a replaced method called that finds nothing to send
+      const upgrades = [left, right].every((side) =>
+        side[step].streams[`client ${sessionOf(object)}, real upgrade`]?.includes('upgrade(websocket)'),
+      )
+      const others = (list) => list.filter((entry) => entry !== 'socket.flush()')
+      return /^session /.test(object) && upgrades && same(others(lefts), others(rights))
     },
   },
 ]
@@ -637,14 +678,17 @@ const hasFlushed = (difference, { left, right }) =>
       ),
   )
 
+/** The same of any session. */
+const isAnyFlushed = (side, step) =>
+  side
+    .slice(0, step + 1)
+    .some(({ streams }) => Object.values(streams).some((entries) => entries.some((entry) => IS_FLUSHED.test(entry))))
+
 /** What callbacks do, which come late, or not at all, behind a `flush` listener; it may end other sessions, and the server. */
 function ofLateCallbacks(difference, of) {
   const acting = callsLike(of.program, ({ callback = [] }) => callback.length > 0)
   const closers = acting.filter(({ callback }) => json(callback).includes('"do":"closeServer"'))
-  const isAfterFlush = of.left
-    .slice(0, difference.step + 1)
-    .some(({ streams }) => Object.values(streams).some((entries) => entries.some((entry) => IS_FLUSHED.test(entry))))
-  if (closers.length > 0 && isAfterFlush) return { all: true }
+  if (closers.length > 0 && isAnyFlushed(of.left, difference.step)) return { all: true }
   return acting.length > 0 && hasFlushed(difference, of) && ofSession(difference, { counts: true })
 }
 
@@ -663,13 +707,14 @@ function comesLate({ step, object, left, right }, { left: lefts, right: rights }
   )
 }
 
-/** An exception of a `close` listener, which the original calls when the client polls. */
-const isOfCloseListener = (difference, of) =>
-  comesLate(difference, of) &&
+const closeListenersThrow = (program) =>
   callsLike(
-    of.program,
+    program,
     (call) => call.do === 'listen' && call.event === 'close' && json(call.calls).includes('"do":"throw"'),
   ).length > 0
+
+/** An exception of a `close` listener, which the original calls when the client polls. */
+const isOfCloseListener = (difference, of) => comesLate(difference, of) && closeListenersThrow(of.program)
 
 /** An exception of a callback, which the original calls one batch late, or not before the end. */
 const isThrownLate = (difference, of) =>
@@ -736,12 +781,11 @@ const isThereAlone = (session, { left, right }, step) =>
 
 const same = (one, other) => one.join('\n') === other.join('\n')
 
-/** Whether one list is left of the other when some of its entries are taken out. */
-function isWithin(part, whole) {
-  const rest = part.values()
-  let next = rest.next()
-  for (const entry of whole) if (!next.done && entry === next.value) next = rest.next()
-  return next.done
+/** Whether an object has done more here than in the original, a POST is answered, or the object is in another state. */
+function isMoreHere({ field, left, right = '', lefts = [], rights = [] }) {
+  if (field !== undefined || left === undefined || isWithin(lefts, rights)) return true
+  const unwritable = (entry) => entry.replace(' writable', '')
+  return /^headers\(.*<request POST /.test(right) || unwritable(left) === unwritable(right)
 }
 
 /** Whether a session closes in both, with more packets in its buffer in the original. */
@@ -822,6 +866,11 @@ function isRefusedForHeader(difference, { program, left, right }) {
     left[step].readyStates[`{${name}}`] !== undefined &&
     [undefined, 'closed'].includes(right[step].readyStates[`{${name}}`])
   const session = aboutSession(difference)
+  // what the application does with the session that is not there; its server's end is that of a WebTransport, too
+  const hasClosed = program.steps
+    .slice(0, step)
+    .some(({ on, calls }) => isWithout(on) && json(calls).includes('"do":"closeServer"'))
+  if (hasClosed && endedAlone(left, right, step).includes(session)) return ofSession(difference, { counts: true })
   if (/^client /.test(object) && (isHeaderRefusal(theirs) || rights.some(isHeaderRefusal)))
     return session === undefined || ofSession(difference, { counts: true })
   // a stranger who asks for the session of another, which is not there, has no id to give

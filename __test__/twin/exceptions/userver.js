@@ -26,19 +26,27 @@ module.exports = [
     row: 34,
     what: 'a connection listener that throws does not keep a WebSocket from being opened',
     modes,
-    explains({ object, step, left, right }, of) {
+    explains(difference, of) {
+      const { object, step, left, right } = difference
       const isThrown = (at) => hasThrown({ left: [of.left[at]] }, 0, /"twin: the application"/)
+      // its client, which gets no answer there, knows it here
+      const session = aboutSession(difference)
+      const isUnknown = (_, at) =>
+        isThrown(at) && has(of.left, at, session) && !(at > 0 && has(of.left, at - 1, session))
+      if (/^number /.test(session) && opened(of.left, step) === opened(of.right, step) && of.left.some(isUnknown))
+        return { session, counts: true }
       if (object === 'server')
         return left === undefined && /^(initial_)?headers\({}/.test(right) && isThrown(step) && { counts: true }
-      // what is sent to a client that the original has left waiting
+      // what is sent to a client that the original has left waiting, and who asks for its session
       const { on } = of.program.steps[step - 1] ?? {}
-      return (
-        object === 'process' &&
-        left === undefined &&
-        /^threw Error "Text and data/.test(right) &&
+      const isLeftWaiting =
         has(of.right, step, on) &&
         !has(of.left, step, on) &&
         of.program.steps.some(({ as }, i) => as === on && isThrown(i + 1))
+      return (
+        isLeftWaiting &&
+        (/^client stranger/.test(object) ||
+          (object === 'process' && left === undefined && /^threw Error "Text and data/.test(right)))
       )
     },
   },
@@ -76,8 +84,9 @@ module.exports = [
           right === undefined &&
           (USED_LATE.test(left) ||
             NOT_THERE.test(left) ||
-            // a session opens there, of which listeners of headers hear
-            (asked.includes(of.program.steps[step - 1]) && /"twin: a listener of \w*headers"/.test(left)))
+            // a session opens there, of which listeners hear
+            (asked.includes(of.program.steps[step - 1]) &&
+              /"twin: (a listener of \w*headers|the application)"/.test(left)))
         )
       const unnumbered = (text) => text?.replace(/number \d+/, 'number')
       if (object.startsWith('client '))
