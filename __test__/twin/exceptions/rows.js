@@ -203,7 +203,7 @@ module.exports = [
     row: 4,
     what: 'a prepended close listener that ends other sessions runs when its own no longer counts',
     explains: (difference, { program }) =>
-      isCountOnly(difference) &&
+      (isCountOnly(difference) || isClosedAgain(difference)) &&
       callsLike(
         program,
         (call) =>
@@ -289,6 +289,8 @@ module.exports = [
         NO_DATA_VIEW.test(difference.right)
       if (isWritten && callsLike(of.program, ({ callback }) => json(callback).includes('"do":"throw"')).length > 0)
         return hasThrownThere
+      // a listener that is called here alone closes the server
+      if (hasThrownThere && endsServerHere(of, difference.step)) return { all: true }
       return (
         hasThrownThere &&
         ((isThrower && isMoreHere(difference) && ofSession(difference, { counts: true })) ||
@@ -733,6 +735,24 @@ const isOfUpgradeListener = (difference, program) =>
 const isOverHere = ({ program, left, right }, step) =>
   left.slice(0, step).some((_, one) => endedAlone(right, left, one).includes(program.steps[step - 1]?.on))
 
+/** Whether all that differs is that a session is closed once more, in its own end, by a method that tells of it. */
+const isClosedAgain = ({ object, left, lefts = [], rights = [] }) =>
+  /^session /.test(object) &&
+  /^socket\.close\(true\)/.test(left) &&
+  lefts.length === rights.length + 1 &&
+  isWithin(rights, lefts)
+
+/** Whether a session on which there was an exception has ended here alone, whose listeners close the server. */
+function endsServerHere({ program, left, right }, last) {
+  const closers = callsLike(program, ({ calls, event }) => event && json(calls).includes('"do":"closeServer"'))
+  return (
+    closers.length > 0 &&
+    left
+      .slice(0, last)
+      .some((_, step) => endedAlone(right, left, step).some((name) => hasThrownOf(name, { left, right }, step)))
+  )
+}
+
 /** The number of sessions that a record tells of, or that it is. */
 const countOf = (text) => Number(/clientsCount (\d+)/.exec(text)?.[1] ?? text)
 
@@ -781,11 +801,14 @@ const isThereAlone = (session, { left, right }, step) =>
 
 const same = (one, other) => one.join('\n') === other.join('\n')
 
-/** Whether an object has done more here than in the original, a POST is answered, or the object is in another state. */
+/**
+ * Whether an object has done more here than in the original, or is in another state, or hears there of the end of a POST
+ * that was left unanswered.
+ */
 function isMoreHere({ field, left, right = '', lefts = [], rights = [] }) {
   if (field !== undefined || left === undefined || isWithin(lefts, rights)) return true
   const unwritable = (entry) => entry.replace(' writable', '')
-  return /^headers\(.*<request POST /.test(right) || unwritable(left) === unwritable(right)
+  return /^error\(.*"data request connection closed prematurely"/.test(left) || unwritable(left) === unwritable(right)
 }
 
 /** Whether a session closes in both, with more packets in its buffer in the original. */
