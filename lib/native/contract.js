@@ -66,6 +66,8 @@ const Kind = {
   REFUSED: 35,
   /** The target, a body, is compressed: the content, or nothing if zlib failed. */
   COMPRESSED: 40,
+  /** Member of a cluster: there are messages of peers to take. */
+  PEERS: 41,
 }
 
 /** `arg` of `Kind.PACKET` for data that could not be decoded. */
@@ -97,6 +99,60 @@ const NEXT_TURN = 0x20000
 
 /** The kind in `outcome` if a call has caused several events. The call returns `[kind, arg, content, …]`. */
 const SEVERAL_EVENTS = 255
+
+/**
+ * What `ownerOf` returns for an id that is not another member's. A member is its number, shifted by
+ * `MEMBER_SHIFT`, and its boot.
+ */
+const IdOwner = {
+  /** The id was not made with the key. */
+  UNKNOWN: 0x1000000,
+  /** This member has made it. */
+  MINE: 0x1000001,
+  /** It was made by a member that has gone. */
+  GONE: 0x1000002,
+}
+
+/** See `IdOwner`. */
+const MEMBER_SHIFT = 8
+
+/**
+ * The kinds of messages between members. The number of a message names the request that it belongs to. From front to
+ * owner go requests and what concerns them; the answers go back on the same link.
+ */
+const PeerMessage = {
+  /** The first message of each side of a link, which JavaScript does not see. */
+  HELLO: 0,
+  /**
+   * To the owner: a connection that asks for an upgrade, whose descriptor comes with the message. Head: the headers
+   * for the response as JSON, NUL, the head of the request. Body: the bytes that came behind it.
+   */
+  MOVE: 1,
+  /** To the owner: a poll or a POST. Head: the head of the request. Body: its body. */
+  REQUEST: 2,
+  /** To the front: the answer to a request. Head: status and headers as JSON. */
+  ANSWER: 3,
+  /** To the front: the request is refused. Head: code and context of `connection_error` as JSON. */
+  REFUSAL: 4,
+  /** To the owner: the client has gone. To the front: the client has to be cut off. */
+  ABORT: 5,
+  /** To the owner: the answer has been written. */
+  DONE: 6,
+  /** To the front: the connection that was moved is served. */
+  TAKEN: 7,
+  /** To the owner: the body of a POST could not be read. Head: the session's id, NUL, what went wrong. */
+  FAIL: 8,
+  /** To the owner: answer this poll soon, because the front leaves. */
+  RELEASE: 9,
+  /** To all peers: whose is the session with the id in the head? */
+  FIND: 10,
+  /** The answer. Body: one byte if the session is here, otherwise nothing. */
+  FOUND: 11,
+  /** From the engine: the link can be used from now on. */
+  UP: 254,
+  /** From the engine: the link has ended, or could not be made. */
+  DOWN: 255,
+}
 
 /** The handle of nothing. */
 const NO_HANDLE = 0
@@ -509,6 +565,9 @@ module.exports = {
   MORE_EVENTS,
   NEXT_TURN,
   SEVERAL_EVENTS,
+  IdOwner,
+  MEMBER_SHIFT,
+  PeerMessage,
   NO_HANDLE,
   INDEX_MASK,
   MAX_OWNER_POLL,

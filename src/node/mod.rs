@@ -16,6 +16,8 @@ mod io_threads;
 mod listeners;
 mod metrics;
 mod owner_reads;
+#[cfg(unix)]
+mod peers;
 mod pipes;
 mod raw;
 mod sessions;

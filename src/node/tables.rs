@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use napi::{Error, Result, Status};
 
+#[cfg(unix)]
+use crate::cluster::peers::Peers;
 use crate::http::Listener;
 use crate::runtime::{Connection, SessionCell, Table};
 use crate::session::Timing;
@@ -16,11 +18,21 @@ pub(super) struct Tables {
     pub(super) connections: RefCell<Table<Arc<Connection>>>,
     pub(super) timings: RefCell<Table<Arc<Timing>>>,
     pub(super) listeners: RefCell<Table<Arc<Listener>>>,
+    /// The members of clusters.
+    #[cfg(unix)]
+    pub(super) members: RefCell<Table<Arc<Peers>>>,
 }
 
 impl Tables {
     pub(super) fn new() -> Self {
-        Self { sessions: table(), connections: table(), timings: table(), listeners: table() }
+        Self {
+            sessions: table(),
+            connections: table(),
+            timings: table(),
+            listeners: table(),
+            #[cfg(unix)]
+            members: table(),
+        }
     }
 
     pub(super) fn session(&self, session: u32) -> Option<Arc<SessionCell>> {
@@ -43,7 +55,12 @@ impl Tables {
 
     /// Number of calls with a stale handle.
     pub(super) fn stale(&self) -> u64 {
-        self.sessions.borrow().stale()
+        #[cfg(unix)]
+        let members = self.members.borrow().stale();
+        #[cfg(not(unix))]
+        let members = 0;
+        members
+            + self.sessions.borrow().stale()
             + self.connections.borrow().stale()
             + self.timings.borrow().stale()
             + self.listeners.borrow().stale()
@@ -54,6 +71,8 @@ impl Tables {
         drop(self.sessions.borrow_mut().drain());
         self.connections.borrow_mut().drain().for_each(|connection| connection.abandon());
         self.listeners.borrow_mut().drain().for_each(|listener| listener.registry.clear());
+        #[cfg(unix)]
+        drop(self.members.borrow_mut().drain());
     }
 }
 

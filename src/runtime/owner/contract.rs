@@ -135,6 +135,8 @@ contract! {
 
         /// The target, a body, is compressed: the content, or nothing if zlib failed.
         Compressed = 40,
+        /// Member of a cluster: there are messages of peers to take.
+        Peers = 41,
     }
 
     /// `arg` of `Kind.PACKET` for data that could not be decoded.
@@ -162,6 +164,56 @@ contract! {
 
     /// The kind in `outcome` if a call has caused several events. The call returns `[kind, arg, content, …]`.
     pub const SEVERAL_EVENTS: u32 = 255;
+
+    // ---- the cluster ---------------------------------------------------------------------------
+
+    /// What `ownerOf` returns for an id that is not another member's. A member is its number, shifted by
+    /// `MEMBER_SHIFT`, and its boot.
+    pub enum IdOwner {
+        /// The id was not made with the key.
+        Unknown = 0x100_0000,
+        /// This member has made it.
+        Mine = 0x100_0001,
+        /// It was made by a member that has gone.
+        Gone = 0x100_0002,
+    }
+
+    /// See `IdOwner`.
+    pub const MEMBER_SHIFT: u32 = 8;
+
+    /// The kinds of messages between members. The number of a message names the request that it belongs to. From front to
+    /// owner go requests and what concerns them; the answers go back on the same link.
+    pub enum PeerMessage {
+        /// The first message of each side of a link, which JavaScript does not see.
+        Hello = 0,
+        /// To the owner: a connection that asks for an upgrade, whose descriptor comes with the message. Head: the headers
+        /// for the response as JSON, NUL, the head of the request. Body: the bytes that came behind it.
+        Move = 1,
+        /// To the owner: a poll or a POST. Head: the head of the request. Body: its body.
+        Request = 2,
+        /// To the front: the answer to a request. Head: status and headers as JSON.
+        Answer = 3,
+        /// To the front: the request is refused. Head: code and context of `connection_error` as JSON.
+        Refusal = 4,
+        /// To the owner: the client has gone. To the front: the client has to be cut off.
+        Abort = 5,
+        /// To the owner: the answer has been written.
+        Done = 6,
+        /// To the front: the connection that was moved is served.
+        Taken = 7,
+        /// To the owner: the body of a POST could not be read. Head: the session's id, NUL, what went wrong.
+        Fail = 8,
+        /// To the owner: answer this poll soon, because the front leaves.
+        Release = 9,
+        /// To all peers: whose is the session with the id in the head?
+        Find = 10,
+        /// The answer. Body: one byte if the session is here, otherwise nothing.
+        Found = 11,
+        /// From the engine: the link can be used from now on.
+        Up = 254,
+        /// From the engine: the link has ended, or could not be made.
+        Down = 255,
+    }
 
     // ---- handles -------------------------------------------------------------------------------
 

@@ -1,0 +1,576 @@
+//! A member and its links to its peers, on an I/O thread.
+//!
+//! A link goes from the member that asks to the one that answers; two members that ask each other have two. Messages
+//! wait in the link until its task writes them, and in the inbox until the owner takes them.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
+
+use super::descriptors;
+use super::directory::{Claim, Directory};
+use super::id::{Key, Member, RANDOM};
+use super::wire::{Decoder, Hello, encode};
+use crate::runtime::contract::PeerMessage;
+use crate::runtime::{Command, Commands, EventQueue, Kind};
+use crate::session::ID_LENGTH;
+
+/// The kind of a message that carries a descriptor.
+const MOVE: u8 = PeerMessage::Move as u8;
+
+/// The kinds of messages of a member to itself.
+const UP: u8 = PeerMessage::Up as u8;
+const DOWN: u8 = PeerMessage::Down as u8;
+
+/// Bytes of messages that the owner may have still to take. Above that no link is read.
+const MAX_UNTAKEN: usize = 16 << 20;
+
+/// Bytes that may wait in a link when a request is added.
+const MAX_WAITING: usize = 16 << 20;
+
+/// What a message costs besides its bytes.
+const MESSAGE_COST: usize = 100;
+
+/// Time for a peer to accept a link and to say hello.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Time for the last messages of a member that leaves.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+const READ_BUFFER: usize = 64 * 1024;
+
+/// A message for the owner.
+#[derive(Debug)]
+pub struct Incoming {
+    /// The link on which it came.
+    pub link: u32,
+    /// What it is.
+    pub kind: u8,
+    /// What it belongs to.
+    pub number: u32,
+    /// Text.
+    pub head: String,
+    /// Bytes.
+    pub body: bytes::Bytes,
+    /// The descriptor of a connection that moves.
+    pub descriptor: Option<OwnedFd>,
+}
+
+/// What an id says of its session's owner, as this member knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// It was not made with the key.
+    Unknown,
+    /// This member.
+    Mine,
+    /// A member that has gone.
+    Gone,
+    /// Another member.
+    Peer(Member),
+}
+
+/// A member of those on this machine.
+#[derive(Debug)]
+pub struct Peers {
+    handle: u32,
+    key: Key,
+    claim: Claim,
+    directory: Directory,
+    commands: Commands,
+    queue: EventQueue,
+    links: Mutex<Links>,
+    inbox: Mutex<Inbox>,
+    /// Notified when the owner has taken messages.
+    room: Notify,
+    leaves: watch::Sender<bool>,
+}
+
+#[derive(Debug, Default)]
+struct Links {
+    all: HashMap<u32, Arc<Link>>,
+    /// Those that this member has made, by their peers.
+    made: HashMap<Member, u32>,
+    /// The members that have gone, by their numbers.
+    gone: HashMap<u16, u8>,
+    last: u32,
+}
+
+#[derive(Debug, Default)]
+struct Inbox {
+    messages: VecDeque<Incoming>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Link {
+    number: u32,
+    waiting: Mutex<Outgoing>,
+    wake: Notify,
+}
+
+/// Bytes to write, and the descriptors that go with some of them.
+#[derive(Debug, Default)]
+struct Outgoing {
+    bytes: Vec<u8>,
+    /// Each with the place of its message.
+    descriptors: VecDeque<(usize, OwnedFd)>,
+}
+
+/// What is being written, and how far.
+#[derive(Debug, Default)]
+struct Writing {
+    out: Outgoing,
+    at: usize,
+}
+
+impl Peers {
+    /// Joins the members of a directory, as the owner's `handle`. Messages of peers are announced in `queue` by
+    /// [`Kind::Peers`].
+    ///
+    /// # Errors
+    /// See [`Directory::open`], [`Directory::key`] and [`Directory::claim`].
+    pub fn join(
+        path: &std::path::Path,
+        key: Option<&[u8; Key::LENGTH]>,
+        shows_owner: bool,
+        (handle, queue, commands): (u32, EventQueue, Commands),
+    ) -> io::Result<Arc<Self>> {
+        let directory = Directory::open(path)?;
+        let key = match key {
+            Some(key) => Key::new(key),
+            None => Key::new(&directory.key()?),
+        };
+        let (claim, listener) = directory.claim()?;
+        let peers = Arc::new(Self {
+            handle,
+            key: key.showing_owner(shows_owner),
+            claim,
+            directory,
+            commands,
+            queue,
+            links: Mutex::default(),
+            inbox: Mutex::default(),
+            room: Notify::new(),
+            leaves: watch::Sender::new(false),
+        });
+        let accepting = peers.clone();
+        peers.commands.send(Command::Run(Box::new(move || {
+            tokio::spawn(accepting.accept(listener));
+        })));
+        Ok(peers)
+    }
+
+    /// This member.
+    pub fn member(&self) -> Member {
+        self.claim.member
+    }
+
+    /// The id of a session of this member.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub fn issue(&self) -> Result<[u8; ID_LENGTH], getrandom::Error> {
+        let mut random = [0; RANDOM];
+        getrandom::fill(&mut random)?;
+        Ok(self.key.issue(random, self.claim.member))
+    }
+
+    /// The owner of a session with this id.
+    pub fn owner_of(&self, id: &[u8]) -> Owner {
+        let Some(member) = self.key.owner_of(id) else { return Owner::Unknown };
+        if member == self.claim.member {
+            return Owner::Mine;
+        }
+        // this member has the number now
+        if member.number == self.claim.member.number || self.links().gone.get(&member.number) == Some(&member.boot) {
+            return Owner::Gone;
+        }
+        Owner::Peer(member)
+    }
+
+    /// The members that seem to be there, besides this one.
+    pub fn others(&self) -> Vec<Member> {
+        let mut members = self.directory.members();
+        members.retain(|&member| member != self.claim.member);
+        members
+    }
+
+    /// The link to a peer. It is made unless there is one; [`PeerMessage::Up`] or
+    /// [`PeerMessage::Down`] follows then.
+    pub fn link(self: &Arc<Self>, peer: Member) -> u32 {
+        let mut links = self.links();
+        if let Some(&number) = links.made.get(&peer) {
+            return number;
+        }
+        let link = links.add();
+        let number = link.number;
+        links.made.insert(peer, number);
+        drop(links);
+        let peers = self.clone();
+        self.commands.send(Command::Run(Box::new(move || {
+            tokio::spawn(peers.connect(link, peer));
+        })));
+        number
+    }
+
+    /// Sends a message on a link that is up. Returns false, and sends nothing, if the link has ended, if the message is
+    /// too large, or if it begins something and too many bytes wait because the peer does not read.
+    pub fn send(
+        &self,
+        link: u32,
+        kind: u8,
+        number: u32,
+        (head, body): (&[u8], &[u8]),
+        descriptor: Option<OwnedFd>,
+    ) -> bool {
+        let Some(link) = self.links().all.get(&link).cloned() else { return false };
+        let mut waiting = link.waiting();
+        let at = waiting.bytes.len();
+        if begins(kind) && at > MAX_WAITING || !encode(kind, number, head, body, &mut waiting.bytes) {
+            return false;
+        }
+        if let Some(descriptor) = descriptor {
+            waiting.descriptors.push_back((at, descriptor));
+        }
+        drop(waiting);
+        // its task is told once
+        if at == 0 {
+            link.wake.notify_one();
+        }
+        true
+    }
+
+    /// Takes up to `most` messages.
+    pub fn take(&self, most: usize) -> Vec<Incoming> {
+        let mut inbox = self.inbox();
+        let count = most.min(inbox.messages.len());
+        let taken: Vec<_> = inbox.messages.drain(..count).collect();
+        let before = inbox.bytes;
+        inbox.bytes -= taken.iter().map(Incoming::cost).sum::<usize>();
+        let has_room = before > MAX_UNTAKEN && inbox.bytes <= MAX_UNTAKEN;
+        drop(inbox);
+        if has_room {
+            self.room.notify_waiters();
+        }
+        taken
+    }
+
+    /// Leaves: what waits is sent, the links end, and the number is free as soon as they have.
+    pub fn leave(&self) {
+        self.leaves.send_replace(true);
+    }
+
+    fn links(&self) -> MutexGuard<'_, Links> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, message: Incoming) {
+        let mut inbox = self.inbox();
+        inbox.bytes += message.cost();
+        inbox.messages.push_back(message);
+        let is_first = inbox.messages.len() == 1;
+        drop(inbox);
+        if is_first {
+            self.queue.push(Kind::Peers, self.handle, 0);
+        }
+    }
+
+    /// Waits until this member leaves.
+    async fn left(&self) {
+        let _ = self.leaves.subscribe().wait_for(|leaves| *leaves).await;
+    }
+
+    /// Waits until the owner has taken messages, if there are too many.
+    async fn has_room(&self) {
+        loop {
+            let room = self.room.notified();
+            if self.inbox().bytes <= MAX_UNTAKEN {
+                return;
+            }
+            room.await;
+        }
+    }
+
+    /// Accepts links of peers until this member leaves.
+    async fn accept(self: Arc<Self>, listener: UnixListener) {
+        let Ok(listener) = tokio::net::UnixListener::from_std(listener) else { return };
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.left() => return,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let peers = self.clone();
+                    tokio::spawn(async move { peers.welcome(stream).await });
+                }
+                // the process has no descriptor left
+                Err(_) => sleep(Duration::from_millis(100)).await,
+            }
+        }
+    }
+
+    /// Serves a link that a peer has made.
+    async fn welcome(self: Arc<Self>, stream: UnixStream) {
+        if !is_same_user(&stream) {
+            return;
+        }
+        let mut reading = Reading::default();
+        let Ok(Some(hello)) = timeout(PATIENCE, reading.hello(&stream, &self.key)).await else { return };
+        if hello.to != self.claim.member {
+            // it looks for a member that had this number before, and learns who has it now
+            let _ = timeout(PATIENCE, self.greet(&stream, hello.from)).await;
+            return;
+        }
+        let link = self.links().add();
+        if let Ok(Ok(())) = timeout(PATIENCE, self.greet(&stream, hello.from)).await {
+            self.serve(&link, &stream, reading).await;
+            self.put(Incoming::note(&link, DOWN));
+        }
+        self.end(&link, None);
+    }
+
+    /// Makes a link to a peer and serves it.
+    async fn connect(self: Arc<Self>, link: Arc<Link>, peer: Member) {
+        let mut has_gone = None;
+        match timeout(PATIENCE, self.call(peer)).await {
+            Ok(Ok((stream, reading))) => {
+                self.links().gone.remove(&peer.number);
+                self.put(Incoming::note(&link, UP));
+                self.serve(&link, &stream, reading).await;
+            }
+            Ok(Err(Absent::Gone)) => has_gone = Some(peer),
+            _ => {}
+        }
+        self.end(&link, has_gone);
+        self.put(Incoming::note(&link, DOWN));
+    }
+
+    async fn call(&self, peer: Member) -> Result<(UnixStream, Reading), Absent> {
+        let path = self.directory.socket(peer.number);
+        let stream = loop {
+            match UnixStream::connect(&path).await {
+                Ok(stream) => break stream,
+                // its queue of connections is full
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(Duration::from_millis(5)).await,
+                Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => {
+                    return Err(Absent::Gone);
+                }
+                Err(_) => return Err(Absent::Unknown),
+            }
+        };
+        if !is_same_user(&stream) {
+            return Err(Absent::Unknown);
+        }
+        self.greet(&stream, peer).await.map_err(|_| Absent::Unknown)?;
+        let mut reading = Reading::default();
+        let hello = reading.hello(&stream, &self.key).await.ok_or(Absent::Unknown)?;
+        if hello.from == peer { Ok((stream, reading)) } else { Err(Absent::Gone) }
+    }
+
+    async fn greet(&self, stream: &UnixStream, to: Member) -> io::Result<()> {
+        let mut writing = Writing::default();
+        Hello { from: self.claim.member, to }.encode(&self.key, &mut writing.out.bytes);
+        writing.write(stream).await
+    }
+
+    /// Reads and writes a link until it ends or this member leaves.
+    async fn serve(&self, link: &Link, stream: &UnixStream, mut reading: Reading) {
+        let mut writing = Writing::default();
+        tokio::select! {
+            () = reading.read(self, link, stream) => return,
+            _ = writing.write_all(link, stream, true) => return,
+            () = self.left() => {}
+        }
+        let _ = timeout(FAREWELL, writing.write_all(link, stream, false)).await;
+    }
+
+    fn end(&self, link: &Link, gone: Option<Member>) {
+        let mut links = self.links();
+        links.all.remove(&link.number);
+        links.made.retain(|_, number| *number != link.number);
+        if let Some(gone) = gone {
+            links.gone.insert(gone.number, gone.boot);
+        }
+        drop(links);
+        // descriptors that wait are closed
+        drop(std::mem::take(&mut *link.waiting()));
+    }
+}
+
+/// Whether a message begins something. What belongs to something that has begun is sent in any case.
+fn begins(kind: u8) -> bool {
+    [PeerMessage::Request, PeerMessage::Move, PeerMessage::Fail, PeerMessage::Find].iter().any(|&one| one as u8 == kind)
+}
+
+/// Why a peer does not answer.
+enum Absent {
+    Gone,
+    Unknown,
+}
+
+/// Whether the process at the other end is of this user, or of the superuser, who may do everything.
+fn is_same_user(stream: &UnixStream) -> bool {
+    stream.peer_cred().is_ok_and(|peer| peer.uid() == descriptors::user() || peer.uid() == 0)
+}
+
+impl Links {
+    fn add(&mut self) -> Arc<Link> {
+        // four thousand million links are not made
+        self.last = self.last.wrapping_add(1);
+        let link = Arc::new(Link { number: self.last, waiting: Mutex::default(), wake: Notify::new() });
+        self.all.insert(self.last, link.clone());
+        link
+    }
+}
+
+impl Link {
+    fn waiting(&self) -> MutexGuard<'_, Outgoing> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Incoming {
+    /// A message of this member to itself.
+    fn note(link: &Link, kind: u8) -> Self {
+        Self { link: link.number, kind, number: 0, head: String::new(), body: bytes::Bytes::new(), descriptor: None }
+    }
+
+    fn cost(&self) -> usize {
+        self.head.len() + self.body.len() + MESSAGE_COST
+    }
+}
+
+impl Writing {
+    /// Writes what waits in a link, and with `goes_on` what comes to wait.
+    async fn write_all(&mut self, link: &Link, stream: &UnixStream, goes_on: bool) -> io::Result<()> {
+        loop {
+            self.write(stream).await?;
+            let wake = link.wake.notified();
+            self.out = std::mem::take(&mut *link.waiting());
+            if self.out.bytes.is_empty() {
+                if !goes_on {
+                    return Ok(());
+                }
+                wake.await;
+            }
+        }
+    }
+
+    /// Writes the rest of what is being written. It can be called again if it was dropped before its end.
+    async fn write(&mut self, stream: &UnixStream) -> io::Result<()> {
+        while self.at < self.out.bytes.len() {
+            stream.writable().await?;
+            let wrote = stream.try_io(Interest::WRITABLE, || {
+                // a descriptor goes with the first byte of its message
+                let mut next = self.out.descriptors.iter().map(|(at, descriptor)| (*at, descriptor.as_fd())).peekable();
+                let descriptor = next.next_if(|(at, _)| *at == self.at).map(|(_, descriptor)| descriptor);
+                let end = next.peek().map_or(self.out.bytes.len(), |(at, _)| *at);
+                descriptors::send(stream.as_fd(), &self.out.bytes[self.at..end], descriptor)
+                    .map(|length| (length, descriptor.is_some()))
+            });
+            match wrote {
+                Ok((length, with_descriptor)) => {
+                    self.at += length;
+                    if with_descriptor {
+                        self.out.descriptors.pop_front();
+                    }
+                }
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        *self = Self::default();
+        Ok(())
+    }
+}
+
+/// What has come on a link and is not a whole message yet.
+#[derive(Default)]
+struct Reading {
+    decoder: Decoder,
+    descriptors: VecDeque<Option<OwnedFd>>,
+}
+
+thread_local! {
+    /// What all links of a thread read into.
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BUFFER].into_boxed_slice());
+}
+
+impl Reading {
+    /// Reads once. Returns false at the end of the link.
+    async fn more(&mut self, stream: &UnixStream) -> bool {
+        loop {
+            if stream.readable().await.is_err() {
+                return false;
+            }
+            let read = BUFFER.with_borrow_mut(|buffer| {
+                let read = || descriptors::receive(stream.as_fd(), buffer, &mut self.descriptors);
+                let length = stream.try_io(Interest::READABLE, read)?;
+                self.decoder.feed(&buffer[..length]);
+                Ok::<_, io::Error>(length)
+            });
+            match read {
+                Ok(0) => return false,
+                Ok(_) => return true,
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Err(_) => return false,
+            }
+        }
+    }
+
+    /// The first message; `None` if it is something else, or if the link ends.
+    async fn hello(&mut self, stream: &UnixStream, key: &Key) -> Option<Hello> {
+        loop {
+            if let Some(message) = self.decoder.take().ok()? {
+                return Hello::decode(&message, key);
+            }
+            if !self.more(stream).await {
+                return None;
+            }
+        }
+    }
+
+    /// Hands messages to the owner until the link ends.
+    async fn read(&mut self, peers: &Peers, link: &Link, stream: &UnixStream) {
+        loop {
+            loop {
+                let message = match self.decoder.take() {
+                    Ok(Some(message)) => message,
+                    Ok(None) => break,
+                    Err(_) => return,
+                };
+                let descriptor = if message.kind == MOVE { self.descriptors.pop_front().flatten() } else { None };
+                let Ok(head) = std::str::from_utf8(&message.head) else { return };
+                if message.kind >= UP {
+                    return;
+                }
+                peers.put(Incoming {
+                    link: link.number,
+                    kind: message.kind,
+                    number: message.number,
+                    head: head.to_owned(),
+                    body: message.body,
+                    descriptor,
+                });
+                peers.has_room().await;
+            }
+            if !self.more(stream).await {
+                return;
+            }
+        }
+    }
+}

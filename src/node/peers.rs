@@ -1,0 +1,178 @@
+//! Members of a cluster on one machine.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use napi::bindgen_prelude::Either;
+use napi::{Env, Error, Result, Status};
+use napi_derive::napi;
+
+use super::convert::{Raw, buffer_value};
+use super::engine::Engine;
+use super::tables::exhausted;
+use crate::cluster::descriptors::duplicate;
+use crate::cluster::id::{Key, Member};
+use crate::cluster::peers::{Owner, Peers};
+use crate::runtime::contract::{IdOwner, MEMBER_SHIFT};
+
+/// A message of a peer, see `PeerMessage`.
+#[napi(object, object_from_js = false)]
+pub struct FromPeer {
+    /// The link on which it came.
+    pub link: u32,
+    pub kind: u32,
+    pub number: u32,
+    pub head: String,
+    pub body: Option<Raw>,
+    /// A descriptor that JavaScript owns from now on; -1 if there is none.
+    pub descriptor: i32,
+}
+
+/// Number of messages that are taken in one call.
+const MOST: usize = 64;
+
+#[napi]
+impl Engine {
+    /// Joins the members of a directory. Returns the member's handle.
+    #[napi]
+    pub fn join_cluster(&self, directory: String, key: Option<&[u8]>, shows_owner: bool) -> Result<u32> {
+        let key = key
+            .map(|key| {
+                key.try_into().map_err(|_| {
+                    let expected = Key::LENGTH;
+                    Error::new(Status::InvalidArg, format!("expected a key of {expected} bytes, got {}", key.len()))
+                })
+            })
+            .transpose()?;
+        let commands = self.io.next_commands()?;
+        let mut members = self.tables.members.borrow_mut();
+        let handle = members.handles().take().ok_or_else(|| exhausted("members"))?;
+        match Peers::join(Path::new(&directory), key, shows_owner, (handle, self.queue.clone(), commands)) {
+            Ok(peers) => {
+                members.put(handle, peers);
+                Ok(handle)
+            }
+            Err(error) => {
+                members.handles().give_back(handle);
+                Err(Error::new(Status::GenericFailure, error.to_string()))
+            }
+        }
+    }
+
+    /// Leaves the cluster. What was sent before still goes out. JavaScript forgets the handle.
+    #[napi]
+    pub fn leave_cluster(&self, member: u32) {
+        if let Some(peers) = self.tables.members.borrow_mut().release(member) {
+            peers.leave();
+        }
+    }
+
+    /// Makes the id of a session of this member.
+    #[napi]
+    pub fn issue_id(&self, member: u32) -> Result<String> {
+        let id = self
+            .peers(member)?
+            .issue()
+            .map_err(|error| Error::new(Status::GenericFailure, format!("the system gave no random bytes: {error}")))?;
+        Ok(String::from_utf8_lossy(&id).into_owned())
+    }
+
+    /// The number of this member, shifted by `MEMBER_SHIFT`, and its boot.
+    #[napi]
+    pub fn member_of(&self, member: u32) -> Result<u32> {
+        Ok(number_of(self.peers(member)?.member()))
+    }
+
+    /// The member that has made an id, as in `memberOf`, or an `IdOwner`.
+    #[napi]
+    pub fn owner_of(&self, member: u32, id: String) -> Result<u32> {
+        Ok(match self.peers(member)?.owner_of(id.as_bytes()) {
+            Owner::Unknown => IdOwner::Unknown as u32,
+            Owner::Mine => IdOwner::Mine as u32,
+            Owner::Gone => IdOwner::Gone as u32,
+            Owner::Peer(peer) => number_of(peer),
+        })
+    }
+
+    /// The peers that seem to be there, each as in `memberOf`.
+    #[napi]
+    pub fn peers_of(&self, member: u32) -> Result<Vec<u32>> {
+        Ok(self.peers(member)?.others().into_iter().map(number_of).collect())
+    }
+
+    /// The link to a peer, which is made if there is none. A message `Up` or `Down` follows then.
+    #[napi]
+    pub fn link_to(&self, member: u32, peer: u32) -> Result<u32> {
+        let boot = peer & ((1 << MEMBER_SHIFT) - 1);
+        let peer = Member { number: (peer >> MEMBER_SHIFT) as u16, boot: boot as u8 };
+        Ok(self.peers(member)?.link(peer))
+    }
+
+    /// Sends a message on a link that is up. A copy of the descriptor goes with it, unless it is -1. Returns false, and
+    /// sends nothing, if the process has no descriptor left, or see [`Peers::send`].
+    #[napi]
+    #[allow(clippy::too_many_arguments)]
+    pub fn send_to_peer(
+        &self,
+        member: u32,
+        link: u32,
+        kind: u32,
+        number: u32,
+        head: String,
+        body: Option<Either<String, &[u8]>>,
+        descriptor: i32,
+    ) -> Result<bool> {
+        let peers = self.peers(member)?;
+        let body = match &body {
+            None => &[],
+            Some(Either::A(text)) => text.as_bytes(),
+            Some(Either::B(bytes)) => *bytes,
+        };
+        let descriptor = match descriptor {
+            0.. => match duplicate(descriptor) {
+                Ok(descriptor) => Some(descriptor),
+                Err(_) => return Ok(false),
+            },
+            _ => None,
+        };
+        Ok(peers.send(link, kind as u8, number, (head.as_bytes(), body), descriptor))
+    }
+
+    /// Takes messages of peers: all that there are, or more of them follow if it is 64.
+    #[napi]
+    pub fn take_from_peers(&self, env: Env, member: u32) -> Result<Vec<FromPeer>> {
+        let taken = self.peers(member)?.take(MOST);
+        taken
+            .into_iter()
+            .map(|message| {
+                let body = if message.body.is_empty() { None } else { Some(buffer_value(env.raw(), &message.body)?) };
+                Ok(FromPeer {
+                    link: message.link,
+                    kind: message.kind.into(),
+                    number: message.number,
+                    head: message.head,
+                    body,
+                    descriptor: message.descriptor.map_or(-1, std::os::fd::IntoRawFd::into_raw_fd),
+                })
+            })
+            .collect()
+    }
+
+    /// A pair of connected UNIX sockets, which JavaScript owns.
+    #[napi]
+    pub fn socket_pair(&self) -> Result<Vec<i32>> {
+        use std::os::fd::IntoRawFd;
+        let (one, other) = std::os::unix::net::UnixStream::pair()
+            .map_err(|error| Error::new(Status::GenericFailure, error.to_string()))?;
+        Ok(vec![one.into_raw_fd(), other.into_raw_fd()])
+    }
+
+    fn peers(&self, member: u32) -> Result<Arc<Peers>> {
+        let peers = self.tables.members.borrow().get(member).cloned();
+        peers.ok_or_else(|| Error::new(Status::InvalidArg, "expected the handle of a member, got a stale one"))
+    }
+}
+
+fn number_of(member: Member) -> u32 {
+    u32::from(member.number) << MEMBER_SHIFT | u32::from(member.boot)
+}

@@ -1,0 +1,286 @@
+//! Members of one machine, their directory and the messages on their links.
+#![cfg(unix)]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use engine_io_native::cluster::directory::Directory;
+use engine_io_native::cluster::id::{Key, Member};
+use engine_io_native::cluster::peers::{Incoming, Owner, Peers};
+use engine_io_native::cluster::wire::{Decoder, Hello, Malformed, encode};
+use engine_io_native::runtime::contract::PeerMessage;
+use engine_io_native::runtime::{EventQueue, IoThread};
+
+/// A directory that goes with its test.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("engine.io-native-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        Self(path)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A member with an I/O thread of its own.
+struct Process {
+    peers: Arc<Peers>,
+    wakes: Receiver<()>,
+    taken: Vec<Incoming>,
+    thread: IoThread,
+}
+
+impl Process {
+    fn join(directory: &Scratch) -> Self {
+        let thread = IoThread::start("test").unwrap();
+        let (wake, wakes) = channel();
+        let wake = std::sync::Mutex::new(wake);
+        let queue = EventQueue::new(move || {
+            let _ = wake.lock().unwrap().send(());
+        });
+        let peers = Peers::join(&directory.0, None, false, (1, queue, thread.commands().clone())).unwrap();
+        Self { peers, wakes, taken: Vec::new(), thread }
+    }
+
+    /// The next message of this kind; others are dropped.
+    fn next(&mut self, kind: PeerMessage) -> Incoming {
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            self.taken.extend(self.peers.take(64));
+            if let Some(at) = self.taken.iter().position(|message| message.kind == kind as u8) {
+                return self.taken.remove(at);
+            }
+            assert!(Instant::now() < end, "no {kind:?} came");
+            let _ = self.wakes.recv_timeout(Duration::from_millis(20));
+        }
+    }
+
+    fn link(&mut self, peer: Member) -> u32 {
+        let link = self.peers.link(peer);
+        assert_eq!(self.next(PeerMessage::Up).link, link);
+        link
+    }
+
+    fn send(&self, link: u32, kind: PeerMessage, body: &[u8], descriptor: Option<OwnedFd>) {
+        assert!(self.peers.send(link, kind as u8, 7, (b"head", body), descriptor));
+    }
+}
+
+#[test]
+fn members_get_the_lowest_free_numbers_and_count_boots() {
+    let scratch = Scratch::new("numbers");
+    let claim = || Directory::open(&scratch.0).unwrap().claim().unwrap();
+    let (one, two) = (claim(), claim());
+    assert_eq!([one.0.member.number, two.0.member.number], [0, 1]);
+    let before = one.0.member;
+    drop(one);
+    let again = claim();
+    assert_eq!(again.0.member, Member { number: 0, boot: before.boot.wrapping_add(1) });
+    drop((again, two));
+    assert_eq!(scratch.names(), ["0.lock", "1.lock"]);
+}
+
+#[test]
+fn the_first_member_makes_the_key_and_others_read_it() {
+    let scratch = Scratch::new("key");
+    let directory = Directory::open(&scratch.0).unwrap();
+    let key = directory.key().unwrap();
+    assert_eq!(Directory::open(&scratch.0).unwrap().key().unwrap(), key);
+    assert_eq!(scratch.names(), ["key"]);
+    assert_eq!(fs::metadata(scratch.0.join("key")).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn many_members_that_start_at_once_agree_on_the_key_and_share_no_number() {
+    let scratch = Scratch::new("at-once");
+    let threads: Vec<_> = (0..8)
+        .map(|_| {
+            let path = scratch.0.clone();
+            std::thread::spawn(move || {
+                let directory = Directory::open(&path).unwrap();
+                (directory.key().unwrap(), directory.claim().unwrap())
+            })
+        })
+        .collect();
+    let joined: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    let mut numbers: Vec<_> = joined.iter().map(|(_, (claim, _))| claim.member.number).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    assert_eq!(numbers.len(), 8);
+    assert!(joined.iter().all(|(key, _)| *key == joined[0].0));
+}
+
+#[test]
+fn messages_come_in_order_with_the_descriptors_that_belong_to_them() {
+    let scratch = Scratch::new("messages");
+    let (mut one, mut two) = (Process::join(&scratch), Process::join(&scratch));
+    let link = one.link(two.peers.member());
+    assert_eq!(one.peers.link(two.peers.member()), link, "there is one link");
+    let mut ends = Vec::new();
+    for index in 0..50_u8 {
+        let (mine, theirs) = UnixStream::pair().unwrap();
+        ends.push(mine);
+        one.send(link, PeerMessage::Request, &vec![index; 100_000], None);
+        one.send(link, PeerMessage::Move, &[index], Some(theirs.into()));
+    }
+    for (index, mine) in ends.iter_mut().enumerate() {
+        let request = two.next(PeerMessage::Request);
+        assert_eq!((&*request.head, request.number, request.body.len()), ("head", 7, 100_000));
+        assert!(request.body.iter().all(|&byte| usize::from(byte) == index));
+        let moved = two.next(PeerMessage::Move);
+        assert_eq!(*moved.body, [index as u8]);
+        let mut theirs = UnixStream::from(moved.descriptor.unwrap());
+        theirs.write_all(&[index as u8]).unwrap();
+        let mut byte = [0];
+        mine.read_exact(&mut byte).unwrap();
+        assert_eq!(usize::from(byte[0]), index);
+    }
+    // the answers go back on the same link
+    let request = {
+        one.send(link, PeerMessage::Request, b"", None);
+        two.next(PeerMessage::Request)
+    };
+    two.send(request.link, PeerMessage::Answer, b"answer", None);
+    assert_eq!(*one.next(PeerMessage::Answer).body, *b"answer");
+}
+
+#[test]
+fn a_link_is_not_read_while_its_owner_does_not_take_messages() {
+    let scratch = Scratch::new("bounded");
+    let (mut one, mut two) = (Process::join(&scratch), Process::join(&scratch));
+    let link = one.link(two.peers.member());
+    let body = vec![0; 1 << 20];
+    // the peer takes some 16 MiB, and as many wait here; then requests are refused
+    let mut sent = 0;
+    while one.peers.send(link, PeerMessage::Request as u8, 0, (b"", &body), None) {
+        sent += 1;
+        assert!(sent < 200);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert!(sent > 24, "{sent} MiB were sent");
+    for _ in 0..sent {
+        assert_eq!(two.next(PeerMessage::Request).body.len(), 1 << 20);
+    }
+    one.send(link, PeerMessage::Done, b"", None);
+    two.next(PeerMessage::Done);
+}
+
+#[test]
+fn what_a_member_sends_before_it_leaves_arrives_and_then_its_links_end() {
+    let scratch = Scratch::new("leave");
+    let (mut one, mut two) = (Process::join(&scratch), Process::join(&scratch));
+    let peer = two.peers.member();
+    let link = one.link(peer);
+    one.send(link, PeerMessage::Request, b"", None);
+    let request = two.next(PeerMessage::Request);
+    two.send(request.link, PeerMessage::Answer, &vec![1; 1 << 20], None);
+    two.peers.leave();
+    drop(two.peers);
+    assert_eq!(one.next(PeerMessage::Answer).body.len(), 1 << 20);
+    assert_eq!(one.next(PeerMessage::Down).link, link);
+    drop(two.thread);
+    assert!(!scratch.0.join("1.sock").exists());
+    // its ids are dead as soon as a link to it could not be made
+    let id = Key::new(&Directory::open(&scratch.0).unwrap().key().unwrap()).issue([1; 9], peer);
+    assert_eq!(one.peers.owner_of(&id), Owner::Peer(peer));
+    let link = one.peers.link(peer);
+    assert_eq!(one.next(PeerMessage::Down).link, link);
+    assert_eq!(one.peers.owner_of(&id), Owner::Gone);
+    assert!(!one.peers.send(link, PeerMessage::Request as u8, 0, (b"", b""), None));
+}
+
+#[test]
+fn a_member_that_has_the_number_of_another_is_not_taken_for_it() {
+    let scratch = Scratch::new("successor");
+    let mut one = Process::join(&scratch);
+    let gone = Process::join(&scratch);
+    let member = gone.peers.member();
+    drop(gone);
+    let next = Process::join(&scratch);
+    assert_eq!(next.peers.member().number, member.number);
+    let link = one.peers.link(member);
+    assert_eq!(one.next(PeerMessage::Down).link, link);
+    one.link(next.peers.member());
+    let key = Key::new(&Directory::open(&scratch.0).unwrap().key().unwrap());
+    assert_eq!(one.peers.owner_of(&key.issue([2; 9], next.peers.member())), Owner::Peer(next.peers.member()));
+    assert_eq!(next.peers.owner_of(&key.issue([2; 9], member)), Owner::Gone);
+    assert_eq!(one.peers.owner_of(&key.issue([2; 9], one.peers.member())), Owner::Mine);
+    assert_eq!(one.peers.owner_of(b"something else"), Owner::Unknown);
+    assert_eq!(one.peers.others(), [next.peers.member()]);
+}
+
+#[test]
+fn a_stranger_who_reaches_the_socket_gets_no_link() {
+    let scratch = Scratch::new("stranger");
+    let mut one = Process::join(&scratch);
+    let wrong = Key::new(&[9; 32]);
+    let hello = Hello { from: Member { number: 5, boot: 0 }, to: one.peers.member() };
+    let mut forged = Vec::new();
+    hello.encode(&wrong, &mut forged);
+    let mut no_hello = Vec::new();
+    assert!(encode(PeerMessage::Request as u8, 0, b"x", b"", &mut no_hello));
+    for bytes in [forged, no_hello, b"GET / HTTP/1.1\r\n\r\n".to_vec(), vec![0xff; 100]] {
+        let mut stream = UnixStream::connect(scratch.0.join("0.sock")).unwrap();
+        stream.write_all(&bytes).unwrap();
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let mut answer = Vec::new();
+        // the end, or a reset because bytes were left unread
+        let _ = stream.read_to_end(&mut answer);
+        assert_eq!(answer, b"");
+    }
+    assert!(one.peers.take(64).is_empty());
+    let mut two = Process::join(&scratch);
+    let link = two.link(one.peers.member());
+    two.send(link, PeerMessage::Request, b"", None);
+    one.next(PeerMessage::Request);
+}
+
+#[test]
+fn messages_are_read_from_any_pieces() {
+    let mut bytes = Vec::new();
+    for index in 0..20_u32 {
+        assert!(encode(index as u8, index, &vec![b'h'; index as usize], &vec![1; 3 * index as usize], &mut bytes));
+    }
+    for size in [1, 2, 3, 7, 64, bytes.len()] {
+        let mut decoder = Decoder::default();
+        let mut count = 0;
+        for piece in bytes.chunks(size) {
+            decoder.feed(piece);
+            while let Some(message) = decoder.take().unwrap() {
+                assert_eq!((message.kind, message.number), (count as u8, count));
+                assert_eq!((message.head.len(), message.body.len()), (count as usize, 3 * count as usize));
+                count += 1;
+            }
+        }
+        assert_eq!(count, 20);
+    }
+}
+
+#[test]
+fn frames_with_impossible_lengths_are_malformed() {
+    for bytes in [&[0, 0, 0, 0][..], &[8, 0, 0, 0], &[1, 0, 0, 0x40], &[9, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0]] {
+        let mut decoder = Decoder::default();
+        decoder.feed(bytes);
+        assert_eq!(decoder.take(), Err(Malformed), "{bytes:?}");
+    }
+}
