@@ -8,6 +8,8 @@ const { StreamBelow } = require('../native/stream-below')
 const { kOnEnd, kState } = require('../base/symbols')
 const { Descriptor, define, keep, State } = require('../base/state')
 
+const EMPTY = Buffer.alloc(0)
+
 const LAST_NAME = String.fromCharCode(HEAD_NAMES.length)
 
 /** The query of most requests, as far as transports need it. */
@@ -81,30 +83,15 @@ class Opening extends StreamBelow {
   }
 
   _makeRequest() {
-    const head = this._head.split('\0')
-    const req = new IncomingMessage(/** @type {any} */ (this.below()))
-    Object.defineProperty(req, '_destroy', { __proto__: null, value: destroyBelow, writable: true, configurable: true })
-    const rawHeaders = head.slice(HeadField.HEADERS, -1)
-    for (let i = 0; i < rawHeaders.length; i += 2) {
-      if (rawHeaders[i] <= LAST_NAME) rawHeaders[i] = HEAD_NAMES[rawHeaders[i].charCodeAt(0) - 1]
-    }
-    req._addHeaderLines(rawHeaders, rawHeaders.length)
-    req.method = head[HeadField.METHOD]
-    req.url = head[HeadField.TARGET]
-    req.httpVersion = head[HeadField.VERSION]
-    req.httpVersionMajor = 1
-    req.httpVersionMinor = Number(head[HeadField.VERSION][2])
-    req._query = queryOf(req.url)
-    if (this._websocket !== undefined) req.websocket = this._websocket
     // there was no body, or it was not read
-    req.complete = true
-    req.push(null)
+    const req = makeRequest(this.below(), this._head)
+    if (this._websocket !== undefined) req.websocket = this._websocket
     return req
   }
 
   /** Returns the substitute for the stream below the request. */
   below() {
-    if (this._ends === undefined) this._ends = new Ends(this._head.split('\0', HeadField.HEADERS), this._websocket)
+    if (this._ends === undefined) this._ends = endsOf(this._head, this._websocket)
     return this._ends
   }
 
@@ -184,6 +171,51 @@ function destroyBelow(error, callback) {
   callback(this.listenerCount('error') > 0 ? error : null)
 }
 
+/** Fills a request with what its head says. */
+function fill(req, text) {
+  const head = text.split('\0')
+  const rawHeaders = head.slice(HeadField.HEADERS, -1)
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    if (rawHeaders[i] <= LAST_NAME) rawHeaders[i] = HEAD_NAMES[rawHeaders[i].charCodeAt(0) - 1]
+  }
+  req._addHeaderLines(rawHeaders, rawHeaders.length)
+  req.method = head[HeadField.METHOD]
+  req.url = head[HeadField.TARGET]
+  req.httpVersion = head[HeadField.VERSION]
+  req.httpVersionMajor = 1
+  req.httpVersionMinor = Number(head[HeadField.VERSION][2])
+  req._query = queryOf(req.url)
+}
+
+function endsOf(head, websocket) {
+  return new Ends(head.split('\0', HeadField.HEADERS), websocket)
+}
+
+/** Makes a request on a substitute for its stream. Its body has been read before. */
+function makeRequest(below, head, body = EMPTY) {
+  const req = new IncomingMessage(/** @type {any} */ (below))
+  Object.defineProperty(req, '_destroy', { __proto__: null, value: destroyBelow, writable: true, configurable: true })
+  fill(req, head)
+  req.complete = true
+  if (body.length > 0) req.push(body)
+  req.push(null)
+  return req
+}
+
+/** Makes a poll or a POST that another process has received. */
+function forwardedRequest(head, body) {
+  return makeRequest(endsOf(head), head, body)
+}
+
+/** Makes an upgrade request that another process has received, with its connection. */
+function movedRequest(head, socket) {
+  const req = new IncomingMessage(socket)
+  fill(req, head)
+  req.complete = true
+  req.push(null)
+  return req
+}
+
 /** Returns a field of a request's head. */
 function fieldOf(head, index) {
   let from = 0
@@ -205,4 +237,4 @@ function familyOf(address) {
   return address.includes(':') ? 'IPv6' : 'IPv4'
 }
 
-module.exports = { Opening, showRequest }
+module.exports = { Opening, forwardedRequest, movedRequest, showRequest }

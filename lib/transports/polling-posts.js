@@ -2,13 +2,13 @@
 
 // The POSTs of a polling transport: reading them, handing their packets over, answering them.
 
-const { MAX_STRING_LENGTH } = require('buffer').constants
 const { whenHeard } = require('../base/backpressure')
 const bridge = require('../native/bridge')
 const { BINARY_PAYLOAD_TYPE, ErrorCode, FaultText, Kind, POST_ANSWER, POST_ANSWER_TYPE } = require('../native/contract')
 const { posts } = require('../native/duties')
 const { abortRequest, failRequest, refuseAfter } = require('./errors')
 const { endWith } = require('../native/node-internals')
+const { readBody } = require('./read-body')
 const { Transport } = require('./transport')
 const {
   kApply,
@@ -38,9 +38,6 @@ const { onPacket } = Transport.prototype
  * its own.
  */
 const OUR_ON_DATA = new Set()
-
-/** Number of pieces of a body that are kept before they are joined. */
-const MAX_APART = 256
 
 /**
  * The POSTs of a polling transport, which takes these members over.
@@ -155,28 +152,9 @@ const posting = {
     this.onData(isBinary ? body : body.toString())
   },
 
-  /**
-   * Reads a body of at most `maxHttpBufferSize` bytes, in at most `maxBufferedChunks` pieces, within
-   * `httpRequestBodyTimeout`. Any other body is refused, and its connection ended.
-   */
+  /** Reads the body of a POST. One that is not allowed is refused, and its connection ended. */
   [kReadBody](req, res, { onEnd, onAborted }) {
-    const chunks = []
-    let length = 0
-    let pieces = 0
-    let left = false
-    let timer
-    const leave = () => {
-      left = true
-      clearTimeout(timer)
-    }
-    const onClose = () => {
-      if (left) return
-      leave()
-      onAborted()
-    }
-    const refuse = (status, message) => {
-      leave()
-      chunks.length = 0
+    const onRefused = (status, message) => {
       try {
         res.writeHead(status).end()
         this.onError(message)
@@ -185,28 +163,7 @@ const posting = {
         req.destroy()
       }
     }
-    // the request may have waited, see `whenHeard`, and its client may have gone meanwhile
-    if (req.destroyed || req.aborted) return onClose()
-    timer = setTimeout(refuse, this.opts.httpRequestBodyTimeout, 408, FaultText.BODY_TIMEOUT)
-    req.on('close', onClose)
-    req.on('data', (chunk) => {
-      if (left) return
-      // the application has set an encoding
-      if (typeof chunk === 'string') chunk = Buffer.from(chunk, req.readableEncoding)
-      length += chunk.length
-      // a limit that is not a number has no effect
-      if (length > this.opts.maxHttpBufferSize || length > MAX_STRING_LENGTH)
-        return refuse(413, FaultText.BODY_TOO_LARGE)
-      chunks.push(chunk)
-      if (++pieces > this.opts.maxBufferedChunks) return refuse(413, FaultText.TOO_MANY_CHUNKS)
-      // a client that sends byte by byte must not cost a Buffer for each
-      if (pieces % MAX_APART === 0) chunks.push(Buffer.concat(chunks.splice(-MAX_APART)))
-    })
-    req.on('end', () => {
-      if (left) return
-      leave()
-      onEnd(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, length))
-    })
+    readBody(req, this.opts, { onEnd, onAborted, onRefused })
   },
 
   /** Gives up the POST that is being read, because the transport closes. */
