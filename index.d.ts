@@ -243,6 +243,32 @@ interface ServerOptions {
    * @default false
    */
   closeDetails?: boolean
+  /**
+   * Whether other processes of this machine serve the sessions of this server, and this one theirs, so that clients need
+   * no sticky balancer: an extra of this package, see docs/SCALING.md. Not on Windows.
+   * @default false
+   */
+  cluster?: boolean | ClusterOptions
+}
+
+/** How the processes of a machine find each other, see docs/SCALING.md. All of them have the same options. */
+interface ClusterOptions {
+  /**
+   * Where their sockets are: a directory that only this user can open. It is made if it is missing.
+   * @default one in the directory for temporary files, for this user, this program and this working directory
+   */
+  directory?: string
+  /**
+   * The secret that the ids of sessions are made with, of 16 bytes at least.
+   * @default 32 random bytes in the file `key` of the directory, which the first process makes
+   */
+  key?: string | Uint8Array
+  /**
+   * Whether the 15th and the 16th character of a session's id show the number of its process, for balancers that choose
+   * by it.
+   * @default false
+   */
+  showOwner?: boolean
 }
 
 /** The description of a `close` event with the reason `transport close`, if the option `closeDetails` is set. */

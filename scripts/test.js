@@ -4,7 +4,7 @@
 // against the original engine.io instead, without building anything. Names of stages select some of them:
 //
 //   node scripts/test.js [--upstream] [lint | rust | platforms | platforms-all | behaviour | behaviour-upstream | native | types | socketio |
-//       e2e | packaging | adoption | conformance | conformance-upstream | hostile | hostile-upstream | fuzz | reliability | soak | chaos | twin | bench]...
+//       e2e | packaging | adoption | conformance | conformance-upstream | cluster | hostile | hostile-upstream | fuzz | reliability | soak | chaos | twin | bench]...
 
 const { spawn } = require('node:child_process')
 const fs = require('node:fs')
@@ -63,6 +63,8 @@ const stages = {
   adoption: () => suite('adoption', undefined, [], { stage: SLOW_STAGE_LIMIT_MS, file: SLOW_FILE_LIMIT_MS }),
   conformance: () => suite('conformance'),
   'conformance-upstream': () => suite('conformance', UPSTREAM),
+  // Processes of one machine that serve each other's sessions.
+  cluster: () => suite('cluster', undefined, ['--test-concurrency=2']),
   // Every door by every attack: a table.
   hostile: () => hostile(),
   'hostile-upstream': () => hostile(UPSTREAM),

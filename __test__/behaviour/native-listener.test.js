@@ -235,6 +235,7 @@ test('options that need requests in JavaScript are refused', () => {
     { allowRequest: (req, fn) => fn(null, true) },
     { cors: { origin: '*' } },
     { limits: { maxConnections: 1 } },
+    { cluster: true },
     { backpressurePolicy: 'wait', maxBackpressure: 1 },
     { wsEngine: require('ws').Server },
     { cookie: { name: 'io', encode: (id) => `${id}!` } },

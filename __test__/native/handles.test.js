@@ -5,9 +5,11 @@
 
 const assert = require('node:assert/strict')
 const { EventEmitter } = require('node:events')
+const path = require('node:path')
 const { test } = require('node:test')
 const bridge = require('../../lib/native/bridge')
 const { INDEX_MASK, ReasonCode } = require('../../lib/native/contract')
+const { scratchFolder } = require('../packaging/scratch')
 const { forgiveStaleCalls, listen, listenNatively, openPolling, openWebSocket, once } = require('../support')
 
 const engine = bridge.getEngine()
@@ -233,6 +235,20 @@ const rows = {
   dropTiming: (v) => [() => engine.dropTiming(v.timing)],
   setTiming: (v) => [() => engine.setTiming(v.timing, 1, 1, 1)],
 
+  // members of clusters, which Windows does not have
+  ...(process.platform !== 'win32' && {
+    issueId: (v) => [refuses(() => engine.issueId(v.member))],
+    leaveCluster: (v) => [() => engine.leaveCluster(v.member)],
+    linkTo: (v) => [refuses(() => engine.linkTo(v.member, 0))],
+    memberOf: (v) => [refuses(() => engine.memberOf(v.member))],
+    ownerOf: (v) => [refuses(() => engine.ownerOf(v.member, 'an id'))],
+    peersOf: (v) => [refuses(() => engine.peersOf(v.member))],
+    sendToPeer: (v) => [refuses(() => engine.sendToPeer(v.member, 1, 1, 1, '', undefined, -1))],
+    takeFromPeers: (v) => [refuses(() => engine.takeFromPeers(v.member))],
+    joinCluster: NONE,
+    socketPair: NONE,
+  }),
+
   // what takes no handle
   adopt: NONE,
   checkUpgrade: NONE,
@@ -251,6 +267,7 @@ const rows = {
   openChannel: NONE,
   openPipe: NONE,
   pipeTakeLarge: NONE,
+  readProxyHeader: NONE,
   share: NONE,
   shareFrame: NONE,
   staleCalls: NONE,
@@ -279,6 +296,10 @@ test('no function reaches a victim by an old handle', { timeout: 60_000 }, async
   // the victims' timing and listener in another generation of their slots: theirs is the first
   victims.ownListener = bridge.listeners.findIndex((listener) => listener === native.server) | (INDEX_MASK + 1)
   victims.listener = victims.ownListener + INDEX_MASK + 1
+  if (process.platform !== 'win32') {
+    const member = engine.joinCluster(path.join(scratchFolder(), 'cluster'), undefined, false)
+    victims.member = member + INDEX_MASK + 1
+  }
   ;[victims.timing] = oldHandles('timing', 1)
   const successor = engine.timing(60_000, 60_000, 60_000)
   assert.equal(slotOf(successor), slotOf(victims.timing))

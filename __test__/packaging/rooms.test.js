@@ -10,12 +10,12 @@ const { test } = require('node:test')
 const lib = path.join(__dirname, '../../lib')
 
 /** From the bottom to the top: a room may use those before it, and itself. */
-const ROOMS = ['base', 'native', 'transports', 'session', 'server', 'listener', 'uws', 'cli', 'metrics']
+const ROOMS = ['base', 'native', 'transports', 'session', 'cluster', 'server', 'listener', 'uws', 'cli', 'metrics']
 
 /** Rooms that stand beside each other. */
 const APART = [
   ['listener', 'uws'],
-  ...['base', 'native', 'transports', 'session', 'server', 'listener', 'uws'].flatMap((room) => [
+  ...['base', 'native', 'transports', 'session', 'cluster', 'server', 'listener', 'uws'].flatMap((room) => [
     [room, 'cli'],
     [room, 'metrics'],
   ]),

@@ -24,7 +24,15 @@ const EXTRAS = {
   ...Object.fromEntries(
     ['Server', 'BaseServer', 'uServer'].map((name) => [name, ['drain', 'draining', 'broadcast', 'metrics']]),
   ),
-  ServerOptions: ['maxBackpressure', 'backpressurePolicy', 'limits', 'closeDetails', 'trustProxy', 'trustProxyHeader'],
+  ServerOptions: [
+    'maxBackpressure',
+    'backpressurePolicy',
+    'limits',
+    'closeDetails',
+    'cluster',
+    'trustProxy',
+    'trustProxyHeader',
+  ],
   AttachOptions: ['proxyProtocol'],
   Socket: ['bufferedAmount'],
 }

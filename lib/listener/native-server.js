@@ -41,6 +41,7 @@ const REFUSED_OPTIONS = {
   allowRequest: (value) => value,
   cors: (value) => value,
   limits: (value) => value,
+  cluster: (value) => value,
   cookie: (value) => value && value.encode !== undefined,
   wsEngine: (value) => value !== undefined && value !== NativeWebSocketServer,
   backpressurePolicy: (value) => value === 'wait',

@@ -31,7 +31,7 @@ const seconds = ({ bounds, counts, count, sum }) => ({
 })
 
 /** Returns the families of what `server.metrics()` has returned. Names lack their prefix, and counters `_total`. */
-function familiesOf({ sessions, refusals, upgrades, closes, backpressure, thread }) {
+function familiesOf({ sessions, refusals, upgrades, closes, backpressure, cluster, thread }) {
   const { messages, websocket, polling, eventLoop } = thread
   const { failed, ...ended } = upgrades
   const { givenUp, sessionEnded, closed, error } = failed
@@ -75,6 +75,17 @@ function familiesOf({ sessions, refusals, upgrades, closes, backpressure, thread
     gauge('untaken_bytes', 'Bytes of events that wait for JavaScript.', one(thread.untakenBytes)),
     counter('stale_calls', 'Calls into the engine with a stale handle.', one(thread.staleCalls)),
   ]
+  if (cluster !== undefined) {
+    const { links, waiting, searches, forwarded, moved, relayed, served, accepted, forged, gone, failed } = cluster
+    families.push(
+      gauge('cluster_links', 'Links to other processes.', one(links)),
+      gauge('cluster_waiting', 'Requests that other processes have to answer.', one(waiting)),
+      counter('cluster_searches', 'Searches for sessions.', one(searches)),
+      counter('cluster_passed', 'Requests that were passed on.', by('how', { forwarded, moved, relayed })),
+      counter('cluster_taken', 'Requests that others have passed on.', by('how', { served, accepted })),
+      counter('cluster_unknown', 'Ids without a session.', by('why', { forged, gone, failed })),
+    )
+  }
   if (eventLoop !== undefined) {
     const { mean, p50, p99, max } = eventLoop
     const values = by('quantile', { mean: mean / MS, 0.5: p50 / MS, 0.99: p99 / MS, max: max / MS })

@@ -29,6 +29,33 @@ export interface Metrics {
   }
   /** Sessions that have closed, by reason: counters. `other` is a reason that the application has given. */
   closes: Record<CloseReason, number>
+  /** What processes of this machine do for each other; undefined without the option `cluster`. */
+  cluster?: {
+    /** The number of this process, while it is a member. */
+    member: number | undefined
+    /** Links to other processes, on which this one passes requests on, now. */
+    links: number
+    /** Requests that other processes have to answer, now. */
+    waiting: number
+    /** Searches for sessions whose ids do not tell their process: a counter, as all that follow. */
+    searches: number
+    /** Polls and POSTs of sessions elsewhere that were passed on. */
+    forwarded: number
+    /** Connections that were passed on with their descriptor. */
+    moved: number
+    /** Connections that were passed on and whose bytes this process carries. */
+    relayed: number
+    /** Polls and POSTs of sessions here that others have passed on. */
+    served: number
+    /** Connections of sessions here that others have passed on. */
+    accepted: number
+    /** Ids that were not made with the key. */
+    forged: number
+    /** Ids of processes that have gone. */
+    gone: number
+    /** Requests that could not be passed on, because the process has gone. */
+    failed: number
+  }
   backpressure: {
     /** Sessions whose client does not take what is sent, now. */
     sessions: number

@@ -30,6 +30,7 @@ const {
   kOnClosed,
   kOnEvent,
   kOnOpened,
+  kOnPeers,
   kOnRefused,
   kOnReleased,
   kSettle,
@@ -80,6 +81,9 @@ let turnStart = 0
 /** Number of events in the current turn, or in the last one when it is over. */
 let dispatched = 0
 let lastEnd = 0
+
+/** Servers of clusters by the handles of their members. */
+const members = new Map()
 
 /** Callbacks that wait for a compressed body, by the body's number. */
 const bodies = new Map()
@@ -314,6 +318,9 @@ function deliver(kind, target, arg, content) {
   } else if (kind === Kind.REFUSED) {
     const listener = listenerOf(arg)
     if (listener !== undefined) listener[kOnRefused](target, content)
+  } else if (kind === Kind.PEERS) {
+    const member = members.get(target)
+    if (member !== undefined) member[kOnPeers]()
   } else if (kind >= UNFIT) {
     refuse(kind - UNFIT, target)
   } else {
@@ -609,5 +616,6 @@ module.exports = {
   compress,
   sessions,
   listeners,
+  members,
   pausedPipes,
 }

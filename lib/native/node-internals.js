@@ -107,6 +107,13 @@ function serverOf(socket) {
   return socket._server
 }
 
+/** Has a server count a connection that another process has accepted. */
+function joinServer(server, socket) {
+  if (typeof server?._connections !== 'number') return
+  socket._server = socket.server = server
+  server._connections++
+}
+
 /** Tells a server that a connection is over whose socket cannot tell it. */
 function leaveServer(server) {
   server._connections--
@@ -198,6 +205,7 @@ module.exports = {
   hasEnded,
   hasListenersBesides,
   isPristine,
+  joinServer,
   leaveServer,
   markEnded,
   markRead,

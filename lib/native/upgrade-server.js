@@ -382,4 +382,4 @@ function refuseUpgrade(socket, status, given, extra = {}) {
   socket.end(lines.join('\r\n') + '\r\n\r\n' + message)
 }
 
-module.exports = { NativeWebSocketServer, headerLines, refuseUpgrade, chunksOf }
+module.exports = { NativeWebSocketServer, canTakeOver, chunksOf, headerLines, readEarly, refuseUpgrade }

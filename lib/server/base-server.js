@@ -9,6 +9,8 @@ const { COMPRESSION_THRESHOLD } = require('../native/contract')
 const { Listeners } = require('../base/emitter')
 const { Clients } = require('./clients')
 const { broadcast } = require('./broadcast')
+const { Cluster } = require('../cluster')
+const { clusterOptions } = require('../cluster/options')
 const { Drain } = require('./drain')
 const { applyMiddlewares } = require('./middleware')
 const { Limits } = require('./limits')
@@ -30,6 +32,7 @@ const {
   kDropTiming,
   kEmitError,
   kEndAgain,
+  kFailPost,
   kHearsFlushes,
   kMakeTransport,
   kOnPollingHeaders,
@@ -37,6 +40,8 @@ const {
   kRefuse,
   kRefuseHandshakes,
   kRegister,
+  kReleasePoll,
+  kServeForwarded,
   kState,
   kTellError,
   kTiming,
@@ -108,7 +113,10 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
     this[kState].timing = undefined
     /** Whether the next look at the sessions is planned, see lib/session/overrides.js. */
     this[kState].watching = false
+    const cluster = clusterOptions(this.opts.cluster)
     bridge.getEngine()
+    /** What serves sessions of other processes, and has them serve those of this one. */
+    this[kState].cluster = cluster === undefined ? undefined : new Cluster(this, cluster)
     this.init()
   }
 
@@ -217,8 +225,18 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
     const sid = sidOf(req)
     const client = this[kClient](sid)
     if (client === undefined) {
-      debug('unknown sid "%s"', sid)
-      return fn(errors.UNKNOWN_SID, { sid })
+      const { cluster } = this[kState]
+      const decide = (peer) => {
+        // the owner of the session checks the rest
+        if (peer !== undefined) return fn()
+        debug('unknown sid "%s"', sid)
+        fn(errors.UNKNOWN_SID, { sid })
+      }
+      if (cluster === undefined) return decide()
+      const peer = cluster.peerOf(sid)
+      // ids of the application do not tell whose they are
+      if (peer !== undefined || this.generateId === generateId) return decide(peer)
+      return cluster.find(sid, decide)
     }
     const previousTransport = client.transport.name
     if (!upgrade && previousTransport !== transport) {
@@ -234,6 +252,34 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
       return fn(errors.BAD_REQUEST, { name: 'TRANSPORT_HANDSHAKE_ERROR' })
     }
     fn()
+  }
+
+  /**
+   * Serves a poll or a POST that another process has received and checked as far as it concerns no session.
+   *
+   * @param {(code: number, context: object) => void} refuse has that process answer with an error
+   */
+  [kServeForwarded](req, res, refuse) {
+    const sid = sidOf(req)
+    // it does not go on to a third process
+    if (this[kClient](sid) === undefined) return refuse(BaseServer.errors.UNKNOWN_SID, { sid })
+    this[kVerifySession](req, false, (code, context) => {
+      if (code !== undefined) return refuse(code, context)
+      req.res = res
+      this[kClient](sid).transport.onRequest(req)
+    })
+  }
+
+  /** Ends a session because another process could not read the body of its POST. */
+  [kFailPost](sid, message) {
+    const transport = this[kClient](sid)?.transport
+    if (takesRequests(transport)) transport.onError(message)
+  }
+
+  /** Answers a poll because the process that has received it is about to stop. The client goes on with another poll. */
+  [kReleasePoll](sid, res) {
+    const transport = this[kClient](sid)?.transport
+    if (takesRequests(transport) && transport.res === res && transport.writable) transport.send([{ type: 'noop' }])
   }
 
   /** Adds a middleware `(req, res, next)`, called for every request and upgrade of this server. */
@@ -262,6 +308,7 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
       }
     }
     this.cleanup()
+    this[kState].cluster?.leave()
     this[kDropTiming]()
     if (errors.length > 0) throw errors[0]
     return this
@@ -309,7 +356,8 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
   /** Makes the id of a new session: 20 characters of `[A-Za-z0-9_-]`. May be replaced; may be async. */
   // eslint-disable-next-line no-unused-vars -- a method that replaces it gets the request
   generateId(req) {
-    return bridge.generateId()
+    const { cluster } = this[kState]
+    return cluster === undefined ? bridge.generateId() : cluster.issueId()
   }
 
   /** Opens a session for a request that has passed `verify`. */

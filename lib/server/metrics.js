@@ -223,6 +223,7 @@ function metricsOf(server, options = {}) {
       staleCalls: engine.staleCalls,
     },
   }
+  if (server[kState].cluster !== undefined) metrics.cluster = server[kState].cluster.metrics()
   if (eventLoop) metrics.thread.eventLoop = eventLoopDelay()
   return metrics
 }

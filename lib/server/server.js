@@ -3,7 +3,7 @@
 const { EventEmitter } = require('events')
 const { STATUS_CODES } = require('http')
 const debug = require('debug')('engine')
-const { cheapenAcceptedSockets } = require('../native/node-internals')
+const { cheapenAcceptedSockets, joinServer } = require('../native/node-internals')
 const { BaseServer } = require('./base-server')
 const { onEarlyError } = require('../native/carried-socket')
 const { UpgradeResponse } = require('./middleware')
@@ -14,6 +14,7 @@ const { abortRequest, abortUpgrade, abortWebSocket } = require('../transports/er
 const transports = require('../transports')
 const { headerLines, refuseUpgrade } = require('../native/upgrade-server')
 const {
+  kAccept,
   kAddsHeaders,
   kAdmit,
   kAnswersFailures,
@@ -25,8 +26,10 @@ const {
   kMutesErrors,
   kPrepared,
   kServe,
+  kServeMoved,
   kState,
   kUpgradable,
+  kVerifySession,
 } = require('../base/symbols')
 
 const { emit } = EventEmitter.prototype
@@ -110,8 +113,14 @@ class Server extends BaseServer {
       const sid = sidOf(req)
       if (sid) {
         const client = this[kClient](sid)
-        // the session was closed since `verify`, which an application may have replaced by a slow one
-        if (client === undefined) return callback(BaseServer.errors.UNKNOWN_SID, { sid })
+        if (client === undefined) {
+          const { cluster } = this[kState]
+          const peer = cluster?.peerOf(sid)
+          // the session was closed since `verify`, which an application may have replaced by a slow one
+          if (peer === undefined) return callback(BaseServer.errors.UNKNOWN_SID, { sid })
+          req.res = null
+          return cluster.forward(peer, sid, req, res, callback)
+        }
         debug('setting new request for existing client')
         client.transport.onRequest(req)
       } else {
@@ -154,23 +163,54 @@ class Server extends BaseServer {
         // express-session and others add their headers now
         res.writeHead(101)
       }
-      let accepted = false
-      try {
-        this.ws.handleUpgrade(req, socket, head, (websocket) => {
-          accepted = true
-          socket.removeListener('error', onEarlyError)
-          this.onWebSocket(req, socket, websocket)
-        })
-      } catch (error) {
-        // a listener threw, or a header would have split the response
-        if (!accepted && !this.ws?.[kAnswersFailures]) refuseUpgrade(socket, 500, STATUS_CODES[500])
-        if (error.code !== 'ERR_INVALID_CHAR') throw error
-        this[kEmitError](req, BaseServer.errors.BAD_REQUEST, { name: 'INVALID_HEADER', error })
+      const { cluster } = this[kState]
+      if (cluster !== undefined) {
+        const sid = sidOf(req)
+        const peer = sid && this[kClient](sid) === undefined ? cluster.peerOf(sid) : undefined
+        if (peer !== undefined) return cluster.move(peer, sid, req, socket, head, req[kResponseHeaders], callback)
       }
+      this[kAccept](req, socket, head)
     }
     this._applyMiddlewares(req, res, (error) => {
       if (error) callback(BaseServer.errors.BAD_REQUEST, { name: 'MIDDLEWARE_FAILURE' })
       else this[kAdmit](req, true, callback)
+    })
+  }
+
+  /** Switches protocols for a request that has passed `verify`. */
+  [kAccept](req, socket, head) {
+    let accepted = false
+    try {
+      this.ws.handleUpgrade(req, socket, head, (websocket) => {
+        accepted = true
+        socket.removeListener('error', onEarlyError)
+        this.onWebSocket(req, socket, websocket)
+      })
+    } catch (error) {
+      // a listener threw, or a header would have split the response
+      if (!accepted && !this.ws?.[kAnswersFailures]) refuseUpgrade(socket, 500, STATUS_CODES[500])
+      if (error.code !== 'ERR_INVALID_CHAR') throw error
+      this[kEmitError](req, BaseServer.errors.BAD_REQUEST, { name: 'INVALID_HEADER', error })
+    }
+  }
+
+  /**
+   * Serves an upgrade request that another process has received, with its connection.
+   *
+   * @param {object} headers those that middlewares have set there
+   * @param {(code?: number, context?: object) => void} decide is called with nothing if this process goes on, otherwise
+   *   that process answers with an error
+   */
+  [kServeMoved](req, socket, head, headers, decide) {
+    const sid = sidOf(req)
+    if (this[kClient](sid) === undefined) return decide(BaseServer.errors.UNKNOWN_SID, { sid })
+    this[kVerifySession](req, true, (code, context) => {
+      decide(code, context)
+      if (code !== undefined) return
+      joinServer(this[kState].attachedTo, socket)
+      socket.on('error', onEarlyError)
+      if (Object.keys(headers).length > 0) req[kResponseHeaders] = headers
+      this[kAccept](req, socket, head)
     })
   }
 
@@ -227,6 +267,7 @@ class Server extends BaseServer {
   attach(server, options = {}) {
     readProxyHeaders(server, ownOf(options).proxyProtocol, () => this[kState].counts.proxyHeaderInvalid())
     cheapenAcceptedSockets()
+    this[kState].attachedTo = server
     const path = this._computePath(options)
     const destroyUpgradeTimeout = options.destroyUpgradeTimeout || 1000
     const isOurs = (req) => req.url.startsWith(path)

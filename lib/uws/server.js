@@ -43,6 +43,7 @@ const kTransport = Symbol('transport')
  */
 class uServer extends BaseServer {
   constructor(opts = {}) {
+    if (opts.cluster) throw new TypeError('cluster is not supported with uWebSockets.js')
     // Socket.IO passes all options to constructor and `attach`; this one belongs to `attach`
     super('maxBackpressure' in opts ? { ...opts, maxBackpressure: undefined } : opts)
   }

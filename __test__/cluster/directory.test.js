@@ -1,0 +1,149 @@
+'use strict'
+
+// The directory by which processes find each other, and the option `cluster`.
+
+const assert = require('node:assert/strict')
+const fs = require('node:fs')
+const http = require('node:http')
+const path = require('node:path')
+const { test } = require('node:test')
+const { Worker } = require('node:worker_threads')
+const { Server, uServer } = require('../..')
+const { deadline, defer, request } = require('../support')
+const { clusterDirectory, openSession, poll, target } = require('./support')
+
+function makeServer(cluster) {
+  const server = new Server({ cluster })
+  defer(() => server.close())
+  return server
+}
+
+const modeOf = (...names) => fs.statSync(path.join(...names)).mode & 0o777
+
+test('only this user can open what is in the directory', () => {
+  const directory = path.join(clusterDirectory(), 'a', 'b')
+  makeServer({ directory })
+  assert.equal(modeOf(directory), 0o700)
+  assert.deepEqual(fs.readdirSync(directory).sort(), ['0.lock', '0.sock', 'key'])
+  for (const name of ['0.lock', '0.sock', 'key']) assert.equal(modeOf(directory, name), 0o600)
+})
+
+test('a directory that others can open is refused', () => {
+  const directory = clusterDirectory()
+  fs.chmodSync(directory, 0o750)
+  const code = 'ERR_CLUSTER_JOIN'
+  assert.throws(() => makeServer({ directory }), { code, message: /expected mode 700, got 750/ })
+})
+
+test('a file in place of the directory, and a path that is too long, are refused', () => {
+  const directory = clusterDirectory()
+  fs.writeFileSync(path.join(directory, 'file'), '')
+  assert.throws(() => makeServer({ directory: path.join(directory, 'file') }), { code: 'ERR_CLUSTER_JOIN' })
+  assert.throws(() => makeServer({ directory: path.join(directory, 'x'.repeat(100)) }), { code: 'ERR_CLUSTER_JOIN' })
+})
+
+test('a key that others can read, or that is cut off, is refused', () => {
+  const directory = clusterDirectory()
+  fs.writeFileSync(path.join(directory, 'key'), Buffer.alloc(32), { mode: 0o644 })
+  assert.throws(() => makeServer({ directory }), { message: /key: expected mode 600, got 644/ })
+  fs.rmSync(path.join(directory, 'key'))
+  fs.writeFileSync(path.join(directory, 'key'), Buffer.alloc(31), { mode: 0o600 })
+  assert.throws(() => makeServer({ directory }), { message: /key: expected a key of 32 bytes/ })
+})
+
+test('with a key of the application no key is written', () => {
+  const directory = clusterDirectory()
+  makeServer({ directory, key: 'a key of the application' })
+  assert.deepEqual(fs.readdirSync(directory).sort(), ['0.lock', '0.sock'])
+})
+
+test('invalid options are refused', () => {
+  const directory = clusterDirectory()
+  for (const [cluster, message] of [
+    ['yes', 'cluster must be a boolean or an object, got yes'],
+    [{ directory: 1 }, 'cluster.directory must be the path of a directory, got 1'],
+    [{ directory, key: 'short' }, 'cluster.key must have 16 bytes at least, got 5'],
+    [{ directory, key: 5 }, 'cluster.key must be a string or a Uint8Array'],
+    [{ directory, showOwner: 1 }, 'cluster.showOwner must be a boolean, got 1'],
+    [{ direktory: directory }, 'cluster has the options directory, key, showOwner, got direktory'],
+  ]) {
+    assert.throws(() => makeServer(cluster), { name: 'TypeError', message })
+  }
+  assert.throws(() => new uServer({ cluster: true }), { name: 'TypeError' })
+})
+
+for (const cluster of [undefined, false, null]) {
+  test(`with cluster: ${cluster} ids are as ever, and nothing is written`, () => {
+    const server = makeServer(cluster)
+    assert.match(server.generateId(), /^[\w-]{20}$/)
+    assert.equal(server.metrics().cluster, undefined)
+  })
+}
+
+test('a server that has closed and is used again joins again', async () => {
+  const directory = clusterDirectory()
+  const server = makeServer({ directory })
+  const sockets = () => fs.readdirSync(directory).filter((name) => name.endsWith('.sock'))
+  server.close()
+  for (let i = 0; i < 500 && sockets().length > 0; i++) await new Promise((resolve) => setTimeout(resolve, 10))
+  assert.deepEqual(sockets(), [])
+  assert.match(server.generateId(), /^[\w-]{20}$/)
+  assert.deepEqual(sockets(), ['0.sock'])
+})
+
+/** A server of this process that listens. */
+async function listening(directory) {
+  const httpServer = http.createServer()
+  const server = makeServer({ directory })
+  server.attach(httpServer)
+  await new Promise((resolve) => httpServer.listen(0, '127.0.0.1', resolve))
+  defer(() => httpServer.close())
+  return { server, port: httpServer.address().port }
+}
+
+test('each server of a process is a member', async () => {
+  const directory = clusterDirectory()
+  const [one, other] = [await listening(directory), await listening(directory)]
+  assert.deepEqual([one.server.metrics().cluster.member, other.server.metrics().cluster.member], [0, 1])
+  const sid = await openSession(one)
+  const waiting = poll(other, sid)
+  one.server.clients[sid].send('a')
+  assert.equal((await waiting).body, '4a')
+})
+
+test('each server of a worker thread is a member, which goes with the thread', async () => {
+  const directory = clusterDirectory()
+  const here = await listening(directory)
+  const worker = new Worker(
+    `const { workerData, parentPort } = require('worker_threads')
+     const http = require('http').createServer()
+     const engine = new (require(workerData.engine).Server)({ cluster: { directory: workerData.directory } })
+     engine.on('connection', (socket) => socket.send('from the thread'))
+     engine.attach(http)
+     http.listen(0, '127.0.0.1', () => parentPort.postMessage(http.address().port))`,
+    { eval: true, workerData: { engine: path.join(__dirname, '../..'), directory } },
+  )
+  defer(() => worker.terminate())
+  const port = await deadline(new Promise((resolve) => worker.once('message', resolve)), 'port of the thread')
+  const { body } = await request({ port, path: target() })
+  const sid = JSON.parse(body.split('\x1e')[0].slice(1)).sid
+  assert.equal((await poll(here, sid)).body, '4from the thread')
+  await worker.terminate()
+  assert.equal((await poll(here, sid)).status, 400)
+})
+
+test('`cluster: true` takes a directory of this user and this program', () => {
+  const { TMPDIR } = process.env
+  process.env.TMPDIR = clusterDirectory()
+  try {
+    makeServer(true)
+    makeServer({})
+    const [name, ...others] = fs.readdirSync(process.env.TMPDIR)
+    assert.match(name, new RegExp(`^engine\\.io-native-${process.getuid()}-[0-9a-f]{16}$`))
+    assert.deepEqual(others, [])
+    assert.ok(fs.existsSync(path.join(process.env.TMPDIR, name, '1.sock')))
+  } finally {
+    if (TMPDIR === undefined) delete process.env.TMPDIR
+    else process.env.TMPDIR = TMPDIR
+  }
+})

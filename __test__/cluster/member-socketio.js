@@ -1,0 +1,21 @@
+'use strict'
+
+// One process of a cluster with Socket.IO. It takes its options from MEMBER.
+
+require('../socketio/use-engine')
+const http = require('node:http')
+const { Server } = require('socket.io')
+
+const { options } = JSON.parse(process.env.MEMBER)
+const httpServer = http.createServer()
+const tell = (event, fields) => process.send({ event, ...fields })
+
+const io = new Server(httpServer, options)
+io.on('connection', (socket) => {
+  tell('connection', { id: socket.id })
+  socket.on('echo', (number, bytes, done) => done([number, bytes]))
+  socket.on('disconnect', (reason) => tell('disconnect', { id: socket.id, reason }))
+})
+
+httpServer.listen(0, '127.0.0.1', () => tell('listening', { port: httpServer.address().port }))
+process.on('disconnect', () => process.exit())

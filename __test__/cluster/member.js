@@ -1,0 +1,75 @@
+'use strict'
+
+// One process of a cluster: an echo server that tells its parent what happens. It takes its options from MEMBER.
+
+const fs = require('node:fs')
+const http = require('node:http')
+const https = require('node:https')
+const path = require('node:path')
+const cluster = require('node:cluster')
+const { Server } = require('../..')
+
+const { port = 0, tls, options, hooks, ids } = JSON.parse(process.env.MEMBER)
+const file = (name) => fs.readFileSync(path.join(__dirname, '../fixtures/tls', name))
+const httpServer = tls ? https.createServer({ key: file('key.pem'), cert: file('cert.pem') }) : http.createServer()
+// the parent may have gone
+const tell = (event, fields) => process.send?.({ event, pid: process.pid, ...fields }, () => {})
+
+const engine = new Server({ ...options, allowRequest: hooks && allowRequest })
+if (hooks) {
+  engine.use((req, res, next) => {
+    tell('middleware', { method: req.method, sid: req._query.sid, upgrade: req.headers.upgrade })
+    res.setHeader('X-Middleware', String(process.pid))
+    next()
+  })
+  engine.on('headers', (headers) => {
+    headers['X-Headers'] = String(process.pid)
+  })
+}
+let lastId = 0
+if (ids === 'own') engine.generateId = () => `own-${process.pid}-${++lastId}`
+engine.attach(httpServer)
+
+function allowRequest(req, done) {
+  tell('allowRequest')
+  done(null, true)
+}
+
+engine.on('connection', (socket) => {
+  tell('connection', { sid: socket.id, clients: engine.clientsCount })
+  socket.on('message', (data) => socket.send(data))
+  socket.on('upgrade', (transport) =>
+    tell('upgrade', { sid: socket.id, transport: transport.name, address: transport.socket._socket.remoteAddress }),
+  )
+  socket.on('close', (reason, description) =>
+    tell('close', { sid: socket.id, reason, why: String(description?.message ?? description) }),
+  )
+})
+engine.on('connection_error', ({ code, context, req }) =>
+  tell('connection_error', { code, context: JSON.stringify(context), sid: req._query.sid }),
+)
+
+const commands = {
+  metrics: () => engine.metrics().cluster,
+  /** How many connections the HTTP server has. */
+  connections: () => httpServer._connections,
+  clients: () => Object.keys(engine.clients),
+  send: ({ sid, data }) => void engine.clients[sid].send(data),
+  closeSession: ({ sid }) => void engine.clients[sid].close(),
+  /** Keeps the event loop from going on. */
+  block: ({ ms }) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms),
+  close: () => {
+    httpServer.close()
+    engine.close()
+  },
+  exit: () => process.exit(),
+}
+
+process.on('message', ({ command, number, ...args }) => {
+  tell('result', { number, result: commands[command](args) })
+})
+
+httpServer.listen(port, '127.0.0.1', () => tell('listening', { port: httpServer.address().port }))
+
+// a worker of Node's cluster ends with its primary by itself
+if (!cluster.isWorker) process.on('disconnect', () => process.exit())

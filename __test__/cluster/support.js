@@ -1,0 +1,180 @@
+'use strict'
+
+const { fork } = require('node:child_process')
+const { EventEmitter } = require('node:events')
+const fs = require('node:fs')
+const net = require('node:net')
+const os = require('node:os')
+const path = require('node:path')
+const { deadline, defer, request } = require('../support')
+
+/** An empty directory for the members of one test, which is gone after it. */
+function clusterDirectory() {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'engine.io-native-cluster-'))
+  defer(() => fs.rmSync(directory, { recursive: true, force: true }))
+  return directory
+}
+
+/** One process of a cluster. It emits what the process tells. */
+class Member extends EventEmitter {
+  constructor(program, settings, args = []) {
+    super()
+    const env = { ...process.env, NODE_OPTIONS: '', NODE_TEST_CONTEXT: '', MEMBER: JSON.stringify(settings) }
+    this.child = fork(path.join(__dirname, program), args, { env, serialization: 'json' })
+    this.pid = this.child.pid
+    this.log = []
+    this.asked = 0
+    this.child.on('message', ({ event, ...fields }) => {
+      this.log.push({ event, ...fields })
+      this.emit(event, fields)
+    })
+    this.ended = new Promise((resolve) => this.child.on('exit', (code, signal) => resolve({ code, signal })))
+    defer(() => this.kill())
+  }
+
+  /** Has the process do something, and gives the result. */
+  async ask(command, args) {
+    const number = ++this.asked
+    const answer = new Promise((resolve) => {
+      const listener = (fields) => {
+        if (fields.number !== number) return
+        this.removeListener('result', listener)
+        resolve(fields.result)
+      }
+      this.on('result', listener)
+    })
+    this.child.send({ command, number, ...args })
+    return deadline(answer, `result of ${command}`)
+  }
+
+  seen(event) {
+    return this.log.filter((entry) => entry.event === event)
+  }
+
+  /** Kills the process as the system would, and waits until it has gone. */
+  kill() {
+    this.child.kill('SIGKILL')
+    return this.ended
+  }
+}
+
+/** Starts a process that serves sessions of the others. */
+async function startMember(settings, program = 'member.js') {
+  const member = new Member(program, settings)
+  const listening = new Promise((resolve, reject) => {
+    member.once('listening', resolve)
+    member.ended.then(({ code, signal }) => reject(new Error(`the process has ended: ${code ?? signal}`)))
+  })
+  // on a busy machine a process takes long to start
+  const { port } = await deadline(listening, 'start of a process', 60_000)
+  member.port = port
+  return member
+}
+
+/** Starts some processes with one directory. Gives them, and the port of a balancer without stickiness. */
+async function startCluster(count, { cluster = {}, options = {}, ...settings } = {}, program) {
+  const directory = clusterDirectory()
+  const all = { ...settings, options: { ...options, cluster: { directory, ...cluster } } }
+  const members = []
+  for (let i = 0; i < count; i++) members.push(await startMember(all, program))
+  return { directory, members, settings: all, port: await startBalancer(members) }
+}
+
+/** Passes each connection to the next process. One that does not accept connections is left out. */
+async function startBalancer(members) {
+  let next = 0
+  const open = new Set()
+  const pass = (client, tries) => {
+    const member = members[next++ % members.length]
+    const server = net.connect({ port: member.port, host: '127.0.0.1', allowHalfOpen: true })
+    server.on('error', () => {
+      if (server.bytesWritten === 0 && tries > 0) pass(client, tries - 1)
+      else client.destroy()
+    })
+    server.on('connect', () => {
+      client.pipe(server)
+      server.pipe(client)
+      client.on('close', () => server.destroy())
+      server.on('close', () => client.destroy())
+    })
+  }
+  const balancer = net.createServer({ allowHalfOpen: true }, (client) => {
+    open.add(client)
+    client.on('close', () => open.delete(client))
+    client.on('error', () => {})
+    pass(client, members.length)
+  })
+  await new Promise((resolve) => balancer.listen(0, '127.0.0.1', resolve))
+  defer(() => {
+    balancer.close()
+    for (const client of open) client.destroy()
+  })
+  return balancer.address().port
+}
+
+/** Waits until a number of a process's metrics has this value. */
+async function reaches(member, name, value) {
+  const end = Date.now() + 10_000
+  for (;;) {
+    const metrics = await member.ask('metrics')
+    if (metrics[name] === value) return
+    if (Date.now() > end) throw new Error(`expected ${name} to be ${value}, got ${JSON.stringify(metrics)}`)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
+
+/** The target of a request. */
+function target(query) {
+  return `/engine.io/?${new URLSearchParams({ EIO: '4', transport: 'polling', ...query })}`
+}
+
+/** Opens a session by polling at one process, and gives its id. */
+async function openSession(member, query) {
+  const { status, body } = await request({ port: member.port, path: target(query) })
+  if (status !== 200) throw new Error(`expected a session, got ${status}: ${body}`)
+  return JSON.parse(body.slice(1)).sid
+}
+
+/** A poll of a session at any process. */
+function poll(member, sid, options) {
+  return request({ port: member.port, path: target({ sid }), ...options })
+}
+
+/** A POST of a session at any process. */
+function post(member, sid, body, options) {
+  const headers = { 'Content-Type': 'text/plain;charset=UTF-8', 'Content-Length': Buffer.byteLength(body) }
+  return request({ port: member.port, method: 'POST', path: target({ sid }), headers, body, ...options })
+}
+
+/** Messages arrive once, in order, and come back so. */
+async function echoes(client, count) {
+  const received = []
+  client.on('message', (data) => received.push(typeof data === 'string' ? data : Buffer.from(data)))
+  const expected = []
+  for (let i = 0; i < count; i++) {
+    const data = i % 4 === 3 ? Buffer.from([i, 0, 255]) : `message ${i} €`
+    expected.push(data)
+    client.send(data)
+    if (i % 5 === 4) await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  const all = new Promise((resolve) => {
+    const look = () => received.length >= count && resolve()
+    client.on('message', look)
+    look()
+  })
+  await deadline(all, `${count} echoes, of which ${received.length} came`)
+  return { received, expected }
+}
+
+module.exports = {
+  clusterDirectory,
+  echoes,
+  openSession,
+  poll,
+  post,
+  reaches,
+  startBalancer,
+  startCluster,
+  startMember,
+  target,
+}

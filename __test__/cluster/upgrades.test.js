@@ -1,0 +1,181 @@
+'use strict'
+
+// Upgrades that reach another process than the one that has the session.
+
+const assert = require('node:assert/strict')
+const { test } = require('node:test')
+const tls = require('node:tls')
+const { RawWebSocket, defer, eventually, frame, once, request } = require('../support')
+const { openSession, poll, reaches, startCluster, target } = require('./support')
+
+/** Upgrades a session by way of a process, with the probe behind the request. */
+async function upgrade(front, sid, stream) {
+  const path = target({ sid, transport: 'websocket' })
+  const head = frame({ payload: '2probe' })
+  const websocket =
+    stream === undefined
+      ? await RawWebSocket.open(front.port, path, { head })
+      : await RawWebSocket.over(stream, path, { head }).response()
+  assert.equal(websocket.status, 101)
+  assert.equal(await websocket.packet(), '3probe')
+  websocket.sendText('5')
+  return websocket
+}
+
+async function says(websocket, text) {
+  websocket.sendText(`4${text}`)
+  assert.equal(await websocket.packet(), `4${text}`)
+}
+
+test('a WebSocket moves to the owner with what came behind the request, and outlives the process it came to', async () => {
+  const { members } = await startCluster(2)
+  const [owner, front] = members
+  const sid = await openSession(owner)
+  const upgraded = once(owner, 'upgrade')
+  const websocket = await upgrade(front, sid)
+  const [{ sid: moved, address }] = await upgraded
+  assert.deepEqual([moved, address], [sid, '127.0.0.1'])
+  await says(websocket, 'before')
+  assert.equal((await front.ask('metrics')).moved, 1)
+  assert.equal(await front.ask('connections'), 0, 'nothing of it is left')
+  await front.kill()
+  for (const text of ['after', 'x'.repeat(100_000)]) await says(websocket, text)
+  websocket.sendClose(1000)
+  assert.equal((await once(owner, 'close'))[0].reason, 'transport close')
+})
+
+test("the owner's HTTP server counts a connection that has moved", async () => {
+  const { members } = await startCluster(2)
+  const [owner, front] = members
+  const websocket = await upgrade(front, await openSession(owner))
+  await says(websocket, 'a')
+  assert.equal(await owner.ask('connections'), 1)
+  const closed = once(owner, 'close')
+  websocket.socket.destroy()
+  await closed
+  await reachesConnections(owner, 0)
+})
+
+async function reachesConnections(member, count) {
+  for (let i = 0; i < 500 && (await member.ask('connections')) !== count; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+  assert.equal(await member.ask('connections'), count)
+}
+
+test('headers of middlewares and of the owner are in the response', async () => {
+  const { members } = await startCluster(2, { hooks: true })
+  const [owner, front] = members
+  const websocket = await upgrade(front, await openSession(owner))
+  assert.equal(websocket.headers['x-middleware'], String(front.pid))
+  assert.equal(websocket.headers['x-headers'], String(owner.pid))
+  assert.equal(front.seen('middleware').length, 1)
+  assert.equal(owner.seen('middleware').length, 1, 'that of the handshake')
+  await says(websocket, 'a')
+})
+
+test('permessage-deflate and other terms are agreed on with the owner', async () => {
+  const { members } = await startCluster(2, { options: { perMessageDeflate: { threshold: 0 } } })
+  const [owner, front] = members
+  const path = target({ sid: await openSession(owner), transport: 'websocket' })
+  const headers = { 'Sec-WebSocket-Extensions': 'permessage-deflate' }
+  const websocket = await RawWebSocket.open(front.port, path, { headers })
+  assert.equal(websocket.status, 101)
+  assert.match(websocket.headers['sec-websocket-extensions'], /^permessage-deflate/)
+})
+
+for (const [name, query, code] of [
+  ['of an unknown session', () => ({}), 'Session ID unknown'],
+  ['of another protocol', (sid) => ({ sid, EIO: '3' }), 'Bad request'],
+]) {
+  test(`an upgrade ${name} is refused where it came in`, async () => {
+    const { members } = await startCluster(2, { options: { allowEIO3: true } })
+    const [owner, front] = members
+    const sid = await openSession(owner)
+    const fields = query(sid)
+    if (fields.sid === undefined) {
+      await owner.ask('closeSession', { sid })
+      await poll(front, sid)
+      fields.sid = sid
+    }
+    const refused = once(front, 'connection_error')
+    const websocket = await RawWebSocket.open(front.port, target({ transport: 'websocket', ...fields }))
+    assert.equal(websocket.status, 400)
+    await eventually(() => websocket.bytes.toString(), code)
+    await refused
+    assert.deepEqual(owner.seen('connection_error'), [])
+  })
+}
+
+test('an invalid handshake is answered by the owner', async () => {
+  const { members } = await startCluster(2)
+  const [owner, front] = members
+  const path = target({ sid: await openSession(owner), transport: 'websocket' })
+  const websocket = await RawWebSocket.open(front.port, path, { headers: { 'Sec-WebSocket-Version': '7' } })
+  assert.equal(websocket.status, 400)
+})
+
+test('a second upgrade of a session is closed', async () => {
+  const { members } = await startCluster(3)
+  const [owner, front, other] = members
+  const sid = await openSession(owner)
+  const upgraded = once(owner, 'upgrade')
+  const websocket = await upgrade(front, sid)
+  await upgraded
+  const second = await RawWebSocket.open(other.port, target({ sid, transport: 'websocket' }))
+  assert.equal((await second.frame()).opcode, 8)
+  await says(websocket, 'a')
+})
+
+test('over TLS the bytes are relayed, and each end of the connection reaches the other', async () => {
+  const { members } = await startCluster(2, { tls: true })
+  const [owner, front] = members
+  const connect = async () => {
+    const stream = tls.connect({ port: front.port, host: '127.0.0.1', rejectUnauthorized: false })
+    defer(() => stream.destroy())
+    stream.on('error', () => {})
+    await once(stream, 'secureConnect')
+    return stream
+  }
+  const open = async () => {
+    const to = { port: owner.port, host: '127.0.0.1', rejectUnauthorized: false }
+    const { body } = await request({ port: to.port, path: target(), createConnection: () => tls.connect(to) })
+    return JSON.parse(body.slice(1)).sid
+  }
+
+  // the client ends it
+  const seen = once(owner, 'upgrade')
+  const one = await upgrade(front, await open(), await connect())
+  assert.equal((await seen)[0].address, '127.0.0.1')
+  for (const text of ['a', 'x'.repeat(500_000)]) await says(one, text)
+  await reaches(front, 'relayed', 1)
+  let closed = once(owner, 'close')
+  one.sendClose(1000)
+  assert.equal((await closed)[0].reason, 'transport close')
+
+  // the owner ends it
+  const sid = await open()
+  const upgraded = once(owner, 'upgrade')
+  const two = await upgrade(front, sid, await connect())
+  await upgraded
+  await owner.ask('closeSession', { sid })
+  assert.equal((await two.closeFrame()).opcode, 8)
+
+  // the process between them dies
+  const three = await upgrade(front, await open(), await connect())
+  await says(three, 'a')
+  closed = once(owner, 'close')
+  await front.kill()
+  assert.match((await closed)[0].reason, /^transport/)
+})
+
+test('many connections move at once', async () => {
+  const { members } = await startCluster(3)
+  const [owner, ...fronts] = members
+  const one = async (i) => {
+    const websocket = await upgrade(fronts[i % 2], await openSession(owner))
+    await says(websocket, `message ${i}`)
+  }
+  await Promise.all(Array.from({ length: 60 }, (_, i) => one(i)))
+  assert.equal((await owner.ask('clients')).length, 60)
+})

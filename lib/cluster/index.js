@@ -1,0 +1,437 @@
+'use strict'
+
+// A server among those of other processes of the machine that serve each other's sessions: see src/cluster/ for the
+// links between them, and docs/SCALING.md for users.
+
+const debug = require('debug')('engine:cluster')
+const fs = require('fs')
+const net = require('net')
+const { performance } = require('perf_hooks')
+const { setImmediate, setInterval, setTimeout } = require('timers')
+const bridge = require('../native/bridge')
+const { atRoot } = require('../native/context')
+const { ErrorCode, FaultText, HeadField, IdOwner, MEMBER_SHIFT, NO_HANDLE, PeerMessage } = require('../native/contract')
+const { handleOf } = require('../native/node-internals')
+const { canTakeOver, readEarly } = require('../native/upgrade-server')
+const { forwardedRequest, movedRequest } = require('../session/lazy-request')
+const { readBody } = require('../transports/read-body')
+const { sidOf } = require('../base/query')
+const { headOf } = require('./head')
+const { Link } = require('./link')
+const { PassedRequest, PassedUpgrade, relay } = require('./passed')
+const { ForwardedResponse } = require('./response')
+const { Search } = require('./search')
+const { kClient, kFailPost, kOnPeers, kReleasePoll, kServeForwarded, kServeMoved } = require('../base/symbols')
+
+/** How often messages are taken in one turn, some 64 each time. */
+const ROUNDS = 16
+
+/** Milliseconds for an owner to take an upgrade, and what is added to the time in which it answers a poll. */
+const PATIENCE = 10 * 1000
+
+/** How often requests are looked for that are not answered in time, in ms. */
+const LOOK = 2000
+
+/** How long a member that leaves waits for answers, in ms. */
+const FAREWELL = 1000
+
+const EMPTY = Buffer.alloc(0)
+
+/** What a request hears of the messages that belong to it. */
+const HEARD = {
+  [PeerMessage.ANSWER]: 'onAnswer',
+  [PeerMessage.REFUSAL]: 'onRefusal',
+  [PeerMessage.TAKEN]: 'onTaken',
+  [PeerMessage.ABORT]: 'onAbort',
+  [PeerMessage.FOUND]: 'onFound',
+}
+
+class Cluster {
+  /**
+   * @param {any} server a server of Node's HTTP servers
+   * @param {{directory: string, key: Buffer | undefined, showOwner: boolean}} options
+   */
+  constructor(server, options) {
+    this._server = server
+    this._options = options
+    this._handle = NO_HANDLE
+    /** The links that this member has made, by their numbers. */
+    this._links = new Map()
+    /** The links that peers have made: the responses to their requests, by the numbers of links and requests. */
+    this._fronts = new Map()
+    /** The messages in hand, and the next of them. */
+    this._messages = []
+    this._next = 0
+    this._lastRequest = 0
+    this._look = undefined
+    this._leaving = undefined
+    this._search = new Search(this)
+    this.counts = { forwarded: 0, moved: 0, relayed: 0, served: 0, accepted: 0, forged: 0, gone: 0, failed: 0 }
+    this.join()
+  }
+
+  /**
+   * Joins, unless this is done.
+   *
+   * @throws {Error} `ERR_CLUSTER_JOIN` if the directory cannot be used
+   */
+  join() {
+    clearTimeout(this._leaving)
+    this._leaving = undefined
+    if (this._handle !== NO_HANDLE) return
+    const { directory, key, showOwner } = this._options
+    try {
+      this._handle = bridge.getEngine().joinCluster(directory, key, showOwner)
+    } catch (cause) {
+      const error = new Error(`cannot join the cluster: ${cause.message}`, { cause })
+      throw Object.assign(error, { code: 'ERR_CLUSTER_JOIN' })
+    }
+    bridge.members.set(this._handle, this)
+  }
+
+  /** Returns the id of a new session. A server that was closed and is used again joins again. */
+  issueId() {
+    this.join()
+    return bridge.getEngine().issueId(this._handle)
+  }
+
+  /** The number of this member. */
+  get number() {
+    return this._handle === NO_HANDLE ? undefined : bridge.getEngine().memberOf(this._handle) >> MEMBER_SHIFT
+  }
+
+  /** Returns the peer that has the session with this id, or has had it; undefined if no peer has. */
+  peerOf(sid) {
+    if (this._handle === NO_HANDLE || typeof sid !== 'string') return undefined
+    const owner = bridge.getEngine().ownerOf(this._handle, sid)
+    if (owner < IdOwner.UNKNOWN) return owner
+    const found = this._search.peerOf(sid)
+    if (found !== undefined) return found
+    if (owner === IdOwner.UNKNOWN) this.counts.forged++
+    else if (owner === IdOwner.GONE) this.counts.gone++
+    return undefined
+  }
+
+  /** Returns the other members. */
+  peers() {
+    return this._handle === NO_HANDLE ? [] : bridge.getEngine().peersOf(this._handle)
+  }
+
+  /** Asks the peers for a session whose id does not name its owner. Calls back with the peer that has it, if one has. */
+  find(sid, done) {
+    this._search.start(sid, done)
+  }
+
+  /** Forgets whose session this was, because it has ended. */
+  forget(sid) {
+    this._search.forget(sid)
+  }
+
+  // ---- what is passed on ---------------------------------------------------------------------
+
+  /**
+   * Has the owner of a session answer a poll or a POST.
+   *
+   * @param {number} peer see `peerOf`
+   * @param {(code: number, context: object) => void} refuse answers with an error instead
+   */
+  forward(peer, sid, req, res, refuse) {
+    if (req.method !== 'POST') return this._forward(peer, sid, req, res, refuse, undefined)
+    readBody(req, this._server.opts, {
+      onEnd: (body) => this._forward(peer, sid, req, res, refuse, body),
+      onAborted: () => this._failPost(peer, sid, FaultText.DATA_ABORTED),
+      onRefused: (status, message) => {
+        res.writeHead(status).end()
+        this._failPost(peer, sid, message)
+        req.destroy()
+      },
+    })
+  }
+
+  _forward(peer, sid, req, res, refuse, body) {
+    const head = headOf(req, sid)
+    const fail = () => this._refuseGone(sid, refuse)
+    this.whenUp(peer, fail, (link) => {
+      if (res.destroyed || res.headersSent) return debug('the request is over')
+      const number = this.nextRequest()
+      if (!this.send(link.number, PeerMessage.REQUEST, number, head, body)) return fail()
+      const deadline = this._deadline(Number(this._server.opts.pingInterval) + Number(this._server.opts.pingTimeout))
+
+      new PassedRequest(this, link, number, refuse, { sid, deadline }, res)
+      this.counts.forwarded++
+    })
+  }
+
+  /** Has a session end because the body of a POST could not be read. */
+  _failPost(peer, sid, message) {
+    const ignore = () => {}
+    this.whenUp(peer, ignore, (link) => this.send(link.number, PeerMessage.FAIL, 0, `${sid}\0${message}`))
+  }
+
+  /**
+   * Moves a connection that asks for an upgrade to the owner of its session.
+   *
+   * @param {object | undefined} headers for the response to the upgrade
+   */
+  move(peer, sid, req, socket, head, headers, refuse) {
+    const text = `${JSON.stringify(headers ?? {})}\0${headOf(req, sid)}`
+    const fail = () => this._refuseGone(sid, refuse)
+    this.whenUp(peer, fail, (link) => {
+      if (socket.destroyed) return debug('the client has gone')
+      const moves = canTakeOver(socket)
+      let early = EMPTY
+      let pair = []
+      let carry
+      if (moves) {
+        // what comes from now on, the owner reads
+        handleOf(socket).readStop()
+        early = readEarly(socket, head)
+      } else {
+        try {
+          pair = bridge.getEngine().socketPair()
+        } catch {
+          return fail()
+        }
+        const [ours] = pair
+        carry = (stream) => relay(stream, ours, head)
+      }
+      const number = this.nextRequest()
+      const descriptor = moves ? handleOf(socket).fd : pair[1]
+      const isSent = this.send(link.number, PeerMessage.MOVE, number, text, early, descriptor)
+      if (!moves) fs.closeSync(pair[1])
+      if (!isSent) {
+        if (!moves) fs.closeSync(pair[0])
+        return fail()
+      }
+      const terms = { sid, deadline: this._deadline(0) }
+
+      new PassedUpgrade(this, link, number, refuse, terms, socket, carry)
+      this.counts[moves ? 'moved' : 'relayed']++
+    })
+  }
+
+  _refuseGone(sid, refuse) {
+    this.counts.failed++
+    this._search.forget(sid)
+    refuse(ErrorCode.UNKNOWN_SID, { sid })
+  }
+
+  /** Calls `proceed` with the link to a peer once it can be used, or `fail` if the peer has gone. */
+  whenUp(peer, fail, proceed) {
+    if (this._handle === NO_HANDLE) return fail()
+    const number = bridge.getEngine().linkTo(this._handle, peer)
+    let link = this._links.get(number)
+    if (link === undefined) this._links.set(number, (link = new Link(number)))
+    link.whenUp(() => proceed(link), fail)
+  }
+
+  nextRequest() {
+    this._lastRequest = (this._lastRequest + 1) >>> 0
+    return this._lastRequest
+  }
+
+  /** Returns the time at which an owner must have answered. */
+  _deadline(ms) {
+    if (this._look === undefined) {
+      this._look = atRoot(setInterval, () => this._refuseLate(), LOOK)
+      this._look.unref()
+    }
+    return performance.now() + PATIENCE + (ms > 0 ? ms : 0)
+  }
+
+  _refuseLate() {
+    const now = performance.now()
+    const all = [...this._links.values()].flatMap((link) => [...link.requests.values()])
+    if (all.length === 0) {
+      clearInterval(this._look)
+      this._look = undefined
+    }
+    for (const request of all) if (request.deadline < now) request.hear('onLate')
+  }
+
+  /** Sends a message. Returns false if the link has ended, or if the peer does not read. */
+  send(link, kind, number, head, body = undefined, descriptor = -1) {
+    if (this._handle === NO_HANDLE) return false
+    return bridge.getEngine().sendToPeer(this._handle, link, kind, number, head, body, descriptor)
+  }
+
+  // ---- what comes from peers -----------------------------------------------------------------
+
+  /**
+   * Takes messages until there are none. Those behind one at which a listener throws, and those above a number, follow
+   * in the next turn.
+   */
+  [kOnPeers]() {
+    let isDone = false
+    try {
+      for (let round = 0; round < ROUNDS && !isDone; round++) {
+        while (this._next < this._messages.length) this._take(this._messages[this._next++])
+        this._messages = this._handle === NO_HANDLE ? [] : bridge.getEngine().takeFromPeers(this._handle)
+        this._next = 0
+        isDone = this._messages.length === 0
+      }
+    } finally {
+      if (!isDone) atRoot(setImmediate, () => this[kOnPeers]())
+    }
+  }
+
+  _take({ link: from, kind, number, head, body, descriptor }) {
+    const link = this._links.get(from)
+    if (link === undefined) return this._takeFromFront(from, kind, number, head, body, descriptor)
+    if (kind === PeerMessage.UP) return link.up()
+    if (kind === PeerMessage.DOWN) {
+      this._links.delete(from)
+      return link.down()
+    }
+    const request = link.requests.get(number)
+    if (request === undefined) return debug('an answer comes too late')
+    if (Object.hasOwn(HEARD, kind)) request.hear(HEARD[kind], head, body)
+  }
+
+  _takeFromFront(from, kind, number, head, body, descriptor) {
+    if (kind === PeerMessage.MOVE) return this._accept(from, number, head, body ?? EMPTY, descriptor)
+    // no other message comes with one
+    if (descriptor >= 0) fs.closeSync(descriptor)
+    if (kind === PeerMessage.REQUEST) return this._serve(from, number, head, body)
+    if (kind === PeerMessage.DOWN) return this._loseFront(from)
+    if (kind === PeerMessage.FIND) {
+      const isHere = this._server[kClient](head) !== undefined
+      return this.send(from, PeerMessage.FOUND, number, '', isHere ? 'y' : undefined)
+    }
+    if (kind === PeerMessage.FAIL) {
+      const [sid, message] = head.split('\0')
+      return this._server[kFailPost](sid, message)
+    }
+    const res = this._fronts.get(from)?.get(number)
+    if (res === undefined) return
+    if (kind === PeerMessage.RELEASE) return this._server[kReleasePoll](sidOf(res.req), res)
+    this._fronts.get(from).delete(number)
+    if (kind === PeerMessage.DONE) res.finish()
+    else res.abort()
+  }
+
+  /** Serves a poll or a POST. */
+  _serve(from, number, head, body) {
+    const req = forwardedRequest(head, body)
+    let responses = this._fronts.get(from)
+    if (responses === undefined) this._fronts.set(from, (responses = new Map()))
+    const res = new ForwardedResponse(req, {
+      answer: (status, headers, content) => {
+        const text = JSON.stringify([status, headers])
+        return this.send(from, PeerMessage.ANSWER, number, text, content)
+      },
+      cutOff: () => this.send(from, PeerMessage.ABORT, number, ''),
+    })
+    responses.set(number, res)
+    this.counts.served++
+    this._server[kServeForwarded](req, res, (code, context) => {
+      responses.delete(number)
+      this.send(from, PeerMessage.REFUSAL, number, JSON.stringify([code, context]))
+    })
+  }
+
+  /** Goes on with a connection that a peer has accepted. */
+  _accept(from, number, head, early, descriptor) {
+    const refuse = (code, context) =>
+      this.send(from, PeerMessage.REFUSAL, number, JSON.stringify([code, context ?? {}]))
+    if (descriptor < 0) return refuse(ErrorCode.BAD_REQUEST, { name: 'TRANSPORT_HANDSHAKE_ERROR' })
+    const at = head.indexOf('\0')
+    let socket
+    try {
+      socket = new net.Socket(
+        /** @type {any} */ ({ fd: descriptor, readable: true, writable: true, allowHalfOpen: true, manualStart: true }),
+      )
+    } catch (error) {
+      debug('cannot use a descriptor: %s', error.message)
+      fs.closeSync(descriptor)
+      return refuse(ErrorCode.BAD_REQUEST, { name: 'TRANSPORT_HANDSHAKE_ERROR' })
+    }
+    showClient(socket, head.slice(at + 1))
+    const req = movedRequest(head.slice(at + 1), socket)
+    this._server[kServeMoved](req, socket, early, JSON.parse(head.slice(0, at)), (code, context) => {
+      if (code === undefined) {
+        this.counts.accepted++
+        this.send(from, PeerMessage.TAKEN, number, '')
+      } else {
+        // this closes one of two descriptors, and the peer answers by the other
+        socket.destroy()
+        refuse(code, context)
+      }
+    })
+  }
+
+  _loseFront(from) {
+    const responses = this._fronts.get(from)
+    if (responses === undefined) return
+    this._fronts.delete(from)
+    for (const res of responses.values()) apartFromErrors(() => res.abort())
+  }
+
+  // ---- the end -------------------------------------------------------------------------------
+
+  /**
+   * Leaves, because the server closes. Polls that wait for peers are answered before, so that their clients go on
+   * elsewhere.
+   */
+  leave() {
+    if (this._handle === NO_HANDLE || this._leaving !== undefined) return
+    let waits = false
+    for (const link of this._links.values()) {
+      for (const request of link.requests.values()) {
+        waits = true
+        request.send(PeerMessage.RELEASE)
+      }
+    }
+    // sessions that have just been closed answer their polls in this tick
+    this._leaving = atRoot(setTimeout, () => this._leaveNow(), waits ? FAREWELL : 1)
+    this._leaving.unref()
+  }
+
+  _leaveNow() {
+    this._leaving = undefined
+    const handle = this._handle
+    this._handle = NO_HANDLE
+    bridge.members.delete(handle)
+    bridge.getEngine().leaveCluster(handle)
+    clearInterval(this._look)
+    this._look = undefined
+    const links = [...this._links.values()]
+    this._links.clear()
+    for (const link of links) apartFromErrors(() => link.down())
+    for (const from of [...this._fronts.keys()]) this._loseFront(from)
+  }
+
+  /** Returns numbers for `server.metrics()`. */
+  metrics() {
+    const waiting = [...this._links.values()].reduce((all, link) => all + link.requests.size, 0)
+    return { member: this.number, links: this._links.size, waiting, searches: this._search.count, ...this.counts }
+  }
+}
+
+/** Gives a socket the client's address, if its own is that of something in between. */
+function showClient(socket, head) {
+  const fields = head.split('\0', HeadField.HEADERS)
+  const address = fields[HeadField.REMOTE_ADDRESS]
+  if (address === '' || address === socket.remoteAddress) return
+  const shown = {
+    remoteAddress: address,
+    remotePort: Number(fields[HeadField.REMOTE_PORT]),
+    remoteFamily: net.isIPv6(address) ? 'IPv6' : 'IPv4',
+  }
+  for (const name of Object.keys(shown)) {
+    Object.defineProperty(socket, name, { __proto__: null, value: shown[name], enumerable: true, configurable: true })
+  }
+}
+
+/** Calls a function; an exception of a listener surfaces later. */
+function apartFromErrors(call) {
+  try {
+    call()
+  } catch (error) {
+    setImmediate(() => {
+      throw error
+    })
+  }
+}
+
+module.exports = { Cluster }

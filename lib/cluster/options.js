@@ -1,0 +1,60 @@
+'use strict'
+
+const { createHash } = require('crypto')
+const os = require('os')
+const path = require('path')
+const { ownOf } = require('../base/options')
+
+const NAMES = ['directory', 'key', 'showOwner']
+
+/** Bytes of a key that is given, at least. */
+const MIN_KEY = 16
+
+/**
+ * Checks the option `cluster`, and completes it.
+ *
+ * @returns {{directory: string, key: Buffer | undefined, showOwner: boolean} | undefined} undefined if it is not set
+ * @throws {TypeError} for invalid options
+ * @throws {Error} `ERR_CLUSTER_UNSUPPORTED` where connections cannot be passed between processes
+ */
+function clusterOptions(cluster) {
+  if (cluster === undefined || cluster === null || cluster === false) return undefined
+  if (cluster !== true && typeof cluster !== 'object') {
+    throw new TypeError(`cluster must be a boolean or an object, got ${String(cluster)}`)
+  }
+  const options = cluster === true ? {} : ownOf(cluster)
+  const unknown = Object.keys(options).find((name) => !NAMES.includes(name))
+  if (unknown !== undefined) throw new TypeError(`cluster has the options ${NAMES.join(', ')}, got ${unknown}`)
+  if (process.platform === 'win32') {
+    const message = 'cluster needs UNIX sockets that pass connections, which Windows does not have'
+    throw Object.assign(new Error(message), { code: 'ERR_CLUSTER_UNSUPPORTED' })
+  }
+  const { directory = defaultDirectory(), key, showOwner = false } = options
+  if (typeof directory !== 'string' || directory === '') {
+    throw new TypeError(`cluster.directory must be the path of a directory, got ${String(directory)}`)
+  }
+  if (typeof showOwner !== 'boolean') {
+    throw new TypeError(`cluster.showOwner must be a boolean, got ${String(showOwner)}`)
+  }
+  return { directory: path.resolve(directory), key: keyOf(key), showOwner }
+}
+
+/** Returns the bytes of the key that the application has given; undefined if the directory has one. */
+function keyOf(key) {
+  if (key === undefined) return undefined
+  if (typeof key !== 'string' && !(key instanceof Uint8Array)) {
+    throw new TypeError('cluster.key must be a string or a Uint8Array')
+  }
+  if (Buffer.byteLength(key) < MIN_KEY) {
+    throw new TypeError(`cluster.key must have ${MIN_KEY} bytes at least, got ${Buffer.byteLength(key)}`)
+  }
+  return createHash('sha256').update('engine.io-native cluster\0').update(key).digest()
+}
+
+/** Returns a directory for all processes of this user that run this program. */
+function defaultDirectory() {
+  const program = createHash('sha256').update(`${process.cwd()}\0${process.argv[1]}`).digest('hex')
+  return path.join(os.tmpdir(), `engine.io-native-${os.userInfo().uid}-${program.slice(0, 16)}`)
+}
+
+module.exports = { clusterOptions }

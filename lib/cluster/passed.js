@@ -1,0 +1,184 @@
+'use strict'
+
+// Requests that this member has received and passed to the owner of their session.
+
+const debug = require('debug')('engine:cluster')
+const net = require('net')
+const { setTimeout } = require('timers')
+const { capture } = require('../native/context')
+const { ErrorCode, PeerMessage } = require('../native/contract')
+const { failRequest } = require('../transports/errors')
+
+/** Time for a peer that has ended its side of a relayed stream until the client is cut off. */
+const PATIENCE = 30 * 1000
+
+/** What both kinds of requests have in common. */
+class Passed {
+  /**
+   * @param {import('./index').Cluster} cluster
+   * @param {import('./link').Link} link
+   * @param {number} number
+   * @param {(code: number, context: object) => void} refuse answers the request with an error
+   * @param {{sid: string, deadline: number}} terms
+   */
+  constructor(cluster, link, number, refuse, { sid, deadline }) {
+    this.cluster = cluster
+    this.link = link
+    this.number = number
+    this.refuse = refuse
+    this.sid = sid
+    /** When the peer must have answered, by `performance.now()`. */
+    this.deadline = deadline
+    this.context = capture()
+    link.requests.set(number, this)
+  }
+
+  /** Calls the method for what has come, in the context of the request. */
+  hear(method, ...args) {
+    if (typeof this[method] === 'function') this.context.runInAsyncScope(this[method], this, ...args)
+  }
+
+  send(kind) {
+    this.cluster.send(this.link.number, kind, this.number, '')
+  }
+
+  /** Stops waiting for the peer. */
+  forget() {
+    this.link.requests.delete(this.number)
+  }
+
+  /** The owner refuses the request. */
+  onRefusal(head) {
+    this.forget()
+    const [code, context] = JSON.parse(head)
+    if (code === ErrorCode.UNKNOWN_SID) this.cluster.forget(this.sid)
+    this.refuse(code, context)
+  }
+
+  /** The session is gone with its owner. */
+  onDown() {
+    this.refuse(ErrorCode.UNKNOWN_SID, { sid: this.sid })
+  }
+}
+
+/** A poll or a POST. */
+class PassedRequest extends Passed {
+  /** @param {import('http').ServerResponse} res */
+  constructor(cluster, link, number, refuse, terms, res) {
+    super(cluster, link, number, refuse, terms)
+    this.res = res
+    this.isWritten = false
+    this.onClose = () => {
+      if (!this.isWritten) this.send(PeerMessage.ABORT)
+      this.forget()
+    }
+    res.on('close', this.onClose)
+  }
+
+  forget() {
+    super.forget()
+    this.res.removeListener('close', this.onClose)
+  }
+
+  /** Writes the owner's answer. The owner hears whether it has been written, because its packets are lost otherwise. */
+  onAnswer(head, body) {
+    const { res } = this
+    if (res.headersSent) {
+      debug('something else has answered the request')
+      this.send(PeerMessage.ABORT)
+      return this.forget()
+    }
+    const [status, headers] = JSON.parse(head)
+    try {
+      res.writeHead(status, headers)
+    } catch (error) {
+      this.send(PeerMessage.ABORT)
+      this.forget()
+      failRequest(res)
+      throw error
+    }
+    const { socket } = res
+    res.on('finish', () => {
+      // this comes even if the connection broke under the write
+      this.isWritten = !(socket && socket.destroyed)
+      if (this.isWritten) this.send(PeerMessage.DONE)
+    })
+    res.end(body)
+  }
+
+  /** The owner has the client cut off. */
+  onAbort() {
+    this.forget()
+    this.res.destroy()
+  }
+
+  onDown() {
+    this.forget()
+    if (this.res.headersSent) this.res.destroy()
+    else super.onDown()
+  }
+
+  /** The owner has not answered in time. */
+  onLate() {
+    this.send(PeerMessage.ABORT)
+    this.onDown()
+  }
+}
+
+/** An upgrade, whose connection moves to the owner. */
+class PassedUpgrade extends Passed {
+  /**
+   * @param {import('stream').Duplex} socket
+   * @param {((socket: import('stream').Duplex) => void) | undefined} carry carries the bytes of a socket that cannot
+   *   move
+   */
+  constructor(cluster, link, number, refuse, terms, socket, carry) {
+    super(cluster, link, number, refuse, terms)
+    this.socket = socket
+    this.carry = carry
+  }
+
+  /** The owner serves the connection. This process closes its copy, which does not end it. */
+  onTaken() {
+    this.forget()
+    if (this.carry === undefined) this.socket.destroy()
+    else this.carry(this.socket)
+  }
+
+  onLate() {
+    this.forget()
+    this.socket.destroy()
+  }
+}
+
+/**
+ * Carries the bytes of a stream to the descriptor of a UNIX socket and back. Either of them waits for the other.
+ *
+ * @param {import('stream').Duplex} stream
+ */
+function relay(stream, descriptor, head) {
+  const pair = new net.Socket({ fd: descriptor, readable: true, writable: true, allowHalfOpen: true })
+  for (const one of [stream, pair]) {
+    one.on('error', (error) => debug('a relayed connection has broken: %s', error.message))
+  }
+  let timer
+  stream.on('close', () => {
+    clearTimeout(timer)
+    if (!stream.readableEnded) return pair.destroy()
+    // the owner still gets what the client has sent before its end
+    pair.end()
+    pair.resume()
+  })
+  pair.on('end', () => {
+    timer = setTimeout(() => stream.destroy(), PATIENCE)
+    timer.unref()
+  })
+  pair.on('close', () => {
+    if (!pair.readableEnded) stream.destroy()
+  })
+  if (head.length > 0) pair.write(head)
+  stream.pipe(pair)
+  pair.pipe(stream)
+}
+
+module.exports = { PassedRequest, PassedUpgrade, relay }

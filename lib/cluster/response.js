@@ -1,0 +1,114 @@
+'use strict'
+
+const { EventEmitter } = require('events')
+const { validateHeaderName, validateHeaderValue } = require('http')
+
+/**
+ * The response to a request that another member has received and passed here. It has what transports use of Node's
+ * responses. Its answer is one message, which that member writes.
+ *
+ * Events: `finish`, when the answer has been written, and `close`, then or when the client has gone.
+ */
+class ForwardedResponse extends EventEmitter {
+  /**
+   * @param {import('http').IncomingMessage} req
+   * @param {{answer: (status: number, headers: object, body: any) => boolean, cutOff: () => void}} front what has the
+   *   client; `answer` returns whether the answer is on its way
+   */
+  constructor(req, front) {
+    super()
+    this.req = req
+    this._front = front
+    this._headers = {}
+    this.statusCode = 200
+    this.statusMessage = undefined
+    this.headersSent = false
+    this.writableEnded = false
+    this.writableFinished = false
+    this.destroyed = false
+    /** What has not been written waits, as far as this member knows. */
+    this.socket = this.connection = { writableLength: 1, destroyed: false }
+  }
+
+  get finished() {
+    return this.writableEnded
+  }
+
+  setHeader(name, value) {
+    validateHeaderName(name)
+    for (const one of Array.isArray(value) ? value : [value]) validateHeaderValue(name, one)
+    this.removeHeader(name)
+    this._headers[name] = value
+    return this
+  }
+
+  getHeader(name) {
+    return this._headers[this._nameOf(name)]
+  }
+
+  hasHeader(name) {
+    return this._nameOf(name) !== undefined
+  }
+
+  removeHeader(name) {
+    delete this._headers[this._nameOf(name)]
+  }
+
+  _nameOf(name) {
+    const wanted = String(name).toLowerCase()
+    return Object.keys(this._headers).find((one) => one.toLowerCase() === wanted)
+  }
+
+  /** Takes status and headers, which are checked here, where an exception reaches who has made them. */
+  writeHead(status, ...rest) {
+    const headers = rest[rest.length - 1]
+    if (headers !== null && typeof headers === 'object') {
+      for (const name of Object.keys(headers)) if (headers[name] !== undefined) this.setHeader(name, headers[name])
+    }
+    this.statusCode = status
+    this.headersSent = true
+    return this
+  }
+
+  end(body) {
+    if (this.writableEnded || this.destroyed) return this
+    this.headersSent = true
+    this.writableEnded = true
+    // the transport hears of it as of any client that goes before an answer is written
+    if (!this._front.answer(this.statusCode, this._headers, body)) process.nextTick(() => this.abort())
+    return this
+  }
+
+  /** Cuts the client off. */
+  destroy() {
+    if (this.destroyed) return this
+    this._front.cutOff()
+    this.abort()
+    return this
+  }
+
+  /** Called when the answer has been written. */
+  finish() {
+    if (this.destroyed || this.writableFinished) return
+    this.writableFinished = true
+    this.socket.writableLength = 0
+    this.emit('finish')
+    // as behind Node's server, the rest of the request is dropped
+    this.req.resume()
+    this.emit('close')
+  }
+
+  /** Called when the client has gone, or its member. */
+  abort() {
+    if (this.destroyed || this.writableFinished) return
+    this.destroyed = true
+    this.socket.destroyed = true
+    try {
+      this.req.destroy()
+    } finally {
+      this.emit('close')
+    }
+  }
+}
+
+module.exports = { ForwardedResponse }
