@@ -418,6 +418,25 @@ fn a_claimed_session_moves_with_its_waiting_polls_and_is_found_at_its_new_owner(
 }
 
 #[test]
+fn a_session_whose_new_owner_is_gone_is_unknown_after_a_while() {
+    let mut bus = Bus::new(&[1, 2, 3]);
+    bus.ask(1, Purpose::Upgrade, &id_of(2));
+    let (claim, _) = bus.serve(2);
+    bus.node(2).give(claim, b"state");
+    bus.run();
+    bus.nodes.remove(&1);
+    bus.pass(GIVE_UP + 1);
+    let poll = bus.ask(3, Purpose::Poll, &id_of(2));
+    bus.assert_fails(3, poll, Failure::Unavailable);
+    bus.pass(FORGET);
+    let poll = bus.ask(3, Purpose::Poll, &id_of(2));
+    let (served, _) = bus.serve(2);
+    bus.node(2).refuse(served, Why::Unknown);
+    bus.assert_fails(3, poll, Failure::Unknown);
+    assert_eq!(bus.node(2).held().moved, 0);
+}
+
+#[test]
 fn a_claim_that_is_answered_too_late_leaves_the_session_without_an_owner() {
     let mut bus = Bus::new(&[1, 2]);
     let upgrade = bus.ask(1, Purpose::Upgrade, &id_of(2));
@@ -501,6 +520,21 @@ fn a_link_that_one_side_has_lost_is_opened_again_at_the_next_hello() {
     }
 }
 
+#[test]
+fn a_node_that_has_forgotten_a_link_finds_one_that_has_not() {
+    for (from, to) in [(1, 2), (2, 1)] {
+        let mut bus = Bus::new(&[1, 2]);
+        for time in [GIVE_UP, GIVE_UP, FORGET] {
+            bus.apart.push((from, to));
+            bus.pass(time + 1);
+            bus.apart.clear();
+            bus.pass(2 * HELLO);
+        }
+        bus.pass(HELLO);
+        assert_eq!(bus.node(1).linked().count() + bus.node(2).linked().count(), 2);
+    }
+}
+
 // ---- hostile input ----
 
 #[test]
@@ -560,6 +594,7 @@ fn a_conversation_that_is_repeated_changes_nothing() {
 
 /// A peer that has the key and does not follow the protocol.
 struct Liar {
+    link: u32,
     seq: u64,
 }
 
@@ -570,9 +605,14 @@ impl Liar {
     fn link(bus: &mut Bus) -> Self {
         let hello = Hello { joining: false, members: vec![Member { number: 9, boot: 0 }] };
         Self::say(bus, Kind::Hello, 0, 0, 0, &hello.encode());
-        Self::say(bus, Kind::Opened, 1, 0, 0, &[]);
+        bus.run();
+        let headers = bus.published.iter().map(|(_, _, message)| open(&key(), message).unwrap().0);
+        let asked = |header: &Header| header.kind == Kind::Open && header.to == Self::RUN;
+        let link = headers.rev().find(asked).unwrap().link;
+        let liar = Self { link, seq: 0 };
+        Self::say(bus, Kind::Opened, liar.link, 0, 0, &[]);
         assert!(bus.node(1).linked().any(|run| run == Self::RUN));
-        Self { seq: 0 }
+        liar
     }
 
     fn say(bus: &mut Bus, kind: Kind, link: u32, seq: u64, ack: u64, body: &[u8]) {
@@ -584,7 +624,7 @@ impl Liar {
     fn items(&mut self, bus: &mut Bus, items: &[Item]) {
         let mut frame = Vec::new();
         items.iter().for_each(|item| item.encode(&mut frame));
-        Self::say(bus, Kind::Frame, 1, self.seq, 0, &frame);
+        Self::say(bus, Kind::Frame, self.link, self.seq, 0, &frame);
         self.seq += 1;
     }
 }
@@ -598,10 +638,10 @@ fn request(bus: &Bus, ticket: u32) -> Item {
 fn a_peer_that_does_not_follow_the_protocol_loses_its_link() {
     type Lie = fn(&mut Bus, &mut Liar);
     let lies: [(&str, Lie); 14] = [
-        ("items that are not items", |bus, _| Liar::say(bus, Kind::Frame, 1, 0, 0, b"garbage")),
-        ("an empty frame", |bus, _| Liar::say(bus, Kind::Frame, 1, 0, 0, b"")),
-        ("a frame beyond the window", |bus, _| Liar::say(bus, Kind::Frame, 1, WINDOW as u64, 0, b"x")),
-        ("an acknowledgement of what was not sent", |bus, _| Liar::say(bus, Kind::Ack, 1, 0, u64::MAX, b"")),
+        ("items that are not items", |bus, liar| Liar::say(bus, Kind::Frame, liar.link, 0, 0, b"garbage")),
+        ("an empty frame", |bus, liar| Liar::say(bus, Kind::Frame, liar.link, 0, 0, b"")),
+        ("a frame beyond the window", |bus, liar| Liar::say(bus, Kind::Frame, liar.link, WINDOW as u64, 0, b"x")),
+        ("an acknowledgement of what was not sent", |bus, liar| Liar::say(bus, Kind::Ack, liar.link, 0, u64::MAX, b"")),
         ("a request twice", |bus, liar| {
             let request = request(bus, 1);
             liar.items(bus, &[request.clone(), request]);

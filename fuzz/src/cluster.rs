@@ -46,6 +46,8 @@ struct Life<'a> {
     now: u64,
     node: Node,
     seqs: [u64; PEERS.len()],
+    /// The links that the node has asked for.
+    links: [u32; PEERS.len()],
     asked: BTreeSet<Stream>,
     /// Requests of peers that wait for their answer, and all others that are not over.
     fresh: BTreeSet<Stream>,
@@ -60,6 +62,7 @@ impl<'a> Life<'a> {
             now: 1_000,
             node: Node::new(1_000, Config { key: key(), run: RUN, number: Some(5), boot: 0, longest_poll: 60_000 }),
             seqs: [0; PEERS.len()],
+            links: [0; PEERS.len()],
             asked: BTreeSet::new(),
             fresh: BTreeSet::new(),
             served: BTreeSet::new(),
@@ -144,7 +147,8 @@ impl<'a> Life<'a> {
                 if matches!(kind, Kind::Open | Kind::Opened) {
                     self.seqs[peer] = 0;
                 }
-                self.say(peer, kind, link.into(), seq.into(), ack.into(), &body);
+                let link = self.link(peer, link);
+                self.say(peer, kind, link, seq.into(), ack.into(), &body);
             }
             4 | 5 => {
                 let (peer, link, ack) = (usize::from(self.byte()) % PEERS.len(), self.byte(), self.byte());
@@ -154,7 +158,8 @@ impl<'a> Life<'a> {
                 }
                 let seq = self.seqs[peer];
                 self.seqs[peer] += 1;
-                self.say(peer, Kind::Frame, link.into(), seq, ack.into(), &body);
+                let link = self.link(peer, link);
+                self.say(peer, Kind::Frame, link, seq, ack.into(), &body);
             }
             6 => {
                 let (purpose, id, body, last) = (self.purpose(), self.id(), self.bytes(), self.byte() != 0);
@@ -171,6 +176,11 @@ impl<'a> Life<'a> {
             }
             _ => self.process(),
         }
+    }
+
+    /// Mostly the link that the node has asked for.
+    fn link(&self, peer: usize, link: u8) -> u32 {
+        if link < 128 && self.links[peer] > 0 { self.links[peer] } else { link.into() }
     }
 
     fn say(&mut self, peer: usize, kind: Kind, link: u32, seq: u64, ack: u64, body: &[u8]) {
@@ -251,7 +261,10 @@ impl<'a> Life<'a> {
             match action {
                 Action::Publish { message, .. } => {
                     assert!(message.len() <= MAX_MESSAGE);
-                    assert!(open(&key(), &message).is_ok(), "a node does not understand itself");
+                    let (header, _) = open(&key(), &message).expect("a node understands itself");
+                    if let (Kind::Open, Some(peer)) = (header.kind, PEERS.iter().position(|run| *run == header.to)) {
+                        self.links[peer] = header.link;
+                    }
                 }
                 Action::Joined(_) | Action::NumberTaken(_) | Action::Lost(_) | Action::Writable(_) => {}
                 Action::Serve { stream, head, body, .. } => {

@@ -121,6 +121,7 @@ struct Peer {
     members: Vec<Member>,
     last_link: u32,
     opening: bool,
+    opened_at: Millis,
     link: Option<Link>,
     asked: BTreeSet<u32>,
     served: BTreeMap<u32, Served>,

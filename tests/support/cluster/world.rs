@@ -13,7 +13,7 @@ use super::process::{Effect, Process, Request, UPGRADE, bytes_of};
 
 /// How long things go wrong in a world, and how long they may take to come right, in milliseconds.
 const TROUBLE: u64 = 120_000;
-const CALM: u64 = 25_000;
+const CALM: u64 = 36_000;
 
 /// No POST and no upgrade waits longer for its answer, and no poll.
 const BOUND: u64 = 30_000;
@@ -524,6 +524,10 @@ impl World {
 
     /// All is well again: what was sent has arrived, on all sessions that live.
     fn check_delivered(&self) {
+        for process in self.processes.iter().flatten() {
+            assert_eq!(process.node.linked().count() + 1, self.processes.len(), "nodes do not find each other again");
+            assert!(process.member.is_some(), "a node has not got a number");
+        }
         for client in self.clients.iter().filter(|client| client.state == State::Open) {
             let story = &self.ledger.stories[&client.id];
             assert!(!story.ended, "a client has not heard that its session has ended: {client:?}");

@@ -9,9 +9,10 @@ use super::super::reckoning::Reckoning;
 use super::{JOIN, MAX_FORMER, MAX_PEERS, Node, Peer};
 
 impl Node {
-    pub(super) fn open_link(&mut self, run: Run, number: u32) {
+    pub(super) fn open_link(&mut self, now: Millis, run: Run, number: u32) {
         if let Some(peer) = self.peers.get_mut(&run) {
             (peer.last_link, peer.opening, peer.link) = (number, false, Some(Link::new(number)));
+            peer.opened_at = now;
         }
     }
 
@@ -73,6 +74,7 @@ impl Node {
                 members: Vec::new(),
                 last_link: 0,
                 opening: false,
+                opened_at: now,
                 link: None,
                 asked: BTreeSet::new(),
                 served: BTreeMap::new(),
@@ -90,11 +92,14 @@ impl Node {
         peer.members.clone_from(&hello.members);
         if peer.link.is_none() && self.run < run {
             if !peer.opening {
-                (peer.opening, peer.last_link) = (true, peer.last_link.saturating_add(1));
+                // larger than that of each link before, also if this node has forgotten the peer in between: a peer is
+                // forgotten after many times the time that this counts
+                let least = u32::try_from((now - self.started) / 100).unwrap_or(u32::MAX);
+                (peer.opening, peer.last_link) = (true, peer.last_link.max(least).saturating_add(1));
             }
             let number = peer.last_link;
             self.say(now, run, Kind::Open, number);
-        } else if peer.link.is_none() && peer.last_link > 0 {
+        } else if peer.link.is_none() && self.run > run {
             // the other side opens links, and may not know that this one has ended
             let number = peer.last_link;
             self.say(now, run, Kind::Reset, number);

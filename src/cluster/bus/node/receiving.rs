@@ -48,7 +48,7 @@ impl Node {
                     if current.is_some() {
                         self.break_link(run);
                     }
-                    self.open_link(run, header.link);
+                    self.open_link(now, run, header.link);
                 } else if header.link < peer.last_link {
                     return self.dropped.stale += 1;
                 }
@@ -56,15 +56,17 @@ impl Node {
                 let known = peer.link.is_some();
                 self.say(now, run, if known { Kind::Opened } else { Kind::Reset }, header.link);
             }
-            Kind::Opened if peer.opening && header.link == peer.last_link => self.open_link(run, header.link),
+            Kind::Opened if peer.opening && header.link == peer.last_link => self.open_link(now, run, header.link),
             Kind::Opened => self.dropped.stale += 1,
             Kind::Reset if current == Some(header.link) => self.break_link(run),
+            // it was said after this link was opened: the peer has forgotten it
+            Kind::Reset if current.is_some() && self.run < run && header.yours > peer.opened_at => self.break_link(run),
             Kind::Reset if peer.opening && header.link == peer.last_link => peer.opening = false,
             Kind::Reset => self.dropped.stale += 1,
             Kind::Frame | Kind::Ack => {
                 if peer.opening && header.link == peer.last_link {
                     // the answer that opens the link was lost
-                    self.open_link(run, header.link);
+                    self.open_link(now, run, header.link);
                 } else if current != Some(header.link) {
                     self.dropped.stale += 1;
                     if header.kind == Kind::Frame {

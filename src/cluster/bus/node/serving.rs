@@ -142,8 +142,12 @@ impl Node {
         if now >= expires {
             return self.cut_served(run, ticket, Why::Late);
         }
-        if let Some((owner, _)) = self.moved.get(&id) {
-            return self.cut_served(run, ticket, Why::Moved(*owner));
+        if let Some((owner, _)) = self.moved.get(&id).copied() {
+            if self.peers.contains_key(&owner) {
+                return self.cut_served(run, ticket, Why::Moved(owner));
+            }
+            // the new owner is gone, and the session with it
+            self.forget_move(&id);
         }
         let stream = Stream::Served(run, ticket);
         let traffic = self.sessions.entry(id.clone()).or_default();
