@@ -1,6 +1,7 @@
 'use strict'
 
 const assert = require('node:assert')
+const { slowly } = require('../harness')
 
 module.exports = [
   {
@@ -9,7 +10,7 @@ module.exports = [
       await bench.serve()
       const { client, socket } = await bench.pair()
       socket.on('add', (a, b, answer) => answer(a + b))
-      assert.equal(await client.timeout(2000).emitWithAck('add', 2, 3), 5)
+      assert.equal(await client.timeout(slowly(2000)).emitWithAck('add', 2, 3), 5)
     },
   },
   {
@@ -18,7 +19,7 @@ module.exports = [
       await bench.serve()
       const { client, socket } = await bench.pair()
       client.on('mirror', (bytes, answer) => answer(Buffer.from(bytes).reverse()))
-      const answer = await socket.timeout(2000).emitWithAck('mirror', Buffer.from([1, 2, 3]))
+      const answer = await socket.timeout(slowly(2000)).emitWithAck('mirror', Buffer.from([1, 2, 3]))
       assert.deepEqual([...answer], [3, 2, 1])
     },
   },
@@ -39,7 +40,7 @@ module.exports = [
       const io = await bench.serve()
       const clients = await Promise.all(Array.from({ length: 5 }, () => bench.client()))
       clients.forEach((client, n) => client.on('who', (answer) => answer(n)))
-      const answers = await io.timeout(3000).emitWithAck('who')
+      const answers = await io.timeout(slowly(3000)).emitWithAck('who')
       assert.deepEqual(answers.sort(), [0, 1, 2, 3, 4])
     },
   },
@@ -51,7 +52,7 @@ module.exports = [
       quick.on('who', (answer) => answer('quick'))
       slow.on('who', () => {})
       const { error, answers } = await new Promise((resolve) => {
-        io.timeout(400).emit('who', (error, answers) => resolve({ error, answers }))
+        io.timeout(slowly(400)).emit('who', (error, answers) => resolve({ error, answers }))
       })
       assert.ok(error)
       assert.deepEqual(answers, ['quick'])
@@ -61,7 +62,7 @@ module.exports = [
     name: 'retries deliver once',
     async run(bench) {
       await bench.serve()
-      const { client, socket } = await bench.pair('/', { retries: 3, ackTimeout: 1000 })
+      const { client, socket } = await bench.pair('/', { retries: 3, ackTimeout: slowly(1000) })
       const seen = []
       socket.on('order', (n, answer) => {
         seen.push(n)

@@ -2,7 +2,7 @@
 
 const assert = require('node:assert')
 const http = require('node:http')
-const { event, until } = require('../harness')
+const { event, slowly, until } = require('../harness')
 
 module.exports = [
   {
@@ -117,7 +117,7 @@ module.exports = [
   {
     name: 'sessions outlive several heartbeats',
     async run(bench) {
-      await bench.serve({ pingInterval: 40, pingTimeout: 1000 })
+      await bench.serve({ pingInterval: 40, pingTimeout: slowly(1000) })
       const { client, socket } = await bench.pair()
       let beats = 0
       socket.conn.on('heartbeat', () => beats++)

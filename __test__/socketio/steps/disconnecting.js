@@ -1,7 +1,7 @@
 'use strict'
 
 const assert = require('node:assert')
-const { event, until } = require('../harness')
+const { event, slowly, until } = require('../harness')
 
 module.exports = [
   {
@@ -52,13 +52,13 @@ module.exports = [
         ({ client }) => {
           client.io.engine._sendPacket = () => {}
         },
-        { pingInterval: 200, pingTimeout: 200 },
+        { pingInterval: slowly(200), pingTimeout: slowly(200) },
       ),
   },
   {
     name: 'the network falls silent: each side times out by itself',
     async run(bench) {
-      await bench.serve({ pingInterval: 300, pingTimeout: 200 })
+      await bench.serve({ pingInterval: slowly(300), pingTimeout: slowly(200) })
       const proxy = await bench.freezableProxy()
       const { client, socket } = await bench.pair('/', { port: proxy.port })
       const gone = [event(socket, 'disconnect'), event(client, 'disconnect')]

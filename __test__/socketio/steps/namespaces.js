@@ -1,7 +1,7 @@
 'use strict'
 
 const assert = require('node:assert')
-const { event } = require('../harness')
+const { event, slowly } = require('../harness')
 
 module.exports = [
   {
@@ -60,7 +60,7 @@ module.exports = [
       const gone = event(socket, 'disconnect')
       b.disconnect()
       assert.equal((await gone)[0], 'client namespace disconnect')
-      assert.equal(await a.timeout(2000).emitWithAck('ask'), 'still here')
+      assert.equal(await a.timeout(slowly(2000)).emitWithAck('ask'), 'still here')
     },
   },
 ]

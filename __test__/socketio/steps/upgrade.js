@@ -1,7 +1,7 @@
 'use strict'
 
 const assert = require('node:assert')
-const { event, until } = require('../harness')
+const { event, slowly, until } = require('../harness')
 
 module.exports = [
   {
@@ -54,7 +54,7 @@ module.exports = [
       const client = bench.open()
       const [socket] = await accepted
       socket.on('ask', (answer) => answer('polling'))
-      assert.equal(await client.timeout(2000).emitWithAck('ask'), 'polling')
+      assert.equal(await client.timeout(slowly(2000)).emitWithAck('ask'), 'polling')
       assert.equal(client.io.engine.transport.name, 'polling')
       assert.equal(socket.conn.transport.name, 'polling')
     },
@@ -66,7 +66,7 @@ module.exports = [
       const io = await bench.serve()
       io.on('connection', (socket) => socket.on('ask', (n, answer) => answer(n)))
       const clients = await Promise.all(Array.from({ length: 30 }, () => bench.client()))
-      const answers = await Promise.all(clients.map((client, n) => client.timeout(3000).emitWithAck('ask', n)))
+      const answers = await Promise.all(clients.map((client, n) => client.timeout(slowly(3000)).emitWithAck('ask', n)))
       assert.deepEqual(
         answers,
         Array.from({ length: 30 }, (_, n) => n),
