@@ -14,6 +14,7 @@ const NAMES = Object.keys(versions).filter((name) => /^node-\d+$/.test(name))
 const SCENARIO = path.join(__dirname, '../socketio/scenario.js')
 /** Steps of the scenario over its three kinds of connections; fewer means that some were left out. */
 const FEWEST_STEPS = 150
+const LIMIT_MS = 280_000
 
 let app
 
@@ -33,7 +34,7 @@ for (const name of NAMES) {
       cwd: app,
       env,
       encoding: 'utf8',
-      timeout: 170_000,
+      timeout: LIMIT_MS,
     })
     assert.match(stdout, /^Socket\.IO on engine\.io-native@/, stderr)
     const [, passed, failed] = /^(\d+) steps passed, (\d+) failed/m.exec(stdout) ?? []
