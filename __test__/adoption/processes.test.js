@@ -83,6 +83,9 @@ test('@socket.io/pm2: two processes behind one port, with polling, whose clients
   const url = `http://127.0.0.1:${port}`
   const call = pm2(t, '@socket.io/pm2', { PM2_PORT: port, STICKY: '1' })
   await call('start', 'app.js', '--name', 'app', '--instances', '2')
+  // PM2 says that they have started before they listen
+  const handshake = `${url}/socket.io/?EIO=4&transport=polling`
+  while (!(await fetch(handshake).catch(() => undefined))?.ok) await new Promise((resolve) => setTimeout(resolve, 100))
   await askAll(url, { route: null })
   const clients = [...(await clientsOf(url, 2)).values()]
   const heard = clients.map((client) => new Promise((resolve) => client.once('news', resolve)))

@@ -18,7 +18,7 @@ if (process.env.STICKY) {
   io.engine.generateId = async () => {
     const id = randomBytes(15).toString('base64url')
     process.send({ type: 'sticky:connection', data: id })
-    await new Promise((resolve) => setTimeout(resolve, 200))
+    await new Promise((resolve) => setTimeout(resolve, 1000))
     return id
   }
 } else {
