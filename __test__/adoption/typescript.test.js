@@ -9,10 +9,14 @@ const path = require('node:path')
 const { before, test } = require('node:test')
 const { installApp } = require('../packaging/app')
 const { run } = require('../packaging/scratch')
+const { devDependencies } = require('../../package.json')
 const { dependenciesOn, versions } = require('./versions')
 
 const PROGRAMS = path.join(__dirname, '../types/programs')
 const COMPILERS = Object.keys(versions).filter((name) => name.startsWith('typescript-'))
+
+/** What the programs import beside Socket.IO. */
+const IMPORTED = Object.fromEntries(['@opentelemetry/api', 'prom-client'].map((name) => [name, devDependencies[name]]))
 
 const OPTIONS = { target: 'es2022', strict: true, noEmit: true, skipLibCheck: true, types: ['node'] }
 const RESOLUTIONS = {
@@ -29,7 +33,7 @@ before(() => {
     const config = { compilerOptions: { ...OPTIONS, ...options }, include: ['*.ts'] }
     files[`tsconfig.${name}.json`] = JSON.stringify(config)
   }
-  app = installApp(dependenciesOn('@types/node', ...COMPILERS), files)
+  app = installApp({ ...dependenciesOn('@types/node', ...COMPILERS), ...IMPORTED }, files)
 })
 
 for (const compiler of COMPILERS) {
