@@ -9,6 +9,7 @@ const os = require('node:os')
 const path = require('node:path')
 const { test } = require('node:test')
 const { unexplained } = require('./exceptions')
+const { rare } = require('./exceptions/rare')
 const { bound, context, noticed, worldOf } = require('./faults')
 
 const RUN = path.join(__dirname, 'run.js')
@@ -97,19 +98,9 @@ test('what a bound function throws belongs to its own program, though another re
   }
 })
 
-/** Programs that are drawn too seldom to meet an exception. */
-const rare = {
-  '52: a transport closes once': [
-    { kind: 'openPolling', as: 'a', headers: {}, poll: true },
-    { kind: 'post', on: 'a', packets: ['2', '1'], headers: {} },
-  ],
-}
-
-for (const [key, steps] of Object.entries(rare)) {
+for (const [key, program] of Object.entries(rare)) {
   test(`an exception is needed by its program: ${key}`, async () => {
-    const watch = { server: [], session: ['close'], transport: ['close'] }
-    const about = { seed: 1, mode: 'attach', protocol: 4, kind: 'raw', options: {}, hooks: [], listeners: [] }
-    const { code, output } = await twin(['--replay', JSON.stringify({ ...about, watch, snapshots: 'each', steps })])
+    const { code, output } = await twin(['--replay', JSON.stringify(program)])
     assert.equal(code, 0, output)
     assert.ok(output.includes(`explained by ${key}`), output)
   })

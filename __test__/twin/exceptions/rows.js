@@ -61,8 +61,6 @@ function ofSession(difference, more) {
   return session !== undefined && { session, ...more }
 }
 
-const isListenerOf = (call, on, event) => call.do === 'listen' && call.on === on && call.event === event
-
 const uncompressed = (entry) => entry?.replace(/^(frame \w+) rsv 4/, '$1')
 
 /** @type {import("./index").Exception[]} */
@@ -352,18 +350,6 @@ module.exports = [
       if (ended.includes(session)) return { session, counts: true }
       return ended.length > 0 && (isCount(difference) || isCountOnly(difference)) && { counts: true }
     },
-  },
-  {
-    row: 10,
-    what: 'a headers listener of a transport that throws does not leave a POST unanswered, whose client ends then and polls no more',
-    explains: (difference, of) =>
-      (of.program.kind === 'real' || isOverHere(of, difference.step)) &&
-      throwsLess(difference) &&
-      hasThrown(of, difference.step - 1) &&
-      callsLike(
-        of.program,
-        (call) => isListenerOf(call, 'transport', 'headers') && /"do":"throw"/.test(json(call.calls)),
-      ).length > 0,
   },
   {
     row: 10,

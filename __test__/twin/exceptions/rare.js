@@ -1,0 +1,39 @@
+'use strict'
+
+// Programs that need an exception which random programs need too seldom to be met by each long run, by the exception. They are
+// part of the long run.
+
+const program = {
+  ...{ seed: 1, mode: 'attach', protocol: 4, kind: 'raw', options: {}, hooks: [], listeners: [], snapshots: 'each' },
+  watch: { server: [], session: ['close'], transport: ['close'] },
+}
+
+const rare = {
+  '52: a transport closes once': {
+    ...program,
+    steps: [
+      { kind: 'openPolling', as: 'a', headers: {}, poll: true },
+      { kind: 'post', on: 'a', packets: ['2', '1'], headers: {} },
+    ],
+  },
+  '4: a prepended close listener that ends other sessions runs when its own no longer counts': {
+    ...program,
+    steps: [
+      { kind: 'openPolling', as: 'a' },
+      {
+        kind: 'application',
+        on: 'a',
+        calls: [{ do: 'listen', on: 'socket', event: 'close', by: 'prependListener', calls: [{ do: 'closeServer' }] }],
+      },
+      { kind: 'openWebSocket', as: 'b' },
+    ],
+  },
+  '34: a connection listener that throws does not keep a WebSocket from being opened': {
+    ...program,
+    mode: 'uServer',
+    listeners: [{ do: 'throw' }],
+    steps: [{ kind: 'openWebSocket', as: 'a' }],
+  },
+}
+
+module.exports = { rare }
