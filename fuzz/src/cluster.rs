@@ -52,6 +52,7 @@ struct Life<'a> {
     /// Requests of peers that wait for their answer, and all others that are not over.
     fresh: BTreeSet<Stream>,
     served: BTreeSet<Stream>,
+    tokens: u64,
     waiting: BTreeSet<u64>,
 }
 
@@ -66,6 +67,7 @@ impl<'a> Life<'a> {
             asked: BTreeSet::new(),
             fresh: BTreeSet::new(),
             served: BTreeSet::new(),
+            tokens: 0,
             waiting: BTreeSet::new(),
         }
     }
@@ -164,7 +166,8 @@ impl<'a> Life<'a> {
             6 => {
                 let (purpose, id, body, last) = (self.purpose(), self.id(), self.bytes(), self.byte() != 0);
                 if self.byte() == 0 {
-                    let token = self.now ^ self.tape.len() as u64;
+                    self.tokens += 1;
+                    let token = self.tokens;
                     if self.node.admit(purpose, &id, token) == Admission::Later {
                         self.waiting.insert(token);
                     }
