@@ -20,6 +20,13 @@ const opened = (side, step) => Object.keys(side[step].readyStates).length
 
 const has = (side, step, session) => side[step].readyStates[`{${session}}`] !== undefined
 
+/** What uWebSockets.js throws if it is given a DataView. */
+const NO_DATA_VIEW = /Error "Text and data can only be passed by/
+
+/** Whether the process has met the same errors on both sides but for DataViews that were sent here only. */
+const failsToEncode = ({ lefts = [], rights = [] }) =>
+  rights.length > lefts.length && rights.filter((text) => !NO_DATA_VIEW.test(text)).join('\n') === lefts.join('\n')
+
 /** @type {import("./index").Exception[]} */
 module.exports = [
   {
@@ -37,6 +44,8 @@ module.exports = [
         return { session, counts: true }
       if (object === 'server')
         return left === undefined && /^(initial_)?headers\({}/.test(right) && isThrown(step) && { counts: true }
+      // what its first listener sends is encoded here, where that can fail
+      if (object === 'process' && isThrown(step)) return failsToEncode(difference)
       // what is sent to a client that the original has left waiting, and who asks for its session
       const { on } = of.program.steps[step - 1] ?? {}
       const isLeftWaiting =
