@@ -262,6 +262,69 @@ test('with Plug’n’Play, a package that finds no engine.io is told', () => {
   assert.equal(code, 1)
 })
 
+/** A project that uses an `engine.io` of another major version: installed, in the lock file, or asked for. */
+const OTHER_MAJORS = {
+  'that is installed': {
+    manifest: { dependencies: { 'socket.io': '2.5.1' } },
+    files: {
+      'node_modules/socket.io/package.json': {
+        name: 'socket.io',
+        version: '2.5.1',
+        dependencies: { 'engine.io': '~3.6.0' },
+      },
+      'node_modules/engine.io/package.json': { name: 'engine.io', version: '3.6.2' },
+    },
+    told: /socket\.io 2\.5\.1 \(node_modules\/socket\.io\) uses engine\.io 3\.6\.2/,
+  },
+  'that is installed beside ours': {
+    manifest: { dependencies: { 'socket.io': '4.8.4', other: '1.0.0' } },
+    files: {
+      'node_modules/socket.io/package.json': socketIo,
+      'node_modules/engine.io/package.json': original,
+      'node_modules/other/node_modules/socket.io/package.json': { ...socketIo, version: '3.1.2' },
+      'node_modules/other/node_modules/engine.io/package.json': { name: 'engine.io', version: '4.1.2' },
+    },
+    told: /socket\.io 3\.1\.2 \(.*\) uses engine\.io 4\.1\.2/,
+  },
+  'that is locked': {
+    manifest: { dependencies: { 'socket.io': '2.5.1' } },
+    files: {
+      'package-lock.json': { lockfileVersion: 3, packages: { 'node_modules/engine.io': { version: '3.6.2' } } },
+    },
+    told: /package-lock\.json has engine\.io 3\.6\.2 \(node_modules\/engine\.io\)/,
+  },
+  'that the project asks for': {
+    manifest: { dependencies: { 'engine.io': '^5.2.1' } },
+    files: {},
+    told: /app 1\.0\.0 \(\.\) uses engine\.io 5/,
+  },
+}
+
+for (const [title, { manifest, files, told }] of Object.entries(OTHER_MAJORS)) {
+  test(`--fix refuses a project with another major version of engine.io ${title}`, () => {
+    const folder = project(manifest, files)
+    const read = () =>
+      Object.keys({ 'package.json': 0, ...files }).map((file) => fs.readFileSync(path.join(folder, file), 'utf8'))
+    const before = read()
+    const { code, printed } = doctor('--fix', folder)
+    assert.equal(code, 1)
+    assert.equal(printed.length, 1)
+    assert.match(
+      printed[0],
+      /^refused {3}engine\.io-native \S+ takes the place of engine\.io 6 only, and .*: nothing was changed$/,
+    )
+    assert.match(printed[0], told)
+    assert.deepEqual(read(), before)
+    assert.match(doctor(folder).lines.switch, /do not switch this project: engine\.io-native/)
+  })
+}
+
+test('--fix takes ranges of our major version, and those that name this package by a file', () => {
+  for (const range of ['^6.2.0', '6', '~6.6.0', '>=3', '3.x || 6.x', 'file:../3/engine.io-native-6.6.13.tgz']) {
+    assert.equal(doctor('--fix', project({ dependencies: { 'engine.io': range } }, {})).code, 0, range)
+  }
+})
+
 const managers = [
   { manager: 'npm', lock: 'package-lock.json', field: 'overrides' },
   { manager: 'yarn', lock: 'yarn.lock', field: 'resolutions' },

@@ -40,7 +40,7 @@ function examine(folder) {
       `engine    ${tellEngines(users)}`,
       `binary    ${tellBinary(project, binary, ours)}`,
       `versions  ${tellVersions(users, ours)}`,
-      `switch    ${tellSwitch(project, users, isComplete)}`,
+      `switch    ${tellSwitch(project, users, isComplete, findOtherMajors(project, users))}`,
       `back      ${tellBack(project, users)}`,
     ],
   }
@@ -113,7 +113,42 @@ function tellVersions(users, ours) {
   return [...wanted, ...told].join('; ')
 }
 
-function tellSwitch(project, users, isComplete) {
+const majorOf = (text) => text.split('.')[0]
+
+/**
+ * The uses of an `engine.io` of another major version than ours, which has another API: an override would replace it,
+ * too. Each is told in words; what is not installed is told by npm's lock file, or by what a package asks for.
+ *
+ * @returns {string[]}
+ */
+function findOtherMajors(project, users) {
+  const told = []
+  for (const { name, version: its, where, range, engine } of users) {
+    const [asked] = /^[~^=v]*\d+(?=$|[.-][^|]*$)/.exec(range) ?? []
+    const used = engine && engine.name !== OURS ? engine.version : asked?.replace(/^\D*/, '')
+    if (used && majorOf(used) !== majorOf(version))
+      told.push(`${name}${its ? ` ${its}` : ''} (${where}) uses engine.io ${used}`)
+  }
+  if (told.length > 0 || project.manager !== 'npm' || project.lock === undefined) return told
+  for (const [where, entry] of lockedEngines(readJson(path.join(project.root, project.lock))))
+    if (majorOf(entry.version) !== majorOf(version))
+      told.push(`${project.lock} has engine.io ${entry.version} (${where})`)
+  return told
+}
+
+/** The entries of `engine.io` in npm's lock file, without those that are already this package. */
+function lockedEngines(content) {
+  return Object.entries(content?.packages ?? {}).filter(
+    ([where, entry]) =>
+      /(^|\/)node_modules\/engine\.io$/.test(where) && typeof entry?.version === 'string' && entry.name !== OURS,
+  )
+}
+
+const tellMajors = (others) =>
+  `${OURS} ${version} takes the place of engine.io ${majorOf(version)} only, and ${others.join('; ')}`
+
+function tellSwitch(project, users, isComplete, others) {
+  if (others.length > 0) return `do not switch this project: ${tellMajors(others)}`
   if (isComplete) return 'nothing to do: every engine.io of this project is engine.io-native'
   const command = `\`npx ${OURS} doctor --fix\`, then \`${INSTALL[project.manager]}\``
   if (!isSwitched(project)) return `run ${command}: it writes ${fieldOf(project)}`
@@ -137,7 +172,8 @@ Tells in five lines which engine the packages of a project load, whether its bin
 switch to ${OURS}, and how to go back.
 
   --fix    writes the override into package.json (pnpm since 10.5: pnpm-workspace.yaml), and takes the original out of
-           npm's lock file, which would keep it; nothing is installed
+           npm's lock file, which would keep it; nothing is installed. A project with another major version of
+           engine.io than ${majorOf(version)} (Socket.IO 2 or 3) is refused
   --undo   takes the override back, and the replacement out of a lock file that would keep it
 `
 
@@ -145,8 +181,8 @@ switch to ${OURS}, and how to go back.
  * The command line.
  *
  * @param {string[]} args
- * @returns {number} the exit code: 0 if all is well or was changed, 1 if something is to be done, 2 for a mistake in
- *   `args`
+ * @returns {number} the exit code: 0 if all is well or was changed, 1 if something is to be done or was refused, 2 for
+ *   a mistake in `args`
  */
 function main(args, print = console.log) {
   const flags = args.filter((arg) => arg.startsWith('-'))
@@ -175,6 +211,11 @@ function main(args, print = console.log) {
     return isWell ? 0 : 1
   }
   const project = findManager(at)
+  const others = flags[0] === '--fix' ? findOtherMajors(project, findUsers(project.root)) : []
+  if (others.length > 0) {
+    print(`refused   ${tellMajors(others)}: nothing was changed`)
+    return 1
+  }
   const changed = flags[0] === '--fix' ? switchTo(project, version) : switchBack(project, version)
   if (changed.length === 0) print('nothing had to be changed')
   for (const file of changed) print(`changed   ${path.relative(at, file) || file}`)
