@@ -5,6 +5,7 @@
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
 const {
+  delay,
   eventually,
   frame,
   listen,
@@ -115,6 +116,36 @@ test('CVE-2021-32640: a subprotocol header with many blanks is answered, and the
   peer.write(requestWith(context, [`Sec-WebSocket-Protocol: b${' '.repeat(12_000)}x`]))
   await peer.match(/^HTTP\/1\.1 (101|400) /)
   peer.socket.destroy()
+  await assertServes(context)
+})
+
+test('CVE-2026-45736: a reason of close() that is neither text nor bytes is refused, and sends no memory', async () => {
+  const context = await listen()
+  const { peer, socket } = await openWebSocket(context)
+  const { socket: ws } = socket.transport
+  assert.throws(() => ws.close(1000, new Float32Array(20)), TypeError)
+  ws.close(1000, new Uint8Array(Buffer.from('héllo')))
+  const { opcode, payload } = await peer.frame()
+  assert.deepEqual([opcode, payload.readUInt16BE(0), payload.toString('utf8', 2)], [8, 1000, 'héllo'])
+  await assertServes(context)
+})
+
+test('CVE-2026-48779: a message in very many fragments, or a frame in very many pieces, ends with 1008', async () => {
+  const context = await listen({ maxBufferedChunks: 3 })
+  const many = await openWebSocket(context)
+  const fragments = Array.from({ length: 16384 }, () => frame({ fin: false, opcode: 0 }))
+  many.peer.write(Buffer.concat([frame({ fin: false, payload: '' }), ...fragments]))
+  assert.equal((await many.peer.closeFrame()).payload.readUInt16BE(0), 1008)
+
+  const { peer } = await openWebSocket(context)
+  const bytes = frame({ payload: `4${'x'.repeat(30_000)}` })
+  let ended = false
+  const closing = peer.closeFrame().finally(() => (ended = true))
+  for (let at = 0; !ended && at < bytes.length; at++) {
+    peer.write(bytes.subarray(at, at + 1))
+    await delay(1)
+  }
+  assert.equal((await closing).payload.readUInt16BE(0), 1008)
   await assertServes(context)
 })
 

@@ -2,6 +2,7 @@
 
 // What applications pass to a WebSocket, as `ws` takes it.
 
+const { isUint8Array } = require('node:util').types
 const { MAX_CLOSE_REASON } = require('./contract')
 
 const EMPTY = Buffer.alloc(0)
@@ -23,8 +24,12 @@ function checkClose(code, reason) {
   if (typeof code !== 'number' || !(isAssigned || (code >= 3000 && code <= 4999))) {
     throw new TypeError('First argument must be a valid error code number')
   }
-  if (reason !== undefined && reason.length && Buffer.byteLength(reason) > MAX_CLOSE_REASON) {
+  if (reason === undefined || !reason.length) return
+  if (Buffer.byteLength(reason) > MAX_CLOSE_REASON) {
     throw new RangeError(`The message must not be greater than ${MAX_CLOSE_REASON} bytes`)
+  }
+  if (typeof reason !== 'string' && !isUint8Array(reason)) {
+    throw new TypeError('Second argument must be a string or a Uint8Array')
   }
 }
 

@@ -232,13 +232,13 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
   /**
    * Starts the closing handshake; the peer has 30 s to answer.
    *
-   * @throws {TypeError} for a code that no close frame may carry
+   * @throws {TypeError} for a code that no close frame may carry, or a reason that is neither text nor bytes
    * @throws {RangeError} for a reason that a close frame has no room for
    */
   close(code, reason) {
     if (this.readyState !== CONNECTING_STATES.OPEN) return
     if (code !== undefined) checkClose(code, reason)
-    const text = reason === undefined ? undefined : String(reason)
+    const text = reason?.length ? contentOf(reason, false) : undefined
     bridge.getEngine().closeConnection(this[kState].handle, code, text)
     this[kBeginClosing]()
   }
