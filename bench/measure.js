@@ -350,7 +350,7 @@ const machine = () => ({
   cpu: os.cpus()[0].model,
   cores: os.cpus().length,
   memoryGiB: Math.round(os.totalmem() / 2 ** 30),
-  kernel: os.release(),
+  kernel: os.release().split('-')[0],
   node: process.version,
 })
 

@@ -14,6 +14,9 @@ const peers = read('readme-peers')
 /** Rows that PERFORMANCE.md shows for all engines; the report of that run has the others. */
 const BESIDE = ['echo64', 'echo64x8', 'broadcast64', 'connect', 'poll', 'tls1k', 'sio-echo100', 'lone']
 
+/** The day of the first run beside engine.io 6.6.13. */
+const FIRST_ON_6_6_13 = '2026-11-28'
+
 /** What README shows; PERFORMANCE.md shows all. */
 const MAIN = [
   'echo64',
@@ -58,8 +61,12 @@ function setting({ machine, pairs, duration, date, rows }) {
   const taken = Math.max(
     ...rows.flatMap((row) => Object.values(row.engines)).map(({ median }) => (median && median.foreign) || 0),
   )
-  return `${machine.cores} cores (${machine.cpu}), Linux ${machine.kernel.split('-')[0]}, Node ${machine.node}, ${date.slice(0, 10)}; medians of ${pairs} interleaved rounds of ${duration} s, during which others took up to ${taken.toFixed(2)} cores`
+  return `${machine.cores} cores (${machine.cpu}), Linux ${machine.kernel}, Node ${machine.node}, ${date.slice(0, 10)}; medians of ${pairs} interleaved rounds of ${duration} s, during which others took up to ${taken.toFixed(2)} cores`
 }
+
+/** Says of which versions an older run is: results do not keep them. */
+const age = ({ date }) =>
+  date.slice(0, 10) < FIRST_ON_6_6_13 ? ' It is of an older build, beside `engine.io` 6.6.12.' : ''
 
 /** What the text beside the tables refers to, in figures of the run. */
 function findings() {
@@ -75,7 +82,7 @@ function findings() {
     out.push(`- An echo of 1 KiB takes ${digits(deflated)} us with permessage-deflate, ${digits(plain)} us without.`)
   if (kept && released)
     out.push(
-      `- \`socket.request = null\` frees ${Math.round((1 - released / kept) * 100)} % of the memory of a connection behind \`attach()\`.`,
+      `- \`socket.request = null\` frees ${Math.round((1 - released / kept) * 100)} % of the memory of a connection behind \`attach()\`, with a small young generation of V8 (\`--max-semi-space-size=1\`), as in all memory rows that do not say otherwise.`,
     )
   return out
 }
@@ -115,7 +122,7 @@ function performance() {
   const others = Object.keys(peers.engines).filter(
     (e) => e !== 'native' && e !== 'upstream' && peers.rows.some((row) => row.engines[e] && row.engines[e].ratio),
   )
-  out.push('', `Total CPU per message beside others, in us: ${setting(peers)}.`, '')
+  out.push('', `Total CPU per message beside others, in us: ${setting(peers)}.${age(peers)}`, '')
   out.push(line('work', 'original', 'native', ...others), line('---', '---:', '---:', ...others.map(() => '---:')))
   for (const row of peers.rows.filter((r) => BESIDE.includes(r.id))) {
     const us = (e) => (row.engines[e] && row.engines[e].median ? digits(row.engines[e].median.total) : '')
@@ -136,14 +143,19 @@ function readme() {
     out.push(line(row.title, digits(ratio.total), digits(ratio.js), digits(ratio.rate)))
   }
   const of = (id) => memory.find((row) => row.id === id)
-  const [kept, released, listen] = ['memory', 'memory-released', 'memory-listen'].map(
-    (id) => of(id) && digits(of(id).engines.native.ratio.memory),
-  )
-  if (kept && released && listen) {
+  const [plain, plainListen, kept, released, listen] = [
+    'memory-defaults',
+    'memory-listen-defaults',
+    'memory',
+    'memory-released',
+    'memory-listen',
+  ].map((id) => of(id) && digits(of(id).engines.native.ratio.memory))
+  if (plain && plainListen && kept && released && listen) {
     out.push(
       '',
-      `Memory per idle WebSocket: ${kept} of the original's behind \`attach()\`, ${released} once the application has released`,
-      `\`socket.request\`, ${listen} with the native listener.`,
+      `Memory per idle WebSocket with V8's defaults: ${plain} of the original's behind \`attach()\`, ${plainListen} with the native`,
+      `listener. With a small young generation (\`--max-semi-space-size=1\`): ${kept} and ${listen}, and ${released} behind \`attach()\``,
+      'once the application has released `socket.request`.',
     )
   }
   return out.join('\n')
