@@ -10,7 +10,7 @@
 //! ```
 //!
 //! [`protocol`], [`websocket`] and [`session`] are pure. [`runtime`] and [`http`] move bytes and time into
-//! them. [`node`] is the only place that knows Node-API.
+//! them; [`cluster`] passes to other processes what is theirs. [`node`] is the only place that knows Node-API.
 
 // Not in Cargo.toml: every test would have to be told that its helpers are its own.
 #![warn(unreachable_pub)]
