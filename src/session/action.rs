@@ -1,9 +1,9 @@
-//! What a session is told and what it answers: the words between the machine and its driver.
+//! What a session is told and what it answers: the words between the machine and its runtime.
 
 use super::{ChannelId, Fault, OutPacket, PollId, Reason};
 use crate::protocol::PacketType;
 
-/// What the driver has to do for a session.
+/// What the runtime has to do for a session.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
     /// Write packets to a channel, in order.

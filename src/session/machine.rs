@@ -404,7 +404,7 @@ impl Session {
         }
     }
 
-    /// Whether [`Session::tick`] would now find that the peer is gone. A driver that may hold unread input
+    /// Whether [`Session::tick`] would now find that the peer is gone. A runtime that may hold unread input
     /// of the peer reads it first.
     pub fn is_overdue(&self, now: Millis) -> bool {
         self.overdue(now).is_some()
@@ -436,7 +436,7 @@ impl Session {
         self.heartbeat.excuse(now, &self.timing);
     }
 
-    /// Excuses the peer if the deadline passed more than a quarter of `pingTimeout` ago: the driver was kept from its
+    /// Excuses the peer if the deadline passed more than a quarter of `pingTimeout` ago: the runtime was kept from its
     /// work, and the peer could not be read.
     pub fn excuse_if_late(&mut self, now: Millis) {
         if self.overdue(now).is_some_and(|late| late > self.timing.ping_timeout() / 4) {

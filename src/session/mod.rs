@@ -1,7 +1,7 @@
 //! The session: a state machine without I/O, clock or threads.
 //!
 //! Everything hard about Engine.IO is decided here: heartbeats of both protocol revisions, polls that
-//! overlap, the upgrade that loses nothing, closing in every state. A driver (see `crate::runtime`)
+//! overlap, the upgrade that loses nothing, closing in every state. A runtime (see `crate::runtime`)
 //! feeds it what happened together with the current time, and carries out the [`Action`]s it answers.
 
 mod action;
