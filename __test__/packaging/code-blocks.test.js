@@ -6,6 +6,7 @@
 //   <!-- runs: echo -->              a real client connects by each transport, and gets back what it sends
 //   <!-- runs: echo, as a module --> the same, as an ES module
 //   <!-- runs: serves -->            a real client connects by each transport
+//   <!-- runs: serves Socket.IO -->  the same, on the path of Socket.IO
 //   <!-- runs: prints "text" -->     after a request for an unknown session the block has printed the text
 //   <!-- runs: by itself -->         it runs and ends; `, as a module` here, too
 
@@ -82,9 +83,11 @@ async function portOf(child) {
   return port
 }
 
-/** Connects a client; with `echoes` it sends a message, and waits for the same. */
-async function converse(port, transports, echoes) {
-  const client = new Client(`ws://127.0.0.1:${port}`, { transports })
+/** Connects a client; where the block `runs` an echo, it sends a message, and waits for the same. */
+async function converse(port, transports, runs) {
+  const echoes = runs.startsWith('echo')
+  const path = runs.includes('Socket.IO') ? '/socket.io' : '/engine.io'
+  const client = new Client(`ws://127.0.0.1:${port}`, { transports, path })
   const failed = new Promise((_, reject) => client.on('close', (reason, cause) => reject(new Error(reason, { cause }))))
   failed.catch(() => {})
   const first = (event) => Promise.race([new Promise((resolve) => client.once(event, resolve)), failed])
@@ -115,9 +118,13 @@ async function run(block) {
       while (!child.printed.includes(expected)) await deadline(once(child, 'printed'), `"${expected}" to be printed`)
       return
     }
-    assert.match(block.runs, /^(echo|serves)(, as a module)?$/, 'The comment before a block says how it is run.')
+    assert.match(
+      block.runs,
+      /^(echo|serves|serves Socket\.IO)(, as a module)?$/,
+      'The comment before a block says how it is run.',
+    )
     for (const transports of [['polling'], ['polling', 'websocket'], ['websocket']]) {
-      await converse(port, transports, block.runs.startsWith('echo'))
+      await converse(port, transports, block.runs)
     }
     assert.equal(child.exitCode, null, child.printed)
   } finally {
