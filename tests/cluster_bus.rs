@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use engine_io_native::cluster::bus::action::{Action, Admission, Failure, Stream};
-use engine_io_native::cluster::bus::link::{GIVE_UP, MAX_QUEUED, WINDOW};
+use engine_io_native::cluster::bus::association::{GIVE_UP, MAX_QUEUED, WINDOW};
 use engine_io_native::cluster::bus::message::{
     Header, Hello, Item, Kind, MAX_PIECE, Millis, Purpose, Run, VERSION, Why, open, seal,
 };
@@ -43,7 +43,7 @@ impl Bus {
         }
         bus.pass(JOIN + HELLO);
         for run in runs {
-            assert_eq!(bus.nodes[run].linked().count(), runs.len() - 1);
+            assert_eq!(bus.nodes[run].associated().count(), runs.len() - 1);
             assert_eq!(bus.next(*run), Some(Action::Joined(Member { number: *run as u16, boot: 0 })));
         }
         bus
@@ -235,7 +235,7 @@ fn a_request_that_is_not_taken_fails_when_it_cannot_be_taken_any_more() {
     bus.apart.push((1, 2));
     let asked = bus.ask(1, Purpose::Post, &id_of(2));
     bus.pass(ACCEPT);
-    assert_eq!(bus.next(1), None, "the link has broken, but the request may be on the way");
+    assert_eq!(bus.next(1), None, "the association has broken, but the request may be on the way");
     bus.pass(MARGIN);
     bus.assert_fails(1, asked, Failure::Unavailable);
 
@@ -250,7 +250,7 @@ fn a_request_that_is_not_taken_fails_when_it_cannot_be_taken_any_more() {
 }
 
 #[test]
-fn a_link_that_breaks_ends_the_session_of_an_answer_that_may_be_lost() {
+fn an_association_that_breaks_ends_the_session_of_an_answer_that_may_be_lost() {
     let mut bus = Bus::new(&[1, 2]);
     let poll = bus.ask(1, Purpose::Poll, &id_of(2));
     let (served, _) = bus.serve(2);
@@ -505,7 +505,7 @@ fn a_node_stands_for_the_members_of_its_machine() {
 }
 
 #[test]
-fn a_link_that_one_side_has_lost_is_opened_again_at_the_next_hello() {
+fn an_association_that_one_side_has_lost_is_opened_again_at_the_next_hello() {
     for (from, to) in [(1, 2), (2, 1)] {
         let mut bus = Bus::new(&[1, 2]);
         // one of them hears nothing for a while, and the other hears all
@@ -521,7 +521,7 @@ fn a_link_that_one_side_has_lost_is_opened_again_at_the_next_hello() {
 }
 
 #[test]
-fn a_node_that_has_forgotten_a_link_finds_one_that_has_not() {
+fn a_node_that_has_forgotten_an_association_finds_one_that_has_not() {
     for (from, to) in [(1, 2), (2, 1)] {
         let mut bus = Bus::new(&[1, 2]);
         for time in [GIVE_UP, GIVE_UP, FORGET] {
@@ -531,7 +531,7 @@ fn a_node_that_has_forgotten_a_link_finds_one_that_has_not() {
             bus.pass(2 * HELLO);
         }
         bus.pass(HELLO);
-        assert_eq!(bus.node(1).linked().count() + bus.node(2).linked().count(), 2);
+        assert_eq!(bus.node(1).associated().count() + bus.node(2).associated().count(), 2);
     }
 }
 
@@ -589,42 +589,42 @@ fn a_conversation_that_is_repeated_changes_nothing() {
         }
         bus.assert_idle();
     }
-    assert_eq!(bus.node(2).linked().count(), 0, "a repeated hello does not bring a node back to life");
+    assert_eq!(bus.node(2).associated().count(), 0, "a repeated hello does not bring a node back to life");
 }
 
 /// A peer that has the key and does not follow the protocol.
 struct Liar {
-    link: u32,
+    association: u32,
     seq: u64,
 }
 
 impl Liar {
     const RUN: Run = 9;
 
-    /// It has a link to node 1.
-    fn link(bus: &mut Bus) -> Self {
+    /// It has an association with node 1.
+    fn associate(bus: &mut Bus) -> Self {
         let hello = Hello { joining: false, members: vec![Member { number: 9, boot: 0 }] };
         Self::say(bus, Kind::Hello, 0, 0, 0, &hello.encode());
         bus.run();
         let headers = bus.published.iter().map(|(_, _, message)| open(&key(), message).unwrap().0);
         let asked = |header: &Header| header.kind == Kind::Open && header.to == Self::RUN;
-        let link = headers.rev().find(asked).unwrap().link;
-        let liar = Self { link, seq: 0 };
-        Self::say(bus, Kind::Opened, liar.link, 0, 0, &[]);
-        assert!(bus.node(1).linked().any(|run| run == Self::RUN));
+        let association = headers.rev().find(asked).unwrap().association;
+        let liar = Self { association, seq: 0 };
+        Self::say(bus, Kind::Opened, liar.association, 0, 0, &[]);
+        assert!(bus.node(1).associated().any(|run| run == Self::RUN));
         liar
     }
 
-    fn say(bus: &mut Bus, kind: Kind, link: u32, seq: u64, ack: u64, body: &[u8]) {
+    fn say(bus: &mut Bus, kind: Kind, association: u32, seq: u64, ack: u64, body: &[u8]) {
         let (now, yours) = (bus.now, if kind == Kind::Hello { 0 } else { bus.now });
-        let header = Header { kind, from: Self::RUN, to: 1, link, seq, ack, time: now, yours };
+        let header = Header { kind, from: Self::RUN, to: 1, association, seq, ack, time: now, yours };
         bus.node(1).receive(now, &seal(&key(), &header, body));
     }
 
     fn items(&mut self, bus: &mut Bus, items: &[Item]) {
         let mut frame = Vec::new();
         items.iter().for_each(|item| item.encode(&mut frame));
-        Self::say(bus, Kind::Frame, self.link, self.seq, 0, &frame);
+        Self::say(bus, Kind::Frame, self.association, self.seq, 0, &frame);
         self.seq += 1;
     }
 }
@@ -635,13 +635,17 @@ fn request(bus: &Bus, ticket: u32) -> Item {
 }
 
 #[test]
-fn a_peer_that_does_not_follow_the_protocol_loses_its_link() {
+fn a_peer_that_does_not_follow_the_protocol_loses_its_association() {
     type Lie = fn(&mut Bus, &mut Liar);
     let lies: [(&str, Lie); 14] = [
-        ("items that are not items", |bus, liar| Liar::say(bus, Kind::Frame, liar.link, 0, 0, b"garbage")),
-        ("an empty frame", |bus, liar| Liar::say(bus, Kind::Frame, liar.link, 0, 0, b"")),
-        ("a frame beyond the window", |bus, liar| Liar::say(bus, Kind::Frame, liar.link, WINDOW as u64, 0, b"x")),
-        ("an acknowledgement of what was not sent", |bus, liar| Liar::say(bus, Kind::Ack, liar.link, 0, u64::MAX, b"")),
+        ("items that are not items", |bus, liar| Liar::say(bus, Kind::Frame, liar.association, 0, 0, b"garbage")),
+        ("an empty frame", |bus, liar| Liar::say(bus, Kind::Frame, liar.association, 0, 0, b"")),
+        ("a frame beyond the window", |bus, liar| {
+            Liar::say(bus, Kind::Frame, liar.association, WINDOW as u64, 0, b"x");
+        }),
+        ("an acknowledgement of what was not sent", |bus, liar| {
+            Liar::say(bus, Kind::Ack, liar.association, 0, u64::MAX, b"");
+        }),
         ("a request twice", |bus, liar| {
             let request = request(bus, 1);
             liar.items(bus, &[request.clone(), request]);
@@ -692,10 +696,10 @@ fn a_peer_that_does_not_follow_the_protocol_loses_its_link() {
     ];
     for (name, lie) in lies {
         let mut bus = Bus::new(&[1]);
-        let mut liar = Liar::link(&mut bus);
+        let mut liar = Liar::associate(&mut bus);
         lie(&mut bus, &mut liar);
         assert_eq!(bus.node(1).dropped().violations, 1, "{name}");
-        assert_eq!(bus.node(1).linked().count(), 0, "{name}");
+        assert_eq!(bus.node(1).associated().count(), 0, "{name}");
         bus.pass(ACCEPT + MARGIN);
         let held = bus.node(1).held();
         assert_eq!((held.asked, held.served, held.sessions), (0, 0, 0), "{name}");
@@ -705,7 +709,7 @@ fn a_peer_that_does_not_follow_the_protocol_loses_its_link() {
 #[test]
 fn what_a_peer_says_about_requests_that_do_not_exist_changes_nothing() {
     let mut bus = Bus::new(&[1]);
-    let mut liar = Liar::link(&mut bus);
+    let mut liar = Liar::associate(&mut bus);
     let ticket = 77;
     let mut items = vec![
         Item::Taken { ticket },
@@ -720,14 +724,14 @@ fn what_a_peer_says_about_requests_that_do_not_exist_changes_nothing() {
         items.push(Item::Cut { ticket, asker, why: Why::Moved(1) });
     }
     liar.items(&mut bus, &items);
-    assert_eq!(bus.node(1).linked().count(), 1);
+    assert_eq!(bus.node(1).associated().count(), 1);
     bus.assert_idle();
 }
 
 #[test]
 fn nodes_that_send_each_other_around_are_not_followed_for_long() {
     let mut bus = Bus::new(&[1, 2]);
-    let mut liar = Liar::link(&mut bus);
+    let mut liar = Liar::associate(&mut bus);
     let Stream::Asked(ticket) = bus.ask(1, Purpose::Poll, &id_of(9)) else { unreachable!() };
     liar.items(&mut bus, &[Item::Cut { ticket, asker: false, why: Why::Moved(Liar::RUN) }]);
     bus.assert_fails(1, Stream::Asked(ticket), Failure::Unavailable);
@@ -741,7 +745,7 @@ fn nodes_that_send_each_other_around_are_not_followed_for_long() {
 #[test]
 fn a_peer_that_floods_meets_bounds() {
     let mut bus = Bus::new(&[1]);
-    let mut liar = Liar::link(&mut bus);
+    let mut liar = Liar::associate(&mut bus);
     for first in (0..MAX_SERVED as u32 + 100).step_by(100) {
         let items: Vec<_> = (first..first + 100).map(|ticket| request(&bus, ticket)).collect();
         liar.items(&mut bus, &items);
@@ -754,11 +758,12 @@ fn a_peer_that_floods_meets_bounds() {
     let now = bus.now;
     for run in 100..100 + 2 * MAX_PEERS as u64 {
         let hello = Hello { joining: false, members: vec![Member { number: run as u16, boot: 0 }] };
-        let header = Header { kind: Kind::Hello, from: run, to: 0, link: 0, seq: 0, ack: 0, time: now, yours: 0 };
+        let header =
+            Header { kind: Kind::Hello, from: run, to: 0, association: 0, seq: 0, ack: 0, time: now, yours: 0 };
         bus.node(1).receive(now, &seal(&key(), &header, &hello.encode()));
     }
     assert_eq!(bus.node(1).held().peers, MAX_PEERS);
-    assert_eq!(bus.node(1).linked().count(), 1, "those with a link stay");
+    assert_eq!(bus.node(1).associated().count(), 1, "those with an association stay");
     bus.pass(FORGET + GIVE_UP);
     assert_eq!(bus.node(1).held().peers, 0);
 }
@@ -766,7 +771,7 @@ fn a_peer_that_floods_meets_bounds() {
 #[test]
 fn a_peer_that_reads_nothing_is_given_up() {
     let mut bus = Bus::new(&[1]);
-    Liar::link(&mut bus);
+    Liar::associate(&mut bus);
     let mut asked = 0;
     loop {
         let now = bus.now;

@@ -89,12 +89,12 @@ impl Process {
 #[test]
 fn members_get_the_lowest_free_numbers_and_count_boots() {
     let scratch = Scratch::new("numbers");
-    let claim = || Directory::open(&scratch.0).unwrap().claim().unwrap();
-    let (one, two) = (claim(), claim());
+    let take_seat = || Directory::open(&scratch.0).unwrap().take_seat().unwrap();
+    let (one, two) = (take_seat(), take_seat());
     assert_eq!([one.0.member.number, two.0.member.number], [0, 1]);
     let before = one.0.member;
     drop(one);
-    let again = claim();
+    let again = take_seat();
     assert_eq!(again.0.member, Member { number: 0, boot: before.boot.wrapping_add(1) });
     drop((again, two));
     assert_eq!(scratch.names(), ["0.lock", "1.lock"]);
@@ -118,12 +118,12 @@ fn many_members_that_start_at_once_agree_on_the_key_and_share_no_number() {
             let path = scratch.0.clone();
             std::thread::spawn(move || {
                 let directory = Directory::open(&path).unwrap();
-                (directory.key().unwrap(), directory.claim().unwrap())
+                (directory.key().unwrap(), directory.take_seat().unwrap())
             })
         })
         .collect();
     let joined: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
-    let mut numbers: Vec<_> = joined.iter().map(|(_, (claim, _))| claim.member.number).collect();
+    let mut numbers: Vec<_> = joined.iter().map(|(_, (seat, _))| seat.member.number).collect();
     numbers.sort_unstable();
     numbers.dedup();
     assert_eq!(numbers.len(), 8);

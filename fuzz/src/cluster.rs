@@ -46,8 +46,8 @@ struct Life<'a> {
     now: u64,
     node: Node,
     seqs: [u64; PEERS.len()],
-    /// The links that the node has asked for.
-    links: [u32; PEERS.len()],
+    /// The associations that the node has asked for.
+    associations: [u32; PEERS.len()],
     asked: BTreeSet<Stream>,
     /// Requests of peers that wait for their answer, and all others that are not over.
     fresh: BTreeSet<Stream>,
@@ -63,7 +63,7 @@ impl<'a> Life<'a> {
             now: 1_000,
             node: Node::new(1_000, Config { key: key(), run: RUN, number: Some(5), boot: 0, longest_poll: 60_000 }),
             seqs: [0; PEERS.len()],
-            links: [0; PEERS.len()],
+            associations: [0; PEERS.len()],
             asked: BTreeSet::new(),
             fresh: BTreeSet::new(),
             served: BTreeSet::new(),
@@ -145,23 +145,23 @@ impl<'a> Life<'a> {
             3 => {
                 let kinds = [Kind::Open, Kind::Opened, Kind::Reset, Kind::Frame, Kind::Ack, Kind::Opened];
                 let (peer, kind) = (usize::from(self.byte()) % PEERS.len(), kinds[usize::from(self.byte() % 6)]);
-                let (link, seq, ack, body) = (self.byte(), self.byte(), self.byte(), self.bytes());
+                let (association, seq, ack, body) = (self.byte(), self.byte(), self.byte(), self.bytes());
                 if matches!(kind, Kind::Open | Kind::Opened) {
                     self.seqs[peer] = 0;
                 }
-                let link = self.link(peer, link);
-                self.say(peer, kind, link, seq.into(), ack.into(), &body);
+                let association = self.association(peer, association);
+                self.say(peer, kind, association, seq.into(), ack.into(), &body);
             }
             4 | 5 => {
-                let (peer, link, ack) = (usize::from(self.byte()) % PEERS.len(), self.byte(), self.byte());
+                let (peer, association, ack) = (usize::from(self.byte()) % PEERS.len(), self.byte(), self.byte());
                 let mut body = Vec::new();
                 for _ in 0..=self.byte() % 4 {
                     self.item().encode(&mut body);
                 }
                 let seq = self.seqs[peer];
                 self.seqs[peer] += 1;
-                let link = self.link(peer, link);
-                self.say(peer, Kind::Frame, link, seq, ack.into(), &body);
+                let association = self.association(peer, association);
+                self.say(peer, Kind::Frame, association, seq, ack.into(), &body);
             }
             6 => {
                 let (purpose, id, body, last) = (self.purpose(), self.id(), self.bytes(), self.byte() != 0);
@@ -181,14 +181,14 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// Mostly the link that the node has asked for.
-    fn link(&self, peer: usize, link: u8) -> u32 {
-        if link < 128 && self.links[peer] > 0 { self.links[peer] } else { link.into() }
+    /// Mostly the association that the node has asked for.
+    fn association(&self, peer: usize, association: u8) -> u32 {
+        if association < 128 && self.associations[peer] > 0 { self.associations[peer] } else { association.into() }
     }
 
-    fn say(&mut self, peer: usize, kind: Kind, link: u32, seq: u64, ack: u64, body: &[u8]) {
+    fn say(&mut self, peer: usize, kind: Kind, association: u32, seq: u64, ack: u64, body: &[u8]) {
         let yours = if kind == Kind::Hello { 0 } else { self.now };
-        let header = Header { kind, from: PEERS[peer], to: RUN, link, seq, ack, time: self.now + 1, yours };
+        let header = Header { kind, from: PEERS[peer], to: RUN, association, seq, ack, time: self.now + 1, yours };
         self.node.receive(self.now, &seal(&key(), &header, body));
     }
 
@@ -266,7 +266,7 @@ impl<'a> Life<'a> {
                     assert!(message.len() <= MAX_MESSAGE);
                     let (header, _) = open(&key(), &message).expect("a node understands itself");
                     if let (Kind::Open, Some(peer)) = (header.kind, PEERS.iter().position(|run| *run == header.to)) {
-                        self.links[peer] = header.link;
+                        self.associations[peer] = header.association;
                     }
                 }
                 Action::Joined(_) | Action::NumberTaken(_) | Action::Lost(_) | Action::Writable(_) => {}

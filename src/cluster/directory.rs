@@ -21,15 +21,15 @@ pub struct Directory {
 
 /// A number that this member has, until it is dropped.
 #[derive(Debug)]
-pub struct Claim {
+pub struct Seat {
     /// The member that has it.
     pub member: Member,
     socket: PathBuf,
-    /// The lock ends with the claim, also if the process is killed.
+    /// The lock ends with the seat, also if the process is killed.
     _lock: File,
 }
 
-impl Drop for Claim {
+impl Drop for Seat {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.socket);
     }
@@ -85,11 +85,11 @@ impl Directory {
         made
     }
 
-    /// Claims the lowest free number, and listens on its socket.
+    /// Takes the lowest free number, and listens on its socket.
     ///
     /// # Errors
     /// Those of the files; when all numbers are taken; when the path of the socket is too long for the system.
-    pub fn claim(&self) -> io::Result<(Claim, UnixListener)> {
+    pub fn take_seat(&self) -> io::Result<(Seat, UnixListener)> {
         self.clear_away();
         for number in 0..=u16::MAX {
             let Some(lock) = self.lock(number)? else { continue };
@@ -97,10 +97,10 @@ impl Directory {
             let socket = self.socket(number);
             remove(&socket)?;
             let listener = UnixListener::bind(&socket).map_err(|error| wrong(&socket, &error.to_string()))?;
-            let claim = Claim { member: Member { number, boot }, socket, _lock: lock };
-            fs::set_permissions(&claim.socket, PermissionsExt::from_mode(0o600))?;
+            let seat = Seat { member: Member { number, boot }, socket, _lock: lock };
+            fs::set_permissions(&seat.socket, PermissionsExt::from_mode(0o600))?;
             listener.set_nonblocking(true)?;
-            return Ok((claim, listener));
+            return Ok((seat, listener));
         }
         Err(wrong(&self.path, "expected fewer than 65,536 members"))
     }
@@ -144,7 +144,7 @@ impl Directory {
     }
 }
 
-/// Counts how often a number was claimed, in the file of its lock. A number that is claimed for the first time starts
+/// Counts how often a number was taken, in the file of its lock. A number that is taken for the first time starts
 /// anywhere, so that the members of a directory that was removed are not taken for those of a new one.
 fn count_boot(mut file: &File) -> io::Result<u8> {
     let mut last = [0];

@@ -30,7 +30,7 @@ const ID: u8 = 0;
 /// The same if the owner is shown.
 const SHOWN_ID: u8 = 1;
 
-/// A process among those that serve each other's sessions: its number, and how often the number was claimed before,
+/// A process among those that serve each other's sessions: its number, and how often the number was taken before,
 /// modulo 256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Member {

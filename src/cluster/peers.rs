@@ -17,7 +17,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use super::descriptors;
-use super::directory::{Claim, Directory};
+use super::directory::{Directory, Seat};
 use super::id::{Key, Member, RANDOM};
 use super::wire::{Decoder, Hello, encode};
 use crate::runtime::contract::PeerMessage;
@@ -83,7 +83,7 @@ pub enum Owner {
 pub struct Peers {
     handle: u32,
     key: Key,
-    claim: Claim,
+    seat: Seat,
     directory: Directory,
     commands: Commands,
     queue: EventQueue,
@@ -137,7 +137,7 @@ impl Peers {
     /// [`Kind::Peers`].
     ///
     /// # Errors
-    /// See [`Directory::open`], [`Directory::key`] and [`Directory::claim`].
+    /// See [`Directory::open`], [`Directory::key`] and [`Directory::take_seat`].
     pub fn join(
         path: &std::path::Path,
         key: Option<&[u8; Key::LENGTH]>,
@@ -149,11 +149,11 @@ impl Peers {
             Some(key) => Key::new(key),
             None => Key::new(&directory.key()?),
         };
-        let (claim, listener) = directory.claim()?;
+        let (seat, listener) = directory.take_seat()?;
         let peers = Arc::new(Self {
             handle,
             key: key.showing_owner(shows_owner),
-            claim,
+            seat,
             directory,
             commands,
             queue,
@@ -171,7 +171,7 @@ impl Peers {
 
     /// This member.
     pub fn member(&self) -> Member {
-        self.claim.member
+        self.seat.member
     }
 
     /// The id of a session of this member.
@@ -181,17 +181,17 @@ impl Peers {
     pub fn issue(&self) -> Result<[u8; ID_LENGTH], getrandom::Error> {
         let mut random = [0; RANDOM];
         getrandom::fill(&mut random)?;
-        Ok(self.key.issue(random, self.claim.member))
+        Ok(self.key.issue(random, self.seat.member))
     }
 
     /// The owner of a session with this id.
     pub fn owner_of(&self, id: &[u8]) -> Owner {
         let Some(member) = self.key.owner_of(id) else { return Owner::Unknown };
-        if member == self.claim.member {
+        if member == self.seat.member {
             return Owner::Mine;
         }
         // this member has the number now
-        if member.number == self.claim.member.number || self.links().gone.get(&member.number) == Some(&member.boot) {
+        if member.number == self.seat.member.number || self.links().gone.get(&member.number) == Some(&member.boot) {
             return Owner::Gone;
         }
         Owner::Peer(member)
@@ -200,7 +200,7 @@ impl Peers {
     /// The members that seem to be there, besides this one.
     pub fn others(&self) -> Vec<Member> {
         let mut members = self.directory.members();
-        members.retain(|&member| member != self.claim.member);
+        members.retain(|&member| member != self.seat.member);
         members
     }
 
@@ -330,7 +330,7 @@ impl Peers {
         }
         let mut reading = Reading::default();
         let Ok(Some(hello)) = timeout(PATIENCE, reading.hello(&stream, &self.key)).await else { return };
-        if hello.to != self.claim.member {
+        if hello.to != self.seat.member {
             // it looks for a member that had this number before, and learns who has it now
             let _ = timeout(PATIENCE, self.greet(&stream, hello.from)).await;
             return;
@@ -383,7 +383,7 @@ impl Peers {
 
     async fn greet(&self, stream: &UnixStream, to: Member) -> io::Result<()> {
         let mut writing = Writing::default();
-        Hello { from: self.claim.member, to }.encode(&self.key, &mut writing.out.bytes);
+        Hello { from: self.seat.member, to }.encode(&self.key, &mut writing.out.bytes);
         writing.write(stream).await
     }
 

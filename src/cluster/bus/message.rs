@@ -1,7 +1,8 @@
 //! What nodes say to each other: the bytes of a message, and the items that a frame holds.
 //!
 //! ```text
-//! version 1 | kind 1 | from 8 | to 8 | link 4 | seq 8 | ack 8 | time 8 | yours 8 | body, at most 64 KiB | tag 16
+//! version 1 | kind 1 | from 8 | to 8 | association 4 | seq 8 | ack 8 | time 8 | yours 8 | body, at most 64 KiB |
+//! tag 16
 //! ```
 //!
 //! Numbers are big-endian. The tag covers all bytes before it.
@@ -51,13 +52,13 @@ const DOMAIN: u8 = 0x42;
 pub enum Kind {
     /// Membership: to all nodes, or to one. The body is a [`Hello`].
     Hello = 1,
-    /// A link is asked for.
+    /// An association is asked for.
     Open = 2,
-    /// A link is agreed to.
+    /// An association is agreed to.
     Opened = 3,
-    /// The sender does not know the link.
+    /// The sender does not know the association.
     Reset = 4,
-    /// Items of a link.
+    /// Items of an association.
     Frame = 5,
     /// Frames have arrived.
     Ack = 6,
@@ -72,8 +73,8 @@ pub struct Header {
     pub from: Run,
     /// The receiver; 0 if all nodes are meant.
     pub to: Run,
-    /// The number of the link.
-    pub link: u32,
+    /// The number of the association.
+    pub association: u32,
     /// The number of the frame.
     pub seq: u64,
     /// The number of the first frame of the receiver's that the sender waits for.
@@ -104,7 +105,7 @@ pub fn seal(key: &Key, header: &Header, body: &[u8]) -> Vec<u8> {
     for number in [header.from, header.to] {
         bytes.extend(number.to_be_bytes());
     }
-    bytes.extend(header.link.to_be_bytes());
+    bytes.extend(header.association.to_be_bytes());
     for number in [header.seq, header.ack, header.time, header.yours] {
         bytes.extend(number.to_be_bytes());
     }
@@ -452,7 +453,7 @@ impl<'a> Reader<'a> {
             kind,
             from: self.u64()?,
             to: self.u64()?,
-            link: self.u32()?,
+            association: self.u32()?,
             seq: self.u64()?,
             ack: self.u64()?,
             time: self.u64()?,
@@ -507,7 +508,7 @@ mod tests {
     }
 
     const HEADER_OF_A_FRAME: Header =
-        Header { kind: Kind::Frame, from: 1, to: 2, link: 3, seq: 4, ack: 5, time: 6, yours: 7 };
+        Header { kind: Kind::Frame, from: 1, to: 2, association: 3, seq: 4, ack: 5, time: 6, yours: 7 };
 
     fn items() -> Vec<Item> {
         let (id, head, body) = (b"a-session".to_vec(), b"head".to_vec(), b"body".to_vec());

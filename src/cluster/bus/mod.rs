@@ -24,19 +24,21 @@
 //! counted. Nodes of different versions do not hear each other. Everything else that is sent to one node says what the
 //! receiver's clock showed at least when it was sent, which the sender knows from the hellos ([`reckoning`]): so the
 //! receiver drops what may be older than 10 s, without a common clock. A hello counts if it is newer than the newest
-//! one. Within 10 s a repeated message is known by the numbers of links and frames. This is the **replay window**; it
-//! holds for what another process recorded, too, and after a restart the run is another one.
+//! one. Within 10 s a repeated message is known by the numbers of associations and frames. This is the **replay
+//! window**; it holds for what another process recorded, too, and after a restart the run is another one.
 //!
-//! The key is shared, so a holder of the key can pretend to be any node. Such a liar can break links and end sessions. It
-//! cannot cause a panic or exceed the bounds below; what does not follow the protocol resets the link.
+//! The key is shared, so a holder of the key can pretend to be any node. Such a liar can break associations and end
+//! sessions. It cannot cause a panic or exceed the bounds below; what does not follow the protocol resets the
+//! association.
 //!
-//! # Links
+//! # Associations
 //!
-//! Two nodes have one **link** ([`link`]), which the one with the smaller run opens (*open*, *opened*, *reset*; each has
-//! a larger number than the one before). A link carries items in frames with numbers, acknowledgements and repetition,
-//! each exactly once and in order, until it breaks: 4 s without an acknowledgement of a frame, or without a message from
-//! the peer. With a link everything ends that it carried, and each end reports that for itself. 32 frames may be on the
-//! way; 4 MiB may wait, then requests are refused, and [`node::Node::room`] is 0.
+//! Two nodes have one **association** ([`association`]), which the one with the smaller run opens (*open*, *opened*,
+//! *reset*; each has a larger number than the one before). An association carries items in frames with numbers,
+//! acknowledgements and repetition, each exactly once and in order, until it breaks: 4 s without an acknowledgement of a
+//! frame, or without a message from the peer. With an association everything ends that it carried, and each end reports
+//! that for itself. 32 frames may be on the way, and 4 MiB may wait. Then requests are refused, and
+//! [`node::Node::room`] is 0.
 //!
 //! # Requests
 //!
@@ -48,15 +50,15 @@
 //!
 //! The client of a request that fails is answered
 //!
-//! * 503 with `Retry-After`, if the owner is not known yet, has no link, does not take the request in time, or was lost
-//!   after it had;
+//! * 503 with `Retry-After`, if the owner is not known yet, has no association, does not take the request in time, or
+//!   was lost after it had;
 //! * 400, if the id was made without the key, its owner says that it does not exist, its number belongs to another boot,
 //!   or its owner was not heard of for 30 s while the bus works (the node hears its own hellos) and the node is not new;
 //! * by the end of its connection, if the answer has begun.
 //!
-//! **What is lost is reported to both sides.** If the owner has not heard *done*, because the client or the link has
-//! gone, the answer may not have arrived: the owner hears [`action::Action::Gone`] or [`action::Action::Lost`] and ends the
-//! session as on a cut connection. The client has its 503, 400 or cut connection.
+//! **What is lost is reported to both sides.** If the owner has not heard *done*, because the client or the association
+//! has gone, the answer may not have arrived: the owner hears [`action::Action::Gone`] or [`action::Action::Lost`] and
+//! ends the session as on a cut connection. The client has its 503, 400 or cut connection.
 //!
 //! **Order.** Requests of one session come in at several nodes. While an answer is not settled by *done*, the next
 //! request of its kind waits at the owner ([`node::Node::admit`] for those that came in there): if the answer was lost,
@@ -83,12 +85,13 @@
 //!
 //! # Bounds
 //!
-//! 256 nodes (those without a link make room for new ones); of each 8,192 requests served, 4 MiB queued, 32 frames early
-//! and 32 on the way; 65,536 requests asked; 1,024 requests that wait for an earlier one; 64 KiB on the way per stream.
+//! 256 nodes (those without an association make room for new ones); of each 8,192 requests served, 4 MiB queued, 32
+//! frames early and 32 on the way; 65,536 requests asked; 1,024 requests that wait for an earlier one; 64 KiB on the way
+//! per stream.
 
 pub mod action;
+pub mod association;
 pub mod claim;
-pub mod link;
 pub mod message;
 pub mod node;
 pub mod reckoning;

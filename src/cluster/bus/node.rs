@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::super::id::{Key, Member};
 use super::action::{Action, Failure, Stream};
-use super::link::{GIVE_UP, Link};
+use super::association::{Association, GIVE_UP};
 use super::message::{self, Header, Id, MAX_MEMBERS, Millis, Purpose, Run};
 use super::reckoning::Reckoning;
 
@@ -74,7 +74,7 @@ pub struct Dropped {
     pub misdirected: u64,
     /// Too old, or there before.
     pub stale: u64,
-    /// The sender has the key and does not follow the protocol. Its link was reset.
+    /// The sender has the key and does not follow the protocol. Its association was reset.
     pub violations: u64,
 }
 
@@ -93,7 +93,7 @@ pub struct Held {
     pub sessions: usize,
     /// Sessions with a new owner.
     pub moved: usize,
-    /// Bytes in links.
+    /// Bytes in associations.
     pub bytes: usize,
 }
 
@@ -106,7 +106,7 @@ pub struct Config {
     pub run: Run,
     /// Its member number, if the operator chooses it.
     pub number: Option<u16>,
-    /// How often the number was claimed before on this machine.
+    /// How often the number was taken before on this machine.
     pub boot: u8,
     /// How long an owner may keep a poll: `pingInterval` and `pingTimeout`, and some seconds.
     pub longest_poll: Millis,
@@ -119,10 +119,10 @@ struct Peer {
     stamp: Millis,
     clock: Reckoning,
     members: Vec<Member>,
-    last_link: u32,
+    last_association: u32,
     opening: bool,
     opened_at: Millis,
-    link: Option<Link>,
+    association: Option<Association>,
     asked: BTreeSet<u32>,
     served: BTreeMap<u32, Served>,
     /// Streams that found no room.
@@ -146,7 +146,7 @@ struct Asked {
     /// To ask another node. It is dropped when the answer begins.
     request: Option<(Vec<u8>, Vec<u8>, bool)>,
     peer: Run,
-    /// The link has broken before the request was taken: it may arrive still.
+    /// The association has broken before the request was taken: it may arrive still.
     doomed: bool,
     taken: bool,
     answered: bool,
@@ -314,13 +314,13 @@ impl Node {
             waiting: self.waiting,
             sessions: self.sessions.len(),
             moved: self.moved.len(),
-            bytes: self.peers.values().filter_map(|peer| peer.link.as_ref()).map(Link::memory).sum(),
+            bytes: self.peers.values().filter_map(|peer| peer.association.as_ref()).map(Association::memory).sum(),
         }
     }
 
-    /// The nodes to which there is a link.
-    pub fn linked(&self) -> impl Iterator<Item = Run> {
-        self.peers.iter().filter(|(_, peer)| peer.link.is_some()).map(|(run, _)| *run)
+    /// The nodes with which there is an association.
+    pub fn associated(&self) -> impl Iterator<Item = Run> {
+        self.peers.iter().filter(|(_, peer)| peer.association.is_some()).map(|(run, _)| *run)
     }
 
     /// The node stands for these members, too: processes of its machine.
@@ -331,8 +331,11 @@ impl Node {
     /// When [`Node::tick`] is to be called.
     pub fn due(&self) -> Millis {
         let peers = self.peers.values().map(|peer| {
-            let link = peer.link.as_ref().map(|link| link.due().unwrap_or(Millis::MAX).min(peer.heard + GIVE_UP));
-            link.unwrap_or(peer.heard + FORGET)
+            let association = peer
+                .association
+                .as_ref()
+                .map(|association| association.due().unwrap_or(Millis::MAX).min(peer.heard + GIVE_UP));
+            association.unwrap_or(peer.heard + FORGET)
         });
         let deadline = self.deadlines.first().map(|(at, _)| *at);
         peers.chain(deadline).chain(self.join_at).chain([self.hello_at]).min().unwrap_or(self.hello_at)
@@ -349,10 +352,10 @@ impl Node {
             self.hello_at = now + HELLO;
             self.say_hello(now, None);
         }
-        let silent = |peer: &Peer| now >= peer.heard + GIVE_UP && peer.link.is_some();
+        let silent = |peer: &Peer| now >= peer.heard + GIVE_UP && peer.association.is_some();
         let broken: Vec<Run> = self.peers.iter().filter(|(_, peer)| silent(peer)).map(|(run, _)| *run).collect();
         for run in broken {
-            self.break_link(run);
+            self.break_association(run);
         }
         let known = self.peers.len();
         self.peers.retain(|_, peer| now < peer.heard + FORGET);
@@ -375,11 +378,12 @@ impl Node {
             self.let_go(now);
             let mut broken = Vec::new();
             for (run, peer) in &mut self.peers {
-                let Some(link) = &mut peer.link else { continue };
-                let (key, actions, number) = (&self.key, &mut self.actions, link.number());
+                let Some(association) = &mut peer.association else { continue };
+                let (key, actions, number) = (&self.key, &mut self.actions, association.number());
                 let yours = peer.clock.theirs(now).unwrap_or(0);
-                let outcome = link.transmit(now, &mut |kind, seq, ack, body| {
-                    let header = Header { kind, from: self.run, to: *run, link: number, seq, ack, time: now, yours };
+                let outcome = association.transmit(now, &mut |kind, seq, ack, body| {
+                    let header =
+                        Header { kind, from: self.run, to: *run, association: number, seq, ack, time: now, yours };
                     let message = message::seal(key, &header, body);
                     actions.push_back(Action::Publish { to: Some(*run), message });
                 });
@@ -391,7 +395,7 @@ impl Node {
                 return;
             }
             for run in broken {
-                self.break_link(run);
+                self.break_association(run);
             }
         }
     }

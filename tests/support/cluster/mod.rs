@@ -49,7 +49,7 @@ pub struct Count {
     /// The longest that a POST or an upgrade, and a poll, had to wait for an answer, in milliseconds.
     pub longest: u64,
     pub longest_poll: u64,
-    /// The most bytes that the links of a process held.
+    /// The most bytes that the associations of a process held.
     pub most_bytes: usize,
 }
 

@@ -417,8 +417,16 @@ impl World {
             0 => message[at] ^= 1 << self.rng.below(8),
             1 => message.truncate(at),
             2 => {
-                let header =
-                    Header { kind: Kind::Frame, from: 9, to: run, link: 1, seq: 0, ack: 0, time: 5, yours: self.now };
+                let header = Header {
+                    kind: Kind::Frame,
+                    from: 9,
+                    to: run,
+                    association: 1,
+                    seq: 0,
+                    ack: 0,
+                    time: 5,
+                    yours: self.now,
+                };
                 message = seal(&Key::new(&[8; Key::LENGTH]), &header, &message);
             }
             // as it was, once more, also to another node
@@ -525,7 +533,11 @@ impl World {
     /// All is well again: what was sent has arrived, on all sessions that live.
     fn check_delivered(&self) {
         for process in self.processes.iter().flatten() {
-            assert_eq!(process.node.linked().count() + 1, self.processes.len(), "nodes do not find each other again");
+            assert_eq!(
+                process.node.associated().count() + 1,
+                self.processes.len(),
+                "nodes do not find each other again"
+            );
             assert!(process.member.is_some(), "a node has not got a number");
         }
         for client in self.clients.iter().filter(|client| client.state == State::Open) {
@@ -806,10 +818,12 @@ fn describe(key: &Key, at: u64, event: &Event) -> String {
     let line = match event {
         Event::Bus { run, message } => match open(key, message) {
             Ok((header, body)) => {
-                let Header { kind, from, to: _, link, seq, ack, time, yours } = header;
+                let Header { kind, from, to: _, association, seq, ack, time, yours } = header;
                 let items = if kind == Kind::Frame { Item::decode_all(body) } else { None };
                 let items = items.iter().flatten().map(|item| format!("{item:?}")).collect::<Vec<_>>().join("; ");
-                format!("{at} {from:x} -> {run:x} {kind:?} {link}.{seq} ack {ack} time {time} yours {yours} {items}")
+                format!(
+                    "{at} {from:x} -> {run:x} {kind:?} {association}.{seq} ack {ack} time {time} yours {yours} {items}"
+                )
             }
             Err(refused) => format!("{at} -> {run:x} {refused:?}"),
         },

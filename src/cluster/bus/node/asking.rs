@@ -74,17 +74,17 @@ impl Node {
         let Some(asked) = self.asked.get(&ticket) else { return };
         let (id, purpose) = (asked.id.clone(), asked.purpose);
         let (Some(asked), Some(peer)) = (self.asked.get_mut(&ticket), self.peers.get_mut(&run)) else { return };
-        let (Some(theirs), Some(link)) = (peer.clock.theirs(now), &mut peer.link) else {
+        let (Some(theirs), Some(association)) = (peer.clock.theirs(now), &mut peer.association) else {
             return self.fail(ticket, Failure::Unavailable);
         };
         let Some((head, body, last)) = asked.request.clone() else {
             return self.fail(ticket, Failure::Unavailable);
         };
-        if link.room() == 0 {
+        if association.room() == 0 {
             return self.fail(ticket, Failure::Unavailable);
         }
         let expires = theirs + ACCEPT;
-        link.push(&Item::Request { ticket, purpose, expires, id: id.clone(), head, body, last });
+        association.push(&Item::Request { ticket, purpose, expires, id: id.clone(), head, body, last });
         peer.asked.insert(ticket);
         (asked.peer, asked.taken) = (run, false);
         self.set_deadline(ticket, Some(now + ACCEPT + MARGIN));
@@ -100,7 +100,7 @@ impl Node {
         }
         if let Some((run, _)) = self.moved.get(id).filter(|(run, _)| !tried.contains(run)) {
             return match self.peers.get(run) {
-                Some(peer) if peer.link.is_some() => Ok(*run),
+                Some(peer) if peer.association.is_some() => Ok(*run),
                 Some(_) => Err(Failure::Unavailable),
                 None => Err(Failure::Unknown),
             };
@@ -114,10 +114,10 @@ impl Node {
             if tried.contains(run) {
                 continue;
             }
-            let linked = self.peers.get(run).is_some_and(|peer| peer.link.is_some());
-            return if linked { Ok(*run) } else { Err(Failure::Unavailable) };
+            let associated = self.peers.get(run).is_some_and(|peer| peer.association.is_some());
+            return if associated { Ok(*run) } else { Err(Failure::Unavailable) };
         }
-        let replaced = runs.iter().any(|run| self.peers.get(run).is_some_and(|peer| peer.link.is_some()));
+        let replaced = runs.iter().any(|run| self.peers.get(run).is_some_and(|peer| peer.association.is_some()));
         let ours = self.member == member || self.former.contains(&member) || self.others.contains(&member);
         let bus_heard = self.bus_heard.is_some_and(|at| now < at + BUS_SILENT);
         let sure = seen || replaced || ours || (bus_heard && now >= self.started + JOIN + HELLO);
@@ -163,8 +163,8 @@ impl Node {
 
     pub(super) fn push_asked(&mut self, ticket: u32, item: &Item) {
         let Some(asked) = self.asked.get(&ticket).filter(|asked| !asked.doomed) else { return };
-        if let Some(link) = self.peers.get_mut(&asked.peer).and_then(|peer| peer.link.as_mut()) {
-            link.push(item);
+        if let Some(association) = self.peers.get_mut(&asked.peer).and_then(|peer| peer.association.as_mut()) {
+            association.push(item);
         }
     }
 }

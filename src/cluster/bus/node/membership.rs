@@ -1,25 +1,25 @@
-//! Nodes, their numbers, and the links to them.
+//! Nodes, their numbers, and the associations with them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::action::{Action, Failure, Stream};
-use super::super::link::Link;
+use super::super::association::Association;
 use super::super::message::{self, Header, Hello, Kind, Millis, Run};
 use super::super::reckoning::Reckoning;
 use super::{JOIN, MAX_FORMER, MAX_PEERS, Node, Peer};
 
 impl Node {
-    pub(super) fn open_link(&mut self, now: Millis, run: Run, number: u32) {
+    pub(super) fn open_association(&mut self, now: Millis, run: Run, number: u32) {
         if let Some(peer) = self.peers.get_mut(&run) {
-            (peer.last_link, peer.opening, peer.link) = (number, false, Some(Link::new(number)));
+            (peer.last_association, peer.opening, peer.association) = (number, false, Some(Association::new(number)));
             peer.opened_at = now;
         }
     }
 
-    /// The link has ended, and with it everything that it carried.
-    pub(super) fn break_link(&mut self, run: Run) {
+    /// The association has ended, and with it everything that it carried.
+    pub(super) fn break_association(&mut self, run: Run) {
         let Some(peer) = self.peers.get_mut(&run) else { return };
-        (peer.link, peer.opening) = (None, false);
+        (peer.association, peer.opening) = (None, false);
         peer.blocked.clear();
         let asked = std::mem::take(&mut peer.asked);
         let served: Vec<u32> = peer.served.keys().copied().collect();
@@ -37,9 +37,9 @@ impl Node {
         }
     }
 
-    pub(super) fn say(&mut self, now: Millis, run: Run, kind: Kind, link: u32) {
+    pub(super) fn say(&mut self, now: Millis, run: Run, kind: Kind, association: u32) {
         let yours = self.peers.get_mut(&run).and_then(|peer| peer.clock.theirs(now)).unwrap_or(0);
-        let header = Header { kind, from: self.run, to: run, link, seq: 0, ack: 0, time: now, yours };
+        let header = Header { kind, from: self.run, to: run, association, seq: 0, ack: 0, time: now, yours };
         self.actions.push_back(Action::Publish { to: Some(run), message: message::seal(&self.key, &header, &[]) });
     }
 
@@ -50,7 +50,7 @@ impl Node {
             kind: Kind::Hello,
             from: self.run,
             to: to.unwrap_or(0),
-            link: 0,
+            association: 0,
             seq: 0,
             ack: 0,
             time: now,
@@ -72,10 +72,10 @@ impl Node {
                 stamp: 0,
                 clock: Reckoning::default(),
                 members: Vec::new(),
-                last_link: 0,
+                last_association: 0,
                 opening: false,
                 opened_at: now,
-                link: None,
+                association: None,
                 asked: BTreeSet::new(),
                 served: BTreeMap::new(),
                 blocked: BTreeSet::new(),
@@ -90,18 +90,18 @@ impl Node {
         peer.clock.heard(now, header.time);
         let changed = peer.members != hello.members;
         peer.members.clone_from(&hello.members);
-        if peer.link.is_none() && self.run < run {
+        if peer.association.is_none() && self.run < run {
             if !peer.opening {
-                // larger than that of each link before, also if this node has forgotten the peer in between: a peer is
-                // forgotten after many times the time that this counts
+                // larger than that of each association before, also if this node has forgotten the peer in between: a
+                // peer is forgotten after many times the time that this counts
                 let least = u32::try_from((now - self.started) / 100).unwrap_or(u32::MAX);
-                (peer.opening, peer.last_link) = (true, peer.last_link.max(least).saturating_add(1));
+                (peer.opening, peer.last_association) = (true, peer.last_association.max(least).saturating_add(1));
             }
-            let number = peer.last_link;
+            let number = peer.last_association;
             self.say(now, run, Kind::Open, number);
-        } else if peer.link.is_none() && self.run > run {
-            // the other side opens links, and may not know that this one has ended
-            let number = peer.last_link;
+        } else if peer.association.is_none() && self.run > run {
+            // the other side opens associations, and may not know that this one has ended
+            let number = peer.last_association;
             self.say(now, run, Kind::Reset, number);
         }
         if changed {
@@ -113,9 +113,9 @@ impl Node {
         }
     }
 
-    /// Makes room for a node by forgetting one without a link.
+    /// Makes room for a node by forgetting one without an association.
     pub(super) fn evict(&mut self) -> bool {
-        let without = self.peers.iter().filter(|(_, peer)| peer.link.is_none());
+        let without = self.peers.iter().filter(|(_, peer)| peer.association.is_none());
         let Some(run) = without.min_by_key(|(_, peer)| peer.heard).map(|(run, _)| *run) else { return false };
         self.peers.remove(&run);
         self.find_routes();

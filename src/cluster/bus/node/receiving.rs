@@ -1,7 +1,7 @@
 //! Messages and the items in them.
 
 use super::super::action::{Action, Failure, Stream};
-use super::super::link::{Broken, Link, MAX_QUEUED};
+use super::super::association::{Association, Broken, MAX_QUEUED};
 use super::super::message::{self, Header, Hello, Item, Kind, Millis, Purpose, Refused, Run, Why};
 use super::{
     ACCEPT, Asked, BUS_SILENT, CREDIT, Flow, MARGIN, MAX_AGE, MAX_CREDIT, MAX_SERVED, MAX_TRIES, Node, PATIENCE,
@@ -41,43 +41,47 @@ impl Node {
         }
         peer.heard = peer.heard.max(now);
         peer.clock.heard(now, header.time);
-        let current = peer.link.as_ref().map(Link::number);
+        let current = peer.association.as_ref().map(Association::number);
         match header.kind {
-            Kind::Open if self.run > run && header.link != 0 => {
-                if header.link > peer.last_link {
+            Kind::Open if self.run > run && header.association != 0 => {
+                if header.association > peer.last_association {
                     if current.is_some() {
-                        self.break_link(run);
+                        self.break_association(run);
                     }
-                    self.open_link(now, run, header.link);
-                } else if header.link < peer.last_link {
+                    self.open_association(now, run, header.association);
+                } else if header.association < peer.last_association {
                     return self.dropped.stale += 1;
                 }
                 let Some(peer) = self.peers.get(&run) else { return };
-                let known = peer.link.is_some();
-                self.say(now, run, if known { Kind::Opened } else { Kind::Reset }, header.link);
+                let known = peer.association.is_some();
+                self.say(now, run, if known { Kind::Opened } else { Kind::Reset }, header.association);
             }
-            Kind::Opened if peer.opening && header.link == peer.last_link => self.open_link(now, run, header.link),
+            Kind::Opened if peer.opening && header.association == peer.last_association => {
+                self.open_association(now, run, header.association);
+            }
             Kind::Opened => self.dropped.stale += 1,
-            Kind::Reset if current == Some(header.link) => self.break_link(run),
-            // it was said after this link was opened: the peer has forgotten it
-            Kind::Reset if current.is_some() && self.run < run && header.yours > peer.opened_at => self.break_link(run),
-            Kind::Reset if peer.opening && header.link == peer.last_link => peer.opening = false,
+            Kind::Reset if current == Some(header.association) => self.break_association(run),
+            // it was said after this association was opened: the peer has forgotten it
+            Kind::Reset if current.is_some() && self.run < run && header.yours > peer.opened_at => {
+                self.break_association(run);
+            }
+            Kind::Reset if peer.opening && header.association == peer.last_association => peer.opening = false,
             Kind::Reset => self.dropped.stale += 1,
             Kind::Frame | Kind::Ack => {
-                if peer.opening && header.link == peer.last_link {
-                    // the answer that opens the link was lost
-                    self.open_link(now, run, header.link);
-                } else if current != Some(header.link) {
+                if peer.opening && header.association == peer.last_association {
+                    // the answer that opens the association was lost
+                    self.open_association(now, run, header.association);
+                } else if current != Some(header.association) {
                     self.dropped.stale += 1;
                     if header.kind == Kind::Frame {
-                        self.say(now, run, Kind::Reset, header.link);
+                        self.say(now, run, Kind::Reset, header.association);
                     }
                     return;
                 }
                 if self.frame(now, header, body).is_err() {
                     self.dropped.violations += 1;
-                    self.break_link(run);
-                    self.say(now, run, Kind::Reset, header.link);
+                    self.break_association(run);
+                    self.say(now, run, Kind::Reset, header.association);
                 }
             }
             Kind::Open | Kind::Hello => self.dropped.violations += 1,
@@ -86,10 +90,10 @@ impl Node {
 
     pub(super) fn frame(&mut self, now: Millis, header: &Header, body: &[u8]) -> Result<(), Broken> {
         let run = header.from;
-        let link = self.peers.get_mut(&run).and_then(|peer| peer.link.as_mut()).ok_or(Broken)?;
-        link.acknowledged(now, header.ack)?;
+        let association = self.peers.get_mut(&run).and_then(|peer| peer.association.as_mut()).ok_or(Broken)?;
+        association.acknowledged(now, header.ack)?;
         if header.kind == Kind::Frame {
-            for frame in link.accept(now, header.seq, body)? {
+            for frame in association.accept(now, header.seq, body)? {
                 for item in Item::decode_all(&frame).ok_or(Broken)? {
                     self.item(now, run, item)?;
                 }
@@ -102,7 +106,7 @@ impl Node {
     /// Streams that found no room may have some now.
     pub(super) fn wake_writers(&mut self, run: Run) {
         let Some(peer) = self.peers.get_mut(&run).filter(|peer| !peer.blocked.is_empty()) else { return };
-        if peer.link.as_ref().is_some_and(|link| link.room() < MAX_QUEUED / 2) {
+        if peer.association.as_ref().is_some_and(|association| association.room() < MAX_QUEUED / 2) {
             return;
         }
         for stream in std::mem::take(&mut peer.blocked) {
@@ -126,8 +130,8 @@ impl Node {
                     return Err(Broken);
                 }
                 if peer.served.len() >= MAX_SERVED {
-                    let link = peer.link.as_mut().ok_or(Broken)?;
-                    link.push(&Item::Cut { ticket, asker: false, why: Why::Busy });
+                    let association = peer.association.as_mut().ok_or(Broken)?;
+                    association.push(&Item::Cut { ticket, asker: false, why: Why::Busy });
                     return Ok(());
                 }
                 let flow = Flow { came_last: last, ..Flow::default() };
@@ -255,8 +259,8 @@ impl Node {
                 return self.fail(ticket, Failure::Here);
             }
             // a hint for this request alone
-            let linked = self.peers.get(&owner).is_some_and(|peer| peer.link.is_some());
-            if !linked || again_there || tries >= MAX_TRIES {
+            let associated = self.peers.get(&owner).is_some_and(|peer| peer.association.is_some());
+            if !associated || again_there || tries >= MAX_TRIES {
                 return self.fail(ticket, Failure::Unavailable);
             }
             return self.send_request_to(now, ticket, owner);

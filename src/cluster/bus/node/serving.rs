@@ -11,7 +11,7 @@ impl Node {
     pub fn answer(&mut self, stream: Stream, status: u16, head: &[u8], body: &[u8], last: bool) {
         let Stream::Served(run, ticket) = stream else { return };
         let Some(peer) = self.peers.get_mut(&run) else { return };
-        let (Some(served), Some(link)) = (peer.served.get_mut(&ticket), &mut peer.link) else { return };
+        let (Some(served), Some(association)) = (peer.served.get_mut(&ticket), &mut peer.association) else { return };
         if served.answered || served.given || served.held || head.len() > MAX_PIECE || body.len() > MAX_PIECE {
             debug_assert!(false, "an answer that cannot be sent");
             return;
@@ -21,7 +21,7 @@ impl Node {
         if served.purpose == Purpose::Upgrade && status == 101 {
             served.flow.came_last = false;
         }
-        link.push(&Item::Answer { ticket, status, head: head.to_vec(), body: body.to_vec(), last });
+        association.push(&Item::Answer { ticket, status, head: head.to_vec(), body: body.to_vec(), last });
         if let Some(at) = settles(served.purpose) {
             self.sessions.entry(served.id.clone()).or_default().unsettled[at] += 1;
         }
@@ -40,10 +40,10 @@ impl Node {
     pub fn give(&mut self, stream: Stream, state: &[u8]) {
         let Stream::Served(run, ticket) = stream else { return };
         let Some(peer) = self.peers.get_mut(&run) else { return };
-        let (Some(served), Some(link)) = (peer.served.get_mut(&ticket), &mut peer.link) else { return };
+        let (Some(served), Some(association)) = (peer.served.get_mut(&ticket), &mut peer.association) else { return };
         served.given = true;
         let id = served.id.clone();
-        link.push(&Item::Claimed { ticket, state: state.to_vec() });
+        association.push(&Item::Claimed { ticket, state: state.to_vec() });
         self.note_move(&id, run);
         self.claimed_from.remove(&id);
         let served = self.sessions.get(&id).map(|traffic| traffic.served.clone()).unwrap_or_default();
@@ -57,8 +57,8 @@ impl Node {
     /// A session of this process has ended.
     pub fn released(&mut self, id: &[u8]) {
         let Some(run) = self.claimed_from.remove(id) else { return };
-        if let Some(link) = self.peers.get_mut(&run).and_then(|peer| peer.link.as_mut()) {
-            link.push(&Item::Released { id: id.to_vec() });
+        if let Some(association) = self.peers.get_mut(&run).and_then(|peer| peer.association.as_mut()) {
+            association.push(&Item::Released { id: id.to_vec() });
         }
     }
 
@@ -82,8 +82,8 @@ impl Node {
 
     pub(super) fn cut_served(&mut self, run: Run, ticket: u32, why: Why) {
         if self.remove_served(run, ticket).is_some() {
-            if let Some(link) = self.peers.get_mut(&run).and_then(|peer| peer.link.as_mut()) {
-                link.push(&Item::Cut { ticket, asker: false, why });
+            if let Some(association) = self.peers.get_mut(&run).and_then(|peer| peer.association.as_mut()) {
+                association.push(&Item::Cut { ticket, asker: false, why });
             }
         }
     }
@@ -168,10 +168,10 @@ impl Node {
         });
         let claimable = purpose == Purpose::Upgrade && !posts && traffic.unsettled == [0, 0];
         let Some(peer) = self.peers.get_mut(&run) else { return };
-        let (Some(served), Some(link)) = (peer.served.get_mut(&ticket), &mut peer.link) else { return };
+        let (Some(served), Some(association)) = (peer.served.get_mut(&ticket), &mut peer.association) else { return };
         served.held = false;
         served.flow.may_come = CREDIT;
-        link.push(&Item::Taken { ticket });
+        association.push(&Item::Taken { ticket });
         self.actions.push_back(Action::Serve { stream, purpose, id, claimable, head, body, last });
     }
 }

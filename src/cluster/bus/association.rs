@@ -1,4 +1,4 @@
-//! A link: items from one node to another and back, each exactly once and in order, until it breaks.
+//! An association: items from one node to another and back, each exactly once and in order, until it breaks.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,7 +10,7 @@ pub const WINDOW: usize = 32;
 /// The most bytes that wait to be sent before more is refused.
 pub const MAX_QUEUED: usize = 4 * 1024 * 1024;
 
-/// A link breaks when no frame is acknowledged, or nothing is heard, for this time.
+/// An association breaks when no frame is acknowledged, or nothing is heard, for this time.
 pub const GIVE_UP: Millis = 4_000;
 
 /// After this time a frame is sent again; then after twice the time.
@@ -28,9 +28,9 @@ const ACK_DELAY: Millis = 20;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Broken;
 
-/// One end of a link.
+/// One end of an association.
 #[derive(Debug)]
-pub struct Link {
+pub struct Association {
     number: u32,
     /// Frames that have not been sent yet; the last one is filled up.
     queue: VecDeque<Vec<u8>>,
@@ -50,8 +50,8 @@ pub struct Link {
     progress_at: Millis,
 }
 
-impl Link {
-    /// A link with this number.
+impl Association {
+    /// An association with this number.
     pub fn new(number: u32) -> Self {
         Self {
             number,
@@ -78,13 +78,13 @@ impl Link {
         MAX_QUEUED.saturating_sub(self.queued)
     }
 
-    /// The bytes that the link holds.
+    /// The bytes that the association holds.
     pub fn memory(&self) -> usize {
         let sent = self.sent.iter().map(Vec::len).sum::<usize>();
         self.queued + sent + self.early.values().map(Vec::len).sum::<usize>()
     }
 
-    /// Queues an item. [`Link::transmit`] sends it.
+    /// Queues an item. [`Association::transmit`] sends it.
     pub fn push(&mut self, item: &Item) {
         let mut bytes = Vec::new();
         item.encode(&mut bytes);
@@ -99,7 +99,7 @@ impl Link {
     /// Hands out what is to be published now: kind, number and acknowledgement of a message, and its body.
     ///
     /// # Errors
-    /// When the link has broken.
+    /// When the association has broken.
     pub fn transmit(&mut self, now: Millis, publish: &mut impl FnMut(Kind, u64, u64, &[u8])) -> Result<(), Broken> {
         let mut spoken = false;
         if !self.sent.is_empty() {
@@ -172,7 +172,7 @@ impl Link {
         Ok(frames)
     }
 
-    /// When [`Link::transmit`] is to be called again.
+    /// When [`Association::transmit`] is to be called again.
     pub fn due(&self) -> Option<Millis> {
         let sent = (!self.sent.is_empty()).then(|| self.resend_at.min(self.progress_at + GIVE_UP));
         [sent, self.ack_at].into_iter().flatten().min()
@@ -185,9 +185,9 @@ mod tests {
 
     type Message = (Kind, u64, u64, Vec<u8>);
 
-    fn transmit(link: &mut Link, now: Millis) -> Result<Vec<Message>, Broken> {
+    fn transmit(association: &mut Association, now: Millis) -> Result<Vec<Message>, Broken> {
         let mut messages = Vec::new();
-        link.transmit(now, &mut |kind, seq, ack, body| messages.push((kind, seq, ack, body.to_vec())))?;
+        association.transmit(now, &mut |kind, seq, ack, body| messages.push((kind, seq, ack, body.to_vec())))?;
         Ok(messages)
     }
 
@@ -197,55 +197,55 @@ mod tests {
 
     #[test]
     fn items_of_one_turn_share_a_frame_and_large_ones_have_their_own() {
-        let mut link = Link::new(1);
-        (0..3).for_each(|_| link.push(&data(10)));
-        let frames = transmit(&mut link, 0).unwrap();
+        let mut association = Association::new(1);
+        (0..3).for_each(|_| association.push(&data(10)));
+        let frames = transmit(&mut association, 0).unwrap();
         assert_eq!(frames.len(), 1);
         assert_eq!(Item::decode_all(&frames[0].3), Some(vec![data(10); 3]));
-        (0..4).for_each(|_| link.push(&data(24 * 1024)));
-        assert_eq!(transmit(&mut link, 0).unwrap().len(), 2);
+        (0..4).for_each(|_| association.push(&data(24 * 1024)));
+        assert_eq!(transmit(&mut association, 0).unwrap().len(), 2);
     }
 
     #[test]
     fn frames_that_come_twice_late_or_out_of_order_are_delivered_once_and_in_order() {
-        let mut link = Link::new(1);
-        assert_eq!(link.accept(0, 1, b"b"), Ok(vec![]));
-        assert_eq!(link.accept(0, 1, b"b"), Ok(vec![]));
-        assert_eq!(link.accept(0, 0, b"a"), Ok(vec![b"a".to_vec(), b"b".to_vec()]));
-        assert_eq!(link.accept(0, 0, b"a"), Ok(vec![]));
-        assert_eq!(transmit(&mut link, 0).unwrap(), [(Kind::Ack, 0, 2, vec![])]);
+        let mut association = Association::new(1);
+        assert_eq!(association.accept(0, 1, b"b"), Ok(vec![]));
+        assert_eq!(association.accept(0, 1, b"b"), Ok(vec![]));
+        assert_eq!(association.accept(0, 0, b"a"), Ok(vec![b"a".to_vec(), b"b".to_vec()]));
+        assert_eq!(association.accept(0, 0, b"a"), Ok(vec![]));
+        assert_eq!(transmit(&mut association, 0).unwrap(), [(Kind::Ack, 0, 2, vec![])]);
     }
 
     #[test]
-    fn a_frame_is_sent_again_until_it_is_acknowledged_or_the_link_breaks() {
-        let mut link = Link::new(1);
-        link.push(&data(1));
-        assert_eq!(transmit(&mut link, 0).unwrap().len(), 1);
-        assert_eq!(transmit(&mut link, RESEND - 1).unwrap().len(), 0);
-        assert_eq!(transmit(&mut link, RESEND).unwrap()[0].1, 0);
-        link.acknowledged(RESEND, 1).unwrap();
-        assert_eq!(link.due(), None);
-        link.push(&data(1));
-        assert_eq!(transmit(&mut link, RESEND).unwrap()[0].1, 1);
-        assert_eq!(transmit(&mut link, RESEND + GIVE_UP), Err(Broken));
+    fn a_frame_is_sent_again_until_it_is_acknowledged_or_the_association_breaks() {
+        let mut association = Association::new(1);
+        association.push(&data(1));
+        assert_eq!(transmit(&mut association, 0).unwrap().len(), 1);
+        assert_eq!(transmit(&mut association, RESEND - 1).unwrap().len(), 0);
+        assert_eq!(transmit(&mut association, RESEND).unwrap()[0].1, 0);
+        association.acknowledged(RESEND, 1).unwrap();
+        assert_eq!(association.due(), None);
+        association.push(&data(1));
+        assert_eq!(transmit(&mut association, RESEND).unwrap()[0].1, 1);
+        assert_eq!(transmit(&mut association, RESEND + GIVE_UP), Err(Broken));
     }
 
     #[test]
-    fn a_peer_that_acknowledges_what_was_not_sent_or_exceeds_the_window_breaks_the_link() {
-        let mut link = Link::new(1);
-        assert_eq!(link.acknowledged(0, 1), Err(Broken));
-        assert_eq!(link.accept(0, WINDOW as u64, b"a"), Err(Broken));
-        assert_eq!(link.accept(0, u64::MAX, b"a"), Err(Broken));
-        assert_eq!(link.accept(0, 0, b""), Err(Broken));
+    fn a_peer_that_acknowledges_what_was_not_sent_or_exceeds_the_window_breaks_the_association() {
+        let mut association = Association::new(1);
+        assert_eq!(association.acknowledged(0, 1), Err(Broken));
+        assert_eq!(association.accept(0, WINDOW as u64, b"a"), Err(Broken));
+        assert_eq!(association.accept(0, u64::MAX, b"a"), Err(Broken));
+        assert_eq!(association.accept(0, 0, b""), Err(Broken));
     }
 
     #[test]
     fn the_window_bounds_what_is_on_the_way() {
-        let mut link = Link::new(1);
-        (0..WINDOW + 5).for_each(|_| link.push(&data(24 * 1024)));
-        (0..WINDOW + 5).for_each(|_| link.push(&data(24 * 1024)));
-        assert_eq!(transmit(&mut link, 0).unwrap().len(), WINDOW);
-        link.acknowledged(1, 3).unwrap();
-        assert_eq!(transmit(&mut link, 1).unwrap().len(), 3);
+        let mut association = Association::new(1);
+        (0..WINDOW + 5).for_each(|_| association.push(&data(24 * 1024)));
+        (0..WINDOW + 5).for_each(|_| association.push(&data(24 * 1024)));
+        assert_eq!(transmit(&mut association, 0).unwrap().len(), WINDOW);
+        association.acknowledged(1, 3).unwrap();
+        assert_eq!(transmit(&mut association, 1).unwrap().len(), 3);
     }
 }
