@@ -256,6 +256,21 @@ fn a_stranger_who_reaches_the_socket_gets_no_link() {
 }
 
 #[test]
+fn a_peer_that_sends_descriptors_without_connections_loses_its_link() {
+    let scratch = Scratch::new("descriptors");
+    let (mut one, mut two) = (Process::join(&scratch), Process::join(&scratch));
+    let link = two.link(one.peers.member());
+    for _ in 0..2 {
+        let descriptor = OwnedFd::from(fs::File::open("/dev/null").unwrap());
+        two.send(link, PeerMessage::Request, b"", Some(descriptor));
+    }
+    let asked = one.next(PeerMessage::Request);
+    assert!(asked.descriptor.is_none());
+    assert_eq!(one.next(PeerMessage::Down).link, asked.link);
+    assert_eq!(two.next(PeerMessage::Down).link, link);
+}
+
+#[test]
 fn messages_are_read_from_any_pieces() {
     let mut bytes = Vec::new();
     for index in 0..20_u32 {

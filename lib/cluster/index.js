@@ -13,11 +13,11 @@ const { atRoot } = require('../native/context')
 const { ErrorCode, FaultText, HeadField, IdOwner, MEMBER_SHIFT, NO_HANDLE, PeerMessage } = require('../native/contract')
 const { handleOf } = require('../native/node-internals')
 const { canTakeOver, readEarly } = require('../native/upgrade-server')
-const { forwardedRequest, movedRequest } = require('../session/lazy-request')
 const { readBody } = require('../transports/read-body')
 const { sidOf } = require('../base/query')
 const { headOf } = require('./head')
 const { Link } = require('./link')
+const { readMove, readRequest, upgradeRequest } = require('./messages')
 const { PassedRequest, PassedUpgrade, relay } = require('./passed')
 const { ForwardedResponse } = require('./response')
 const { Search } = require('./search')
@@ -36,6 +36,9 @@ const LOOK = 2000
 const FAREWELL = 1000
 
 const EMPTY = Buffer.alloc(0)
+
+/** Why a request is refused that this member cannot read, or that comes without its connection. */
+const MALFORMED = { name: 'TRANSPORT_HANDSHAKE_ERROR' }
 
 /** What a request hears of the messages that belong to it. */
 const HEARD = {
@@ -181,7 +184,7 @@ class Cluster {
       const moves = canTakeOver(socket)
       let early = EMPTY
       let pair = []
-      let carry
+      let carrier
       if (moves) {
         // what comes from now on, the owner reads
         handleOf(socket).readStop()
@@ -193,19 +196,19 @@ class Cluster {
           return fail()
         }
         const [ours] = pair
-        carry = (stream) => relay(stream, ours, head)
+        carrier = { carry: (stream) => relay(stream, ours, head), close: () => fs.closeSync(ours) }
       }
       const number = this.nextRequest()
       const descriptor = moves ? handleOf(socket).fd : pair[1]
       const isSent = this.send(link.number, PeerMessage.MOVE, number, text, early, descriptor)
       if (!moves) fs.closeSync(pair[1])
       if (!isSent) {
-        if (!moves) fs.closeSync(pair[0])
+        carrier?.close()
         return fail()
       }
       const terms = { sid, deadline: this._deadline(0) }
 
-      new PassedUpgrade(this, link, number, refuse, terms, socket, carry)
+      new PassedUpgrade(this, link, number, refuse, terms, socket, carrier)
       this.counts[moves ? 'moved' : 'relayed']++
     })
   }
@@ -277,6 +280,8 @@ class Cluster {
 
   _take({ link: from, kind, number, head, body, descriptor }) {
     const link = this._links.get(from)
+    // only fronts send them, and only with connections that move
+    if (descriptor >= 0 && (link !== undefined || kind !== PeerMessage.MOVE)) fs.closeSync(descriptor)
     if (link === undefined) return this._takeFromFront(from, kind, number, head, body, descriptor)
     if (kind === PeerMessage.UP) return link.up()
     if (kind === PeerMessage.DOWN) {
@@ -290,8 +295,6 @@ class Cluster {
 
   _takeFromFront(from, kind, number, head, body, descriptor) {
     if (kind === PeerMessage.MOVE) return this._accept(from, number, head, body ?? EMPTY, descriptor)
-    // no other message comes with one
-    if (descriptor >= 0) fs.closeSync(descriptor)
     if (kind === PeerMessage.REQUEST) return this._serve(from, number, head, body)
     if (kind === PeerMessage.DOWN) return this._loseFront(from)
     if (kind === PeerMessage.FIND) {
@@ -300,20 +303,23 @@ class Cluster {
     }
     if (kind === PeerMessage.FAIL) {
       const [sid, message] = head.split('\0')
-      return this._server[kFailPost](sid, message)
+      return message === undefined ? debug('a peer does not say what failed') : this._server[kFailPost](sid, message)
     }
     const res = this._fronts.get(from)?.get(number)
     if (res === undefined) return
     if (kind === PeerMessage.RELEASE) return this._server[kReleasePoll](sidOf(res.req), res)
     this._fronts.get(from).delete(number)
-    if (kind === PeerMessage.DONE) res.finish()
+    // what has not been answered cannot have been written
+    if (kind === PeerMessage.DONE && res.writableEnded) res.finish()
     else res.abort()
   }
 
   /** Serves a poll or a POST. */
   _serve(from, number, head, body) {
-    const req = forwardedRequest(head, body)
+    const refuse = (code, context) => this._refuseFront(from, number, code, context)
     let responses = this._fronts.get(from)
+    const req = responses?.has(number) ? undefined : readRequest(head, body)
+    if (req === undefined) return refuse(ErrorCode.BAD_REQUEST, MALFORMED)
     if (responses === undefined) this._fronts.set(from, (responses = new Map()))
     const res = new ForwardedResponse(req, {
       answer: (status, headers, content) => {
@@ -326,29 +332,31 @@ class Cluster {
     this.counts.served++
     this._server[kServeForwarded](req, res, (code, context) => {
       responses.delete(number)
-      this.send(from, PeerMessage.REFUSAL, number, JSON.stringify([code, context]))
+      refuse(code, context)
     })
   }
 
+  /** Has a peer answer a request with an error. */
+  _refuseFront(from, number, code, context = {}) {
+    this.send(from, PeerMessage.REFUSAL, number, JSON.stringify([code, context]))
+  }
+
   /** Goes on with a connection that a peer has accepted. */
-  _accept(from, number, head, early, descriptor) {
-    const refuse = (code, context) =>
-      this.send(from, PeerMessage.REFUSAL, number, JSON.stringify([code, context ?? {}]))
-    if (descriptor < 0) return refuse(ErrorCode.BAD_REQUEST, { name: 'TRANSPORT_HANDSHAKE_ERROR' })
-    const at = head.indexOf('\0')
+  _accept(from, number, text, early, descriptor) {
+    const refuse = (code, context) => this._refuseFront(from, number, code, context)
+    const move = readMove(text)
     let socket
-    try {
-      socket = new net.Socket(
-        /** @type {any} */ ({ fd: descriptor, readable: true, writable: true, allowHalfOpen: true, manualStart: true }),
-      )
-    } catch (error) {
-      debug('cannot use a descriptor: %s', error.message)
-      fs.closeSync(descriptor)
-      return refuse(ErrorCode.BAD_REQUEST, { name: 'TRANSPORT_HANDSHAKE_ERROR' })
+    if (descriptor >= 0 && move !== undefined) socket = socketOf(descriptor)
+    else if (descriptor >= 0) fs.closeSync(descriptor)
+    if (socket === undefined) return refuse(ErrorCode.BAD_REQUEST, MALFORMED)
+    const { head, headers } = move
+    showClient(socket, head)
+    const req = upgradeRequest(head, socket)
+    if (req === undefined) {
+      socket.destroy()
+      return refuse(ErrorCode.BAD_REQUEST, MALFORMED)
     }
-    showClient(socket, head.slice(at + 1))
-    const req = movedRequest(head.slice(at + 1), socket)
-    this._server[kServeMoved](req, socket, early, JSON.parse(head.slice(0, at)), (code, context) => {
+    this._server[kServeMoved](req, socket, early, headers, (code, context) => {
       if (code === undefined) {
         this.counts.accepted++
         this.send(from, PeerMessage.TAKEN, number, '')
@@ -405,6 +413,18 @@ class Cluster {
   metrics() {
     const waiting = [...this._links.values()].reduce((all, link) => all + link.requests.size, 0)
     return { member: this.number, links: this._links.size, waiting, searches: this._search.count, ...this.counts }
+  }
+}
+
+/** Makes a socket of a descriptor, which is closed if it is something else. */
+function socketOf(descriptor) {
+  const options = { fd: descriptor, readable: true, writable: true, allowHalfOpen: true, manualStart: true }
+  try {
+    return new net.Socket(/** @type {any} */ (options))
+  } catch (error) {
+    debug('cannot use a descriptor: %s', error.message)
+    fs.closeSync(descriptor)
+    return undefined
   }
 }
 

@@ -8,6 +8,7 @@ const { setTimeout } = require('timers')
 const { capture } = require('../native/context')
 const { ErrorCode, PeerMessage } = require('../native/contract')
 const { failRequest } = require('../transports/errors')
+const { readAnswer, readRefusal } = require('./messages')
 
 /** Time for a peer that has ended its side of a relayed stream until the client is cut off. */
 const PATIENCE = 30 * 1000
@@ -49,10 +50,20 @@ class Passed {
 
   /** The owner refuses the request. */
   onRefusal(head) {
+    const refusal = readRefusal(head)
+    if (refusal === undefined) return this.onMalformed()
     this.forget()
-    const [code, context] = JSON.parse(head)
+    const { code, context } = refusal
     if (code === ErrorCode.UNKNOWN_SID) this.cluster.forget(this.sid)
     this.refuse(code, context)
+  }
+
+  /** The owner has sent something that cannot be read. It hears that the client does not get what it has sent. */
+  onMalformed() {
+    debug('a peer has sent a message that cannot be read')
+    this.send(PeerMessage.ABORT)
+    this.forget()
+    this.onDown()
   }
 
   /** The session is gone with its owner. */
@@ -88,9 +99,10 @@ class PassedRequest extends Passed {
       this.send(PeerMessage.ABORT)
       return this.forget()
     }
-    const [status, headers] = JSON.parse(head)
+    const answer = readAnswer(head, body)
+    if (answer === undefined) return this.onMalformed()
     try {
-      res.writeHead(status, headers)
+      res.writeHead(answer.status, answer.headers)
     } catch (error) {
       this.send(PeerMessage.ABORT)
       this.forget()
@@ -129,20 +141,34 @@ class PassedRequest extends Passed {
 class PassedUpgrade extends Passed {
   /**
    * @param {import('stream').Duplex} socket
-   * @param {((socket: import('stream').Duplex) => void) | undefined} carry carries the bytes of a socket that cannot
-   *   move
+   * @param {{carry: (socket: import('stream').Duplex) => void, close: () => void} | undefined} carrier carries the bytes
+   *   of a socket that cannot move, by a descriptor that has to be closed otherwise
    */
-  constructor(cluster, link, number, refuse, terms, socket, carry) {
+  constructor(cluster, link, number, refuse, terms, socket, carrier) {
     super(cluster, link, number, refuse, terms)
     this.socket = socket
-    this.carry = carry
+    this.carrier = carrier
   }
 
   /** The owner serves the connection. This process closes its copy, which does not end it. */
   onTaken() {
+    const { carrier, socket } = this
+    const isHere = !socket.destroyed
+    if (carrier !== undefined && isHere) this.carrier = undefined
     this.forget()
-    if (this.carry === undefined) this.socket.destroy()
-    else this.carry(this.socket)
+    if (carrier === undefined) socket.destroy()
+    else if (isHere) carrier.carry(socket)
+  }
+
+  forget() {
+    super.forget()
+    this.carrier?.close()
+    this.carrier = undefined
+  }
+
+  onDown() {
+    this.forget()
+    super.onDown()
   }
 
   onLate() {

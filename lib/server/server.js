@@ -204,6 +204,10 @@ class Server extends BaseServer {
   [kServeMoved](req, socket, head, headers, decide) {
     const sid = sidOf(req)
     if (this[kClient](sid) === undefined) return decide(BaseServer.errors.UNKNOWN_SID, { sid })
+    const { transport } = req._query
+    if (this.opts.transports.indexOf(transport) === -1 || transport === 'webtransport') {
+      return decide(BaseServer.errors.UNKNOWN_TRANSPORT, { transport })
+    }
     this[kVerifySession](req, true, (code, context) => {
       decide(code, context)
       if (code !== undefined) return

@@ -568,7 +568,8 @@ impl Reading {
                 });
                 peers.has_room().await;
             }
-            if !self.more(stream).await {
+            // at most one belongs to a message whose end has not come
+            if self.descriptors.len() > 1 || !self.more(stream).await {
                 return;
             }
         }
