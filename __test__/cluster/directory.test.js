@@ -5,6 +5,7 @@
 const assert = require('node:assert/strict')
 const fs = require('node:fs')
 const http = require('node:http')
+const os = require('node:os')
 const path = require('node:path')
 const { test } = require('node:test')
 const { Worker } = require('node:worker_threads')
@@ -55,6 +56,18 @@ test('with a key of the application no key is written', () => {
   const directory = clusterDirectory()
   makeServer({ directory, key: 'a key of the application' })
   assert.deepEqual(fs.readdirSync(directory).sort(), ['0.lock', '0.sock'])
+})
+
+test('a user without an entry among the users of the system has a directory, too', () => {
+  const { userInfo } = os
+  const { TMPDIR = '/tmp' } = process.env
+  defer(() => {
+    os.userInfo = userInfo
+    process.env.TMPDIR = TMPDIR
+  })
+  process.env.TMPDIR = clusterDirectory()
+  os.userInfo = () => assert.fail('a container may run under any number')
+  makeServer(true)
 })
 
 test('invalid options are refused', () => {

@@ -160,7 +160,7 @@ test('mistakes throw before anything is exported, and say what was expected', as
     for (const prefix of [null, 5, {}, 'a b', '1a', 'a-', 'ü', 'a\n', Symbol('x')])
       refuses({ prefix }, /prefix must be/)
     for (const labels of [null, 5, 'x', [], () => {}]) refuses({ labels }, /labels must be an object, got/)
-    for (const own of ['transport', 'reason', 'le']) refuses({ labels: { [own]: 'x' } }, /must not be named/)
+    for (const own of ['transport', 'reason', 'how', 'le']) refuses({ labels: { [own]: 'x' } }, /must not be named/)
     for (const value of [null, undefined, NaN, Infinity, {}, [], Symbol('x'), () => {}])
       refuses({ labels: { name: value } }, /the label name must be a string, a number or a boolean, got/)
     for (const eventLoop of [null, 1, 'yes']) refuses({ eventLoop }, /eventLoop must be a boolean/)

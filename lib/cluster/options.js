@@ -54,7 +54,7 @@ function keyOf(key) {
 /** Returns a directory for all processes of this user that run this program. */
 function defaultDirectory() {
   const program = createHash('sha256').update(`${process.cwd()}\0${process.argv[1]}`).digest('hex')
-  return path.join(os.tmpdir(), `engine.io-native-${os.userInfo().uid}-${program.slice(0, 16)}`)
+  return path.join(os.tmpdir(), `engine.io-native-${/** @type {any} */ (process).getuid()}-${program.slice(0, 16)}`)
 }
 
 module.exports = { clusterOptions }

@@ -8,7 +8,7 @@ const METRIC_NAME = /^[A-Za-z_:][A-Za-z0-9_:]*$/
 const LABEL_NAME = /^(?!__)[A-Za-z_][A-Za-z0-9_]*$/
 
 /** Labels that values have of their own. */
-const OWN_LABELS = ['transport', 'protocol', 'reason', 'state', 'direction', 'quantile', 'le']
+const OWN_LABELS = ['transport', 'protocol', 'reason', 'state', 'direction', 'how', 'why', 'quantile', 'le']
 
 const OPTIONS = ['labels', 'prefix', 'eventLoop']
 
