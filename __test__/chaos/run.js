@@ -110,7 +110,8 @@ async function settled(server) {
   for (;;) {
     const report = await server.ask('report')
     if (!report) return undefined
-    const done = report.live === 0 && report.sessions === 0 && report.unanswered.length === 0 && report.restarting === 0
+    const done =
+      report.live.length === 0 && report.sessions === 0 && report.unanswered.length === 0 && report.restarting === 0
     if (done || performance.now() > end) return report
     await delay(200)
   }
@@ -145,7 +146,7 @@ async function run(engine, ms) {
   const ended = new Set(report.ended)
   for (const { name, who, reason } of unexpected)
     if (!ended.has(name)) tell(`${who} was closed (${reason}), and nobody wanted that`)
-  if (report.live > 0) tell(`${report.live} sessions are open ${LIMIT} ms after their last client`)
+  for (const one of report.live.slice(0, 5)) tell(`open ${LIMIT} ms after its last client: ${one}`)
   if (report.sessions > 0) tell(`clientsCount is ${report.sessions}`)
   if (report.known > 0) tell(`${report.known} sessions are in clients`)
   if (report.counts.opened !== report.counts.closed)

@@ -353,6 +353,21 @@ function usage() {
   }
 }
 
+/** Tells what a session is that should have ended. */
+function tell({ socket, door, transports }) {
+  const { readyState, protocol, upgrading, upgraded, writeBuffer, transport, request } = socket
+  const ways = [...transports].map((one) => `${one?.name} ${one?.readyState}${one?.discarded ? ', discarded' : ''}`)
+  const state = {
+    readyState,
+    protocol,
+    upgrading,
+    upgraded,
+    waiting: writeBuffer.length,
+    writable: transport?.writable,
+  }
+  return `${door}: ${request?.method} ${request?.url}, ${ways.join(', ')} ${JSON.stringify(state)}`
+}
+
 function report() {
   const sessions = Object.values(open).reduce((sum, { engine }) => sum + engine.clientsCount, 0)
   const known = Object.values(open).reduce((sum, { engine }) => sum + Object.keys(engine.clients).length, 0)
@@ -361,7 +376,7 @@ function report() {
     reasons,
     violations: [...violations.values()].map(({ text, times }) => (times === 1 ? text : `${times} times: ${text}`)),
     ended: [...ended],
-    live: live.size,
+    live: [...live].map(tell),
     sessions,
     known,
     unanswered: [...unanswered].map(({ what }) => what),
