@@ -513,15 +513,11 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
     return this[kState].stream.awaitsClose()
   }
 
-  /**
-   * Has `tell` called when the stream below has closed, or when the connection has ended that has still something to
-   * write. Returns false if there is nothing to wait for.
-   */
+  /** Has `tell` called when the stream below has closed. Returns false if there is no stream to wait for. */
   [kHoldEnd](tell) {
-    const { handle, stream } = this[kState]
-    if (!stream.awaitsClose()) {
-      if (handle === NO_HANDLE) this.readyState = CONNECTING_STATES.CLOSED
-      if (handle === NO_HANDLE || !stream.awaitsWriting() || this[kIsWritten]() === true) return false
+    if (!this[kAwaitsStream]()) {
+      if (this[kState].handle === NO_HANDLE) this.readyState = CONNECTING_STATES.CLOSED
+      return false
     }
     this[kState].tell = tell
     this[kClosing]()

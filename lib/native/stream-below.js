@@ -30,14 +30,6 @@ class StreamBelow {
     return false
   }
 
-  /**
-   * Returns whether the end of the session waits for what is still to be written, where it does not wait for the
-   * stream's `close`.
-   */
-  awaitsWriting() {
-    return false
-  }
-
   /** Returns whether the stream has closed without being heard. Called while its `close` is awaited. */
   hasClosedUnheard() {
     return false

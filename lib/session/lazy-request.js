@@ -58,11 +58,6 @@ class Opening extends StreamBelow {
     return lastAddress === '' ? undefined : lastAddress
   }
 
-  /** There is no socket here whose `close` would be awaited. */
-  awaitsWriting() {
-    return true
-  }
-
   /** The WebSocket of an upgraded request. */
   set websocket(websocket) {
     this._websocket = websocket
