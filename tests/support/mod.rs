@@ -4,5 +4,6 @@
 pub mod cluster;
 #[cfg(unix)]
 pub mod connection;
+pub mod replay;
 pub mod session;
 pub mod simulation;

@@ -18,10 +18,9 @@ mod ledger;
 mod process;
 mod world;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::str::FromStr;
 use std::time::Instant;
 
+use super::replay::{Replayed, run_or_tell, setting};
 use super::simulation::rng::Rng;
 use world::World;
 
@@ -71,31 +70,19 @@ pub fn run(default_steps: u64) -> Count {
 }
 
 fn run_world(seed: u64, count: &mut Count) {
-    let mut world = World::new(Rng::new(seed), false);
-    // the world is not looked at again after a panic
-    if catch_unwind(AssertUnwindSafe(|| world.run(count))).is_ok() {
-        return;
-    }
-    // once more, writing down what happens
-    let mut again = World::new(Rng::new(seed), true);
-    let outcome = catch_unwind(AssertUnwindSafe(|| again.run(&mut Count::default())));
-    let error = outcome.err().map_or("it did not fail again: the simulation itself is not deterministic".into(), text);
-    eprintln!("\n--- the last steps of the world that failed (seed {seed})\n");
-    for line in again.trace() {
-        eprintln!("{line}");
-    }
-    panic!(
-        "{error}\n\nTo see it again:\n\n  CLUSTER_SEED={seed} CLUSTER_STEPS=1 \
-         cargo test --no-default-features --test cluster_simulation\n"
-    );
+    let command =
+        format!("CLUSTER_SEED={seed} CLUSTER_STEPS=1 cargo test --no-default-features --test cluster_simulation");
+    run_or_tell(seed, count, |is_traced| World::new(Rng::new(seed), is_traced), "world", &command);
 }
 
-fn text(panic: Box<dyn std::any::Any + Send>) -> String {
-    let text = panic.downcast_ref::<String>().cloned();
-    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
-}
+impl Replayed for World {
+    type Count = Count;
 
-fn setting<T: FromStr>(name: &str) -> Option<T> {
-    let value = std::env::var(name).ok()?;
-    Some(value.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {value:?}")))
+    fn run(&mut self, count: &mut Count) {
+        Self::run(self, count);
+    }
+
+    fn trace(&self) -> Vec<&str> {
+        Self::trace(self).collect()
+    }
 }

@@ -22,10 +22,9 @@ mod subject;
 mod world;
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::str::FromStr;
 use std::time::Instant;
 
+use super::replay::{Replayed, run_or_tell, setting};
 pub use life::Manners;
 use rng::Rng;
 use world::World;
@@ -75,31 +74,21 @@ pub fn replay(dice: &[u8], manners: Manners) {
 }
 
 fn run_world(test: &str, seed: u64, manners: Manners, count: &mut Count) {
-    let mut world = World::new(Rng::new(seed), LIVES, manners, false);
-    // the world is not looked at again after a panic
-    if catch_unwind(AssertUnwindSafe(|| world.run(count))).is_ok() {
-        return;
-    }
-    // the same once more, writing down what happens
-    let mut again = World::new(Rng::new(seed), LIVES, manners, true);
-    let outcome = catch_unwind(AssertUnwindSafe(|| again.run(&mut Count::default())));
-    let error = outcome.err().map_or("it did not fail again: the simulator itself is not deterministic".into(), text);
-    eprintln!("\n--- the last steps of the session that failed (seed {seed})\n");
-    for line in again.trace() {
-        eprintln!("{line}");
-    }
-    panic!(
-        "{error}\n\nTo see it again:\n\n  SIMULATION_SEED={seed} SIMULATION_STEPS=1 \
-         cargo test --no-default-features --test simulation -- --exact {test}\n"
+    let command = format!(
+        "SIMULATION_SEED={seed} SIMULATION_STEPS=1 cargo test --no-default-features --test simulation -- --exact {test}"
     );
+    let make = |is_traced| World::new(Rng::new(seed), LIVES, manners, is_traced);
+    run_or_tell(seed, count, make, "session", &command);
 }
 
-fn text(panic: Box<dyn std::any::Any + Send>) -> String {
-    let text = panic.downcast_ref::<String>().cloned();
-    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
-}
+impl Replayed for World {
+    type Count = Count;
 
-fn setting<T: FromStr>(name: &str) -> Option<T> {
-    let value = std::env::var(name).ok()?;
-    Some(value.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {value:?}")))
+    fn run(&mut self, count: &mut Count) {
+        Self::run(self, count);
+    }
+
+    fn trace(&self) -> Vec<&str> {
+        Self::trace(self).iter().map(String::as_str).collect()
+    }
 }
