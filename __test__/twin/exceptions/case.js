@@ -60,6 +60,9 @@ function endedAlone(side, other, step) {
     .map(([name]) => name.slice(1, -1))
 }
 
+/** What uWebSockets.js throws if it is given a DataView. */
+const NO_DATA_VIEW = /Error "Text and data can only be passed by/
+
 module.exports = {
   json,
   sessionOf,
@@ -73,4 +76,5 @@ module.exports = {
   throwsMore,
   hasHook,
   endedAlone,
+  NO_DATA_VIEW,
 }

@@ -3,6 +3,7 @@
 // Rows of docs/DIFFERENCES.md.
 
 const {
+  NO_DATA_VIEW,
   aboutSession,
   callsLike,
   endedAlone,
@@ -639,8 +640,6 @@ function isMoreBeforeEnd({ left, right, lefts = [], rights = [] }, program) {
   const at = theirs.findIndex((text, i) => text !== mine[i])
   return isMore(left, right) || (at !== -1 && isMore(mine[at], theirs[at]))
 }
-
-const NO_DATA_VIEW = /Error "Text and data can only be passed by/
 
 const isSend = (call) => call.do === 'send'
 

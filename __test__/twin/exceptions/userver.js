@@ -2,7 +2,7 @@
 
 // Rows of docs/DIFFERENCES.md about uServer.
 
-const { aboutSession, hasHook, isCount, sessionOf, uncounted } = require('./case')
+const { NO_DATA_VIEW, aboutSession, hasHook, isCount, sessionOf, uncounted } = require('./case')
 
 const modes = ['uServer']
 
@@ -19,9 +19,6 @@ const hasThrown = ({ left }, step, error) =>
 const opened = (side, step) => Object.keys(side[step].readyStates).length
 
 const has = (side, step, session) => side[step].readyStates[`{${session}}`] !== undefined
-
-/** What uWebSockets.js throws if it is given a DataView. */
-const NO_DATA_VIEW = /Error "Text and data can only be passed by/
 
 /** Whether the process has met the same errors on both sides but for DataViews that were sent here only. */
 const failsToEncode = ({ lefts = [], rights = [] }) =>
