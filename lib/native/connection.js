@@ -490,8 +490,7 @@ class NativeWebSocket extends /** @type {typeof import('../../types/bases').Conn
     if (session === null || session[kMadeTransport]() !== transport || session.readyState === 'closed')
       return this[kFinish](arg, reason)
     this[kState].end = { arg, reason }
-    // behind the errors of what could not be sent, which have just been told in ticks of their own
-    if (this[kState].tell !== undefined) process.nextTick(apart, this[kTellEnd], this)
+    if (this[kState].tell !== undefined) this[kTellEnd]()
   }
 
   /**
