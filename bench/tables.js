@@ -1,6 +1,6 @@
 'use strict'
-// node bench/tables.js [--check]: writes the figures of one run (bench/results/readme.json), and of one with all engines
-// (readme-peers.json), into README.md and docs/PERFORMANCE.md, between <!-- table --> and <!-- /table -->, so that no
+// node bench/tables.js [--check]: writes the figures of one run (bench/results/readme.json), of the same rows on Node.js 20
+// (readme-node20.json), and of a run with all engines (readme-peers.json), into README.md and docs/PERFORMANCE.md, between <!-- table --> and <!-- /table -->, so that no
 // figure is copied by hand. With --check nothing is written, and the exit code is 1 if something would change.
 const fs = require('fs')
 const path = require('path')
@@ -10,6 +10,7 @@ const rows = require('./rows')
 const root = path.join(__dirname, '..')
 const result = read('readme')
 const peers = read('readme-peers')
+const node20 = read('readme-node20')
 
 /** Rows that PERFORMANCE.md shows for all engines; the report of that run has the others. */
 const BESIDE = ['echo64', 'echo64x8', 'broadcast64', 'connect', 'poll', 'tls1k', 'sio-echo100', 'lone']
@@ -57,11 +58,11 @@ function verdict(row) {
 
 const line = (...cells) => `| ${cells.join(' | ')} |`
 
-function setting({ machine, pairs, duration, date, rows }) {
+function setting({ machine, pairs, warmup, duration, date, rows }) {
   const taken = Math.max(
     ...rows.flatMap((row) => Object.values(row.engines)).map(({ median }) => (median && median.foreign) || 0),
   )
-  return `${machine.cores} cores (${machine.cpu}), Linux ${machine.kernel}, Node ${machine.node}, ${date.slice(0, 10)}; medians of ${pairs} interleaved rounds of ${duration} s, during which others took up to ${taken.toFixed(2)} cores`
+  return `${machine.cores} cores (${machine.cpu}), Linux ${machine.kernel}, Node ${machine.node}, ${date.slice(0, 10)}; medians of ${pairs} interleaved rounds of ${duration} s after ${warmup} s of warm-up, during which others took up to ${taken.toFixed(2)} cores`
 }
 
 /** Says of which versions an older run is: results do not keep them. */
@@ -87,21 +88,40 @@ function findings() {
   return out
 }
 
+/** The ratios of a row on Node.js 20. */
+function beside({ id }) {
+  const ratio = node20.rows.find((row) => row.id === id)?.engines.native?.ratio
+  return ratio ? ['total', 'js', 'rate'].map((figure) => digits(ratio[figure])).join(' / ') : ''
+}
+
 function performance() {
-  const out = [`${setting(result)}.`, '']
-  out.push(line('work', 'total CPU', 'CPU of the JS thread', 'rate', 'p50', 'target'))
-  out.push(line('---', '---:', '---:', '---:', '---:', '---'))
+  const out = [
+    `${setting(result)}.`,
+    '',
+    `The column "Node 20" has total CPU, CPU of the JS thread, and rate: ${setting(node20)}.`,
+    '',
+  ]
+  out.push(line('work', 'total CPU', 'CPU of the JS thread', 'rate', 'p50', 'Node 20', 'target'))
+  out.push(line('---', '---:', '---:', '---:', '---:', '---', '---'))
   for (const row of speed) {
     const { ratio } = row.engines.native
     out.push(
-      line(row.title, digits(ratio.total), digits(ratio.js), digits(ratio.rate), digits(ratio.p50), verdict(row)),
+      line(
+        row.title,
+        digits(ratio.total),
+        digits(ratio.js),
+        digits(ratio.rate),
+        digits(ratio.p50),
+        beside(row),
+        verdict(row),
+      ),
     )
   }
   if (memory.length) {
     out.push(
       '',
-      line('memory', 'original, KiB', 'native, KiB', 'ratio', 'target'),
-      line('---', '---:', '---:', '---:', '---'),
+      line('memory', 'original, KiB', 'native, KiB', 'ratio', 'ratio on Node 20', 'target'),
+      line('---', '---:', '---:', '---:', '---:', '---'),
     )
     for (const row of memory) {
       const { upstream, native } = row.engines
@@ -111,6 +131,7 @@ function performance() {
           digits(upstream.median.memory),
           digits(native.median.memory),
           digits(native.ratio.memory),
+          digits(node20.rows.find(({ id }) => id === row.id)?.engines.native?.ratio?.memory),
           verdict(row),
         ),
       )
