@@ -80,6 +80,8 @@ const handshake = (context) => `GET ${path(context)} HTTP/1.1\r\nHost: x\r\n\r\n
 
 const invalidOnes = (context) => context.engine.metrics().refusals.INVALID_PROXY_HEADER
 
+const connectionsOf = (context) => new Promise((resolve) => context.server.getConnections((_, count) => resolve(count)))
+
 for (const [way, listen] of Object.entries(WAYS)) {
   tells(`${way}: sessions have the address that the proxy tells, on any transport`, async () => {
     const context = await listen({ proxyProtocol: 'loopback' })
@@ -216,10 +218,10 @@ for (const [way, listen] of Object.entries(WAYS)) {
       reset.write(begun)
       reset.reset()
     }
-    const open = () => new Promise((resolve) => context.server.getConnections((_, count) => resolve(count)))
     let left
     const count = async () => {
-      for (let i = 0; i < 500 && (left = await open()) > 0; i++) await new Promise((resolve) => setTimeout(resolve, 10))
+      for (let i = 0; i < 500 && (left = await connectionsOf(context)) > 0; i++)
+        await new Promise((resolve) => setTimeout(resolve, 10))
     }
     await count()
     assert.equal(left, 0)
@@ -287,7 +289,67 @@ for (const [way, listen] of Object.entries(WAYS)) {
       await assert.rejects(async () => listen({ proxyProtocol }), { name: 'TypeError', message })
     }
   })
+
+  tells(`${way}: close() ends connections whose header has not come`, async () => {
+    const context = await listen({ proxyProtocol: true })
+    const silent = await RawPeer.connect(context.port)
+    const begun = await RawPeer.connect(context.port)
+    begun.write('PROXY ')
+    while ((await connectionsOf(context)) < 2) await new Promise(setImmediate)
+    const closed = once(context.server, 'close')
+    context.server.close()
+    await Promise.all([closed, silent.end(), begun.end()])
+    // it was not the patience with headers that ended them
+    assert.equal(invalidOnes(context), 0)
+  })
 }
+
+tells('closeAllConnections() ends connections whose header has not come, and the server goes on', async () => {
+  const context = await listen({ proxyProtocol: 'loopback' })
+  const peer = await RawPeer.connect(context.port)
+  while ((await connectionsOf(context)) === 0) await new Promise(setImmediate)
+  context.server.closeAllConnections()
+  await peer.end()
+  assert.equal(invalidOnes(context), 0)
+  const { socket } = await openPolling(await through(context, TEXT))
+  assert.equal(socket.remoteAddress, '203.0.113.9')
+})
+
+tells('a connection whose header has come outlives close(), as any other that is in use', async () => {
+  const context = await listen({ proxyProtocol: 'loopback' })
+  const { peer, socket } = await openWebSocket(await through(context, TEXT))
+  context.server.close()
+  socket.send('hello')
+  assert.equal(await peer.packet(), '4hello')
+})
+
+tells('attach() that throws leaves the HTTP server as it is', async () => {
+  const server = http.createServer()
+  const before = Object.keys(server)
+  for (const [options, message] of [
+    [{ proxyProtocol: 'localhost' }, /proxyProtocol takes IP addresses/],
+    [{ proxyProtocol: true, path: 5 }, /replace is not a function/],
+  ]) {
+    assert.throws(() => new engine.Server().attach(server, options), { name: 'TypeError', message })
+    assert.deepEqual(Object.keys(server), before)
+  }
+  const context = await listen({ proxyProtocol: 'loopback' }, server)
+  const { emit, close } = server
+  assert.throws(() => engine.attach(server, { proxyProtocol: true }), /proxyProtocol is set/)
+  assert.deepEqual([server.emit, server.close], [emit, close])
+  const { socket } = await openPolling(await through(context, TEXT))
+  assert.equal(socket.remoteAddress, '203.0.113.9')
+})
+
+tells('new Server() throws for an invalid option, too', () => {
+  for (const [proxyProtocol, message] of [
+    [1, 'proxyProtocol must be a boolean, or addresses and ranges, got 1'],
+    [null, 'proxyProtocol must be a boolean, or addresses and ranges, got null'],
+    ['bogus', /^proxyProtocol takes IP addresses, ranges as .*; got bogus$/],
+  ]) {
+    assert.throws(() => new engine.Server({ proxyProtocol }), { name: 'TypeError', message })
+  }
+})
 
 tells(
   'the native listener: on a UNIX socket all connections begin with a header if whoever connects is a proxy',
@@ -388,20 +450,6 @@ tells('an option that was added to Object.prototype is not set', async () => {
   } finally {
     delete Object.prototype.proxyProtocol
   }
-})
-
-tells('the native listener: close() ends connections whose header has not come', async () => {
-  const context = await listenNatively({ proxyProtocol: true })
-  const peer = await RawPeer.connect(context.port)
-  peer.write('PROXY ')
-  const open = () => new Promise((resolve) => context.server.getConnections((_, count) => resolve(count)))
-  while ((await open()) === 0) await new Promise(setImmediate)
-  const closed = once(context.server, 'close')
-  context.server.close()
-  await closed
-  await peer.end()
-  // it was not the patience with headers that ended it
-  assert.equal(invalidOnes(context), 0)
 })
 
 if (!skipUws) {

@@ -4,6 +4,7 @@ const net = require('net')
 const zlib = require('zlib')
 const cookie = require('cookie')
 const { validateBackpressure } = require('./backpressure')
+const { proxiesOf } = require('./trust-proxy')
 
 /**
  * Finds mistakes in options that would otherwise show when the first client comes.
@@ -12,6 +13,7 @@ const { validateBackpressure } = require('./backpressure')
  */
 function validate(opts) {
   validateBackpressure(opts)
+  proxiesOf(ownOf(opts).proxyProtocol)
   if (opts.closeDetails !== undefined && typeof opts.closeDetails !== 'boolean') {
     throw new TypeError(`closeDetails must be a boolean, got ${String(opts.closeDetails)}`)
   }

@@ -13,8 +13,27 @@ const { proxiesOf, within } = require('../base/trust-proxy')
 /** The servers that read the header. */
 const readers = new WeakSet()
 
+/** The methods of servers that have connections end whose header has not come. A server of HTTP/2 lacks the second. */
+const ENDINGS = ['close', 'closeAllConnections']
+
 /** What was told about connections, by their streams. */
 const told = new WeakMap()
+
+/**
+ * Returns the proxies whose connections begin with a header: true for all, or ranges; undefined for none.
+ *
+ * @param {import('http').Server} server
+ * @param {boolean | string | string[]} proxyProtocol
+ * @throws {TypeError} for an invalid option
+ * @throws {Error} if the server reads the header already
+ */
+function proxiesBefore(server, proxyProtocol) {
+  const proxies = proxiesOf(proxyProtocol)
+  if (proxies !== undefined && readers.has(server)) {
+    throw new Error('proxyProtocol is set for this HTTP server already: its connections have one header only')
+  }
+  return proxies
+}
 
 /**
  * Has an HTTP server read the header from each connection that comes from one of these proxies, before anything else sees
@@ -22,19 +41,14 @@ const told = new WeakMap()
  * a valid header is cut off.
  *
  * @param {import('http').Server} server
- * @param {boolean | string | string[]} proxyProtocol
+ * @param {true | string[]} proxies see `proxiesBefore`
  * @param {() => void} onInvalid called for each invalid header
- * @throws {TypeError} for an invalid option
- * @throws {Error} if the server reads the header already
  */
-function readProxyHeaders(server, proxyProtocol, onInvalid) {
-  const proxies = proxiesOf(proxyProtocol)
-  if (proxies === undefined) return
-  if (readers.has(server)) {
-    throw new Error('proxyProtocol is set for this HTTP server already: its connections have one header only')
-  }
+function readProxyHeaders(server, proxies, onInvalid) {
   readers.add(server)
   const has = proxies === true ? () => true : within(proxies)
+  /** The connections whose header has not come. */
+  const waiting = new Set()
   const { emit } = server
   // listeners that are added later must not see the header either
   server.emit = function (event, stream, ...args) {
@@ -42,12 +56,20 @@ function readProxyHeaders(server, proxyProtocol, onInvalid) {
     if (event !== 'connection' || told.has(stream) || !has(stream.remoteAddress)) {
       return emit.call(this, event, stream, ...args)
     }
-    readHeader(stream, onInvalid, (client) => {
+    readHeader(stream, waiting, onInvalid, (client) => {
       told.set(stream, client)
       tell(stream, client)
       emit.call(this, event, stream, ...args)
     })
     return true
+  }
+  for (const name of ENDINGS) {
+    const end = server[name]
+    if (end === undefined) continue
+    server[name] = function (...args) {
+      for (const stream of waiting) stream.destroy()
+      return end.apply(this, args)
+    }
   }
 }
 
@@ -65,10 +87,12 @@ function tell(stream, client) {
   }
 }
 
-/** Reads the header from a stream and calls back with what it tells, or cuts the stream off. */
-function readHeader(stream, onInvalid, callback) {
+/** Reads the header from a stream and calls back with what it tells, or cuts the stream off. It is `waiting` until then. */
+function readHeader(stream, waiting, onInvalid, callback) {
   let bytes = Buffer.alloc(0)
+  waiting.add(stream)
   const stop = () => {
+    waiting.delete(stream)
     clearTimeout(timer)
     stream.removeListener('readable', onReadable)
     stream.removeListener('end', cutOff)
@@ -76,6 +100,7 @@ function readHeader(stream, onInvalid, callback) {
     stream.removeListener('close', stop)
   }
   const cutOff = () => {
+    waiting.delete(stream)
     stream.destroy()
   }
   const refuse = (why) => {
@@ -104,4 +129,4 @@ function readHeader(stream, onInvalid, callback) {
   stream.on('close', stop)
 }
 
-module.exports = { readProxyHeaders }
+module.exports = { proxiesBefore, readProxyHeaders }

@@ -7,7 +7,7 @@ const { cheapenAcceptedSockets, joinServer } = require('../native/node-internals
 const { BaseServer } = require('./base-server')
 const { onEarlyError } = require('../native/carried-socket')
 const { UpgradeResponse } = require('./middleware')
-const { readProxyHeaders } = require('./proxy-protocol')
+const { proxiesBefore, readProxyHeaders } = require('./proxy-protocol')
 const { checkWsEngine, ownOf, transportOptions } = require('../base/options')
 const { parseQuery, sidOf } = require('../base/query')
 const { abortRequest, abortUpgrade, abortWebSocket } = require('../transports/errors')
@@ -267,9 +267,10 @@ class Server extends BaseServer {
    * @param {{path?: string, addTrailingSlash?: boolean, destroyUpgrade?: boolean, destroyUpgradeTimeout?: number,
    *   proxyProtocol?: boolean | string | string[]}} options
    * @throws {TypeError} for an invalid `proxyProtocol`
+   * @throws {Error} if the connections of this HTTP server have a header already
    */
   attach(server, options = {}) {
-    readProxyHeaders(server, ownOf(options).proxyProtocol, () => this[kState].counts.proxyHeaderInvalid())
+    const proxies = proxiesBefore(server, ownOf(options).proxyProtocol)
     cheapenAcceptedSockets()
     this[kState].attachedTo = server
     const path = this._computePath(options)
@@ -287,20 +288,23 @@ class Server extends BaseServer {
         for (const listener of listeners) listener.call(server, req, res)
       }
     })
-    if (this.opts.transports.indexOf('websocket') === -1) return
-    server.on('upgrade', (req, socket, head) => {
-      if (isOurs(req)) {
-        this.handleUpgrade(req, socket, head)
-      } else {
-        // a client that resets must not cause an uncaught exception, also if another listener serves the upgrade
-        socket.on('error', (error) => debug('error on an upgrade for another path: %s', error.message))
-        if (options.destroyUpgrade === false) return
-        // Node leaves such sockets open because there is an upgrade listener, so that they have to be ended here
-        setTimeout(() => {
-          if (socket.writable && /** @type {any} */ (socket).bytesWritten <= 0) socket.end()
-        }, destroyUpgradeTimeout)
-      }
-    })
+    if (this.opts.transports.indexOf('websocket') !== -1) {
+      server.on('upgrade', (req, socket, head) => {
+        if (isOurs(req)) {
+          this.handleUpgrade(req, socket, head)
+        } else {
+          // a client that resets must not cause an uncaught exception, also if another listener serves the upgrade
+          socket.on('error', (error) => debug('error on an upgrade for another path: %s', error.message))
+          if (options.destroyUpgrade === false) return
+          // Node leaves such sockets open because there is an upgrade listener, so that they have to be ended here
+          setTimeout(() => {
+            if (socket.writable && /** @type {any} */ (socket).bytesWritten <= 0) socket.end()
+          }, destroyUpgradeTimeout)
+        }
+      })
+    }
+    // last: a server for which this method throws reads no headers
+    if (proxies !== undefined) readProxyHeaders(server, proxies, () => this[kState].counts.proxyHeaderInvalid())
   }
 }
 
