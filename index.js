@@ -11,7 +11,13 @@ const { uServer } = require('./lib/uws/server')
 /** Serves the engine's requests of an HTTP server. */
 function attach(server, options) {
   const engine = new Server(options)
-  engine.attach(server, options)
+  try {
+    engine.attach(server, options)
+  } catch (error) {
+    // else it would stay a member of a cluster
+    engine.close()
+    throw error
+  }
   return engine
 }
 

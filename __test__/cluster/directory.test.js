@@ -9,7 +9,7 @@ const os = require('node:os')
 const path = require('node:path')
 const { test } = require('node:test')
 const { Worker } = require('node:worker_threads')
-const { Server, uServer } = require('../..')
+const { Server, attach, listen, uServer } = require('../..')
 const { deadline, defer, request } = require('../support')
 const { clusterDirectory, openSession, poll, target } = require('./support')
 
@@ -18,6 +18,11 @@ function makeServer(cluster) {
   defer(() => server.close())
   return server
 }
+
+const messageOf = (file, what) => new RegExp(`^cannot join the cluster: ${file}: ${what}`)
+
+/** The members that have joined and not left. */
+const seats = (directory) => fs.readdirSync(directory).filter((name) => name.endsWith('.sock'))
 
 const modeOf = (...names) => fs.statSync(path.join(...names)).mode & 0o777
 
@@ -39,8 +44,27 @@ test('a directory that others can open is refused', () => {
 test('a file in place of the directory, and a path that is too long, are refused', () => {
   const directory = clusterDirectory()
   fs.writeFileSync(path.join(directory, 'file'), '')
-  assert.throws(() => makeServer({ directory: path.join(directory, 'file') }), { code: 'ERR_CLUSTER_JOIN' })
-  assert.throws(() => makeServer({ directory: path.join(directory, 'x'.repeat(100)) }), { code: 'ERR_CLUSTER_JOIN' })
+  const code = 'ERR_CLUSTER_JOIN'
+  assert.throws(() => makeServer({ directory: path.join(directory, 'file') }), { code })
+  assert.throws(() => makeServer({ directory: path.join(directory, 'x'.repeat(100)) }), { code })
+})
+
+test('an error of the system names the file', () => {
+  const directory = clusterDirectory()
+  const code = 'ERR_CLUSTER_JOIN'
+  fs.writeFileSync(path.join(directory, 'file'), '')
+  const below = path.join(directory, 'file', 'below')
+  assert.throws(() => makeServer({ directory: below }), { code, message: messageOf(below, 'Not a directory') })
+  fs.symlinkSync('elsewhere', path.join(directory, '0.lock'))
+  const lock = path.join(directory, '0.lock')
+  assert.throws(() => makeServer({ directory }), {
+    code,
+    message: messageOf(lock, 'Too many levels of symbolic links'),
+  })
+  fs.mkdirSync(path.join(directory, 'other', 'key'), { recursive: true, mode: 0o700 })
+  const key = path.join(directory, 'other', 'key')
+  const other = { directory: path.dirname(key) }
+  assert.throws(() => makeServer(other), { code, message: messageOf(key, 'Is a directory') })
 })
 
 test('a key that others can read, or that is cut off, is refused', () => {
@@ -74,6 +98,7 @@ test('invalid options are refused', () => {
   const directory = clusterDirectory()
   for (const [cluster, message] of [
     ['yes', 'cluster must be a boolean or an object, got yes'],
+    [[], 'cluster must be a boolean or an object, got an array'],
     [{ directory: 1 }, 'cluster.directory must be the path of a directory, got 1'],
     [{ directory, key: 'short' }, 'cluster.key must have 16 bytes at least, got 5'],
     [{ directory, key: 5 }, 'cluster.key must be a string or a Uint8Array'],
@@ -96,12 +121,44 @@ for (const cluster of [undefined, false, null]) {
 test('a server that has closed and is used again joins again', async () => {
   const directory = clusterDirectory()
   const server = makeServer({ directory })
-  const sockets = () => fs.readdirSync(directory).filter((name) => name.endsWith('.sock'))
   server.close()
-  for (let i = 0; i < 500 && sockets().length > 0; i++) await new Promise((resolve) => setTimeout(resolve, 10))
-  assert.deepEqual(sockets(), [])
+  await untilEmpty(directory)
   assert.match(server.generateId(), /^[\w-]{20}$/)
-  assert.deepEqual(sockets(), ['0.sock'])
+  assert.deepEqual(seats(directory), ['0.sock'])
+})
+
+/** Waits until all members have left. */
+async function untilEmpty(directory) {
+  for (let i = 0; i < 500 && seats(directory).length > 0; i++) await new Promise((resolve) => setTimeout(resolve, 10))
+  assert.deepEqual(seats(directory), [])
+}
+
+test('a server that cannot be made is not a member', () => {
+  const directory = clusterDirectory()
+  const fails = class {
+    constructor() {
+      throw new Error('no engine')
+    }
+  }
+  for (const [options, message] of [
+    [{ wsEngine: 'ws' }, /wsEngine is not a constructor/],
+    [{ wsEngine: 5 }, /is not a constructor/],
+    [{ wsEngine: fails }, /no engine/],
+    [{ proxyProtocol: 'bogus' }, /proxyProtocol takes/],
+    [{ closeDetails: 1 }, /closeDetails must be/],
+  ]) {
+    assert.throws(() => new Server({ ...options, cluster: { directory } }), { message })
+    assert.deepEqual(fs.readdirSync(directory), [])
+  }
+})
+
+test('attach() and listen() that throw leave no member behind', async () => {
+  const directory = clusterDirectory()
+  const options = { cluster: { directory }, path: 5 }
+  assert.throws(() => attach(http.createServer(), options), TypeError)
+  assert.throws(() => listen(0, options), TypeError)
+  assert.throws(() => listen(70_000, { cluster: { directory } }), { code: 'ERR_SOCKET_BAD_PORT' })
+  await untilEmpty(directory)
 })
 
 /** A server of this process that listens. */

@@ -19,8 +19,9 @@ const MIN_KEY = 16
  */
 function clusterOptions(cluster) {
   if (cluster === undefined || cluster === null || cluster === false) return undefined
-  if (cluster !== true && typeof cluster !== 'object') {
-    throw new TypeError(`cluster must be a boolean or an object, got ${String(cluster)}`)
+  if (cluster !== true && (typeof cluster !== 'object' || Array.isArray(cluster))) {
+    const given = Array.isArray(cluster) ? 'an array' : String(cluster)
+    throw new TypeError(`cluster must be a boolean or an object, got ${given}`)
   }
   const options = cluster === true ? {} : ownOf(cluster)
   const unknown = Object.keys(options).find((name) => !NAMES.includes(name))

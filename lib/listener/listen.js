@@ -23,9 +23,15 @@ function listen(port, options, callback) {
     res.end('Not Implemented')
   })
   const engine = new Server(options)
-  engine.attach(server, options)
-  engine.httpServer = server
-  server.listen(port, callback)
+  try {
+    engine.attach(server, options)
+    engine.httpServer = server
+    server.listen(port, callback)
+  } catch (error) {
+    // else it would stay a member of a cluster
+    engine.close()
+    throw error
+  }
   return engine
 }
 

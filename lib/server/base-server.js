@@ -116,8 +116,10 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
     const cluster = clusterOptions(this.opts.cluster)
     bridge.getEngine()
     /** What serves sessions of other processes, and has them serve those of this one. */
-    this[kState].cluster = cluster === undefined ? undefined : new Cluster(this, cluster)
+    this[kState].cluster = undefined
     this.init()
+    // last: what throws in here leaves no member behind
+    if (cluster !== undefined) this[kState].cluster = new Cluster(this, cluster)
   }
 
   /** Returns the open session with this id, if there is one. */

@@ -41,14 +41,14 @@ impl Directory {
     /// # Errors
     /// When it cannot be made, or when others than this user may open it.
     pub fn open(path: &Path) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        let found = fs::symlink_metadata(path)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at(path))?;
+        let found = fs::symlink_metadata(path).map_err(at(path))?;
         if !found.is_dir() {
             return Err(wrong(path, "expected a directory"));
         }
         check(path, &found, 0o700)?;
-        let lock = File::open(path)?;
-        try_lock(&lock, true)?;
+        let lock = File::open(path).map_err(at(path))?;
+        try_lock(&lock, true).map_err(at(path))?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
@@ -61,10 +61,10 @@ impl Directory {
         if !path.exists() {
             self.make_key(&path)?;
         }
-        let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&path)?;
-        check(&path, &file.metadata()?, 0o600)?;
+        let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&path).map_err(at(&path))?;
+        check(&path, &file.metadata().map_err(at(&path))?, 0o600)?;
         let mut bytes = Vec::new();
-        (&mut file).take(Key::LENGTH as u64 + 1).read_to_end(&mut bytes)?;
+        (&mut file).take(Key::LENGTH as u64 + 1).read_to_end(&mut bytes).map_err(at(&path))?;
         bytes.try_into().map_err(|_| wrong(&path, "expected a key of 32 bytes"))
     }
 
@@ -76,13 +76,13 @@ impl Directory {
         let (key, name) = bytes.split_at(Key::LENGTH);
         let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
         let own = self.path.join(format!("key.{name}"));
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&own)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&own).map_err(at(&own))?;
         let made = file.write_all(key).and_then(|()| match fs::hard_link(&own, path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             result => result,
         });
-        fs::remove_file(&own)?;
-        made
+        fs::remove_file(&own).map_err(at(&own))?;
+        made.map_err(at(path))
     }
 
     /// Takes the lowest free number, and listens on its socket.
@@ -93,13 +93,13 @@ impl Directory {
         self.clear_away();
         for number in 0..=u16::MAX {
             let Some(lock) = self.lock(number)? else { continue };
-            let boot = count_boot(&lock)?;
+            let boot = count_boot(&lock).map_err(at(&self.lock_file(number)))?;
             let socket = self.socket(number);
-            remove(&socket)?;
-            let listener = UnixListener::bind(&socket).map_err(|error| wrong(&socket, &error.to_string()))?;
+            remove(&socket).map_err(at(&socket))?;
+            let listener = UnixListener::bind(&socket).map_err(at(&socket))?;
             let seat = Seat { member: Member { number, boot }, socket, _lock: lock };
-            fs::set_permissions(&seat.socket, PermissionsExt::from_mode(0o600))?;
-            listener.set_nonblocking(true)?;
+            fs::set_permissions(&seat.socket, PermissionsExt::from_mode(0o600)).map_err(at(&seat.socket))?;
+            listener.set_nonblocking(true).map_err(at(&seat.socket))?;
             return Ok((seat, listener));
         }
         Err(wrong(&self.path, "expected fewer than 65,536 members"))
@@ -139,8 +139,9 @@ impl Directory {
     fn lock(&self, number: u16) -> io::Result<Option<File>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
-        let file = options.open(self.lock_file(number))?;
-        Ok(try_lock(&file, false)?.then_some(file))
+        let path = self.lock_file(number);
+        let file = options.open(&path).map_err(at(&path))?;
+        Ok(try_lock(&file, false).map_err(at(&path))?.then_some(file))
     }
 }
 
@@ -179,6 +180,11 @@ fn check(path: &Path, found: &fs::Metadata, mode: u32) -> io::Result<()> {
         return Err(wrong(path, &format!("expected mode {mode:o}, got {:o}", found.mode() & 0o7777)));
     }
     Ok(())
+}
+
+/// Adds the path of a file to an error of the system.
+fn at(path: &Path) -> impl Fn(io::Error) -> io::Error {
+    move |error| wrong(path, &error.to_string())
 }
 
 fn wrong(path: &Path, what: &str) -> io::Error {
