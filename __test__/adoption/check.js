@@ -72,7 +72,7 @@ async function check(url, { ask, ...rest } = {}) {
   setTimeout(() => {
     console.error('too slow')
     process.exit(1)
-  }, 60_000).unref()
+  }, 180_000).unref()
   const which = async () => {
     if (!isNative()) throw new Error('expected engine.io-native in this process, got another')
   }

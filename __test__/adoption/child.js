@@ -5,7 +5,7 @@ const { once } = require('node:events')
 const { createServer } = require('node:net')
 const { plainEnvironment } = require('../packaging/scratch')
 
-const LIMIT_MS = 60_000
+const LIMIT_MS = 180_000
 
 /**
  * Starts a server of an application in a process of its own, which ends with the test, and waits for its words.

@@ -14,7 +14,7 @@ const NAMES = Object.keys(versions).filter((name) => /^node-\d+$/.test(name))
 const SCENARIO = path.join(__dirname, '../socketio/scenario.js')
 /** Steps of the scenario over its three kinds of connections; fewer means that some were left out. */
 const FEWEST_STEPS = 150
-const LIMIT_MS = 280_000
+const LIMIT_MS = 600_000
 
 let app
 

@@ -41,7 +41,7 @@ function pm2(t, name, more, home = scratchFolder()) {
   const env = { ...plainEnvironment(), PM2_HOME: home, PM2_DISABLE_VERSION_CHECK: 'true', ...more }
   const program = path.join(app, 'node_modules', name, 'bin/pm2')
   const call = async (...args) => {
-    const options = { cwd: app, env, timeout: 60_000 }
+    const options = { cwd: app, env, timeout: 180_000 }
     return (await promisify(execFile)(process.execPath, [program, ...args], options)).stdout
   }
   t.after(() => call('kill'))

@@ -40,7 +40,7 @@ for (const name of Object.keys(runtimes)) {
         cwd: app,
         env,
         encoding: 'utf8',
-        timeout: 60_000,
+        timeout: 180_000,
       })
       assert.match(stdout, /^it works/, stderr)
       assert.deepEqual([status, signal], [0, null], stderr)

@@ -79,6 +79,16 @@ test('the text has every family once, and cumulative histograms', async () => {
   assert.equal(types.engine_io_event_loop_delay_seconds, undefined)
 })
 
+test('the dashboard of the examples asks only for names that the text has', async () => {
+  const { engine } = await used()
+  const { values } = parse(prometheus(engine, { eventLoop: true }))
+  const names = new Set(Object.keys(values).map((key) => key.replace(/\{.*/, '')))
+  const dashboard = fs.readFileSync(path.join(__dirname, '../../examples/metrics/dashboard.json'), 'utf8')
+  const asked = new Set(dashboard.match(/engine_io_\w+/g))
+  assert.ok(asked.size > 10, [...asked].join())
+  for (const name of asked) assert.ok(names.has(name), `${name} is not in the text`)
+})
+
 test('labels of the application are on every value, escaped, and its prefix before every name', async () => {
   const { engine } = await used()
   const text = prometheus(engine, { labels: { name: 'a "b"\\\n' }, prefix: 'chat_' })

@@ -29,7 +29,7 @@ function run(folder, ...args) {
     encoding: 'utf8',
     env: plainEnvironment(),
     maxBuffer: Infinity,
-    timeout: 180_000,
+    timeout: 600_000,
   })
   return { status, stdout, output: `${stdout}\n${stderr}` }
 }

@@ -4,8 +4,12 @@ const assert = require('node:assert/strict')
 const { isDeepStrictEqual } = require('node:util')
 const { setTimeout: delay } = require('node:timers/promises')
 
+/** How many times slower this machine is than others: tests wait that much longer for what must happen. */
+const SLOWDOWN = Number(process.env.SLOWDOWN) || 1
+
 /** Rejects when `promise` has not settled after `ms` milliseconds. */
 function deadline(promise, what, ms = 10_000) {
+  ms *= SLOWDOWN
   let timer
   const expired = new Promise((_, reject) => {
     timer = setTimeout(() => reject(new Error(`timed out after ${ms} ms: ${what}`)), ms)
@@ -66,11 +70,11 @@ async function pending(promise, ms = 100) {
  * write from another thread before the JavaScript side has heard of it.
  */
 async function eventually(read, expected, ms = 5000) {
-  const end = Date.now() + ms
+  const end = Date.now() + ms * SLOWDOWN
   while (!isDeepStrictEqual(read(), expected) && Date.now() < end) {
     await delay(2)
   }
   assert.deepEqual(read(), expected)
 }
 
-module.exports = { deadline, delay, once, times, record, never, pending, eventually }
+module.exports = { SLOWDOWN, deadline, delay, once, times, record, never, pending, eventually }

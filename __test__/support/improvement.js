@@ -2,6 +2,7 @@
 
 const { test } = require('node:test')
 const { upstream } = require('./engine')
+const { SLOWDOWN } = require('./events')
 
 /**
  * A test of something the package does better than the original on purpose.
@@ -11,7 +12,7 @@ const { upstream } = require('./engine')
  */
 function improvement(row, name, fn) {
   const skip = upstream && process.env.IMPROVEMENTS !== 'run' ? `the original differs: ${row}` : false
-  test(name, { skip, timeout: 30_000 }, fn)
+  test(name, { skip, timeout: 30_000 * SLOWDOWN }, fn)
 }
 
 module.exports = { improvement }

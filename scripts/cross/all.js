@@ -34,8 +34,11 @@ const SYSTEM_LIBRARIES = {
   win32: /^(kernel32|ntdll|ws2_32|userenv|bcrypt|bcryptprimitives|advapi32|dbghelp|api-ms-win-(crt|core)-.*)\.dll$/i,
 }
 
-/** The scenario waits that many times longer for what must happen. An emulated machine is about ten times slower. */
+/** What must happen is waited for that many times longer. An emulated machine is about ten times slower. */
 const SLOWDOWN = { SLOWDOWN: '12' }
+
+/** For one program of Node.js there, a test file or the scenario. */
+const PROGRAM_LIMIT_MS = 30 * 60_000
 
 /** Files of the behaviour suite that run in one process. */
 const BEHAVIOUR = ['handshake', 'polling-get', 'polling-post', 'upgrade', 'sending', 'websocket-frames']
@@ -112,7 +115,7 @@ function run(platform, addon) {
   const library = path.join(app, 'node_modules', `engine.io-native-${platform.name}`, path.basename(addon))
 
   const program = runtime.pathOf(path.join(root, '__test__/socketio/scenario.js'))
-  const scenario = runThere(runtime, app, [program], SLOWDOWN)
+  const scenario = runThere(runtime, app, [program], SLOWDOWN, PROGRAM_LIMIT_MS)
   if (!/Socket\.IO on engine\.io-native@/.test(scenario.output)) throw new Error(scenario.output)
   const steps = [...scenario.output.matchAll(/^ {2}([✔✘]) (?:[^:]+): (.*?)\r?$/gm)]
   const failed = steps.filter(([, mark, step]) => mark === '✘' && !runtime.cannot?.includes(step))
@@ -122,8 +125,8 @@ function run(platform, addon) {
 
   let tests = 0
   for (const file of BEHAVIOUR) {
-    const env = { ENGINE: 'native', ENGINE_IO_NATIVE_LIBRARY_PATH: runtime.pathOf(library) }
-    const { status, output } = runThere(runtime, root, [`__test__/behaviour/${file}.test.js`], env)
+    const env = { ...SLOWDOWN, ENGINE: 'native', ENGINE_IO_NATIVE_LIBRARY_PATH: runtime.pathOf(library) }
+    const { status, output } = runThere(runtime, root, [`__test__/behaviour/${file}.test.js`], env, PROGRAM_LIMIT_MS)
     const passed = /^(?:#|ℹ) pass (\d+)/m.exec(output)
     if (status !== 0 || !passed) throw new Error(`${file}.test.js ended with ${status}:\n${output}`)
     tests += Number(passed[1])

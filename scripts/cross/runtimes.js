@@ -137,7 +137,7 @@ function randomLibrary(folder, system) {
 }
 
 /** Runs a program of Node.js there. It writes to a file, because Wine does not take the pipes of Node.js. */
-function runThere({ command: [file, ...first], env }, cwd, args, more = {}, timeout = 15 * 60_000) {
+function runThere({ command: [file, ...first], env }, cwd, args, more, timeout) {
   const log = path.join(cache, `output-${process.pid}`)
   const output = fs.openSync(log, 'w')
   try {
