@@ -8,6 +8,7 @@ const Module = require('node:module')
 const { _resolveFilename: resolve } = Module
 Module._resolveFilename = function resolveFilename(request, ...rest) {
   if (request === 'engine.io') return require.resolve('..')
+  if (request === 'engine.io/cluster') return require.resolve('../lib/cluster-engine')
   if (request === 'engine.io/metrics') return require.resolve('../lib/metrics')
   return resolve.call(this, request, ...rest)
 }

@@ -10,15 +10,22 @@ const { test } = require('node:test')
 const lib = path.join(__dirname, '../../lib')
 
 /** From the bottom to the top: a room may use those before it, and itself. */
-const ROOMS = ['base', 'native', 'transports', 'session', 'cluster', 'server', 'listener', 'uws', 'cli', 'metrics']
+const ROOMS = [
+  ...['base', 'native', 'transports', 'session', 'cluster', 'server', 'listener', 'uws'],
+  ...['cluster-engine', 'cli', 'metrics'],
+]
 
 /** Rooms that stand beside each other. */
 const APART = [
   ['listener', 'uws'],
-  ...['base', 'native', 'transports', 'session', 'cluster', 'server', 'listener', 'uws'].flatMap((room) => [
-    [room, 'cli'],
-    [room, 'metrics'],
-  ]),
+  ['listener', 'cluster-engine'],
+  ['uws', 'cluster-engine'],
+  ...['base', 'native', 'transports', 'session', 'cluster', 'server', 'listener', 'uws', 'cluster-engine'].flatMap(
+    (room) => [
+      [room, 'cli'],
+      [room, 'metrics'],
+    ],
+  ),
   ['cli', 'metrics'],
 ]
 

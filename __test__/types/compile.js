@@ -36,7 +36,7 @@ function scratchApp(type) {
   } else {
     const ours = path.join(app, 'node_modules/engine.io')
     fs.mkdirSync(ours)
-    for (const file of ['package.json', 'index.d.ts', 'lib/metrics/index.d.ts'])
+    for (const file of ['package.json', 'index.d.ts', 'lib/metrics/index.d.ts', 'lib/cluster-engine/index.d.ts'])
       fs.cpSync(path.join(root, file), path.join(ours, file))
   }
   for (const file of fs.readdirSync(programs)) fs.copyFileSync(path.join(programs, file), path.join(app, file))

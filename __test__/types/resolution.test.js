@@ -13,7 +13,10 @@ const PROGRAMS = {
   "Socket.IO's declarations and an application of them": 'socket-io.ts',
   'mistakes, which are found,': 'mistakes.ts',
 }
-if (!upstream) PROGRAMS['an application that exports the numbers of its server'] = 'metrics.ts'
+if (!upstream) {
+  PROGRAMS['an application that exports the numbers of its server'] = 'metrics.ts'
+  PROGRAMS['an application of @socket.io/cluster-engine'] = 'cluster-engine.ts'
+}
 
 for (const resolution of Object.keys(RESOLUTIONS)) {
   for (const type of resolution === 'node16' ? ['commonjs', 'module'] : ['commonjs']) {

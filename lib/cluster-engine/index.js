@@ -1,0 +1,18 @@
+'use strict'
+
+// `require('engine.io-native/cluster')`: servers with the option `cluster`, in the manner of `@socket.io/cluster-engine`.
+
+const { Server } = require('../server/server')
+
+/** A server among those of the other processes of this machine. */
+class NodeClusterEngine extends Server {
+  /** @param {any} [opts] those of a server; `cluster` is true unless it is given */
+  constructor(opts) {
+    super({ ...opts, cluster: opts?.cluster ?? true })
+  }
+}
+
+/** Does nothing: processes find each other without their primary process. */
+function setupPrimary() {}
+
+module.exports = { NodeClusterEngine, setupPrimary }
