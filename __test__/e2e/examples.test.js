@@ -138,6 +138,71 @@ test('migration: both engines are measured, and doctor --fix makes the change', 
   }
 })
 
+test('cluster: only clients of the process that is restarted connect again, and those of a killed one do so, too', async () => {
+  const [page] = await open(start('cluster', { CLIENTS: '24' }), 1)
+  page.setDefaultTimeout(60_000)
+  /** The names of the clients whose sessions each process owns. */
+  const owned = () =>
+    page.$$eval('#processes article', (all) =>
+      all.map((one) => [...one.querySelectorAll('li')].map((client) => client.textContent)),
+    )
+  /** Waits until a number is above 0 for `every` process, or for `some` of them. */
+  const isAboveZero = (name, which) =>
+    page.waitForFunction(
+      ([name, which]) =>
+        [...document.querySelectorAll('#processes dl')][which]((list) => {
+          const title = [...list.querySelectorAll('dt')].find(({ textContent }) => textContent === name)
+          return Number(title.nextSibling.textContent) > 0
+        }),
+      [name, which],
+    )
+  const allAreUp = () =>
+    page.waitForFunction(
+      () =>
+        document.querySelectorAll('#processes li').length === 25 &&
+        document.querySelectorAll('#processes li.polling').length === 8 &&
+        document.querySelector('#open').textContent === '24' &&
+        document.querySelectorAll('.restarting').length === 0,
+    )
+  /** Clicks a button of a process, and waits until another one has taken its place. */
+  const replaces = async (place, button) => {
+    const selector = `#process-${place + 1} .pid`
+    const pid = await page.textContent(selector)
+    await page.click(`#process-${place + 1} .${button}`)
+    await page.waitForFunction(
+      ([selector, pid]) => /^\d+$/.test(document.querySelector(selector).textContent.replace(pid, '')),
+      [selector, pid],
+    )
+  }
+
+  await allAreUp()
+  await shows(page, '#transport', 'websocket')
+  await isAboveZero('requests that came here', 'every')
+  await isAboveZero('polls and POSTs passed on', 'every')
+  await isAboveZero('polls and POSTs of others answered', 'some')
+  await isAboveZero('WebSockets moved away', 'some')
+  await isAboveZero('WebSockets moved here', 'some')
+
+  const before = await owned()
+  const place = before.findIndex((names) => names.length > 0 && !names.some((name) => name.startsWith('you')))
+  assert.notEqual(place, -1, JSON.stringify(before))
+  await replaces(place, 'restart')
+  await shows(page, '#reconnects', String(before[place].length))
+  await allAreUp()
+  await shows(page, '#reconnects', String(before[place].length))
+  await shows(page, '#gaps', '0')
+  const after = await owned()
+  for (const [at, names] of before.entries()) {
+    const missing = names.filter((name) => at !== place && !after[at].includes(name))
+    assert.deepEqual(missing, [], `sessions of process ${at + 1}, which has gone on`)
+  }
+
+  await replaces(place, 'kill')
+  await allAreUp()
+  await shows(page, '#gaps', '0')
+  assert.deepEqual(page.problems, [])
+})
+
 test('each example stands in the list, and those that are projects have adopted the package', () => {
   const list = fs.readFileSync(path.join(folder, 'README.md'), 'utf8')
   const names = fs.readdirSync(folder).filter((name) => fs.statSync(path.join(folder, name)).isDirectory())

@@ -1,0 +1,46 @@
+'use strict'
+
+// One of the processes: an echo server. `cluster: true` is all that it needs to serve the sessions of the others.
+
+const http = require('node:http')
+const { attach } = require('engine.io')
+
+const httpServer = http.createServer()
+const engine = attach(httpServer, { cluster: true })
+/** The names of the clients whose sessions are here. */
+const names = new Map()
+let requests = 0
+
+engine.use((req, res, next) => {
+  requests++
+  next()
+})
+
+engine.on('connection', (socket) => {
+  // the id is a secret, so that the page shows a name
+  names.set(socket, String(socket.request._query.name).slice(0, 20))
+  socket.on('message', (data) => socket.send(data))
+  socket.on('close', () => names.delete(socket))
+})
+
+function tell() {
+  if (!process.connected) return
+  const { forwarded, moved, served, accepted } = engine.metrics().cluster
+  const sessions = Array.from(names, ([{ transport }, name]) => ({ name, transport: transport.name }))
+  process.send({ sessions, counts: { requests, forwarded, moved, served, accepted } })
+}
+setInterval(tell, 200).unref()
+
+/** Ends in order: requests come to the other processes from now on, which bring those of this one's sessions here. */
+async function stop() {
+  const closed = new Promise((resolve) => httpServer.close(resolve))
+  await engine.drain({ timeout: 10_000, spread: 2000 })
+  // answers what it has taken for other processes, and leaves them
+  engine.close()
+  await closed
+  process.exit()
+}
+
+process.on('message', (message) => message === 'drain' && stop())
+
+httpServer.listen(0, '127.0.0.1')
