@@ -1,7 +1,8 @@
 'use strict'
 
 // Every block of code in README and the documents does what its reader would try: JavaScript runs, as a comment before
-// the block says, JSON parses, and commands name scripts, stages and files that exist.
+// the block says, JSON and YAML parse, units of systemd are well-formed, and commands name scripts, stages and files that
+// exist. Configurations of HAProxy and nginx are tried by __test__/cluster/balancers.test.js.
 //
 //   <!-- runs: echo -->              a real client connects by each transport, and gets back what it sends
 //   <!-- runs: echo, as a module --> the same, as an ES module
@@ -18,12 +19,14 @@ const http = require('node:http')
 const path = require('node:path')
 const { test } = require('node:test')
 const { Socket: Client } = require('engine.io-client')
+const yaml = require('yaml')
 const { deadline } = require('../support')
 const { namesWhatExists } = require('./commands')
 const { scratchFolder } = require('./scratch')
 
 const root = path.join(__dirname, '..', '..')
 const host = path.join(root, '__test__', 'fixtures', 'code-block.js')
+const balancers = path.join(root, '__test__', 'cluster', 'balancers.test.js')
 const pages = [
   'README.md',
   'CONTRIBUTING.md',
@@ -48,6 +51,18 @@ function blocksOf(page) {
     at = end
   }
   return found
+}
+
+function filesOf(folder, pattern) {
+  return fs
+    .readdirSync(path.join(root, folder), { recursive: true })
+    .filter((name) => pattern.test(name) && !name.includes('node_modules'))
+    .map((name) => `${folder}/${name}`)
+}
+
+/** What is wrong with the documents of a file, or of a block. */
+function yamlErrors(text) {
+  return yaml.parseAllDocuments(text).flatMap(({ errors, warnings }) => [...errors, ...warnings].map(String))
 }
 
 /** Runs a block in a process of its own, in a folder where this package is installed as `engine.io`. */
@@ -79,8 +94,11 @@ function start({ text, runs }) {
 async function portOf(child) {
   const ended = once(child, 'close').then(([code]) => assert.fail(`The block ended with ${code}: ${child.printed}`))
   ended.catch(() => {})
-  const [port] = await deadline(Promise.race([once(child, 'message'), ended]), 'the server of the block')
-  return port
+  for (;;) {
+    const [port] = await deadline(Promise.race([once(child, 'message'), ended]), 'the server of the block')
+    // what the block itself sends is for a process manager
+    if (typeof port === 'number') return port
+  }
 }
 
 /** Connects a client; where the block `runs` an echo, it sends a message, and waits for the same. */
@@ -142,6 +160,17 @@ for (const page of pages) {
       })
     } else if (block.language === 'json') {
       test(`${name} is JSON`, () => assert.doesNotThrow(() => JSON.parse(block.text)))
+    } else if (block.language === 'yaml') {
+      test(`${name} is YAML`, () => assert.deepEqual(yamlErrors(block.text), []))
+    } else if (block.language === 'ini') {
+      test(`${name} is a unit of systemd`, () =>
+        assert.deepEqual(
+          block.text.split('\n').filter((line) => !/^(\[[A-Z]\w*\]|[A-Z]\w*=\S.*|# .+|)$/.test(line)),
+          [],
+        ))
+    } else if (block.language === 'haproxy' || block.language === 'nginx') {
+      test(`${name} is tried with ${block.language}`, () =>
+        assert.match(fs.readFileSync(balancers, 'utf8'), new RegExp(`documented\\('${block.language}'`)))
     } else if (block.language === 'sh') {
       test(`${name} names scripts, stages and files that exist`, () =>
         assert.deepEqual(
@@ -152,7 +181,12 @@ for (const page of pages) {
   }
 }
 
+for (const file of filesOf('examples', /\.ya?ml$/)) {
+  test(`${file} is YAML`, () => assert.deepEqual(yamlErrors(fs.readFileSync(path.join(root, file), 'utf8')), []))
+}
+
 test('there are blocks of each kind', () => {
   const languages = new Set(pages.flatMap((page) => blocksOf(page).map(({ language }) => language)))
-  for (const language of ['js', 'json', 'sh']) assert.ok(languages.has(language), language)
+  for (const language of ['js', 'json', 'sh', 'yaml', 'ini', 'haproxy', 'nginx'])
+    assert.ok(languages.has(language), language)
 })
