@@ -25,6 +25,8 @@ before(() => {
     'check.js': read('check.js'),
     'cluster.js': read('programs/cluster.js'),
     'app.js': read('programs/pm2.js'),
+    // the program of the page, as it stands there
+    'server.js': /^```js\n(\/\/ server\.js\n[^]*?)^```/m.exec(read('../../docs/SCALING.md'))[1],
     'drain/server.js': example('server.js').replace(`require('../..')`, `require('engine.io')`),
     'drain/ecosystem.config.js': example('ecosystem.config.js'),
   })
@@ -32,6 +34,18 @@ before(() => {
 
 test('@socket.io/sticky and @socket.io/cluster-adapter: clients of two workers hear each other', () => {
   const { status, output } = run(app, 'cluster.js')
+  assert.equal(status, 0, output)
+  assert.match(output, /it works/)
+})
+
+test('both beside the option `cluster`, which has nothing to do then', () => {
+  const { status, output } = run(app, 'cluster.js', 'cluster')
+  assert.equal(status, 0, output)
+  assert.match(output, /it works/)
+})
+
+test('@socket.io/cluster-adapter with the option `cluster` and without stickiness', () => {
+  const { status, output } = run(app, 'cluster.js', 'cluster', 'without sticky')
   assert.equal(status, 0, output)
   assert.match(output, /it works/)
 })
@@ -93,6 +107,86 @@ test('@socket.io/pm2: two processes behind one port, with polling, whose clients
   assert.deepEqual(await Promise.all(heard), ['hello', 'hello'])
   clients.forEach((client) => client.close())
 })
+
+/**
+ * A client of engine.io itself. It counts the echoes of what it says several times a second, and those that come out of
+ * order, and keeps how it has ended.
+ */
+async function talker(url, transports) {
+  const client = await openEngine(url, transports)
+  const told = { client, echoes: 0, gaps: 0, end: undefined }
+  let sent = 0
+  let seen = 0
+  const timer = setInterval(() => client.send(String(++sent)), 100)
+  client.on('message', (text) => {
+    told.echoes++
+    if (Number(text) !== ++seen) told.gaps++
+  })
+  client.on('close', (reason) => {
+    clearInterval(timer)
+    told.end = reason
+  })
+  return told
+}
+
+test('PM2 reloads one of two processes with the option `cluster`: sessions of the other go on', async (t) => {
+  const port = await freePort()
+  const url = `http://127.0.0.1:${port}`
+  const directory = path.join(scratchFolder(), 'cluster')
+  const call = pm2(t, 'pm2', { PORT: port, CLUSTER_DIRECTORY: directory })
+  const processes = async () => {
+    const all = JSON.parse(await call('jlist'))
+    return all.map(({ pm_id: id, pid }) => ({ id, pid })).sort((a, b) => a.id - b.id)
+  }
+  await call('start', 'server.js', '--name', 'app', '--instances', '2', '--wait-ready', '--kill-timeout', '30000')
+  const before = await processes()
+  assert.equal(before.length, 2)
+  const talkers = []
+  for (let i = 0; i < 24; i++) talkers.push(await talker(url, TRANSPORTS[i % 3]))
+  t.after(() => talkers.forEach(({ client }) => client.close()))
+  await until(() => talkers.every(({ echoes }) => echoes >= 5))
+  assert.deepEqual(
+    talkers.filter(({ end }) => end !== undefined),
+    [],
+  )
+
+  await call('reload', String(before[0].id))
+  const after = await processes()
+  assert.notEqual(after.find(({ id }) => id === before[0].id).pid, before[0].pid)
+  assert.equal(after.find(({ id }) => id === before[1].id).pid, before[1].pid)
+  await until(() => !isAlive(before[0].pid))
+
+  const stayed = talkers.filter(({ end }) => end === undefined)
+  const gone = talkers.filter(({ end }) => end !== undefined)
+  assert.ok(stayed.length > 0 && gone.length > 0, `${stayed.length} have stayed, ${gone.length} have gone`)
+  // a drain closes sessions; nothing breaks
+  assert.deepEqual(new Set(gone.map(({ end }) => end)), new Set(['transport close']))
+  const heard = stayed.map(({ echoes }) => echoes)
+  await until(() => stayed.every(({ echoes }, at) => echoes >= heard[at] + 5))
+  for (let i = 0; i < gone.length; i++) talkers.push(await talker(url, TRANSPORTS[i % 3]))
+  await until(() => talkers.every(({ echoes, end }) => end !== undefined || echoes >= 5))
+  assert.equal(talkers.filter(({ end }) => end !== undefined).length, gone.length, 'no other session has ended')
+  assert.deepEqual(
+    talkers.filter(({ gaps }) => gaps > 0),
+    [],
+  )
+})
+
+async function until(condition) {
+  const end = Date.now() + 60_000
+  while (!condition()) {
+    assert.ok(Date.now() < end, `expected in time: ${condition}`)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
+
+function isAlive(pid) {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
 
 /** A client of engine.io itself, which is upgraded if it may. */
 async function openEngine(url, transports) {

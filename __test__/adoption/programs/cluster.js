@@ -1,6 +1,10 @@
 'use strict'
 
 // Two workers with the cluster adapter behind @socket.io/sticky, and clients of both.
+//
+//   node cluster.js [cluster [without sticky]]
+//
+// `cluster`: with the option `cluster`, beside stickiness or without it.
 
 const cluster = require('node:cluster')
 const { randomBytes } = require('node:crypto')
@@ -11,26 +15,35 @@ const { createAdapter, setupPrimary } = require('@socket.io/cluster-adapter')
 const { Server } = require('socket.io')
 const { TRANSPORTS, askAll, open, serve, urlOf } = require('./check')
 
+const hasOption = process.argv[2] === 'cluster'
+const isSticky = process.argv[3] !== 'without sticky'
+
 async function primary() {
   const server = createServer()
-  setupMaster(server, { loadBalancingMethod: 'round-robin' })
+  if (isSticky) setupMaster(server, { loadBalancingMethod: 'round-robin' })
   setupPrimary()
   cluster.setupPrimary({ serialization: 'advanced' })
   cluster.on('message', (one, { type, data }) => {
     if (type === 'sticky:connection') one.send({ registered: data })
   })
   const workers = [cluster.fork(), cluster.fork()]
-  await Promise.all(workers.map((one) => once(one, 'online')))
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const url = urlOf(server)
+  let url
+  if (isSticky) {
+    await Promise.all(workers.map((one) => once(one, 'online')))
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    url = urlOf(server)
+  } else {
+    const [[{ port }]] = await Promise.all(workers.map((one) => once(one, 'listening')))
+    url = `http://127.0.0.1:${port}`
+  }
   await askAll(url, { route: null })
 
   for (const transports of TRANSPORTS) {
     const clients = []
     const served = new Set()
-    // round-robin: the workers take turns
-    for (let i = 0; i < 4; i++) {
+    // round-robin: the workers take turns; without stickiness the requests of one client do so, too
+    for (let i = 0; i < 4 || (!isSticky && served.size < 2 && i < 30); i++) {
       const client = await open(url, transports)
       served.add(await client.emitWithAck('which'))
       clients.push(client)
@@ -40,7 +53,7 @@ async function primary() {
     clients[0].emit('tell everyone', 'hello')
     for (const news of await Promise.all(heard)) if (news !== 'hello') throw new Error(`expected hello, got ${news}`)
     const counted = await clients[0].emitWithAck('count')
-    if (counted !== 4) throw new Error(`expected 4 sockets in the cluster, got ${counted}`)
+    if (counted !== clients.length) throw new Error(`expected ${clients.length} sockets in the cluster, got ${counted}`)
     clients.forEach((client) => client.close())
     while ((await countOf(url)) > 1) await new Promise((resolve) => setTimeout(resolve, 20))
   }
@@ -56,10 +69,15 @@ async function countOf(url) {
 }
 
 function worker() {
-  const io = new Server(createServer(), { adapter: createAdapter() })
-  setupWorker(io)
+  const httpServer = createServer()
+  const io = new Server(httpServer, { adapter: createAdapter(), cluster: hasOption })
+  if (isSticky) {
+    setupWorker(io)
+    io.engine.generateId = generateId
+  } else {
+    httpServer.listen(0, '127.0.0.1')
+  }
   serve(io)
-  io.engine.generateId = generateId
   io.on('connection', (socket) => {
     socket.on('which', (answer) => answer(process.pid))
     socket.on('tell everyone', (news) => io.emit('news', news))
