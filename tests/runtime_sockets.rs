@@ -155,6 +155,78 @@ fn what_was_accepted_does_not_count_as_written_if_the_peer_goes_away_behind_the_
 }
 
 #[test]
+fn the_end_of_the_peers_side_waits_for_what_follows_a_message_that_is_being_written() {
+    let mut owner = Owner::new();
+    let (connection, mut peer) = owner.connect();
+    connection.write(|outbox| outbox.message(OpCode::Binary, &[], &vec![7; LARGE]));
+    connection.report_drain();
+    peer.shutdown(Shutdown::Write).unwrap();
+    assert_follows(&mut owner, &connection, &mut peer);
+}
+
+#[test]
+fn the_end_of_the_peers_side_waits_for_what_follows_a_message_of_which_the_owner_has_not_heard_that_it_is_written() {
+    let mut owner = Owner::new();
+    let (connection, mut peer) = owner.connect();
+    connection.report_drain();
+    peer.shutdown(Shutdown::Write).unwrap();
+    assert_follows(&mut owner, &connection, &mut peer);
+}
+
+#[test]
+fn the_end_of_the_peers_side_waits_for_what_the_owner_sends_in_the_same_turn() {
+    let mut owner = Owner::new();
+    let (connection, mut peer) = owner.connect();
+    // what is sent on a new connection is written when it is first read
+    let mut ping = Vec::new();
+    write_masked(&mut ping, OpCode::Ping, b"x", [1, 2, 3, 4]);
+    peer.write_all(&ping).unwrap();
+    assert_eq!(read(&mut peer, 3), b"\x8a\x01x");
+    let (_, must_flush) = connection.enqueue(|outbox| outbox.message(OpCode::Text, &[], b"first"));
+    assert!(must_flush);
+    peer.shutdown(Shutdown::Write).unwrap();
+    assert_follows(&mut owner, &connection, &mut peer);
+}
+
+#[test]
+fn a_connection_whose_end_the_owner_has_heard_of_is_read_while_it_has_still_to_be_written() {
+    let mut owner = Owner::new();
+    let (connection, mut peer) = owner.connect();
+    connection.write(|outbox| outbox.message(OpCode::Binary, &[], &vec![7; LARGE]));
+    connection.report_drain();
+    wait_until(|| connection.outbox().blocked);
+    peer.write_all(&close_frame()).unwrap();
+    owner.wait(Kind::ConnectionClosed);
+    connection.conclude();
+    let read = connection.bytes_read();
+    peer.write_all(&message("late")).unwrap();
+    // and so meets the bound of its patience
+    wait_until(|| connection.bytes_read() > read);
+}
+
+fn wait_until(is_so: impl Fn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < end, "expected it in time");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Sends one more message when the owner has heard of the end of the peer's side, which gets it.
+fn assert_follows(owner: &mut Owner, connection: &Arc<Connection>, peer: &mut UnixStream) {
+    owner.wait(Kind::ConnectionClosed);
+    connection.write(|outbox| outbox.message(OpCode::Text, &[], b"more"));
+    connection.flush();
+    connection.conclude();
+    let mut all = Vec::new();
+    peer.read_to_end(&mut all).unwrap();
+    assert!(all.ends_with(b"\x81\x04more"), "{} bytes", all.len());
+    assert_eq!(owner.wait(Kind::ConnectionEnded).0, PEER_ENDED << 16 | NO_CLOSE_FRAME);
+    let told = owner.seen.iter().filter(|event| event.0 == Kind::ConnectionClosed).count();
+    assert_eq!(told, 1, "the end of the connection, and nothing twice");
+}
+
+#[test]
 fn our_side_ends_behind_what_waits_and_nothing_follows() {
     let mut owner = Owner::new();
     let (connection, mut peer) = owner.connect();

@@ -24,6 +24,9 @@ const { key, cert } = require('../fixtures/tls')
 
 const TRAILER = 4
 
+/** Above what is sent without asking the kernel, and below what it takes at once. */
+const BIG = 'x'.repeat(100_000)
+
 /** The payload of a compressed frame that stands alone. */
 function deflated(data) {
   const all = zlib.deflateRawSync(Buffer.from(data), { finishFlush: zlib.constants.Z_SYNC_FLUSH })
@@ -247,6 +250,48 @@ for (const [door, how] of Object.entries(DOORS)) {
     const frames = await framesUntilEnd(peer)
     assert.deepEqual([frames.length, frames[0].length, frames[1]], [2, 3_000_001, 'close 1002'])
   })
+}
+
+// ---- what waits behind a large answer -----------------------------------------------------------
+
+const NATIVE = { ...DOORS.plain, start: natively }
+
+for (const [door, how] of Object.entries({ ...DOORS, 'the native listener': NATIVE })) {
+  for (const [name, [last, seen, reason]] of Object.entries(ENDS)) {
+    // a stream of TLS ends its own side with the client's
+    if (door === 'TLS' && last === null) continue
+    const isSame = door === 'plain' && last === null
+    ;(isSame ? test : improvement.bind(null, 'no answer waits in vain for the one before'))(
+      `${door}: answers behind a large one to a message before ${name} go out before the end`,
+      async () => {
+        const { peer, events, closed } = await open(how, (socket) => {
+          for (const text of [BIG, 'b', 'c']) socket.send(text)
+        })
+        send(peer, [message(door, 'a')], last)
+        assert.deepEqual(await framesUntilEnd(peer), [`4${BIG}`, '4b', '4c', ...seen])
+        await closed
+        assert.deepEqual(events, ['message a', `close ${reason}`])
+      },
+    )
+  }
+
+  if (door === 'TLS') continue
+  const during = door === 'plain' ? test : improvement.bind(null, 'no answer waits in vain for the one before')
+  for (const [when, callback] of [
+    ['', undefined],
+    [', whose callback is awaited', () => {}],
+  ]) {
+    during(`${door}: the client ends its side while an answer waits for a large one${when}`, async () => {
+      const { peer, events, closed } = await open(how, (socket) => {
+        for (const text of [BIG, 'b', BIG, 'c']) socket.send(text, callback)
+        peer.socket.end()
+      })
+      peer.write(message(door, 'a'))
+      assert.deepEqual(await framesUntilEnd(peer), [`4${BIG}`, '4b', `4${BIG}`, '4c'])
+      await closed
+      assert.deepEqual(events, ['message a', 'close transport close'])
+    })
+  }
 }
 
 // ---- what was accepted, and the client does not read -------------------------------------------

@@ -12,6 +12,10 @@ const NOTHING = Buffer.alloc(0)
 /** Bytes of the slab into which outgoing bytes are copied if they fit. A Buffer for each write would cost more. */
 const SLAB = 64 * 1024
 const SLAB_END = 2 * 1024
+
+/** For how many turns of the event loop the end of a session waits for a full stream. */
+const TURNS = 8
+
 let slab = Buffer.alloc(0)
 let used = 0
 
@@ -48,6 +52,8 @@ class Pump extends StreamBelow {
     this.blocked = false
     /** Whether both sides have ended, and the stream has still to write what it was given. */
     this.leaving = false
+    /** For how many turns of the event loop the end has waited, see `TURNS`. */
+    this.turns = 0
     /** Whether a callback waits until everything is written. */
     this.awaited = false
     this.timer = null
@@ -235,7 +241,9 @@ class Pump extends StreamBelow {
    */
   isWritten() {
     this.write()
-    if (this.over || this.stream.writableNeedDrain) return false
+    if (this.over) return false
+    // a stream of TLS tells in the next turns that the socket below has taken what makes it full
+    if (this.stream.writableNeedDrain && ++this.turns > TURNS) return false
     return this.pending > 0 ? null : bridge.getEngine().bufferedAmount(this.websocket[kState].handle) === 0
   }
 

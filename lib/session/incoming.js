@@ -37,6 +37,7 @@ const {
   kEndsPayload,
   kFinishClosing,
   kHandOn,
+  kHasWaiting,
   kHearsPackets,
   kHoldEnd,
   kListenToAll,
@@ -65,8 +66,8 @@ const { outcome } = bridge
 const { FAULT, TRANSPORT_CLOSE, TRANSPORT_ERROR } = ReasonCode
 const { emit } = EventEmitter.prototype
 
-/** Milliseconds to wait for a write in progress when a session ends. */
-const PATIENCE = 50
+/** Milliseconds to wait for a write in progress when a session ends. No peer makes it last, but compressing may. */
+const PATIENCE = 1000
 
 /**
  * What a session receives: the engine's events of the session, its incoming packets, and its end. `Socket` takes these
@@ -349,7 +350,7 @@ const incoming = {
     const transport = this[kMadeTransport]()
     let isSettled = true
     try {
-      if (this[kAwaitsBatches]() && connectionOf(transport) !== undefined)
+      if ((this[kAwaitsBatches]() || this[kHasWaiting]()) && connectionOf(transport) !== undefined)
         isSettled = transport[kSettleBeforeEnd]() || performance.now() > until
     } finally {
       // a callback may throw

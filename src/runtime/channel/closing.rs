@@ -44,8 +44,10 @@ impl Connection {
     /// is read, and data that the owner sends is sent. Returns false if the end has begun already; then it goes on with
     /// the next flush.
     pub(crate) fn put_off(&self, ending: Ending) -> bool {
-        let is_put_off = self.outbox().put_off(ending);
+        let mut outbox = self.outbox();
+        let is_put_off = outbox.put_off(ending);
         if is_put_off {
+            // under the lock: another thread may carry the end out next
             self.winds_up.store(true, SeqCst);
         }
         is_put_off
@@ -69,6 +71,10 @@ impl Connection {
     pub(crate) fn begin_put_off(&self) -> bool {
         let (_, must_flush) = self.enqueue(Outbox::conclude);
         self.winds_up.store(false, SeqCst);
+        if !must_flush {
+            // the peer's time to take what waits begins
+            self.wake();
+        }
         must_flush
     }
 

@@ -86,11 +86,12 @@ impl Connection {
         self.end_by(Ending::PeerEnded, |batch| self.report_closed(None, batch), batch)
     }
 
-    /// Handles an end that has come in. The owner's answers to earlier messages go out first, if there are messages to
-    /// answer and the owner is going to hear of the end. `tell` reports it, and returns whether the owner hears.
+    /// Handles an end that has come in. The owner's answers to earlier messages go out first, and what it sends behind
+    /// others, if there are messages to answer, or if it is sending, and if it is going to hear of the end. `tell`
+    /// reports it, and returns whether the owner hears.
     /// Returns whether the end has begun at once.
     fn end_by(self: &Arc<Self>, ending: Ending, tell: impl FnOnce(&mut Batch) -> bool, batch: &mut Batch) -> bool {
-        let is_answered = self.is_answered();
+        let is_answered = self.is_answered() && !self.outbox().is_used_by_owner();
         let is_put_off = self.put_off(ending);
         let is_told = tell(batch);
         if is_put_off && is_told && !is_answered {

@@ -108,6 +108,12 @@ impl Outbox {
         self.started.is_none() && self.bytes.is_empty() && self.pending().is_empty() && self.relayed().is_empty()
     }
 
+    /// Whether the owner may be about to send more: it has sent something in its current turn, or waits until
+    /// everything is written.
+    pub(crate) fn is_used_by_owner(&self) -> bool {
+        self.dirty || self.report_drain
+    }
+
     /// Whether nothing is awaited: both close frames have passed or the peer's side has ended, and our side has been
     /// ended.
     pub fn is_complete(&self) -> bool {

@@ -64,8 +64,7 @@ impl Connection {
         if std::mem::take(&mut outbox.report_drain) {
             let number = outbox.reports;
             drop(outbox);
-            self.unthrottle();
-            self.queue.push(Kind::Drained, self.handle, number);
+            self.tell_drained(number);
         }
         !is_ending
     }

@@ -61,12 +61,21 @@ impl Connection {
         let number = outbox.reports;
         if (outbox.is_clear() && !outbox.blocked) || outbox.phase == Phase::Dead {
             drop(outbox);
-            self.unthrottle();
-            self.queue.push(Kind::Drained, self.handle, number);
+            self.tell_drained(number);
         } else {
             outbox.report_drain = true;
         }
         number
+    }
+
+    /// Tells the owner that everything is written. It may have waited for that to send more, so that the event counts
+    /// as something that it has to answer, see [`Connection::is_answered`].
+    pub(super) fn tell_drained(&self, number: u32) {
+        self.unthrottle();
+        self.queue.with(|batch| {
+            batch.push(Kind::Drained, self.handle, number);
+            self.owe(batch.charge(self.handle));
+        });
     }
 
     /// Writes as much as the kernel takes. It may be called from any thread and never waits.
@@ -189,8 +198,7 @@ impl Connection {
         let number = outbox.reports;
         drop(outbox);
         if report_drain {
-            self.unthrottle();
-            self.queue.push(Kind::Drained, self.handle, number);
+            self.tell_drained(number);
         }
     }
 

@@ -102,9 +102,8 @@ impl Reader {
                     Poll::Ready(Ok(0)) => {
                         let is_answer = self.connection.outbox().phase >= Phase::Ending;
                         self.connection.note_end(if is_answer { End::PeerFollowed } else { End::PeerEnded });
-                        if self.connection.peer_ended(batch) {
-                            self.rare.get_or_insert_default().has_read_all = true;
-                        }
+                        self.connection.peer_ended(batch);
+                        self.rare.get_or_insert_default().has_read_all = true;
                         break Poll::Pending;
                     }
                     Poll::Ready(Ok(length)) => {

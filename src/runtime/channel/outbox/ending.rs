@@ -65,6 +65,7 @@ impl Outbox {
     /// Has our side end once the owner has heard of it. Data that the owner sends until then is sent. The first thing
     /// that the peer did counts. Returns false if the end has begun already; then it goes on.
     pub fn put_off(&mut self, ending: Ending) -> bool {
+        self.has_peer_ended |= matches!(ending, Ending::PeerEnded);
         if self.phase != Phase::Open {
             self.carry_out(ending);
             return false;
@@ -95,10 +96,7 @@ impl Outbox {
             Ending::Session => self.close(None, &[]),
             Ending::Fault(code) => self.fail(code),
             Ending::CloseReceived(code, reason) => self.close_received(code, &reason),
-            Ending::PeerEnded => {
-                self.has_peer_ended = true;
-                self.end();
-            }
+            Ending::PeerEnded => self.end(),
         }
     }
 
