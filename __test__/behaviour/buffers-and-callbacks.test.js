@@ -375,6 +375,26 @@ improvement('G-122', 'a flush listener that closes the session does not make sen
   assert.equal(socket.readyState, 'closed')
 })
 
+test('no drain comes of what was sent on a session that polls and that a flush listener has closed', async () => {
+  const context = await listen()
+  const { peer, socket } = await openPolling(context)
+  const { response } = await peer.pendingPoll()
+  const log = watch(context, socket)
+  socket.once('flush', () => socket.close(true))
+  try {
+    socket.send('dropped')
+  } catch (error) {
+    // the original throws, see the test before
+    assert.ok(error instanceof TypeError, error)
+  }
+  assert.equal((await response).body, '1')
+  assert.deepEqual(log.slice(0, 3), ['packetCreate dropped', 'flush dropped', 'server flush dropped'])
+  assert.equal(
+    log.some((entry) => entry.endsWith('drain')),
+    false,
+  )
+})
+
 test('a packetCreate listener that closes the session: the packet is in the buffer until the tick is over', async () => {
   const { socket } = await openWebSocket(await listen())
   socket.once('packetCreate', () => socket.close())

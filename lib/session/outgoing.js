@@ -6,7 +6,7 @@ const { bufferedAmount, checkKey, overflows, putBack, takeOut } = require('../ba
 const { OPEN, MESSAGE } = require('../native/contract').PacketType
 const { packetType } = require('../native/packets')
 const { Polling } = require('../transports/polling')
-const { connectionOf } = require('../transports/driver')
+const { connectionOf, takesRequests } = require('../transports/driver')
 const { WebSocket } = require('../transports/websocket')
 const debug = require('debug')('engine:socket')
 const {
@@ -193,9 +193,12 @@ const outgoing = {
     this.writeBuffer = []
     const callbacks = this[kHasCallbacks]() ? this[kState].packetsFn.splice(0) : null
     if (packets.length > 0 || callbacks !== null) this.sentCallbackFn.push(callbacks)
+    // if a listener has closed a session that polls, its poll was answered then
+    const isOver = this._readyState === 'closed' && takesRequests(this.transport)
     // a listener may have emptied the buffer, or closed the transport
     if (packets.length > 0) this.transport.send(packets)
     else this.onDrain()
+    if (isOver) return
     if (this._events?.drain !== undefined || this.emit !== emit) this.emit('drain')
     if (serverHears) server.emit('drain', this)
   },
