@@ -15,6 +15,7 @@ const {
   pending,
   record,
 } = require('../support')
+const { ALLOW, openPolling3, openWebSocket3 } = require('../support/eio3')
 
 const WATCHED = ['packetCreate', 'flush', 'drain']
 
@@ -448,3 +449,37 @@ for (const [name, open] of Object.entries({ websocket: openWebSocket, 'an upgrad
     await eventually(() => log, ['1 characters', ...told, '70000 characters'])
   })
 }
+
+// ---- what the application puts into the buffer, and does not flush --------------------------------
+
+const BY_HAND = { type: 'message', data: 'by hand', options: {} }
+
+for (const [name, open] of Object.entries({ websocket: openWebSocket, 'an upgraded session': openUpgraded })) {
+  test(`a ping takes along what the application has put into the buffer: ${name}`, async () => {
+    const { peer, socket } = await open(await listen({ pingInterval: 200, pingTimeout: 20_000 }))
+    socket.writeBuffer.push(BY_HAND)
+    let packet
+    while ((packet = await peer.packet()) === '2') peer.sendText('3')
+    assert.deepEqual([packet, await peer.packet()], ['4by hand', '2'])
+  })
+}
+
+test('in protocol 3 a pong takes along what the application has put into the buffer: websocket', async () => {
+  const { peer, socket } = await openWebSocket3(await listen({ ...ALLOW, pingInterval: 200, pingTimeout: 20_000 }))
+  socket.writeBuffer.push(BY_HAND)
+  let packet = '3'
+  while (packet === '3') {
+    await delay(20)
+    peer.sendText('2')
+    packet = await peer.packet()
+  }
+  assert.deepEqual([packet, await peer.packet()], ['4by hand', '3'])
+})
+
+test('in protocol 3 a pong takes along what the application has put into the buffer: polling', async () => {
+  const { peer, socket } = await openPolling3(await listen(ALLOW))
+  const poll = await peer.pendingPoll()
+  socket.writeBuffer.push(BY_HAND)
+  assert.equal((await peer.post('1:2')).status, 200)
+  assert.equal((await poll.response).body, '8:4by hand1:3')
+})

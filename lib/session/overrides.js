@@ -16,7 +16,7 @@ const { Transport } = require('../transports/transport')
 const { driverOf, isWatched, showsPackets } = require('../transports/driver')
 const { Polling } = require('../transports/polling')
 const { WebSocket } = require('../transports/websocket')
-const { kCarriesPolls, kHearsSending, kListenToAll, kState } = require('../base/symbols')
+const { kCarriesPolls, kHasWaiting, kHearsSending, kListenToAll, kState } = require('../base/symbols')
 
 const { emit } = EventEmitter.prototype
 const { onPacket: onTransportPacket } = Transport.prototype
@@ -61,10 +61,19 @@ function sendsDifferently({ send }) {
   return send !== sendByWebSocket && send !== sendByPolling
 }
 
-/** Returns whether outgoing packets pass a replaced method, or may have listeners. */
+/**
+ * Returns whether packets wait that nothing sends, because the application has put them into the buffer by itself: the
+ * next heartbeat takes them along.
+ */
+function holdsPackets(socket) {
+  return transportOf(socket).writable && socket[kHasWaiting]()
+}
+
+/** Returns whether outgoing packets pass a replaced method, may have listeners, or take others along. */
 function seesSending(socket) {
   return (
     socket[kHearsSending]() ||
+    holdsPackets(socket) ||
     sendsDifferently(transportOf(socket)) ||
     isWatched(transportOf(socket)) ||
     (socket[kState].probe !== null && sendsDifferently(socket[kState].probe)) ||

@@ -28,6 +28,16 @@ const rare = {
       { kind: 'openWebSocket', as: 'b' },
     ],
   },
+  '51: a heartbeat does not take along what the application has put into the buffer by itself': {
+    ...program,
+    protocol: 3,
+    options: { allowEIO3: true },
+    steps: [
+      { kind: 'openWebSocket', as: 'a' },
+      { kind: 'application', on: 'a', calls: [{ do: 'buffer', how: 'push' }] },
+      { kind: 'frames', on: 'a', frames: [{ text: '2' }] },
+    ],
+  },
   '34: a connection listener that throws does not keep a WebSocket from being opened': {
     ...program,
     mode: 'uServer',

@@ -574,6 +574,14 @@ module.exports = [
     },
   },
   {
+    row: 51,
+    what: 'a heartbeat does not take along what the application has put into the buffer by itself',
+    explains(difference, of) {
+      const pushes = callsLike(of.program, (call) => call.do === 'buffer' && call.how === 'push')
+      return pushes.length > 0 && isLeftBehind(aboutSession(difference), of) && ofSession(difference)
+    },
+  },
+  {
     row: 52,
     what: 'a transport closes once',
     explains({ object, lefts = [], rights = [] }) {
@@ -715,6 +723,24 @@ const isOfUpgradeListener = (difference, program) =>
     program,
     (call) => call.do === 'listen' && call.event === 'upgrade' && json(call.calls).includes('"do":"throw"'),
   ).length > 0
+
+/** Whether a client gets such a packet before a heartbeat there, and the heartbeat without it here. */
+function isLeftBehind(name, { left, right }) {
+  const [there, here] = [left, right].map((side) =>
+    side.flatMap(({ streams }) =>
+      Object.entries(streams)
+        .filter(([object]) => object.startsWith(`client ${name}, websocket`))
+        .flatMap(([, entries]) => entries),
+    ),
+  )
+  const at = there.indexOf('frame text "4pushed"')
+  const heartbeat = there[at + 1]
+  return (
+    at !== -1 &&
+    /^frame text "[23]"$/.test(heartbeat) &&
+    same([...there.slice(0, at), heartbeat], here.slice(0, at + 1))
+  )
+}
 
 /** Whether a client does something whose session has ended here alone, in a step before. */
 const isOverHere = ({ program, left, right }, step) =>
