@@ -817,8 +817,9 @@ const same = (one, other) => one.join('\n') === other.join('\n')
  * that was left unanswered.
  */
 function isMoreHere({ field, left, right = '', lefts = [], rights = [] }) {
-  if (field !== undefined || left === undefined || isWithin(lefts, rights)) return true
   const unwritable = (entry) => entry.replace(' writable', '')
+  if (field !== undefined || left === undefined) return true
+  if (isWithin(lefts.map(unwritable), rights.map(unwritable))) return true
   return /^error\(.*"data request connection closed prematurely"/.test(left) || unwritable(left) === unwritable(right)
 }
 
