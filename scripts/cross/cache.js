@@ -11,6 +11,9 @@ const { root } = require('../setup')
 
 const cache = path.join(root, 'target/cross')
 
+/** For one command: zig compiles a C library, and a machine at work is slow. */
+const LIMIT_MS = 30 * 60_000
+
 /** Something cannot be had on this machine. The message is the sentence that says what and why. */
 class Unavailable extends Error {}
 
@@ -124,9 +127,12 @@ function command(file, args, what, options = {}) {
   const { error, status, stdout, stderr } = spawnSync(file, args, {
     encoding: 'utf8',
     maxBuffer: Infinity,
-    timeout: 10 * 60_000,
+    timeout: LIMIT_MS,
     ...options,
   })
+  if (error?.code === 'ETIMEDOUT') {
+    throw new Unavailable(`${what} cannot be had: ${file} was not done after ${LIMIT_MS / 60_000} minutes.`)
+  }
   if (error) throw new Unavailable(`${what} cannot be had: ${file} did not start (${error.message}).`)
   if (status !== 0) {
     // the last line of npm's tells where its log is
