@@ -112,18 +112,29 @@ async function start({ program, env, args, frame, socket }, routing) {
     await ended
   })
   if (socket === undefined) listener.close()
-  else await deadline(appears(path.join(folder, socket), ended), 'the start of the balancer', 30_000)
+  else await deadline(accepts(path.join(folder, socket), ended), 'the start of the balancer', 30_000)
   return port
 }
 
-/** Waits until a program has made its socket. */
-async function appears(file, ended) {
+/** Waits until a program accepts connections on its socket, which is there before it does. */
+async function accepts(file, ended) {
   let hasEnded = false
   ended.then(() => (hasEnded = true))
-  while (!fs.existsSync(file)) {
+  while (!(await isAccepted(file))) {
     assert.equal(hasEnded, false, 'the balancer has ended')
     await delay(5)
   }
+}
+
+function isAccepted(file) {
+  return new Promise((resolve) => {
+    const socket = net.connect(file)
+    socket.on('error', () => resolve(false))
+    socket.on('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+  })
 }
 
 async function openEngine(port, transports) {
