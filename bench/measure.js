@@ -355,9 +355,11 @@ const machine = () => ({
 })
 
 module.exports = {
+  Child,
   fail,
   buildLoadgen,
   tryEngine,
+  startLoad,
   startServer,
   times,
   runMessages,

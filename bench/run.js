@@ -1,5 +1,5 @@
 'use strict'
-// npm run bench -- [--quick] [--growth] [--rows a,b] [--engines native,upstream] [--pairs N] [--duration S] [--warmup S]
+// npm run bench -- [--quick] [--growth | --cluster] [--rows a,b] [--engines native,upstream] [--pairs N] [--duration S] [--warmup S]
 //                  [--pin CPUS] [--io-threads N] [--node VERSION] [--name NAME] [--json FILE] [--no-build] [--list]
 const { spawnSync } = require('child_process')
 const path = require('path')
@@ -24,7 +24,7 @@ const {
 } = require('./measure')
 
 function options(argv) {
-  const o = { quick: false, growth: false, build: true, reference: 'upstream', node: '24' }
+  const o = { quick: false, growth: false, cluster: false, build: true, reference: 'upstream', node: '24' }
   const list = (s) => s.split(',').filter(Boolean)
   const flags = {
     '--quick': () => {
@@ -32,6 +32,9 @@ function options(argv) {
     },
     '--growth': () => {
       o.growth = true
+    },
+    '--cluster': () => {
+      o.cluster = true
     },
     '--no-build': () => {
       o.build = false
@@ -85,9 +88,9 @@ function options(argv) {
   // V8 of Node.js 24 compiles for longer than a second: with less, a row has the compiler's time in it.
   o.warmup ??= o.growth ? 0.4 : 2
   for (const k of ['pairs', 'duration', 'warmup']) if (!(o[k] > 0)) fail(`--${k} must be a positive number`)
-  // With --growth, --rows names series.
+  // With --growth, --rows names series, and with --cluster rows of its own.
   o.selected =
-    o.rows && !o.growth
+    o.rows && !o.growth && !o.cluster
       ? o.rows.map(
           (id) => rows.find((r) => r.id === id) || fail(`no row ${id}; there are: ${rows.map((r) => r.id).join(' ')}`),
         )
@@ -131,6 +134,7 @@ async function main() {
   }
   buildLoadgen()
   if (o.growth) return require('./growth').run(o)
+  if (o.cluster) return require('./cluster').run(o)
 
   const result = {
     date: new Date().toISOString(),

@@ -19,8 +19,31 @@ pub struct Args {
     pub duration: f64,
     /// Server process whose CPU is read at the very start and end of the measured interval.
     pub server_pid: i32,
+    /// Processes whose CPU is added.
+    pub other_pids: Vec<i32>,
+    /// Ports of processes that serve each other's sessions: where sessions are opened, in turn, and where their other
+    /// connections go, in turn. Without fronts these go where the session was opened.
+    pub owners: Vec<u16>,
+    pub fronts: Vec<u16>,
+    /// forged: requests per second.
+    pub rate: f64,
     pub ack_every: usize,
     pub steps: Vec<usize>,
+}
+
+impl Args {
+    /// The processes of the server.
+    pub fn pids(&self) -> impl Iterator<Item = i32> + '_ {
+        std::iter::once(self.server_pid).chain(self.other_pids.iter().copied())
+    }
+    /// Where session `i` is opened.
+    pub fn owner(&self, i: usize) -> u16 {
+        if self.owners.is_empty() { self.port } else { self.owners[i % self.owners.len()] }
+    }
+    /// Where connection `n` goes, which is one of session `i`.
+    pub fn front(&self, i: usize, n: usize) -> u16 {
+        if self.fronts.is_empty() { self.owner(i) } else { self.fronts[n % self.fronts.len()] }
+    }
 }
 
 pub fn parse(argv: &[String]) -> Result<Args, String> {
@@ -39,6 +62,10 @@ pub fn parse(argv: &[String]) -> Result<Args, String> {
         warmup: 1.0,
         duration: 2.0,
         server_pid: 0,
+        other_pids: vec![],
+        owners: vec![],
+        fronts: vec![],
+        rate: 1000.0,
         ack_every: 100,
         steps: vec![],
     };
@@ -55,6 +82,9 @@ pub fn parse(argv: &[String]) -> Result<Args, String> {
                 fn n<T: std::str::FromStr>(k: &str, v: &str) -> Result<T, String> {
                     v.parse().map_err(|_| format!("bad value for {k}: {v}"))
                 }
+                fn all<T: std::str::FromStr>(k: &str, v: &str) -> Result<Vec<T>, String> {
+                    v.split(',').map(|x| n(k, x)).collect()
+                }
                 match k.as_str() {
                     "--port" => a.port = n(k, v)?,
                     "--path" => a.path = v.clone(),
@@ -64,8 +94,12 @@ pub fn parse(argv: &[String]) -> Result<Args, String> {
                     "--warmup" => a.warmup = n(k, v)?,
                     "--duration" => a.duration = n(k, v)?,
                     "--server-pid" => a.server_pid = n(k, v)?,
+                    "--other-pids" => a.other_pids = all(k, v)?,
+                    "--owners" => a.owners = all(k, v)?,
+                    "--fronts" => a.fronts = all(k, v)?,
+                    "--rate" => a.rate = n(k, v)?,
                     "--ack-every" => a.ack_every = n(k, v)?,
-                    "--steps" => a.steps = v.split(',').map(|x| n(k, x)).collect::<Result<_, _>>()?,
+                    "--steps" => a.steps = all(k, v)?,
                     _ => return Err(format!("unknown option {k}")),
                 }
             }

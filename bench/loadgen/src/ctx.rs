@@ -77,9 +77,14 @@ impl Ctx {
         self.hist.add(latency_ns);
     }
 
+    /// Whether a thread is the main one of a process of the server.
+    fn is_main(&self, tid: i32) -> bool {
+        self.args.pids().any(|pid| pid == tid)
+    }
+
     fn mark(&self) -> Mark {
         // The server first and last sampled at the same distance from our own clock.
-        let server = proc::sample(self.args.server_pid);
+        let server = proc::sample_all(self.args.pids());
         Mark { t: net::now(), own: proc::own_ns(), server, machine: proc::machine() }
     }
 
@@ -145,8 +150,8 @@ impl Ctx {
         let o = self.mark();
         let opened = self.open(s, &mut buf, conns);
         let connect_s = (net::now() - o.t) as f64 / 1e9;
-        self.opening = proc::sample(self.args.server_pid).zip(o.server).map(|(y, x)| {
-            let main = |s: &proc::Sample| s.threads.iter().find(|t| t.tid == self.args.server_pid).map_or(0, |t| t.ns);
+        self.opening = proc::sample_all(self.args.pids()).zip(o.server).map(|(y, x)| {
+            let main = |s: &proc::Sample| s.threads.iter().filter(|t| self.is_main(t.tid)).map(|t| t.ns).sum::<u64>();
             (y.total_ns.saturating_sub(x.total_ns), main(&y).saturating_sub(main(&x)))
         });
         let mut a = self.mark();
@@ -238,8 +243,8 @@ impl Ctx {
             for t in &y.threads {
                 let before = x.threads.iter().find(|o| o.tid == t.tid).map_or(0, |o| o.ns);
                 let d = t.ns.saturating_sub(before) as f64;
-                if t.tid == self.args.server_pid {
-                    main = d;
+                if self.is_main(t.tid) {
+                    main += d;
                 }
                 by.push((t.name.clone(), t.tid, d));
             }
@@ -259,8 +264,12 @@ impl Ctx {
                     o,
                     r#"{}{{"name":"{name}","main":{},"ns":{d}}}"#,
                     if i > 0 { "," } else { "" },
-                    *tid == self.args.server_pid
+                    self.is_main(*tid)
                 );
+            }
+            o.push_str(r#"],"processes":["#);
+            for (i, (x, y)) in x.processes.iter().zip(&y.processes).enumerate() {
+                let _ = write!(o, "{}{}", if i > 0 { "," } else { "" }, y.saturating_sub(*x));
             }
             o.push_str("]}");
         }

@@ -1,6 +1,9 @@
 //! As much of an HTTP/1.1 client as keep-alive polling needs.
 
 use crate::args::Args;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
 
 pub fn head_end(buf: &[u8]) -> Option<usize> {
     buf.windows(4).position(|w| w == b"\r\n\r\n").map(|p| p + 4)
@@ -12,6 +15,30 @@ pub fn poll(a: &Args, sid: Option<&str>) -> Vec<u8> {
     let sid = sid.map_or(String::new(), |sid| format!("&sid={sid}"));
     format!("GET {path}?EIO=4&transport=polling{sid} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: */*\r\n\r\n")
         .into_bytes()
+}
+
+/// Opens a session by polling, and waits for it.
+pub fn open(a: &Args, port: u16) -> Result<String, String> {
+    let session = || -> std::io::Result<Vec<u8>> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.write_all(&poll(a, None))?;
+        let (mut bytes, mut buffer) = (vec![], [0; 4096]);
+        loop {
+            match response(&bytes) {
+                Ok(Some(r)) => return Ok(bytes[r.body].to_vec()),
+                Ok(None) => {}
+                Err(e) => return Err(std::io::Error::other(e)),
+            }
+            let n = stream.read(&mut buffer)?;
+            if n == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            bytes.extend_from_slice(&buffer[..n]);
+        }
+    };
+    let body = session().map_err(|e| format!("handshake at port {port}: {e}"))?;
+    Ok(sid(&body)?.to_owned())
 }
 
 /// The session of a handshake's answer.

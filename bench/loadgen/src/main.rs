@@ -1,4 +1,6 @@
-use loadgen::{args, ctx::Ctx, net, scenario_connect, scenario_polling, scenario_upgrade, scenario_ws};
+use loadgen::{
+    args, ctx::Ctx, net, scenario_connect, scenario_forged, scenario_polling, scenario_upgrade, scenario_ws,
+};
 
 fn main() {
     let argv: Vec<String> = std::env::args().skip(1).collect();
@@ -31,6 +33,10 @@ fn main() {
         }
         "poll-upgrade" => {
             let mut s = scenario_upgrade::PollUpgrade::new(&mut c);
+            c.run(&mut s)
+        }
+        "forged" => {
+            let mut s = scenario_forged::Forged::new(&mut c);
             c.run(&mut s)
         }
         s => {

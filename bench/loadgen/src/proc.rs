@@ -14,6 +14,8 @@ pub struct Thread {
 pub struct Sample {
     /// The process's own clock: exact, with threads that have ended.
     pub total_ns: u64,
+    /// The same of each process.
+    pub processes: Vec<u64>,
     pub threads: Vec<Thread>,
     pub rss: u64,
 }
@@ -53,7 +55,19 @@ pub fn sample(pid: i32) -> Option<Sample> {
         .and_then(|s| s.split_whitespace().nth(1).and_then(|x| x.parse::<u64>().ok()))
         .unwrap_or(0)
         * 4096;
-    Some(Sample { total_ns, threads, rss })
+    Some(Sample { total_ns, processes: vec![total_ns], threads, rss })
+}
+
+/// Several processes together.
+pub fn sample_all(pids: impl Iterator<Item = i32>) -> Option<Sample> {
+    pids.map(sample).reduce(|all, next| {
+        let (mut all, next) = all.zip(next)?;
+        all.total_ns += next.total_ns;
+        all.processes.extend(next.processes);
+        all.threads.extend(next.threads);
+        all.rss += next.rss;
+        Some(all)
+    })?
 }
 
 /// (busy, stolen) ticks of all cores together.

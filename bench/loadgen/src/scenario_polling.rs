@@ -160,8 +160,20 @@ impl Scenario for Polling {
     fn connect(&mut self, c: &mut Ctx, target: usize) -> bool {
         while self.clients.len() < target && self.clients.len() * self.halves() - self.connected < 64 {
             let i = self.clients.len();
+            let mut sid = String::new();
+            if self.echo && !c.args.owners.is_empty() {
+                match http::open(&c.args, c.args.owner(i)) {
+                    Ok(opened) => sid = opened,
+                    Err(e) => {
+                        c.error(e);
+                        c.fatal = true;
+                        return false;
+                    }
+                }
+                self.shaken += 1;
+            }
             let make = |h: usize| {
-                let fd = net::connect(c.args.port, i as u64).unwrap_or(-1);
+                let fd = net::connect(c.args.front(i, i * 2 + h), i as u64).unwrap_or(-1);
                 if fd >= 0 {
                     c.ep.add(fd, (i * 2 + h) as u64, net::IN | net::OUT);
                 }
@@ -177,8 +189,8 @@ impl Scenario for Polling {
             }
             self.clients.push(Client {
                 half: [a, b],
-                sid: String::new(),
-                get: vec![],
+                get: if sid.is_empty() { vec![] } else { http::poll(&c.args, Some(&sid)) },
+                sid,
                 seq: 0,
                 got: 0,
                 posted_at: 0,
@@ -210,7 +222,7 @@ impl Scenario for Polling {
                 half.connected = true;
                 c.ep.set(half.sock.fd, token, net::IN);
                 self.connected += 1;
-                if self.echo && h == 0 {
+                if self.echo && h == 0 && self.clients[i].sid.is_empty() {
                     let r = self.handshake.clone();
                     self.request(c, i, 0, &r);
                 }

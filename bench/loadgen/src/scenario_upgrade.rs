@@ -78,7 +78,8 @@ impl PollUpgrade {
     }
 
     fn open(&mut self, c: &mut Ctx, i: usize, side: usize) -> Result<(), String> {
-        let fd = net::connect(c.args.port, self.n).map_err(|e| format!("connect: {e}"))?;
+        let port = if side == 0 { c.args.owner(i) } else { c.args.front(i, self.n as usize) };
+        let fd = net::connect(port, self.n).map_err(|e| format!("connect: {e}"))?;
         c.ep.add(fd, (i * 2 + side) as u64, net::OUT);
         self.slots[i].sides[side] = Side { fd, ..Side::default() };
         Ok(())

@@ -2,6 +2,7 @@
 
 use crate::ctx::{Ctx, Scenario};
 use crate::deflate::Inflate;
+use crate::http;
 use crate::net::{self, Io, Sock};
 use crate::payload::Pool;
 use crate::tls::{self, Tls};
@@ -13,6 +14,8 @@ enum State {
     Upgrading,
     /// Waits for the open packet (and for Socket.IO's answer to CONNECT).
     Opening,
+    /// Waits for the answer to the probe: the session was opened by polling.
+    Probing,
     Open,
     Dead,
 }
@@ -26,6 +29,8 @@ struct Conn {
     /// When each message in flight left, by sequence number.
     left: Vec<u64>,
     inflate: Option<Box<Inflate>>,
+    /// The upgrade request, if it is not that of all others.
+    request: Vec<u8>,
 }
 
 #[derive(PartialEq)]
@@ -42,6 +47,8 @@ pub struct Ws {
     pool: Pool,
     upgrade: Upgrade,
     pong: Vec<u8>,
+    probe: Vec<u8>,
+    upgraded: Vec<u8>,
     sio_connect: Vec<u8>,
     rng: Rng,
     tls: Option<tls::Config>,
@@ -82,6 +89,8 @@ impl Ws {
             conns: vec![],
             upgrade,
             pong: ws::masked(&mut rng, ws::TEXT, b"3"),
+            probe: ws::masked(&mut rng, ws::TEXT, b"2probe"),
+            upgraded: ws::masked(&mut rng, ws::TEXT, b"5"),
             sio_connect: ws::masked(&mut rng, ws::TEXT, b"40"),
             pool,
             rng,
@@ -112,6 +121,8 @@ impl Ws {
         let data = match what {
             What::Upgrade => &self.upgrade.request,
             What::Pong => &self.pong,
+            What::Probe => &self.probe,
+            What::Upgraded => &self.upgraded,
             What::SioConnect => &self.sio_connect,
             What::Scratch => &self.scratch,
             What::Block => &self.block,
@@ -248,6 +259,9 @@ impl Ws {
             self.write(c, i, What::Pong);
         } else if self.conns[i].state == State::Opening {
             self.opening(c, i, p);
+        } else if self.conns[i].state == State::Probing && p == b"3probe" {
+            self.write(c, i, What::Upgraded);
+            self.opened(i);
         } else if engine && p == b"6" {
         } else {
             return self.message(c, i, opcode, p, now);
@@ -357,6 +371,9 @@ impl Ws {
                     off = n;
                     if c.args.raw {
                         self.opened(i);
+                    } else if !c.args.owners.is_empty() {
+                        self.conns[i].state = State::Probing;
+                        self.write(c, i, What::Probe);
                     } else {
                         self.conns[i].state = State::Opening;
                     }
@@ -375,6 +392,8 @@ impl Ws {
 enum What {
     Upgrade,
     Pong,
+    Probe,
+    Upgraded,
     SioConnect,
     Scratch,
     Block,
@@ -385,7 +404,21 @@ impl Scenario for Ws {
     fn connect(&mut self, c: &mut Ctx, target: usize) -> bool {
         while self.conns.len() < target && self.conns.len() - self.open < 64 {
             let i = self.conns.len();
-            match net::connect(c.args.port, i as u64) {
+            let mut request = vec![];
+            if !c.args.owners.is_empty() {
+                match http::open(&c.args, c.args.owner(i)) {
+                    Ok(sid) => {
+                        let target = format!("{}?EIO=4&transport=websocket&sid={sid}", c.args.path);
+                        request = self.upgrade.request_for(&target, c.args.front(i, i));
+                    }
+                    Err(e) => {
+                        c.error(e);
+                        c.fatal = true;
+                        return false;
+                    }
+                }
+            }
+            match net::connect(c.args.front(i, i), i as u64) {
                 Ok(fd) => {
                     c.ep.add(fd, i as u64, net::IN | net::OUT);
                     let slots = if self.kind == Kind::Receive { WINDOW as usize } else { c.args.inflight };
@@ -395,7 +428,7 @@ impl Scenario for Ws {
                         None => Sock::new(fd),
                     };
                     let inflate = c.args.deflate.then(Box::default);
-                    self.conns.push(Conn { sock, state: State::Connecting, sent: 0, got: 0, left, inflate });
+                    self.conns.push(Conn { sock, state: State::Connecting, sent: 0, got: 0, left, inflate, request });
                 }
                 Err(e) => {
                     c.error(format!("connect: {e}"));
@@ -432,7 +465,8 @@ impl Scenario for Ws {
                 }
                 self.conns[i].state = State::Upgrading;
                 c.ep.set(self.conns[i].sock.fd, token, net::IN);
-                self.write(c, i, What::Upgrade);
+                self.scratch = std::mem::take(&mut self.conns[i].request);
+                self.write(c, i, if self.scratch.is_empty() { What::Upgrade } else { What::Scratch });
             } else {
                 match self.conns[i].sock.flush(&c.ep, token) {
                     Ok(true) if self.kind == Kind::Receive && self.conns[i].state == State::Open => {

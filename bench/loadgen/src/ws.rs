@@ -107,6 +107,7 @@ pub fn next_frame(buf: &[u8]) -> Result<Option<Frame>, String> {
 
 pub struct Upgrade {
     pub request: Vec<u8>,
+    key: String,
     accept: String,
     deflate: bool,
 }
@@ -118,14 +119,21 @@ impl Upgrade {
             c.copy_from_slice(&rng.next_u32().to_ne_bytes());
         }
         let key = sha1::base64(&k);
+        let accept = sha1::accept(&key);
+        let mut upgrade = Upgrade { request: vec![], key, accept, deflate };
+        upgrade.request = upgrade.request_for(path, port);
+        upgrade
+    }
+    /// The request with another target.
+    pub fn request_for(&self, path: &str, port: u16) -> Vec<u8> {
         let sep = if path.contains('?') { "" } else { "?EIO=4&transport=websocket" };
-        let request = format!(
+        format!(
             "GET {path}{sep} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n{}\r\n",
-            if deflate { crate::deflate::OFFER } else { "" }
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {}\r\n{}\r\n",
+            self.key,
+            if self.deflate { crate::deflate::OFFER } else { "" }
         )
-        .into_bytes();
-        Upgrade { request, accept: sha1::accept(&key), deflate }
+        .into_bytes()
     }
     /// Length of the 101 response once it is whole and right.
     pub fn check(&self, buf: &[u8]) -> Result<Option<usize>, String> {
