@@ -58,12 +58,26 @@ fn an_id_with_one_changed_character_is_refused() {
 #[test]
 fn ids_of_other_keys_are_refused() {
     let mut random = Random(3);
-    let others = [key(2), key(1).showing_owner(true)];
+    let others = [key(2), key(2).showing_owner(true)];
     for _ in 0..1000 {
         for other in &others {
             let bytes = random.bytes();
             assert_eq!(key(1).owner_of(&other.issue(bytes, MEMBER)), None);
             assert_eq!(other.owner_of(&key(1).issue(bytes, MEMBER)), None);
+        }
+    }
+}
+
+#[test]
+fn members_that_show_the_owner_and_members_that_do_not_know_each_other() {
+    let (hides, shows) = (key(1), key(1).showing_owner(true));
+    let mut random = Random(8);
+    for _ in 0..1000 {
+        let bytes = random.bytes();
+        let ids = [hides.issue(bytes, MEMBER), shows.issue(bytes, MEMBER)];
+        assert_ne!(ids[0], ids[1]);
+        for id in ids {
+            assert_eq!([hides.owner_of(&id), shows.owner_of(&id)], [Some(MEMBER); 2]);
         }
     }
 }

@@ -113,27 +113,3 @@ test('a process that closes leaves the cluster, and polls that it has passed on 
   for (let i = 0; i < 500 && fs.existsSync(`${directory}/1.sock`); i++) await new Promise((r) => setTimeout(r, 10))
   assert.ok(!fs.existsSync(`${directory}/1.sock`))
 })
-
-test('an owner that is stopped: the client that leaves is not waited for', async () => {
-  const { members } = await startCluster(2)
-  const [owner, front] = members
-  const sid = await openSession(owner)
-  const first = poll(front, sid)
-  await reaches(owner, 'served', 1)
-  process.kill(owner.pid, 'SIGSTOP')
-  first.req.destroy()
-  await reaches(front, 'waiting', 0)
-  process.kill(owner.pid, 'SIGCONT')
-  assert.equal((await once(owner, 'close'))[0].sid, sid)
-})
-
-test('an owner that does not answer: the request is refused in time', async () => {
-  const { members } = await startCluster(2, { options: { pingInterval: 100, pingTimeout: 100 } })
-  const [owner, front] = members
-  const sid = await openSession(owner)
-  process.kill(owner.pid, 'SIGSTOP')
-  defer(() => process.kill(owner.pid, 'SIGCONT'))
-  // 5 s if it does not accept the link, 12 s if it does not answer on it
-  const answer = await poll(front, sid, { ms: 20_000 })
-  assert.deepEqual([answer.status, answer.body], [400, UNKNOWN])
-})

@@ -28,6 +28,7 @@ if (hooks) {
 }
 let lastId = 0
 if (ids === 'own') engine.generateId = () => `own-${process.pid}-${++lastId}`
+if (ids === 'wanted') engine.generateId = (req) => req._query.wanted
 engine.attach(httpServer)
 
 function allowRequest(req, done) {
@@ -59,8 +60,13 @@ const commands = {
   /** Keeps the event loop from going on. */
   block: ({ ms }) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms),
   close: () => {
-    httpServer.close()
+    httpServer.close(() => tell('closed'))
     engine.close()
+  },
+  drain: (options) => void engine.drain(options).then((outcome) => tell('drained', outcome)),
+  heap: () => {
+    global.gc()
+    return process.memoryUsage().heapUsed
   },
   exit: () => process.exit(),
 }

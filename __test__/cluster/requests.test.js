@@ -6,7 +6,7 @@ const assert = require('node:assert/strict')
 const { createHash } = require('node:crypto')
 const { test } = require('node:test')
 const { deadline, once, request } = require('../support')
-const { openSession, poll, post, reaches, startCluster, target } = require('./support')
+const { openSession, poll, post, reaches, startCluster, startMember, target } = require('./support')
 
 const UNKNOWN = '{"code":1,"message":"Session ID unknown"}'
 
@@ -45,6 +45,37 @@ test('a large answer is compressed if the client accepts that', async () => {
   const answer = await poll(front, sid, { headers: { 'Accept-Encoding': 'gzip' } })
   assert.equal(answer.headers['content-encoding'], 'gzip')
   assert.equal(require('node:zlib').gunzipSync(answer.buffer).toString(), `4${'x'.repeat(5000)}`)
+})
+
+test('messages keep their order and none is lost, whichever processes the requests of a client reach', async () => {
+  const { members } = await startCluster(3)
+  const sid = await openSession(members[0])
+  const expected = Array.from({ length: 60 }, (_, i) => `4message ${i}`)
+  const received = []
+  let polls = 1
+  const receive = async () => {
+    while (received.length < 2 * expected.length) {
+      const { status, body } = await poll(members[polls++ % 3], sid)
+      assert.equal(status, 200)
+      received.push(...body.split('\x1e').filter((packet) => packet !== '2'))
+    }
+  }
+  const send = async () => {
+    for (const [i, packet] of expected.entries()) {
+      assert.equal((await post(members[i % 3], sid, packet)).body, 'ok')
+      await members[0].ask('send', { sid, data: `own ${i}` })
+    }
+  }
+  await Promise.all([receive(), send()])
+  const [own, echoed] = [
+    received.filter((one) => one.startsWith('4own')),
+    received.filter((one) => one.startsWith('4m')),
+  ]
+  assert.deepEqual(echoed, expected)
+  assert.deepEqual(
+    own,
+    expected.map((_, i) => `4own ${i}`),
+  )
 })
 
 test('JSONP and protocol 3 pass', async () => {
@@ -198,12 +229,23 @@ test('ids of an own generateId are asked for once', async () => {
     assert.equal((await poll(front, sid)).body, '4a')
   }
   assert.equal((await front.ask('metrics')).searches, 1)
-  const unknown = await Promise.all(Array.from({ length: 10 }, () => poll(front, 'own-unknown')))
-  for (const { status, body } of unknown) assert.deepEqual([status, body], [400, UNKNOWN])
-  assert.equal((await front.ask('metrics')).searches, 2, 'an answer is remembered')
   const flood = await Promise.all(Array.from({ length: 300 }, (_, i) => poll(front, `own-${i}`)))
   assert.ok(flood.every(({ status }) => status === 400))
   assert.ok((await front.ask('metrics')).searches < 300, 'questions are limited')
+})
+
+test('processes that show the owner and processes that do not serve each other', async () => {
+  const { members, settings } = await startCluster(1)
+  const { directory } = settings.options.cluster
+  const shows = await startMember({ options: { cluster: { directory, showOwner: true } } })
+  for (const [owner, front] of [
+    [members[0], shows],
+    [shows, members[0]],
+  ]) {
+    const sid = await openSession(owner)
+    assert.equal((await post(front, sid, '4a')).status, 200)
+    assert.equal((await poll(front, sid)).body, '4a')
+  }
 })
 
 test('the owner can be shown in the ids', async () => {

@@ -1,12 +1,14 @@
 'use strict'
 
+const assert = require('node:assert/strict')
 const { fork } = require('node:child_process')
 const { EventEmitter } = require('node:events')
 const fs = require('node:fs')
 const net = require('node:net')
 const os = require('node:os')
 const path = require('node:path')
-const { deadline, defer, request } = require('../support')
+const tls = require('node:tls')
+const { RawWebSocket, deadline, defer, frame, once, request } = require('../support')
 
 /** An empty directory for the members of one test, which is gone after it. */
 function clusterDirectory() {
@@ -20,7 +22,7 @@ class Member extends EventEmitter {
   constructor(program, settings, args = []) {
     super()
     const env = { ...process.env, NODE_OPTIONS: '', NODE_TEST_CONTEXT: '', MEMBER: JSON.stringify(settings) }
-    this.child = fork(path.join(__dirname, program), args, { env, serialization: 'json' })
+    this.child = fork(path.join(__dirname, program), args, { env, serialization: 'json', execArgv: ['--expose-gc'] })
     this.pid = this.child.pid
     this.log = []
     this.asked = 0
@@ -146,6 +148,43 @@ function post(member, sid, body, options) {
   return request({ port: member.port, method: 'POST', path: target({ sid }), headers, body, ...options })
 }
 
+/** Upgrades a session by way of a process, with the probe behind the request. */
+async function upgrade(front, sid, stream) {
+  const path = target({ sid, transport: 'websocket' })
+  const head = frame({ payload: '2probe' })
+  const websocket =
+    stream === undefined
+      ? await RawWebSocket.open(front.port, path, { head })
+      : await RawWebSocket.over(stream, path, { head }).response()
+  if (websocket.status !== 101) throw new Error(`expected 101, got ${websocket.status}: ${websocket.text}`)
+  const answer = await websocket.packet()
+  if (answer !== '3probe') throw new Error(`expected an answer to the probe, got ${answer}`)
+  websocket.sendText('5')
+  return websocket
+}
+
+/** A message over a WebSocket comes back. */
+async function says(websocket, text) {
+  websocket.sendText(`4${text}`)
+  assert.equal(await websocket.packet(), `4${text}`)
+}
+
+/** A connection over TLS. */
+async function connectTls(member) {
+  const stream = tls.connect({ port: member.port, host: '127.0.0.1', rejectUnauthorized: false })
+  defer(() => stream.destroy())
+  stream.on('error', () => {})
+  await once(stream, 'secureConnect')
+  return stream
+}
+
+/** Opens a session by polling over TLS, and gives its id. */
+async function openSessionTls(member) {
+  const to = { port: member.port, host: '127.0.0.1', rejectUnauthorized: false }
+  const { body } = await request({ port: to.port, path: target(), createConnection: () => tls.connect(to) })
+  return JSON.parse(body.slice(1)).sid
+}
+
 /** Messages arrive once, in order, and come back so. */
 async function echoes(client, count) {
   const received = []
@@ -168,13 +207,17 @@ async function echoes(client, count) {
 
 module.exports = {
   clusterDirectory,
+  connectTls,
   echoes,
   openSession,
+  openSessionTls,
   poll,
   post,
   reaches,
+  says,
   startBalancer,
   startCluster,
   startMember,
   target,
+  upgrade,
 }

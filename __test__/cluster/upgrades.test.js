@@ -4,28 +4,18 @@
 
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
-const tls = require('node:tls')
-const { RawWebSocket, defer, eventually, frame, once, request } = require('../support')
-const { openSession, poll, reaches, startCluster, target } = require('./support')
-
-/** Upgrades a session by way of a process, with the probe behind the request. */
-async function upgrade(front, sid, stream) {
-  const path = target({ sid, transport: 'websocket' })
-  const head = frame({ payload: '2probe' })
-  const websocket =
-    stream === undefined
-      ? await RawWebSocket.open(front.port, path, { head })
-      : await RawWebSocket.over(stream, path, { head }).response()
-  assert.equal(websocket.status, 101)
-  assert.equal(await websocket.packet(), '3probe')
-  websocket.sendText('5')
-  return websocket
-}
-
-async function says(websocket, text) {
-  websocket.sendText(`4${text}`)
-  assert.equal(await websocket.packet(), `4${text}`)
-}
+const { RawWebSocket, eventually, once } = require('../support')
+const {
+  connectTls,
+  openSession,
+  openSessionTls,
+  poll,
+  reaches,
+  says,
+  startCluster,
+  target,
+  upgrade,
+} = require('./support')
 
 test('a WebSocket moves to the owner with what came behind the request, and outlives the process it came to', async () => {
   const { members } = await startCluster(2)
@@ -130,22 +120,9 @@ test('a second upgrade of a session is closed', async () => {
 test('over TLS the bytes are relayed, and each end of the connection reaches the other', async () => {
   const { members } = await startCluster(2, { tls: true })
   const [owner, front] = members
-  const connect = async () => {
-    const stream = tls.connect({ port: front.port, host: '127.0.0.1', rejectUnauthorized: false })
-    defer(() => stream.destroy())
-    stream.on('error', () => {})
-    await once(stream, 'secureConnect')
-    return stream
-  }
-  const open = async () => {
-    const to = { port: owner.port, host: '127.0.0.1', rejectUnauthorized: false }
-    const { body } = await request({ port: to.port, path: target(), createConnection: () => tls.connect(to) })
-    return JSON.parse(body.slice(1)).sid
-  }
-
   // the client ends it
   const seen = once(owner, 'upgrade')
-  const one = await upgrade(front, await open(), await connect())
+  const one = await upgrade(front, await openSessionTls(owner), await connectTls(front))
   assert.equal((await seen)[0].address, '127.0.0.1')
   for (const text of ['a', 'x'.repeat(500_000)]) await says(one, text)
   await reaches(front, 'relayed', 1)
@@ -154,15 +131,15 @@ test('over TLS the bytes are relayed, and each end of the connection reaches the
   assert.equal((await closed)[0].reason, 'transport close')
 
   // the owner ends it
-  const sid = await open()
+  const sid = await openSessionTls(owner)
   const upgraded = once(owner, 'upgrade')
-  const two = await upgrade(front, sid, await connect())
+  const two = await upgrade(front, sid, await connectTls(front))
   await upgraded
   await owner.ask('closeSession', { sid })
   assert.equal((await two.closeFrame()).opcode, 8)
 
   // the process between them dies
-  const three = await upgrade(front, await open(), await connect())
+  const three = await upgrade(front, await openSessionTls(owner), await connectTls(front))
   await says(three, 'a')
   closed = once(owner, 'close')
   await front.kill()

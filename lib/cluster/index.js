@@ -18,7 +18,7 @@ const { sidOf } = require('../base/query')
 const { headOf } = require('./head')
 const { Link } = require('./link')
 const { readMove, readRequest, upgradeRequest } = require('./messages')
-const { PassedRequest, PassedUpgrade, relay } = require('./passed')
+const { PassedRequest, PassedUpgrade, Relay } = require('./passed')
 const { ForwardedResponse } = require('./response')
 const { Search } = require('./search')
 const { kClient, kFailPost, kOnPeers, kReleasePoll, kServeForwarded, kServeMoved } = require('../base/symbols')
@@ -62,11 +62,17 @@ class Cluster {
     this._links = new Map()
     /** The links that peers have made: the responses to their requests, by the numbers of links and requests. */
     this._fronts = new Map()
+    /** The connections whose bytes this member carries. */
+    this._relays = new Set()
+    /** How they end, once the server drains. */
+    this._drain = undefined
     /** The messages in hand, and the next of them. */
     this._messages = []
     this._next = 0
     this._lastRequest = 0
     this._look = undefined
+    /** When that was done last. */
+    this._looked = 0
     this._leaving = undefined
     this._search = new Search(this)
     this.counts = { forwarded: 0, moved: 0, relayed: 0, served: 0, accepted: 0, forged: 0, gone: 0, failed: 0 }
@@ -125,11 +131,6 @@ class Cluster {
     this._search.start(sid, done)
   }
 
-  /** Forgets whose session this was, because it has ended. */
-  forget(sid) {
-    this._search.forget(sid)
-  }
-
   // ---- what is passed on ---------------------------------------------------------------------
 
   /**
@@ -151,16 +152,19 @@ class Cluster {
     })
   }
 
-  _forward(peer, sid, req, res, refuse, body) {
+  _forward(peer, sid, req, res, refuse, body, isSecond = false) {
     const head = headOf(req, sid)
-    const fail = () => this._refuseGone(sid, refuse)
+    const isOver = () => res.destroyed || res.headersSent
+    const again = (next) => this._forward(next, sid, req, res, refuse, body, true)
+    const elsewhere = isSecond ? refuse : this._elsewhere(peer, sid, refuse, again)
+    const fail = () => this._refuseGone(sid, elsewhere)
     this.whenUp(peer, fail, (link) => {
-      if (res.destroyed || res.headersSent) return debug('the request is over')
+      if (isOver()) return debug('the request is over')
       const number = this.nextRequest()
       if (!this.send(link.number, PeerMessage.REQUEST, number, head, body)) return fail()
       const deadline = this._deadline(Number(this._server.opts.pingInterval) + Number(this._server.opts.pingTimeout))
 
-      new PassedRequest(this, link, number, refuse, { sid, deadline }, res)
+      new PassedRequest(this, link, number, refuse, { sid, deadline, elsewhere }, res)
       this.counts.forwarded++
     })
   }
@@ -176,13 +180,15 @@ class Cluster {
    *
    * @param {object | undefined} headers for the response to the upgrade
    */
-  move(peer, sid, req, socket, head, headers, refuse) {
+  move(peer, sid, req, socket, head, headers, refuse, isSecond = false) {
     const text = `${JSON.stringify(headers ?? {})}\0${headOf(req, sid)}`
-    const fail = () => this._refuseGone(sid, refuse)
+    let early = head
+    const again = (next) => this.move(next, sid, req, socket, early, headers, refuse, true)
+    const elsewhere = isSecond ? refuse : this._elsewhere(peer, sid, refuse, again)
+    const fail = () => this._refuseGone(sid, elsewhere)
     this.whenUp(peer, fail, (link) => {
       if (socket.destroyed) return debug('the client has gone')
       const moves = canTakeOver(socket)
-      let early = EMPTY
       let pair = []
       let carrier
       if (moves) {
@@ -196,26 +202,68 @@ class Cluster {
           return fail()
         }
         const [ours] = pair
-        carrier = { carry: (stream) => relay(stream, ours, head), close: () => fs.closeSync(ours) }
+        carrier = { carry: (stream) => this._relay(stream, ours, head), close: () => fs.closeSync(ours) }
       }
       const number = this.nextRequest()
       const descriptor = moves ? handleOf(socket).fd : pair[1]
-      const isSent = this.send(link.number, PeerMessage.MOVE, number, text, early, descriptor)
+      const isSent = this.send(link.number, PeerMessage.MOVE, number, text, moves ? early : EMPTY, descriptor)
       if (!moves) fs.closeSync(pair[1])
       if (!isSent) {
         carrier?.close()
         return fail()
       }
-      const terms = { sid, deadline: this._deadline(0) }
+      const terms = { sid, deadline: this._deadline(0), elsewhere }
 
       new PassedUpgrade(this, link, number, refuse, terms, socket, carrier)
       this.counts[moves ? 'moved' : 'relayed']++
     })
   }
 
+  /** Carries the bytes of a stream to the owner of its session and back. */
+  _relay(stream, descriptor, head) {
+    const relay = new Relay(stream, descriptor, head, () => {
+      this._relays.delete(relay)
+      this._drain?.onOver()
+    })
+    this._relays.add(relay)
+    if (this._leaving !== undefined) relay.end()
+    else if (this._drain !== undefined) this._endWithin(relay, this._drain.spread)
+  }
+
+  _endWithin(relay, ms) {
+    atRoot(setTimeout, () => relay.end(), Math.random() * ms).unref()
+  }
+
+  /** Whether this member carries the bytes of connections. */
+  get isCarrying() {
+    return this._relays.size > 0
+  }
+
+  /** Ends the connections whose bytes this member carries at random times within `spread` ms, and tells of each. */
+  drain(spread, onOver) {
+    this._drain = { spread, onOver }
+    for (const relay of this._relays) this._endWithin(relay, spread)
+  }
+
+  /**
+   * Returns what is called when a peer turns out not to have a session. If the peer was found by asking, another one may
+   * have a session with this id by now: then `again` goes on with that. Otherwise the request is refused.
+   *
+   * @param {(peer: number) => void} again
+   */
+  _elsewhere(peer, sid, refuse, again) {
+    if (this._search.peerOf(sid) !== peer) return refuse
+    return (code, context) => {
+      if (this._search.peerOf(sid) === peer) this._search.forget(sid)
+      this.find(sid, (next) => {
+        if (next === undefined) refuse(code, context)
+        else again(next)
+      })
+    }
+  }
+
   _refuseGone(sid, refuse) {
     this.counts.failed++
-    this._search.forget(sid)
     refuse(ErrorCode.UNKNOWN_SID, { sid })
   }
 
@@ -236,7 +284,9 @@ class Cluster {
   /** Returns the time at which an owner must have answered. */
   _deadline(ms) {
     if (this._look === undefined) {
-      this._look = atRoot(setInterval, () => this._refuseLate(), LOOK)
+      this._looked = performance.now()
+      // what has come in the meantime is heard first
+      this._look = atRoot(setInterval, () => setImmediate(() => this._refuseLate()), LOOK)
       this._look.unref()
     }
     return performance.now() + PATIENCE + (ms > 0 ? ms : 0)
@@ -244,6 +294,10 @@ class Cluster {
 
   _refuseLate() {
     const now = performance.now()
+    const slept = now - this._looked > 2 * LOOK
+    this._looked = now
+    // this process itself was stopped, and answers may be on their way
+    if (slept) return
     const all = [...this._links.values()].flatMap((link) => [...link.requests.values()])
     if (all.length === 0) {
       clearInterval(this._look)
@@ -379,7 +433,7 @@ class Cluster {
 
   /**
    * Leaves, because the server closes. Polls that wait for peers are answered before, so that their clients go on
-   * elsewhere.
+   * elsewhere. Connections whose bytes this member carries end.
    */
   leave() {
     if (this._handle === NO_HANDLE || this._leaving !== undefined) return
@@ -387,9 +441,10 @@ class Cluster {
     for (const link of this._links.values()) {
       for (const request of link.requests.values()) {
         waits = true
-        request.send(PeerMessage.RELEASE)
+        request.hear('onLeave')
       }
     }
+    for (const relay of this._relays) relay.end()
     // sessions that have just been closed answer their polls in this tick
     this._leaving = atRoot(setTimeout, () => this._leaveNow(), waits ? FAREWELL : 1)
     this._leaving.unref()

@@ -9,9 +9,13 @@ const { capture } = require('../native/context')
 const { ErrorCode, PeerMessage } = require('../native/contract')
 const { failRequest } = require('../transports/errors')
 const { readAnswer, readRefusal } = require('./messages')
+const { kIsShared } = require('../base/symbols')
 
-/** Time for a peer that has ended its side of a relayed stream until the client is cut off. */
+/** Milliseconds for the other end of a relayed stream, if one has ended. */
 const PATIENCE = 30 * 1000
+
+/** Milliseconds for both ends, if this process is about to stop. */
+const FAREWELL = 1000
 
 /** What both kinds of requests have in common. */
 class Passed {
@@ -20,13 +24,15 @@ class Passed {
    * @param {import('./link').Link} link
    * @param {number} number
    * @param {(code: number, context: object) => void} refuse answers the request with an error
-   * @param {{sid: string, deadline: number}} terms
+   * @param {{sid: string, deadline: number, elsewhere?: (code: number, context: object) => void}} terms `elsewhere` is
+   *   called instead of `refuse` if the peer does not have the session
    */
-  constructor(cluster, link, number, refuse, { sid, deadline }) {
+  constructor(cluster, link, number, refuse, { sid, deadline, elsewhere = refuse }) {
     this.cluster = cluster
     this.link = link
     this.number = number
     this.refuse = refuse
+    this.elsewhere = elsewhere
     this.sid = sid
     /** When the peer must have answered, by `performance.now()`. */
     this.deadline = deadline
@@ -54,8 +60,8 @@ class Passed {
     if (refusal === undefined) return this.onMalformed()
     this.forget()
     const { code, context } = refusal
-    if (code === ErrorCode.UNKNOWN_SID) this.cluster.forget(this.sid)
-    this.refuse(code, context)
+    if (code === ErrorCode.UNKNOWN_SID) this.elsewhere(code, context)
+    else this.refuse(code, context)
   }
 
   /** The owner has sent something that cannot be read. It hears that the client does not get what it has sent. */
@@ -135,6 +141,11 @@ class PassedRequest extends Passed {
     this.send(PeerMessage.ABORT)
     this.onDown()
   }
+
+  /** This process is about to stop. */
+  onLeave() {
+    this.send(PeerMessage.RELEASE)
+  }
 }
 
 /** An upgrade, whose connection moves to the owner. */
@@ -148,6 +159,7 @@ class PassedUpgrade extends Passed {
     super(cluster, link, number, refuse, terms)
     this.socket = socket
     this.carrier = carrier
+    if (carrier === undefined) socket[kIsShared] = true
   }
 
   /** The owner serves the connection. This process closes its copy, which does not end it. */
@@ -171,40 +183,68 @@ class PassedUpgrade extends Passed {
     super.onDown()
   }
 
+  /** The owner has not taken the connection in time. If it goes on, it finds that the connection has ended. */
   onLate() {
-    this.forget()
-    this.socket.destroy()
+    this.onDown()
   }
 }
 
-/**
- * Carries the bytes of a stream to the descriptor of a UNIX socket and back. Either of them waits for the other.
- *
- * @param {import('stream').Duplex} stream
- */
-function relay(stream, descriptor, head) {
-  const pair = new net.Socket({ fd: descriptor, readable: true, writable: true, allowHalfOpen: true })
-  for (const one of [stream, pair]) {
-    one.on('error', (error) => debug('a relayed connection has broken: %s', error.message))
+/** Carries the bytes of a stream to the descriptor of a UNIX socket and back. Either of them waits for the other. */
+class Relay {
+  /**
+   * @param {import('stream').Duplex} stream
+   * @param {() => void} onOver is called when the stream has closed
+   */
+  constructor(stream, descriptor, head, onOver) {
+    const pair = new net.Socket({ fd: descriptor, readable: true, writable: true, allowHalfOpen: true })
+    this._stream = stream
+    this._pair = pair
+    for (const one of [stream, pair]) {
+      one.on('error', (error) => debug('a relayed connection has broken: %s', error.message))
+    }
+    let timer
+    stream.on('close', () => {
+      clearTimeout(timer)
+      onOver()
+      if (!stream.readableEnded) return pair.destroy()
+      // the owner still gets what the client has sent before its end
+      pair.end()
+      pair.resume()
+    })
+    // the owner answers what the client has sent before its end, and ends its side
+    stream.on('end', () => pair.setTimeout(PATIENCE))
+    pair.on('timeout', () => this._cut())
+    pair.on('end', () => {
+      timer = setTimeout(() => stream.destroy(), PATIENCE)
+      timer.unref()
+    })
+    pair.on('close', () => {
+      if (!pair.readableEnded) stream.destroy()
+    })
+    // the end of one side is not that of both: a stream of TLS would end with the client's
+    stream.allowHalfOpen = true
+    if (head.length > 0) pair.write(head)
+    stream.pipe(pair)
+    pair.pipe(stream)
   }
-  let timer
-  stream.on('close', () => {
-    clearTimeout(timer)
-    if (!stream.readableEnded) return pair.destroy()
-    // the owner still gets what the client has sent before its end
+
+  /**
+   * Ends the connection because this process is about to stop. The owner sees the client's end behind what the client
+   * has sent so far, and the client still gets what the owner has sent.
+   */
+  end() {
+    const { _stream: stream, _pair: pair } = this
+    stream.unpipe(pair)
+    stream.resume()
     pair.end()
-    pair.resume()
-  })
-  pair.on('end', () => {
-    timer = setTimeout(() => stream.destroy(), PATIENCE)
-    timer.unref()
-  })
-  pair.on('close', () => {
-    if (!pair.readableEnded) stream.destroy()
-  })
-  if (head.length > 0) pair.write(head)
-  stream.pipe(pair)
-  pair.pipe(stream)
+    stream.once('finish', () => stream.destroy())
+    setTimeout(() => this._cut(), FAREWELL).unref()
+  }
+
+  _cut() {
+    this._stream.destroy()
+    this._pair.destroy()
+  }
 }
 
-module.exports = { PassedRequest, PassedUpgrade, relay }
+module.exports = { PassedRequest, PassedUpgrade, Relay }

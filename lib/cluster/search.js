@@ -1,12 +1,13 @@
 'use strict'
 
-// Looks for sessions whose ids do not name their owner, because the application makes them. Each peer is asked once;
-// how often, is limited, and what they have answered is remembered.
+// Looks for sessions whose ids do not name their owner, because the application makes them. All peers are asked; how
+// often, is limited, and who has a session is remembered. That no peer has it is not: it may open in the next moment.
 
 const { performance } = require('perf_hooks')
 const { setTimeout } = require('timers')
-const { atRoot } = require('../native/context')
+const { atRoot, capture } = require('../native/context')
 const { PeerMessage } = require('../native/contract')
+const { callAll } = require('./link')
 
 /** Searches per second, and as many at once. */
 const RATE = 100
@@ -14,10 +15,7 @@ const RATE = 100
 /** Milliseconds for peers to answer. */
 const PATIENCE = 1000
 
-/** Milliseconds for which is remembered that no peer has a session. */
-const FORGET = 2000
-
-/** Number of ids that are remembered, of each kind. */
+/** Number of sessions whose peer is remembered. */
 const MOST = 10_000
 
 class Search {
@@ -26,8 +24,6 @@ class Search {
     this._cluster = cluster
     /** Peers by ids of their sessions. */
     this._found = new Map()
-    /** When no peer had a session, by its id. */
-    this._missing = new Map()
     /** What waits for the end of a search, by the id. */
     this._searches = new Map()
     /** How often the peers were asked. */
@@ -50,20 +46,26 @@ class Search {
   start(sid, done) {
     const found = this._found.get(sid)
     if (found !== undefined) return done(found)
-    const missed = this._missing.get(sid)
-    if (missed !== undefined && performance.now() - missed < FORGET) return done()
-    const waiting = this._searches.get(sid)
-    if (waiting !== undefined) return void waiting.push(done)
-    if (!this._mayAsk()) return done()
-    this._searches.set(sid, [done])
+    const isAsked = this._searches.has(sid)
+    if (!isAsked && !this._mayAsk()) return done()
+    // a request goes on in its own context
+    const context = capture()
+    const goOn = (peer) => context.runInAsyncScope(done, undefined, peer)
+    if (isAsked) return void this._searches.get(sid).push(goOn)
+    this._searches.set(sid, [goOn])
     this.count++
     this._askAll(sid, (peer) => {
-      if (peer === undefined) remember(this._missing, sid, performance.now())
-      else remember(this._found, sid, peer)
+      if (peer !== undefined) this._remember(sid, peer)
       const all = this._searches.get(sid)
       this._searches.delete(sid)
-      for (const one of all) one(peer)
+      callAll(all.map((one) => () => one(peer)))
     })
+  }
+
+  /** The one that was found first is forgotten if there are too many. */
+  _remember(sid, peer) {
+    if (this._found.size >= MOST) this._found.delete(this._found.keys().next().value)
+    this._found.set(sid, peer)
   }
 
   _mayAsk() {
@@ -111,16 +113,12 @@ class Question {
   }
 
   hear(method, head, body) {
+    // a member that leaves still waits for the answer
+    if (method === 'onLeave') return
     this._forget()
     if (method === 'onFound' && body !== undefined) this._onYes()
     else this._onNo()
   }
-}
-
-/** Adds to a table of bounded size. The oldest entry goes. */
-function remember(table, sid, value) {
-  if (table.size >= MOST) table.delete(table.keys().next().value)
-  table.set(sid, value)
 }
 
 module.exports = { Search }

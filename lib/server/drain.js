@@ -75,6 +75,7 @@ class Drain {
     for (const socket of sessions) this._count(socket)
     this._queue = sessions
     this._expiry = atRoot(setTimeout, () => this._expire(), this._timeout)
+    this._server[kState].cluster?.drain(this._spread, () => this._settle())
     this._plan()
     this._settle()
     return this
@@ -198,7 +199,8 @@ class Drain {
 
   /** Ends the drain when nothing is left. Sessions of the native listener may be on their way here. */
   _settle() {
-    const isEmpty = () => this._open.size === 0 && this._unwritten.size === 0 && !this._isExpired
+    const isCarrying = () => this._server[kState].cluster?.isCarrying
+    const isEmpty = () => this._open.size === 0 && this._unwritten.size === 0 && !isCarrying() && !this._isExpired
     if (isEmpty()) setImmediate(() => isEmpty() && this._finish())
   }
 

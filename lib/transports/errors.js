@@ -3,7 +3,7 @@
 const { STATUS_CODES } = require('http')
 const debug = require('debug')('engine')
 const contract = require('../native/contract')
-const { kDropHeaders, kRefuse } = require('../base/symbols')
+const { kDropHeaders, kIsShared, kRefuse } = require('../base/symbols')
 
 /** The codes of `connection_error` and of error responses, and what each says. Applications may change them. */
 const ERRORS = { ...contract.ErrorCode }
@@ -51,7 +51,9 @@ function refuseAfter(res, tell, status = 400) {
 function abortUpgrade(socket, code, messages, context) {
   socket.on('error', () => debug('ignoring error from closed connection'))
   if (socket.writable) socket.write(upgradeRefusal(code, messages, context))
-  socket.destroy()
+  // another process may have the connection as well, so that closing it here would not end it
+  if (socket[kIsShared]) socket.destroySoon()
+  else socket.destroy()
 }
 
 /**

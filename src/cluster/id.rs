@@ -8,7 +8,8 @@
 //!
 //! The id alone tells a holder of the key which member has made it, or that no member has. Without the key the
 //! ids of one member look like those of all others. If the owner is shown, the mask is left out: the 15th and the 16th
-//! character are then the lower 12 bits of the owner's number, by which a load balancer can choose the process.
+//! character are then the lower 12 bits of the owner's number, by which a load balancer can choose the process. The check
+//! tells which of both an id is, so that members that show the owner and members that do not know each other's ids.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -62,7 +63,7 @@ impl Key {
         }
     }
 
-    /// The same key for ids that show their owner. It does not know the ids of a key that hides it.
+    /// The same key, which makes ids that show their owner, or that hide it. It knows those of both.
     pub fn showing_owner(self, shows_owner: bool) -> Self {
         Self { shows_owner, ..self }
     }
@@ -72,11 +73,11 @@ impl Key {
         let mut bytes = [0; BYTES];
         bytes[..RANDOM].copy_from_slice(&random);
         let [high, low] = owner.number.to_be_bytes();
-        let mask = self.mask(&random);
+        let mask = self.mask(&random, self.shows_owner);
         for (at, byte) in [owner.boot, high, low].into_iter().enumerate() {
             bytes[RANDOM + at] = byte ^ mask[at];
         }
-        let check = self.check(&bytes[..CHECKED]);
+        let check = self.check(&bytes[..CHECKED], self.shows_owner);
         bytes[CHECKED..].copy_from_slice(&check);
         let mut id = [0; LENGTH];
         // 15 bytes fill 20 characters
@@ -91,12 +92,12 @@ impl Key {
         if id.len() != LENGTH || URL_SAFE_NO_PAD.decode_slice(id, &mut bytes).ok()? != BYTES {
             return None;
         }
-        // all bytes are compared, so that the time does not tell how many are right
-        let check = self.check(&bytes[..CHECKED]);
-        if check.iter().zip(&bytes[CHECKED..]).fold(0, |wrong, (a, b)| wrong | (a ^ b)) != 0 {
-            return None;
-        }
-        let mask = self.mask(&bytes[..RANDOM]);
+        let shows_owner = [false, true].into_iter().find(|&shows_owner| {
+            // all bytes are compared, so that the time does not tell how many are right
+            let check = self.check(&bytes[..CHECKED], shows_owner);
+            check.iter().zip(&bytes[CHECKED..]).fold(0, |wrong, (a, b)| wrong | (a ^ b)) == 0
+        })?;
+        let mask = self.mask(&bytes[..RANDOM], shows_owner);
         let [boot, high, low] = std::array::from_fn(|at| bytes[RANDOM + at] ^ mask[at]);
         Some(Member { number: u16::from_be_bytes([high, low]), boot })
     }
@@ -110,17 +111,17 @@ impl Key {
         self.check.hash(&text).as_bytes()
     }
 
-    fn mask(&self, random: &[u8]) -> [u8; 3] {
-        if self.shows_owner {
+    fn mask(&self, random: &[u8], shows_owner: bool) -> [u8; 3] {
+        if shows_owner {
             return [0; 3];
         }
         let hash = self.mask.hash(random).as_bytes();
         [hash[0], hash[1], hash[2]]
     }
 
-    fn check(&self, bytes: &[u8]) -> [u8; 3] {
+    fn check(&self, bytes: &[u8], shows_owner: bool) -> [u8; 3] {
         let mut text = [0; 1 + CHECKED];
-        text[0] = if self.shows_owner { SHOWN_ID } else { ID };
+        text[0] = if shows_owner { SHOWN_ID } else { ID };
         text[1..].copy_from_slice(bytes);
         let hash = self.check.hash(&text).as_bytes();
         [hash[0], hash[1], hash[2]]

@@ -1,0 +1,80 @@
+'use strict'
+
+// Processes that are stopped, and go on later.
+
+const assert = require('node:assert/strict')
+const { test } = require('node:test')
+const { RawWebSocket, defer, delay, once } = require('../support')
+const { openSession, poll, post, reaches, startCluster, target } = require('./support')
+
+const UNKNOWN = '{"code":1,"message":"Session ID unknown"}'
+
+test('an owner that is stopped: the client that leaves is not waited for', async () => {
+  const { members } = await startCluster(2)
+  const [owner, front] = members
+  const sid = await openSession(owner)
+  const first = poll(front, sid)
+  await reaches(owner, 'served', 1)
+  process.kill(owner.pid, 'SIGSTOP')
+  first.req.destroy()
+  await reaches(front, 'waiting', 0)
+  process.kill(owner.pid, 'SIGCONT')
+  assert.equal((await once(owner, 'close'))[0].sid, sid)
+})
+
+test('an owner that does not answer: the request is refused in time', async () => {
+  const { members } = await startCluster(2, { options: { pingInterval: 100, pingTimeout: 100 } })
+  const [owner, front] = members
+  const sid = await openSession(owner)
+  process.kill(owner.pid, 'SIGSTOP')
+  defer(() => process.kill(owner.pid, 'SIGCONT'))
+  // 5 s if it does not accept the link, 12 s if it does not answer on it
+  const answer = await poll(front, sid, { ms: 20_000 })
+  assert.deepEqual([answer.status, answer.body], [400, UNKNOWN])
+})
+
+test('an upgrade whose owner is stopped is refused in time and its connection ends; the session goes on', async () => {
+  const { members } = await startCluster(2)
+  const [owner, front] = members
+  const sid = await openSession(owner)
+  await post(front, sid, '4a')
+  process.kill(owner.pid, 'SIGSTOP')
+  defer(() => process.kill(owner.pid, 'SIGCONT'))
+  const websocket = await RawWebSocket.request(front.port, target({ sid, transport: 'websocket' }))
+  await websocket.match(/^HTTP\/1\.1 400 [^]*Session ID unknown$/, 20_000)
+  // although the owner has its descriptor still to take
+  await websocket.end()
+  await reaches(front, 'waiting', 0)
+
+  process.kill(owner.pid, 'SIGCONT')
+  await reaches(owner, 'accepted', 1)
+  assert.equal((await poll(front, sid)).body, '4a')
+  const next = poll(front, sid)
+  await post(front, sid, '4b')
+  assert.equal((await next).body, '4b')
+})
+
+test('a process that was stopped itself does not take it for the silence of others', async () => {
+  const { members } = await startCluster(2, { options: { upgradeTimeout: 60_000 } })
+  const [owner, front] = members
+  const sid = await openSession(owner)
+  await post(front, sid, '4a')
+  process.kill(owner.pid, 'SIGSTOP')
+  const websocket = await RawWebSocket.request(front.port, target({ sid, transport: 'websocket' }))
+  await reaches(front, 'moved', 1)
+  process.kill(front.pid, 'SIGSTOP')
+  defer(() => process.kill(front.pid, 'SIGCONT'))
+  // the answer of the owner comes while this process is stopped for longer than it waits for an owner
+  process.kill(owner.pid, 'SIGCONT')
+  await reaches(owner, 'accepted', 1)
+  await delay(12_000)
+  process.kill(front.pid, 'SIGCONT')
+  await websocket.response()
+  assert.equal(websocket.status, 101)
+  await reaches(front, 'waiting', 0)
+  websocket.sendText('2probe')
+  assert.equal(await websocket.packet(), '3probe')
+  await delay(3000)
+  websocket.sendText('2probe')
+  assert.equal(await websocket.packet(), '3probe')
+})
