@@ -432,6 +432,16 @@ class Cluster {
   // ---- the end -------------------------------------------------------------------------------
 
   /**
+   * Has a connection end with this response if the process is about to stop, so that the client's next request comes to
+   * another one.
+   *
+   * @param {any} res
+   */
+  endIfLeaving(res) {
+    if (this._server.draining || this._leaving !== undefined) res.shouldKeepAlive = false
+  }
+
+  /**
    * Leaves, because the server closes. Polls that wait for peers are answered before, so that their clients go on
    * elsewhere. Connections whose bytes this member carries end.
    */

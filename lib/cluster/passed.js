@@ -107,6 +107,7 @@ class PassedRequest extends Passed {
     }
     const answer = readAnswer(head, body)
     if (answer === undefined) return this.onMalformed()
+    this.cluster.endIfLeaving(res)
     try {
       res.writeHead(answer.status, answer.headers)
     } catch (error) {

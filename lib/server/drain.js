@@ -122,7 +122,9 @@ class Drain {
     // it has ended, or the drain is closing it
     if (this._open.get(socket) !== undefined || (!this._open.has(socket) && !this._isDone)) return
     const transport = socket[kMadeTransport]()
-    if (this._open.has(socket)) this._open.set(socket, (carriesPolls(transport) && transport.res) || null)
+    const poll = (carriesPolls(transport) && transport.res) || null
+    if (poll !== null) this._server[kState].cluster?.endIfLeaving(poll)
+    if (this._open.has(socket)) this._open.set(socket, poll)
     surfacing(() => driverOf(transport).whenIdle(transport, () => socket.close()))
   }
 

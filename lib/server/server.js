@@ -130,6 +130,7 @@ class Server extends BaseServer {
     }
     if (!this[kPrepared](req)) return abortRequest(res, BaseServer.errors.BAD_REQUEST, BaseServer.errorMessages)
     req.res = res
+    this[kState].cluster?.endIfLeaving(res)
     this._applyMiddlewares(req, res, (error) => {
       if (error) callback(BaseServer.errors.BAD_REQUEST, { name: 'MIDDLEWARE_FAILURE' })
       else if (res.headersSent) debug('a middleware has answered the request itself')
