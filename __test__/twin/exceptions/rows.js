@@ -557,13 +557,16 @@ module.exports = [
     explains(difference, of) {
       const { step, left, right } = difference
       const [, on, method, sent, received] =
-        /^(socket|transport)\.(\w+)\((?:"(\w+)"|\[?\{type: "(\w+)")/.exec(left) ?? []
+        /^(socket|transport)\.(\w+)\((?:"(\w+)"|\[?\{type: "(\w+)"|Error "invalid heartbeat direction")/.exec(left) ??
+        []
       if (on === undefined || (right !== undefined && !/^close\(/.test(right))) return false
       if (
         callsLike(of.program, (call) => call.do === 'replace' && call.on === on && call.method === method).length === 0
       )
         return false
       const isOver = /^clos/.test(of.left[step].readyStates[`{${aboutSession(difference)}}`])
+      // the session has been closed on the heartbeat that would have ended it
+      if (isOver && left === 'socket.onError(Error "invalid heartbeat direction")') return true
       // those that a session on a WebSocket does nothing about
       const isIdle = method === 'onPacket' && ['open', 'close', 'upgrade', 'noop'].includes(received)
       return (
