@@ -4,7 +4,7 @@
 // being data, it can be made smaller and printed.
 
 const { Random } = require('../chaos/random')
-const { drawCalls } = require('./calls')
+const { drawCalls, filterCalls } = require('./calls')
 const { drawHooks } = require('./hooks')
 const modes = require('./modes')
 const { EVENTS } = require('./observe')
@@ -25,6 +25,9 @@ function drawWatch(random) {
   }
 }
 
+/** What a transport emits for each poll. */
+const OF_POLLS = ['headers', 'ready', 'drain']
+
 /** What a program is about: raw clients, real ones, or timers. */
 const KINDS = {
   raw: { weight: 0.84, most: 14 },
@@ -37,6 +40,9 @@ const KINDS = {
       watch.server = watch.server.filter((event) => event === 'connection_error')
       watch.session = watch.session.filter((event) => !['packet', 'packetCreate', 'flush', 'drain'].includes(event))
       watch.transport = []
+      const isKept = (call) => !(call.do === 'listen' && call.on === 'transport' && OF_POLLS.includes(call.event))
+      program.listeners = filterCalls(program.listeners, isKept)
+      for (const step of program.steps) if (step.calls !== undefined) step.calls = filterCalls(step.calls, isKept)
     },
   },
   timed: {
