@@ -22,6 +22,8 @@ struct Bus {
     nodes: BTreeMap<Run, Node>,
     /// What the nodes want of their processes.
     actions: BTreeMap<Run, VecDeque<Action>>,
+    /// The requests of which the owners have heard that the client has the answer.
+    done: Vec<Stream>,
     /// All that was published: sender, receiver, message.
     published: Vec<(Run, Option<Run>, Vec<u8>)>,
     /// From the first to the second nothing arrives.
@@ -35,6 +37,7 @@ impl Bus {
             now: 50_000,
             nodes: BTreeMap::new(),
             actions: BTreeMap::new(),
+            done: Vec::new(),
             published: Vec::new(),
             apart: Vec::new(),
         };
@@ -80,6 +83,7 @@ impl Bus {
                 while let Some(action) = node.next_action() {
                     match action {
                         Action::Publish { to, message } => messages.push((*run, to, message)),
+                        Action::Done(stream) => self.done.push(stream),
                         action => self.actions.entry(*run).or_default().push_back(action),
                     }
                 }
@@ -167,9 +171,25 @@ fn a_request_is_served_by_its_owner_and_answered_where_it_came_in() {
         assert!(!claimable);
         bus.answer(2, served, 200);
         bus.assert_answered(1, asked, 200);
+        bus.run();
+        assert_eq!(bus.done, []);
         bus.node(1).done(asked);
         bus.assert_idle();
+        assert_eq!(std::mem::take(&mut bus.done), [served]);
     }
+}
+
+#[test]
+fn ids_of_a_node_that_leaves_are_unknown_at_once() {
+    let mut bus = Bus::new(&[1, 2]);
+    let now = bus.now;
+    assert!(bus.node(1).knows(now, &id_of(2)) && !bus.node(1).knows(now, &id_of(3)));
+    bus.node(2).leave(now);
+    bus.run();
+    bus.nodes.remove(&2);
+    assert!(!bus.node(1).knows(now, &id_of(2)));
+    let asked = bus.ask(1, Purpose::Poll, &id_of(2));
+    bus.assert_fails(1, asked, Failure::Unknown);
 }
 
 #[test]
@@ -184,7 +204,7 @@ fn a_client_that_goes_before_or_after_the_answer_is_reported_to_the_owner() {
     let (served, _) = bus.serve(2);
     bus.node(1).cut(asked);
     bus.node(2).answer(served, 200, b"h", b"b", true);
-    assert_eq!(bus.next(2), Some(Action::Lost(id_of(2))));
+    assert_eq!(bus.next(2), Some(Action::Lost(served, id_of(2))));
     bus.assert_idle();
 }
 
@@ -263,7 +283,7 @@ fn an_association_that_breaks_ends_the_session_of_an_answer_that_may_be_lost() {
     bus.pass(GIVE_UP + 1);
     bus.assert_fails(1, poll, Failure::Unavailable);
     bus.assert_fails(1, waits, Failure::Unavailable);
-    assert_eq!(bus.next(2), Some(Action::Lost(id_of(2))));
+    assert_eq!(bus.next(2), Some(Action::Lost(served, id_of(2))));
     assert_eq!(bus.next(2), Some(Action::Gone(waiting)));
     assert_eq!(bus.next(2), Some(Action::Proceed(5)), "after the session has ended");
     bus.assert_idle();
@@ -349,7 +369,7 @@ fn an_answer_that_has_begun_fails_by_the_end_of_the_connection() {
     bus.separate(1, 2);
     bus.pass(GIVE_UP + 1);
     bus.assert_fails(1, asked, Failure::Cut);
-    assert_eq!(bus.next(2), Some(Action::Lost(id_of(2))));
+    assert_eq!(bus.next(2), Some(Action::Lost(served, id_of(2))));
     bus.assert_idle();
 }
 

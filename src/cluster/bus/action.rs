@@ -76,8 +76,11 @@ pub enum Action {
     },
     /// The client of a request that is served here has gone, or its node. The stream is over.
     Gone(Stream),
-    /// An answer of this session may not have arrived: end the session.
-    Lost(Id),
+    /// The answer to a request that is served here was handed to the client's connection, or its relay has ended in
+    /// both directions. The stream is over.
+    Done(Stream),
+    /// The answer to a request of this session may not have arrived: end the session. The stream is over.
+    Lost(Stream, Id),
     /// A session belongs to this process now, and so does its upgrade. The stream is over.
     Claimed {
         /// The upgrade.

@@ -58,7 +58,8 @@
 //!
 //! **What is lost is reported to both sides.** If the owner has not heard *done*, because the client or the association
 //! has gone, the answer may not have arrived: the owner hears [`action::Action::Gone`] or [`action::Action::Lost`] and
-//! ends the session as on a cut connection. The client has its 503, 400 or cut connection.
+//! ends the session as on a cut connection. The client has its 503, 400 or cut connection. After *done* the owner hears
+//! [`action::Action::Done`].
 //!
 //! **Order.** Requests of one session come in at several nodes. While an answer is not settled by *done*, the next
 //! request of its kind waits at the owner ([`node::Node::admit`] for those that came in there): if the answer was lost,

@@ -624,7 +624,8 @@ impl Process {
                 self.sending.remove(&stream);
                 self.way_gone(Way::Stream(stream), ledger);
             }
-            Action::Lost(id) => self.close(&id, ledger),
+            Action::Done(_) => {}
+            Action::Lost(_, id) => self.close(&id, ledger),
             Action::Claimed { stream, id, state } => {
                 assert_eq!(state, b"state");
                 let asked = self.asked.remove(&stream).expect("it was asked for");

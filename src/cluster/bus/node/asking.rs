@@ -51,6 +51,11 @@ impl Node {
         Stream::Asked(ticket)
     }
 
+    /// Whether another node may have a session with this id.
+    pub fn knows(&self, now: Millis, id: &[u8]) -> bool {
+        id.len() <= MAX_ID && self.route(now, id, &[]) != Err(Failure::Unknown)
+    }
+
     /// The whole answer was handed to the client's connection, and of a relay both directions have ended.
     pub fn done(&mut self, stream: Stream) {
         let Stream::Asked(ticket) = stream else { return };

@@ -45,7 +45,16 @@ impl Node {
 
     pub(super) fn say_hello(&mut self, now: Millis, to: Option<Run>) {
         let members = [self.member].iter().chain(&self.former).chain(&self.others).copied().collect();
-        let hello = Hello { joining: self.join_at.is_some(), members };
+        self.publish_hello(now, to, &Hello { joining: self.join_at.is_some(), members });
+    }
+
+    /// Tells all nodes that this one ends: they do not wait for it, and ids of its sessions are unknown at once.
+    pub fn leave(&mut self, now: Millis) {
+        // it counts if it is newer than the last one
+        self.publish_hello(now + 1, None, &Hello { joining: false, members: Vec::new() });
+    }
+
+    fn publish_hello(&mut self, now: Millis, to: Option<Run>, hello: &Hello) {
         let header = Header {
             kind: Kind::Hello,
             from: self.run,

@@ -220,7 +220,9 @@ impl Node {
                 if !(served.given || served.answered && served.flow.sent_last) {
                     return Err(Broken);
                 }
-                self.remove_served(run, ticket);
+                if self.remove_served(run, ticket).is_some_and(|served| !served.given) {
+                    self.actions.push_back(Action::Done(Stream::Served(run, ticket)));
+                }
             }
             Item::Released { id } => {
                 if self.moved.get(&id).is_some_and(|(owner, _)| *owner == run) {
@@ -274,6 +276,6 @@ impl Node {
             return;
         }
         let lost = served.answered && settles(served.purpose).is_some();
-        self.actions.push_back(if lost { Action::Lost(served.id) } else { Action::Gone(stream) });
+        self.actions.push_back(if lost { Action::Lost(stream, served.id) } else { Action::Gone(stream) });
     }
 }
