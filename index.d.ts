@@ -7,6 +7,7 @@ import type { CorsOptions, CorsOptionsDelegate } from 'cors'
 import * as parser from 'engine.io-parser'
 import type { Packet, RawData } from 'engine.io-parser'
 import type { PerMessageDeflateOptions, WebSocket as WsWebSocket } from 'ws'
+import type { ClusterBus } from './lib/cluster-engine/index.js'
 import type { Metrics, MetricsOptions } from './lib/metrics/index.js'
 
 // What a visitor may use is public here, as in the original's declarations; `protected` and `private` members exist
@@ -244,14 +245,14 @@ interface ServerOptions {
    */
   closeDetails?: boolean
   /**
-   * Whether other processes of this machine serve the sessions of this server, and this one theirs, so that clients need
-   * no sticky balancer: an extra of this package, see docs/SCALING.md. Not on Windows.
+   * Whether other processes serve the sessions of this server, and this one theirs, so that clients need no sticky
+   * balancer: an extra of this package, see docs/SCALING.md. Not on Windows.
    * @default false
    */
   cluster?: boolean | ClusterOptions
 }
 
-/** How the processes of a machine find each other, see docs/SCALING.md. All of them have the same options. */
+/** How processes find each other, see docs/SCALING.md. All of them have the same options. */
 interface ClusterOptions {
   /**
    * Where their sockets are: a directory that only this user can open. It is made if it is missing.
@@ -269,6 +270,11 @@ interface ClusterOptions {
    * @default false
    */
   showOwner?: boolean
+  /**
+   * What carries messages between machines: `redis(client)` or `nats(connection)` of `engine.io-native/cluster`, or an
+   * object of your own. All machines must have the same `key`.
+   */
+  bus?: ClusterBus
 }
 
 /** The description of a `close` event with the reason `transport close`, if the option `closeDetails` is set. */

@@ -58,7 +58,7 @@ impl Process {
         let queue = EventQueue::new(move || {
             let _ = wake.lock().unwrap().send(());
         });
-        let peers = Peers::join(&directory.0, None, false, (1, queue, thread.commands().clone())).unwrap();
+        let peers = Peers::join(&directory.0, None, (false, false), (1, queue, thread.commands().clone())).unwrap();
         Self { peers, wakes, taken: Vec::new(), thread }
     }
 
@@ -89,7 +89,7 @@ impl Process {
 #[test]
 fn members_get_the_lowest_free_numbers_and_count_boots() {
     let scratch = Scratch::new("numbers");
-    let take_seat = || Directory::open(&scratch.0).unwrap().take_seat().unwrap();
+    let take_seat = || Directory::open(&scratch.0).unwrap().take_seat(false).unwrap();
     let (one, two) = (take_seat(), take_seat());
     assert_eq!([one.0.member.number, two.0.member.number], [0, 1]);
     let before = one.0.member;
@@ -98,6 +98,19 @@ fn members_get_the_lowest_free_numbers_and_count_boots() {
     assert_eq!(again.0.member, Member { number: 0, boot: before.boot.wrapping_add(1) });
     drop((again, two));
     assert_eq!(scratch.names(), ["0.lock", "1.lock"]);
+}
+
+#[test]
+fn members_with_others_on_other_machines_spread_their_numbers_and_take_them_again() {
+    let scratches: Vec<_> = (0..4).map(|machine| Scratch::new(&format!("machine-{machine}"))).collect();
+    let numbers = || -> Vec<_> {
+        let directories = scratches.iter().map(|scratch| Directory::open(&scratch.0).unwrap());
+        let seats: Vec<_> = directories.map(|directory| directory.take_seat(true).unwrap().0).collect();
+        seats.iter().map(|seat| seat.member.number).collect()
+    };
+    let before = numbers();
+    assert!(before.iter().any(|number| *number != before[0]), "{before:?}");
+    assert_eq!(numbers(), before);
 }
 
 #[test]
@@ -118,7 +131,7 @@ fn many_members_that_start_at_once_agree_on_the_key_and_share_no_number() {
             let path = scratch.0.clone();
             std::thread::spawn(move || {
                 let directory = Directory::open(&path).unwrap();
-                (directory.key().unwrap(), directory.take_seat().unwrap())
+                (directory.key().unwrap(), directory.take_seat(false).unwrap())
             })
         })
         .collect();

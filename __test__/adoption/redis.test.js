@@ -3,49 +3,18 @@
 // The Redis adapters in two processes, with a Redis of the test's own.
 
 const assert = require('node:assert')
-const { spawn, spawnSync } = require('node:child_process')
+const { spawn } = require('node:child_process')
 const { once } = require('node:events')
 const fs = require('node:fs')
 const path = require('node:path')
 const { after, before, test } = require('node:test')
-const { root } = require('../../scripts/setup')
 const { installApp } = require('../packaging/app')
 const { run, scratchFolder } = require('../packaging/scratch')
+const { findRedis } = require('../support/debian')
 const { freePort } = require('./child')
 const { dependenciesOn } = require('./versions')
 
-/** Packages of Debian and Ubuntu: the program, and libraries that a machine may lack. */
-const PACKAGES = ['redis-tools', 'libatomic1', 'libjemalloc2', 'liblzf1']
-
-const folder = path.join(root, 'target/redis')
-const unpacked = path.join(folder, 'redis-server')
-
-/** `REDIS_SERVER`, the program on the PATH, or the one that apt downloads into `target/redis`; undefined if there is none. */
-function findRedis() {
-  if (process.env.REDIS_SERVER) return process.env.REDIS_SERVER
-  if (spawnSync('redis-server', ['--version']).status === 0) return 'redis-server'
-  if (!fs.existsSync(unpacked)) unpack()
-  return fs.existsSync(unpacked) ? unpacked : undefined
-}
-
-function unpack() {
-  fs.mkdirSync(folder, { recursive: true })
-  if (spawnSync('apt-get', ['download', ...PACKAGES], { cwd: folder, timeout: 120_000 }).status !== 0) return
-  for (const name of fs.readdirSync(folder).filter((one) => one.endsWith('.deb'))) {
-    spawnSync('dpkg', ['-x', name, '.'], { cwd: folder })
-  }
-  // one program that does what its name says
-  const program = path.join(folder, 'usr/bin/redis-check-rdb')
-  if (fs.existsSync(program)) fs.copyFileSync(program, unpacked)
-}
-
-function libraries() {
-  const lib = path.join(folder, 'usr/lib')
-  return fs.existsSync(lib) ? fs.readdirSync(lib).map((name) => path.join(lib, name)) : []
-}
-
-const redis = findRedis()
-const skip = redis === undefined && 'there is no redis-server: set REDIS_SERVER to one, or install it'
+const { program, env, skip } = findRedis()
 
 let app
 let port
@@ -59,8 +28,8 @@ before(async () => {
     'redis.js': read('programs/redis.js'),
   })
   port = await freePort()
-  server = spawn(redis, ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--dir', scratchFolder()], {
-    env: { ...process.env, LD_LIBRARY_PATH: libraries().join(':') },
+  server = spawn(program, ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--dir', scratchFolder()], {
+    env,
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   for await (const text of server.stdout.setEncoding('utf8')) if (text.includes('Ready to accept connections')) break

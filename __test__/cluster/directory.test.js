@@ -103,7 +103,7 @@ test('invalid options are refused', () => {
     [{ directory, key: 'short' }, 'cluster.key must have 16 bytes at least, got 5'],
     [{ directory, key: 5 }, 'cluster.key must be a string or a Uint8Array'],
     [{ directory, showOwner: 1 }, 'cluster.showOwner must be a boolean, got 1'],
-    [{ direktory: directory }, 'cluster has the options directory, key, showOwner, got direktory'],
+    [{ direktory: directory }, 'cluster has the options directory, key, showOwner, bus, got direktory'],
   ]) {
     assert.throws(() => makeServer(cluster), { name: 'TypeError', message })
   }

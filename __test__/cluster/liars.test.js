@@ -24,7 +24,7 @@ class Liar extends EventEmitter {
   constructor(directory) {
     super()
     this.engine = bridge.getEngine()
-    this.handle = this.engine.joinCluster(directory, undefined, false)
+    this.handle = this.engine.joinCluster(directory, undefined, false, false)
     bridge.members.set(this.handle, this)
     defer(() => {
       bridge.members.delete(this.handle)

@@ -5,8 +5,10 @@
 require('../socketio/use-engine')
 const http = require('node:http')
 const { Server } = require('socket.io')
+const { makeBus } = require('./buses')
 
-const { options } = JSON.parse(process.env.MEMBER)
+const { options, bus } = JSON.parse(process.env.MEMBER)
+if (bus) options.cluster.bus = makeBus(bus)
 const httpServer = http.createServer()
 const tell = (event, fields) => process.send({ event, ...fields })
 
@@ -18,4 +20,7 @@ io.on('connection', (socket) => {
 })
 
 httpServer.listen(0, '127.0.0.1', () => tell('listening', { port: httpServer.address().port }))
+process.on('message', ({ command, number }) => {
+  if (command === 'metrics') tell('result', { number, result: io.engine.metrics().cluster })
+})
 process.on('disconnect', () => process.exit())

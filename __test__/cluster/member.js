@@ -8,8 +8,10 @@ const https = require('node:https')
 const path = require('node:path')
 const cluster = require('node:cluster')
 const { Server } = require('../..')
+const { makeBus } = require('./buses')
 
-const { port = 0, tls, options, hooks, ids } = JSON.parse(process.env.MEMBER)
+const { port = 0, tls, options, hooks, ids, bus } = JSON.parse(process.env.MEMBER)
+if (bus) options.cluster.bus = makeBus(bus)
 const file = (name) => fs.readFileSync(path.join(__dirname, '../fixtures/tls', name))
 const httpServer = tls ? https.createServer({ key: file('key.pem'), cert: file('cert.pem') }) : http.createServer()
 // the parent may have gone
@@ -72,6 +74,8 @@ const commands = {
 }
 
 process.on('message', ({ command, number, ...args }) => {
+  // others are messages of a bus
+  if (command === undefined) return
   tell('result', { number, result: commands[command](args) })
 })
 

@@ -27,7 +27,7 @@ class Member extends EventEmitter {
     this.log = []
     this.asked = 0
     this.child.on('message', ({ event, ...fields }) => {
-      this.log.push({ event, ...fields })
+      if (event !== 'bus') this.log.push({ event, ...fields })
       this.emit(event, fields)
     })
     this.ended = new Promise((resolve) => this.child.on('exit', (code, signal) => resolve({ code, signal })))
@@ -60,9 +60,14 @@ class Member extends EventEmitter {
   }
 }
 
-/** Starts a process that serves sessions of the others. */
-async function startMember(settings, program = 'member.js') {
+/**
+ * Starts a process that serves sessions of the others.
+ *
+ * @param {(member: Member) => void} onStart is called before the process runs
+ */
+async function startMember(settings, program = 'member.js', onStart = () => {}) {
   const member = new Member(program, settings)
+  onStart(member)
   const listening = new Promise((resolve, reject) => {
     member.once('listening', resolve)
     member.ended.then(({ code, signal }) => reject(new Error(`the process has ended: ${code ?? signal}`)))

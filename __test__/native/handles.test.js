@@ -297,7 +297,7 @@ test('no function reaches a victim by an old handle', { timeout: 60_000 }, async
   victims.ownListener = bridge.listeners.findIndex((listener) => listener === native.server) | (INDEX_MASK + 1)
   victims.listener = victims.ownListener + INDEX_MASK + 1
   if (process.platform !== 'win32') {
-    const member = engine.joinCluster(path.join(scratchFolder(), 'cluster'), undefined, false)
+    const member = engine.joinCluster(path.join(scratchFolder(), 'cluster'), undefined, false, false)
     victims.member = member + INDEX_MASK + 1
   }
   ;[victims.timing] = oldHandles('timing', 1)

@@ -70,7 +70,7 @@ function start({ text, runs }) {
   const folder = scratchFolder()
   fs.mkdirSync(path.join(folder, 'node_modules'))
   fs.symlinkSync(root, path.join(folder, 'node_modules', 'engine.io'), 'junction')
-  for (const name of ['socket.io', 'socket.io-client', 'engine.io-client']) {
+  for (const name of ['socket.io', 'socket.io-client', 'engine.io-client', 'redis']) {
     fs.symlinkSync(path.join(root, 'node_modules', name), path.join(folder, 'node_modules', name), 'junction')
   }
   const file = path.join(folder, runs.endsWith('as a module') ? 'block.mjs' : 'block.cjs')

@@ -16,7 +16,7 @@ const target = path.join(__dirname, '../../target/debian')
  * @returns {{ program?: string, env: object, skip: false | string }} `skip`: why there is none
  */
 function findProgram(name, { packages, file, version }) {
-  const variable = name.toUpperCase()
+  const variable = name.toUpperCase().replace(/\W/g, '_')
   const folder = path.join(target, name)
   const env = { ...process.env }
   const works = (program) => spawnSync(program, [version], { env, timeout: 20_000 }).status === 0
@@ -44,4 +44,15 @@ function libraries(folder) {
   return fs.existsSync(lib) ? fs.readdirSync(lib).map((name) => path.join(lib, name)) : []
 }
 
-module.exports = { findProgram }
+/** Finds a redis-server. */
+function findRedis() {
+  const packages = ['redis-server', 'redis-tools', 'libatomic1', 'libjemalloc2', 'liblzf1']
+  return findProgram('redis-server', { packages, file: 'usr/bin/redis-server', version: '--version' })
+}
+
+/** Finds a nats-server. */
+function findNats() {
+  return findProgram('nats-server', { packages: ['nats-server'], file: 'usr/sbin/nats-server', version: '--version' })
+}
+
+module.exports = { findNats, findProgram, findRedis }

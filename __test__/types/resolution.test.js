@@ -16,6 +16,7 @@ const PROGRAMS = {
 if (!upstream) {
   PROGRAMS['an application that exports the numbers of its server'] = 'metrics.ts'
   PROGRAMS['an application of @socket.io/cluster-engine'] = 'cluster-engine.ts'
+  PROGRAMS['an application on several machines'] = 'cluster.ts'
 }
 
 for (const resolution of Object.keys(RESOLUTIONS)) {

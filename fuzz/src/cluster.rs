@@ -269,7 +269,11 @@ impl<'a> Life<'a> {
                         self.associations[peer] = header.association;
                     }
                 }
-                Action::Joined(_) | Action::NumberTaken(_) | Action::Lost(..) | Action::Done(_) | Action::Writable(_) => {}
+                Action::Joined(_)
+                | Action::NumberTaken(_)
+                | Action::Lost(..)
+                | Action::Done(_)
+                | Action::Writable(_) => {}
                 Action::Serve { stream, head, body, .. } => {
                     assert!(head.len() <= MAX_PIECE && body.len() <= MAX_PIECE);
                     // a peer may use a number again, for instance after its session has moved

@@ -21,3 +21,44 @@ export declare class NodeClusterEngine extends Server {
 
 /** Does nothing, because processes find each other without their primary process. */
 export declare function setupPrimary(): void
+
+/**
+ * What carries messages between machines, for the option `cluster.bus`. Methods may return promises. A message may be lost,
+ * late, repeated or out of order.
+ */
+export interface ClusterBus {
+  /** Sends a message to all that have subscribed to the channel, the sender too. */
+  publish(channel: string, message: Uint8Array): unknown
+  /** Calls `onMessage` with the messages of a channel from now on. It is called again later if it fails. */
+  subscribe(channel: string, onMessage: (message: Uint8Array) => void): unknown
+  /** Stops that. */
+  unsubscribe(channel: string, onMessage: (message: Uint8Array) => void): unknown
+}
+
+/** What is used of a client of the package `redis` (version 4 and later) or `ioredis`. */
+export interface RedisClient {
+  publish(...args: any[]): unknown
+  /** A second connection is made for what comes in, and closed with the server. */
+  duplicate(...args: any[]): unknown
+}
+
+/** What is used of a connection of the package `nats` or `@nats-io/transport-node`. */
+export interface NatsConnection {
+  publish(...args: any[]): unknown
+  subscribe(...args: any[]): unknown
+  flush(): Promise<void>
+}
+
+/**
+ * Makes a bus of the application's own client, for the option `cluster.bus`: see docs/SCALING.md.
+ *
+ * @throws {TypeError} for something else
+ */
+export declare function redis(client: RedisClient): ClusterBus
+
+/**
+ * Makes a bus of the application's own connection, for the option `cluster.bus`: see docs/SCALING.md.
+ *
+ * @throws {TypeError} for something else
+ */
+export declare function nats(connection: NatsConnection): ClusterBus

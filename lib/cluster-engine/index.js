@@ -1,7 +1,10 @@
 'use strict'
 
-// `require('engine.io-native/cluster')`: servers with the option `cluster`, in the manner of `@socket.io/cluster-engine`.
+// `require('engine.io-native/cluster')`: servers with the option `cluster`, in the manner of `@socket.io/cluster-engine`,
+// and buses between machines.
 
+const { nats } = require('../cluster/nats')
+const { redis } = require('../cluster/redis')
 const { Server } = require('../server/server')
 
 /** A server among those of the other processes of this machine. */
@@ -15,4 +18,4 @@ class NodeClusterEngine extends Server {
 /** Does nothing: processes find each other without their primary process. */
 function setupPrimary() {}
 
-module.exports = { NodeClusterEngine, setupPrimary }
+module.exports = { NodeClusterEngine, nats, redis, setupPrimary }

@@ -1,5 +1,6 @@
 'use strict'
 
+const net = require('net')
 const { HeadField } = require('../native/contract')
 
 /**
@@ -21,4 +22,19 @@ function headOf(req, sid) {
   return `${fields.join('\0')}\0${req.rawHeaders.join('\0')}\0`
 }
 
-module.exports = { headOf }
+/** Gives a socket the client's address, if its own is that of something in between. */
+function showClient(socket, head) {
+  const fields = head.split('\0', HeadField.HEADERS)
+  const address = fields[HeadField.REMOTE_ADDRESS]
+  if (address === '' || address === socket.remoteAddress) return
+  const shown = {
+    remoteAddress: address,
+    remotePort: Number(fields[HeadField.REMOTE_PORT]),
+    remoteFamily: net.isIPv6(address) ? 'IPv6' : 'IPv4',
+  }
+  for (const name of Object.keys(shown)) {
+    Object.defineProperty(socket, name, { __proto__: null, value: shown[name], enumerable: true, configurable: true })
+  }
+}
+
+module.exports = { headOf, showClient }

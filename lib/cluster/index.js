@@ -10,14 +10,15 @@ const { performance } = require('perf_hooks')
 const { setImmediate, setInterval, setTimeout } = require('timers')
 const bridge = require('../native/bridge')
 const { atRoot } = require('../native/context')
-const { ErrorCode, FaultText, HeadField, IdOwner, MEMBER_SHIFT, NO_HANDLE, PeerMessage } = require('../native/contract')
+const { ErrorCode, FaultText, IdOwner, MEMBER_SHIFT, NO_HANDLE, PeerMessage } = require('../native/contract')
 const { handleOf } = require('../native/node-internals')
 const { canTakeOver, readEarly } = require('../native/upgrade-server')
 const { readBody } = require('../transports/read-body')
 const { sidOf } = require('../base/query')
-const { headOf } = require('./head')
-const { Link } = require('./link')
+const { headOf, showClient } = require('./head')
+const { Link, apartFromErrors } = require('./link')
 const { readMove, readRequest, upgradeRequest } = require('./messages')
+const { Nodes } = require('./nodes')
 const { PassedRequest, PassedUpgrade, Relay } = require('./passed')
 const { ForwardedResponse } = require('./response')
 const { Search } = require('./search')
@@ -34,6 +35,12 @@ const LOOK = 2000
 
 /** How long a member that leaves waits for answers, in ms. */
 const FAREWELL = 1000
+
+/** What `peerOf` returns for a session of another machine. */
+const BUS = -1
+
+/** The most peers to which this member remembers that it has had a link. */
+const MAX_LINKED = 10_000
 
 const EMPTY = Buffer.alloc(0)
 
@@ -52,7 +59,7 @@ const HEARD = {
 class Cluster {
   /**
    * @param {any} server a server of Node's HTTP servers
-   * @param {{directory: string, key: Buffer | undefined, showOwner: boolean}} options
+   * @param {{directory: string, key: Buffer | undefined, showOwner: boolean, bus: any}} options
    */
   constructor(server, options) {
     this._server = server
@@ -75,6 +82,10 @@ class Cluster {
     this._looked = 0
     this._leaving = undefined
     this._search = new Search(this)
+    /** The nodes of a bus, if there is one. */
+    this._nodes = options.bus === undefined ? undefined : new Nodes(this, server, /** @type {any} */ (options))
+    /** With a bus, the peers to which there has been a link: they were on this machine. */
+    this._linked = new Set()
     this.counts = { forwarded: 0, moved: 0, relayed: 0, served: 0, accepted: 0, forged: 0, gone: 0, failed: 0 }
     this.join()
   }
@@ -88,14 +99,15 @@ class Cluster {
     clearTimeout(this._leaving)
     this._leaving = undefined
     if (this._handle !== NO_HANDLE) return
-    const { directory, key, showOwner } = this._options
+    const { directory, key, showOwner, bus } = this._options
     try {
-      this._handle = bridge.getEngine().joinCluster(directory, key, showOwner)
+      this._handle = bridge.getEngine().joinCluster(directory, key, showOwner, bus !== undefined)
     } catch (cause) {
       const error = new Error(`cannot join the cluster: ${cause.message}`, { cause })
       throw Object.assign(error, { code: 'ERR_CLUSTER_JOIN' })
     }
     bridge.members.set(this._handle, this)
+    this._nodes?.join(bridge.getEngine().memberOf(this._handle))
   }
 
   /** Returns the id of a new session. A server that was closed and is used again joins again. */
@@ -109,13 +121,17 @@ class Cluster {
     return this._handle === NO_HANDLE ? undefined : bridge.getEngine().memberOf(this._handle) >> MEMBER_SHIFT
   }
 
-  /** Returns the peer that has the session with this id, or has had it; undefined if no peer has. */
+  /**
+   * Returns the peer that has the session with this id, or has had it; a number that stands for the bus if the session
+   * may be on another machine; undefined if no peer has it.
+   */
   peerOf(sid) {
     if (this._handle === NO_HANDLE || typeof sid !== 'string') return undefined
     const owner = bridge.getEngine().ownerOf(this._handle, sid)
     if (owner < IdOwner.UNKNOWN) return owner
     const found = this._search.peerOf(sid)
     if (found !== undefined) return found
+    if (this._nodes?.knows(sid)) return BUS
     if (owner === IdOwner.UNKNOWN) this.counts.forged++
     else if (owner === IdOwner.GONE) this.counts.gone++
     return undefined
@@ -134,6 +150,16 @@ class Cluster {
   // ---- what is passed on ---------------------------------------------------------------------
 
   /**
+   * Has a poll or a POST of a session of this process served by `serve`, or later, see `Nodes.admit`.
+   *
+   * @param {(code: number, context: object) => void} refuse answers with an error instead
+   */
+  admit(sid, req, res, serve, refuse) {
+    if (this._nodes === undefined) serve()
+    else this._nodes.admit(sid, req, res, serve, refuse)
+  }
+
+  /**
    * Has the owner of a session answer a poll or a POST.
    *
    * @param {number} peer see `peerOf`
@@ -143,22 +169,24 @@ class Cluster {
     if (req.method !== 'POST') return this._forward(peer, sid, req, res, refuse, undefined)
     readBody(req, this._server.opts, {
       onEnd: (body) => this._forward(peer, sid, req, res, refuse, body),
-      onAborted: () => this._failPost(peer, sid, FaultText.DATA_ABORTED),
+      onAborted: () => this._failPost(peer, sid, req, FaultText.DATA_ABORTED),
       onRefused: (status, message) => {
         res.writeHead(status).end()
-        this._failPost(peer, sid, message)
+        this._failPost(peer, sid, req, message)
         req.destroy()
       },
     })
   }
 
   _forward(peer, sid, req, res, refuse, body, isSecond = false) {
+    if (peer === BUS) return this._nodes.forward(sid, req, res, refuse, body)
     const head = headOf(req, sid)
     const isOver = () => res.destroyed || res.headersSent
     const again = (next) => this._forward(next, sid, req, res, refuse, body, true)
     const elsewhere = isSecond ? refuse : this._elsewhere(peer, sid, refuse, again)
-    const fail = () => this._refuseGone(sid, elsewhere)
-    this.whenUp(peer, fail, (link) => {
+    const fail = () => this.refuseGone(sid, elsewhere)
+    const ask = () => this._nodes.forward(sid, req, res, refuse, body)
+    this.whenUp(peer, this._isElsewhere(peer, sid) ? ask : fail, (link) => {
       if (isOver()) return debug('the request is over')
       const number = this.nextRequest()
       if (!this.send(link.number, PeerMessage.REQUEST, number, head, body)) return fail()
@@ -170,9 +198,10 @@ class Cluster {
   }
 
   /** Has a session end because the body of a POST could not be read. */
-  _failPost(peer, sid, message) {
-    const ignore = () => {}
-    this.whenUp(peer, ignore, (link) => this.send(link.number, PeerMessage.FAIL, 0, `${sid}\0${message}`))
+  _failPost(peer, sid, req, message) {
+    if (peer === BUS) return this._nodes.failPost(sid, req)
+    const fail = () => this._isElsewhere(peer, sid) && this._nodes.failPost(sid, req)
+    this.whenUp(peer, fail, (link) => this.send(link.number, PeerMessage.FAIL, 0, `${sid}\0${message}`))
   }
 
   /**
@@ -181,12 +210,14 @@ class Cluster {
    * @param {object | undefined} headers for the response to the upgrade
    */
   move(peer, sid, req, socket, head, headers, refuse, isSecond = false) {
+    if (peer === BUS) return this._nodes.upgrade(sid, req, socket, head, headers, refuse)
     const text = `${JSON.stringify(headers ?? {})}\0${headOf(req, sid)}`
     let early = head
     const again = (next) => this.move(next, sid, req, socket, early, headers, refuse, true)
     const elsewhere = isSecond ? refuse : this._elsewhere(peer, sid, refuse, again)
-    const fail = () => this._refuseGone(sid, elsewhere)
-    this.whenUp(peer, fail, (link) => {
+    const fail = () => this.refuseGone(sid, elsewhere)
+    const ask = () => this._nodes.upgrade(sid, req, socket, head, headers, refuse)
+    this.whenUp(peer, this._isElsewhere(peer, sid) ? ask : fail, (link) => {
       if (socket.destroyed) return debug('the client has gone')
       const moves = canTakeOver(socket)
       let pair = []
@@ -262,7 +293,12 @@ class Cluster {
     }
   }
 
-  _refuseGone(sid, refuse) {
+  /** Whether a member may be on another machine, from what is known without a link to it. */
+  _isElsewhere(peer, sid) {
+    return this._nodes !== undefined && !this._linked.has(peer) && this._nodes.knows(sid)
+  }
+
+  refuseGone(sid, refuse) {
     this.counts.failed++
     refuse(ErrorCode.UNKNOWN_SID, { sid })
   }
@@ -273,7 +309,15 @@ class Cluster {
     const number = bridge.getEngine().linkTo(this._handle, peer)
     let link = this._links.get(number)
     if (link === undefined) this._links.set(number, (link = new Link(number)))
-    link.whenUp(() => proceed(link), fail)
+    link.whenUp(() => {
+      if (this._nodes !== undefined) this._remember(peer)
+      proceed(link)
+    }, fail)
+  }
+
+  _remember(peer) {
+    if (this._linked.size >= MAX_LINKED) this._linked.clear()
+    this._linked.add(peer)
   }
 
   nextRequest() {
@@ -384,10 +428,11 @@ class Cluster {
     })
     responses.set(number, res)
     this.counts.served++
-    this._server[kServeForwarded](req, res, (code, context) => {
+    const refuseIt = (code, context) => {
       responses.delete(number)
       refuse(code, context)
-    })
+    }
+    this.admit(sidOf(req), req, res, () => this._server[kServeForwarded](req, res, refuseIt), refuseIt)
   }
 
   /** Has a peer answer a request with an error. */
@@ -455,6 +500,7 @@ class Cluster {
       }
     }
     for (const relay of this._relays) relay.end()
+    if (this._nodes?.leave()) waits = true
     // sessions that have just been closed answer their polls in this tick
     this._leaving = atRoot(setTimeout, () => this._leaveNow(), waits ? FAREWELL : 1)
     this._leaving.unref()
@@ -466,6 +512,7 @@ class Cluster {
     this._handle = NO_HANDLE
     bridge.members.delete(handle)
     bridge.getEngine().leaveCluster(handle)
+    this._nodes?.leaveNow()
     clearInterval(this._look)
     this._look = undefined
     const links = [...this._links.values()]
@@ -477,7 +524,15 @@ class Cluster {
   /** Returns numbers for `server.metrics()`. */
   metrics() {
     const waiting = [...this._links.values()].reduce((all, link) => all + link.requests.size, 0)
-    return { member: this.number, links: this._links.size, waiting, searches: this._search.count, ...this.counts }
+    const bus = this._nodes === undefined ? {} : { bus: this._nodes.metrics() }
+    return {
+      member: this.number,
+      links: this._links.size,
+      waiting,
+      searches: this._search.count,
+      ...this.counts,
+      ...bus,
+    }
   }
 }
 
@@ -490,32 +545,6 @@ function socketOf(descriptor) {
     debug('cannot use a descriptor: %s', error.message)
     fs.closeSync(descriptor)
     return undefined
-  }
-}
-
-/** Gives a socket the client's address, if its own is that of something in between. */
-function showClient(socket, head) {
-  const fields = head.split('\0', HeadField.HEADERS)
-  const address = fields[HeadField.REMOTE_ADDRESS]
-  if (address === '' || address === socket.remoteAddress) return
-  const shown = {
-    remoteAddress: address,
-    remotePort: Number(fields[HeadField.REMOTE_PORT]),
-    remoteFamily: net.isIPv6(address) ? 'IPv6' : 'IPv4',
-  }
-  for (const name of Object.keys(shown)) {
-    Object.defineProperty(socket, name, { __proto__: null, value: shown[name], enumerable: true, configurable: true })
-  }
-}
-
-/** Calls a function; an exception of a listener surfaces later. */
-function apartFromErrors(call) {
-  try {
-    call()
-  } catch (error) {
-    setImmediate(() => {
-      throw error
-    })
   }
 }
 

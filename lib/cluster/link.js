@@ -1,5 +1,6 @@
 'use strict'
 
+const { setImmediate } = require('timers')
 const { capture } = require('../native/context')
 
 /** A link to a peer, on which this member passes requests on. */
@@ -52,4 +53,15 @@ function callAll(functions) {
   if (errors.length > 0) throw errors[0]
 }
 
-module.exports = { Link, callAll }
+/** Calls a function; an exception of a listener surfaces later. */
+function apartFromErrors(call) {
+  try {
+    call()
+  } catch (error) {
+    setImmediate(() => {
+      throw error
+    })
+  }
+}
+
+module.exports = { Link, apartFromErrors, callAll }

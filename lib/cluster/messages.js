@@ -50,18 +50,33 @@ function areHeaders(headers) {
  * @returns {{status: number, headers: Record<string, any>} | undefined} undefined if it cannot be written
  */
 function readAnswer(head, body) {
+  const answer = readAnswerHead(head)
+  if (answer === undefined) return undefined
+  const { status, headers, length } = answer
+  return length === undefined || length === (body === undefined ? 0 : body.length) ? { status, headers } : undefined
+}
+
+/**
+ * Reads the head of the answer to a request.
+ *
+ * @returns {{status: number, headers: Record<string, any>, length: number | undefined} | undefined} with the length of
+ *   the body if the head has it; undefined if it cannot be written
+ */
+function readAnswerHead(head) {
   const answer = parse(head)
   if (!Array.isArray(answer)) return undefined
   const [status, headers] = answer
   // a response below 200 is not the last one
   if (!Number.isInteger(status) || status < 200 || status > 999 || !areHeaders(headers)) return undefined
-  const length = body === undefined ? 0 : body.length
+  let length
   for (const name of Object.keys(headers)) {
     const lower = name.toLowerCase()
     if (FRAMING.includes(lower)) return undefined
-    if (lower === 'content-length' && Number(headers[name]) !== length) return undefined
+    if (lower !== 'content-length') continue
+    if (length !== undefined || !(Number(headers[name]) >= 0)) return undefined
+    length = Number(headers[name])
   }
-  return { status, headers }
+  return { status, headers, length }
 }
 
 /**
@@ -120,4 +135,4 @@ function attempt(make) {
   }
 }
 
-module.exports = { readAnswer, readMove, readRefusal, readRequest, upgradeRequest }
+module.exports = { readAnswer, readAnswerHead, readMove, readRefusal, readRequest, upgradeRequest }

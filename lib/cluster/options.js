@@ -5,7 +5,10 @@ const os = require('os')
 const path = require('path')
 const { ownOf } = require('../base/options')
 
-const NAMES = ['directory', 'key', 'showOwner']
+const NAMES = ['directory', 'key', 'showOwner', 'bus']
+
+/** The methods of a bus. */
+const METHODS = ['publish', 'subscribe', 'unsubscribe']
 
 /** Bytes of a key that is given, at least. */
 const MIN_KEY = 16
@@ -13,7 +16,8 @@ const MIN_KEY = 16
 /**
  * Checks the option `cluster`, and completes it.
  *
- * @returns {{directory: string, key: Buffer | undefined, showOwner: boolean} | undefined} undefined if it is not set
+ * @returns {{directory: string, key: Buffer | undefined, showOwner: boolean, bus: any} | undefined} undefined if it is
+ *   not set
  * @throws {TypeError} for invalid options
  * @throws {Error} `ERR_CLUSTER_UNSUPPORTED` where connections cannot be passed between processes
  */
@@ -30,14 +34,21 @@ function clusterOptions(cluster) {
     const message = 'cluster needs UNIX sockets that pass connections, which Windows does not have'
     throw Object.assign(new Error(message), { code: 'ERR_CLUSTER_UNSUPPORTED' })
   }
-  const { directory = defaultDirectory(), key, showOwner = false } = options
+  const { directory = defaultDirectory(), key, showOwner = false, bus } = options
   if (typeof directory !== 'string' || directory === '') {
     throw new TypeError(`cluster.directory must be the path of a directory, got ${String(directory)}`)
   }
   if (typeof showOwner !== 'boolean') {
     throw new TypeError(`cluster.showOwner must be a boolean, got ${String(showOwner)}`)
   }
-  return { directory: path.resolve(directory), key: keyOf(key), showOwner }
+  if (bus !== undefined) {
+    const missing = METHODS.find((name) => typeof bus?.[name] !== 'function')
+    if (missing !== undefined) {
+      throw new TypeError(`cluster.bus must be an object with the methods ${METHODS.join(', ')}, ${missing} is missing`)
+    }
+    if (key === undefined) throw new TypeError('cluster.key must be given with cluster.bus, the same on all machines')
+  }
+  return { directory: path.resolve(directory), key: keyOf(key), showOwner, bus }
 }
 
 /** Returns the bytes of the key that the application has given; undefined if the directory has one. */

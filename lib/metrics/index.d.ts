@@ -55,6 +55,8 @@ export interface Metrics {
     gone: number
     /** Requests that could not be passed on, because the process has gone. */
     failed: number
+    /** What goes over the bus; undefined without the option `cluster.bus`. */
+    bus?: BusNumbers
   }
   backpressure: {
     /** Sessions whose client does not take what is sent, now. */
@@ -147,8 +149,41 @@ export type RefusalReason =
   | 'TOO_MANY_PACKETS'
   | 'TOO_MANY_IDLE_SESSIONS'
   | 'DRAINING'
+  | 'OWNER_UNAVAILABLE'
   | 'INVALID_UPGRADE'
   | 'INVALID_PROXY_HEADER'
+
+/** What a process does with others over a bus. */
+export interface BusNumbers {
+  /** Nodes with which this one exchanges requests, now. */
+  nodes: number
+  /** Polls, POSTs and upgrades of sessions elsewhere that were passed on: a counter. */
+  asked: number
+  /** Upgrades among them whose connections were relayed: a counter. */
+  relayed: number
+  /** Requests that were answered 503, because their owner could not be reached: a counter. */
+  unavailable: number
+  /** Requests of sessions here that are being served, now. */
+  served: number
+  /** Requests that wait until an earlier answer has arrived, now. */
+  waiting: number
+  /** Messages that were given to the bus: a counter, as all that follow. */
+  sent: number
+  /** Messages that have come, those of this process to all nodes among them. */
+  received: number
+  /** Messages that the bus did not take. They are sent again. */
+  unsent: number
+  /** Attempts to subscribe that have failed. */
+  failures: number
+  /** Messages that were dropped because they were not made with the key, or by another version. */
+  refused: number
+  /** Messages that were dropped because they were for another node, or of one that is not known yet. */
+  misdirected: number
+  /** Messages that were dropped because they were too old, or there before. */
+  stale: number
+  /** Messages with the key that do not follow the protocol. */
+  violations: number
+}
 
 /** What has numbers: a server of this package, such as `io.engine` of Socket.IO. */
 export type Source = Pick<BaseServer, 'metrics'>

@@ -107,10 +107,11 @@ function serverOf(socket) {
   return socket._server
 }
 
-/** Has a server count a connection that another process has accepted. */
+/** Has a server count a connection that another process has accepted. Only a `net.Socket` tells it when it ends. */
 function joinServer(server, socket) {
-  if (typeof server?._connections !== 'number') return
-  socket._server = socket.server = server
+  const isCounted = socket instanceof net.Socket && typeof server?._connections === 'number'
+  if (!isCounted) return
+  Object.assign(socket, { _server: server, server })
   server._connections++
 }
 

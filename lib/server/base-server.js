@@ -24,6 +24,7 @@ const { takesRequests } = require('../transports/driver')
 const { ERRORS, ERROR_MESSAGES, abortRequest } = require('../transports/errors')
 const transports = require('../transports')
 const { acceptWebTransport } = require('./accept-webtransport')
+const { FaultText } = require('../native/contract')
 const { NativeWebSocketServer } = require('../native/upgrade-server')
 const {
   kAdmit,
@@ -32,6 +33,7 @@ const {
   kDropTiming,
   kEmitError,
   kEndAgain,
+  kEndLost,
   kFailPost,
   kHearsFlushes,
   kMakeTransport,
@@ -276,6 +278,11 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
   [kFailPost](sid, message) {
     const transport = this[kClient](sid)?.transport
     if (takesRequests(transport)) transport.onError(message)
+  }
+
+  /** Ends a session whose client may have lost an answer. */
+  [kEndLost](sid) {
+    this[kClient](sid)?.transport.onError(FaultText.POLL_ABORTED)
   }
 
   /** Answers a poll because the process that has received it is about to stop. The client goes on with another poll. */

@@ -33,6 +33,7 @@ const NAMES = [
   'TOO_MANY_PACKETS',
   'TOO_MANY_IDLE_SESSIONS',
   'DRAINING',
+  'OWNER_UNAVAILABLE',
 ]
 
 /** The reason of a request for a WebSocket that is not a valid handshake of RFC 6455. */

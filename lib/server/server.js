@@ -122,7 +122,9 @@ class Server extends BaseServer {
           return cluster.forward(peer, sid, req, res, callback)
         }
         debug('setting new request for existing client')
-        client.transport.onRequest(req)
+        const { cluster } = this[kState]
+        if (cluster === undefined) return client.transport.onRequest(req)
+        cluster.admit(sid, req, res, () => client.transport.onRequest(req), callback)
       } else {
         const close = (code, context) => abortRequest(res, code, BaseServer.errorMessages, context)
         this.handshake(req._query.transport, req, close)

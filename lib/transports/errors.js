@@ -17,7 +17,7 @@ function abortRequest(res, code, messages, context) {
     return
   }
   const message = (context && context.message) || messages[code]
-  if (isDraining(context)) {
+  if (isTemporary(context)) {
     // the client's next request may go to another process if it needs another connection
     const headers = { 'Content-Type': contract.ERROR_TYPE, 'Retry-After': context.retryAfter, Connection: 'close' }
     res.writeHead(503, headers)
@@ -67,7 +67,7 @@ function abortWebSocket(websocket, socket, code, messages, context) {
 
 function upgradeRefusal(code, messages, context) {
   const message = String((context && context.message) || messages[code])
-  const status = isDraining(context)
+  const status = isTemporary(context)
     ? `503 Service Unavailable\r\nRetry-After: ${context.retryAfter}`
     : '400 Bad Request'
   return (
@@ -76,9 +76,11 @@ function upgradeRefusal(code, messages, context) {
   )
 }
 
-/** Returns whether a refusal is that of a server that drains, see lib/server/drain.js. */
-function isDraining(context) {
-  return Boolean(context) && context.name === 'DRAINING' && typeof context.retryAfter === 'number'
+/** The refusals that do not last: of a server that drains (lib/server/drain.js), and lib/cluster/nodes.js. */
+const TEMPORARY = ['DRAINING', 'OWNER_UNAVAILABLE']
+
+function isTemporary(context) {
+  return Boolean(context) && TEMPORARY.includes(context.name) && typeof context.retryAfter === 'number'
 }
 
 module.exports = { ERRORS, ERROR_MESSAGES, abortRequest, abortUpgrade, abortWebSocket, failRequest, refuseAfter }

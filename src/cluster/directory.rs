@@ -85,13 +85,21 @@ impl Directory {
         made.map_err(at(path))
     }
 
-    /// Takes the lowest free number, and listens on its socket.
+    /// Takes the lowest free number, and listens on its socket. If numbers are to be spread, because there are members
+    /// on other machines, it is one that was taken here before, or any.
     ///
     /// # Errors
     /// Those of the files; when all numbers are taken; when the path of the socket is too long for the system.
-    pub fn take_seat(&self) -> io::Result<(Seat, UnixListener)> {
+    pub fn take_seat(&self, is_spread: bool) -> io::Result<(Seat, UnixListener)> {
         self.clear_away();
-        for number in 0..=u16::MAX {
+        let (mut known, mut first) = (Vec::new(), [0; 2]);
+        if is_spread {
+            known = self.numbers(".lock");
+            known.sort_unstable();
+            fill(&mut first)?;
+        }
+        let all = (0..=u16::MAX).map(|number| number.wrapping_add(u16::from_ne_bytes(first)));
+        for number in known.into_iter().chain(all) {
             let Some(lock) = self.lock(number)? else { continue };
             let boot = count_boot(&lock).map_err(at(&self.lock_file(number)))?;
             let socket = self.socket(number);
@@ -110,21 +118,21 @@ impl Directory {
         self.path.join(format!("{number}.sock"))
     }
 
-    /// The numbers that have a socket.
-    fn numbers(&self) -> Vec<u16> {
+    /// The numbers that have a file with this ending.
+    fn numbers(&self, ending: &str) -> Vec<u16> {
         let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".sock")?.parse().ok()).collect()
+        entries.filter_map(|entry| entry.file_name().to_str()?.strip_suffix(ending)?.parse().ok()).collect()
     }
 
     /// The members that have a socket. They may have gone.
     pub fn members(&self) -> Vec<Member> {
         let boot = |number| fs::read(self.lock_file(number)).ok()?.first().copied();
-        self.numbers().into_iter().filter_map(|number| Some(Member { number, boot: boot(number)? })).collect()
+        self.numbers(".sock").into_iter().filter_map(|number| Some(Member { number, boot: boot(number)? })).collect()
     }
 
     /// Removes the sockets of members that were killed.
     fn clear_away(&self) {
-        for number in self.numbers() {
+        for number in self.numbers(".sock") {
             if let Ok(Some(_lock)) = self.lock(number) {
                 let _ = fs::remove_file(self.socket(number));
             }

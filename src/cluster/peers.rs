@@ -134,14 +134,14 @@ struct Writing {
 
 impl Peers {
     /// Joins the members of a directory, as the owner's `handle`. Messages of peers are announced in `queue` by
-    /// [`Kind::Peers`].
+    /// [`Kind::Peers`]. With members on other machines numbers are spread, see [`Directory::take_seat`].
     ///
     /// # Errors
     /// See [`Directory::open`], [`Directory::key`] and [`Directory::take_seat`].
     pub fn join(
         path: &std::path::Path,
         key: Option<&[u8; Key::LENGTH]>,
-        shows_owner: bool,
+        (shows_owner, is_spread): (bool, bool),
         (handle, queue, commands): (u32, EventQueue, Commands),
     ) -> io::Result<Arc<Self>> {
         let directory = Directory::open(path)?;
@@ -149,7 +149,7 @@ impl Peers {
             Some(key) => Key::new(key),
             None => Key::new(&directory.key()?),
         };
-        let (seat, listener) = directory.take_seat()?;
+        let (seat, listener) = directory.take_seat(is_spread)?;
         let peers = Arc::new(Self {
             handle,
             key: key.showing_owner(shows_owner),

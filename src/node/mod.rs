@@ -4,6 +4,8 @@
 //! All methods run on the JavaScript thread of one environment (the main thread or a worker); each
 //! environment has an [`engine::Engine`] of its own, nothing is shared between them.
 
+#[cfg(unix)]
+mod bus;
 mod call_result;
 mod compress;
 mod connections;

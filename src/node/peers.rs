@@ -33,21 +33,22 @@ const MOST: usize = 64;
 
 #[napi]
 impl Engine {
-    /// Joins the members of a directory. Returns the member's handle.
+    /// Joins the members of a directory, which are spread if there are others on other machines. Returns the member's
+    /// handle.
     #[napi]
-    pub fn join_cluster(&self, directory: String, key: Option<&[u8]>, shows_owner: bool) -> Result<u32> {
-        let key = key
-            .map(|key| {
-                key.try_into().map_err(|_| {
-                    let expected = Key::LENGTH;
-                    Error::new(Status::InvalidArg, format!("expected a key of {expected} bytes, got {}", key.len()))
-                })
-            })
-            .transpose()?;
+    pub fn join_cluster(
+        &self,
+        directory: String,
+        key: Option<&[u8]>,
+        shows_owner: bool,
+        is_spread: bool,
+    ) -> Result<u32> {
+        let key = key.map(key_of).transpose()?;
         let commands = self.io.next_commands()?;
         let mut members = self.tables.members.borrow_mut();
         let handle = members.handles().take().ok_or_else(|| exhausted("members"))?;
-        match Peers::join(Path::new(&directory), key, shows_owner, (handle, self.queue.clone(), commands)) {
+        match Peers::join(Path::new(&directory), key, (shows_owner, is_spread), (handle, self.queue.clone(), commands))
+        {
             Ok(peers) => {
                 members.put(handle, peers);
                 Ok(handle)
@@ -103,9 +104,7 @@ impl Engine {
     /// The link to a peer, which is made if there is none. A message `Up` or `Down` follows then.
     #[napi]
     pub fn link_to(&self, member: u32, peer: u32) -> Result<u32> {
-        let boot = peer & ((1 << MEMBER_SHIFT) - 1);
-        let peer = Member { number: (peer >> MEMBER_SHIFT) as u16, boot: boot as u8 };
-        Ok(self.peers(member)?.link(peer))
+        Ok(self.peers(member)?.link(member_of(peer)))
     }
 
     /// Sends a message on a link that is up. A copy of the descriptor goes with it, unless it is -1. Returns false, and
@@ -175,4 +174,18 @@ impl Engine {
 
 fn number_of(member: Member) -> u32 {
     u32::from(member.number) << MEMBER_SHIFT | u32::from(member.boot)
+}
+
+/// The member that `number_of` names.
+pub(super) fn member_of(number: u32) -> Member {
+    let boot = number & ((1 << MEMBER_SHIFT) - 1);
+    Member { number: (number >> MEMBER_SHIFT) as u16, boot: boot as u8 }
+}
+
+/// The key that JavaScript gives.
+pub(super) fn key_of(key: &[u8]) -> Result<&[u8; Key::LENGTH]> {
+    key.try_into().map_err(|_| {
+        let expected = Key::LENGTH;
+        Error::new(Status::InvalidArg, format!("expected a key of {expected} bytes, got {}", key.len()))
+    })
 }

@@ -1,0 +1,5 @@
+'use strict'
+
+const { testClient } = require('./bus-servers')
+
+testClient('nats')

@@ -1,0 +1,173 @@
+'use strict'
+
+// Machines that are connected by real servers of Redis and NATS, with the clients that applications use.
+
+const assert = require('node:assert/strict')
+const { spawn } = require('node:child_process')
+const fs = require('node:fs')
+const net = require('node:net')
+const os = require('node:os')
+const path = require('node:path')
+const { test } = require('node:test')
+const eio = require('engine.io-client')
+const socketio = require('socket.io-client')
+const { defer, eventually, once } = require('../support')
+const { findNats, findRedis } = require('../support/debian')
+const { meet, startMachines, until } = require('./bus-support')
+const { echoes, openSession, poll, post } = require('./support')
+
+const WAYS = [['polling'], ['polling', 'websocket'], ['websocket']]
+
+/** The clients, each with its server. */
+const CLIENTS = { redis: 'redis', ioredis: 'redis', nats: 'nats' }
+
+/** The servers that were looked for. */
+const found = {}
+
+function find(server) {
+  if (process.platform !== 'linux') return { skip: 'Debian packages are for Linux' }
+  found[server] ??= server === 'redis' ? findRedis() : findNats()
+  return found[server]
+}
+
+/** Starts a server at a port, and waits until it accepts connections. */
+async function startServer(name, port) {
+  const { program, env } = find(name)
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'engine.io-native-'))
+  const args =
+    name === 'redis'
+      ? ['--port', port, '--bind', '127.0.0.1', '--save', '', '--dir', folder]
+      : ['--addr', '127.0.0.1', '--port', port]
+  const child = spawn(program, args.map(String), { env, stdio: 'ignore' })
+  const ended = new Promise((resolve) => child.on('exit', resolve))
+  const stop = async () => {
+    child.kill('SIGKILL')
+    await ended
+    fs.rmSync(folder, { recursive: true, force: true })
+  }
+  defer(stop)
+  for (let tries = 0; !(await accepts(port)); tries++) {
+    assert.ok(tries < 500 && child.exitCode === null, `${name} does not start`)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  return { child, stop }
+}
+
+function accepts(port) {
+  return new Promise((resolve) => {
+    const socket = net.connect(port, '127.0.0.1')
+    socket.on('error', () => resolve(false))
+    socket.on('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+  })
+}
+
+/** A port that is free while the server is away, too: the system gives none of these to programs that ask for any. */
+async function freePort() {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000)
+    if (!(await accepts(port))) return port
+  }
+}
+
+/** Tests a client with its server. */
+function testClient(client) {
+  const server = CLIENTS[client]
+  const { skip } = find(server)
+
+  test(`${client}: engine.io-client over all transports behind a round robin of two machines`, { skip }, async () => {
+    const port = await freePort()
+    await startServer(server, port)
+    const { members, port: balancer } = await startMachines(2, { bus: { name: client, port } })
+    const clients = []
+    for (let i = 0; i < 6; i++) {
+      const one = new eio.Socket(`http://127.0.0.1:${balancer}`, { transports: WAYS[i % WAYS.length] })
+      one.on('error', () => {})
+      defer(() => one.close())
+      clients.push(one)
+    }
+    await Promise.all(clients.map((one) => once(one, 'open')))
+    for (const { received, expected } of await Promise.all(clients.map((one) => echoes(one, 20)))) {
+      assert.deepEqual(received, expected)
+    }
+    await eventually(() => clients.filter(({ transport }) => transport.name === 'websocket').length, 4)
+    const ended = members.flatMap((member) => [...member.seen('close'), ...member.seen('connection_error')])
+    assert.deepEqual(ended, [], 'no session ends, no request is refused')
+    const numbers = await Promise.all(members.map((member) => member.ask('metrics')))
+    assert.ok(numbers.some(({ bus }) => bus.asked > 0))
+  })
+
+  test(`${client}: socket.io-client over all transports`, { skip }, async () => {
+    const port = await freePort()
+    await startServer(server, port)
+    const { port: balancer } = await startMachines(2, { bus: { name: client, port } }, 'member-socketio.js')
+    const clients = WAYS.map((transports) =>
+      socketio(`http://127.0.0.1:${balancer}`, { transports, forceNew: true, reconnection: false }),
+    )
+    for (const one of clients) defer(() => one.disconnect())
+    await Promise.all(clients.map((one) => once(one, 'connect')))
+    for (let i = 0; i < 10; i++) {
+      const answers = await Promise.all(clients.map((one) => one.emitWithAck('echo', i, Buffer.from([i, 255]))))
+      for (const [number, bytes] of answers) assert.deepEqual([number, Buffer.from(bytes)], [i, Buffer.from([i, 255])])
+    }
+  })
+
+  test(`${client}: a server that is killed and started again`, { skip }, async () => {
+    const port = await freePort()
+    const first = await startServer(server, port)
+    const { members } = await startMachines(2, { bus: { name: client, port } })
+    const [owner, front] = members
+    const sid = await openSession(owner)
+    await post(front, sid, '4before')
+    assert.equal((await poll(front, sid)).body, '4before')
+    // the owner knows that the client has the answer
+    await until(owner, ({ served }) => served === 0, 'no request')
+    await first.stop()
+    const answer = await poll(front, sid, { ms: 12_000 })
+    assert.deepEqual([answer.status, answer.headers['retry-after']], [503, '1'])
+    const local = await openSession(front)
+    await post(front, local, '4local')
+    assert.equal((await poll(front, local)).body, '4local')
+    for (const member of members) await until(member, ({ nodes }) => nodes === 0, 'no nodes')
+
+    await startServer(server, port)
+    await meet(members)
+    await post(front, sid, '4after')
+    assert.equal((await poll(front, sid)).body, '4after')
+  })
+
+  // the application has no connection to NATS before it has connected
+  if (client !== 'nats') testLateServer(client, server, skip)
+
+  test(`${client}: the connection that subscribes ends with the server`, { skip }, async () => {
+    const port = await freePort()
+    await startServer(server, port)
+    const { members } = await startMachines(2, { bus: { name: client, port } })
+    const sid = await openSession(members[0])
+    await post(members[1], sid, '4a')
+    await members[0].ask('close')
+    await until(members[1], ({ nodes }) => nodes === 0, 'no nodes')
+    const { received } = (await members[0].ask('metrics')).bus
+    assert.ok(received > 0)
+    await until(members[1], ({ sent }) => sent > 0, 'messages')
+    assert.equal((await members[0].ask('metrics')).bus.received, received, 'nothing comes any more')
+  })
+}
+
+function testLateServer(client, server, skip) {
+  test(`${client}: machines that start before the server find each other`, { skip }, async () => {
+    const port = await freePort()
+    const starting = startMachines(2, { bus: { name: client, port } })
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    await startServer(server, port)
+    const { members } = await starting
+    const [owner, front] = members
+    const sid = await openSession(owner)
+    await post(front, sid, '4a')
+    assert.equal((await poll(front, sid)).body, '4a')
+  })
+}
+
+module.exports = { testClient }

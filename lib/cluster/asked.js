@@ -1,0 +1,206 @@
+'use strict'
+
+// Requests that came in here for sessions of other nodes of a bus.
+
+const debug = require('debug')('engine:cluster')
+const { setTimeout } = require('timers')
+const { ErrorCode } = require('../native/contract')
+const { failRequest } = require('../transports/errors')
+const { headOf } = require('./head')
+const { readAnswerHead, readRefusal } = require('./messages')
+const { EMPTY, PIECE, REFUSED, Stream } = require('./stream')
+
+/** Bytes of a relayed connection that may wait before it is read no further. */
+const MAX_WRITES = 4
+
+/** Time for the client of a relay that was cut to read the rest, in ms. */
+const PATIENCE = 30 * 1000
+
+/** What both kinds of requests have in common. */
+class Asked extends Stream {
+  constructor(nodes, name, sid, refuse) {
+    super(nodes, name)
+    this.sid = sid
+    /** Answers the request with an error. */
+    this.refuse = refuse
+  }
+
+  /** The owner does not serve the request, and says why. */
+  onRefusal(head) {
+    const refusal = readRefusal(head.toString())
+    if (refusal === undefined) return this.onMalformed()
+    this.act('done')
+    this.end()
+    this.refuse(refusal.code, refusal.context)
+  }
+
+  /** The owner has sent something that cannot be read. It hears that the client does not get what it has sent. */
+  onMalformed() {
+    debug('a node has sent an answer that cannot be read')
+    this.cut()
+    this.refuse(ErrorCode.UNKNOWN_SID, { sid: this.sid })
+  }
+
+  onLeave() {
+    this.act('cut')
+    this.hear('onFailed', { what: 'unavailable' })
+  }
+}
+
+/** A poll or a POST. */
+class AskedRequest extends Asked {
+  /**
+   * @param {import('./nodes').Nodes} nodes
+   * @param {import('http').ServerResponse} res
+   * @param {(code: number, context: object) => void} refuse
+   */
+  constructor(nodes, sid, req, res, refuse, body = EMPTY) {
+    const isPoll = req.method !== 'POST'
+    const first = body.subarray(0, PIECE)
+    // the end of a poll's body, which has no bytes, asks for an answer soon
+    const isAll = !isPoll && first.length === body.length
+    const head = Buffer.from(headOf(req, sid))
+    super(nodes, nodes.act('ask', isPoll ? 'poll' : 'post', sid, head, first, isAll), sid, refuse)
+    this.res = res
+    this._isPoll = isPoll
+    /** Bytes of the answer's body, as far as they have come, and in all if the answer says so. */
+    this._got = 0
+    this._length = undefined
+    this.onClose = () => this.cut()
+    res.on('close', this.onClose)
+    if (!isPoll && !isAll) this.write(body.subarray(first.length), true)
+  }
+
+  end() {
+    super.end()
+    this.res.removeListener('close', this.onClose)
+  }
+
+  release() {
+    if (this._isPoll && !this.isOver && !this.res.headersSent) this.write(EMPTY, true)
+  }
+
+  /** Writes the owner's answer. The owner hears whether it has been written, because its packets are lost otherwise. */
+  onAnswer({ number: status, head, body, last }) {
+    const { res } = this
+    if (res.headersSent) {
+      debug('something else has answered the request')
+      return this.cut()
+    }
+    if (status === REFUSED) return this.onRefusal(head)
+    const answer = readAnswerHead(head.toString())
+    if (answer === undefined) return this.onMalformed()
+    try {
+      res.writeHead(answer.status, answer.headers)
+    } catch (error) {
+      this.cut()
+      failRequest(res)
+      throw error
+    }
+    this._length = answer.length
+    this.onData({ body, last })
+  }
+
+  onData({ body, last }) {
+    const { res } = this
+    this._got += body.length
+    const isTooLong = this._got > this._length
+    if (isTooLong || (last && this._length !== undefined && this._got < this._length)) {
+      debug('a node has sent an answer of another length than it has said')
+      this.cut()
+      return res.destroy()
+    }
+    if (!last) return body.length > 0 ? void res.write(body, () => this.consumed(body.length)) : undefined
+    const { socket } = res
+    res.on('finish', () => {
+      if (this.isOver) return
+      // this comes even if the connection broke under the write
+      if (socket && socket.destroyed) return this.cut()
+      this.act('done')
+      this.end()
+    })
+    res.end(body)
+  }
+
+  onFailed({ what }) {
+    this.end()
+    if (this.res.headersSent) this.res.destroy()
+    else this.nodes.refuse(what, this.sid, this.refuse)
+  }
+}
+
+/** An upgrade. Behind its answer, which says that the owner goes on, the bytes of the connection are relayed. */
+class AskedUpgrade extends Asked {
+  /**
+   * @param {import('./nodes').Nodes} nodes
+   * @param {import('stream').Duplex} socket
+   * @param {object | undefined} headers for the response
+   */
+  constructor(nodes, sid, req, socket, head, headers, refuse) {
+    const text = `${JSON.stringify(headers ?? {})}\0${headOf(req, sid)}`
+    super(nodes, nodes.act('ask', 'upgrade', sid, Buffer.from(text), EMPTY, false), sid, refuse)
+    this.socket = socket
+    this._head = head
+    this._isRelayed = false
+    this.onClose = () => {
+      if (!this.hasSentLast || !this.hasLast) return this.cut()
+      this.act('done')
+      this.end()
+    }
+    socket.on('close', this.onClose)
+  }
+
+  end() {
+    super.end()
+    this.socket.removeListener('close', this.onClose)
+  }
+
+  onAnswer({ number: status, head, body, last }) {
+    if (status === REFUSED) return this.onRefusal(head)
+    if (status !== 101 || last) return this.onMalformed()
+    const { socket } = this
+    this._isRelayed = true
+    this.nodes.counts.relayed++
+    socket.on('end', () => this.write(EMPTY, true))
+    socket.on('data', (chunk) => this._relay(chunk))
+    if (this._head.length > 0) this._relay(this._head)
+    this._head = EMPTY
+    this.onWritable()
+    this.onData({ body, last })
+  }
+
+  _relay(chunk) {
+    const { socket } = this
+    this.write(chunk, false, () => {
+      if (this.waiting < MAX_WRITES) socket.resume()
+    })
+    if (this.waiting >= MAX_WRITES) socket.pause()
+  }
+
+  onData({ body, last }) {
+    const { socket } = this
+    if (body.length > 0) socket.write(body, () => this.consumed(body.length))
+    if (!last) return
+    this.hasLast = true
+    socket.end()
+  }
+
+  onFailed({ what }) {
+    this.end()
+    const { socket } = this
+    if (!this._isRelayed) return this.nodes.refuse(what, this.sid, this.refuse)
+    // what came before is still written
+    socket.end(() => socket.destroy())
+    const timer = setTimeout(() => socket.destroy(), PATIENCE)
+    timer.unref()
+    socket.on('close', () => clearTimeout(timer))
+  }
+}
+
+/** Has a session end because the body of a POST could not be read: the owner gets a POST that breaks off. */
+function failPost(nodes, sid, req) {
+  const name = nodes.act('ask', 'post', sid, Buffer.from(headOf(req, sid)), EMPTY, false)
+  nodes.act('cut', name)
+}
+
+module.exports = { AskedRequest, AskedUpgrade, failPost }

@@ -1,0 +1,308 @@
+'use strict'
+
+// A server among those of other machines that serve each other's sessions over a bus of the application's. The protocol
+// is in src/cluster/bus/, which is pure: it gets messages and time here, and here is done what it wants.
+
+const { createHash } = require('crypto')
+const debug = require('debug')('engine:cluster')
+const { performance } = require('perf_hooks')
+const { setImmediate, setTimeout } = require('timers')
+const { apart, atRoot, capture } = require('../native/context')
+const { ErrorCode } = require('../native/contract')
+const { BusNode } = /** @type {any} */ (require('../native/load-addon'))
+const { kEndLost, kServeForwarded } = require('../base/symbols')
+const { AskedRequest, AskedUpgrade, failPost } = require('./asked')
+const { apartFromErrors } = require('./link')
+const { ServedRequest, ServedUpgrade } = require('./served')
+
+/** How often actions are taken in one turn. */
+const ROUNDS = 16
+
+/** Bytes that the bus may have still to take. What is published above that is dropped, and sent again later. */
+const MAX_UNTAKEN = 8 << 20
+
+/** Milliseconds until a channel that could not be subscribed to is tried again. */
+const RETRY = 1000
+
+/** What is added to the time in which an owner answers a poll, in ms. */
+const PATIENCE = 10 * 1000
+
+/** Why a request is refused whose owner cannot be reached. The client may try again after some seconds. */
+const UNAVAILABLE = { name: 'OWNER_UNAVAILABLE', message: 'Session owner unavailable', retryAfter: 1 }
+
+/** The numbers of a node that has left. */
+const NO_NUMBERS = { nodes: 0, served: 0, waiting: 0, refused: 0, misdirected: 0, stale: 0, violations: 0 }
+
+/** What a stream hears. */
+const HEARD = {
+  answer: 'onAnswer',
+  data: 'onData',
+  writable: 'onWritable',
+  failed: 'onFailed',
+  gone: 'onGone',
+  done: 'onDone',
+  lost: 'onGone',
+}
+
+class Nodes {
+  /**
+   * @param {import('./index').Cluster} cluster
+   * @param {any} server
+   * @param {{bus: any, key: Buffer, showOwner: boolean}} options
+   */
+  constructor(cluster, server, { bus, key, showOwner }) {
+    this.cluster = cluster
+    this.server = server
+    this._bus = bus
+    this._key = key
+    this._showOwner = showOwner
+    // other keys have other channels
+    const name = createHash('sha256').update('engine.io-native bus\0').update(key).digest('hex').slice(0, 16)
+    this._channel = `engine.io-native.${name}`
+    this._node = undefined
+    /** The channels of this node, with their listeners. */
+    this._subscriptions = []
+    /** Requests, with their answers and what is relayed, by their names. */
+    this._streams = new Map()
+    /** Requests of this process that wait until an answer is settled, by their tokens. */
+    this._held = new Map()
+    this._lastToken = 0
+    this._isScheduled = false
+    this._timer = undefined
+    this._timerAt = Infinity
+    this._untaken = 0
+    this.counts = { asked: 0, relayed: 0, unavailable: 0, sent: 0, received: 0, unsent: 0, failures: 0 }
+  }
+
+  /** Joins the bus as a member whose number is given as in `memberOf`, unless this is done. */
+  join(member) {
+    if (this._node !== undefined) return
+    const { pingInterval, pingTimeout } = this.server.opts
+    this._node = new BusNode(this._key, this._showOwner, member, Number(pingInterval) + Number(pingTimeout) + PATIENCE)
+    this._subscribe(`${this._channel}.all`, this._node)
+    this._subscribe(`${this._channel}.${this._node.address()}`, this._node)
+    this._arm()
+  }
+
+  /** Whether another node may have the session. */
+  knows(sid) {
+    return this._node !== undefined && this._node.knows(sid)
+  }
+
+  // ---- requests that came in here ------------------------------------------------------------
+
+  /** Has the owner answer a poll or a POST, whose body has been read. */
+  forward(sid, req, res, refuse, body) {
+    if (this._node === undefined) return this.refuse('unavailable', sid, refuse)
+    if (res.destroyed || res.headersSent) return debug('the request is over')
+    this.counts.asked++
+
+    new AskedRequest(this, sid, req, res, refuse, body)
+  }
+
+  /** Has a session end because the body of a POST could not be read. */
+  failPost(sid, req) {
+    if (this._node !== undefined) failPost(this, sid, req)
+  }
+
+  /** Relays a connection that asks for an upgrade. */
+  upgrade(sid, req, socket, head, headers, refuse) {
+    if (this._node === undefined) return this.refuse('unavailable', sid, refuse)
+    if (socket.destroyed) return debug('the client has gone')
+    this.counts.asked++
+
+    new AskedUpgrade(this, sid, req, socket, head, headers, refuse)
+  }
+
+  /** Answers a request with an error. */
+  refuse(failure, sid, refuse) {
+    if (failure === 'unknown') return this.cluster.refuseGone(sid, refuse)
+    this.counts.unavailable++
+    refuse(ErrorCode.BAD_REQUEST, UNAVAILABLE)
+  }
+
+  /**
+   * Has a poll or a POST of a session of this process served: by `serve` at once, or when the answer before it, which went
+   * over the bus, has arrived, or is known not to.
+   */
+  admit(sid, req, res, serve, refuse) {
+    if (this._node === undefined) return serve()
+    this._lastToken = (this._lastToken + 1) >>> 0
+    const isAdmitted = this._node.admit(req.method === 'POST' ? 'post' : 'poll', sid, this._lastToken)
+    if (isAdmitted === true) return serve()
+    if (isAdmitted !== false) return this.refuse('unavailable', sid, refuse)
+    const { server } = this
+    const context = capture()
+    this._held.set(this._lastToken, () => {
+      context.runInAsyncScope(() => (res.destroyed ? server[kEndLost](sid) : server[kServeForwarded](req, res, refuse)))
+    })
+  }
+
+  // ---- the node ------------------------------------------------------------------------------
+
+  /** Calls a method of the node, unless this process has left. */
+  act(method, ...args) {
+    if (this._node === undefined) return undefined
+    this._schedule()
+    return this._node[method](...args)
+  }
+
+  add(stream) {
+    this._streams.set(stream.name, stream)
+  }
+
+  remove(stream) {
+    this._streams.delete(stream.name)
+  }
+
+  _schedule() {
+    if (this._isScheduled) return
+    this._isScheduled = true
+    atRoot(setImmediate, () => this._run())
+  }
+
+  /** Does what the node wants. */
+  _run() {
+    this._isScheduled = false
+    const node = this._node
+    if (node === undefined) return
+    let isDone = false
+    for (let round = 0; round < ROUNDS && !isDone; round++) {
+      const actions = node.take()
+      isDone = actions.length === 0
+      // an exception of a listener concerns none but its own request
+      for (const action of actions) apartFromErrors(() => this._do(action))
+    }
+    if (!isDone) this._schedule()
+    this._arm()
+  }
+
+  _do(action) {
+    const { kind, stream: name } = action
+    if (kind === 'publish') return this._publish(name ?? 'all', action.body)
+    if (kind === 'serve') return apart(this._serve, this, action)
+    if (kind === 'proceed') return this._proceed(action.number)
+    const stream = this._streams.get(name)
+    if (stream !== undefined) apartFromErrors(() => stream.hear(HEARD[kind], action))
+    if (kind === 'lost') apart(this.server[kEndLost], this.server, action.id)
+  }
+
+  _serve(action) {
+    new (action.what === 'upgrade' ? ServedUpgrade : ServedRequest)(this, action)
+  }
+
+  _proceed(token) {
+    const proceed = this._held.get(token)
+    this._held.delete(token)
+    proceed?.()
+  }
+
+  /** Sets the timer for what is due next. */
+  _arm() {
+    if (this._node === undefined) return
+    const at = performance.now() + Math.max(1, this._node.due())
+    if (this._timerAt <= at) return
+    clearTimeout(this._timer)
+    this._timerAt = at
+    this._timer = atRoot(setTimeout, () => this._tick(), at - performance.now())
+    this._timer.unref()
+  }
+
+  _tick() {
+    this._timerAt = Infinity
+    this._node.tick()
+    this._run()
+  }
+
+  // ---- the bus -------------------------------------------------------------------------------
+
+  _publish(to, message) {
+    if (this._untaken > MAX_UNTAKEN) return this._onUnsent(new Error('the bus does not take messages'))
+    try {
+      const result = this._bus.publish(`${this._channel}.${to}`, message)
+      this.counts.sent++
+      if (typeof result?.then !== 'function') return
+      this._untaken += message.length
+      const onTaken = () => (this._untaken -= message.length)
+      Promise.resolve(result).then(onTaken, (error) => {
+        onTaken()
+        this._onUnsent(error)
+      })
+    } catch (error) {
+      this._onUnsent(error)
+    }
+  }
+
+  /** A message that is lost is sent again. */
+  _onUnsent(error) {
+    this.counts.unsent++
+    debug('a message was not sent: %s', error?.message)
+  }
+
+  /** Subscribes to a channel, until it succeeds or this process leaves. */
+  _subscribe(channel, node) {
+    const subscription = { channel, onMessage: (bytes) => this._onMessage(node, bytes), timer: undefined }
+    this._subscriptions.push(subscription)
+    const onFailure = (error) => {
+      if (this._node !== node) return
+      this.counts.failures++
+      debug('cannot subscribe to %s: %s', channel, error?.message)
+      subscription.timer = atRoot(setTimeout, attempt, RETRY)
+      subscription.timer.unref()
+    }
+    const attempt = () => {
+      try {
+        Promise.resolve(this._bus.subscribe(channel, subscription.onMessage)).then(undefined, onFailure)
+      } catch (error) {
+        onFailure(error)
+      }
+    }
+    attempt()
+  }
+
+  /** Takes a message. Nothing is thrown into the application's client. */
+  _onMessage(node, bytes) {
+    if (this._node !== node) return
+    this.counts.received++
+    if (!ArrayBuffer.isView(bytes)) return debug('expected a message of bytes, got %s', typeof bytes)
+    node.receive(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
+    this._schedule()
+  }
+
+  // ---- the end -------------------------------------------------------------------------------
+
+  /** Has polls answered that wait for other nodes, because this process leaves. Returns whether anything is under way. */
+  leave() {
+    for (const stream of this._streams.values()) stream.release()
+    return this._streams.size > 0
+  }
+
+  leaveNow() {
+    const node = this._node
+    if (node === undefined) return
+    for (const stream of [...this._streams.values()]) apartFromErrors(() => stream.hear('onLeave'))
+    node.leave()
+    for (const { kind, stream, body } of node.take()) if (kind === 'publish') this._publish(stream ?? 'all', body)
+    this._node = undefined
+    clearTimeout(this._timer)
+    this._timerAt = Infinity
+    const held = [...this._held.values()]
+    this._held.clear()
+    for (const proceed of held) apartFromErrors(proceed)
+    for (const { channel, onMessage, timer } of this._subscriptions.splice(0)) {
+      clearTimeout(timer)
+      try {
+        Promise.resolve(this._bus.unsubscribe(channel, onMessage)).then(undefined, () => {})
+      } catch (error) {
+        debug('cannot unsubscribe from %s: %s', channel, error.message)
+      }
+    }
+  }
+
+  /** Returns numbers for `server.metrics()`. */
+  metrics() {
+    return { ...(this._node?.numbers() ?? NO_NUMBERS), ...this.counts }
+  }
+}
+
+module.exports = { Nodes, UNAVAILABLE }
