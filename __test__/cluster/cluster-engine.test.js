@@ -3,16 +3,19 @@
 // What `engine.io-native/cluster` exports in the manner of @socket.io/cluster-engine.
 
 const assert = require('node:assert/strict')
+const { EventEmitter } = require('node:events')
+const http = require('node:http')
 const { test } = require('node:test')
 const { io } = require('socket.io-client')
-const { NodeClusterEngine, setupPrimary } = require('engine.io-native/cluster')
+const { NodeClusterEngine, RedisEngine, setupPrimary } = require('engine.io-native/cluster')
 const { Server } = require('../..')
-const { deadline, defer, once } = require('../support')
-const { clusterDirectory, startMember } = require('./support')
+const { deadline, defer, eventually, once } = require('../support')
+const { clusterDirectory, openSession, poll, post, startMember } = require('./support')
 
 test('the same is imported by name', async () => {
   const module = await import('engine.io-native/cluster')
   assert.equal(module.NodeClusterEngine, NodeClusterEngine)
+  assert.equal(module.RedisEngine, RedisEngine)
   assert.equal(module.setupPrimary, setupPrimary)
 })
 
@@ -36,6 +39,47 @@ test('NodeClusterEngine is a server with the option `cluster`, and leaves the op
   assert.equal(new NodeClusterEngine({ ...options, cluster: false }).metrics().cluster, undefined)
   assert.throws(() => new NodeClusterEngine({ cluster: 1 }), /cluster must be a boolean or an object, got 1/)
   assert.equal(setupPrimary(), undefined)
+})
+
+/** What is used of clients of the package `redis`, which are connected with each other. */
+function fakeClient(hub) {
+  return {
+    isReady: true,
+    publish: async (channel, message) => hub.emit(channel, Buffer.from(message)),
+    duplicate: () => ({
+      on() {},
+      connect: async () => {},
+      subscribe: async (channel, listener) => hub.on(channel, listener),
+      unsubscribe: async (channel) => hub.removeAllListeners(channel),
+      destroy() {},
+    }),
+  }
+}
+
+test('RedisEngine is a server with a bus of its client, and needs a key', async () => {
+  const hub = new EventEmitter().setMaxListeners(0)
+  const key = 'of 16 bytes or more, and secret'
+  const servers = []
+  for (let i = 0; i < 2; i++) {
+    const client = fakeClient(hub)
+    const engine = new RedisEngine(client, undefined, { cluster: { key, directory: clusterDirectory() } })
+    const httpServer = http.createServer()
+    engine.attach(httpServer)
+    await new Promise((resolve) => httpServer.listen(0, '127.0.0.1', resolve))
+    defer(() => {
+      engine.close()
+      httpServer.close()
+    })
+    engine.on('connection', (socket) => socket.on('message', (data) => socket.send(data)))
+    servers.push({ engine, port: httpServer.address().port })
+  }
+  const [one, other] = servers
+  await eventually(() => servers.every(({ engine }) => engine.metrics().cluster.bus.nodes === 1), true, 30_000)
+  const sid = await openSession(one)
+  assert.equal((await post(other, sid, '4hello', { ms: 30_000 })).body, 'ok')
+  assert.equal((await poll(other, sid, { ms: 30_000 })).body, '4hello')
+  assert.throws(() => new RedisEngine(fakeClient(hub), undefined, {}), /cluster.key must be given with cluster.bus/)
+  assert.throws(() => new RedisEngine('redis://localhost', undefined, { cluster: { key } }), /takes a client/)
 })
 
 test('an application of @socket.io/cluster-engine: Socket.IO in three workers, whose clients need no stickiness', async () => {

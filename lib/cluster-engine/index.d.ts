@@ -19,6 +19,23 @@ export declare class NodeClusterEngine extends Server {
   constructor(opts?: ServerOptions & ClusterEngineOptions)
 }
 
+/**
+ * A server whose sessions are served by those of other machines, too, as `new Server({ cluster: { bus: redis(pubClient), key
+ * } })`. See docs/SCALING.md.
+ */
+export declare class RedisEngine extends Server {
+  /**
+   * @param pubClient a client of the package `redis` (version 4 and later) or `ioredis`
+   * @param subClient is not used: the connection for what comes in is made by `pubClient.duplicate()`
+   * @param opts `cluster.key` is needed, the same on all machines
+   */
+  constructor(
+    pubClient: RedisClient,
+    subClient: unknown,
+    opts: ServerOptions & ClusterEngineOptions & { cluster: { key: string | Uint8Array } },
+  )
+}
+
 /** Does nothing, because processes find each other without their primary process. */
 export declare function setupPrimary(): void
 

@@ -15,7 +15,19 @@ class NodeClusterEngine extends Server {
   }
 }
 
+/** A server among those of other machines, which meet in Redis. */
+class RedisEngine extends Server {
+  /**
+   * @param {any} pubClient a client of the package `redis` or `ioredis`
+   * @param {any} subClient is not used: the client for what comes in is made from the other one, and ends with the server
+   * @param {any} [opts] those of a server; `cluster.key` is needed
+   */
+  constructor(pubClient, subClient, opts) {
+    super({ ...opts, cluster: { ...opts?.cluster, bus: redis(pubClient) } })
+  }
+}
+
 /** Does nothing: processes find each other without their primary process. */
 function setupPrimary() {}
 
-module.exports = { NodeClusterEngine, nats, redis, setupPrimary }
+module.exports = { NodeClusterEngine, RedisEngine, nats, redis, setupPrimary }

@@ -2,7 +2,7 @@
 
 import { createServer } from 'node:http'
 import { Server as Engine, type ServerOptions } from 'engine.io'
-import { NodeClusterEngine, setupPrimary } from 'engine.io/cluster'
+import { NodeClusterEngine, RedisEngine, setupPrimary } from 'engine.io/cluster'
 import { Server } from 'socket.io'
 
 const options: ServerOptions = { cluster: { directory: '/run/app', key: new Uint8Array(32), showOwner: true } }
@@ -16,7 +16,12 @@ new Engine({ cluster: true })
 
 // @ts-expect-error: no such option
 new Engine({ cluster: { folder: '/run/app' } })
+const client = { publish: () => 1, duplicate: () => ({}) }
+const far: Engine = new RedisEngine(client, client, { cluster: { key: 'of 16 bytes or more' }, responseTimeout: 1 })
+// @ts-expect-error: a key is needed
+new RedisEngine(client, client, { pingInterval: 1000 })
+
 // @ts-expect-error: no such option
 new NodeClusterEngine({ timeout: 500 })
 
-export { options, nothing, plain, passedOn }
+export { options, nothing, plain, passedOn, far }
