@@ -138,6 +138,26 @@ test('an echo client that never reads is not read with wait, and gets every echo
   assert.ok(peak < 48 + 100, `${peak} MiB`)
 })
 
+for (const what of ['plain', 'compressed']) {
+  const options = what === 'plain' ? { httpCompression: false } : {}
+
+  test(`with wait a held POST is read when a ${what} answer has told its client everything`, ours, async () => {
+    const context = await listen({ maxBackpressure: 1000, backpressurePolicy: 'wait', ...options })
+    const { peer, socket } = await openPolling(context)
+    const messages = []
+    socket.on('message', (message) => messages.push(message))
+    socket.send('x'.repeat(3000))
+    const post = request({ port: context.port, path: peer.path, method: 'POST', body: '4held' })
+    await eventually(() => socket.listenerCount('drain'), 1)
+    const poll = await request({ port: context.port, path: peer.path, headers: { 'Accept-Encoding': 'gzip' } })
+    assert.equal(poll.headers['content-encoding'], what === 'plain' ? undefined : 'gzip')
+    assert.equal((await post).status, 200)
+    assert.deepEqual(messages, ['held'])
+    assert.equal(socket.listenerCount('drain'), 0)
+    assert.equal(socket.bufferedAmount, 0)
+  })
+}
+
 test('without the option nothing is closed, and bufferedAmount tells what waits', ours, async () => {
   const server = await flow({})
   await deafWebSocket(server.port)

@@ -4,7 +4,7 @@
 // reads slowly or not at all, and what happens to more.
 
 const debug = require('debug')('engine:socket')
-const { kFail, kHasWaiting, kState, kThrottle, kUnwritten } = require('./symbols')
+const { kFail, kHasWaiting, kReleasePost, kState, kThrottle, kUnwritten } = require('./symbols')
 
 /** What happens to a packet that would exceed `maxBackpressure`. */
 const POLICIES = ['close', 'drop-volatile', 'wait']
@@ -129,15 +129,20 @@ function whenHeard(socket, req, read) {
   const { maxBackpressure, backpressurePolicy } = socket.server.opts
   if (backpressurePolicy !== 'wait' || !(maxBackpressure > 0) || bufferedAmount(socket) <= maxBackpressure)
     return read()
+  const { transport } = socket
   const events = ['drain', 'upgrade', 'close']
   const proceed = () => {
-    if (socket.readyState === 'open' && !req.destroyed && bufferedAmount(socket) > maxBackpressure) return
+    const isHeld = socket.readyState === 'open' && socket.transport === transport && !req.destroyed
+    if (isHeld && bufferedAmount(socket) > maxBackpressure) return
     for (const event of events) socket.removeListener(event, proceed)
     req.removeListener('close', proceed)
+    req[kReleasePost] = undefined
     read()
   }
   for (const event of events) socket.on(event, proceed)
   req.on('close', proceed)
+  // an answer that is still being written when `drain` comes counts until the transport has written it
+  req[kReleasePost] = proceed
 }
 
 module.exports = { bufferedAmount, checkKey, overflows, putBack, takeOut, validateBackpressure, wasDropped, whenHeard }

@@ -46,6 +46,7 @@ const {
   kPutOff,
   kRefuse,
   kRejectPoll,
+  kReleasePost,
   kSendBound,
   kSendOut,
   kSendUnbound,
@@ -383,8 +384,13 @@ class Polling extends /** @type {typeof import('../../types/bases').PollingBase}
       this[kState].unwritten -= length
       res.removeListener('finish', onFinish)
       res.removeListener('close', onClose)
-      callback()
-      if (lost && this[kIsBound]()) this.onError(FaultText.POLL_ABORTED)
+      try {
+        callback()
+        if (lost && this[kIsBound]()) this.onError(FaultText.POLL_ABORTED)
+      } finally {
+        // a POST may wait for this, see lib/base/backpressure.js
+        this.dataReq?.[kReleasePost]?.()
+      }
     }
     const { socket } = res
     // `finish` comes even if the connection broke under the write
