@@ -126,6 +126,52 @@ test('an override that a lock file of npm keeps from taking effect is told', () 
   assert.match(lines.switch, /is set, but not yet installed\. package-lock\.json still names the original/)
 })
 
+const [locked, nested] = [{ version: '6.6.13' }, { version: '1.3.8' }]
+
+/** Folders where npm puts an `engine.io`. */
+const PLACES = ['node_modules/', 'node_modules/other/node_modules/', 'apps/one/node_modules/']
+
+const lockFile = (packages) => ({ 'package-lock.json': { lockfileVersion: 3, packages } })
+const packagesOf = (folder) => JSON.parse(fs.readFileSync(path.join(folder, 'package-lock.json'), 'utf8')).packages
+
+test('--fix takes out of npm’s lock file what is below each engine.io, too', () => {
+  const rest = {
+    'node_modules/accepts': { version: '2.0.0' },
+    'node_modules/engine.io-parser': { version: '5.2.3' },
+    'node_modules/engine.io-parser/node_modules/accepts': nested,
+    'node_modules/my-engine.io/node_modules/accepts': nested,
+  }
+  const below = PLACES.flatMap((place) => [
+    [`${place}engine.io`, locked],
+    [`${place}engine.io/node_modules/accepts`, nested],
+    [`${place}engine.io/node_modules/accepts/node_modules/@types/node`, nested],
+  ])
+  const folder = project({}, lockFile({ ...rest, ...Object.fromEntries(below) }))
+  assert.equal(doctor('--fix', folder).code, 0)
+  assert.deepEqual(packagesOf(folder), rest)
+})
+
+test('--undo takes out of npm’s lock file what is below an engine.io that is not there, and leaves the original', () => {
+  const [installed, stale] = PLACES
+  const original = { [`${installed}engine.io`]: locked, [`${installed}engine.io/node_modules/accepts`]: nested }
+  const below = { [`${stale}engine.io/node_modules/accepts`]: nested }
+  const folder = project({}, lockFile({ ...original, ...below }))
+  assert.equal(doctor('--undo', folder).code, 0)
+  assert.deepEqual(packagesOf(folder), original)
+})
+
+test('a lock file without the original is not said to name it, and --fix is not asked for again', () => {
+  const folder = project(
+    {},
+    { ...lockFile({ 'node_modules/engine.io': locked }), 'node_modules/socket.io/package.json': socketIo },
+  )
+  doctor('--fix', folder)
+  assert.match(
+    doctor(folder).lines.switch,
+    /"overrides" of package\.json is set, but not yet installed: run `npm install`$/,
+  )
+})
+
 test('a project that has switched is well, and told how to go back', () => {
   const folder = project(
     { overrides: { 'engine.io': 'npm:engine.io-native@6.6.x' } },
@@ -425,6 +471,23 @@ test('--fix switches a direct dependency, to which the override of npm refers', 
   assert.equal(readManifest(folder).overrides, undefined)
 })
 
+test('--undo takes the binary of a clone out of package.json, unless the package has a use under its own name', () => {
+  const manifest = {
+    dependencies: { 'socket.io': '^4.8.0', 'engine.io': 'file:../clone/dist/engine.io-native-6.6.13.tgz' },
+    optionalDependencies: { 'engine.io-native-linux-x64-gnu': 'file:../clone/dist/engine.io-native-linux-x64-gnu.tgz' },
+    overrides: { 'engine.io': '$engine.io' },
+  }
+  const folder = project(manifest, {})
+  doctor('--undo', folder)
+  const { dependencies, optionalDependencies, overrides } = readManifest(folder)
+  assert.deepEqual(dependencies, { 'socket.io': '^4.8.0', 'engine.io': `^${version}` })
+  assert.deepEqual([optionalDependencies, overrides], [undefined, undefined])
+
+  const other = project({ ...manifest, devDependencies: { 'engine.io-native': '6.6.x' } }, {})
+  doctor('--undo', other)
+  assert.deepEqual(readManifest(other).optionalDependencies, manifest.optionalDependencies)
+})
+
 for (const [args, message] of [
   [[], /expected the command doctor, got none/],
   [['cure'], /expected the command doctor, got cure/],
@@ -448,10 +511,10 @@ describe('a project that npm has installed with a lock file', () => {
   let folder
 
   /** npm, which asks our registry: it runs beside it. */
-  async function install() {
+  async function install(command = 'install') {
     const child = spawn(
       process.execPath,
-      [npmCli(), 'install', '--no-audit', '--no-fund', `--registry=${registry.url}`],
+      [npmCli(), command, '--no-audit', '--no-fund', `--registry=${registry.url}`],
       {
         cwd: folder,
         env: plainEnvironment(),
@@ -490,5 +553,21 @@ describe('a project that npm has installed with a lock file', () => {
     doctor('--undo', folder)
     await install()
     assert.match(doctor(folder).lines.engine, /loads engine\.io 6\.6\.\d+, the original$/)
+  })
+
+  test('--fix and --undo without an install between leave a lock file that npm ci takes', async () => {
+    // Express 5 has later versions of what the original needs, which are below node_modules/engine.io then
+    const { express, 'socket.io': socketIo } = devDependencies
+    folder = project({ private: true, dependencies: { express, 'socket.io': socketIo } }, {})
+    await install()
+    const before = packagesOf(folder)
+    assert.ok(before['node_modules/engine.io/node_modules/accepts'], 'something is below node_modules/engine.io')
+
+    assert.equal(doctor('--fix', folder).code, 0)
+    assert.equal(doctor('--undo', folder).code, 0)
+    await install()
+    assert.deepEqual(packagesOf(folder), before)
+    await install('ci')
+    assert.match(doctor(folder).lines.engine, /, the original$/)
   })
 })

@@ -144,6 +144,12 @@ function lockedEngines(content) {
   )
 }
 
+/** Whether the original is in a lock file of npm's, which keeps it in spite of an override. */
+function isLocked({ manager, root, lock }) {
+  if (manager !== 'npm' || lock === undefined) return false
+  return lockedEngines(readJson(path.join(root, lock))).length > 0
+}
+
 const tellMajors = (others) =>
   `${OURS} ${version} takes the place of engine.io ${majorOf(version)} only, and ${others.join('; ')}`
 
@@ -153,10 +159,9 @@ function tellSwitch(project, users, isComplete, others) {
   const command = `\`npx ${OURS} doctor --fix\`, then \`${INSTALL[project.manager]}\``
   if (!isSwitched(project)) return `run ${command}: it writes ${fieldOf(project)}`
   if (users.length === 0) return `run \`${INSTALL[project.manager]}\``
-  const lock = project.lock
-    ? ` ${project.lock} still names the original, and ${project.manager} keeps what is locked:`
-    : ''
-  return `${fieldOf(project)} is set, but not yet installed.${lock} run ${command}`
+  const isSet = `${fieldOf(project)} is set, but not yet installed`
+  if (!isLocked(project)) return `${isSet}: run \`${INSTALL[project.manager]}\``
+  return `${isSet}. ${project.lock} still names the original, and npm keeps what is locked: run ${command}`
 }
 
 function tellBack(project, users) {

@@ -81,6 +81,7 @@ function switchBack(project, version) {
     return [...dropOverride(settings), ...unlock(project)]
   const changed = editJson(path.join(project.root, 'package.json'), (manifest) => {
     for (const kind of KINDS) if (isOurs(manifest[kind]?.[ENGINE])) manifest[kind][ENGINE] = `^${version}`
+    dropBinaries(manifest)
     for (const holder of [manifest, manifest.pnpm]) {
       for (const field of ['overrides', 'resolutions']) {
         const value = holder?.[field]?.[ENGINE]
@@ -92,6 +93,16 @@ function switchBack(project, version) {
     if (manifest.pnpm && Object.keys(manifest.pnpm).length === 0) delete manifest.pnpm
   })
   return [...changed, ...unlock(project), ...release(project, (name) => name === 'engine.io-native')]
+}
+
+/** Takes out the packages of binaries, which nothing needs then unless this package stays under its own name. */
+function dropBinaries(manifest) {
+  if (KINDS.some((kind) => manifest[kind]?.['engine.io-native'] !== undefined)) return
+  for (const kind of KINDS) {
+    const binaries = Object.keys(manifest[kind] ?? {}).filter((name) => name.startsWith('engine.io-native-'))
+    for (const name of binaries) delete manifest[kind][name]
+    if (binaries.length > 0 && Object.keys(manifest[kind]).length === 0) delete manifest[kind]
+  }
 }
 
 /** What a lock file says about the replacement: of pnpm, a line of who depends on it; of yarn 1, its whole entry. */
@@ -124,12 +135,21 @@ function release({ manager, root, lock }, isWrong) {
             locked.push(where)
             delete content.packages[where]
           }
+          dropNested(content.packages)
           if (locked.length > 0) dropFromTree(content.dependencies)
         })
   // what npm keeps beside the packages says the same as the lock file
   if (locked.length > 0) fs.rmSync(path.join(root, 'node_modules/.package-lock.json'), { force: true })
   for (const where of locked) fs.rmSync(path.join(root, where), { recursive: true, force: true })
   return changed
+}
+
+/** Takes out what npm had put below an `engine.io` that is no longer there: npm would keep it, and not look for the rest. */
+function dropNested(packages = {}) {
+  for (const where of Object.keys(packages)) {
+    const [engine] = /^(?:.*\/)?node_modules\/engine\.io(?=\/)/.exec(where) ?? []
+    if (engine !== undefined && packages[engine] === undefined) delete packages[where]
+  }
 }
 
 /** Lock files up to version 2 have a tree of dependencies as well. */
