@@ -36,7 +36,7 @@ test('a missing library is an error that names the platform, the package and the
 test('the platform package is loaded', () => {
   const folder = packageFolder()
   installPlatformPackage(folder, version)
-  assert.deepEqual(load(folder), { loaded: 'platform package' })
+  assert.deepEqual(load(folder), { loaded: { name: 'platform package' } })
 })
 
 test('a platform package of another version is refused', () => {
@@ -60,9 +60,38 @@ test('a build in the package folder goes before the platform package, and a brok
 
 test('ENGINE_IO_NATIVE_LIBRARY_PATH goes before everything', () => {
   const folder = packageFolder()
-  fs.writeFileSync(path.join(folder, 'other.js'), "module.exports = 'the other one'")
+  fs.writeFileSync(path.join(folder, 'other.js'), libraryNamed('the other one'))
   const env = { ENGINE_IO_NATIVE_LIBRARY_PATH: 'other.js' }
-  assert.deepEqual(load(folder, { env }), { loaded: 'the other one' })
+  assert.deepEqual(load(folder, { env }), { loaded: { name: 'the other one' } })
+})
+
+for (const [what, file, content] of [
+  ['JSON', 'package.json', undefined],
+  ['null', 'null.json', 'null'],
+  ['another addon', 'another.js', 'exports.Engine = {}; exports.hash = () => {}'],
+]) {
+  test(`ENGINE_IO_NATIVE_LIBRARY_PATH that has ${what} is refused with its path`, () => {
+    const folder = packageFolder()
+    if (content !== undefined) fs.writeFileSync(path.join(folder, file), content)
+    const { error } = load(folder, { env: { ENGINE_IO_NATIVE_LIBRARY_PATH: file } })
+    assert.equal(error.code, 'ERR_ENGINE_IO_NATIVE_LOAD_FAILED')
+    for (const part of [
+      `could not load ${path.join(fs.realpathSync(folder), file)} (ENGINE_IO_NATIVE_LIBRARY_PATH)`,
+      'expected the library of engine.io-native',
+    ]) {
+      assert.ok(error.message.includes(part), `"${part}" is in:\n${error.message}`)
+    }
+  })
+}
+
+test('a platform package that does not load is named once', () => {
+  for (const library of ["throw new Error('broken')", '']) {
+    const folder = packageFolder()
+    installPlatformPackage(folder, version, library)
+    const { error } = load(folder)
+    assert.equal(error.code, 'ERR_ENGINE_IO_NATIVE_LOAD_FAILED')
+    assert.equal(error.message.split(`engine.io-native-${host}`).length, 2, error.message)
+  }
 })
 
 test('ENGINE_IO_NATIVE_LIBRARY_PATH that does not exist is named', () => {
@@ -117,12 +146,17 @@ function packageFolder() {
 }
 
 /** A platform package whose "library" is a script, which `require` loads as well. */
-function installPlatformPackage(folder, version) {
+function installPlatformPackage(folder, version, library = libraryNamed('platform package')) {
   const name = `engine.io-native-${host}`
   const target = path.join(folder, 'node_modules', name)
   fs.mkdirSync(target, { recursive: true })
   fs.writeFileSync(path.join(target, 'package.json'), JSON.stringify({ name, version, main: 'library.js' }))
-  fs.writeFileSync(path.join(target, 'library.js'), "module.exports = 'platform package'")
+  fs.writeFileSync(path.join(target, 'library.js'), library)
+}
+
+/** A script that exports what our library does. */
+function libraryNamed(name) {
+  return `module.exports = { name: '${name}', Engine: class {}, callInNoContext() {} }`
 }
 
 /** Loads lib/native/load-addon.js in a process of its own and tells what came of it. */

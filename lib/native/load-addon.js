@@ -19,6 +19,9 @@ const PREBUILT = [
   'win32-arm64-msvc',
 ]
 
+/** Where the library of a platform package comes from, in errors. */
+const INSTALLED = 'the installed package of this platform'
+
 module.exports = load()
 
 /**
@@ -56,16 +59,24 @@ function openPackage(triple, libc) {
         `Both must have the same version: install again, or npm install --save-optional ${packageName}@${version}`,
     )
   }
-  return libraryOf(triple, packageName)
+  return checked(libraryOf(triple, packageName), packageName, INSTALLED)
 }
 
 function open(file, origin) {
+  let library
   try {
     // bundlers do not follow this: the file is where it says when the program runs
-    return createRequire(file)(file)
+    library = createRequire(file)(file)
   } catch (cause) {
     throw unloadable(cause, file, origin)
   }
+  return checked(library, file, origin)
+}
+
+/** The library, if it is ours: any other file that Node.js can load is a mistake in its path. */
+function checked(library, file, origin) {
+  if (typeof library?.Engine === 'function' && typeof library.callInNoContext === 'function') return library
+  throw unloadable(new Error(`expected the library of ${NAME}, got a file that exports something else`), file, origin)
 }
 
 /** An error that says what could not be loaded, where that came from, and on what platform. */
@@ -134,7 +145,7 @@ function libraryOf(triple, packageName) {
         return require('engine.io-native-win32-arm64-msvc')
     }
   } catch (cause) {
-    throw unloadable(cause, packageName, packageName)
+    throw unloadable(cause, packageName, INSTALLED)
   }
 }
 
