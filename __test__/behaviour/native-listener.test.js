@@ -248,6 +248,21 @@ test('options that need requests in JavaScript are refused', () => {
   }
 })
 
+test('a refusal gives the reason of what is refused', () => {
+  for (const [place, options, reason] of [
+    [0, { cors: { origin: '*' } }, /the option cors: its requests do not come to JavaScript\. Leave out/],
+    [0, { cluster: true }, /the option cluster: the processes pass requests on in JavaScript/],
+    [
+      0,
+      { backpressurePolicy: 'wait', maxBackpressure: 1 },
+      /the option backpressurePolicy: 'wait': its core reads POSTs/,
+    ],
+    [{ fd: 3 }, {}, /listening on \{ fd \}: its core makes the socket/],
+  ]) {
+    assert.throws(() => engine.listen(place, { listener: 'native', ...options }), { ...refused, message: reason })
+  }
+})
+
 test('hooks that are set later are refused when they are set, and change nothing', async () => {
   const context = await listenNatively()
   const { engine: own } = context

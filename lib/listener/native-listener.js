@@ -269,7 +269,8 @@ function targetOf(args) {
 
 function checked(given) {
   const target = ownOf(given)
-  for (const name of REFUSED) if (target[name] !== undefined) throw refusal(`listening on { ${name} }`)
+  for (const name of REFUSED)
+    if (target[name] !== undefined) throw refusal(`listening on { ${name} }`, 'its core makes the socket')
   const hasPort = typeof target.port === 'number' || typeof target.port === 'string'
   if (!hasPort && typeof target.path === 'string' && target.path !== '') {
     return { ...target, __proto__: null, port: undefined, host: undefined }

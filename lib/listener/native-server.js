@@ -65,9 +65,21 @@ const { sendPacket } = Socket.prototype
 /** A placeholder for an id, which needs no encoding. */
 const ID = '_'.repeat(ID_LENGTH)
 
-/** Makes the error for something that needs requests in JavaScript. */
-function refusal(what) {
-  const message = `A native listener does not support ${what}: its requests do not come to JavaScript. Leave out the option listener, or see docs/NATIVE-LISTENER.md.`
+/** What is to be told of options in place of their name. */
+const TOLD_OPTIONS = { cookie: 'cookie.encode', backpressurePolicy: "backpressurePolicy: 'wait'" }
+
+/** Why options are refused, if not for the usual reason. */
+const REASONS = {
+  cluster: 'the processes pass requests on in JavaScript, and its requests do not come there',
+  backpressurePolicy: 'its core reads POSTs, and does not hold them until the client has read',
+}
+
+/** Why a change of an option is refused. */
+const READ_ONCE = 'its core has read the options'
+
+/** Makes the error for something that a native listener lacks. */
+function refusal(what, reason = 'its requests do not come to JavaScript') {
+  const message = `A native listener does not support ${what}: ${reason}. Leave out the option listener, or see docs/NATIVE-LISTENER.md.`
   return Object.assign(new Error(message), { code: 'ERR_NATIVE_LISTENER' })
 }
 
@@ -76,8 +88,7 @@ class NativeServer extends Server {
   constructor(given) {
     const options = ownOf(given)
     for (const name of Object.keys(REFUSED_OPTIONS)) {
-      if (REFUSED_OPTIONS[name](options[name]))
-        throw refusal(name === 'cookie' ? 'the option cookie.encode' : `the option ${name}`)
+      if (REFUSED_OPTIONS[name](options[name])) throw refusal(`the option ${TOLD_OPTIONS[name] ?? name}`, REASONS[name])
     }
     for (const name of METHODS)
       if (Server.prototype[name] !== OURS[name]) throw refusal(`a replaced Server.prototype.${name}`)
@@ -102,7 +113,7 @@ class NativeServer extends Server {
   }
 
   set opts(options) {
-    if (this[kState].isComplete) throw refusal('a change of opts')
+    if (this[kState].isComplete) throw refusal('a change of opts', READ_ONCE)
     this[kState].options = options
   }
 
@@ -318,9 +329,9 @@ function refuseEvent(event) {
   if (event === 'headers' || event === 'initial_headers') throw refusal(`listeners of ${event}`)
 }
 
-function refuseToSet(name) {
+function refuseToSet(name, reason) {
   return () => {
-    throw refusal(`a change of ${name}`)
+    throw refusal(`a change of ${name}`, reason)
   }
 }
 
@@ -333,7 +344,7 @@ function fixed(options) {
       __proto__: null,
       enumerable: Object.hasOwn(options, name),
       get: () => value,
-      set: refuseToSet(`opts.${name}`),
+      set: refuseToSet(`opts.${name}`, READ_ONCE),
     }
   }
   return Object.freeze(Object.defineProperties({}, properties))
