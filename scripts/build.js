@@ -15,7 +15,7 @@ const path = require('node:path')
 const { BuildFailure, crossBuild, dynamicMusl } = require('./cross/build')
 const { Unavailable } = require('./cross/cache')
 const { platforms } = require('./platforms')
-const { checkNode, checkRust, fail, root } = require('./setup')
+const { checkNode, checkOptions, checkRust, fail, root } = require('./setup')
 
 /**
  * @param {{ profile?: string, target?: string, onFailure?: (error: Error) => never }} [options] what is done when
@@ -97,6 +97,7 @@ module.exports = { build, hostPlatform }
 
 if (require.main === module) {
   const args = process.argv.slice(2)
+  checkOptions(args, ['--release', '--debug', '--target'], 'npm run build -- [--release | --debug] [--target TRIPLE]')
   const targetAt = args.indexOf('--target')
   checkNode()
   checkRust()

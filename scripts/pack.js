@@ -17,7 +17,7 @@ const os = require('node:os')
 const path = require('node:path')
 const { build, hostPlatform } = require('./build')
 const { platforms } = require('./platforms')
-const { checkNode, checkRust, fail, root } = require('./setup')
+const { checkNode, checkOptions, checkRust, fail, root } = require('./setup')
 
 /**
  * @param {string} folder - receives the tarballs
@@ -100,11 +100,12 @@ if (require.main === module) {
   if (process.argv.includes('--refuse-publish')) {
     fail('Publish the tarballs that `npm run pack` makes: the checkout lacks the optional dependencies of the package.')
   }
+  const args = process.argv.slice(2)
+  checkOptions(args, ['--all'], 'npm run pack -- [folder] [--all]')
   checkNode()
   checkRust()
   if (!fs.existsSync(path.join(root, `engine.io-native.${hostPlatform()}.node`))) build()
-  const args = process.argv.slice(2)
-  const tarballs = pack(args.find((arg) => !arg.startsWith('--')) ?? path.join(root, 'dist'))
+  const tarballs = pack(args.find((arg) => !arg.startsWith('-')) ?? path.join(root, 'dist'))
   const missing = platforms.filter(({ name }) => !tarballs.platforms[name]).map(({ name }) => name)
   if (args.includes('--all') && missing.length > 0) fail(`There is no addon for ${missing.join(', ')}.`)
   for (const file of [tarballs.root, ...Object.values(tarballs.platforms)]) console.log(file)

@@ -15,6 +15,12 @@ function fail(sentence) {
   process.exit(1)
 }
 
+/** Ends the program if there is an option that is not one of `known`, and tells what there is. */
+function checkOptions(args, known, usage) {
+  const unknown = args.find((arg) => arg.startsWith('-') && !known.includes(arg))
+  if (unknown !== undefined) fail(`Expected ${known.join(' or ')}, got ${unknown}. Usage: ${usage}`)
+}
+
 function step(text) {
   console.log(`\n▸ ${text}`)
 }
@@ -126,4 +132,4 @@ function installedChromium() {
   return candidates.find((file) => fs.existsSync(file))
 }
 
-module.exports = { root, fail, step, run, checkNode, checkRust, installPackages, findChromium }
+module.exports = { root, fail, step, run, checkNode, checkOptions, checkRust, installPackages, findChromium }

@@ -12,7 +12,7 @@ const os = require('node:os')
 const path = require('node:path')
 const { build, hostPlatform } = require('./build')
 const { platforms: prebuilt } = require('./platforms')
-const { checkNode, checkRust, fail, findChromium, installPackages, root, step } = require('./setup')
+const { checkNode, checkOptions, checkRust, fail, findChromium, installPackages, root, step } = require('./setup')
 const { published, warning } = require('./upstream/releases')
 
 const STAGE_LIMIT_MS = 15 * 60_000
@@ -82,8 +82,9 @@ main()
 
 async function main() {
   const args = process.argv.slice(2)
+  checkOptions(args, ['--upstream'], `npm test -- [--upstream] [stage]..., stages: ${Object.keys(stages).join(', ')}`)
   const upstream = args.includes('--upstream')
-  const wanted = args.filter((arg) => !arg.startsWith('--'))
+  const wanted = args.filter((arg) => !arg.startsWith('-'))
   const unknown = wanted.find((name) => !stages[name])
   if (unknown) fail(`No stage is called ${unknown}: there are ${Object.keys(stages).join(', ')}.`)
 
