@@ -229,7 +229,8 @@ interface ServerOptions {
   /**
    * The proxies whose word counts for `socket.remoteAddress` and `limits.maxConnectionsPerAddress`, as in Express: `true`
    * for all, a number of hops, addresses, ranges (`10.0.0.0/8`) and `loopback`, `linklocal`, `uniquelocal` in an array or
-   * separated by commas, or a function of an address and its number of hops. An extra of this package, read once.
+   * separated by commas, or a function of an address and its number of hops. An extra of this package, read once. A
+   * function that throws, or returns something other than a boolean (a promise), trusts no proxy for that request.
    * @default false
    */
   trustProxy?: boolean | number | string | string[] | ((address: string | undefined, hop: number) => boolean)
@@ -297,7 +298,8 @@ interface Limits {
   /**
    * Returns the address that counts, if it is not that of the TCP connection, for example behind a proxy. For a WebTransport
    * session it gets an object with the session's `headers` and the `session` itself. Without it such a session counts by
-   * its `peerAddress`, and sessions without one count together.
+   * its `peerAddress`, and sessions without one count together. So do all clients for which this function returns
+   * something other than a string that is not empty, such as a promise.
    */
   addressOf?: (req: IncomingMessage) => string | undefined
   /** Handshakes per second; those of one second may come at once. Name: `TOO_MANY_HANDSHAKES`. */

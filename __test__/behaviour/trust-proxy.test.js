@@ -16,7 +16,6 @@ const {
   record,
   request,
   upstream,
-  RawWebSocket,
 } = require('../support')
 const { listenOnUws, skip: skipUws } = require('../support/userver')
 const { TrustProxy } = upstream ? {} : require('../../lib/base/trust-proxy')
@@ -47,39 +46,62 @@ for (const [way, listen] of Object.entries(WAYS)) {
   })
 }
 
-for (const [way, serve] of Object.entries({ 'attach()': listen, 'the native listener': listenNatively })) {
-  trusts(`${way}: a function that throws opens no session, and none stays`, async () => {
-    const trustProxy = (address, hop) => {
-      if (hop > 0) throw new Error('from trustProxy')
-      return true
-    }
-    const context = await serve({ trustProxy })
-    const headers = { 'X-Forwarded-For': '203.0.113.9' }
-    const others = process.listeners('unhandledRejection')
-    process.removeAllListeners('unhandledRejection')
-    const rejections = record(process, 'unhandledRejection', (_, error) => error.message)
-    try {
-      const { port } = context
-      const { status, body } = await request({ port, path: path(context), headers })
-      if (status === 200) {
-        // the native listener answers first
-        const { sid } = JSON.parse(body.slice(1))
-        assert.equal((await request({ port, path: path(context, { sid }) })).status, 400)
-      } else {
-        assert.equal(status, 400)
-      }
-      const peer = await RawWebSocket.open(port, path(context, { transport: 'websocket' }), { headers })
-      await peer.end()
-      await eventually(() => rejections, ['from trustProxy', 'from trustProxy'])
-      assert.equal(context.engine.clientsCount, 0)
-    } finally {
-      process.removeAllListeners('unhandledRejection')
-      for (const listener of others) process.on('unhandledRejection', listener)
-    }
-    const { socket } = await openPolling(context)
-    assert.match(socket.remoteAddress, /127\.0\.0\.1$/)
-  })
+const warnings = record(process, 'warning', (_, warning) => warning)
+
+/** Functions that fail for the proxy behind the one that has connected, and what the warning says. */
+const FAILING = {
+  'a function that throws': [
+    () => {
+      throw new Error('from trustProxy')
+    },
+    /^no proxy is trusted .*: from trustProxy$/,
+  ],
+  'an async function': [async () => false, /must return true or false, got a promise$/],
+  'an async function that fails': [
+    async () => {
+      throw new Error('from trustProxy')
+    },
+    /must return true or false, got a promise$/,
+  ],
+  'a function that returns a string': [() => 'no', /must return true or false, got the string 'no'$/],
+  'a function that returns a number': [() => 1, /must return true or false, got 1$/],
+  'a function that returns an object': [() => ({}), /must return true or false, got an object$/],
 }
+
+for (const [way, listen] of Object.entries(WAYS)) {
+  for (const [what, [fail, message]] of Object.entries(FAILING)) {
+    for (const at of [0, 1]) {
+      trusts(`${way}: ${what} at hop ${at} trusts no proxy, and one warning says so`, async () => {
+        warnings.length = 0
+        const context = await listen({ trustProxy: (_, hop) => (hop === at ? fail() : true) })
+        const errors = record(context.engine, 'connection_error')
+        const headers = { 'X-Forwarded-For': '203.0.113.8, 203.0.113.9' }
+        const { socket: polls } = await openPolling(context, {}, headers)
+        assert.match(polls.remoteAddress, /127\.0\.0\.1$/)
+        const { socket } = await openWebSocket(context, {}, { headers })
+        assert.match(socket.remoteAddress, /127\.0\.0\.1$/)
+        await eventually(() => warnings.map(({ code }) => code), ['ENGINE_IO_TRUST_PROXY'])
+        assert.match(warnings[0].message, message)
+        assert.deepEqual(errors, [])
+      })
+    }
+  }
+}
+
+trusts('a function that returns nothing does not trust the sender', async () => {
+  const context = await listen({ trustProxy: (_, hop) => (hop === 0 ? true : undefined) })
+  const { socket } = await openPolling(context, {}, { 'X-Forwarded-For': '203.0.113.8, 203.0.113.9' })
+  assert.equal(socket.remoteAddress, '203.0.113.9')
+})
+
+trusts('limits per address count the connection where a function fails', async () => {
+  const trustProxy = async () => true
+  const context = await listen({ trustProxy, limits: { maxConnectionsPerAddress: 1 } })
+  const from = (address) =>
+    request({ port: context.port, path: path(context), headers: { 'X-Forwarded-For': address } })
+  assert.equal((await from('203.0.113.1')).status, 200)
+  assert.equal((await from('203.0.113.2')).status, 403)
+})
 
 trusts('limits per address count the address that was told', async () => {
   const context = await listen({ trustProxy: 1, limits: { maxConnectionsPerAddress: 1 } })

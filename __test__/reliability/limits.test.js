@@ -73,6 +73,33 @@ test('a handshake from an address that has maxConnectionsPerAddress is refused, 
   assert.equal((await handshake(context, { headers: { 'x-from': 'a' } })).status, 200)
 })
 
+const warnings = record(process, 'warning', (_, warning) => warning)
+
+for (const [what, told, shown] of [
+  ['nothing', () => undefined, 'undefined'],
+  ['null', () => null, 'null'],
+  ['an empty string', () => '', "the string ''"],
+  ['a promise', async (n) => `address ${n}`, 'a promise'],
+  ['a promise that is rejected', async (n) => Promise.reject(new Error(`address ${n}`)), 'a promise'],
+  ['an object', (n) => ({ n }), 'an object'],
+  ['a number', (n) => n, '1'],
+]) {
+  test(`clients for which addressOf returns ${what} count together, and one warning says so`, async () => {
+    let calls = 0
+    const context = await listen({ limits: { maxConnectionsPerAddress: 1, addressOf: () => told(++calls) } })
+    warnings.length = 0
+    const seen = errors(context)
+    const { socket } = await openPolling(context)
+    assert.equal((await handshake(context)).status, 403)
+    assert.equal((await openRaw(context)).status, 400)
+    assert.deepEqual(seen[0].address, 'unknown')
+    const message = `limits.addressOf must return a string that is not empty, got ${shown}; such clients count together`
+    await eventually(() => warnings.map(({ code, message }) => [code, message]), [['ENGINE_IO_ADDRESS_OF', message]])
+    socket.close(true)
+    assert.equal((await handshake(context)).status, 200)
+  })
+}
+
 test('the address is that of the TCP connection by default', async () => {
   const context = await listen({ limits: { maxConnectionsPerAddress: 1 } })
   await openWebSocket(context)

@@ -4,6 +4,10 @@
 // Express, addresses in headers are looked at from the nearest: the first that is not trusted is the client's.
 
 const { BlockList, isIP } = require('net')
+const { types } = require('util')
+const debug = require('debug')('engine')
+const { shown } = require('./shown')
+const { warnOnce } = require('./warnings')
 
 /** The names that stand for ranges, as in Express. */
 const RANGES = {
@@ -15,6 +19,8 @@ const RANGES = {
 
 /** The headers in which proxies tell addresses, and what reads each. */
 const READERS = { __proto__: null, 'x-forwarded-for': forwardedFor, forwarded }
+
+const TRUSTS_NONE = 'no proxy is trusted for requests for which the function trustProxy fails'
 
 class TrustProxy {
   /**
@@ -31,14 +37,28 @@ class TrustProxy {
     return trusts === undefined ? undefined : new TrustProxy(trusts, header)
   }
 
-  /** @param {(address: string | undefined, hop: number) => unknown} trusts */
+  /** @param {(address: string | undefined, hop: number) => boolean} trusts */
   constructor(trusts, header) {
     this._trusts = trusts
     this._header = header
   }
 
-  /** Returns the address of the client whose request came from `address` with these headers. */
+  /**
+   * Returns the address of the client whose request came from `address` with these headers. If the application's function
+   * throws or does not return a boolean, no proxy is trusted.
+   */
   clientOf(address, headers) {
+    try {
+      return this._lastOf(address, headers)
+    } catch (error) {
+      debug('the function trustProxy has failed, so that no proxy is trusted: %s', error)
+      const why = typeof error?.message === 'string' ? error.message : shown(error)
+      warnOnce(this, 'ENGINE_IO_TRUST_PROXY', `${TRUSTS_NONE}: ${why}`, error)
+      return address
+    }
+  }
+
+  _lastOf(address, headers) {
     if (!this._trusts(address, 0)) return address
     const chain = READERS[this._header](headers[this._header])
     for (let i = chain.length - 1, hop = 1; i >= 0; i--, hop++) {
@@ -56,7 +76,7 @@ class TrustProxy {
 function compile(value) {
   if (value === undefined || value === false) return undefined
   if (value === true) return () => true
-  if (typeof value === 'function') return value
+  if (typeof value === 'function') return (address, hop) => answerOf(value(address, hop))
   if (typeof value === 'number') {
     if (!Number.isInteger(value) || value < 0) {
       throw new TypeError(`trustProxy must be a whole number of hops, 0 or more, got ${value}`)
@@ -70,6 +90,18 @@ function compile(value) {
     )
   }
   return within(ranges)
+}
+
+/**
+ * Returns the answer of the application's function. Nothing is a no.
+ *
+ * @throws {TypeError} for something other than a boolean
+ */
+function answerOf(answer) {
+  if (answer === undefined || typeof answer === 'boolean') return answer === true
+  // it is not waited for, so that its rejection must not end the process
+  if (types.isPromise(answer)) answer.catch(() => {})
+  throw new TypeError(`it must return true or false, got ${shown(answer)}`)
 }
 
 /**

@@ -219,7 +219,7 @@ class NativeServer extends Server {
     try {
       socket = new Socket(id, this, transport, opening, query.EIO === '4' ? 4 : 3, handle)
     } catch (error) {
-      // the exception of a function `trustProxy`; without a Socket the session would never be ended
+      // without a Socket the session would never be ended
       bridge.refuseSession(handle)
       if (transport !== undefined) transport.socket.terminate()
       Promise.reject(error)

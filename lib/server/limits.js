@@ -5,11 +5,14 @@
 // many packets get code 3.
 
 const { performance } = require('perf_hooks')
+const { types } = require('util')
 const debug = require('debug')('engine')
 const { apart, atRoot } = require('../native/context')
 const { BAD_REQUEST } = require('../native/contract').ErrorCode
 const { takesRequests } = require('../transports/driver')
+const { shown } = require('../base/shown')
 const { kEmitError, kFail, kState } = require('../base/symbols')
+const { warnOnce } = require('../base/warnings')
 
 const NUMBERS = [
   'maxConnections',
@@ -22,6 +25,9 @@ const NUMBERS = [
 
 /** The common address of WebTransport sessions without a known one. */
 const NO_ADDRESS = 'webtransport'
+
+/** The common address of the sessions for which `addressOf` tells none. */
+const NOT_TOLD = 'unknown'
 
 const kStarted = Symbol('started')
 
@@ -228,9 +234,19 @@ class Limits {
   }
 
   _addressOf(req, address = this._clientOf(req)) {
-    if (this.options.addressOf !== undefined) return this.options.addressOf(req)
+    if (this.options.addressOf !== undefined) return this._toldAddress(this.options.addressOf(req))
     // WebTransport sessions without a known address count together, so that they cannot bypass a limit
     return address === undefined && req._query.transport === 'webtransport' ? NO_ADDRESS : address
+  }
+
+  /** Returns what `addressOf` has returned. What is not an address counts as one, so that it cannot bypass a limit. */
+  _toldAddress(told) {
+    if (typeof told === 'string' && told !== '') return told
+    // it is not waited for, so that its rejection must not end the process
+    if (types.isPromise(told)) told.catch(() => {})
+    const message = `limits.addressOf must return a string that is not empty, got ${shown(told)}; such clients count together`
+    warnOnce(this, 'ENGINE_IO_ADDRESS_OF', message)
+    return NOT_TOLD
   }
 }
 
