@@ -4,6 +4,7 @@
 
 const { spawn } = require('node:child_process')
 const fs = require('node:fs')
+const os = require('node:os')
 const path = require('node:path')
 const { build } = require('./build')
 const { checkNode, checkRust, installPackages, step } = require('./setup')
@@ -27,4 +28,5 @@ const child = spawn(process.execPath, ['--require', local, path.join(folder, nam
   stdio: 'inherit',
 })
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal))
-child.on('exit', (code) => process.exit(code ?? 1))
+// as a shell tells of a signal: 130 for SIGINT
+child.on('exit', (code, signal) => process.exit(code ?? 128 + os.constants.signals[signal]))
