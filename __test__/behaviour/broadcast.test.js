@@ -132,7 +132,7 @@ broadcasts('invalid arguments throw, and nothing is sent', async () => {
   for (const ids of [undefined, null, 'abc', '', 5, {}, () => {}, socket, true, Symbol('id')]) {
     assert.throws(() => engine.broadcast(ids, 'x'), { name: 'TypeError', message: /takes an iterable of session ids/ })
   }
-  for (const options of [null, 5, 'x', true, () => {}]) {
+  for (const options of [null, 5, 'x', true, () => {}, []]) {
     assert.throws(() => engine.broadcast([socket.id], 'x', options), {
       name: 'TypeError',
       message: /must be an object/,
@@ -141,6 +141,12 @@ broadcasts('invalid arguments throw, and nothing is sent', async () => {
   for (const conflate of [null, {}, true, NaN, Symbol('key')]) {
     const expected = { name: 'TypeError', message: /conflate must be a string or a number/ }
     assert.throws(() => engine.broadcast([socket.id], 'x', { conflate }), expected)
+  }
+  for (const [options, message] of [
+    [{ volatil: true }, /^the option volatil of broadcast\(\) is unknown; the options are compress, /],
+    [{ volatile: 'no' }, "the option volatile of broadcast() must be a boolean, got the string 'no'"],
+  ]) {
+    assert.throws(() => engine.broadcast([socket.id], 'x', options), { name: 'TypeError', message })
   }
   const failing = {
     *[Symbol.iterator]() {
@@ -243,7 +249,7 @@ broadcasts('it does for a session what send() does: events, replaced methods, ca
 
 broadcasts('each session gets options of its own', async () => {
   const context = await listen()
-  const options = Object.freeze({ compress: false, extra: 1 })
+  const options = Object.freeze({ compress: false, volatile: false })
   const given = []
   for (let i = 0; i < 2; i++) {
     const { socket } = await openWebSocket(context)

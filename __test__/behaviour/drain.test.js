@@ -161,13 +161,14 @@ drains('a later call returns the same promise, whatever its options', async () =
 drains('invalid options throw, and the server is not drained', async () => {
   const context = await listen()
   const refused = (options, name, message) => assert.throws(() => context.engine.drain(options), { name, message })
-  for (const options of [null, 5, 'soon', true, () => {}]) refused(options, 'TypeError', /takes an object/)
+  for (const options of [null, 5, 'soon', true, () => {}, []]) refused(options, 'TypeError', /takes an object/)
   refused({ tiemout: 5 }, 'TypeError', /tiemout of drain\(\) is unknown/)
   for (const value of [-1, NaN, Infinity, 2 ** 31, '100', null, {}, 1n]) {
     refused({ timeout: value }, 'RangeError', /timeout of drain\(\) must be a number of milliseconds/)
     refused({ timeout: 2 ** 31 - 1, spread: value }, 'RangeError', /spread of drain\(\) must be a number/)
   }
   refused({ timeout: 10, spread: 11 }, 'RangeError', /must not exceed timeout \(10\), got 11/)
+  refused({ timeout: '100' }, 'RangeError', /got the string '100'$/)
   refused({ spread: 10_001 }, 'RangeError', /must not exceed timeout/)
   assert.equal(context.engine.draining, false)
   const { socket } = await openPolling(context)

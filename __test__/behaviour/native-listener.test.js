@@ -135,7 +135,10 @@ test("what Node's servers throw about a port is thrown, and what cannot be liste
   }
   for (const place of [{ fd: 3 }, net.createServer().listen(0).unref()])
     assert.throws(() => engine.listen(place, native), refused)
-  assert.throws(() => engine.listen(0, { listener: 'rust' }), { name: 'TypeError', message: /'native'.*got rust/ })
+  assert.throws(() => engine.listen(0, { listener: 'rust' }), {
+    name: 'TypeError',
+    message: /'native'.*got the string 'rust'/,
+  })
 })
 
 test('listening twice is an error, and again after close() is not', async () => {

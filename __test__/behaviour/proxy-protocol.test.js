@@ -341,11 +341,32 @@ tells('attach() that throws leaves the HTTP server as it is', async () => {
   assert.equal(socket.remoteAddress, '203.0.113.9')
 })
 
+tells('the option of new Server() holds for each attach() whose options do not say otherwise', async () => {
+  const serving = async (options) => {
+    const server = http.createServer()
+    const attached = new engine.Server({ proxyProtocol: 'loopback' })
+    attached.attach(server, options)
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    defer(() => {
+      attached.close()
+      server.close()
+    })
+    return { server, engine: attached, port: server.address().port, path: '/engine.io/' }
+  }
+  for (const options of [undefined, {}, { proxyProtocol: undefined }]) {
+    const { socket } = await openPolling(await through(await serving(options), TEXT))
+    assert.equal(socket.remoteAddress, '203.0.113.9')
+  }
+  const { socket } = await openPolling(await serving({ proxyProtocol: false }))
+  assert.match(socket.remoteAddress, /127\.0\.0\.1$/)
+})
+
 tells('new Server() throws for an invalid option, too', () => {
   for (const [proxyProtocol, message] of [
     [1, 'proxyProtocol must be a boolean, or addresses and ranges, got 1'],
     [null, 'proxyProtocol must be a boolean, or addresses and ranges, got null'],
-    ['bogus', /^proxyProtocol takes IP addresses, ranges as .*; got bogus$/],
+    ['bogus', /^proxyProtocol takes IP addresses, ranges as .*; got the string 'bogus'$/],
   ]) {
     assert.throws(() => new engine.Server({ proxyProtocol }), { name: 'TypeError', message })
   }
@@ -455,6 +476,9 @@ tells('an option that was added to Object.prototype is not set', async () => {
 if (!skipUws) {
   tells('uServer refuses the option', () => {
     const message = /uServer does not support proxyProtocol/
-    assert.throws(() => new engine.uServer().attach(uWS.App(), { proxyProtocol: true }), { name: 'TypeError', message })
+    const refused = (given, options) =>
+      assert.throws(() => new engine.uServer(given).attach(uWS.App(), options), { name: 'TypeError', message })
+    refused({}, { proxyProtocol: true })
+    refused({ proxyProtocol: true }, {})
   })
 }

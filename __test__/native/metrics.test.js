@@ -531,6 +531,18 @@ test('calls with a stale handle count', async () => {
   forgiveStaleCalls()
 })
 
+test('metrics() throws for options that it does not have', async () => {
+  const { engine } = await listen()
+  for (const [options, message] of [
+    [[], 'the options of metrics() must be an object, got an array'],
+    [{ evenLoop: true }, 'the option evenLoop of metrics() is unknown; the option is eventLoop'],
+    [{ eventLoop: 'yes' }, "the option eventLoop of metrics() must be a boolean, got the string 'yes'"],
+  ]) {
+    assert.throws(() => engine.metrics(options), { name: 'TypeError', message })
+  }
+  assert.equal('eventLoop' in engine.metrics({ eventLoop: undefined }).thread, false)
+})
+
 test('the delay of the event loop is measured once somebody asks for it, from one call to the next', async () => {
   const { engine } = await listen()
   const first = engine.metrics({ eventLoop: true }).thread.eventLoop

@@ -264,8 +264,10 @@ test('an unknown limit and a value that is none are refused by the constructor',
     )
   says({ maxConnections: null }, 'limits.maxConnections must be a number that is not negative, got null')
   says({ maxConnections: -1 }, 'limits.maxConnections must be a number that is not negative, got -1')
-  says({ addressOf: 'header' }, 'limits.addressOf must be a function, got header')
+  says({ addressOf: 'header' }, "limits.addressOf must be a function, got the string 'header'")
   says(5, 'limits must be an object, got 5')
+  says([], 'limits must be an object, got an array')
+  says(null, 'limits must be an object, got null')
 })
 
 /** Collects what is thrown, or rejected, and not caught until the test is over. */

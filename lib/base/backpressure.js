@@ -4,6 +4,7 @@
 // reads slowly or not at all, and what happens to more.
 
 const debug = require('debug')('engine:socket')
+const { shown } = require('./shown')
 const { kFail, kHasWaiting, kReleasePost, kState, kThrottle, kUnwritten } = require('./symbols')
 
 /** What happens to a packet that would exceed `maxBackpressure`. */
@@ -20,11 +21,10 @@ const dropped = new WeakSet()
  */
 function validateBackpressure({ maxBackpressure, backpressurePolicy }) {
   if (backpressurePolicy !== undefined && !POLICIES.includes(backpressurePolicy)) {
-    throw new TypeError(`backpressurePolicy must be one of ${POLICIES.join(', ')}, got ${backpressurePolicy}`)
+    throw new TypeError(`backpressurePolicy must be one of ${POLICIES.join(', ')}, got ${shown(backpressurePolicy)}`)
   }
   if (maxBackpressure !== undefined && (typeof maxBackpressure !== 'number' || !(maxBackpressure >= 0))) {
-    const got = typeof maxBackpressure === 'string' ? `the string '${maxBackpressure}'` : String(maxBackpressure)
-    throw new TypeError(`maxBackpressure must be a number of bytes, got ${got}`)
+    throw new TypeError(`maxBackpressure must be a number of bytes, got ${shown(maxBackpressure)}`)
   }
 }
 
@@ -115,7 +115,7 @@ function wasDropped(options) {
 function checkKey(key) {
   // NaN would equal no other key
   if (typeof key === 'string' || (typeof key === 'number' && !Number.isNaN(key))) return
-  throw new TypeError(`the option conflate must be a string or a number, got ${String(key)}`)
+  throw new TypeError(`the option conflate must be a string or a number, got ${shown(key)}`)
 }
 
 /** Stops reading the client until it has read what waits for it. */

@@ -4,6 +4,7 @@ const net = require('net')
 const zlib = require('zlib')
 const cookie = require('cookie')
 const { validateBackpressure } = require('./backpressure')
+const { shown } = require('./shown')
 const { proxiesOf } = require('./trust-proxy')
 
 /**
@@ -15,7 +16,7 @@ function validate(opts) {
   validateBackpressure(opts)
   proxiesOf(ownOf(opts).proxyProtocol)
   if (opts.closeDetails !== undefined && typeof opts.closeDetails !== 'boolean') {
-    throw new TypeError(`closeDetails must be a boolean, got ${String(opts.closeDetails)}`)
+    throw new TypeError(`closeDetails must be a boolean, got ${shown(opts.closeDetails)}`)
   }
   if (opts.cookie) cookie.serialize(opts.cookie.name, 'id', opts.cookie)
   if (opts.httpCompression && typeof opts.httpCompression === 'object') {

@@ -31,7 +31,7 @@ class TrustProxy {
   static of({ trustProxy, trustProxyHeader = 'x-forwarded-for' }) {
     const header = typeof trustProxyHeader === 'string' ? trustProxyHeader.toLowerCase() : ''
     if (READERS[header] === undefined) {
-      throw new TypeError(`trustProxyHeader must be 'x-forwarded-for' or 'forwarded', got ${String(trustProxyHeader)}`)
+      throw new TypeError(`trustProxyHeader must be 'x-forwarded-for' or 'forwarded', got ${shown(trustProxyHeader)}`)
     }
     const trusts = compile(trustProxy)
     return trusts === undefined ? undefined : new TrustProxy(trusts, header)
@@ -86,7 +86,7 @@ function compile(value) {
   const ranges = rangesOf('trustProxy', value)
   if (ranges === undefined) {
     throw new TypeError(
-      `trustProxy must be a boolean, a number of hops, addresses and ranges, or a function, got ${String(value)}`,
+      `trustProxy must be a boolean, a number of hops, addresses and ranges, or a function, got ${shown(value)}`,
     )
   }
   return within(ranges)
@@ -121,7 +121,7 @@ function checked(option, range) {
   const length = family === 4 ? 32 : 128
   if (family === 0 || Number(bits ?? length) > length) {
     const names = Object.keys(RANGES).join(', ')
-    throw new TypeError(`${option} takes IP addresses, ranges as 10.0.0.0/8, and ${names}; got ${String(range)}`)
+    throw new TypeError(`${option} takes IP addresses, ranges as 10.0.0.0/8, and ${names}; got ${shown(range)}`)
   }
   return `${address}/${Number(bits ?? length)}`
 }
@@ -183,7 +183,7 @@ function proxiesOf(proxyProtocol) {
   if (proxyProtocol === true) return true
   const ranges = rangesOf('proxyProtocol', proxyProtocol)
   if (ranges === undefined) {
-    throw new TypeError(`proxyProtocol must be a boolean, or addresses and ranges, got ${String(proxyProtocol)}`)
+    throw new TypeError(`proxyProtocol must be a boolean, or addresses and ranges, got ${shown(proxyProtocol)}`)
   }
   return ranges
 }

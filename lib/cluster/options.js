@@ -4,6 +4,7 @@ const { createHash } = require('crypto')
 const os = require('os')
 const path = require('path')
 const { ownOf } = require('../base/options')
+const { isPlainObject, shown } = require('../base/shown')
 
 const NAMES = ['directory', 'key', 'showOwner', 'bus']
 
@@ -22,10 +23,9 @@ const MIN_KEY = 16
  * @throws {Error} `ERR_CLUSTER_UNSUPPORTED` where connections cannot be passed between processes
  */
 function clusterOptions(cluster) {
-  if (cluster === undefined || cluster === null || cluster === false) return undefined
-  if (cluster !== true && (typeof cluster !== 'object' || Array.isArray(cluster))) {
-    const given = Array.isArray(cluster) ? 'an array' : String(cluster)
-    throw new TypeError(`cluster must be a boolean or an object, got ${given}`)
+  if (cluster === undefined || cluster === false) return undefined
+  if (cluster !== true && !isPlainObject(cluster)) {
+    throw new TypeError(`cluster must be a boolean or an object, got ${shown(cluster)}`)
   }
   const options = cluster === true ? {} : ownOf(cluster)
   const unknown = Object.keys(options).find((name) => !NAMES.includes(name))
@@ -36,10 +36,10 @@ function clusterOptions(cluster) {
   }
   const { directory = defaultDirectory(), key, showOwner = false, bus } = options
   if (typeof directory !== 'string' || directory === '') {
-    throw new TypeError(`cluster.directory must be the path of a directory, got ${String(directory)}`)
+    throw new TypeError(`cluster.directory must be the path of a directory, got ${shown(directory)}`)
   }
   if (typeof showOwner !== 'boolean') {
-    throw new TypeError(`cluster.showOwner must be a boolean, got ${String(showOwner)}`)
+    throw new TypeError(`cluster.showOwner must be a boolean, got ${shown(showOwner)}`)
   }
   if (bus !== undefined) {
     const missing = METHODS.find((name) => typeof bus?.[name] !== 'function')
@@ -55,7 +55,7 @@ function clusterOptions(cluster) {
 function keyOf(key) {
   if (key === undefined) return undefined
   if (typeof key !== 'string' && !(key instanceof Uint8Array)) {
-    throw new TypeError('cluster.key must be a string or a Uint8Array')
+    throw new TypeError(`cluster.key must be a string or a Uint8Array, got ${shown(key)}`)
   }
   if (Buffer.byteLength(key) < MIN_KEY) {
     throw new TypeError(`cluster.key must have ${MIN_KEY} bytes at least, got ${Buffer.byteLength(key)}`)

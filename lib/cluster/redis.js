@@ -1,5 +1,6 @@
 'use strict'
 
+const { shown } = require('../base/shown')
 const debug = require('debug')('engine:cluster')
 
 /** Publish and subscribe of Redis, over a client of `redis` (version 4 and later) or of `ioredis`. */
@@ -104,7 +105,7 @@ function isReady(client) {
  */
 function redis(client) {
   if (typeof client?.publish !== 'function' || typeof client.duplicate !== 'function') {
-    throw new TypeError(`redis() takes a client of the package redis or ioredis, got ${String(client)}`)
+    throw new TypeError(`redis() takes a client of the package redis or ioredis, got ${shown(client)}`)
   }
   return new RedisBus(client)
 }

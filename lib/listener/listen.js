@@ -2,6 +2,7 @@
 
 const http = require('http')
 const { listenNatively } = require('./native-listener')
+const { shown } = require('../base/shown')
 const { Server } = require('../server/server')
 
 /**
@@ -38,7 +39,7 @@ function listen(port, options, callback) {
 function wantsNativeListener(options) {
   const listener = options && Object.hasOwn(options, 'listener') ? options.listener : undefined
   if (listener === undefined || listener === 'native') return listener === 'native'
-  throw new TypeError(`The option listener must be 'native', or be left out, got ${String(listener)}.`)
+  throw new TypeError(`The option listener must be 'native', or be left out, got ${shown(listener)}.`)
 }
 
 module.exports = { listen }

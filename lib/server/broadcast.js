@@ -3,9 +3,14 @@
 // `server.broadcast()`: one message for many sessions, see docs/OPERATIONS.md.
 
 const { checkKey, wasDropped } = require('../base/backpressure')
+const { ownOf } = require('../base/options')
+const { isPlainObject, shown } = require('../base/shown')
 const { kClient, kPlainTransport } = require('../base/symbols')
 const { content } = require('../native/packets')
 const { sendToAll } = require('../transports/websocket')
+
+/** The options of `send()`: those of the original, and ours. */
+const OPTIONS = ['compress', 'volatile', 'conflate', 'wsPreEncodedFrame']
 
 /**
  * Sends a message to the sessions with these ids.
@@ -17,13 +22,9 @@ const { sendToAll } = require('../transports/websocket')
  */
 function broadcast(server, ids, data, options = {}) {
   if (typeof ids === 'string' || ids === null || typeof ids?.[Symbol.iterator] !== 'function') {
-    throw new TypeError(`broadcast() takes an iterable of session ids, got ${String(ids)}`)
+    throw new TypeError(`broadcast() takes an iterable of session ids, got ${shown(ids)}`)
   }
-  if (typeof options !== 'object' || options === null) {
-    throw new TypeError(`the options of broadcast() must be an object, got ${String(options)}`)
-  }
-  const { conflate } = options
-  if (conflate !== undefined) checkKey(conflate)
+  checkOptions(options)
   data = sendable(data)
   const outcome = { sent: 0, unknown: 0, closed: 0, dropped: 0 }
   const plain = []
@@ -62,6 +63,23 @@ function broadcast(server, ids, data, options = {}) {
   }
   if (errors.length > 0) throw errors[0]
   return outcome
+}
+
+/** @throws {TypeError} for options that `send()` does not have, and for invalid values of ours */
+function checkOptions(options) {
+  if (!isPlainObject(options)) {
+    throw new TypeError(`the options of broadcast() must be an object, got ${shown(options)}`)
+  }
+  for (const name of Object.keys(options)) {
+    if (!OPTIONS.includes(name)) {
+      throw new TypeError(`the option ${name} of broadcast() is unknown; the options are ${OPTIONS.join(', ')}`)
+    }
+  }
+  const { conflate, volatile } = ownOf(options)
+  if (conflate !== undefined) checkKey(conflate)
+  if (volatile !== undefined && typeof volatile !== 'boolean') {
+    throw new TypeError(`the option volatile of broadcast() must be a boolean, got ${shown(volatile)}`)
+  }
 }
 
 /**

@@ -9,6 +9,7 @@ const debug = require('debug')('engine')
 const { apart, atRoot } = require('../native/context')
 const { DRAINING, NO_CLOSE_FRAME, ReasonText } = require('../native/contract')
 const { ownOf } = require('../base/options')
+const { isPlainObject, shown } = require('../base/shown')
 const { carriesPolls, driverOf } = require('../transports/driver')
 const { kMadeTransport, kState } = require('../base/symbols')
 
@@ -50,8 +51,8 @@ class Drain {
    * @throws {TypeError | RangeError}
    */
   static optionsOf(given = {}) {
-    if (typeof given !== 'object' || given === null) {
-      throw new TypeError(`drain() takes an object { timeout, spread }, got ${String(given)}`)
+    if (!isPlainObject(given)) {
+      throw new TypeError(`drain() takes an object { timeout, spread }, got ${shown(given)}`)
     }
     for (const name of Object.keys(given)) {
       if (name !== 'timeout' && name !== 'spread') {
@@ -221,7 +222,7 @@ class Drain {
 function checkTime(name, value) {
   if (typeof value === 'number' && value >= 0 && value <= MAX_DELAY) return
   throw new RangeError(
-    `the option ${name} of drain() must be a number of milliseconds from 0 to ${MAX_DELAY}, got ${String(value)}`,
+    `the option ${name} of drain() must be a number of milliseconds from 0 to ${MAX_DELAY}, got ${shown(value)}`,
   )
 }
 

@@ -10,7 +10,7 @@ const debug = require('debug')('engine')
 const { apart, atRoot } = require('../native/context')
 const { BAD_REQUEST } = require('../native/contract').ErrorCode
 const { takesRequests } = require('../transports/driver')
-const { shown } = require('../base/shown')
+const { isPlainObject, shown } = require('../base/shown')
 const { kEmitError, kFail, kState } = require('../base/symbols')
 const { warnOnce } = require('../base/warnings')
 
@@ -35,19 +35,17 @@ class Limits {
   /** Returns the limits of a server; undefined if there are none. */
   static of(server) {
     const { limits } = server.opts
-    if (limits === undefined || limits === null || limits === false) return undefined
-    if (typeof limits !== 'object') throw new TypeError(`limits must be an object, got ${String(limits)}`)
+    if (limits === undefined || limits === false) return undefined
+    if (!isPlainObject(limits)) throw new TypeError(`limits must be an object, got ${shown(limits)}`)
     for (const name of Object.keys(limits)) {
       const value = limits[name]
       if (value === undefined) continue
       if (name === 'addressOf') {
-        if (typeof value !== 'function')
-          throw new TypeError(`limits.addressOf must be a function, got ${String(value)}`)
+        if (typeof value !== 'function') throw new TypeError(`limits.addressOf must be a function, got ${shown(value)}`)
       } else if (!NUMBERS.includes(name)) {
         throw new TypeError(`limits.${name} is unknown; the limits are ${NUMBERS.join(', ')} and addressOf`)
       } else if (typeof value !== 'number' || !(value >= 0)) {
-        const got = typeof value === 'string' ? `the string '${value}'` : String(value)
-        throw new TypeError(`limits.${name} must be a number that is not negative, got ${got}`)
+        throw new TypeError(`limits.${name} must be a number that is not negative, got ${shown(value)}`)
       }
     }
     return new Limits(server, limits)

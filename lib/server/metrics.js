@@ -4,6 +4,8 @@
 // refusals and upgrades of a server are counted here.
 
 const { bufferedAmount } = require('../base/backpressure')
+const { ownOf } = require('../base/options')
+const { isPlainObject, shown } = require('../base/shown')
 const { traffic } = require('../base/traffic')
 const bridge = require('../native/bridge')
 const { REASONS, REFUSALS, ProbeEndCode } = require('../native/contract')
@@ -186,10 +188,14 @@ function histogramOf({ bounds, counts, sum }, unit = 1) {
  * @param {{ eventLoop?: boolean }} [options]
  */
 function metricsOf(server, options = {}) {
-  if (typeof options !== 'object' || options === null) {
-    throw new TypeError(`the options of metrics() must be an object, got ${String(options)}`)
+  if (!isPlainObject(options)) throw new TypeError(`the options of metrics() must be an object, got ${shown(options)}`)
+  for (const name of Object.keys(options)) {
+    if (name !== 'eventLoop') throw new TypeError(`the option ${name} of metrics() is unknown; the option is eventLoop`)
   }
-  const { eventLoop = false } = options
+  const { eventLoop = false } = ownOf(options)
+  if (typeof eventLoop !== 'boolean') {
+    throw new TypeError(`the option eventLoop of metrics() must be a boolean, got ${shown(eventLoop)}`)
+  }
   const counts = server[kState].counts
   const engine = bridge.getEngine().metrics()
   const metrics = {

@@ -273,7 +273,7 @@ class Server extends BaseServer {
    * @throws {Error} if the connections of this HTTP server have a header already
    */
   attach(server, options = {}) {
-    const proxies = proxiesBefore(server, ownOf(options).proxyProtocol)
+    const proxies = proxiesBefore(server, proxyProtocolOf(this, options))
     cheapenAcceptedSockets()
     this[kState].attachedTo = server
     const path = this._computePath(options)
@@ -309,6 +309,12 @@ class Server extends BaseServer {
     // last: a server for which this method throws reads no headers
     if (proxies !== undefined) readProxyHeaders(server, proxies, () => this[kState].counts.proxyHeaderInvalid())
   }
+}
+
+/** Returns the option `proxyProtocol` of `attach()`, or else that of the server. */
+function proxyProtocolOf(server, options) {
+  const { proxyProtocol = ownOf(server.opts).proxyProtocol } = ownOf(options)
+  return proxyProtocol
 }
 
 function onUpgradeError() {

@@ -70,7 +70,7 @@ class uServer extends BaseServer {
     if (!app || typeof app.any !== 'function' || typeof app.ws !== 'function') {
       throw new TypeError('uServer.attach() takes an app of uWebSockets.js, such as require("uWebSockets.js").App()')
     }
-    if (proxiesOf(ownOf(options).proxyProtocol) !== undefined) {
+    if ([options, this.opts].some((given) => proxiesOf(ownOf(given).proxyProtocol) !== undefined)) {
       throw new TypeError('uServer does not support proxyProtocol: uWebSockets.js reads the connections itself')
     }
     const path = this._computePath(options)
