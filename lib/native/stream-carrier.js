@@ -242,9 +242,10 @@ class Pump extends StreamBelow {
   isWritten() {
     this.write()
     if (this.over) return false
+    const isAllHere = bridge.getEngine().bufferedAmount(this.websocket[kState].handle) === 0
     // a stream of TLS tells in the next turns that the socket below has taken what makes it full
-    if (this.stream.writableNeedDrain && ++this.turns > TURNS) return false
-    return this.pending > 0 ? null : bridge.getEngine().bufferedAmount(this.websocket[kState].handle) === 0
+    if (this.stream.writableNeedDrain && !(isAllHere && ++this.turns <= TURNS)) return false
+    return this.pending > 0 ? null : isAllHere
   }
 
   _writeOut(bytes) {
