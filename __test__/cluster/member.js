@@ -57,6 +57,10 @@ const commands = {
   /** How many connections the HTTP server has. */
   connections: () => httpServer._connections,
   clients: () => Object.keys(engine.clients),
+  /** How many sessions have a WebSocket, or a poll that waits: none of their connections is on its way. */
+  settled: () =>
+    Object.values(engine.clients).filter((socket) => socket.transport.name === 'websocket' || socket.transport.writable)
+      .length,
   send: ({ sid, data }) => void engine.clients[sid].send(data),
   closeSession: ({ sid }) => void engine.clients[sid].close(),
   /** Keeps the event loop from going on. */
