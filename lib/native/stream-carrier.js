@@ -1,6 +1,7 @@
 'use strict'
 
 const { Socket } = require('net')
+const { performance } = require('perf_hooks')
 const { setImmediate } = require('timers')
 const bridge = require('./bridge')
 const { StreamBelow } = require('./stream-below')
@@ -15,6 +16,9 @@ const SLAB_END = 2 * 1024
 
 /** For how many turns of the event loop the end of a session waits for a full stream. */
 const TURNS = 8
+
+/** For how long it waits for a write of the stream, in ms. */
+const PATIENCE = 50
 
 let slab = Buffer.alloc(0)
 let used = 0
@@ -54,6 +58,8 @@ class Pump extends StreamBelow {
     this.leaving = false
     /** For how many turns of the event loop the end has waited, see `TURNS`. */
     this.turns = 0
+    /** Until when the end waits for a write of the stream. */
+    this.until = undefined
     /** Whether a callback waits until everything is written. */
     this.awaited = false
     this.timer = null
@@ -245,7 +251,11 @@ class Pump extends StreamBelow {
     const isAllHere = bridge.getEngine().bufferedAmount(this.websocket[kState].handle) === 0
     // a stream of TLS tells in the next turns that the socket below has taken what makes it full
     if (this.stream.writableNeedDrain && !(isAllHere && ++this.turns <= TURNS)) return false
-    return this.pending > 0 ? null : isAllHere
+    if (this.pending === 0) return isAllHere
+    // a peer that does not read keeps the stream from writing
+    const now = performance.now()
+    this.until ??= now + PATIENCE
+    return now < this.until ? null : false
   }
 
   _writeOut(bytes) {

@@ -66,7 +66,7 @@ const { outcome } = bridge
 const { FAULT, TRANSPORT_CLOSE, TRANSPORT_ERROR } = ReasonCode
 const { emit } = EventEmitter.prototype
 
-/** Milliseconds to wait for a write in progress when a session ends. No peer makes it last, but compressing may. */
+/** Milliseconds to wait for a write in progress when a session ends: compressing may take long. A stream waits less. */
 const PATIENCE = 1000
 
 /**
