@@ -6,10 +6,9 @@
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
 const eio = require('engine.io-client')
-const socketio = require('socket.io-client')
 const { defer, eventually, once } = require('../support')
 const { Hub, startMachines } = require('./bus-support')
-const { echoes } = require('./support')
+const { acknowledges, echoes } = require('./support')
 
 const WAYS = [['polling'], ['polling', 'websocket'], ['websocket']]
 
@@ -58,17 +57,6 @@ for (const [name, fate] of Object.entries(FATES)) {
 for (const transports of WAYS) {
   test(`socket.io-client over ${transports.join(', ')}: acknowledgements and binary data`, async () => {
     const { members, port } = await startMachines(2, {}, 'member-socketio.js')
-    const clients = Array.from({ length: 4 }, () =>
-      socketio(`http://127.0.0.1:${port}`, { transports, forceNew: true, reconnection: false }),
-    )
-    for (const client of clients) defer(() => client.disconnect())
-    await Promise.all(clients.map((client) => once(client, 'connect')))
-    for (let i = 0; i < 10; i++) {
-      const answers = await Promise.all(clients.map((client) => client.emitWithAck('echo', i, Buffer.from([i]))))
-      for (const [number, bytes] of answers) assert.deepEqual([number, Buffer.from(bytes)], [i, Buffer.from([i])])
-    }
-    assert.equal(members.flatMap((member) => member.seen('connection')).length, 4)
-    for (const client of clients) client.disconnect()
-    await eventually(() => members.flatMap((member) => member.seen('disconnect')).length, 4)
+    await acknowledges(members, port, transports)
   })
 }

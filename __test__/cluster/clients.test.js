@@ -6,9 +6,8 @@ const assert = require('node:assert/strict')
 const { test } = require('node:test')
 const eio = require('engine.io-client')
 const eio3 = require('engine.io-client-v3')
-const socketio = require('socket.io-client')
 const { defer, eventually, once } = require('../support')
-const { echoes, startCluster } = require('./support')
+const { acknowledges, echoes, startCluster } = require('./support')
 
 const WAYS = [['polling'], ['polling', 'websocket'], ['websocket']]
 
@@ -50,17 +49,6 @@ for (const [name, connect, protocol] of [
 for (const transports of WAYS) {
   test(`socket.io-client 4 over ${transports.join(', ')}: acknowledgements and binary data`, async () => {
     const { members, port } = await startCluster(3, {}, 'member-socketio.js')
-    const clients = Array.from({ length: 4 }, () =>
-      socketio(`http://127.0.0.1:${port}`, { transports, forceNew: true, reconnection: false }),
-    )
-    for (const client of clients) defer(() => client.disconnect())
-    await Promise.all(clients.map((client) => once(client, 'connect')))
-    for (let i = 0; i < 10; i++) {
-      const answers = await Promise.all(clients.map((client) => client.emitWithAck('echo', i, Buffer.from([i]))))
-      for (const [number, bytes] of answers) assert.deepEqual([number, Buffer.from(bytes)], [i, Buffer.from([i])])
-    }
-    assert.equal(members.flatMap((member) => member.seen('connection')).length, 4)
-    for (const client of clients) client.disconnect()
-    await eventually(() => members.flatMap((member) => member.seen('disconnect')).length, 4)
+    await acknowledges(members, port, transports)
   })
 }

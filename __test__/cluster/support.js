@@ -8,7 +8,8 @@ const net = require('node:net')
 const os = require('node:os')
 const path = require('node:path')
 const tls = require('node:tls')
-const { RawWebSocket, deadline, defer, frame, once, request } = require('../support')
+const socketio = require('socket.io-client')
+const { RawWebSocket, deadline, defer, eventually, frame, once, request } = require('../support')
 
 /** An empty directory for the members of one test, which is gone after it. */
 function clusterDirectory() {
@@ -210,7 +211,24 @@ async function echoes(client, count) {
   return { received, expected }
 }
 
+/** Has four clients of Socket.IO get acknowledgements with binary data, and leave. */
+async function acknowledges(members, port, transports) {
+  const clients = Array.from({ length: 4 }, () =>
+    socketio(`http://127.0.0.1:${port}`, { transports, forceNew: true, reconnection: false }),
+  )
+  for (const client of clients) defer(() => client.disconnect())
+  await Promise.all(clients.map((client) => once(client, 'connect')))
+  for (let i = 0; i < 10; i++) {
+    const answers = await Promise.all(clients.map((client) => client.emitWithAck('echo', i, Buffer.from([i]))))
+    for (const [number, bytes] of answers) assert.deepEqual([number, Buffer.from(bytes)], [i, Buffer.from([i])])
+  }
+  assert.equal(members.flatMap((member) => member.seen('connection')).length, 4)
+  for (const client of clients) client.disconnect()
+  await eventually(() => members.flatMap((member) => member.seen('disconnect')).length, 4)
+}
+
 module.exports = {
+  acknowledges,
   clusterDirectory,
   connectTls,
   echoes,
