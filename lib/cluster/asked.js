@@ -16,6 +16,9 @@ const MAX_WRITES = 4
 /** Time for the client of a relay that was cut to read the rest, in ms. */
 const PATIENCE = 30 * 1000
 
+/** Time for a relay to end because this process is about to stop, in ms. */
+const FAREWELL = 5 * 1000
+
 /** What both kinds of requests have in common. */
 class Asked extends Stream {
   constructor(nodes, name, sid, refuse) {
@@ -142,6 +145,8 @@ class AskedUpgrade extends Asked {
     this.socket = socket
     this._head = head
     this._isRelayed = false
+    /** Whether what the client sends is not sent on any more. */
+    this._isClosing = false
     this.onClose = () => {
       if (!this.hasSentLast || !this.hasLast) return this.cut()
       this.act('done')
@@ -160,17 +165,41 @@ class AskedUpgrade extends Asked {
     if (status !== 101 || last) return this.onMalformed()
     const { socket } = this
     this._isRelayed = true
-    this.nodes.counts.relayed++
-    socket.on('end', () => this.write(EMPTY, true))
+    socket.once('close', () => this.nodes.onRelayOver(this))
+    socket.on('end', () => this._close())
     socket.on('data', (chunk) => this._relay(chunk))
     if (this._head.length > 0) this._relay(this._head)
     this._head = EMPTY
     this.onWritable()
     this.onData({ body, last })
+    this.nodes.onRelay(this)
+  }
+
+  /** Nothing follows from the client. */
+  _close() {
+    if (this._isClosing) return
+    this._isClosing = true
+    this.write(EMPTY, true)
+  }
+
+  /**
+   * Ends the connection because this process is about to stop. The owner sees the client's end behind what the client
+   * has sent so far, and the client still gets what the owner has sent.
+   */
+  endRelay() {
+    const { socket } = this
+    if (socket.destroyed) return
+    this._close()
+    socket.resume()
+    socket.once('finish', () => socket.destroy())
+    const timer = setTimeout(() => socket.destroy(), FAREWELL)
+    timer.unref()
+    socket.once('close', () => clearTimeout(timer))
   }
 
   _relay(chunk) {
     const { socket } = this
+    if (this._isClosing) return
     this.write(chunk, false, () => {
       if (this.waiting < MAX_WRITES) socket.resume()
     })

@@ -254,26 +254,37 @@ class Cluster {
   _relay(stream, descriptor, head) {
     const relay = new Relay(stream, descriptor, head, () => {
       this._relays.delete(relay)
-      this._drain?.onOver()
+      this.onRelayOver()
     })
     this._relays.add(relay)
-    if (this._leaving !== undefined) relay.end()
+    this.onRelay(relay)
+  }
+
+  /** Called when this member begins to carry the bytes of a connection. */
+  onRelay(relay) {
+    if (this._leaving !== undefined) relay.endRelay()
     else if (this._drain !== undefined) this._endWithin(relay, this._drain.spread)
   }
 
+  /** Called when such a connection is over. */
+  onRelayOver() {
+    this._drain?.onOver()
+  }
+
   _endWithin(relay, ms) {
-    atRoot(setTimeout, () => relay.end(), Math.random() * ms).unref()
+    atRoot(setTimeout, () => relay.endRelay(), Math.random() * ms).unref()
   }
 
   /** Whether this member carries the bytes of connections. */
   get isCarrying() {
-    return this._relays.size > 0
+    return this._relays.size > 0 || this._nodes?.isCarrying === true
   }
 
   /** Ends the connections whose bytes this member carries at random times within `spread` ms, and tells of each. */
   drain(spread, onOver) {
     this._drain = { spread, onOver }
     for (const relay of this._relays) this._endWithin(relay, spread)
+    for (const relay of this._nodes?.relays ?? []) this._endWithin(relay, spread)
   }
 
   /**
@@ -499,7 +510,7 @@ class Cluster {
         request.hear('onLeave')
       }
     }
-    for (const relay of this._relays) relay.end()
+    for (const relay of this._relays) relay.endRelay()
     if (this._nodes?.leave()) waits = true
     // sessions that have just been closed answer their polls in this tick
     this._leaving = atRoot(setTimeout, () => this._leaveNow(), waits ? FAREWELL : 1)

@@ -64,6 +64,8 @@ class Nodes {
     this._subscriptions = []
     /** Requests, with their answers and what is relayed, by their names. */
     this._streams = new Map()
+    /** The connections that came in here and whose bytes are relayed. */
+    this.relays = new Set()
     /** Requests of this process that wait until an answer is settled, by their tokens. */
     this._held = new Map()
     this._lastToken = 0
@@ -271,9 +273,31 @@ class Nodes {
 
   // ---- the end -------------------------------------------------------------------------------
 
-  /** Has polls answered that wait for other nodes, because this process leaves. Returns whether anything is under way. */
+  /** Whether this process carries the bytes of connections. */
+  get isCarrying() {
+    return this.relays.size > 0
+  }
+
+  /** Called when this process begins to carry the bytes of a connection. */
+  onRelay(relay) {
+    this.counts.relayed++
+    this.relays.add(relay)
+    this.cluster.onRelay(relay)
+  }
+
+  /** Called when such a connection has closed. */
+  onRelayOver(relay) {
+    this.relays.delete(relay)
+    this.cluster.onRelayOver()
+  }
+
+  /**
+   * Has polls answered that wait for other nodes, and ends connections whose bytes are carried, because this process
+   * leaves. Returns whether anything is under way.
+   */
   leave() {
     for (const stream of this._streams.values()) stream.release()
+    for (const relay of this.relays) relay.endRelay()
     return this._streams.size > 0
   }
 

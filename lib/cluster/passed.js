@@ -233,7 +233,7 @@ class Relay {
    * Ends the connection because this process is about to stop. The owner sees the client's end behind what the client
    * has sent so far, and the client still gets what the owner has sent.
    */
-  end() {
+  endRelay() {
     const { _stream: stream, _pair: pair } = this
     stream.unpipe(pair)
     stream.resume()
