@@ -253,7 +253,7 @@ interface ServerOptions {
   cluster?: boolean | ClusterOptions
 }
 
-/** How processes find each other, see docs/SCALING.md. All of them have the same options. */
+/** How processes find each other, see docs/SCALING.md. All of them have the same options, besides `number`. */
 interface ClusterOptions {
   /**
    * Where their sockets are: a directory that only this user can open. It is made if it is missing.
@@ -265,6 +265,11 @@ interface ClusterOptions {
    * @default 32 random bytes in the file `key` of the directory, which the first process makes
    */
   key?: string | Uint8Array
+  /**
+   * The number of this process, from 0 to 65535, which no other process of the cluster may have at the same time.
+   * @default the lowest free one of the directory; with `bus` a random one, which stays with the directory
+   */
+  number?: number
   /**
    * Whether the 15th and the 16th character of a session's id show the number of its process, for balancers that choose
    * by it.

@@ -516,6 +516,78 @@ fn nodes_that_took_the_same_number_apart_are_both_found_when_they_meet() {
 }
 
 #[test]
+fn a_node_that_takes_another_number_is_found_by_both() {
+    for has_issued in [true, false] {
+        let mut bus = Bus::new(&[1, 2, 8]);
+        bus.start(4, Some(8), 3);
+        bus.pass(JOIN);
+        assert_eq!(bus.next(4), Some(Action::NumberTaken(8)));
+        let (now, former, new) = (bus.now, Member { number: 8, boot: 3 }, Member { number: 50, boot: 1 });
+        bus.node(4).renumber(now, new, has_issued);
+        bus.pass(2 * JOIN);
+        assert_eq!(bus.next(4), Some(Action::Joined(new)));
+        let [old_id, new_id] = [former, new].map(|member| key().issue([1; 9], member));
+        let now = bus.now;
+        assert_eq!(bus.node(1).knows(now, &old_id), has_issued);
+        for id in [Some(new_id), has_issued.then_some(old_id)].into_iter().flatten() {
+            let asked = bus.ask(1, Purpose::Poll, &id);
+            let (served, _) = bus.serve(4);
+            bus.answer(4, served, 200);
+            bus.assert_answered(1, asked, 200);
+            bus.node(1).done(asked);
+        }
+        bus.assert_idle();
+    }
+}
+
+#[test]
+fn a_node_that_keeps_its_number_says_it_once_in_its_hellos() {
+    let mut bus = Bus::new(&[8]);
+    bus.separate(4, 8);
+    bus.start(4, Some(8), 0);
+    bus.pass(2 * JOIN);
+    assert!(matches!(bus.next(4), Some(Action::Joined(_))));
+    bus.apart.clear();
+    bus.pass(10 * JOIN);
+    assert_eq!(bus.next(4), Some(Action::NumberTaken(8)));
+    bus.assert_idle();
+}
+
+#[test]
+fn a_node_tells_whether_an_id_is_of_one_node_and_of_no_other() {
+    let mut bus = Bus::new(&[1, 2]);
+    assert!(bus.node(1).is_of(&id_of(2), 2));
+    assert!(!bus.node(1).is_of(&id_of(2), 1));
+    assert!(!bus.node(1).is_of(&id_of(3), 2), "no node is known");
+    assert!(!bus.node(1).is_of(b"not made with the key", 2));
+    bus.start(30, Some(2), 0);
+    bus.pass(JOIN);
+    assert!(!bus.node(1).is_of(&id_of(2), 2), "there are two");
+}
+
+#[test]
+fn of_two_nodes_with_a_number_and_boot_the_one_that_is_heard_is_asked() {
+    for (silent, heard) in [(20, 30), (30, 20)] {
+        let mut bus = Bus::new(&[1]);
+        bus.separate(20, 30);
+        for run in [20, 30] {
+            bus.start(run, Some(9), 0);
+        }
+        bus.pass(2 * JOIN);
+        for run in [20, 30] {
+            assert!(matches!(bus.next(run), Some(Action::Joined(_))));
+        }
+        bus.nodes.remove(&silent);
+        bus.pass(6_000);
+        assert_eq!(bus.node(1).associated().collect::<Vec<_>>(), [heard]);
+        let asked = bus.ask(1, Purpose::Poll, &id_of(9));
+        let (served, _) = bus.serve(heard);
+        bus.node(heard).refuse(served, Why::Unknown);
+        bus.assert_fails(1, asked, Failure::Unavailable);
+    }
+}
+
+#[test]
 fn a_node_stands_for_the_members_of_its_machine() {
     let mut bus = Bus::new(&[1, 2]);
     bus.node(2).stand_for(&[Member { number: 40, boot: 3 }]);

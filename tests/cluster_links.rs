@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use engine_io_native::cluster::directory::Directory;
+use engine_io_native::cluster::directory::{Choice, Directory};
 use engine_io_native::cluster::id::{Key, Member};
 use engine_io_native::cluster::peers::{Incoming, Owner, Peers};
 use engine_io_native::cluster::wire::{Decoder, Hello, Malformed, encode};
@@ -58,7 +58,8 @@ impl Process {
         let queue = EventQueue::new(move || {
             let _ = wake.lock().unwrap().send(());
         });
-        let peers = Peers::join(&directory.0, None, (false, false), (1, queue, thread.commands().clone())).unwrap();
+        let peers =
+            Peers::join(&directory.0, None, (false, Choice::Lowest), (1, queue, thread.commands().clone())).unwrap();
         Self { peers, wakes, taken: Vec::new(), thread }
     }
 
@@ -89,7 +90,7 @@ impl Process {
 #[test]
 fn members_get_the_lowest_free_numbers_and_count_boots() {
     let scratch = Scratch::new("numbers");
-    let take_seat = || Directory::open(&scratch.0).unwrap().take_seat(false).unwrap();
+    let take_seat = || Directory::open(&scratch.0).unwrap().take_seat(Choice::Lowest).unwrap();
     let (one, two) = (take_seat(), take_seat());
     assert_eq!([one.0.member.number, two.0.member.number], [0, 1]);
     let before = one.0.member;
@@ -105,12 +106,99 @@ fn members_with_others_on_other_machines_spread_their_numbers_and_take_them_agai
     let scratches: Vec<_> = (0..4).map(|machine| Scratch::new(&format!("machine-{machine}"))).collect();
     let numbers = || -> Vec<_> {
         let directories = scratches.iter().map(|scratch| Directory::open(&scratch.0).unwrap());
-        let seats: Vec<_> = directories.map(|directory| directory.take_seat(true).unwrap().0).collect();
+        let seats: Vec<_> = directories.map(|directory| directory.take_seat(Choice::Spread).unwrap().0).collect();
         seats.iter().map(|seat| seat.member.number).collect()
     };
     let before = numbers();
     assert!(before.iter().any(|number| *number != before[0]), "{before:?}");
     assert_eq!(numbers(), before);
+}
+
+#[test]
+fn a_number_that_is_given_is_taken_or_refused() {
+    let scratch = Scratch::new("given");
+    let take_seat = |number| Directory::open(&scratch.0).unwrap().take_seat(Choice::Given(number));
+    let seat = take_seat(5).unwrap();
+    assert_eq!(seat.0.member.number, 5);
+    let error = take_seat(5).unwrap_err().to_string();
+    assert!(error.contains("expected the number 5 to be free"), "{error}");
+    drop(seat);
+    assert_eq!(take_seat(5).unwrap().0.member.number, 5);
+}
+
+#[test]
+fn a_number_that_others_have_for_a_moment_is_waited_for() {
+    let scratch = Scratch::new("moment");
+    let directory = Directory::open(&scratch.0).unwrap();
+    let seat = directory.take_seat(Choice::Given(5)).unwrap();
+    let looks = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(20));
+        drop(seat);
+    });
+    assert_eq!(directory.take_seat(Choice::Given(5)).unwrap().0.member.number, 5);
+    looks.join().unwrap();
+}
+
+#[test]
+fn the_directory_tells_the_nodes_of_members_that_have_gone() {
+    let scratch = Scratch::new("former");
+    let directory = Directory::open(&scratch.0).unwrap();
+    let take_seat = || directory.take_seat(Choice::Given(5)).unwrap().0;
+    let mut members = Vec::new();
+    for run in 1..=12 {
+        let seat = take_seat();
+        seat.note_run(run).unwrap();
+        assert_eq!(directory.former_run(seat.member), None, "it is there");
+        members.push(seat.member);
+    }
+    let runs: Vec<_> = members.iter().map(|member| directory.former_run(*member)).collect();
+    assert_eq!(runs[..4], [None; 4], "the last eight are known");
+    assert_eq!(runs[4..], (5..=12).map(Some).collect::<Vec<_>>());
+
+    let seat = take_seat();
+    assert_eq!(directory.former_run(seat.member), None, "it is there, and no node");
+    assert_eq!(directory.former_run(members[11]), Some(12), "its number belongs to another one");
+    assert_eq!(directory.former_run(Member { number: 6, ..members[11] }), None);
+    assert_eq!(scratch.names(), ["5.lock", "5.sock"]);
+    fs::write(scratch.0.join("6.lock"), [7, 1, 2, 3]).unwrap();
+    assert_eq!(directory.former_run(Member { number: 6, boot: 7 }), None);
+    fs::write(scratch.0.join("6.lock"), []).unwrap();
+    assert_eq!(directory.former_run(Member { number: 6, boot: 0 }), None);
+}
+
+#[test]
+fn a_member_that_changes_its_number_answers_by_both() {
+    let scratch = Scratch::new("changes");
+    let (mut one, mut two) = (Process::join(&scratch), Process::join(&scratch));
+    let before = two.peers.member();
+    let early = two.peers.issue().unwrap();
+    assert!(two.peers.change_number().unwrap(), "there is an id of the former number");
+    let after = two.peers.member();
+    assert_ne!(before.number, after.number);
+    let late = two.peers.issue().unwrap();
+    for (id, member) in [(early, before), (late, after)] {
+        assert_eq!((one.peers.owner_of(&id), two.peers.owner_of(&id)), (Owner::Peer(member), Owner::Mine));
+        let link = one.link(member);
+        one.send(link, PeerMessage::Request, b"body", None);
+        assert_eq!(two.next(PeerMessage::Request).head, "head");
+    }
+    assert_eq!(two.peers.others(), [one.peers.member()]);
+    let mut others = one.peers.others();
+    others.sort_unstable();
+    let mut both = [before, after];
+    both.sort_unstable();
+    assert_eq!(others, both);
+    let retaken = Member { boot: before.boot.wrapping_add(1), ..before };
+    assert_eq!(two.peers.owner_of(&key_id(&scratch, retaken)), Owner::Gone);
+    for _ in 0..3 {
+        two.peers.change_number().unwrap();
+    }
+    assert!(two.peers.change_number().is_err());
+}
+
+/// An id of a member, made with the key of the directory.
+fn key_id(scratch: &Scratch, member: Member) -> [u8; 20] {
+    Key::new(&Directory::open(&scratch.0).unwrap().key().unwrap()).issue([1; 9], member)
 }
 
 #[test]
@@ -131,7 +219,7 @@ fn many_members_that_start_at_once_agree_on_the_key_and_share_no_number() {
             let path = scratch.0.clone();
             std::thread::spawn(move || {
                 let directory = Directory::open(&path).unwrap();
-                (directory.key().unwrap(), directory.take_seat(false).unwrap())
+                (directory.key().unwrap(), directory.take_seat(Choice::Lowest).unwrap())
             })
         })
         .collect();

@@ -103,8 +103,14 @@ test('invalid options are refused', () => {
     [{ directory: 1 }, 'cluster.directory must be the path of a directory, got 1'],
     [{ directory, key: 'short' }, 'cluster.key must have 16 bytes at least, got 5'],
     [{ directory, key: 5 }, 'cluster.key must be a string or a Uint8Array, got 5'],
+    [{ directory, number: -1 }, 'cluster.number must be an integer from 0 to 65535, got -1'],
+    [{ directory, number: 65_536 }, 'cluster.number must be an integer from 0 to 65535, got 65536'],
+    [{ directory, number: 1.5 }, 'cluster.number must be an integer from 0 to 65535, got 1.5'],
+    [{ directory, number: NaN }, 'cluster.number must be an integer from 0 to 65535, got NaN'],
+    [{ directory, number: '1' }, "cluster.number must be an integer from 0 to 65535, got the string '1'"],
+    [{ directory, number: null }, 'cluster.number must be an integer from 0 to 65535, got null'],
     [{ directory, showOwner: 1 }, 'cluster.showOwner must be a boolean, got 1'],
-    [{ direktory: directory }, 'cluster has the options directory, key, showOwner, bus, got direktory'],
+    [{ direktory: directory }, 'cluster has the options directory, key, number, showOwner, bus, got direktory'],
   ]) {
     assert.throws(() => makeServer(cluster), { name: 'TypeError', message })
   }

@@ -28,6 +28,7 @@ if (hooks) {
     headers['X-Headers'] = String(process.pid)
   })
 }
+process.on('warning', ({ code, message }) => tell('warning', { code, message }))
 let lastId = 0
 if (ids === 'own') engine.generateId = () => `own-${process.pid}-${++lastId}`
 if (ids === 'wanted') engine.generateId = (req) => req._query.wanted

@@ -237,6 +237,9 @@ const rows = {
 
   // members of clusters, which Windows does not have
   ...(process.platform !== 'win32' && {
+    changeNumber: (v) => [refuses(() => engine.changeNumber(v.member))],
+    formerNode: (v) => [refuses(() => engine.formerNode(v.member, 'an id'))],
+    noteNode: (v) => [refuses(() => engine.noteNode(v.member, '0123456789abcdef'))],
     issueId: (v) => [refuses(() => engine.issueId(v.member))],
     leaveCluster: (v) => [() => engine.leaveCluster(v.member)],
     linkTo: (v) => [refuses(() => engine.linkTo(v.member, 0))],

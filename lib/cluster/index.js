@@ -59,7 +59,7 @@ const HEARD = {
 class Cluster {
   /**
    * @param {any} server a server of Node's HTTP servers
-   * @param {{directory: string, key: Buffer | undefined, showOwner: boolean, bus: any}} options
+   * @param {{directory: string, key: Buffer | undefined, number: number | undefined, showOwner: boolean, bus: any}} options
    */
   constructor(server, options) {
     this._server = server
@@ -86,6 +86,8 @@ class Cluster {
     this._nodes = options.bus === undefined ? undefined : new Nodes(this, server, /** @type {any} */ (options))
     /** With a bus, the peers to which there has been a link: they were on this machine. */
     this._linked = new Set()
+    /** Whether the application has been told that another machine has the number that it has given. */
+    this._isTold = false
     this.counts = { forwarded: 0, moved: 0, relayed: 0, served: 0, accepted: 0, forged: 0, gone: 0, failed: 0 }
     this.join()
   }
@@ -99,15 +101,54 @@ class Cluster {
     clearTimeout(this._leaving)
     this._leaving = undefined
     if (this._handle !== NO_HANDLE) return
-    const { directory, key, showOwner, bus } = this._options
+    const { directory, key, number, showOwner, bus } = this._options
     try {
-      this._handle = bridge.getEngine().joinCluster(directory, key, showOwner, bus !== undefined)
+      this._handle = bridge.getEngine().joinCluster(directory, key, showOwner, bus !== undefined, number)
     } catch (cause) {
       const error = new Error(`cannot join the cluster: ${cause.message}`, { cause })
       throw Object.assign(error, { code: 'ERR_CLUSTER_JOIN' })
     }
     bridge.members.set(this._handle, this)
-    this._nodes?.join(bridge.getEngine().memberOf(this._handle))
+    if (this._nodes === undefined) return
+    const address = this._nodes.join(bridge.getEngine().memberOf(this._handle))
+    this.noteNode(address)
+  }
+
+  /** Notes in the directory which node of the bus this member is, for `_hasDied` in the other processes. */
+  noteNode(address) {
+    try {
+      bridge.getEngine().noteNode(this._handle, address)
+    } catch (error) {
+      debug('cannot note the address of this node: %s', error.message)
+    }
+  }
+
+  /**
+   * Called when a member on another machine has the number of this one. New sessions get ids of another number, and
+   * those that are there stay; but a number that the application has given is kept.
+   *
+   * @returns {{member: number, hasIssued: boolean} | undefined} the new member, as in `memberOf`, and whether there may be
+   *   sessions of the former one
+   */
+  changeNumber(number) {
+    if (this._handle === NO_HANDLE) return undefined
+    if (this._options.number !== undefined) {
+      if (this._isTold) return undefined
+      this._isTold = true
+      const message = `cluster.number ${number} is that of a process on another machine, too: both are asked for its sessions`
+      process.emitWarning(message, { code: 'ENGINE_CLUSTER_NUMBER' })
+      return undefined
+    }
+    try {
+      const hasIssued = bridge.getEngine().changeNumber(this._handle)
+      const member = bridge.getEngine().memberOf(this._handle)
+      debug('another machine has the number %d, this process takes %d', number, member >> MEMBER_SHIFT)
+      return { member, hasIssued }
+    } catch (error) {
+      // both are asked then
+      debug('cannot take another number than %d: %s', number, error.message)
+      return undefined
+    }
   }
 
   /** Returns the id of a new session. A server that was closed and is used again joins again. */
@@ -131,7 +172,7 @@ class Cluster {
     if (owner < IdOwner.UNKNOWN) return owner
     const found = this._search.peerOf(sid)
     if (found !== undefined) return found
-    if (this._nodes?.knows(sid)) return BUS
+    if (this._nodes?.knows(sid) && !this._hasDied(sid)) return BUS
     if (owner === IdOwner.UNKNOWN) this.counts.forged++
     else if (owner === IdOwner.GONE) this.counts.gone++
     return undefined
@@ -306,7 +347,17 @@ class Cluster {
 
   /** Whether a member may be on another machine, from what is known without a link to it. */
   _isElsewhere(peer, sid) {
-    return this._nodes !== undefined && !this._linked.has(peer) && this._nodes.knows(sid)
+    return this._nodes !== undefined && !this._linked.has(peer) && this._nodes.knows(sid) && !this._hasDied(sid)
+  }
+
+  /**
+   * Whether a session was one of a process of this machine that has gone, as the directory tells. The bus tells it later
+   * if the process was killed.
+   */
+  _hasDied(sid) {
+    if (this._handle === NO_HANDLE) return false
+    const address = bridge.getEngine().formerNode(this._handle, sid)
+    return typeof address === 'string' && this._nodes.isAt(sid, address)
   }
 
   refuseGone(sid, refuse) {

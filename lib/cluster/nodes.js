@@ -76,19 +76,25 @@ class Nodes {
     this.counts = { asked: 0, relayed: 0, unavailable: 0, sent: 0, received: 0, unsent: 0, failures: 0 }
   }
 
-  /** Joins the bus as a member whose number is given as in `memberOf`, unless this is done. */
+  /** Joins the bus as a member whose number is given as in `memberOf`, unless this is done. Returns its address there. */
   join(member) {
-    if (this._node !== undefined) return
+    if (this._node !== undefined) return this._node.address()
     const { pingInterval, pingTimeout } = this.server.opts
     this._node = new BusNode(this._key, this._showOwner, member, Number(pingInterval) + Number(pingTimeout) + PATIENCE)
     this._subscribe(`${this._channel}.all`, this._node)
     this._subscribe(`${this._channel}.${this._node.address()}`, this._node)
     this._arm()
+    return this._node.address()
   }
 
   /** Whether another node may have the session. */
   knows(sid) {
     return this._node !== undefined && this._node.knows(sid)
+  }
+
+  /** Whether a session is one of the node with this address, and of no other one, as far as is known. */
+  isAt(sid, address) {
+    return this._node !== undefined && this._node.isOf(sid, address)
   }
 
   // ---- requests that came in here ------------------------------------------------------------
@@ -184,6 +190,7 @@ class Nodes {
     if (kind === 'publish') return this._publish(name ?? 'all', action.body)
     if (kind === 'serve') return apart(this._serve, this, action)
     if (kind === 'proceed') return this._proceed(action.number)
+    if (kind === 'numberTaken') return this._renumber(action.number)
     const stream = this._streams.get(name)
     if (stream !== undefined) apartFromErrors(() => stream.hear(HEARD[kind], action))
     if (kind === 'lost') apart(this.server[kEndLost], this.server, action.id)
@@ -197,6 +204,13 @@ class Nodes {
     const proceed = this._held.get(token)
     this._held.delete(token)
     proceed?.()
+  }
+
+  _renumber(number) {
+    const changed = this.cluster.changeNumber(number)
+    if (changed === undefined || this._node === undefined) return
+    this._node.renumber(changed.member, changed.hasIssued)
+    this.cluster.noteNode(this._node.address())
   }
 
   /** Sets the timer for what is due next. */

@@ -6,10 +6,13 @@ const path = require('path')
 const { ownOf } = require('../base/options')
 const { isPlainObject, shown } = require('../base/shown')
 
-const NAMES = ['directory', 'key', 'showOwner', 'bus']
+const NAMES = ['directory', 'key', 'number', 'showOwner', 'bus']
 
 /** The methods of a bus. */
 const METHODS = ['publish', 'subscribe', 'unsubscribe']
+
+/** The largest number of a process. */
+const MAX_NUMBER = 65_535
 
 /** Bytes of a key that is given, at least. */
 const MIN_KEY = 16
@@ -17,8 +20,8 @@ const MIN_KEY = 16
 /**
  * Checks the option `cluster`, and completes it.
  *
- * @returns {{directory: string, key: Buffer | undefined, showOwner: boolean, bus: any} | undefined} undefined if it is
- *   not set
+ * @returns {{directory: string, key: Buffer | undefined, number: number | undefined, showOwner: boolean, bus: any} |
+ *   undefined} undefined if it is not set
  * @throws {TypeError} for invalid options
  * @throws {Error} `ERR_CLUSTER_UNSUPPORTED` where connections cannot be passed between processes
  */
@@ -34,9 +37,12 @@ function clusterOptions(cluster) {
     const message = 'cluster needs UNIX sockets that pass connections, which Windows does not have'
     throw Object.assign(new Error(message), { code: 'ERR_CLUSTER_UNSUPPORTED' })
   }
-  const { directory = defaultDirectory(), key, showOwner = false, bus } = options
+  const { directory = defaultDirectory(), key, number, showOwner = false, bus } = options
   if (typeof directory !== 'string' || directory === '') {
     throw new TypeError(`cluster.directory must be the path of a directory, got ${shown(directory)}`)
+  }
+  if (number !== undefined && !(Number.isInteger(number) && number >= 0 && number <= MAX_NUMBER)) {
+    throw new TypeError(`cluster.number must be an integer from 0 to ${MAX_NUMBER}, got ${shown(number)}`)
   }
   if (typeof showOwner !== 'boolean') {
     throw new TypeError(`cluster.showOwner must be a boolean, got ${shown(showOwner)}`)
@@ -48,7 +54,7 @@ function clusterOptions(cluster) {
     }
     if (key === undefined) throw new TypeError('cluster.key must be given with cluster.bus, the same on all machines')
   }
-  return { directory: path.resolve(directory), key: keyOf(key), showOwner, bus }
+  return { directory: path.resolve(directory), key: keyOf(key), number, showOwner, bus }
 }
 
 /** Returns the bytes of the key that the application has given; undefined if the directory has one. */

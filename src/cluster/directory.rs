@@ -3,13 +3,38 @@
 //! Only one user can open it, so that its members may be trusted with the sessions.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
+use super::bus::message::Run;
 use super::descriptors::{try_lock, user};
 use super::id::{Key, Member};
+
+/// Bytes of the lock's file for a node of a bus, see [`Record`].
+const RUN: usize = size_of::<Run>();
+
+/// How many nodes of a bus the file tells that have had the number.
+const RUNS: usize = 8;
+
+/// How often, and after which time, it is tried again to lock a number that was given, because others lock it for a
+/// moment to see whether it is free.
+const TRIES: u32 = 20;
+const RETRY: Duration = Duration::from_millis(5);
+
+/// Which number a member takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// The lowest one that is free.
+    Lowest,
+    /// One that was taken here before, or any, because there are members on other machines.
+    Spread,
+    /// This one.
+    Given(u16),
+}
 
 /// A directory of members.
 #[derive(Debug)]
@@ -26,7 +51,17 @@ pub struct Seat {
     pub member: Member,
     socket: PathBuf,
     /// The lock ends with the seat, also if the process is killed.
-    _lock: File,
+    lock: File,
+}
+
+impl Seat {
+    /// Notes which node of a bus the member is, for [`Directory::former_run`].
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn note_run(&self, run: Run) -> io::Result<()> {
+        self.lock.write_all_at(&run.to_ne_bytes(), 1)
+    }
 }
 
 impl Drop for Seat {
@@ -85,32 +120,61 @@ impl Directory {
         made.map_err(at(path))
     }
 
-    /// Takes the lowest free number, and listens on its socket. If numbers are to be spread, because there are members
-    /// on other machines, it is one that was taken here before, or any.
+    /// Takes a number, and listens on its socket.
     ///
     /// # Errors
-    /// Those of the files; when all numbers are taken; when the path of the socket is too long for the system.
-    pub fn take_seat(&self, is_spread: bool) -> io::Result<(Seat, UnixListener)> {
+    /// Those of the files; when another member has the number that is given, or when all numbers are taken; when the path
+    /// of the socket is too long for the system.
+    pub fn take_seat(&self, choice: Choice) -> io::Result<(Seat, UnixListener)> {
         self.clear_away();
         let (mut known, mut first) = (Vec::new(), [0; 2]);
-        if is_spread {
-            known = self.numbers(".lock");
-            known.sort_unstable();
-            fill(&mut first)?;
+        match choice {
+            Choice::Lowest => {}
+            Choice::Spread => {
+                known = self.numbers(".lock");
+                known.sort_unstable();
+                fill(&mut first)?;
+            }
+            Choice::Given(number) => {
+                for _ in 0..TRIES {
+                    if let Some(lock) = self.lock(number)? {
+                        return self.sit(number, lock);
+                    }
+                    sleep(RETRY);
+                }
+                let what = format!("expected the number {number} to be free, but another process or server has it");
+                return Err(wrong(&self.path, &what));
+            }
         }
         let all = (0..=u16::MAX).map(|number| number.wrapping_add(u16::from_ne_bytes(first)));
         for number in known.into_iter().chain(all) {
-            let Some(lock) = self.lock(number)? else { continue };
-            let boot = count_boot(&lock).map_err(at(&self.lock_file(number)))?;
-            let socket = self.socket(number);
-            remove(&socket).map_err(at(&socket))?;
-            let listener = UnixListener::bind(&socket).map_err(at(&socket))?;
-            let seat = Seat { member: Member { number, boot }, socket, _lock: lock };
-            fs::set_permissions(&seat.socket, PermissionsExt::from_mode(0o600)).map_err(at(&seat.socket))?;
-            listener.set_nonblocking(true).map_err(at(&seat.socket))?;
-            return Ok((seat, listener));
+            if let Some(lock) = self.lock(number)? {
+                return self.sit(number, lock);
+            }
         }
         Err(wrong(&self.path, "expected fewer than 65,536 members"))
+    }
+
+    fn sit(&self, number: u16, lock: File) -> io::Result<(Seat, UnixListener)> {
+        let boot = Record::count_boot(&lock).map_err(at(&self.lock_file(number)))?;
+        let socket = self.socket(number);
+        remove(&socket).map_err(at(&socket))?;
+        let listener = UnixListener::bind(&socket).map_err(at(&socket))?;
+        let seat = Seat { member: Member { number, boot }, socket, lock };
+        fs::set_permissions(&seat.socket, PermissionsExt::from_mode(0o600)).map_err(at(&seat.socket))?;
+        listener.set_nonblocking(true).map_err(at(&seat.socket))?;
+        Ok((seat, listener))
+    }
+
+    /// The node of a bus that a member was which has gone, if it was here. It may be that of a member of another machine
+    /// with the same number and boot, so it is to be compared with what the bus tells.
+    pub fn former_run(&self, member: Member) -> Option<Run> {
+        let path = self.lock_file(member.number);
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path).ok()?;
+        let is_free = try_lock(&file, true).ok()?;
+        let record = Record::read(&file).ok()?;
+        let ago = record.0.first()?.wrapping_sub(member.boot);
+        if ago == 0 && !is_free { None } else { record.run(ago.into()) }
     }
 
     /// The path of the socket of a member with this number.
@@ -153,19 +217,40 @@ impl Directory {
     }
 }
 
-/// Counts how often a number was taken, in the file of its lock. A number that is taken for the first time starts
-/// anywhere, so that the members of a directory that was removed are not taken for those of a new one.
-fn count_boot(mut file: &File) -> io::Result<u8> {
-    let mut last = [0];
-    let boot = if file.read(&mut last)? == 1 {
-        last[0].wrapping_add(1)
-    } else {
-        fill(&mut last)?;
-        last[0]
-    };
-    file.seek(SeekFrom::Start(0))?;
-    file.write_all(&[boot])?;
-    Ok(boot)
+/// What the file of a lock tells: how often the number was taken (one byte), and the nodes of a bus that have had it, the
+/// last one first. Zeroes stand for a member without a bus.
+struct Record(Vec<u8>);
+
+impl Record {
+    fn read(file: &File) -> io::Result<Self> {
+        let mut bytes = Vec::new();
+        file.take((1 + RUNS * RUN) as u64).read_to_end(&mut bytes)?;
+        Ok(Self(bytes))
+    }
+
+    /// Counts how often the number was taken. One that is taken for the first time starts anywhere, so that the members
+    /// of a directory that was removed are not taken for those of a new one.
+    fn count_boot(file: &File) -> io::Result<u8> {
+        let Self(mut bytes) = Self::read(file)?;
+        let boot = match bytes.first() {
+            Some(last) => last.wrapping_add(1),
+            None => {
+                let mut any = [0];
+                fill(&mut any)?;
+                any[0]
+            }
+        };
+        bytes.splice(..bytes.len().min(1), [boot].into_iter().chain([0; RUN]));
+        bytes.truncate(1 + RUNS * RUN);
+        file.write_all_at(&bytes, 0)?;
+        Ok(boot)
+    }
+
+    /// The node that had the number when it was taken this many times ago.
+    fn run(&self, ago: usize) -> Option<Run> {
+        let run = self.0.get(1..)?.chunks_exact(RUN).nth(ago)?;
+        Some(Run::from_ne_bytes(run.try_into().ok()?)).filter(|run| *run != 0)
+    }
 }
 
 fn fill(bytes: &mut [u8]) -> io::Result<()> {

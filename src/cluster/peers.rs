@@ -8,6 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,8 +17,10 @@ use tokio::net::UnixStream;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
+use super::bus::message::Run;
+use super::bus::node::MAX_FORMER;
 use super::descriptors;
-use super::directory::{Directory, Seat};
+use super::directory::{Choice, Directory, Seat};
 use super::id::{Key, Member, RANDOM};
 use super::wire::{Decoder, Hello, encode};
 use crate::runtime::contract::PeerMessage;
@@ -83,7 +86,9 @@ pub enum Owner {
 pub struct Peers {
     handle: u32,
     key: Key,
-    seat: Seat,
+    seats: Mutex<Seats>,
+    /// Whether ids were made with the number that this member has now.
+    has_issued: AtomicBool,
     directory: Directory,
     commands: Commands,
     queue: EventQueue,
@@ -92,6 +97,13 @@ pub struct Peers {
     /// Notified when the owner has taken messages.
     room: Notify,
     leaves: watch::Sender<bool>,
+}
+
+/// The numbers of a member: that of new sessions, and those before, for which it still answers.
+#[derive(Debug)]
+struct Seats {
+    now: Seat,
+    former: Vec<Seat>,
 }
 
 #[derive(Debug, Default)]
@@ -134,14 +146,14 @@ struct Writing {
 
 impl Peers {
     /// Joins the members of a directory, as the owner's `handle`. Messages of peers are announced in `queue` by
-    /// [`Kind::Peers`]. With members on other machines numbers are spread, see [`Directory::take_seat`].
+    /// [`Kind::Peers`].
     ///
     /// # Errors
     /// See [`Directory::open`], [`Directory::key`] and [`Directory::take_seat`].
     pub fn join(
         path: &std::path::Path,
         key: Option<&[u8; Key::LENGTH]>,
-        (shows_owner, is_spread): (bool, bool),
+        (shows_owner, choice): (bool, Choice),
         (handle, queue, commands): (u32, EventQueue, Commands),
     ) -> io::Result<Arc<Self>> {
         let directory = Directory::open(path)?;
@@ -149,11 +161,12 @@ impl Peers {
             Some(key) => Key::new(key),
             None => Key::new(&directory.key()?),
         };
-        let (seat, listener) = directory.take_seat(is_spread)?;
+        let (seat, listener) = directory.take_seat(choice)?;
         let peers = Arc::new(Self {
             handle,
             key: key.showing_owner(shows_owner),
-            seat,
+            seats: Mutex::new(Seats { now: seat, former: Vec::new() }),
+            has_issued: AtomicBool::new(false),
             directory,
             commands,
             queue,
@@ -162,16 +175,51 @@ impl Peers {
             room: Notify::new(),
             leaves: watch::Sender::new(false),
         });
-        let accepting = peers.clone();
-        peers.commands.send(Command::Run(Box::new(move || {
+        peers.listen(listener);
+        Ok(peers)
+    }
+
+    fn listen(self: &Arc<Self>, listener: UnixListener) {
+        let accepting = self.clone();
+        self.commands.send(Command::Run(Box::new(move || {
             tokio::spawn(accepting.accept(listener));
         })));
-        Ok(peers)
+    }
+
+    /// Takes another number for new sessions, because a member of another machine has this one. Sessions with the former
+    /// number stay. Returns whether there may be some.
+    ///
+    /// # Errors
+    /// See [`Directory::take_seat`]; and when this was done too often.
+    pub fn change_number(self: &Arc<Self>) -> io::Result<bool> {
+        if self.seats().former.len() >= MAX_FORMER {
+            return Err(io::Error::other(format!("expected at most {MAX_FORMER} changes of the number")));
+        }
+        let (seat, listener) = self.directory.take_seat(Choice::Spread)?;
+        let mut seats = self.seats();
+        let former = std::mem::replace(&mut seats.now, seat);
+        seats.former.push(former);
+        drop(seats);
+        self.listen(listener);
+        Ok(self.has_issued.swap(false, Ordering::Relaxed))
+    }
+
+    /// Notes which node of a bus this member is.
+    ///
+    /// # Errors
+    /// See [`Seat::note_run`].
+    pub fn note_run(&self, run: Run) -> io::Result<()> {
+        self.seats().now.note_run(run)
+    }
+
+    /// The node that the owner of a session was, if it was a member here and has gone: see [`Directory::former_run`].
+    pub fn former_run(&self, id: &[u8]) -> Option<Run> {
+        self.directory.former_run(self.key.owner_of(id)?)
     }
 
     /// This member.
     pub fn member(&self) -> Member {
-        self.seat.member
+        self.seats().now.member
     }
 
     /// The id of a session of this member.
@@ -181,17 +229,20 @@ impl Peers {
     pub fn issue(&self) -> Result<[u8; ID_LENGTH], getrandom::Error> {
         let mut random = [0; RANDOM];
         getrandom::fill(&mut random)?;
-        Ok(self.key.issue(random, self.seat.member))
+        self.has_issued.store(true, Ordering::Relaxed);
+        Ok(self.key.issue(random, self.member()))
     }
 
     /// The owner of a session with this id.
     pub fn owner_of(&self, id: &[u8]) -> Owner {
         let Some(member) = self.key.owner_of(id) else { return Owner::Unknown };
-        if member == self.seat.member {
+        let seats = self.seats();
+        if seats.have(member) {
             return Owner::Mine;
         }
-        // this member has the number now
-        if member.number == self.seat.member.number || self.links().gone.get(&member.number) == Some(&member.boot) {
+        let has_number = seats.all().any(|seat| seat.member.number == member.number);
+        drop(seats);
+        if has_number || self.links().gone.get(&member.number) == Some(&member.boot) {
             return Owner::Gone;
         }
         Owner::Peer(member)
@@ -200,7 +251,8 @@ impl Peers {
     /// The members that seem to be there, besides this one.
     pub fn others(&self) -> Vec<Member> {
         let mut members = self.directory.members();
-        members.retain(|&member| member != self.seat.member);
+        let seats = self.seats();
+        members.retain(|&member| !seats.have(member));
         members
     }
 
@@ -269,6 +321,10 @@ impl Peers {
         self.leaves.send_replace(true);
     }
 
+    fn seats(&self) -> MutexGuard<'_, Seats> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn links(&self) -> MutexGuard<'_, Links> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -330,13 +386,13 @@ impl Peers {
         }
         let mut reading = Reading::default();
         let Ok(Some(hello)) = timeout(PATIENCE, reading.hello(&stream, &self.key)).await else { return };
-        if hello.to != self.seat.member {
+        if !self.seats().have(hello.to) {
             // it looks for a member that had this number before, and learns who has it now
-            let _ = timeout(PATIENCE, self.greet(&stream, hello.from)).await;
+            let _ = timeout(PATIENCE, greet(&stream, &self.key, self.member(), hello.from)).await;
             return;
         }
         let link = self.links().add();
-        if let Ok(Ok(())) = timeout(PATIENCE, self.greet(&stream, hello.from)).await {
+        if let Ok(Ok(())) = timeout(PATIENCE, greet(&stream, &self.key, hello.to, hello.from)).await {
             self.serve(&link, &stream, reading).await;
             self.put(Incoming::note(&link, DOWN));
         }
@@ -375,16 +431,10 @@ impl Peers {
         if !is_same_user(&stream) {
             return Err(Absent::Unknown);
         }
-        self.greet(&stream, peer).await.map_err(|_| Absent::Unknown)?;
+        greet(&stream, &self.key, self.member(), peer).await.map_err(|_| Absent::Unknown)?;
         let mut reading = Reading::default();
         let hello = reading.hello(&stream, &self.key).await.ok_or(Absent::Unknown)?;
         if hello.from == peer { Ok((stream, reading)) } else { Err(Absent::Gone) }
-    }
-
-    async fn greet(&self, stream: &UnixStream, to: Member) -> io::Result<()> {
-        let mut writing = Writing::default();
-        Hello { from: self.seat.member, to }.encode(&self.key, &mut writing.out.bytes);
-        writing.write(stream).await
     }
 
     /// Reads and writes a link until it ends or this member leaves.
@@ -411,6 +461,12 @@ impl Peers {
     }
 }
 
+async fn greet(stream: &UnixStream, key: &Key, from: Member, to: Member) -> io::Result<()> {
+    let mut writing = Writing::default();
+    Hello { from, to }.encode(key, &mut writing.out.bytes);
+    writing.write(stream).await
+}
+
 /// Whether a message begins something. What belongs to something that has begun is sent in any case.
 fn begins(kind: u8) -> bool {
     [PeerMessage::Request, PeerMessage::Move, PeerMessage::Fail, PeerMessage::Find].iter().any(|&one| one as u8 == kind)
@@ -425,6 +481,16 @@ enum Absent {
 /// Whether the process at the other end is of this user, or of the superuser, who may do everything.
 fn is_same_user(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| peer.uid() == descriptors::user() || peer.uid() == 0)
+}
+
+impl Seats {
+    fn all(&self) -> impl Iterator<Item = &Seat> {
+        [&self.now].into_iter().chain(&self.former)
+    }
+
+    fn have(&self, member: Member) -> bool {
+        self.all().any(|seat| seat.member == member)
+    }
 }
 
 impl Links {

@@ -6,7 +6,7 @@ use napi::{Env, Error, Result, Status};
 use napi_derive::napi;
 
 use super::convert::{Raw, buffer_value};
-use super::peers::{key_of, member_of};
+use super::peers::{address_of, key_of, member_of, run_of};
 use crate::cluster::bus::action::{Action, Admission, Failure, Stream};
 use crate::cluster::bus::message::{MAX_PIECE, Millis, Purpose, Run, Why};
 use crate::cluster::bus::node::{Config, Node};
@@ -21,13 +21,13 @@ const MAX_POLL: f64 = 7.0 * 24.0 * 3_600_000.0;
 /// What JavaScript has to do for a node, see `Action`. Streams are named by texts.
 #[napi(object, object_from_js = false)]
 pub struct BusAction {
-    /// `publish`, `serve`, `answer`, `data`, `writable`, `failed`, `gone`, `done`, `lost`, `proceed`.
+    /// `publish`, `serve`, `answer`, `data`, `writable`, `failed`, `gone`, `done`, `lost`, `proceed`, `numberTaken`.
     pub kind: &'static str,
     /// The stream; of `publish` the address of the receiver, or nothing for all nodes.
     pub stream: Option<String>,
     /// Of `serve` what the request wants; of `failed` what the client is told.
     pub what: Option<&'static str>,
-    /// Of `answer` the status, of `proceed` the token.
+    /// Of `answer` the status, of `proceed` the token, of `numberTaken` the number.
     pub number: u32,
     /// The id of the session.
     pub id: Option<String>,
@@ -77,6 +77,19 @@ impl BusNode {
     #[napi]
     pub fn address(&self) -> String {
         address_of(self.run)
+    }
+
+    /// It gives out ids of another member from now on, which is named as in `memberOf`. If it has given out ids of the
+    /// former one, it goes on answering for them.
+    #[napi]
+    pub fn renumber(&mut self, member: u32, has_issued: bool) {
+        self.node.renumber(self.now(), member_of(member), has_issued);
+    }
+
+    /// Whether the node with this address, and no other one, stands for the member that an id names.
+    #[napi]
+    pub fn is_of(&self, id: String, address: String) -> bool {
+        run_of(&address).is_some_and(|run| self.node.is_of(id.as_bytes(), run))
     }
 
     /// A message has come.
@@ -256,8 +269,9 @@ fn described(env: &Env, action: Action) -> Result<Option<BusAction>> {
             BusAction { id: Some(String::from_utf8_lossy(&id).into_owned()), ..of("lost", stream) }
         }
         Action::Proceed(token) => BusAction { number: token as u32, ..nothing("proceed") },
-        // no session is claimed, and the number is given out even if another node has it: both are asked then
-        Action::Claimed { .. } | Action::Joined(_) | Action::NumberTaken(_) => return Ok(None),
+        Action::NumberTaken(number) => BusAction { number: number.into(), ..nothing("numberTaken") },
+        // no session is claimed, and the number is given out before it is known whether another node has it
+        Action::Claimed { .. } | Action::Joined(_) => return Ok(None),
     }))
 }
 
@@ -274,10 +288,6 @@ fn purpose_of(what: &str) -> Result<Purpose> {
     }
 }
 
-fn address_of(run: Run) -> String {
-    format!("{run:016x}")
-}
-
 fn name_of(stream: Stream) -> String {
     match stream {
         Stream::Asked(ticket) => ticket.to_string(),
@@ -289,8 +299,8 @@ fn stream_of(name: &str) -> Result<Stream> {
     let stream = match name.split_once('/') {
         None => name.parse().ok().map(Stream::Asked),
         Some((run, ticket)) => {
-            let served = (Run::from_str_radix(run, 16), ticket.parse());
-            if let (Ok(run), Ok(ticket)) = served { Some(Stream::Served(run, ticket)) } else { None }
+            let served = (run_of(run), ticket.parse());
+            if let (Some(run), Ok(ticket)) = served { Some(Stream::Served(run, ticket)) } else { None }
         }
     };
     stream.ok_or_else(|| Error::new(Status::InvalidArg, format!("expected the name of a stream, got {name}")))

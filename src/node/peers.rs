@@ -10,7 +10,9 @@ use napi_derive::napi;
 use super::convert::{Raw, buffer_value};
 use super::engine::Engine;
 use super::tables::exhausted;
+use crate::cluster::bus::message::Run;
 use crate::cluster::descriptors::duplicate;
+use crate::cluster::directory::Choice;
 use crate::cluster::id::{Key, Member};
 use crate::cluster::peers::{Owner, Peers};
 use crate::runtime::contract::{IdOwner, MEMBER_SHIFT};
@@ -33,8 +35,8 @@ const MOST: usize = 64;
 
 #[napi]
 impl Engine {
-    /// Joins the members of a directory, which are spread if there are others on other machines. Returns the member's
-    /// handle.
+    /// Joins the members of a directory, by the number that is given. Otherwise the numbers are spread if there are members
+    /// on other machines. Returns the member's handle.
     #[napi]
     pub fn join_cluster(
         &self,
@@ -42,13 +44,18 @@ impl Engine {
         key: Option<&[u8]>,
         shows_owner: bool,
         is_spread: bool,
+        number: Option<u16>,
     ) -> Result<u32> {
         let key = key.map(key_of).transpose()?;
+        let choice = match number {
+            Some(number) => Choice::Given(number),
+            None if is_spread => Choice::Spread,
+            None => Choice::Lowest,
+        };
         let commands = self.io.next_commands()?;
         let mut members = self.tables.members.borrow_mut();
         let handle = members.handles().take().ok_or_else(|| exhausted("members"))?;
-        match Peers::join(Path::new(&directory), key, (shows_owner, is_spread), (handle, self.queue.clone(), commands))
-        {
+        match Peers::join(Path::new(&directory), key, (shows_owner, choice), (handle, self.queue.clone(), commands)) {
             Ok(peers) => {
                 members.put(handle, peers);
                 Ok(handle)
@@ -82,6 +89,27 @@ impl Engine {
     #[napi]
     pub fn member_of(&self, member: u32) -> Result<u32> {
         Ok(number_of(self.peers(member)?.member()))
+    }
+
+    /// Takes another number for new sessions. Returns whether there may be some with the former number.
+    #[napi]
+    pub fn change_number(&self, member: u32) -> Result<bool> {
+        self.peers(member)?.change_number().map_err(|error| Error::new(Status::GenericFailure, error.to_string()))
+    }
+
+    /// Notes in the directory which node of a bus this member is.
+    #[napi]
+    pub fn note_node(&self, member: u32, address: String) -> Result<()> {
+        let run = run_of(&address)
+            .ok_or_else(|| Error::new(Status::InvalidArg, format!("expected the address of a node, got {address}")))?;
+        self.peers(member)?.note_run(run).map_err(|error| Error::new(Status::GenericFailure, error.to_string()))
+    }
+
+    /// The address of the node that the owner of a session was, if it was a member here and has gone, and if it was a
+    /// node.
+    #[napi]
+    pub fn former_node(&self, member: u32, id: String) -> Result<Option<String>> {
+        Ok(self.peers(member)?.former_run(id.as_bytes()).map(address_of))
     }
 
     /// The member that has made an id, as in `memberOf`, or an `IdOwner`.
@@ -180,6 +208,16 @@ fn number_of(member: Member) -> u32 {
 pub(super) fn member_of(number: u32) -> Member {
     let boot = number & ((1 << MEMBER_SHIFT) - 1);
     Member { number: (number >> MEMBER_SHIFT) as u16, boot: boot as u8 }
+}
+
+/// The address of a node on the bus.
+pub(super) fn address_of(run: Run) -> String {
+    format!("{run:016x}")
+}
+
+/// The node that `address_of` names.
+pub(super) fn run_of(address: &str) -> Option<Run> {
+    Run::from_str_radix(address, 16).ok()
 }
 
 /// The key that JavaScript gives.

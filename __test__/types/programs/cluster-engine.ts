@@ -5,7 +5,9 @@ import { Server as Engine, type ServerOptions } from 'engine.io'
 import { NodeClusterEngine, RedisEngine, setupPrimary } from 'engine.io/cluster'
 import { Server } from 'socket.io'
 
-const options: ServerOptions = { cluster: { directory: '/run/app', key: new Uint8Array(32), showOwner: true } }
+const options: ServerOptions = {
+  cluster: { directory: '/run/app', key: new Uint8Array(32), number: 3, showOwner: true },
+}
 const nothing: void = setupPrimary()
 const engine = new NodeClusterEngine({ pingInterval: 1000, responseTimeout: 500 })
 const plain: Engine = new NodeClusterEngine()

@@ -24,7 +24,7 @@ pub enum Action {
     },
     /// New sessions get ids of this member from now on.
     Joined(Member),
-    /// Another node has the number that this one was told to have.
+    /// Another node has the number that this one was told to have. It keeps it, see [`Node::renumber`].
     NumberTaken(u16),
     /// Present a request to a session of this process, and call [`Node::answer`], [`Node::give`] or [`Node::refuse`].
     Serve {

@@ -14,8 +14,10 @@
 //! A new node picks a **number** at random, or has one from its operator, says hello as *joining*, and listens for 1.5 s.
 //! If another node has the number, or joins with it and has the larger run, it picks another one. A bus without memory
 //! cannot exclude that two nodes which do not hear each other take the same number. When they meet, the one with the
-//! smaller run picks a new number for new sessions and goes on answering for the old one. Until then, and after it,
-//! requests are right: they go to a run, and if the first node does not know the session, the other one is asked.
+//! smaller run picks a new number for new sessions and goes on answering for the old one. If its process has given it the
+//! number, the process hears of that ([`action::Action::NumberTaken`]), and takes another one ([`node::Node::renumber`]) or
+//! keeps it. Until then, and after it, requests are right: they go to a run, and if the first node does not know the
+//! session, the other one is asked.
 //!
 //! # Which messages count
 //!

@@ -60,7 +60,7 @@ pub const CREDIT: u32 = 64 * 1024;
 const MAX_CREDIT: u32 = 16 * 1024 * 1024;
 
 /// Former numbers that a node goes on answering for.
-const MAX_FORMER: usize = 4;
+pub const MAX_FORMER: usize = 4;
 
 /// The time after which a node that hears not even itself does not trust the bus.
 const BUS_SILENT: Millis = 3_000;

@@ -56,6 +56,14 @@ impl Node {
         id.len() <= MAX_ID && self.route(now, id, &[]) != Err(Failure::Unknown)
     }
 
+    /// Whether the node of this run, and no other one, stands for the member that an id names.
+    pub fn is_of(&self, id: &[u8], run: Run) -> bool {
+        let Some(member) = self.key.owner_of(id) else { return false };
+        let stands = |run: &&Run| self.peers.get(*run).is_some_and(|peer| peer.members.contains(&member));
+        let mut standing = self.routes.get(&member.number).into_iter().flatten().filter(stands);
+        !self.moved.contains_key(id) && standing.next() == Some(&run) && standing.next().is_none()
+    }
+
     /// The whole answer was handed to the client's connection, and of a relay both directions have ended.
     pub fn done(&mut self, stream: Stream) {
         let Stream::Asked(ticket) = stream else { return };
@@ -113,14 +121,19 @@ impl Node {
         let member = self.key.owner_of(id).ok_or(Failure::Unknown)?;
         let runs = self.routes.get(&member.number).map_or(&[][..], Vec::as_slice);
         let stands = |run: &&Run| self.peers.get(*run).is_some_and(|peer| peer.members.contains(&member));
-        let mut seen = false;
+        let (mut seen, mut silent) = (false, false);
         for run in runs.iter().filter(stands) {
             seen = true;
             if tried.contains(run) {
                 continue;
             }
-            let associated = self.peers.get(run).is_some_and(|peer| peer.association.is_some());
-            return if associated { Ok(*run) } else { Err(Failure::Unavailable) };
+            if self.peers.get(run).is_some_and(|peer| peer.association.is_some()) {
+                return Ok(*run);
+            }
+            silent = true;
+        }
+        if silent {
+            return Err(Failure::Unavailable);
         }
         let replaced = runs.iter().any(|run| self.peers.get(run).is_some_and(|peer| peer.association.is_some()));
         let ours = self.member == member || self.former.contains(&member) || self.others.contains(&member);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::super::id::Member;
 use super::super::action::{Action, Failure, Stream};
 use super::super::association::Association;
 use super::super::message::{self, Header, Hello, Kind, Millis, Run};
@@ -156,7 +157,7 @@ impl Node {
         if ours {
             return true;
         }
-        if !joining {
+        if !joining && !self.chosen {
             // sessions with the number live here; they are found by asking both nodes
             self.former.truncate(MAX_FORMER - 1);
             self.former.insert(0, self.member);
@@ -171,6 +172,17 @@ impl Node {
             self.pick_number();
         }
         false
+    }
+
+    /// Takes another number after [`Action::NumberTaken`]. If there are ids with the former one, this node goes on
+    /// answering for them.
+    pub fn renumber(&mut self, now: Millis, member: Member, has_issued: bool) {
+        let former = std::mem::replace(&mut self.member, member);
+        if has_issued && former != member {
+            self.former.truncate(MAX_FORMER - 1);
+            self.former.insert(0, former);
+        }
+        (self.join_at, self.told, self.hello_at) = (Some(now + JOIN), false, now);
     }
 
     /// Another number, which the known nodes do not have.
