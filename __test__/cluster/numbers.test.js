@@ -66,6 +66,35 @@ test('two processes of one machine cannot have the same number, until the first 
   assert.throws(make, { code: 'ERR_CLUSTER_JOIN', message })
 })
 
+test('a server that was closed and is used again has its number again as soon as that is free', async () => {
+  const directory = clusterDirectory()
+  const make = () => {
+    const server = new Server({ cluster: { directory, number: 3 } })
+    defer(() => server.close())
+    return server
+  }
+  /** The error of a server that cannot open a session. */
+  const failureOf = (server) => {
+    try {
+      server.generateId()
+      return undefined
+    } catch (error) {
+      return error
+    }
+  }
+  const first = make()
+  first.close()
+  await eventually(() => fs.existsSync(path.join(directory, '3.sock')), false)
+  const second = make()
+  const failures = new Set()
+  for (let i = 0; i < 20; i++) failures.add(failureOf(first))
+  for (const failure of failures) assert.equal(failure.code, 'ERR_CLUSTER_JOIN')
+  assert.ok(failures.size < 20, 'it does not wait for the number each time')
+  second.close()
+  await eventually(() => failureOf(first), undefined, 10_000)
+  assert.equal(first.metrics().cluster.member, 3)
+})
+
 test('numbers that are given and others go together in one directory', () => {
   const directory = clusterDirectory()
   const numbers = [undefined, 1, undefined, 0xffff, undefined].map((number) => {

@@ -36,6 +36,9 @@ const LOOK = 2000
 /** How long a member that leaves waits for answers, in ms. */
 const FAREWELL = 1000
 
+/** Milliseconds until a server that was closed tries again to join, after it could not. */
+const REJOIN = 1000
+
 /** What `peerOf` returns for a session of another machine. */
 const BUS = -1
 
@@ -88,6 +91,8 @@ class Cluster {
     this._linked = new Set()
     /** Whether the application has been told that another machine has the number that it has given. */
     this._isTold = false
+    /** Why this member could not join, and until when it does not try again. */
+    this._failure = undefined
     this.counts = { forwarded: 0, moved: 0, relayed: 0, served: 0, accepted: 0, forged: 0, gone: 0, failed: 0 }
     this.join()
   }
@@ -95,19 +100,23 @@ class Cluster {
   /**
    * Joins, unless this is done.
    *
-   * @throws {Error} `ERR_CLUSTER_JOIN` if the directory cannot be used
+   * @throws {Error} `ERR_CLUSTER_JOIN` if the directory cannot be used, or if another process has the number
    */
   join() {
     clearTimeout(this._leaving)
     this._leaving = undefined
     if (this._handle !== NO_HANDLE) return
+    // handshakes of a server that was closed must not each wait for a number that another process has
+    if (this._failure !== undefined && performance.now() < this._failure.until) throw this._failure.error
     const { directory, key, number, showOwner, bus } = this._options
     try {
       this._handle = bridge.getEngine().joinCluster(directory, key, showOwner, bus !== undefined, number)
     } catch (cause) {
       const error = new Error(`cannot join the cluster: ${cause.message}`, { cause })
+      this._failure = { error, until: performance.now() + REJOIN }
       throw Object.assign(error, { code: 'ERR_CLUSTER_JOIN' })
     }
+    this._failure = undefined
     bridge.members.set(this._handle, this)
     if (this._nodes === undefined) return
     const address = this._nodes.join(bridge.getEngine().memberOf(this._handle))

@@ -170,7 +170,9 @@ impl Directory {
     /// with the same number and boot, so it is to be compared with what the bus tells.
     pub fn former_run(&self, member: Member) -> Option<Run> {
         let path = self.lock_file(member.number);
-        let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path).ok()?;
+        // something else than a file must not keep the thread waiting
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
         let is_free = try_lock(&file, true).ok()?;
         let record = Record::read(&file).ok()?;
         let ago = record.0.first()?.wrapping_sub(member.boot);

@@ -7,7 +7,7 @@ use super::super::action::{Action, Failure, Stream};
 use super::super::association::Association;
 use super::super::message::{self, Header, Hello, Kind, Millis, Run};
 use super::super::reckoning::Reckoning;
-use super::{JOIN, MAX_FORMER, MAX_PEERS, Node, Peer};
+use super::{HELLO, JOIN, MAX_FORMER, MAX_PEERS, Node, Peer};
 
 impl Node {
     pub(super) fn open_association(&mut self, now: Millis, run: Run, number: u32) {
@@ -182,7 +182,9 @@ impl Node {
             self.former.truncate(MAX_FORMER - 1);
             self.former.insert(0, former);
         }
-        (self.join_at, self.told, self.hello_at) = (Some(now + JOIN), false, now);
+        (self.join_at, self.told, self.hello_at) = (Some(now + JOIN), false, now + HELLO);
+        // before there is an id of it, and newer than the last one
+        self.say_hello(now + 1, None);
     }
 
     /// Another number, which the known nodes do not have.
