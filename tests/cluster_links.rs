@@ -84,6 +84,7 @@ impl Process {
 
     fn send(&self, link: u32, kind: PeerMessage, body: &[u8], descriptor: Option<OwnedFd>) {
         assert!(self.peers.send(link, kind as u8, 7, (b"head", body), descriptor));
+        self.peers.flush();
     }
 }
 
@@ -274,6 +275,7 @@ fn a_link_is_not_read_while_its_owner_does_not_take_messages() {
     // the peer takes some 16 MiB, and as many wait here; then requests are refused
     let mut sent = 0;
     while one.peers.send(link, PeerMessage::Request as u8, 0, (b"", &body), None) {
+        one.peers.flush();
         sent += 1;
         assert!(sent < 200);
         std::thread::sleep(Duration::from_millis(2));

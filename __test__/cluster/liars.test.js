@@ -9,7 +9,7 @@ const net = require('node:net')
 const { test } = require('node:test')
 const tls = require('node:tls')
 const bridge = require('../../lib/native/bridge')
-const { kOnPeers } = require('../../lib/base/symbols')
+const { kFlushPeers, kOnPeers } = require('../../lib/base/symbols')
 const { headOf } = require('../../lib/cluster/head')
 const { PeerMessage } = require('../../lib/native/contract')
 const { RawWebSocket, deadline, defer, once } = require('../support')
@@ -33,17 +33,25 @@ class Liar extends EventEmitter {
   }
 
   [kOnPeers]() {
-    let messages
-    while ((messages = this.engine.takeFromPeers(this.handle)).length > 0) {
-      for (const message of messages) {
-        if (message.descriptor >= 0) fs.closeSync(message.descriptor)
-        this.emit(NAMES[message.kind], message)
+    const meta = new Uint32Array(4 * 64)
+    let contents
+    while ((contents = this.engine.takeFromPeers(this.handle, meta)).length > 0) {
+      for (let at = 0; at < contents.length / 2; at++) {
+        const [link, kind, number, descriptor] = meta.slice(4 * at)
+        const [head, body] = contents.slice(2 * at)
+        if (descriptor > 0) fs.closeSync(descriptor - 1)
+        this.emit(NAMES[kind], { link, kind, number, head, body })
       }
     }
   }
 
+  [kFlushPeers]() {
+    this.engine.flushPeers(this.handle)
+  }
+
   send(link, kind, number, head, body, descriptor = -1) {
     assert.ok(this.engine.sendToPeer(this.handle, link, kind, number, head, body, descriptor))
+    this[kFlushPeers]()
   }
 
   /** Makes a link to the first of the others. */

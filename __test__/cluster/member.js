@@ -10,7 +10,7 @@ const cluster = require('node:cluster')
 const { Server } = require('../..')
 const { makeBus } = require('./buses')
 
-const { port = 0, tls, options, hooks, ids, bus } = JSON.parse(process.env.MEMBER)
+const { port = 0, tls, options, hooks, ids, bus, replaced } = JSON.parse(process.env.MEMBER)
 if (bus) options.cluster.bus = makeBus(bus)
 const file = (name) => fs.readFileSync(path.join(__dirname, '../fixtures/tls', name))
 const httpServer = tls ? https.createServer({ key: file('key.pem'), cert: file('cert.pem') }) : http.createServer()
@@ -29,6 +29,28 @@ if (hooks) {
   })
 }
 process.on('warning', ({ code, message }) => tell('warning', { code, message }))
+if (replaced === 'response') {
+  let count = 0
+  engine.use((req, res, next) => {
+    const { end, writeHead } = res
+    res.writeHead = function (status, headers) {
+      headers[`X-Count-${++count}`] = 'a'
+      return writeHead.call(this, status, headers)
+    }
+    res.end = function (...args) {
+      tell('end', { method: req.method, sid: req._query.sid, body: String(args[0]) })
+      return end.apply(this, args)
+    }
+    next()
+  })
+}
+if (replaced === 'heard') {
+  engine.on('headers', (headers, req) => {
+    const { method } = req
+    if (req._query.sid === undefined) return
+    for (const event of ['end', 'close', 'aborted']) req.on(event, () => tell(`request ${event}`, { method }))
+  })
+}
 let lastId = 0
 if (ids === 'own') engine.generateId = () => `own-${process.pid}-${++lastId}`
 if (ids === 'wanted') engine.generateId = (req) => req._query.wanted
@@ -41,6 +63,7 @@ function allowRequest(req, done) {
 
 engine.on('connection', (socket) => {
   tell('connection', { sid: socket.id, clients: engine.clientsCount })
+  if (replaced === 'onDataRequest') socket.transport.onDataRequest = readPost
   socket.on('message', (data) => socket.send(data))
   socket.on('upgrade', (transport) =>
     tell('upgrade', { sid: socket.id, transport: transport.name, address: transport.socket._socket.remoteAddress }),
@@ -49,6 +72,16 @@ engine.on('connection', (socket) => {
     tell('close', { sid: socket.id, reason, why: String(description?.message ?? description) }),
   )
 })
+function readPost(req, res) {
+  let body = ''
+  req.setEncoding('utf8')
+  req.on('data', (text) => (body += text))
+  req.on('end', () => {
+    this.onData(body)
+    res.writeHead(200, { 'Content-Type': 'text/html' }).end('read')
+  })
+}
+
 engine.on('connection_error', ({ code, context, req }) =>
   tell('connection_error', { code, context: JSON.stringify(context), sid: req._query.sid }),
 )

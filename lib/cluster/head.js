@@ -3,15 +3,18 @@
 const net = require('net')
 const { HeadField } = require('../native/contract')
 
+/** The fields of a head that nothing is known of. */
+const FIELDS = new Array(HeadField.HEADERS).fill('')
+FIELDS[HeadField.IS_SPECIAL] = '1'
+
 /**
  * Returns the head of a request of Node's HTTP server as text, in the form in which the native listener passes heads:
  * see `HeadField` and lib/session/lazy-request.js.
  */
 function headOf(req, sid) {
   const { socket } = req
-  const fields = new Array(HeadField.HEADERS).fill('')
+  const fields = FIELDS.slice()
   fields[HeadField.SID] = sid
-  fields[HeadField.IS_SPECIAL] = '1'
   fields[HeadField.REMOTE_ADDRESS] = socket.remoteAddress ?? ''
   fields[HeadField.REMOTE_PORT] = socket.remotePort ?? ''
   fields[HeadField.LOCAL_ADDRESS] = socket.localAddress ?? ''
@@ -22,9 +25,13 @@ function headOf(req, sid) {
   return `${fields.join('\0')}\0${req.rawHeaders.join('\0')}\0`
 }
 
-/** Gives a socket the client's address, if its own is that of something in between. */
-function showClient(socket, head) {
-  const fields = head.split('\0', HeadField.HEADERS)
+/**
+ * Gives a socket the client's address, if its own is that of something in between.
+ *
+ * @param {import('stream').Duplex & {remoteAddress?: string}} socket
+ * @param {string[]} fields those of the request's head
+ */
+function showClient(socket, fields) {
   const address = fields[HeadField.REMOTE_ADDRESS]
   if (address === '' || address === socket.remoteAddress) return
   const shown = {

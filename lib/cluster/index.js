@@ -22,10 +22,19 @@ const { Nodes } = require('./nodes')
 const { PassedRequest, PassedUpgrade, Relay } = require('./passed')
 const { ForwardedResponse } = require('./response')
 const { Search } = require('./search')
-const { kClient, kFailPost, kOnPeers, kReleasePoll, kServeForwarded, kServeMoved } = require('../base/symbols')
+const {
+  kClient,
+  kFailPost,
+  kFlushPeers,
+  kOnPeers,
+  kReleasePoll,
+  kServeForwarded,
+  kServeMoved,
+} = require('../base/symbols')
 
-/** How often messages are taken in one turn, some 64 each time. */
+/** How often messages are taken in one turn, and how many at most each time. */
 const ROUNDS = 16
+const MOST = 64
 
 /** Milliseconds for an owner to take an upgrade, and what is added to the time in which it answers a poll. */
 const PATIENCE = 10 * 1000
@@ -46,6 +55,9 @@ const BUS = -1
 const MAX_LINKED = 10_000
 
 const EMPTY = Buffer.alloc(0)
+
+// taken when the module is loaded: tests of applications replace it by a fake
+const { nextTick } = process
 
 /** Why a request is refused that this member cannot read, or that comes without its connection. */
 const MALFORMED = { name: 'TRANSPORT_HANDSHAKE_ERROR' }
@@ -76,10 +88,17 @@ class Cluster {
     this._relays = new Set()
     /** How they end, once the server drains. */
     this._drain = undefined
-    /** The messages in hand, and the next of them. */
-    this._messages = []
+    /** The messages in hand, see `takeFromPeers` in src/node/peers.rs, and the next of them. */
+    this._meta = new Uint32Array(4 * MOST)
+    this._contents = []
     this._next = 0
+    /** Whether something was sent that has still to be written. */
+    this._isUnflushed = false
+    this._flush = () => this[kFlushPeers]()
     this._lastRequest = 0
+    /** The last id that named a peer, and the peer, until a link ends. */
+    this._lastSid = undefined
+    this._lastPeer = undefined
     this._look = undefined
     /** When that was done last. */
     this._looked = 0
@@ -106,6 +125,7 @@ class Cluster {
     clearTimeout(this._leaving)
     this._leaving = undefined
     if (this._handle !== NO_HANDLE) return
+    this._lastSid = undefined
     // handshakes of a server that was closed must not each wait for a number that another process has
     if (this._failure !== undefined && performance.now() < this._failure.until) throw this._failure.error
     const { directory, key, number, showOwner, bus } = this._options
@@ -150,6 +170,7 @@ class Cluster {
     }
     try {
       const hasIssued = bridge.getEngine().changeNumber(this._handle)
+      this._lastSid = undefined
       const member = bridge.getEngine().memberOf(this._handle)
       debug('another machine has the number %d, this process takes %d', number, member >> MEMBER_SHIFT)
       return { member, hasIssued }
@@ -177,8 +198,14 @@ class Cluster {
    */
   peerOf(sid) {
     if (this._handle === NO_HANDLE || typeof sid !== 'string') return undefined
+    // a request is looked at twice
+    if (sid === this._lastSid) return this._lastPeer
     const owner = bridge.getEngine().ownerOf(this._handle, sid)
-    if (owner < IdOwner.UNKNOWN) return owner
+    if (owner < IdOwner.UNKNOWN) {
+      this._lastSid = sid
+      this._lastPeer = owner
+      return owner
+    }
     const found = this._search.peerOf(sid)
     if (found !== undefined) return found
     if (this._nodes?.knows(sid) && !this._hasDied(sid)) return BUS
@@ -231,6 +258,13 @@ class Cluster {
   _forward(peer, sid, req, res, refuse, body, isSecond = false) {
     if (peer === BUS) return this._nodes.forward(sid, req, res, refuse, body)
     const head = headOf(req, sid)
+    // most often there is a link, and the id names the peer
+    const link = this._linkTo(peer)
+    const isUsual = link !== undefined && link.isUp && this._nodes === undefined && this._search.isEmpty
+    if (isUsual && !res.destroyed && !res.headersSent) {
+      if (!this._pass(link, sid, res, refuse, refuse, head, body)) this.refuseGone(sid, refuse)
+      return
+    }
     const isOver = () => res.destroyed || res.headersSent
     const again = (next) => this._forward(next, sid, req, res, refuse, body, true)
     const elsewhere = isSecond ? refuse : this._elsewhere(peer, sid, refuse, again)
@@ -238,13 +272,19 @@ class Cluster {
     const ask = () => this._nodes.forward(sid, req, res, refuse, body)
     this.whenUp(peer, this._isElsewhere(peer, sid) ? ask : fail, (link) => {
       if (isOver()) return debug('the request is over')
-      const number = this.nextRequest()
-      if (!this.send(link.number, PeerMessage.REQUEST, number, head, body)) return fail()
-      const deadline = this._deadline(Number(this._server.opts.pingInterval) + Number(this._server.opts.pingTimeout))
-
-      new PassedRequest(this, link, number, refuse, { sid, deadline, elsewhere }, res)
-      this.counts.forwarded++
+      if (!this._pass(link, sid, res, refuse, elsewhere, head, body)) fail()
     })
+  }
+
+  /** Sends a poll or a POST on a link. Returns false if this cannot be done. */
+  _pass(link, sid, res, refuse, elsewhere, head, body) {
+    const number = this.nextRequest()
+    if (!this.send(link.number, PeerMessage.REQUEST, number, head, body)) return false
+    const { pingInterval, pingTimeout } = this._server.opts
+    const deadline = this._deadline(Number(pingInterval) + Number(pingTimeout))
+    new PassedRequest(this, link, number, refuse, { sid, deadline, elsewhere }, res, body === undefined)
+    this.counts.forwarded++
+    return true
   }
 
   /** Has a session end because the body of a POST could not be read. */
@@ -261,7 +301,7 @@ class Cluster {
    */
   move(peer, sid, req, socket, head, headers, refuse, isSecond = false) {
     if (peer === BUS) return this._nodes.upgrade(sid, req, socket, head, headers, refuse)
-    const text = `${JSON.stringify(headers ?? {})}\0${headOf(req, sid)}`
+    const text = `${headers === undefined ? '{}' : JSON.stringify(headers)}\0${headOf(req, sid)}`
     let early = head
     const again = (next) => this.move(next, sid, req, socket, early, headers, refuse, true)
     const elsewhere = isSecond ? refuse : this._elsewhere(peer, sid, refuse, again)
@@ -376,14 +416,21 @@ class Cluster {
 
   /** Calls `proceed` with the link to a peer once it can be used, or `fail` if the peer has gone. */
   whenUp(peer, fail, proceed) {
-    if (this._handle === NO_HANDLE) return fail()
-    const number = bridge.getEngine().linkTo(this._handle, peer)
-    let link = this._links.get(number)
-    if (link === undefined) this._links.set(number, (link = new Link(number)))
+    const link = this._linkTo(peer)
+    if (link === undefined) return fail()
     link.whenUp(() => {
       if (this._nodes !== undefined) this._remember(peer)
       proceed(link)
     }, fail)
+  }
+
+  /** Returns the link to a peer, which is made if there is none; undefined if this member has left. */
+  _linkTo(peer) {
+    if (this._handle === NO_HANDLE) return undefined
+    const number = bridge.getEngine().linkTo(this._handle, peer)
+    let link = this._links.get(number)
+    if (link === undefined) this._links.set(number, (link = new Link(number)))
+    return link
   }
 
   _remember(peer) {
@@ -421,10 +468,23 @@ class Cluster {
     for (const request of all) if (request.deadline < now) request.hear('onLate')
   }
 
-  /** Sends a message. Returns false if the link has ended, or if the peer does not read. */
+  /**
+   * Sends a message. Returns false if the link has ended, or if the peer does not read. The messages of a turn are
+   * written together at its end.
+   */
   send(link, kind, number, head, body = undefined, descriptor = -1) {
     if (this._handle === NO_HANDLE) return false
+    if (!this._isUnflushed) {
+      this._isUnflushed = true
+      atRoot(setImmediate, this._flush)
+    }
     return bridge.getEngine().sendToPeer(this._handle, link, kind, number, head, body, descriptor)
+  }
+
+  /** Writes what was sent. */
+  [kFlushPeers]() {
+    this._isUnflushed = false
+    if (this._handle !== NO_HANDLE) bridge.getEngine().flushPeers(this._handle)
   }
 
   // ---- what comes from peers -----------------------------------------------------------------
@@ -437,17 +497,27 @@ class Cluster {
     let isDone = false
     try {
       for (let round = 0; round < ROUNDS && !isDone; round++) {
-        while (this._next < this._messages.length) this._take(this._messages[this._next++])
-        this._messages = this._handle === NO_HANDLE ? [] : bridge.getEngine().takeFromPeers(this._handle)
+        while (2 * this._next < this._contents.length) this._takeNext()
+        this._contents = this._handle === NO_HANDLE ? [] : bridge.getEngine().takeFromPeers(this._handle, this._meta)
         this._next = 0
-        isDone = this._messages.length === 0
+        isDone = this._contents.length === 0
       }
     } finally {
       if (!isDone) atRoot(setImmediate, () => this[kOnPeers]())
     }
   }
 
-  _take({ link: from, kind, number, head, body, descriptor }) {
+  _takeNext() {
+    const { _meta: meta, _contents: contents } = this
+    const at = this._next++
+    const from = meta[4 * at]
+    const kind = meta[4 * at + 1]
+    const number = meta[4 * at + 2]
+    const descriptor = meta[4 * at + 3] - 1
+    this._take(from, kind, number, contents[2 * at], contents[2 * at + 1], descriptor)
+  }
+
+  _take(from, kind, number, head, body, descriptor) {
     const link = this._links.get(from)
     // only fronts send them, and only with connections that move
     if (descriptor >= 0 && (link !== undefined || kind !== PeerMessage.MOVE)) fs.closeSync(descriptor)
@@ -455,6 +525,7 @@ class Cluster {
     if (kind === PeerMessage.UP) return link.up()
     if (kind === PeerMessage.DOWN) {
       this._links.delete(from)
+      this._lastSid = undefined
       return link.down()
     }
     const request = link.requests.get(number)
@@ -463,8 +534,8 @@ class Cluster {
   }
 
   _takeFromFront(from, kind, number, head, body, descriptor) {
-    if (kind === PeerMessage.MOVE) return this._accept(from, number, head, body ?? EMPTY, descriptor)
-    if (kind === PeerMessage.REQUEST) return this._serve(from, number, head, body)
+    if (kind === PeerMessage.MOVE) return this._accept(from, number, head, bytesOf(body), descriptor)
+    if (kind === PeerMessage.REQUEST) return this._serve(from, number, head, bytesOf(body))
     if (kind === PeerMessage.DOWN) return this._loseFront(from)
     if (kind === PeerMessage.FIND) {
       const isHere = this._server[kClient](head) !== undefined
@@ -493,7 +564,13 @@ class Cluster {
     const res = new ForwardedResponse(req, {
       answer: (status, headers, content) => {
         const text = JSON.stringify([status, headers])
-        return this.send(from, PeerMessage.ANSWER, number, text, content)
+        const isSent = this.send(from, PeerMessage.ANSWER, number, text, content)
+        // whether it has been written makes no difference
+        if (isSent && req.method === 'POST') {
+          responses.delete(number)
+          nextTick(finish, res)
+        }
+        return isSent
       },
       cutOff: () => this.send(from, PeerMessage.ABORT, number, ''),
     })
@@ -605,6 +682,16 @@ class Cluster {
       ...bus,
     }
   }
+}
+
+function finish(res) {
+  res.finish()
+}
+
+/** The bytes of a message's body, which is a string if they are ASCII. */
+function bytesOf(body) {
+  if (body === undefined) return EMPTY
+  return typeof body === 'string' ? Buffer.from(body, 'latin1') : body
 }
 
 /** Makes a socket of a descriptor, which is closed if it is something else. */

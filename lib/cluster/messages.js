@@ -5,7 +5,7 @@
 
 const { validateHeaderName, validateHeaderValue } = require('http')
 const { HeadField } = require('../native/contract')
-const { forwardedRequest, movedRequest } = require('../session/lazy-request')
+const { ForwardedRequest, movedRequest } = require('../session/lazy-request')
 
 /** The versions of HTTP in the heads of requests. */
 const VERSIONS = ['1.0', '1.1']
@@ -63,6 +63,23 @@ function readAnswer(head, body) {
  *   the body if the head has it; undefined if it cannot be written
  */
 function readAnswerHead(head) {
+  const known = answers.get(head)
+  // who writes the headers may change them
+  if (known !== undefined) return { status: known.status, headers: { ...known.headers }, length: known.length }
+  const answer = checkAnswerHead(head)
+  if (answer !== undefined && head.length <= MAX_KNOWN_LENGTH && !Object.values(answer.headers).some(Array.isArray)) {
+    if (answers.size >= MAX_KNOWN) answers.clear()
+    answers.set(head, { ...answer, headers: { ...answer.headers } })
+  }
+  return answer
+}
+
+/** Heads of answers that were read before. Most answers have one of few heads. */
+const answers = new Map()
+const MAX_KNOWN = 64
+const MAX_KNOWN_LENGTH = 256
+
+function checkAnswerHead(head) {
   const answer = parse(head)
   if (!Array.isArray(answer)) return undefined
   const [status, headers] = answer
@@ -96,20 +113,22 @@ function readRefusal(head) {
 
 /** Reads the head of a poll or a POST. Returns undefined if it is something else. */
 function readRequest(head, body) {
-  return isHead(head) ? attempt(() => forwardedRequest(head, body)) : undefined
+  const fields = fieldsOf(head)
+  return fields && attempt(() => new ForwardedRequest(fields, body))
 }
 
 /**
  * Reads the head of an upgrade.
  *
- * @returns {{head: string, headers: Record<string, any>} | undefined} the head of the request and the headers for its
- *   response; undefined if it is something else
+ * @returns {{head: string[], headers: Record<string, any>} | undefined} the fields of the request's head and the headers
+ *   for its response; undefined if it is something else
  */
 function readMove(text) {
   const at = text.indexOf('\0')
-  const head = text.slice(at + 1)
-  const headers = parse(text.slice(0, Math.max(at, 0)))
-  return areHeaders(headers) && isHead(head) ? { head, headers } : undefined
+  const head = fieldsOf(text.slice(at + 1))
+  const json = text.slice(0, Math.max(at, 0))
+  const headers = json === '{}' ? {} : parse(json)
+  return head !== undefined && areHeaders(headers) ? { head, headers } : undefined
 }
 
 /** Makes the request of an upgrade. Returns undefined if its target is not a URL. */
@@ -117,13 +136,17 @@ function upgradeRequest(head, socket) {
   return attempt(() => movedRequest(head, socket))
 }
 
-/** Returns whether a text has the fields of a request's head, and headers of which each has a name and a value. */
-function isHead(text) {
+/**
+ * Returns the fields of a request's head, with headers of which each has a name and a value, and an empty one at the end;
+ * undefined if the text is something else.
+ */
+function fieldsOf(text) {
   const fields = text.split('\0')
-  const names = fields.slice(HeadField.HEADERS, -1)
-  if (fields.length <= HeadField.HEADERS || fields.at(-1) !== '' || names.length % 2 !== 0) return false
-  if (!VERSIONS.includes(fields[HeadField.VERSION])) return false
-  return names.every((name, at) => at % 2 !== 0 || name !== '')
+  const { length } = fields
+  const isHead = length > HeadField.HEADERS && fields[length - 1] === '' && (length - 1 - HeadField.HEADERS) % 2 === 0
+  if (!isHead || !VERSIONS.includes(fields[HeadField.VERSION])) return undefined
+  for (let at = HeadField.HEADERS; at < length - 1; at += 2) if (fields[at] === '') return undefined
+  return fields
 }
 
 /** Returns what the function returns; undefined if it throws. */

@@ -7,6 +7,7 @@ const net = require('net')
 const { setTimeout } = require('timers')
 const { capture } = require('../native/context')
 const { ErrorCode, PeerMessage } = require('../native/contract')
+const { endWith } = require('../native/node-internals')
 const { failRequest } = require('../transports/errors')
 const { readAnswer, readRefusal } = require('./messages')
 const { kIsShared } = require('../base/symbols')
@@ -78,23 +79,34 @@ class Passed {
   }
 }
 
+/** The request that a response answers. */
+const kPassed = Symbol('passed')
+
+function onClose() {
+  this[kPassed].onClose()
+}
+
 /** A poll or a POST. */
 class PassedRequest extends Passed {
   /** @param {import('http').ServerResponse} res */
-  constructor(cluster, link, number, refuse, terms, res) {
+  constructor(cluster, link, number, refuse, terms, res, isPoll) {
     super(cluster, link, number, refuse, terms)
     this.res = res
+    this.isPoll = isPoll
     this.isWritten = false
-    this.onClose = () => {
-      if (!this.isWritten) this.send(PeerMessage.ABORT)
-      this.forget()
-    }
-    res.on('close', this.onClose)
+    res[kPassed] = this
+    res.on('close', onClose)
   }
 
   forget() {
     super.forget()
-    this.res.removeListener('close', this.onClose)
+    this.res.removeListener('close', onClose)
+  }
+
+  /** The client has gone, or has the answer. */
+  onClose() {
+    if (!this.isWritten) this.send(PeerMessage.ABORT)
+    this.forget()
   }
 
   /** Writes the owner's answer. The owner hears whether it has been written, because its packets are lost otherwise. */
@@ -117,12 +129,23 @@ class PassedRequest extends Passed {
       throw error
     }
     const { socket } = res
-    res.on('finish', () => {
+    if (typeof body === 'string') endWith(res, body, body.length)
+    else res.end(body)
+    // the owner does not wait for this
+    if (!this.isPoll) return this.forget()
+    // the kernel has taken all of it
+    if (res.writableEnded && socket && !socket.destroyed && socket.writableLength === 0) {
+      this.isWritten = true
+      this.send(PeerMessage.DONE)
+      return this.forget()
+    }
+    const onWritten = () => {
       // this comes even if the connection broke under the write
       this.isWritten = !(socket && socket.destroyed)
       if (this.isWritten) this.send(PeerMessage.DONE)
-    })
-    res.end(body)
+    }
+    if (res.writableFinished) onWritten()
+    else res.on('finish', onWritten)
   }
 
   /** The owner has the client cut off. */

@@ -19,7 +19,8 @@ class ForwardedResponse extends EventEmitter {
     super()
     this.req = req
     this._front = front
-    this._headers = {}
+    /** The headers as they were set, by their names in lower case. */
+    this._headers = new Map()
     this.statusCode = 200
     this.statusMessage = undefined
     this.headersSent = false
@@ -36,27 +37,22 @@ class ForwardedResponse extends EventEmitter {
 
   setHeader(name, value) {
     validateHeaderName(name)
-    for (const one of Array.isArray(value) ? value : [value]) validateHeaderValue(name, one)
-    this.removeHeader(name)
-    this._headers[name] = value
+    if (Array.isArray(value)) for (const one of value) validateHeaderValue(name, one)
+    else validateHeaderValue(name, value)
+    this._headers.set(name.toLowerCase(), [name, value])
     return this
   }
 
   getHeader(name) {
-    return this._headers[this._nameOf(name)]
+    return this._headers.get(String(name).toLowerCase())?.[1]
   }
 
   hasHeader(name) {
-    return this._nameOf(name) !== undefined
+    return this._headers.has(String(name).toLowerCase())
   }
 
   removeHeader(name) {
-    delete this._headers[this._nameOf(name)]
-  }
-
-  _nameOf(name) {
-    const wanted = String(name).toLowerCase()
-    return Object.keys(this._headers).find((one) => one.toLowerCase() === wanted)
+    this._headers.delete(String(name).toLowerCase())
   }
 
   /** Takes status and headers, which are checked here, where an exception reaches who has made them. */
@@ -75,7 +71,8 @@ class ForwardedResponse extends EventEmitter {
     this.headersSent = true
     this.writableEnded = true
     // the transport hears of it as of any client that goes before an answer is written
-    if (!this._front.answer(this.statusCode, this._headers, body)) process.nextTick(() => this.abort())
+    if (!this._front.answer(this.statusCode, Object.fromEntries(this._headers.values()), body))
+      process.nextTick(() => this.abort())
     return this
   }
 
@@ -93,8 +90,8 @@ class ForwardedResponse extends EventEmitter {
     this.writableFinished = true
     this.socket.writableLength = 0
     this.emit('finish')
-    // as behind Node's server, the rest of the request is dropped
-    this.req.resume()
+    // as behind Node's server, the rest of the request is dropped, of which only listeners would hear
+    if (this.req._eventsCount > 0) this.req.resume()
     this.emit('close')
   }
 

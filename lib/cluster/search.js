@@ -32,6 +32,11 @@ class Search {
     this._refilled = performance.now()
   }
 
+  /** Whether no peer has been found by asking. */
+  get isEmpty() {
+    return this._found.size === 0
+  }
+
   /** Returns the peer that has said that it has the session. */
   peerOf(sid) {
     return this._found.get(sid)

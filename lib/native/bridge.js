@@ -27,6 +27,7 @@ const { canWatch, startEngine } = require('./start-engine')
 const {
   kBeforeEnd,
   kFail,
+  kFlushPeers,
   kOnClosed,
   kOnEvent,
   kOnOpened,
@@ -138,6 +139,7 @@ function getEngine() {
 /** Sends what was sent before, as the process or worker is exiting. No further events are delivered. */
 function finish() {
   exiting = true
+  for (const member of members.values()) member[kFlushPeers]()
   engine.finish()
 }
 

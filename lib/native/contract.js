@@ -136,7 +136,7 @@ const PeerMessage = {
   REFUSAL: 4,
   /** To the owner: the client has gone. To the front: the client has to be cut off. */
   ABORT: 5,
-  /** To the owner: the answer has been written. */
+  /** To the owner: the answer to a poll has been written. */
   DONE: 6,
   /** To the front: the connection that was moved is served. */
   TAKEN: 7,

@@ -10,7 +10,7 @@
 // | the names `onStreamRead`, `socketListenerWrap` and `writeAfterFIN` of functions of `net` and `http` | a function of Node's is told from an application's | the connection is piped |
 // | `net.Socket#_server`, `net.Server#_connections`, `net.Server#_emitCloseIfDrained` | a server counts a connection until it is over, also where its socket was collected | `server.close()` would wait for a connection whose socket was collected |
 // | `_readableState` (`ended`, `endEmitted`, `dataEmitted`, `decoder`, `pipes`, `reading`) and `_writableState` (`ending`, `ended`, `finished`) of a socket | a socket without listeners shows how its connection ended | it would show a connection that was cut off |
-// | `http.OutgoingMessage#_header`, `_headerSent` | a poll's response leaves as one string | `res.end(text)` writes two pieces (`canJoin` is false) |
+// | `http.OutgoingMessage#_header`, `_headerSent`, `_hasBody` | a poll's response leaves as one string | `res.end(text)` writes two pieces (`canJoin` is false) |
 // | `EventEmitter#_events`, `_eventsCount`, `_maxListeners` | an event without a listener costs nothing; also in lib/base/emitter.js, and as `this._events?.name` where a message is on its way | `listenerCount()` would tell the same, slower |
 // | hidden classes of `net.Socket`'s options in V8 up to Node.js 21 | `cheapenAcceptedSockets` | a connect costs a fifth more |
 //
@@ -192,6 +192,7 @@ function canJoin(res, text, length) {
     text.length === length &&
     typeof res._header === 'string' &&
     res._headerSent === false &&
+    res._hasBody === true &&
     res.chunkedEncoding === false &&
     !res.strictContentLength &&
     res.end === endResponse &&

@@ -5,10 +5,14 @@ const { LazyEmitter } = require('../base/emitter')
 const { parseQuery } = require('../base/query')
 const { HEAD_NAMES, HeadField } = require('../native/contract')
 const { StreamBelow } = require('../native/stream-below')
-const { kOnEnd, kState } = require('../base/symbols')
+const { kBody, kOnEnd, kState } = require('../base/symbols')
 const { Descriptor, define, keep, State } = require('../base/state')
 
 const EMPTY = Buffer.alloc(0)
+
+/** The fields of the head of a `ForwardedRequest`, and the substitute for the stream below it. */
+const kHead = Symbol('head')
+const kEnds = Symbol('ends')
 
 const LAST_NAME = String.fromCharCode(HEAD_NAMES.length)
 
@@ -79,14 +83,14 @@ class Opening extends StreamBelow {
 
   _makeRequest() {
     // there was no body, or it was not read
-    const req = makeRequest(this.below(), this._head)
+    const req = makeRequest(this.below(), this._head.split('\0'))
     if (this._websocket !== undefined) req.websocket = this._websocket
     return req
   }
 
   /** Returns the substitute for the stream below the request. */
   below() {
-    if (this._ends === undefined) this._ends = endsOf(this._head, this._websocket)
+    if (this._ends === undefined) this._ends = new Ends(this._head.split('\0', HeadField.HEADERS), this._websocket)
     return this._ends
   }
 
@@ -166,9 +170,8 @@ function destroyBelow(error, callback) {
   callback(this.listenerCount('error') > 0 ? error : null)
 }
 
-/** Fills a request with what its head says. */
-function fill(req, text) {
-  const head = text.split('\0')
+/** Fills a request with what the fields of its head say. */
+function fill(req, head) {
   const rawHeaders = head.slice(HeadField.HEADERS, -1)
   for (let i = 0; i < rawHeaders.length; i += 2) {
     if (rawHeaders[i] <= LAST_NAME) rawHeaders[i] = HEAD_NAMES[rawHeaders[i].charCodeAt(0) - 1]
@@ -182,27 +185,61 @@ function fill(req, text) {
   req._query = queryOf(req.url)
 }
 
-function endsOf(head, websocket) {
-  return new Ends(head.split('\0', HeadField.HEADERS), websocket)
-}
-
-/** Makes a request on a substitute for its stream. Its body has been read before. */
-function makeRequest(below, head, body = EMPTY) {
+/** Makes a request on a substitute for its stream. It has no body, or one that was not read. */
+function makeRequest(below, head) {
   const req = new IncomingMessage(/** @type {any} */ (below))
-  Object.defineProperty(req, '_destroy', { __proto__: null, value: destroyBelow, writable: true, configurable: true })
+  define(req, '_destroy', DESTROY)
   fill(req, head)
   req.complete = true
-  if (body.length > 0) req.push(body)
   req.push(null)
   return req
 }
 
-/** Makes a poll or a POST that another process has received. */
-function forwardedRequest(head, body) {
-  return makeRequest(endsOf(head), head, body)
+const DESTROY = new Descriptor({ value: destroyBelow, writable: true, configurable: true })
+
+/** A poll or a POST that another process has received. Its body is in the stream as soon as that is read. */
+class ForwardedRequest extends IncomingMessage {
+  /** @param {string[]} head the fields of its head */
+  constructor(head, body = EMPTY) {
+    super(/** @type {any} */ (undefined))
+    this[kHead] = head
+    this[kBody] = body
+    fill(this, head)
+    this.complete = true
+  }
+
+  _read() {
+    const body = this[kBody]
+    this[kBody] = undefined
+    if (body === undefined) return
+    if (body.length > 0) this.push(body)
+    this.push(null)
+  }
+
+  _destroy(error, callback) {
+    destroyBelow.call(this, error, callback)
+  }
 }
 
-/** Makes an upgrade request that another process has received, with its connection. */
+/** The property `socket`, which Node sets: the substitute for the stream below, made when it is first used. */
+const SOCKET = new Descriptor({
+  configurable: true,
+  get() {
+    if (this[kEnds] === undefined) this[kEnds] = new Ends(this[kHead], undefined)
+    return this[kEnds]
+  },
+  set(socket) {
+    this[kEnds] = socket
+  },
+})
+
+define(ForwardedRequest.prototype, 'socket', SOCKET)
+
+/**
+ * Makes an upgrade request that another process has received, with its connection.
+ *
+ * @param {string[]} head the fields of its head
+ */
 function movedRequest(head, socket) {
   const req = new IncomingMessage(socket)
   fill(req, head)
@@ -232,4 +269,4 @@ function familyOf(address) {
   return address.includes(':') ? 'IPv6' : 'IPv4'
 }
 
-module.exports = { Opening, forwardedRequest, movedRequest, showRequest }
+module.exports = { ForwardedRequest, Opening, movedRequest, showRequest }

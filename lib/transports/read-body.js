@@ -2,6 +2,12 @@
 
 const { MAX_STRING_LENGTH } = require('buffer').constants
 const { FaultText } = require('../native/contract')
+const { kBody } = require('../base/symbols')
+
+// taken when the module is loaded: tests of applications replace it by a fake
+const { nextTick } = process
+
+const EMPTY = Buffer.alloc(0)
 
 /** Number of pieces of a body that are kept before they are joined. */
 const MAX_APART = 256
@@ -15,12 +21,37 @@ const MAX_APART = 256
  * @param {{onEnd: (body: Buffer) => void, onAborted: () => void, onRefused: (status: number, message: string) => void}}
  *   calls of which one follows
  */
-function readBody(req, opts, { onEnd, onAborted, onRefused }) {
+function readBody(req, opts, calls) {
+  // the request may have waited, and its client may have gone meanwhile
+  if (req.destroyed || req.aborted) calls.onAborted()
+  else if (req[kBody] !== undefined && isUntouched(req)) takeBody(req, opts, calls)
+  else readStream(req, opts, calls)
+}
+
+/** Returns whether a request has no listeners, and its stream has not been read. */
+function isUntouched(req) {
+  return req.readableFlowing === null && req._eventsCount === 0
+}
+
+/** Takes the body of a request that another process has read. */
+function takeBody(req, opts, { onEnd, onAborted, onRefused }) {
+  const body = req[kBody]
+  // who reads the stream from now on finds its end
+  req[kBody] = EMPTY
+  const isTooLarge = body.length > opts.maxHttpBufferSize || body.length > MAX_STRING_LENGTH
+  if (isTooLarge) return onRefused(413, FaultText.BODY_TOO_LARGE)
+  // the calls come later here, too
+  nextTick(() => {
+    if (req.destroyed) onAborted()
+    else onEnd(body)
+  })
+}
+
+function readStream(req, opts, { onEnd, onAborted, onRefused }) {
   const chunks = []
   let length = 0
   let pieces = 0
   let left = false
-  let timer
   const leave = () => {
     left = true
     clearTimeout(timer)
@@ -35,9 +66,7 @@ function readBody(req, opts, { onEnd, onAborted, onRefused }) {
     chunks.length = 0
     onRefused(status, message)
   }
-  // the request may have waited, and its client may have gone meanwhile
-  if (req.destroyed || req.aborted) return onClose()
-  timer = setTimeout(refuse, opts.httpRequestBodyTimeout, 408, FaultText.BODY_TIMEOUT)
+  const timer = setTimeout(refuse, opts.httpRequestBodyTimeout, 408, FaultText.BODY_TIMEOUT)
   req.on('close', onClose)
   req.on('data', (chunk) => {
     if (left) return

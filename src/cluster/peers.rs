@@ -1,7 +1,8 @@
 //! A member and its links to its peers, on an I/O thread.
 //!
 //! A link goes from the member that asks to the one that answers; two members that ask each other have two. Messages
-//! wait in the link until its task writes them, and in the inbox until the owner takes them.
+//! wait in the link until they are flushed: the owner's thread writes what the kernel takes at once, and the link's task
+//! the rest. They wait in the inbox until the owner takes them.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -49,6 +50,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Time for the last messages of a member that leaves.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// Bytes of memory that a link keeps for messages.
+const MAX_KEPT: usize = 64 * 1024;
+
 const READ_BUFFER: usize = 64 * 1024;
 
 /// A message for the owner.
@@ -94,6 +98,8 @@ pub struct Peers {
     queue: EventQueue,
     links: Mutex<Links>,
     inbox: Mutex<Inbox>,
+    /// Links with messages that wait for [`Peers::flush`].
+    unflushed: Mutex<Vec<Arc<Link>>>,
     /// Notified when the owner has taken messages.
     room: Notify,
     leaves: watch::Sender<bool>,
@@ -125,8 +131,16 @@ struct Inbox {
 #[derive(Debug)]
 struct Link {
     number: u32,
-    waiting: Mutex<Outgoing>,
+    waiting: Mutex<Waiting>,
     wake: Notify,
+}
+
+/// What waits in a link.
+#[derive(Debug, Default)]
+struct Waiting {
+    out: Outgoing,
+    /// The stream, while the link is served and its task writes nothing: who holds the lock may write.
+    idle: Option<Arc<UnixStream>>,
 }
 
 /// Bytes to write, and the descriptors that go with some of them.
@@ -172,6 +186,7 @@ impl Peers {
             queue,
             links: Mutex::default(),
             inbox: Mutex::default(),
+            unflushed: Mutex::default(),
             room: Notify::new(),
             leaves: watch::Sender::new(false),
         });
@@ -274,8 +289,9 @@ impl Peers {
         number
     }
 
-    /// Sends a message on a link that is up. Returns false, and sends nothing, if the link has ended, if the message is
-    /// too large, or if it begins something and too many bytes wait because the peer does not read.
+    /// Sends a message on a link that is up, with the next [`Peers::flush`]. Returns false, and sends nothing, if the link
+    /// has ended, if the message is too large, or if it begins something and too many bytes wait because the peer does
+    /// not read.
     pub fn send(
         &self,
         link: u32,
@@ -286,19 +302,31 @@ impl Peers {
     ) -> bool {
         let Some(link) = self.links().all.get(&link).cloned() else { return false };
         let mut waiting = link.waiting();
-        let at = waiting.bytes.len();
-        if begins(kind) && at > MAX_WAITING || !encode(kind, number, head, body, &mut waiting.bytes) {
+        let out = &mut waiting.out;
+        let at = out.bytes.len();
+        if begins(kind) && at > MAX_WAITING || !encode(kind, number, head, body, &mut out.bytes) {
             return false;
         }
         if let Some(descriptor) = descriptor {
-            waiting.descriptors.push_back((at, descriptor));
+            out.descriptors.push_back((at, descriptor));
         }
         drop(waiting);
-        // its task is told once
+        // what waited before has been flushed or will be
         if at == 0 {
-            link.wake.notify_one();
+            self.unflushed().push(link);
         }
         true
+    }
+
+    /// Has everything written that was sent before: here, as far as the kernel takes it at once, and the rest by the
+    /// tasks of the links.
+    pub fn flush(&self) {
+        let links = std::mem::take(&mut *self.unflushed());
+        for link in links {
+            if !link.write_at_once() {
+                link.wake.notify_one();
+            }
+        }
     }
 
     /// Takes up to `most` messages.
@@ -318,6 +346,7 @@ impl Peers {
 
     /// Leaves: what waits is sent, the links end, and the number is free as soon as they have.
     pub fn leave(&self) {
+        self.flush();
         self.leaves.send_replace(true);
     }
 
@@ -331,6 +360,10 @@ impl Peers {
 
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unflushed(&self) -> MutexGuard<'_, Vec<Arc<Link>>> {
+        self.unflushed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn put(&self, message: Incoming) {
@@ -393,7 +426,7 @@ impl Peers {
         }
         let link = self.links().add();
         if let Ok(Ok(())) = timeout(PATIENCE, greet(&stream, &self.key, hello.to, hello.from)).await {
-            self.serve(&link, &stream, reading).await;
+            self.serve(&link, &Arc::new(stream), reading).await;
             self.put(Incoming::note(&link, DOWN));
         }
         self.end(&link, None);
@@ -406,7 +439,7 @@ impl Peers {
             Ok(Ok((stream, reading))) => {
                 self.links().gone.remove(&peer.number);
                 self.put(Incoming::note(&link, UP));
-                self.serve(&link, &stream, reading).await;
+                self.serve(&link, &Arc::new(stream), reading).await;
             }
             Ok(Err(Absent::Gone)) => has_gone = Some(peer),
             _ => {}
@@ -438,7 +471,7 @@ impl Peers {
     }
 
     /// Reads and writes a link until it ends or this member leaves.
-    async fn serve(&self, link: &Link, stream: &UnixStream, mut reading: Reading) {
+    async fn serve(&self, link: &Link, stream: &Arc<UnixStream>, mut reading: Reading) {
         let mut writing = Writing::default();
         tokio::select! {
             () = reading.read(self, link, stream) => return,
@@ -456,7 +489,7 @@ impl Peers {
             links.gone.insert(gone.number, gone.boot);
         }
         drop(links);
-        // descriptors that wait are closed
+        // descriptors that wait are closed, and so is the stream
         drop(std::mem::take(&mut *link.waiting()));
     }
 }
@@ -504,8 +537,58 @@ impl Links {
 }
 
 impl Link {
-    fn waiting(&self) -> MutexGuard<'_, Outgoing> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what waits. If that is nothing, others may write to the stream.
+    fn take(&self, stream: &Arc<UnixStream>) -> Outgoing {
+        let mut waiting = self.waiting();
+        waiting.idle = waiting.out.bytes.is_empty().then(|| stream.clone());
+        std::mem::take(&mut waiting.out)
+    }
+
+    /// Writes what waits, as far as this can be done without waiting. Returns whether that was everything.
+    fn write_at_once(&self) -> bool {
+        let mut waiting = self.waiting();
+        let Waiting { out, idle: Some(stream) } = &mut *waiting else { return waiting.out.bytes.is_empty() };
+        let mut at = 0;
+        while at < out.bytes.len() {
+            match out.send(stream, at) {
+                Ok(length) => at += length,
+                // its task writes the rest, or meets the error
+                Err(_) => break,
+            }
+        }
+        out.drop_first(at);
+        out.bytes.is_empty()
+    }
+}
+
+impl Outgoing {
+    /// Sends bytes from a place on, once. Returns how many the kernel has taken.
+    fn send(&mut self, stream: &UnixStream, at: usize) -> io::Result<usize> {
+        // a descriptor goes with the first byte of its message
+        let mut next = self.descriptors.iter().map(|(at, descriptor)| (*at, descriptor.as_fd())).peekable();
+        let descriptor = next.next_if(|(place, _)| *place == at).map(|(_, descriptor)| descriptor);
+        let end = next.peek().map_or(self.bytes.len(), |(place, _)| *place);
+        let length = descriptors::send(stream.as_fd(), &self.bytes[at..end], descriptor)?;
+        if descriptor.is_some() {
+            self.descriptors.pop_front();
+        }
+        Ok(length)
+    }
+
+    /// Forgets the first bytes, which have been sent.
+    fn drop_first(&mut self, count: usize) {
+        if count == self.bytes.len() && self.bytes.capacity() > MAX_KEPT {
+            self.bytes = Vec::new();
+        } else {
+            self.bytes.drain(..count);
+        }
+        for (place, _) in &mut self.descriptors {
+            *place -= count;
+        }
     }
 }
 
@@ -522,11 +605,11 @@ impl Incoming {
 
 impl Writing {
     /// Writes what waits in a link, and with `goes_on` what comes to wait.
-    async fn write_all(&mut self, link: &Link, stream: &UnixStream, goes_on: bool) -> io::Result<()> {
+    async fn write_all(&mut self, link: &Link, stream: &Arc<UnixStream>, goes_on: bool) -> io::Result<()> {
         loop {
             self.write(stream).await?;
             let wake = link.wake.notified();
-            self.out = std::mem::take(&mut *link.waiting());
+            self.out = link.take(stream);
             if self.out.bytes.is_empty() {
                 if !goes_on {
                     return Ok(());
@@ -540,21 +623,8 @@ impl Writing {
     async fn write(&mut self, stream: &UnixStream) -> io::Result<()> {
         while self.at < self.out.bytes.len() {
             stream.writable().await?;
-            let wrote = stream.try_io(Interest::WRITABLE, || {
-                // a descriptor goes with the first byte of its message
-                let mut next = self.out.descriptors.iter().map(|(at, descriptor)| (*at, descriptor.as_fd())).peekable();
-                let descriptor = next.next_if(|(at, _)| *at == self.at).map(|(_, descriptor)| descriptor);
-                let end = next.peek().map_or(self.out.bytes.len(), |(at, _)| *at);
-                descriptors::send(stream.as_fd(), &self.out.bytes[self.at..end], descriptor)
-                    .map(|length| (length, descriptor.is_some()))
-            });
-            match wrote {
-                Ok((length, with_descriptor)) => {
-                    self.at += length;
-                    if with_descriptor {
-                        self.out.descriptors.pop_front();
-                    }
-                }
+            match stream.try_io(Interest::WRITABLE, || self.out.send(stream, self.at)) {
+                Ok(length) => self.at += length,
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
                 Err(error) => return Err(error),
             }

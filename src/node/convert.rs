@@ -14,6 +14,10 @@ use crate::session::OutData;
 /// UTF-8 bytes of the longest text that is read in one step.
 const SCRATCH: usize = 16 * 1024;
 
+/// Bytes that are made a string if they are ASCII.
+#[cfg(unix)]
+const MAX_ASCII: usize = 64 * 1024;
+
 thread_local! {
     static TEXT: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
 }
@@ -153,6 +157,28 @@ pub(super) fn buffer_value(env: sys::napi_env, bytes: &[u8]) -> Result<Raw> {
     let (mut copy, mut value) = (ptr::null_mut(), ptr::null_mut());
     // SAFETY: env belongs to the running callback; the bytes are copied during the call.
     check(unsafe { sys::napi_create_buffer_copy(env, bytes.len(), bytes.as_ptr().cast(), &mut copy, &mut value) })?;
+    Ok(Raw(value))
+}
+
+/// A string.
+#[cfg(unix)]
+pub(super) fn text_value(env: sys::napi_env, text: &str) -> Result<Raw> {
+    let mut value = ptr::null_mut();
+    let (data, len) = (text.as_ptr().cast(), text.len() as isize);
+    // SAFETY: env belongs to the running callback; the text is copied during the call.
+    check(unsafe { sys::napi_create_string_utf8(env, data, len, &mut value) })?;
+    Ok(Raw(value))
+}
+
+/// A string if the bytes are ASCII, otherwise a Buffer with a copy of them. A string is the cheaper one.
+#[cfg(unix)]
+pub(super) fn ascii_or_bytes(env: sys::napi_env, bytes: &[u8]) -> Result<Raw> {
+    if bytes.len() > MAX_ASCII || !bytes.is_ascii() {
+        return buffer_value(env, bytes);
+    }
+    let mut value = ptr::null_mut();
+    // SAFETY: as above.
+    check(unsafe { sys::napi_create_string_latin1(env, bytes.as_ptr().cast(), bytes.len() as isize, &mut value) })?;
     Ok(Raw(value))
 }
 

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use napi::bindgen_prelude::Either;
+use napi::bindgen_prelude::{Either, Unknown};
 use napi::{Env, Error, Result, Status};
 use napi_derive::napi;
 
-use super::convert::{Raw, buffer_value};
+use super::convert::{Raw, ascii_or_bytes, raw_value, text_value, uint32s, undefined};
 use super::engine::Engine;
 use super::tables::exhausted;
 use crate::cluster::bus::message::Run;
@@ -16,22 +16,6 @@ use crate::cluster::directory::Choice;
 use crate::cluster::id::{Key, Member};
 use crate::cluster::peers::{Owner, Peers};
 use crate::runtime::contract::{IdOwner, MEMBER_SHIFT};
-
-/// A message of a peer, see `PeerMessage`.
-#[napi(object, object_from_js = false)]
-pub struct FromPeer {
-    /// The link on which it came.
-    pub link: u32,
-    pub kind: u32,
-    pub number: u32,
-    pub head: String,
-    pub body: Option<Raw>,
-    /// A descriptor that JavaScript owns from now on; -1 if there is none.
-    pub descriptor: i32,
-}
-
-/// Number of messages that are taken in one call.
-const MOST: usize = 64;
 
 #[napi]
 impl Engine {
@@ -135,8 +119,8 @@ impl Engine {
         Ok(self.peers(member)?.link(member_of(peer)))
     }
 
-    /// Sends a message on a link that is up. A copy of the descriptor goes with it, unless it is -1. Returns false, and
-    /// sends nothing, if the process has no descriptor left, or see [`Peers::send`].
+    /// Sends a message on a link that is up, with the next `flushPeers`. A copy of the descriptor goes with it, unless it
+    /// is -1. Returns false, and sends nothing, if the process has no descriptor left, or see [`Peers::send`].
     #[napi]
     #[allow(clippy::too_many_arguments)]
     pub fn send_to_peer(
@@ -165,24 +149,36 @@ impl Engine {
         Ok(peers.send(link, kind as u8, number, (head.as_bytes(), body), descriptor))
     }
 
-    /// Takes messages of peers: all that there are, or more of them follow if it is 64.
+    /// Has everything written that was sent before.
     #[napi]
-    pub fn take_from_peers(&self, env: Env, member: u32) -> Result<Vec<FromPeer>> {
-        let taken = self.peers(member)?.take(MOST);
-        taken
-            .into_iter()
-            .map(|message| {
-                let body = if message.body.is_empty() { None } else { Some(buffer_value(env.raw(), &message.body)?) };
-                Ok(FromPeer {
-                    link: message.link,
-                    kind: message.kind.into(),
-                    number: message.number,
-                    head: message.head,
-                    body,
-                    descriptor: message.descriptor.map_or(-1, std::os::fd::IntoRawFd::into_raw_fd),
-                })
-            })
-            .collect()
+    pub fn flush_peers(&self, member: u32) -> Result<()> {
+        self.peers(member)?.flush();
+        Ok(())
+    }
+
+    /// Takes messages of peers, as many as `meta` has room for. Returns head and body of each: the body is a string if it
+    /// is ASCII, otherwise a Buffer, and undefined if it is empty. `meta` gets the link on which each came, kind, number,
+    /// and one more than a descriptor that JavaScript owns from now on, or 0.
+    #[napi(ts_args_type = "member: number, meta: Uint32Array")]
+    pub fn take_from_peers(&self, env: Env, member: u32, meta: Unknown<'_>) -> Result<Vec<Raw>> {
+        let env = env.raw();
+        let (meta, length) = uint32s(env, raw_value(&meta))?;
+        let taken = self.peers(member)?.take(length / 4);
+        let mut contents = Vec::with_capacity(2 * taken.len());
+        for (index, message) in taken.into_iter().enumerate() {
+            contents.push(text_value(env, &message.head)?);
+            contents.push(if message.body.is_empty() {
+                Raw(undefined(env)?)
+            } else {
+                ascii_or_bytes(env, &message.body)?
+            });
+            let descriptor = message.descriptor.map_or(-1, std::os::fd::IntoRawFd::into_raw_fd);
+            let fields = [message.link, message.kind.into(), message.number, (descriptor + 1) as u32];
+            // SAFETY: the array has room for `length` numbers, of which these are four below the last one, and it is
+            // JavaScript's, which does not run meanwhile.
+            unsafe { meta.add(4 * index).cast::<[u32; 4]>().write_unaligned(fields) };
+        }
+        Ok(contents)
     }
 
     /// A pair of connected UNIX sockets, which JavaScript owns.

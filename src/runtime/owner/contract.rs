@@ -197,7 +197,7 @@ contract! {
         Refusal = 4,
         /// To the owner: the client has gone. To the front: the client has to be cut off.
         Abort = 5,
-        /// To the owner: the answer has been written.
+        /// To the owner: the answer to a poll has been written.
         Done = 6,
         /// To the front: the connection that was moved is served.
         Taken = 7,
