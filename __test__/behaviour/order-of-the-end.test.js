@@ -252,6 +252,36 @@ for (const [door, how] of Object.entries(DOORS)) {
   })
 }
 
+// ---- what drain listeners send ------------------------------------------------------------------
+
+/** Who hears of messages besides the session. */
+const HEARERS = {
+  'only the session hears of the message': () => {},
+  'the transport has a packet listener': (transport) => transport.on('packet', () => {}),
+  'the WebSocket has a message listener': (transport) => transport.socket.on('message', () => {}),
+}
+
+for (const [who, listenTo] of Object.entries(HEARERS)) {
+  test(`a frame that breaks the protocol ends what drain listeners send after two rounds: ${who}`, async () => {
+    const { peer, socket, events, closed } = await open(DOORS.plain, (socket) => {
+      let sent = 0
+      socket.on('drain', () => {
+        if (sent++ < 4) socket.send(`more ${sent}`)
+      })
+      socket.send('first')
+    })
+    const { transport } = socket
+    listenTo(transport)
+    transport.on('drain', () => events.push('drain'))
+    transport.on('error', () => events.push(`error, ${transport.writable}`))
+    send(peer, [message('plain', 'a')], WRONG)
+    assert.deepEqual(await framesUntilEnd(peer), ['4first', '4more 1', '4more 2', 'close 1002'])
+    await closed
+    const seen = ['message a', 'drain', 'drain', 'close transport error', 'error, false', 'drain']
+    await eventually(() => events, seen)
+  })
+}
+
 // ---- what waits behind a large answer -----------------------------------------------------------
 
 const NATIVE = { ...DOORS.plain, start: natively }

@@ -383,12 +383,20 @@ function tellLater(target, kind, arg, content) {
 function closeChannel(session, channel, fault) {
   const content = engine.channelClosed(session[kState].handle, channel, fault)
   const kind = outcome[0]
+  // a fault has been put off to this tick already, see `deliver`
+  const pass = fault === undefined ? hand : handInTick
   if (kind === SEVERAL_EVENTS) {
-    for (let i = 0; i < content.length; i += 3) hand(session, content[i], content[i + 1], content[i + 2])
+    for (let i = 0; i < content.length; i += 3) pass(session, content[i], content[i + 1], content[i + 2])
   } else if (kind !== 0) {
-    hand(session, kind, outcome[1], content)
+    pass(session, kind, outcome[1], content)
   }
   return kind !== 0
+}
+
+/** Tells a session of an event, of its end too, unless the session is held back. */
+function handInTick(session, kind, arg, content) {
+  if (kind === Kind.CLOSED && session[kState].held === undefined) tellNow(session, kind, arg, content)
+  else hand(session, kind, arg, content)
 }
 
 /** Tells ended sessions of their end, all in one tick. A tick for each would take longer than most of the work. */
@@ -413,15 +421,20 @@ function closeAll() {
     while (next < list.length) {
       const at = next
       next += 4
-      const closer = list[at + 1] === Kind.CLOSED ? list[at][kState].closer : undefined
-      const scope = closer === undefined ? contextOfEvent() : closer
-      scope.runInAsyncScope(tellEnd, list[at], list[at + 1], list[at + 2], list[at + 3])
+      tellNow(list[at], list[at + 1], list[at + 2], list[at + 3])
     }
   } finally {
     // a listener threw
     closing = list.slice(next).concat(closing)
     if (closing.length > 0) setImmediate(closeSessions)
   }
+}
+
+/** Tells a session or a connection of an end. */
+function tellNow(target, kind, arg, content) {
+  const closer = kind === Kind.CLOSED ? target[kState].closer : undefined
+  const scope = closer === undefined ? contextOfEvent() : closer
+  scope.runInAsyncScope(tellEnd, target, kind, arg, content)
 }
 
 /** Reports an end. `this` is a session or its connection. */
