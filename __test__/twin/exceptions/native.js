@@ -19,6 +19,13 @@ function plain(entry) {
 
 const isUpgradeRefused = (entry) => /^HTTP\/1.1 400 [^]*"(Bad request|Session ID unknown)"$/.test(entry ?? '')
 
+/** Whether an upgrade is refused here, which the original accepts and closes. */
+const isSecondUpgrade = (lefts = [], rights = []) =>
+  /^HTTP\/1.1 101/.test(lefts[0]) &&
+  /^frame close without/.test(lefts[1]) &&
+  isUpgradeRefused(rights[0]) &&
+  rights[1] === 'end'
+
 /** Whether an answer is the last one of its connection: it is a refusal, or a request for an upgrade got it. */
 const isLast = (entry, object) =>
   /^HTTP\/1.1 [^]*?\nconnection: close\n/i.test(entry ?? '') &&
@@ -88,12 +95,15 @@ module.exports = [
     row: 'native: second upgrade',
     what: 'an upgrade of a session that is upgrading, or by polling, is refused, where the original accepts and closes',
     modes,
-    explains: ({ object, step, left, right, lefts = [], rights = [] }, { program }) =>
+    explains: ({ object, step, left, right, lefts, rights }, { program, left: before, right: after }) =>
+      (/^client /.test(object) && isSecondUpgrade(lefts, rights)) ||
+      // its connection, which has ended here, ends there when the client ends it, or the server does
       (/^client /.test(object) &&
-        /^HTTP\/1.1 101/.test(left) &&
-        /^frame close without/.test(lefts[1]) &&
-        isUpgradeRefused(right) &&
-        rights[1] === 'end') ||
+        left === 'end' &&
+        right === undefined &&
+        before
+          .slice(0, step)
+          .some(({ streams }, one) => isSecondUpgrade(streams[object], after[one].streams[object]))) ||
       (object === 'server' &&
         left === undefined &&
         /^connection_error.*(TRANSPORT_HANDSHAKE_ERROR|code: 1,)/.test(right) &&

@@ -44,6 +44,21 @@ const rare = {
     listeners: [{ do: 'throw' }],
     steps: [{ kind: 'openWebSocket', as: 'a' }],
   },
+  '19: an id whose session has ended in the original alone, because a POST found one unanswered that row 8 is about': {
+    ...program,
+    hooks: [{ hook: 'generateId', how: 'same' }],
+    steps: [
+      { kind: 'openPolling', as: 'a' },
+      {
+        kind: 'application',
+        on: 'a',
+        calls: [{ do: 'listen', on: 'transport', event: 'packet', by: 'prependListener', calls: [{ do: 'throw' }] }],
+      },
+      { kind: 'post', on: 'a', packets: ['4a'], headers: {} },
+      { kind: 'post', on: 'a', packets: ['4b'], headers: {} },
+      { kind: 'openPolling', as: 'b', headers: {} },
+    ],
+  },
 }
 
 module.exports = { rare }

@@ -434,6 +434,25 @@ module.exports = [
     },
   },
   {
+    row: 19,
+    what: 'an id whose session has ended in the original alone, because a POST found one unanswered that row 8 is about',
+    explains(difference, of) {
+      const { object, step, left, right } = difference
+      if (!hasHook(of.program, 'generateId', 'same') || !isUsedAgain(of.right, step)) return false
+      const hasEnded = of.left
+        .slice(0, step)
+        .some((_, one) => isSecondPost({ step: one }, of) && endedAlone(of.left, of.right, one).includes('same'))
+      if (!hasEnded) return false
+      // the original has a session for the request, which is refused here
+      if (object === 'server')
+        return (right === undefined || /^connection_error\(.* code: 3,/.test(right)) && { counts: true }
+      const isRefused = /^client \w+, real$/.test(object)
+        ? /^error\(Error "(xhr poll error" 400|websocket error")/.test(right)
+        : /^HTTP\/1.1 (200|101) /.test(left) && /^HTTP\/1.1 400 [^]*("code\\":3,|"Bad request"$)/.test(right)
+      return isRefused && ofSession(difference, { counts: true })
+    },
+  },
+  {
     row: 20,
     what: 'what permessage-deflate compresses',
     explains: ({ left, right }, { program }) =>
