@@ -1,7 +1,8 @@
 'use strict'
 
-/** Bytes that may be on their way to the server. The connection keeps what it cannot send, without a bound. */
 const { shown } = require('../base/shown')
+
+/** Bytes that may be on their way to the server. The connection keeps what it cannot send, without a bound. */
 const MAX_UNSENT = 8 << 20
 
 /** Bytes after which the server is asked whether it has them. */
@@ -54,7 +55,9 @@ class NatsBus {
  */
 function nats(connection) {
   if (typeof connection?.publish !== 'function' || typeof connection.flush !== 'function') {
-    throw new TypeError(`nats() takes a connection of the package nats, got ${shown(connection)}`)
+    throw new TypeError(
+      `nats() takes a connection of the package nats or @nats-io/transport-node, got ${shown(connection)}`,
+    )
   }
   return new NatsBus(connection)
 }
