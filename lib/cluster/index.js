@@ -19,6 +19,7 @@ const { headOf, showClient } = require('./head')
 const { Link, apartFromErrors } = require('./link')
 const { readMove, readRequest, upgradeRequest } = require('./messages')
 const { Nodes } = require('./nodes')
+const { Numbered } = require('./numbered')
 const { PassedRequest, PassedUpgrade, Relay } = require('./passed')
 const { ForwardedResponse } = require('./response')
 const { Search } = require('./search')
@@ -460,7 +461,7 @@ class Cluster {
     this._looked = now
     // this process itself was stopped, and answers may be on their way
     if (slept) return
-    const all = [...this._links.values()].flatMap((link) => [...link.requests.values()])
+    const all = [...this._links.values()].flatMap((link) => link.requests.values())
     if (all.length === 0) {
       clearInterval(this._look)
       this._look = undefined
@@ -560,7 +561,7 @@ class Cluster {
     let responses = this._fronts.get(from)
     const req = responses?.has(number) ? undefined : readRequest(head, body)
     if (req === undefined) return refuse(ErrorCode.BAD_REQUEST, MALFORMED)
-    if (responses === undefined) this._fronts.set(from, (responses = new Map()))
+    if (responses === undefined) this._fronts.set(from, (responses = new Numbered()))
     const res = new ForwardedResponse(req, {
       answer: (status, headers, content) => {
         const text = JSON.stringify([status, headers])
@@ -574,7 +575,7 @@ class Cluster {
       },
       cutOff: () => this.send(from, PeerMessage.ABORT, number, ''),
     })
-    responses.set(number, res)
+    responses.add(number, res)
     this.counts.served++
     const refuseIt = (code, context) => {
       responses.delete(number)

@@ -2,6 +2,7 @@
 
 const { setImmediate } = require('timers')
 const { capture } = require('../native/context')
+const { Numbered } = require('./numbered')
 
 /** A link to a peer, on which this member passes requests on. */
 class Link {
@@ -12,7 +13,7 @@ class Link {
     /** What waits until the link is up: calls for that, and for the case that it never is. */
     this._waiting = []
     /** The requests that the peer has to answer, by their numbers. */
-    this.requests = new Map()
+    this.requests = new Numbered()
   }
 
   /** Calls `proceed` once the link is up, or `fail` if the peer has gone. */
@@ -31,7 +32,7 @@ class Link {
 
   /** Called when the link has ended. */
   down() {
-    const requests = [...this.requests.values()]
+    const requests = this.requests.values()
     this.requests.clear()
     callAll([
       ...this._waiting.splice(0).map(([, fail]) => fail),

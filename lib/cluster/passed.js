@@ -38,7 +38,7 @@ class Passed {
     /** When the peer must have answered, by `performance.now()`. */
     this.deadline = deadline
     this.context = capture()
-    link.requests.set(number, this)
+    link.requests.add(number, this)
   }
 
   /** Calls the method for what has come, in the context of the request. */

@@ -101,7 +101,7 @@ class Search {
     for (const peer of peers) {
       cluster.whenUp(peer, onNo, (link) => {
         const number = cluster.nextRequest()
-        link.requests.set(number, new Question(link, number, { onNo, onYes: () => end(peer) }))
+        link.requests.add(number, new Question(link, number, { onNo, onYes: () => end(peer) }))
         if (!cluster.send(link.number, PeerMessage.FIND, number, sid)) link.requests.get(number).hear('onDown')
       })
     }
