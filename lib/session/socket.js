@@ -1,5 +1,7 @@
 'use strict'
 
+const { performance } = require('perf_hooks')
+const { setImmediate } = require('timers')
 const bridge = require('../native/bridge')
 const { capture } = require('../native/context')
 const { CompactEmitter, showLikeNodes } = require('../base/emitter')
@@ -59,6 +61,7 @@ const {
   kStart,
   kState,
   kTakeProbe,
+  kTellOfWritten,
   kTiming,
   kTryOut,
   kUnregister,
@@ -66,6 +69,9 @@ const {
 
 /** Who listens to one of these hears of every packet, or of every one that goes. */
 const PACKET_EVENTS = new Set(['packet', 'heartbeat', 'packetCreate', 'flush', 'drain'])
+
+/** Milliseconds to wait for a write in progress before what an ended session has not sent is forgotten. */
+const PATIENCE = 1000
 
 /**
  * A client's session. The engine keeps its state, heartbeat and transports. This class is the public side: members that
@@ -537,8 +543,19 @@ function closeDetailsOf(transport) {
   return { closeCode: websocket._closeCode, closeReason: String(websocket._closeMessage ?? '') }
 }
 
-function dropBuffer(socket) {
-  socket.writeBuffer = []
+/**
+ * Drops what an ended session has not sent, and what listeners of its transport's `drain` have put there. That comes
+ * before, as in the original, unless another thread is still busy with an earlier write.
+ */
+function dropBuffer(socket, until = performance.now() + PATIENCE) {
+  const transport = socket[kMadeTransport]()
+  let isTold = true
+  try {
+    if (connectionOf(transport) !== undefined) isTold = transport[kTellOfWritten]()
+  } finally {
+    socket.writeBuffer = []
+    if (!isTold && performance.now() < until) setImmediate(dropBuffer, socket, until)
+  }
 }
 
 const { close } = Transport.prototype

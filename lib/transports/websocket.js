@@ -54,7 +54,9 @@ const {
   kState,
   kTakeWritten,
   kTellInTick,
+  kTellOfWritten,
   kTextsFrom,
+  kWritesAtOnce,
 } = require('../base/symbols')
 
 // as it is now, see lib/native/bridge.js
@@ -307,7 +309,17 @@ class WebSocket extends Transport {
    * ready.
    */
   [kIsWrittenNow]() {
-    return !this.opts.perMessageDeflate && this.socket[kState].pump === null && this.socket[kIsWritten]() === true
+    return this[kWritesAtOnce]() && this.socket[kIsWritten]() === true
+  }
+
+  /** Returns whether what is sent is written in the same tick, if the kernel takes it and no other thread is writing. */
+  [kWritesAtOnce]() {
+    return !this.opts.perMessageDeflate && this.socket[kState].pump === null
+  }
+
+  /** Tells of what has been written meanwhile, of which an event would tell. Returns false if a write is in progress. */
+  [kTellOfWritten]() {
+    return this[kState].report === 0 || !this[kWritesAtOnce]() || this[kSettleBeforeEnd]()
   }
 
   /** Returns the frame that Socket.IO encoded once for all recipients of a broadcast. */
