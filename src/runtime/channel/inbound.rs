@@ -91,7 +91,8 @@ impl Connection {
     /// reports it, and returns whether the owner hears.
     /// Returns whether the end has begun at once.
     fn end_by(self: &Arc<Self>, ending: Ending, tell: impl FnOnce(&mut Batch) -> bool, batch: &mut Batch) -> bool {
-        let is_answered = self.is_answered() && !self.outbox().is_used_by_owner();
+        // in this order: a request of the owner's becomes an event under the lock, see `tell_drained`
+        let is_answered = !self.outbox().is_used_by_owner() && self.is_answered();
         let is_put_off = self.put_off(ending);
         let is_told = tell(batch);
         if is_put_off && is_told && !is_answered {

@@ -62,9 +62,7 @@ impl Connection {
         }
         let is_ending = outbox.phase == Phase::Ending;
         if std::mem::take(&mut outbox.report_drain) {
-            let number = outbox.reports;
-            drop(outbox);
-            self.tell_drained(number);
+            self.tell_drained(outbox);
         }
         !is_ending
     }

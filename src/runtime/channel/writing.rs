@@ -12,6 +12,7 @@ use super::pipe::Pipe;
 use crate::runtime::owner::commands::Command;
 use crate::runtime::owner::contract::{Kind, SendStatus};
 use crate::runtime::owner::counts::count;
+use crate::runtime::owner::events::EVENT_COST;
 
 /// Above this many unwritten bytes a connection counts as congested: the owner waits for
 /// [`Kind::Drained`] before it hands over more.
@@ -60,8 +61,7 @@ impl Connection {
         outbox.reports = outbox.reports.wrapping_add(1).max(1);
         let number = outbox.reports;
         if (outbox.is_clear() && !outbox.blocked) || outbox.phase == Phase::Dead {
-            drop(outbox);
-            self.tell_drained(number);
+            self.tell_drained(outbox);
         } else {
             outbox.report_drain = true;
         }
@@ -70,11 +70,15 @@ impl Connection {
 
     /// Tells the owner that everything is written. It may have waited for that to send more, so that the event counts
     /// as something that it has to answer, see [`Connection::is_answered`].
-    pub(super) fn tell_drained(&self, number: u32) {
+    pub(super) fn tell_drained(&self, outbox: MutexGuard<'_, Outbox>) {
+        let number = outbox.reports;
+        // under the lock, so that a thread that finds no request any more finds the charge
+        self.owe(EVENT_COST);
+        drop(outbox);
         self.unthrottle();
         self.queue.with(|batch| {
             batch.push(Kind::Drained, self.handle, number);
-            self.owe(batch.charge(self.handle));
+            batch.charge(self.handle);
         });
     }
 
@@ -194,11 +198,8 @@ impl Connection {
         if outbox.phase != Phase::Open {
             self.wake();
         }
-        let report_drain = std::mem::take(&mut outbox.report_drain);
-        let number = outbox.reports;
-        drop(outbox);
-        if report_drain {
-            self.tell_drained(number);
+        if std::mem::take(&mut outbox.report_drain) {
+            self.tell_drained(outbox);
         }
     }
 

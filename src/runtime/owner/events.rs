@@ -88,7 +88,7 @@ pub struct Batch {
 pub(super) const OWN_ALLOCATION_FROM: usize = 16 * 1024;
 
 /// Bytes of an event besides its content, so that empty messages count, too.
-const EVENT_COST: usize = size_of::<Event>();
+pub(crate) const EVENT_COST: usize = size_of::<Event>();
 
 impl Batch {
     /// Appends an event without content.
