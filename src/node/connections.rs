@@ -14,7 +14,7 @@ use super::state::{MAX_BUFFER, State};
 use super::tables::exhausted;
 use crate::protocol::PacketType;
 use crate::runtime::contract::SMALL_ROOM;
-use crate::runtime::{Binding, Connection, MessageCompression, Outbox, Phase, SendStatus};
+use crate::runtime::{Binding, Connection, MessageCompression, Outbox, SendStatus};
 use crate::websocket::{Decoder, HandshakeError, Limits, OpCode, UpgradeRequest, check as check_upgrade};
 
 /// The outcome of checking an upgrade request.
@@ -192,13 +192,10 @@ impl Engine {
     }
 
     /// Writes what waits, as far as the kernel takes it now. Returns whether that was all; `null` if another thread is
-    /// writing.
+    /// writing, or compresses first.
     #[napi]
     pub fn flush_connection(&self, connection: u32) -> Option<bool> {
-        let Some(connection) = self.tables.connection(connection) else { return Some(false) };
-        connection.flush();
-        let outbox = connection.outbox();
-        if outbox.writing { None } else { Some(outbox.is_clear() && outbox.phase != Phase::Dead) }
+        self.tables.connection(connection).map_or(Some(false), |connection| connection.flush_now())
     }
 
     /// Cuts the connection off.

@@ -196,6 +196,11 @@ impl Outbox {
         self.rare.as_ref().and_then(|rare| rare.deflating.as_ref()).map_or(&[], |deflating| &deflating.pending)
     }
 
+    /// Whether messages wait to be compressed.
+    pub(crate) fn awaits_compression(&self) -> bool {
+        !self.pending().is_empty()
+    }
+
     fn deflating(&mut self) -> Option<&mut Deflating> {
         self.rare.as_mut()?.deflating.as_mut()
     }

@@ -156,6 +156,23 @@ impl Connection {
         self.after_write(outbox, pipe);
     }
 
+    /// Writes what waits on the owner's thread, as far as the kernel takes it now. Compressing much is left to the I/O
+    /// thread. Returns whether that was all; `None` if another thread is writing, or has to compress first.
+    pub fn flush_now(self: &Arc<Self>) -> Option<bool> {
+        let mut outbox = self.outbox();
+        if outbox.awaits_compression() && outbox.unwritten() > LITTLE && !outbox.blocked {
+            // a thread that was asked before compresses this, too
+            if std::mem::take(&mut outbox.dirty) {
+                self.commands.send(Command::Flush(self.clone()));
+            }
+            return None;
+        }
+        drop(outbox);
+        self.flush();
+        let outbox = self.outbox();
+        (!outbox.writing).then(|| outbox.is_clear() && outbox.phase != Phase::Dead)
+    }
+
     /// Notes that the peer does not take what is to be written.
     pub(super) fn block(&self, outbox: &mut Outbox) {
         outbox.blocked = true;
@@ -228,5 +245,74 @@ impl Commands {
     /// Has a connection's outbox written, see [`commands::Commands::mark_for_flush`].
     pub fn mark(&self, connection: &Arc<Connection>) -> usize {
         self.mark_for_flush(connection, connection.is_piped())
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::runtime::{Batch, EventQueue, MessageCompression};
+    use crate::websocket::deflate::{Options, negotiate};
+    use crate::websocket::{Decoder, Deflate, Limits, OpCode};
+
+    /// A connection whose I/O thread does nothing. Messages of at least `deflate_from` bytes are compressed.
+    fn connect(deflate_from: Option<usize>) -> (Arc<Connection>, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let queue = EventQueue::new(|| {});
+        let decoder = Decoder::new(Limits::default());
+        let compression = deflate_from.map(|from| {
+            let agreement = negotiate("permessage-deflate", &Options::default()).unwrap().unwrap();
+            MessageCompression { deflate: Deflate::new(&agreement, 6), from }
+        });
+        let connection = Connection::new(1, queue, Commands::default(), decoder, compression);
+        connection.use_socket(OwnedFd::from(ours).into());
+        (connection, theirs)
+    }
+
+    #[test]
+    fn an_answered_request_for_drained_is_charged_before_it_is_seen_to_be_answered() {
+        let (connection, _peer) = connect(None);
+        connection.enqueue(|outbox| outbox.message(OpCode::Text, b"4", b"a"));
+        connection.report_drain();
+        let mut writer = None;
+        connection.queue.with_silently(|_| {
+            // it waits for the queue when it has written
+            let connection = connection.clone();
+            writer = Some(std::thread::spawn({
+                let connection = connection.clone();
+                move || connection.flush()
+            }));
+            while connection.outbox().is_used_by_owner() {
+                std::thread::yield_now();
+            }
+            assert!(!connection.is_answered());
+        });
+        writer.unwrap().join().unwrap();
+        let batch = connection.queue.take(Batch::default());
+        assert_eq!(batch.events.iter().map(|event| event.kind).collect::<Vec<_>>(), [Kind::Drained]);
+        connection.settle(batch.cost(&batch.events[0]));
+        assert_eq!(connection.owed.load(SeqCst), 0, "it is charged once");
+    }
+
+    #[test]
+    fn the_owners_thread_compresses_little_and_leaves_much_to_the_io_thread() {
+        let (connection, _peer) = connect(Some(1));
+        connection.enqueue(|outbox| outbox.message(OpCode::Text, b"4", &[b'a'; 1000]));
+        assert_eq!(connection.flush_now(), Some(true));
+        connection.enqueue(|outbox| outbox.message(OpCode::Text, b"4", &[b'a'; LITTLE]));
+        for _ in 0..2 {
+            assert_eq!(connection.flush_now(), None);
+            assert_eq!(connection.outbox().unwritten(), 1 + LITTLE);
+        }
+        let mut commands = Vec::new();
+        connection.commands().take(&mut commands, &mut Vec::new());
+        assert!(matches!(&commands[..], [Command::Flush(_)]), "it has been asked once");
+        // what that thread does
+        connection.flush();
+        assert_eq!(connection.flush_now(), Some(true));
     }
 }
