@@ -239,10 +239,14 @@ test('options that cannot be right are refused', () => {
   const bus = new LocalBus()
   const make = (cluster) => () => new Server({ cluster: { directory: clusterDirectory(), ...cluster } })
   assert.throws(make({ bus }), new TypeError('cluster.key must be given with cluster.bus, the same on all machines'))
-  const expected = 'cluster.bus must be an object with the methods publish, subscribe, unsubscribe, publish is missing'
+  const methods = 'publish, subscribe, unsubscribe'
+  const expected = `cluster.bus must be redis(client), nats(connection) or an object with the methods ${methods}, publish is missing`
   for (const wrong of [null, 1, {}, 'redis://localhost']) {
     assert.throws(make({ bus: wrong, key: KEY }), new TypeError(expected))
   }
+  const client = Object.assign(new LocalBus(), { duplicate() {} })
+  const itself = 'cluster.bus must be redis(client) of engine.io-native/cluster, got the client itself'
+  assert.throws(make({ bus: client, key: KEY }), new TypeError(itself))
   const { nats, redis } = require('../../lib/cluster-engine')
   for (const wrong of [undefined, null, {}, 'redis://localhost']) {
     assert.throws(() => redis(wrong), TypeError)

@@ -45,8 +45,19 @@ test('a file in place of the directory, and a path that is too long, are refused
   const directory = clusterDirectory()
   fs.writeFileSync(path.join(directory, 'file'), '')
   const code = 'ERR_CLUSTER_JOIN'
-  assert.throws(() => makeServer({ directory: path.join(directory, 'file') }), { code })
-  assert.throws(() => makeServer({ directory: path.join(directory, 'x'.repeat(100)) }), { code })
+  const file = path.join(directory, 'file')
+  assert.throws(() => makeServer({ directory: file }), {
+    code,
+    message: /file: expected a directory, got something else/,
+  })
+  fs.symlinkSync(directory, path.join(directory, 'link'))
+  const link = path.join(directory, 'link')
+  assert.throws(() => makeServer({ directory: link }), { code, message: /expected a directory, got a symbolic link/ })
+  const longest = process.platform === 'darwin' ? 92 : 96
+  const long = path.join(directory, 'x'.repeat(longest - directory.length))
+  const message = new RegExp(`expected a path of ${longest} bytes at most, got ${longest + 1}`)
+  assert.throws(() => makeServer({ directory: long }), { code, message })
+  makeServer({ directory: long.slice(0, -1), number: 65_535 })
 })
 
 test('an error of the system names the file', () => {

@@ -50,7 +50,12 @@ function clusterOptions(cluster) {
   if (bus !== undefined) {
     const missing = METHODS.find((name) => typeof bus?.[name] !== 'function')
     if (missing !== undefined) {
-      throw new TypeError(`cluster.bus must be an object with the methods ${METHODS.join(', ')}, ${missing} is missing`)
+      const wanted = `redis(client), nats(connection) or an object with the methods ${METHODS.join(', ')}`
+      throw new TypeError(`cluster.bus must be ${wanted}, ${missing} is missing`)
+    }
+    // clients of Redis have these methods, too, but would hand the messages over as text
+    if (typeof bus.duplicate === 'function') {
+      throw new TypeError('cluster.bus must be redis(client) of engine.io-native/cluster, got the client itself')
     }
     if (key === undefined) throw new TypeError('cluster.key must be given with cluster.bus, the same on all machines')
   }

@@ -4,6 +4,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::mem::offset_of;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,10 @@ const RUN: usize = size_of::<Run>();
 
 /// How many nodes of a bus the file tells that have had the number.
 const RUNS: usize = 8;
+
+/// Bytes of the directory's path at most, so that the path of each member's socket is not too long for the system.
+const MAX_PATH: usize =
+    size_of::<libc::sockaddr_un>() - offset_of!(libc::sockaddr_un, sun_path) - "/65535.sock".len() - 1;
 
 /// How often, and after which time, it is tried again to lock a number that was given, because others lock it for a
 /// moment to see whether it is free.
@@ -74,12 +79,21 @@ impl Directory {
     /// Makes the directory, unless it is there, and checks it.
     ///
     /// # Errors
-    /// When it cannot be made, or when others than this user may open it.
+    /// When it cannot be made, when others than this user may open it, or when its path is too long for those of sockets.
     pub fn open(path: &Path) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at(path))?;
+        let length = path.as_os_str().len();
+        if length > MAX_PATH {
+            return Err(wrong(path, &format!("expected a path of {MAX_PATH} bytes at most, got {length}")));
+        }
+        match DirBuilder::new().recursive(true).mode(0o700).create(path) {
+            // something else is there, which is looked at next
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made.map_err(at(path))?,
+        }
         let found = fs::symlink_metadata(path).map_err(at(path))?;
         if !found.is_dir() {
-            return Err(wrong(path, "expected a directory"));
+            let what = if found.is_symlink() { "a symbolic link" } else { "something else" };
+            return Err(wrong(path, &format!("expected a directory, got {what}")));
         }
         check(path, &found, 0o700)?;
         let lock = File::open(path).map_err(at(path))?;
@@ -123,8 +137,7 @@ impl Directory {
     /// Takes a number, and listens on its socket.
     ///
     /// # Errors
-    /// Those of the files; when another member has the number that is given, or when all numbers are taken; when the path
-    /// of the socket is too long for the system.
+    /// Those of the files; when another member has the number that is given, or when all numbers are taken.
     pub fn take_seat(&self, choice: Choice) -> io::Result<(Seat, UnixListener)> {
         self.clear_away();
         let (mut known, mut first) = (Vec::new(), [0; 2]);
