@@ -48,7 +48,8 @@ function start(place) {
   worker.on('message', (news) => Object.assign(one, news))
   worker.on('exit', (code, signal) => {
     places[place] = places[place].filter((other) => other !== one)
-    log(`Process ${place + 1} (${one.pid}) has ended: ${signal ?? 'all its sessions were closed in order'}.`)
+    const how = code === 0 ? 'all its sessions were closed in order' : (signal ?? `it has failed with code ${code}`)
+    log(`Process ${place + 1} (${one.pid}) has ended: ${how}.`)
     if (places[place].length === 0 && !isEnding) start(place)
   })
   return new Promise((resolve) => {
