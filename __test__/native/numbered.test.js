@@ -1,9 +1,10 @@
 'use strict'
 
-// The requests of a link by their numbers (lib/cluster/numbered.js).
+// The requests of a link by their numbers, and those of a bus by their names (lib/cluster/numbered.js and named.js).
 
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
+const { Named } = require('../../lib/cluster/named')
 const { Numbered } = require('../../lib/cluster/numbered')
 
 test('each number finds its value, and no other, while the table grows and numbers share slots', () => {
@@ -42,4 +43,22 @@ test('a number that is not there is deleted without harm, also from a slot that 
   numbered.add(1, 'again')
   numbered.clear()
   assert.deepEqual([numbered.size, numbered.get(1), numbered.values()], [0, undefined, []])
+})
+
+test('each name finds its value, and no other', () => {
+  const named = new Named()
+  const known = new Map()
+  for (let i = 0; i < 1000; i++) {
+    const name = `name ${i % 300}`
+    named.set(name, { i })
+    known.set(name, i)
+    if (i % 3 === 0) continue
+    named.delete(name)
+    named.delete(name)
+    known.delete(name)
+    assert.equal(named.get(name), undefined)
+  }
+  assert.equal(named.size, known.size)
+  for (const [name, i] of known) assert.equal(named.get(name).i, i)
+  assert.deepEqual(new Set(named.values().map(({ i }) => i)), new Set(known.values()))
 })

@@ -13,6 +13,7 @@ const { BusNode } = /** @type {any} */ (require('../native/load-addon'))
 const { kEndLost, kServeForwarded } = require('../base/symbols')
 const { AskedRequest, AskedUpgrade, failPost } = require('./asked')
 const { apartFromErrors } = require('./link')
+const { Named } = require('./named')
 const { ServedRequest, ServedUpgrade } = require('./served')
 
 /** How often actions are taken in one turn. */
@@ -63,7 +64,7 @@ class Nodes {
     /** The channels of this node, with their listeners. */
     this._subscriptions = []
     /** Requests, with their answers and what is relayed, by their names. */
-    this._streams = new Map()
+    this._streams = new Named()
     /** The connections that came in here and whose bytes are relayed. */
     this.relays = new Set()
     /** Requests of this process that wait until an answer is settled, by their tokens. */
