@@ -50,7 +50,8 @@ function start(place) {
     places[place] = places[place].filter((other) => other !== one)
     const how = code === 0 ? 'all its sessions were closed in order' : (signal ?? `it has failed with code ${code}`)
     log(`Process ${place + 1} (${one.pid}) has ended: ${how}.`)
-    if (places[place].length === 0 && !isEnding) start(place)
+    // not at once: one that cannot start would start without end
+    if (places[place].length === 0) setTimeout(() => !isEnding && start(place), 500)
   })
   return new Promise((resolve) => {
     worker.on('listening', ({ port }) => {
