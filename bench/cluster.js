@@ -4,95 +4,41 @@
 const fs = require('fs')
 const os = require('os')
 const path = require('path')
+const { startBus } = require('./bus')
+const rows = require('./cluster-rows')
+const { tables } = require('./cluster-report')
 const peers = require('./peers')
 const results = require('./results')
-const { num } = require('./report')
 const { fail, startServer, startLoad, times, median, progress, seconds, machine } = require('./measure')
 
-// A way: the number of processes, without `alone` members of a cluster. Sessions are opened at the `owners` in turn; other
-// connections go to the `fronts` in turn, or without them to the session's owner, as behind a perfect sticky balancer.
-const local = { name: 'at its owner', processes: 2, owners: [0], fronts: [0] }
-const foreign = (name) => ({ name, processes: 2, owners: [0], fronts: [1] })
-const four = [
-  { name: 'one process', processes: 1, alone: true, owners: [0] },
-  { name: 'four, sticky', processes: 4, alone: true, owners: [0, 1, 2, 3] },
-  { name: 'four, any', processes: 4, owners: [0, 1, 2, 3], fronts: [1, 2, 3, 0] },
-  { name: 'engine.io, four, sticky', processes: 4, alone: true, engine: 'upstream', owners: [0, 1, 2, 3] },
-]
-const plain = { name: 'without `cluster`', processes: 1, alone: true, owners: [0] }
-const member = { name: 'with `cluster`', processes: 2, owners: [0] }
-const flood = { scenario: 'forged', load: { conns: 64, rate: 20_000 } }
-
-const rows = [
-  {
-    id: 'echo',
-    title: 'WebSocket: echo, 100 connections, 64 B',
-    scenario: 'echo',
-    load: { conns: 100, size: 64 },
-    ways: [local, foreign('moved to its owner')],
-    bar: 1.03,
-  },
-  {
-    id: 'upgrade',
-    title: 'session: handshake by polling, upgrade, one echo, close',
-    scenario: 'poll-upgrade',
-    load: { conns: 16, size: 64 },
-    ways: [local, foreign('the upgrade moved')],
-    bar: 1.3,
-    // there are some 150 sessions a second, because upgrades wait for 100 ms: V8 compiles for long
-    minWarmup: 9,
-    minDuration: 4,
-  },
-  {
-    id: 'poll',
-    title: 'polling: echo by POST and GET, 100 clients, 64 B',
-    scenario: 'poll-echo',
-    load: { conns: 100, size: 64 },
-    ways: [local, foreign('both forwarded')],
-    bar: 2,
-    minWarmup: 5,
-  },
-  { id: 'forged', title: 'polls with forged ids, 20,000 a second', ...flood, ways: [plain, member] },
-  {
-    id: 'beside',
-    title: 'one client, WebSocket echo, beside such polls',
-    scenario: 'echo',
-    load: { conns: 1, size: 64 },
-    ways: [
-      { ...plain, name: 'no such polls' },
-      { ...plain, flood },
-      { ...member, flood },
-    ],
-  },
-  {
-    id: 'four-echo',
-    title: 'WebSocket: echo, 200 connections, 64 B',
-    scenario: 'echo',
-    load: { conns: 200, size: 64 },
-    ways: four,
-  },
-  {
-    id: 'four-poll',
-    title: 'polling: echo by POST and GET, 200 clients, 64 B',
-    scenario: 'poll-echo',
-    load: { conns: 200, size: 64 },
-    ways: four,
-  },
-]
+/** Processes of the cluster are as if on machines of their own if a bus connects them. */
+const KEY = 'of sixteen bytes or more'
 
 /** One run of one way. */
 async function measure(o, row, way) {
-  const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'engine.io-native-bench-'))
-  const options = way.alone ? {} : { cluster: { directory } }
-  const server = { mode: 'attach', task: 'echo', env: { OPTS: JSON.stringify(options) } }
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'engine.io-native-bench-'))
   const engine = { peer: peers[way.engine ?? 'native'] }
   const processes = []
   const loads = []
+  let bus
   try {
-    for (let i = 0; i < way.processes; i++) processes.push(await startServer(o, engine, server))
+    if (way.bus) bus = await startBus(o, way.bus)
+    for (let i = 0; i < way.processes; i++) {
+      const cluster = bus ? { directory: path.join(folder, String(i)), key: KEY } : { directory: folder }
+      const env = { OPTS: JSON.stringify(way.alone ? {} : { cluster }) }
+      if (bus) Object.assign(env, { BUS: way.bus, BUS_PORT: String(bus.port) })
+      if (way.workers) env.WORKERS = String(way.workers)
+      if (way.sticky) env.STICKY = '1'
+      processes.push(await startServer(o, engine, { mode: 'attach', task: 'echo', ...row.server, env }))
+    }
+    if (bus) await Promise.all(processes.map(({ child }) => child.next(['met'], 20)))
     const portsOf = (indices) => indices.map((i) => processes[i].port).join(',')
+    const others = [
+      ...processes.slice(1).map(({ pid }) => pid),
+      ...(processes[0].workers ?? []),
+      ...(bus ? [bus.pid] : []),
+    ]
     const start = ({ scenario, load }, extra) => {
-      const others = processes.slice(1).map(({ pid }) => pid)
       const places = { owners: portsOf(way.owners), ...(way.fronts && { fronts: portsOf(way.fronts) }) }
       const more = { ...places, ...(others.length > 0 && { 'other-pids': others.join(',') }), ...extra }
       loads.push(startLoad(o, { scenario, load }, engine, processes[0], more))
@@ -103,60 +49,73 @@ async function measure(o, row, way) {
       const before = start(way.flood, { warmup: 0.1, duration: warmup + duration + 2 })
       await before.next(['measuring'], 20)
     }
-    const r = await start(row, { warmup, duration }).next(['result'], warmup + duration + 60)
+    const load = start(row, { warmup, duration })
+    const tell = (order) => processes.forEach(({ child }) => child.write(order))
+    if (bus) {
+      load.onEvent = ({ event }) => {
+        if (event === 'measuring') tell('mark')
+        if (event === 'measured') tell('report')
+      }
+    }
+    const r = await load.next(['result'], warmup + duration + 60)
     if (r.errors) throw new Error(`${r.errors} errors, first: ${r.error_samples[0]}`)
     if (!r.messages) throw new Error('no message got through')
+    const ofBus = bus ? r.server.processes.at(-1) : 0
+    const total = r.server.total_ns - ofBus
     const own = way.owners.map((i) => r.server.processes[i]).reduce((a, b) => a + b)
-    return {
-      cpu: r.server.total_ns / r.messages / 1e3,
-      owners: own / r.server.total_ns,
-      cores: r.server.total_ns / r.seconds / 1e9,
+    const figures = {
+      cpu: total / r.messages / 1e3,
+      owners: own / total,
+      cores: total / r.seconds / 1e9,
       rate: r.rate,
       p50: r.p50_us,
       p99: r.p99_us,
       foreign: r.foreign_cores + r.steal_cores,
     }
+    if (bus) {
+      const seen = await Promise.all(processes.map(({ child }) => child.next(['report'], 10)))
+      // a process may read its orders late: rates over its own interval
+      const published = seen.reduce((sum, { sent, seconds: s }) => sum + sent / s, 0)
+      Object.assign(figures, { bus: ofBus / r.messages / 1e3, published: published / r.rate })
+    }
+    return figures
   } finally {
     for (const load of loads) await load.stop()
     for (const { child } of processes) await child.stop()
-    fs.rmSync(directory, { recursive: true, force: true })
+    if (bus) await bus.stop()
+    fs.rmSync(folder, { recursive: true, force: true })
   }
 }
 
-const FIGURES = ['cpu', 'owners', 'cores', 'rate', 'p50', 'p99', 'foreign']
+const FIGURES = ['cpu', 'owners', 'cores', 'rate', 'p50', 'p99', 'foreign', 'bus', 'published']
+
+/** The median of a figure that is made of each round, and its range. */
+function over(samples, figure) {
+  const all = samples.map(figure).filter(Number.isFinite)
+  return all.length === 0 ? undefined : { median: median(all), low: Math.min(...all), high: Math.max(...all) }
+}
 
 /** Medians of each way, and of its ratios to the first one, round by round. */
 function summarise(row, samples) {
   return Object.fromEntries(
-    row.ways.map(({ name }, at) => {
+    row.ways.map(({ name }, way) => {
       const s = { median: {}, ratio: {}, low: {}, high: {} }
       for (const figure of FIGURES) {
-        s.median[figure] = median(samples[at].map((x) => x[figure]))
-        if (at === 0) continue
-        const ratios = samples[at].map((x, round) => x[figure] / samples[0][round][figure]).filter(Number.isFinite)
-        s.ratio[figure] = median(ratios)
-        s.low[figure] = Math.min(...ratios)
-        s.high[figure] = Math.max(...ratios)
+        const own = median(samples[way].map((x) => x[figure]))
+        if (own === null) continue
+        s.median[figure] = own
+        const ratio = way > 0 && over(samples[way], (x, round) => x[figure] / samples[0][round][figure])
+        if (ratio) [s.ratio[figure], s.low[figure], s.high[figure]] = [ratio.median, ratio.low, ratio.high]
+      }
+      if (row.rate) {
+        // cores at that rate, and more than the first
+        const cores = ({ cpu }) => (cpu * row.rate) / 1e6
+        s.at = { cores: median(samples[way].map(cores)) }
+        if (way > 0) s.at.more = over(samples[way], (x, round) => cores(x) - cores(samples[0][round]))
       }
       return [name, s]
     }),
   )
-}
-
-function table(result) {
-  const lines = [
-    '| load | served | CPU us | of it at owners | cores | rate/s | p50 us | p99 us | CPU beside the first (range) | bar |',
-    '| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |',
-  ]
-  for (const { title, target, engines } of result.rows) {
-    for (const [at, [name, { median: m, ratio, low, high }]] of Object.entries(engines).entries()) {
-      const beside = at === 0 ? '' : `${ratio.cpu.toFixed(2)} (${low.cpu.toFixed(2)}-${high.cpu.toFixed(2)})`
-      const bar = at === 0 || !target.cpu ? '' : `${ratio.cpu <= target.cpu ? 'met' : 'missed'}: ${target.cpu}`
-      const figures = [num(m.cpu), `${Math.round(m.owners * 100)} %`, num(m.cores), num(m.rate), num(m.p50), num(m.p99)]
-      lines.push(`| ${[at === 0 ? title : '', name, ...figures, beside, bar].join(' | ')} |`)
-    }
-  }
-  return `${lines.join('\n')}\n`
 }
 
 async function run(o) {
@@ -176,13 +135,13 @@ async function run(o) {
         samples[at].push(await measure(o, row, row.ways[at]))
       }
     }
-    const { id, title, bar } = row
+    const { id, title, target = {} } = row
     const engines = summarise(row, samples)
-    result.rows.push({ id, title, kind: 'message', unit: 'message', target: { cpu: bar }, engines, samples })
+    result.rows.push({ id, title, kind: 'message', unit: 'message', target, engines, samples })
   }
   progress('')
   result.tookSeconds = Math.round((Date.now() - began) / 1000)
-  const text = table(result)
+  const text = tables(result)
   console.log(text)
   const name = o.name || `local-cluster-${result.date.slice(0, 19).replace(/[:T]/g, '-')}`
   const files = results.save(result, name, o.json && path.resolve(o.json))

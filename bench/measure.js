@@ -121,8 +121,8 @@ async function startServer(o, engine, server) {
   const s = engine.peer.start({ ...server, env })
   const child = new Child(s.command, s.args, s.env, o.pin)
   try {
-    const { port, pid } = await child.next(['listening'], 15)
-    return { child, port, pid }
+    const { port, pid, workers } = await child.next(['listening'], 15)
+    return { child, port, pid, workers }
   } catch (e) {
     await child.stop()
     throw e

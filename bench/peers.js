@@ -105,6 +105,11 @@ Object.defineProperty(module.exports, 'metrics', {
   },
 })
 
+// What Node's HTTP server takes to refuse a request.
+Object.defineProperty(module.exports, 'refusal', {
+  value: { title: "Node's HTTP server that answers 400", start: node('refusal.js'), can: () => false, js: true },
+})
+
 // Another build of ours, to compare two: --engines native,/path/of/its/checkout
 Object.defineProperty(module.exports, 'at', {
   value: (folder) => ({ title: folder, start: app(path.resolve(folder)), can: all, js: true }),

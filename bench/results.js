@@ -53,4 +53,6 @@ function read(name) {
   return JSON.parse(fs.readFileSync(path.join(folder, `${name}.json`), 'utf8'))
 }
 
-module.exports = { folder, save, read }
+const exists = (name) => fs.existsSync(path.join(folder, `${name}.json`))
+
+module.exports = { folder, save, read, exists }

@@ -83,8 +83,8 @@ function options(argv) {
   }
   // There is time for all peers in full mode only.
   o.engines ??= o.quick || o.growth ? ['upstream', 'native'] : Object.keys(peers)
-  o.pairs ??= o.quick || o.growth ? 3 : 5
-  o.duration ??= o.quick ? 0.7 : o.growth ? 1 : 2
+  o.pairs ??= o.quick || o.growth || o.cluster ? 3 : 5
+  o.duration ??= o.quick ? 0.7 : o.growth ? 1 : o.cluster ? 1.5 : 2
   // V8 of Node.js 24 compiles for longer than a second: with less, a row has the compiler's time in it.
   o.warmup ??= o.growth ? 0.4 : 2
   for (const k of ['pairs', 'duration', 'warmup']) if (!(o[k] > 0)) fail(`--${k} must be a positive number`)

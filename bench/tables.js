@@ -1,10 +1,13 @@
 'use strict'
 // node bench/tables.js [--check]: writes the figures of one run (bench/results/readme.json), of the same rows on Node.js 20
-// (readme-node20.json), and of a run with all engines (readme-peers.json), into README.md and docs/PERFORMANCE.md, between <!-- table --> and <!-- /table -->, so that no
-// figure is copied by hand. With --check nothing is written, and the exit code is 1 if something would change.
+// (readme-node20.json), of a run with all engines (readme-peers.json), and of one with several processes
+// (readme-cluster.json, if it is there) into README.md, docs/PERFORMANCE.md and docs/SCALING.md, between <!-- table --> and
+// <!-- /table --> and their like, so that no figure is copied by hand. With --check nothing is written, and the exit code is
+// 1 if something would change.
 const fs = require('fs')
 const path = require('path')
-const { read } = require('./results')
+const clusterReport = require('./cluster-report')
+const { exists, read } = require('./results')
 const rows = require('./rows')
 
 const root = path.join(__dirname, '..')
@@ -182,11 +185,11 @@ function readme() {
   return out.join('\n')
 }
 
-function put(name, text) {
+function put(name, text, mark = 'table') {
   const target = path.join(root, name)
   const old = fs.readFileSync(target, 'utf8')
-  const marked = /(<!-- table -->\n)[\s\S]*?(\n<!-- \/table -->)/
-  if (!marked.test(old)) throw new Error(`${name} has no <!-- table --> … <!-- /table -->`)
+  const marked = new RegExp(`(<!-- ${mark} -->\\n)[\\s\\S]*?(\\n<!-- /${mark} -->)`)
+  if (!marked.test(old)) throw new Error(`${name} has no <!-- ${mark} --> … <!-- /${mark} -->`)
   const now = old.replace(marked, (all, start, end) => `${start}\n${text}\n${end}`)
   if (now === old) return
   if (!process.argv.includes('--check')) return fs.writeFileSync(target, now)
@@ -196,3 +199,9 @@ function put(name, text) {
 
 put('docs/PERFORMANCE.md', performance())
 put('README.md', readme())
+if (exists('readme-cluster')) {
+  const cluster = read('readme-cluster')
+  put('docs/PERFORMANCE.md', `${setting(cluster)}.\n\n${clusterReport.tables(cluster, '###').trimEnd()}`, 'cluster')
+  put('docs/SCALING.md', clusterReport.findings(cluster), 'cluster')
+  put('docs/SCALING.md', clusterReport.arithmetic(cluster), 'bus')
+}

@@ -4,12 +4,16 @@
 //   SOCKETIO=1 (the same task as a Socket.IO application)  OPTS=<json merged into the options>
 //   TLS=1 (attach to https)  WS_ENGINE=<path of a package to take the option wsEngine from>
 //   METRICS=1 (server.metrics() each second, as for a scrape)
+//   BUS=redis|ioredis|nats BUS_PORT=<of its server> (the option cluster.bus; {"event":"met"} when another process is known)
+//   WORKERS=<number> [STICKY=1] (see workers.js)
 // It prints {"event":"listening","port":..} and answers lines on stdin: mark, report, gc. End of stdin ends it.
+const cluster = require('cluster')
 const http = require('http')
 const https = require('https')
 const fs = require('fs')
 const Module = require('module')
 const path = require('path')
+const workers = require('./workers')
 
 const root = path.join(__dirname, '..', '..')
 const fromRoot = (name) => require.resolve(name, { paths: [root] })
@@ -23,6 +27,10 @@ const {
   TLS,
   WS_ENGINE,
   METRICS,
+  BUS,
+  BUS_PORT,
+  WORKERS,
+  STICKY,
 } = process.env
 const original = fromRoot('engine.io')
 const where = { upstream: original, userver: original, native: root }[ENGINE] || path.resolve(ENGINE)
@@ -68,8 +76,22 @@ function readMetrics(engine) {
   if (METRICS) setInterval(() => engine.metrics(), 1000).unref()
 }
 
+/** Counts the messages on the bus, and says when another process is there. */
+function watchBus(engine) {
+  // An application that has looked at its clients keeps them: no session goes over to a process that gets its upgrade.
+  Object.keys(engine.clients)
+  const numbers = () => engine.metrics().cluster.bus
+  Object.defineProperty(count, 'sent', { enumerable: true, get: () => numbers().sent })
+  const timer = setInterval(() => {
+    if (numbers().nodes === 0) return
+    clearInterval(timer)
+    say({ event: 'met' })
+  }, 20)
+}
+
 function engineApp(engine) {
   readMetrics(engine)
+  if (BUS) watchBus(engine)
   const { Sender } = require(fromRoot('ws'))
   const sockets = new Set()
   const all = (d, pre) => {
@@ -156,8 +178,10 @@ function start() {
     }
     const { Server } = require(fromRoot('socket.io'))
     const server = httpServer()
-    socketIoApp(new Server(server, opts))
-    server.listen(0, () => listening(server))
+    const io = new Server(server, WORKERS ? { ...opts, adapter: workers.adapter() } : opts)
+    socketIoApp(io)
+    if (STICKY) workers.stick(io)
+    else server.listen(0, () => !WORKERS && listening(server))
     return
   }
   const engineIo = require(where)
@@ -174,5 +198,15 @@ function start() {
 const say = (o) => fs.writeSync(1, JSON.stringify(o) + '\n')
 const listening = (server) => say({ event: 'listening', port: server.address().port, pid: process.pid })
 
-require('./report')(count)
-start()
+async function main() {
+  if (WORKERS && cluster.isPrimary) {
+    const { port, pids } = await workers.start(+WORKERS, STICKY)
+    say({ event: 'listening', port, pid: process.pid, workers: pids })
+  } else {
+    if (BUS) opts.cluster.bus = await require('./bus').connect(BUS, +BUS_PORT)
+    start()
+  }
+}
+
+if (cluster.isPrimary) require('./report')(count)
+main()

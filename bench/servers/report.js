@@ -46,6 +46,7 @@ function report() {
     messages: now.count.messages - mark.count.messages,
     connections: now.count.connections - mark.count.connections,
     closes: now.count.closes - mark.count.closes,
+    sent: now.count.sent - mark.count.sent,
     jsNs: sum((t) => t.main),
     otherNs: sum((t) => !t.main),
     threads: delta.filter((t) => t.ns > 0),
@@ -67,7 +68,7 @@ async function gc() {
   return { event: 'report', open: count.connections - count.closes, ...memory() }
 }
 
-/** @param {{messages: number, connections: number, closes: number}} counters kept by the application */
+/** @param {{messages: number, connections: number, closes: number, sent?: number}} counters kept by the application; `sent`: on a bus */
 module.exports = (counters) => {
   count = counters
   mark = snapshot()

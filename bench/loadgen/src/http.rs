@@ -25,7 +25,7 @@ pub fn open(a: &Args, port: u16) -> Result<String, String> {
         stream.write_all(&poll(a, None))?;
         let (mut bytes, mut buffer) = (vec![], [0; 4096]);
         loop {
-            match response(&bytes) {
+            match parse(&bytes) {
                 Ok(Some(r)) => return Ok(bytes[r.body].to_vec()),
                 Ok(None) => {}
                 Err(e) => return Err(std::io::Error::other(e)),
@@ -63,17 +63,22 @@ fn header<'a>(head: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     None
 }
 
-/// The next whole response, or None when more bytes are needed.
+/// The next whole response on a connection that stays open, or None when more bytes are needed.
 pub fn response(buf: &[u8]) -> Result<Option<Response>, String> {
+    let head = &buf[..head_end(buf).unwrap_or(0)];
+    if header(head, b"connection").is_some_and(|v| v.eq_ignore_ascii_case(b"close")) {
+        return Err("the server closed a keep-alive connection".into());
+    }
+    parse(buf)
+}
+
+fn parse(buf: &[u8]) -> Result<Option<Response>, String> {
     let Some(end) = head_end(buf) else { return Ok(None) };
     let head = &buf[..end];
     if head.len() < 12 || !head.starts_with(b"HTTP/1.1 ") {
         return Err("not an HTTP/1.1 response".into());
     }
     let status = std::str::from_utf8(&head[9..12]).ok().and_then(|s| s.parse().ok()).ok_or("bad status line")?;
-    if header(head, b"connection").is_some_and(|v| v.eq_ignore_ascii_case(b"close")) {
-        return Err("the server closed a keep-alive connection".into());
-    }
     let Some(len) = header(head, b"content-length") else {
         return Err("response without Content-Length".into());
     };
