@@ -184,7 +184,7 @@ test('requests that cannot be read are refused', async () => {
     `${right}name\0`,
     requestHead({ sid }, { rawHeaders: ['', ''] }),
     requestHead({ sid }, { httpVersion: '' }),
-    requestHead({ sid }, { httpVersion: '2.0' }),
+    requestHead({ sid }, { httpVersion: '3.0' }),
     right.replace('/engine.io/', 'http://['),
   ]
   for (const [number, lie] of lies.entries()) {

@@ -5,6 +5,7 @@
 const { once } = require('node:events')
 const fs = require('node:fs')
 const http = require('node:http')
+const http2 = require('node:http2')
 const https = require('node:https')
 const path = require('node:path')
 const cluster = require('node:cluster')
@@ -24,7 +25,7 @@ const {
 } = JSON.parse(process.env.MEMBER)
 if (bus) options.cluster.bus = makeBus(bus)
 const file = (name) => fs.readFileSync(path.join(__dirname, '../fixtures/tls', name))
-const httpServer = tls ? https.createServer({ key: file('key.pem'), cert: file('cert.pem') }) : http.createServer()
+const httpServer = tls ? makeSecureServer() : http.createServer()
 // the parent may have gone
 const tell = (event, fields) => process.send?.({ event, pid: process.pid, ...fields }, () => {})
 
@@ -62,6 +63,11 @@ if (replaced === 'heard') {
     for (const event of ['end', 'close', 'aborted']) req.on(event, () => tell(`request ${event}`, { method }))
   })
 }
+function makeSecureServer() {
+  const options = { key: file('key.pem'), cert: file('cert.pem') }
+  return tls === 'http2' ? http2.createSecureServer({ ...options, allowHTTP1: true }) : https.createServer(options)
+}
+
 let lastId = 0
 if (ids === 'own') engine.generateId = () => `own-${process.pid}-${++lastId}`
 if (ids === 'wanted') engine.generateId = (req) => req._query.wanted

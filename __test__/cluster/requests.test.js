@@ -4,8 +4,9 @@
 
 const assert = require('node:assert/strict')
 const { createHash } = require('node:crypto')
+const http2 = require('node:http2')
 const { test } = require('node:test')
-const { deadline, once, request } = require('../support')
+const { deadline, defer, once, request } = require('../support')
 const { openSession, poll, post, reaches, startCluster, startMember, target } = require('./support')
 
 const UNKNOWN = '{"code":1,"message":"Session ID unknown"}'
@@ -23,6 +24,37 @@ test('a poll and a POST are answered as by the owner', async () => {
   assert.equal(answer.headers['content-type'], 'text/plain; charset=UTF-8')
   assert.equal(answer.headers['content-length'], '6')
   assert.equal(answer.headers['cache-control'], 'no-store')
+})
+
+/** A connection of HTTP/2 to a process. The function makes a request on it. */
+function connectHttp2(member) {
+  const session = http2.connect(`https://127.0.0.1:${member.port}`, { rejectUnauthorized: false })
+  defer(() => session.destroy())
+  return (query, headers = {}, body = undefined) => {
+    const answered = new Promise((resolve, reject) => {
+      const stream = session.request({ ':path': target(query), ...headers })
+      const chunks = []
+      let status
+      stream.on('response', (head) => (status = head[':status']))
+      stream.on('data', (chunk) => chunks.push(chunk))
+      stream.on('end', () => resolve({ status, body: Buffer.concat(chunks).toString() }))
+      stream.on('error', reject)
+      stream.end(body)
+    })
+    return deadline(answered, 'answer over HTTP/2')
+  }
+}
+
+test('a poll and a POST over HTTP/2 are answered as by the owner', async () => {
+  const { members } = await startCluster(2, { tls: 'http2' })
+  const [owner, front] = members.map(connectHttp2)
+  const { sid } = JSON.parse((await owner()).body.slice(1))
+  const waiting = front({ sid })
+  assert.deepEqual(await front({ sid }, { ':method': 'POST' }, '4hello'), { status: 200, body: 'ok' })
+  assert.deepEqual(await waiting, { status: 200, body: '4hello' })
+  const text = `4${'x'.repeat(500_000)}`
+  await front({ sid }, { ':method': 'POST' }, text)
+  assert.deepEqual(await front({ sid }), { status: 200, body: text })
 })
 
 test('messages of any content and size pass', async () => {

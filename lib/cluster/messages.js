@@ -7,8 +7,8 @@ const { validateHeaderName, validateHeaderValue } = require('http')
 const { HeadField } = require('../native/contract')
 const { ForwardedRequest, movedRequest } = require('../session/lazy-request')
 
-/** The versions of HTTP in the heads of requests. */
-const VERSIONS = ['1.0', '1.1']
+/** The versions of HTTP in the heads of requests. Node's servers for HTTP/2 have the same requests. */
+const VERSIONS = ['1.0', '1.1', '2.0']
 
 /** Headers that say how the body is sent, which Node decides. */
 const FRAMING = ['trailer', 'transfer-encoding']

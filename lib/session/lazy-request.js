@@ -180,7 +180,7 @@ function fill(req, head) {
   req.method = head[HeadField.METHOD]
   req.url = head[HeadField.TARGET]
   req.httpVersion = head[HeadField.VERSION]
-  req.httpVersionMajor = 1
+  req.httpVersionMajor = Number(head[HeadField.VERSION][0])
   req.httpVersionMinor = Number(head[HeadField.VERSION][2])
   req._query = queryOf(req.url)
 }
