@@ -251,6 +251,37 @@ test('a poll waits for an owner that is busy', async () => {
   await busy
 })
 
+/** An owner that is stopped, and more requests for it than links keep. The owner refuses them soon, as too large. */
+async function postTooMuch() {
+  const { members, settings } = await startCluster(1)
+  const [owner] = members
+  const front = await startMember({ ...settings, options: { ...settings.options, maxHttpBufferSize: 1e7 } })
+  const sids = await Promise.all(Array.from({ length: 8 }, () => openSession(owner)))
+  const other = await openSession(owner)
+  await post(front, other, '4first')
+  process.kill(owner.pid, 'SIGSTOP')
+  const posted = sids.map((sid) => post(front, sid, `4${'x'.repeat(9e6)}`))
+  await reaches(front, 'waiting', sids.length)
+  return { owner, front, posted, other }
+}
+
+test('requests wait that an owner cannot take at once, and others behind them', async () => {
+  const { owner, front, posted, other } = await postTooMuch()
+  const behind = post(front, other, '4second')
+  await reaches(front, 'waiting', posted.length + 1)
+  process.kill(owner.pid, 'SIGCONT')
+  for (const { status } of await Promise.all(posted)) assert.equal(status, 413)
+  assert.equal((await behind).status, 200)
+  assert.equal((await poll(front, other)).body, '4first\x1e4second')
+})
+
+test('requests that still wait when their owner is killed are answered', async () => {
+  const { owner, front, posted } = await postTooMuch()
+  await owner.kill()
+  for (const { status, body } of await Promise.all(posted)) assert.deepEqual([status, body], [400, UNKNOWN])
+  await reaches(front, 'waiting', 0)
+})
+
 test('ids of an own generateId are asked for once', async () => {
   const { members } = await startCluster(3, { ids: 'own' })
   const [owner, front] = members

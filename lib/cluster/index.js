@@ -10,7 +10,7 @@ const { performance } = require('perf_hooks')
 const { setImmediate, setInterval, setTimeout } = require('timers')
 const bridge = require('../native/bridge')
 const { atRoot } = require('../native/context')
-const { ErrorCode, FaultText, IdOwner, MEMBER_SHIFT, NO_HANDLE, PeerMessage } = require('../native/contract')
+const { ErrorCode, FaultText, IdOwner, MEMBER_SHIFT, NO_HANDLE, PeerMessage, PeerSent } = require('../native/contract')
 const { handleOf } = require('../native/node-internals')
 const { canTakeOver, readEarly } = require('../native/upgrade-server')
 const { readBody } = require('../transports/read-body')
@@ -45,6 +45,9 @@ const LOOK = 2000
 
 /** How long a member that leaves waits for answers, in ms. */
 const FAREWELL = 1000
+
+/** Milliseconds until a request is sent that a peer could not take, because it does not read as fast. */
+const RETRY = 5
 
 /** Milliseconds until a server that was closed tries again to join, after it could not. */
 const REJOIN = 1000
@@ -277,15 +280,41 @@ class Cluster {
     })
   }
 
-  /** Sends a poll or a POST on a link. Returns false if this cannot be done. */
+  /** Sends a poll or a POST on a link, at once or later. Returns false if this cannot be done. */
   _pass(link, sid, res, refuse, elsewhere, head, body) {
     const number = this.nextRequest()
-    if (!this.send(link.number, PeerMessage.REQUEST, number, head, body)) return false
+    const isNext = link.unsent.size === 0
+    const sent = isNext ? this._trySend(link.number, PeerMessage.REQUEST, number, head, body) : PeerSent.LATER
+    if (sent === PeerSent.NO) return false
     const { pingInterval, pingTimeout } = this._server.opts
     const deadline = this._deadline(Number(pingInterval) + Number(pingTimeout))
-    new PassedRequest(this, link, number, refuse, { sid, deadline, elsewhere }, res, body === undefined)
+    const isPoll = body === undefined
+    const request = new PassedRequest(this, link, number, refuse, { sid, deadline, elsewhere }, res, isPoll)
+    if (sent === PeerSent.LATER) this._sendLater(link, request, head, body)
     this.counts.forwarded++
     return true
+  }
+
+  /** Sends a request when the peer has read some of what waits for it. The client waits, as for an owner that is busy. */
+  _sendLater(link, request, head, body) {
+    link.unsent.set(request, { head, body })
+    this._retry(link)
+  }
+
+  _retry(link) {
+    if (link.isRetrying) return
+    link.isRetrying = true
+    atRoot(setTimeout, () => this._sendUnsent(link), RETRY).unref()
+  }
+
+  _sendUnsent(link) {
+    link.isRetrying = false
+    for (const [request, { head, body }] of link.unsent) {
+      const sent = this._trySend(link.number, PeerMessage.REQUEST, request.number, head, body)
+      if (sent === PeerSent.LATER) return this._retry(link)
+      link.unsent.delete(request)
+      if (sent === PeerSent.NO) apartFromErrors(() => request.hear('onDown'))
+    }
   }
 
   /** Has a session end because the body of a POST could not be read. */
@@ -469,12 +498,14 @@ class Cluster {
     for (const request of all) if (request.deadline < now) request.hear('onLate')
   }
 
-  /**
-   * Sends a message. Returns false if the link has ended, or if the peer does not read. The messages of a turn are
-   * written together at its end.
-   */
+  /** Sends a message. Returns false if the link has ended, or if the peer does not read. */
   send(link, kind, number, head, body = undefined, descriptor = -1) {
-    if (this._handle === NO_HANDLE) return false
+    return this._trySend(link, kind, number, head, body, descriptor) === PeerSent.YES
+  }
+
+  /** Sends a message. Returns a `PeerSent`. The messages of a turn are written together at its end. */
+  _trySend(link, kind, number, head, body, descriptor = -1) {
+    if (this._handle === NO_HANDLE) return PeerSent.NO
     if (!this._isUnflushed) {
       this._isUnflushed = true
       atRoot(setImmediate, this._flush)

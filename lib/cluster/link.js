@@ -14,6 +14,10 @@ class Link {
     this._waiting = []
     /** The requests that the peer has to answer, by their numbers. */
     this.requests = new Numbered()
+    /** Those of them that are not sent yet, because the peer does not read as fast, with their messages. */
+    this.unsent = new Map()
+    /** Whether it will be tried again to send them. */
+    this.isRetrying = false
   }
 
   /** Calls `proceed` once the link is up, or `fail` if the peer has gone. */

@@ -52,7 +52,9 @@ class Passed {
 
   /** Stops waiting for the peer. */
   forget() {
-    this.link.requests.delete(this.number)
+    const { requests, unsent } = this.link
+    requests.delete(this.number)
+    if (unsent.size > 0) unsent.delete(this)
   }
 
   /** The owner refuses the request. */

@@ -116,6 +116,16 @@ const IdOwner = {
 /** See `IdOwner`. */
 const MEMBER_SHIFT = 8
 
+/** What `sendToPeer` returns. */
+const PeerSent = {
+  /** The message is not sent: the link has ended, or the message cannot be sent at all. */
+  NO: 0,
+  /** It is sent. */
+  YES: 1,
+  /** It is not sent now: too many bytes wait because the peer does not read as fast. */
+  LATER: 2,
+}
+
 /**
  * The kinds of messages between members. The number of a message names the request that it belongs to. From front to
  * owner go requests and what concerns them; the answers go back on the same link.
@@ -567,6 +577,7 @@ module.exports = {
   SEVERAL_EVENTS,
   IdOwner,
   MEMBER_SHIFT,
+  PeerSent,
   PeerMessage,
   NO_HANDLE,
   INDEX_MASK,

@@ -24,12 +24,15 @@ use super::descriptors;
 use super::directory::{Choice, Directory, Seat};
 use super::id::{Key, Member, RANDOM};
 use super::wire::{Decoder, Hello, encode};
-use crate::runtime::contract::PeerMessage;
+use crate::runtime::contract::{PeerMessage, PeerSent};
 use crate::runtime::{Command, Commands, EventQueue, Kind};
 use crate::session::ID_LENGTH;
 
 /// The kind of a message that carries a descriptor.
 const MOVE: u8 = PeerMessage::Move as u8;
+
+/// The kind of a message that may be large.
+const REQUEST: u8 = PeerMessage::Request as u8;
 
 /// The kinds of messages of a member to itself.
 const UP: u8 = PeerMessage::Up as u8;
@@ -38,7 +41,8 @@ const DOWN: u8 = PeerMessage::Down as u8;
 /// Bytes of messages that the owner may have still to take. Above that no link is read.
 const MAX_UNTAKEN: usize = 16 << 20;
 
-/// Bytes that may wait in a link when a request is added.
+/// Bytes that may wait in a link when a request is added. For what else begins something it is twice as many, so that
+/// large bodies do not keep upgrades from being sent.
 const MAX_WAITING: usize = 16 << 20;
 
 /// What a message costs besides its bytes.
@@ -289,9 +293,9 @@ impl Peers {
         number
     }
 
-    /// Sends a message on a link that is up, with the next [`Peers::flush`]. Returns false, and sends nothing, if the link
-    /// has ended, if the message is too large, or if it begins something and too many bytes wait because the peer does
-    /// not read.
+    /// Sends a message on a link that is up, with the next [`Peers::flush`]. Sends nothing if the link has ended, if the
+    /// message is too large, or, for now, if it begins something and too many bytes wait because the peer does not read as
+    /// fast.
     pub fn send(
         &self,
         link: u32,
@@ -299,13 +303,17 @@ impl Peers {
         number: u32,
         (head, body): (&[u8], &[u8]),
         descriptor: Option<OwnedFd>,
-    ) -> bool {
-        let Some(link) = self.links().all.get(&link).cloned() else { return false };
+    ) -> PeerSent {
+        let Some(link) = self.links().all.get(&link).cloned() else { return PeerSent::No };
         let mut waiting = link.waiting();
         let out = &mut waiting.out;
         let at = out.bytes.len();
-        if begins(kind) && at > MAX_WAITING || !encode(kind, number, head, body, &mut out.bytes) {
-            return false;
+        let most = if kind == REQUEST { MAX_WAITING } else { 2 * MAX_WAITING };
+        if begins(kind) && at > most {
+            return PeerSent::Later;
+        }
+        if !encode(kind, number, head, body, &mut out.bytes) {
+            return PeerSent::No;
         }
         if let Some(descriptor) = descriptor {
             out.descriptors.push_back((at, descriptor));
@@ -315,7 +323,7 @@ impl Peers {
         if at == 0 {
             self.unflushed().push(link);
         }
-        true
+        PeerSent::Yes
     }
 
     /// Has everything written that was sent before: here, as far as the kernel takes it at once, and the rest by the

@@ -15,7 +15,7 @@ use crate::cluster::descriptors::duplicate;
 use crate::cluster::directory::Choice;
 use crate::cluster::id::{Key, Member};
 use crate::cluster::peers::{Owner, Peers};
-use crate::runtime::contract::{IdOwner, MEMBER_SHIFT};
+use crate::runtime::contract::{IdOwner, MEMBER_SHIFT, PeerSent};
 
 #[napi]
 impl Engine {
@@ -120,7 +120,7 @@ impl Engine {
     }
 
     /// Sends a message on a link that is up, with the next `flushPeers`. A copy of the descriptor goes with it, unless it
-    /// is -1. Returns false, and sends nothing, if the process has no descriptor left, or see [`Peers::send`].
+    /// is -1. Returns a `PeerSent`: nothing is sent if the process has no descriptor left, or see [`Peers::send`].
     #[napi]
     #[allow(clippy::too_many_arguments)]
     pub fn send_to_peer(
@@ -132,7 +132,7 @@ impl Engine {
         head: String,
         body: Option<Either<String, &[u8]>>,
         descriptor: i32,
-    ) -> Result<bool> {
+    ) -> Result<u32> {
         let peers = self.peers(member)?;
         let body = match &body {
             None => &[],
@@ -142,11 +142,11 @@ impl Engine {
         let descriptor = match descriptor {
             0.. => match duplicate(descriptor) {
                 Ok(descriptor) => Some(descriptor),
-                Err(_) => return Ok(false),
+                Err(_) => return Ok(PeerSent::No as u32),
             },
             _ => None,
         };
-        Ok(peers.send(link, kind as u8, number, (head.as_bytes(), body), descriptor))
+        Ok(peers.send(link, kind as u8, number, (head.as_bytes(), body), descriptor) as u32)
     }
 
     /// Has everything written that was sent before.

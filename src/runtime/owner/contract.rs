@@ -181,6 +181,16 @@ contract! {
     /// See `IdOwner`.
     pub const MEMBER_SHIFT: u32 = 8;
 
+    /// What `sendToPeer` returns.
+    pub enum PeerSent {
+        /// The message is not sent: the link has ended, or the message cannot be sent at all.
+        No = 0,
+        /// It is sent.
+        Yes = 1,
+        /// It is not sent now: too many bytes wait because the peer does not read as fast.
+        Later = 2,
+    }
+
     /// The kinds of messages between members. The number of a message names the request that it belongs to. From front to
     /// owner go requests and what concerns them; the answers go back on the same link.
     pub enum PeerMessage {
