@@ -240,6 +240,11 @@ interface ServerOptions {
    */
   trustProxyHeader?: 'x-forwarded-for' | 'forwarded'
   /**
+   * What `attach()` takes where its own option {@link AttachOptions.proxyProtocol} is left out.
+   * @default false
+   */
+  proxyProtocol?: boolean | string | string[]
+  /**
    * Whether the `close` event of a session tells how its client has ended a WebSocket: an extra of this package. Its
    * description is then {@link CloseDetails} for the reason `transport close`, where it is undefined otherwise.
    * @default false
@@ -306,7 +311,7 @@ interface Limits {
    * its `peerAddress`, and sessions without one count together. So do all clients for which this function returns
    * something other than a string that is not empty, such as a promise.
    */
-  addressOf?: (req: IncomingMessage) => string | undefined
+  addressOf?: (req: IncomingMessage) => string
   /** Handshakes per second; those of one second may come at once. Name: `TOO_MANY_HANDSHAKES`. */
   handshakesPerSecond?: number
   /**

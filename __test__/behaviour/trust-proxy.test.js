@@ -48,6 +48,12 @@ for (const [way, listen] of Object.entries(WAYS)) {
 
 const warnings = record(process, 'warning', (_, warning) => warning)
 
+function revoked() {
+  const { proxy, revoke } = Proxy.revocable({}, {})
+  revoke()
+  return proxy
+}
+
 /** Functions that fail for the proxy behind the one that has connected, and what the warning says. */
 const FAILING = {
   'a function that throws': [
@@ -66,6 +72,26 @@ const FAILING = {
   'a function that returns a string': [() => 'no', /must return true or false, got the string 'no'$/],
   'a function that returns a number': [() => 1, /must return true or false, got 1$/],
   'a function that returns an object': [() => ({}), /must return true or false, got an object$/],
+  'a function that returns a revoked proxy': [revoked, /must return true or false, got a proxy$/],
+  'a function that returns a promise without methods': [
+    () => Object.assign(Promise.reject(new Error('from trustProxy')), { catch: null, then: null }),
+    /must return true or false, got a promise$/,
+  ],
+  'a function that throws a revoked proxy': [
+    () => {
+      throw revoked()
+    },
+    /^no proxy is trusted .*: a proxy$/,
+  ],
+  'a function that throws an object whose members throw': [
+    () => {
+      const fail = () => {
+        throw new Error('from a member')
+      }
+      throw Object.defineProperties({}, { message: { get: fail }, stack: { get: fail } })
+    },
+    /^no proxy is trusted .*: an object$/,
+  ],
 }
 
 for (const [way, listen] of Object.entries(WAYS)) {

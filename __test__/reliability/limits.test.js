@@ -73,6 +73,12 @@ test('a handshake from an address that has maxConnectionsPerAddress is refused, 
   assert.equal((await handshake(context, { headers: { 'x-from': 'a' } })).status, 200)
 })
 
+function revoked() {
+  const { proxy, revoke } = Proxy.revocable({}, {})
+  revoke()
+  return proxy
+}
+
 const warnings = record(process, 'warning', (_, warning) => warning)
 
 for (const [what, told, shown] of [
@@ -83,6 +89,8 @@ for (const [what, told, shown] of [
   ['a promise that is rejected', async (n) => Promise.reject(new Error(`address ${n}`)), 'a promise'],
   ['an object', (n) => ({ n }), 'an object'],
   ['a number', (n) => n, '1'],
+  ['a promise without methods', () => Object.assign(Promise.resolve('a'), { catch: null, then: null }), 'a promise'],
+  ['a revoked proxy', () => revoked(), 'a proxy'],
 ]) {
   test(`clients for which addressOf returns ${what} count together, and one warning says so`, async () => {
     let calls = 0

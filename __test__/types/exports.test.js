@@ -32,6 +32,7 @@ const EXTRAS = {
     'cluster',
     'trustProxy',
     'trustProxyHeader',
+    'proxyProtocol',
   ],
   AttachOptions: ['proxyProtocol'],
   Socket: ['bufferedAmount'],

@@ -8,6 +8,8 @@ function shown(value) {
   if (typeof value === 'bigint') return `the bigint ${value}`
   if (typeof value === 'function') return 'a function'
   if (typeof value !== 'object' || value === null) return String(value)
+  // each question to it runs code of the application
+  if (types.isProxy(value)) return 'a proxy'
   if (Array.isArray(value)) return 'an array'
   return types.isPromise(value) ? 'a promise' : 'an object'
 }
@@ -17,4 +19,23 @@ function isPlainObject(value) {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-module.exports = { isPlainObject, shown }
+/** Returns a string that something thrown has as a member. Of an object whose members throw, it has none. */
+function textOf(thrown, member) {
+  try {
+    const text = thrown[member]
+    return typeof text === 'string' ? text : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Keeps the rejection of a promise that is not waited for from ending the process. */
+function ignoreRejection(promise) {
+  // by `await`, because the application may have replaced its methods
+  const wait = async () => {
+    await promise
+  }
+  if (types.isPromise(promise)) wait().catch(() => {})
+}
+
+module.exports = { ignoreRejection, isPlainObject, shown, textOf }

@@ -4,9 +4,8 @@
 // Express, addresses in headers are looked at from the nearest: the first that is not trusted is the client's.
 
 const { BlockList, isIP } = require('net')
-const { types } = require('util')
 const debug = require('debug')('engine')
-const { shown } = require('./shown')
+const { ignoreRejection, shown, textOf } = require('./shown')
 const { warnOnce } = require('./warnings')
 
 /** The names that stand for ranges, as in Express. */
@@ -51,8 +50,8 @@ class TrustProxy {
     try {
       return this._lastOf(address, headers)
     } catch (error) {
-      debug('the function trustProxy has failed, so that no proxy is trusted: %s', error)
-      const why = typeof error?.message === 'string' ? error.message : shown(error)
+      const why = textOf(error, 'message') ?? shown(error)
+      debug('the function trustProxy has failed, so that no proxy is trusted: %s', why)
       warnOnce(this, 'ENGINE_IO_TRUST_PROXY', `${TRUSTS_NONE}: ${why}`, error)
       return address
     }
@@ -99,8 +98,7 @@ function compile(value) {
  */
 function answerOf(answer) {
   if (answer === undefined || typeof answer === 'boolean') return answer === true
-  // it is not waited for, so that its rejection must not end the process
-  if (types.isPromise(answer)) answer.catch(() => {})
+  ignoreRejection(answer)
   throw new TypeError(`it must return true or false, got ${shown(answer)}`)
 }
 

@@ -1,5 +1,7 @@
 'use strict'
 
+const { textOf } = require('./shown')
+
 /** The codes of the warnings that each object has given. */
 const given = new WeakMap()
 
@@ -8,7 +10,7 @@ function warnOnce(object, code, message, error = undefined) {
   const codes = given.get(object) ?? new Set()
   if (codes.has(code)) return
   given.set(object, codes.add(code))
-  process.emitWarning(message, { type: 'EngineIoWarning', code, detail: error?.stack })
+  process.emitWarning(message, { type: 'EngineIoWarning', code, detail: textOf(error, 'stack') })
 }
 
 module.exports = { warnOnce }

@@ -5,12 +5,11 @@
 // many packets get code 3.
 
 const { performance } = require('perf_hooks')
-const { types } = require('util')
 const debug = require('debug')('engine')
 const { apart, atRoot } = require('../native/context')
 const { BAD_REQUEST } = require('../native/contract').ErrorCode
 const { takesRequests } = require('../transports/driver')
-const { isPlainObject, shown } = require('../base/shown')
+const { ignoreRejection, isPlainObject, shown } = require('../base/shown')
 const { kEmitError, kFail, kState } = require('../base/symbols')
 const { warnOnce } = require('../base/warnings')
 
@@ -240,8 +239,7 @@ class Limits {
   /** Returns what `addressOf` has returned. What is not an address counts as one, so that it cannot bypass a limit. */
   _toldAddress(told) {
     if (typeof told === 'string' && told !== '') return told
-    // it is not waited for, so that its rejection must not end the process
-    if (types.isPromise(told)) told.catch(() => {})
+    ignoreRejection(told)
     const message = `limits.addressOf must return a string that is not empty, got ${shown(told)}; such clients count together`
     warnOnce(this, 'ENGINE_IO_ADDRESS_OF', message)
     return NOT_TOLD

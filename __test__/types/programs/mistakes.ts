@@ -16,6 +16,12 @@ new Server({ pingTimeOut: 1 })
 new Server({ httpCompression: true })
 // @ts-expect-error: a time in milliseconds
 new Server({ httpRequestBodyTimeout: '30s' })
+// @ts-expect-error: an address is a string
+new Server({ limits: { addressOf: (req) => req.headers['x-real-ip'] } })
+// @ts-expect-error: an address is not waited for
+new Server({ limits: { addressOf: async () => '203.0.113.1' } })
+// @ts-expect-error: not a number of hops
+new Server({ proxyProtocol: 1 })
 // @ts-expect-error: a port is a number
 listen('3000')
 // @ts-expect-error: abstract
