@@ -483,6 +483,35 @@ test('the callbacks of what was not sent are not called when the limit closes a 
   assert.equal(context.engine.clientsCount, 0)
 })
 
+for (const [what, listenTo] of Object.entries({
+  'no listeners': () => {},
+  'listeners for what is sent': (socket, note) => {
+    socket.on('flush', () => note('flush'))
+    socket.transport.on('drain', () => note('drain'))
+  },
+})) {
+  test(`on a WebSocket no callback tells that what the limit has dropped was written: ${what}`, ours, async () => {
+    const context = await listen({ maxBackpressure: 1000 })
+    const { socket, peer } = await openWebSocket(context)
+    const closed = once(socket, 'close')
+    const ended = once(peer.socket, 'close')
+    let received = ''
+    peer.socket.on('data', (chunk) => (received += chunk))
+    const written = []
+    listenTo(socket, () => {})
+    for (const name of ['a', 'b', 'c']) socket.send(name.repeat(600), () => written.push(name))
+    assert.equal((await closed)[1].message, 'maxBackpressure exceeded')
+    await ended
+    await new Promise(setImmediate)
+    const isReceived = (name) => received.includes(name.repeat(600))
+    assert.deepEqual(
+      written.filter((name) => !isReceived(name)),
+      [],
+    )
+    assert.equal(isReceived('b') || isReceived('c'), false)
+  })
+}
+
 test('the frame of a broadcast is not kept when all have got it', ours, async () => {
   const context = await listen()
   const sessions = [await openWebSocket(context), await openWebSocket(context)]

@@ -278,8 +278,8 @@ class WebSocket extends Transport {
   }
 
   [kSent](status, awaited, packets = 1) {
-    // the error comes later, as it does by a callback
-    if (status === CLOSED && this[kCannotSend](packets)) return
+    // the error comes later, as it does by a callback; what is lost with the connection is not told as written
+    if (status === CLOSED && (this[kCannotSend](packets) || awaited)) return
     if (awaited || this._events !== undefined) this[kKeepContext]()
     // much data that has no callback and no listener is left to the I/O thread
     const isHeard = awaited || (status === CONGESTED && this._events !== undefined)
