@@ -282,6 +282,22 @@ for (const [who, listenTo] of Object.entries(HEARERS)) {
   })
 }
 
+improvement(
+  'the drain of an answer comes behind the end over TLS, see row 44',
+  'over TLS the drain of a pong comes before the error of an invalid frame behind the ping, as without TLS',
+  async () => {
+    for (const door of [DOORS.plain, DOORS.TLS]) {
+      const { peer, socket, events, closed } = await open({ ...door, query: { EIO: 3 } }, () => {})
+      socket.transport.on('drain', () => events.push('drain'))
+      socket.transport.on('error', () => events.push('error'))
+      send(peer, [frame({ payload: '2' })], WRONG)
+      assert.deepEqual(await framesUntilEnd(peer), ['3', 'close 1002'])
+      await closed
+      await eventually(() => events, ['drain', 'close transport error', 'error'])
+    }
+  },
+)
+
 // ---- what waits behind a large answer -----------------------------------------------------------
 
 const NATIVE = { ...DOORS.plain, start: natively }
