@@ -170,4 +170,4 @@ function testLateServer(client, server, skip) {
   })
 }
 
-module.exports = { testClient }
+module.exports = { accepts, find, freePort, startServer, testClient }

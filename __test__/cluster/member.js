@@ -22,10 +22,12 @@ const {
   bus,
   replaced,
   socketio,
+  health,
 } = JSON.parse(process.env.MEMBER)
 if (bus) options.cluster.bus = makeBus(bus)
 const file = (name) => fs.readFileSync(path.join(__dirname, '../fixtures/tls', name))
 const httpServer = tls ? makeSecureServer() : http.createServer()
+if (health) httpServer.on('request', (req, res) => req.url === '/' && res.end())
 // the parent may have gone
 const tell = (event, fields) => process.send?.({ event, pid: process.pid, ...fields }, () => {})
 
@@ -120,6 +122,7 @@ const commands = {
   /** How many connections the HTTP server has. */
   connections: () => httpServer._connections,
   clients: () => Object.keys(engine.clients),
+  nodes: () => engine.metrics().cluster.bus.nodes,
   /** How many sessions have a WebSocket, or a poll that waits: none of their connections is on its way. */
   settled: () =>
     Object.values(engine.clients).filter((socket) => socket.transport.name === 'websocket' || socket.transport.writable)
