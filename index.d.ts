@@ -258,7 +258,7 @@ interface ServerOptions {
   cluster?: boolean | ClusterOptions
 }
 
-/** How processes find each other, see docs/SCALING.md. All of them have the same options, besides `number`. */
+/** How processes find each other, see docs/SCALING.md. All of them have the same options, besides `number` and `bus`. */
 interface ClusterOptions {
   /**
    * Where their sockets are: a directory that only this user can open. It is made if it is missing.
@@ -272,7 +272,8 @@ interface ClusterOptions {
   key?: string | Uint8Array
   /**
    * The number of this process, from 0 to 65535, which no other process of the cluster may have at the same time.
-   * @default the lowest free one of the directory; with `bus` a random one, which stays with the directory
+   * @default the lowest free one of the directory; with `bus`, or with `key` and without `showOwner`, a random one,
+   * which stays with the directory
    */
   number?: number
   /**
@@ -283,7 +284,8 @@ interface ClusterOptions {
   showOwner?: boolean
   /**
    * What carries messages between machines: `redis(client)` or `nats(connection)` of `engine.io-native/cluster`, or an
-   * object of your own. All machines must have the same `key`.
+   * object of your own. All machines must have the same `key`. Processes without it reach other machines by those of
+   * their machine that have it.
    */
   bus?: ClusterBus
 }

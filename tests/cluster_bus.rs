@@ -8,7 +8,8 @@ use engine_io_native::cluster::bus::message::{
     Header, Hello, Item, Kind, MAX_PIECE, Millis, Purpose, Run, VERSION, Why, open, seal,
 };
 use engine_io_native::cluster::bus::node::{
-    ACCEPT, CREDIT, Config, Dropped, FORGET, HELLO, JOIN, MARGIN, MAX_AGE, MAX_HELD, MAX_PEERS, MAX_SERVED, Node,
+    ACCEPT, CREDIT, Config, Dropped, FORGET, HELLO, JOIN, MARGIN, MAX_AGE, MAX_HELD, MAX_OTHERS, MAX_PEERS, MAX_SERVED,
+    Node, SOON,
 };
 use engine_io_native::cluster::id::{Key, Member};
 
@@ -590,10 +591,70 @@ fn of_two_nodes_with_a_number_and_boot_the_one_that_is_heard_is_asked() {
 #[test]
 fn a_node_stands_for_the_members_of_its_machine() {
     let mut bus = Bus::new(&[1, 2]);
-    bus.node(2).stand_for(&[Member { number: 40, boot: 3 }]);
-    bus.pass(HELLO);
-    bus.ask(1, Purpose::Poll, &key().issue([1; 9], Member { number: 40, boot: 3 }));
-    bus.serve(2);
+    let now = bus.now;
+    bus.node(2).stand_for(now, &[Member { number: 40, boot: 3 }]);
+    bus.pass(2 * SOON);
+    let id = key().issue([1; 9], Member { number: 40, boot: 3 });
+    bus.ask(1, Purpose::Poll, &id);
+    let (served, _) = bus.serve(2);
+    bus.node(2).refuse(served, Why::Unknown);
+
+    // the process has gone
+    let now = bus.now;
+    bus.node(2).stand_for(now, &[]);
+    bus.pass(2 * SOON);
+    assert!(!bus.node(1).knows(now, &id));
+}
+
+#[test]
+fn a_process_is_reached_by_each_of_the_nodes_that_stand_for_it() {
+    let mut bus = Bus::new(&[1, 2, 3]);
+    let member = Member { number: 40, boot: 3 };
+    let id = key().issue([1; 9], member);
+    for run in [2, 3] {
+        let now = bus.now;
+        bus.node(run).stand_for(now, &[member]);
+    }
+    bus.pass(2 * SOON);
+    for gone in [2, 3] {
+        bus.ask(1, Purpose::Poll, &id);
+        bus.serve(gone);
+        bus.nodes.remove(&gone);
+        // in between a node is asked that may have gone
+        bus.pass(GIVE_UP + ACCEPT);
+        while bus.next(1).is_some() {}
+    }
+    let asked = bus.ask(1, Purpose::Poll, &id);
+    bus.assert_fails(1, asked, Failure::Unavailable);
+}
+
+#[test]
+fn sessions_of_the_processes_for_which_a_node_stood_are_not_unknown_when_it_leaves() {
+    let mut bus = Bus::new(&[1, 2]);
+    let now = bus.now;
+    bus.node(2).stand_for(now, &[Member { number: 40, boot: 3 }]);
+    bus.pass(2 * SOON);
+    let (now, id) = (bus.now, key().issue([1; 9], Member { number: 40, boot: 3 }));
+    bus.node(2).leave(now);
+    bus.run();
+    bus.nodes.remove(&2);
+    assert!(!bus.node(1).knows(now, &id_of(2)));
+    assert!(bus.node(1).knows(now, &id));
+    bus.pass(GIVE_UP + HELLO);
+    let asked = bus.ask(1, Purpose::Poll, &id);
+    bus.assert_fails(1, asked, Failure::Unavailable);
+}
+
+#[test]
+fn a_node_stands_for_a_bounded_number_of_members() {
+    let mut bus = Bus::new(&[1, 2]);
+    let members: Vec<_> = (0..=MAX_OTHERS as u16).map(|at| Member { number: 1000 + at, boot: 0 }).collect();
+    let now = bus.now;
+    bus.node(2).stand_for(now, &members);
+    bus.pass(2 * SOON);
+    let id = |member| key().issue([1; 9], member);
+    assert!(bus.node(1).knows(now, &id(members[MAX_OTHERS - 1])));
+    assert!(!bus.node(1).knows(now, &id(members[MAX_OTHERS])));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use engine_io_native::cluster::directory::{Choice, Directory};
+use engine_io_native::cluster::directory::{Census, Choice, Directory};
 use engine_io_native::cluster::id::{Key, Member};
 use engine_io_native::cluster::peers::{Incoming, Owner, Peers};
 use engine_io_native::cluster::wire::{Decoder, Hello, Malformed, encode};
@@ -59,7 +59,8 @@ impl Process {
             let _ = wake.lock().unwrap().send(());
         });
         let peers =
-            Peers::join(&directory.0, None, (false, Choice::Lowest), (1, queue, thread.commands().clone())).unwrap();
+            Peers::join(&directory.0, None, (false, Choice::Lowest, false), (1, queue, thread.commands().clone()))
+                .unwrap();
         Self { peers, wakes, taken: Vec::new(), thread }
     }
 
@@ -165,6 +166,31 @@ fn the_directory_tells_the_nodes_of_members_that_have_gone() {
     assert_eq!(directory.former_run(Member { number: 6, boot: 7 }), None);
     fs::write(scratch.0.join("6.lock"), []).unwrap();
     assert_eq!(directory.former_run(Member { number: 6, boot: 0 }), None);
+}
+
+#[test]
+fn the_directory_tells_who_is_there_and_who_of_them_is_a_node_of_a_bus() {
+    let scratch = Scratch::new("census");
+    let open = |is_for_nodes| Directory::open(&scratch.0).unwrap().for_nodes(is_for_nodes);
+    let (plain, for_nodes) = (open(false), open(true));
+    let other = plain.take_seat(Choice::Given(5)).unwrap();
+    // before it has noted which node it is, too
+    let node = for_nodes.take_seat(Choice::Given(6)).unwrap();
+    let (nodes, others) = (vec![node.0.member], vec![other.0.member]);
+    let expected = Census { nodes, others: others.clone(), has_lost_nodes: false };
+    assert_eq!(plain.count(), expected);
+    node.0.note_run(7).unwrap();
+    assert_eq!(for_nodes.count(), expected);
+
+    let member = node.0.member;
+    drop(node);
+    assert_eq!(plain.count(), Census { nodes: Vec::new(), others, has_lost_nodes: true });
+    assert_eq!(plain.former_run(member), Some(7));
+    drop(for_nodes.take_seat(Choice::Given(6)).unwrap());
+    let unknown = Member { boot: member.boot.wrapping_add(1), ..member };
+    assert_eq!(plain.former_run(unknown), None, "it has not noted which node it was");
+    drop((other, plain.take_seat(Choice::Given(6)).unwrap()));
+    assert_eq!(plain.count(), Census::default(), "the last member with each number was no node");
 }
 
 #[test]

@@ -13,7 +13,7 @@ const eio = require('engine.io-client')
 const socketio = require('socket.io-client')
 const { defer, eventually, once } = require('../support')
 const { findNats, findRedis } = require('../support/debian')
-const { meet, startMachines, until } = require('./bus-support')
+const { meet, startGateways, startMachines, until } = require('./bus-support')
 const { echoes, openSession, poll, post } = require('./support')
 
 const WAYS = [['polling'], ['polling', 'websocket'], ['websocket']]
@@ -114,6 +114,8 @@ function testClient(client) {
     }
   })
 
+  if (client === 'redis') testGateways(client, server, skip)
+
   test(`${client}: a server that is killed and started again`, { skip }, async () => {
     const port = await freePort()
     const first = await startServer(server, port)
@@ -153,6 +155,30 @@ function testClient(client) {
     assert.ok(received > 0)
     await until(members[1], ({ sent }) => sent > 0, 'messages')
     assert.equal((await members[0].ask('metrics')).bus.received, received, 'nothing comes any more')
+  })
+}
+
+function testGateways(client, server, skip) {
+  test(`${client}: two machines, on each a process with the bus and one without`, { skip }, async () => {
+    const port = await freePort()
+    await startServer(server, port)
+    const { members, inner, farInner, port: balancer } = await startGateways({ bus: { name: client, port } })
+    const clients = []
+    for (let i = 0; i < 6; i++) {
+      const one = new eio.Socket(`http://127.0.0.1:${balancer}`, { transports: WAYS[i % WAYS.length] })
+      one.on('error', () => {})
+      defer(() => one.close())
+      clients.push(one)
+    }
+    await Promise.all(clients.map((one) => once(one, 'open')))
+    for (const { received, expected } of await Promise.all(clients.map((one) => echoes(one, 20)))) {
+      assert.deepEqual(received, expected)
+    }
+    const ended = members.flatMap((member) => [...member.seen('close'), ...member.seen('connection_error')])
+    assert.deepEqual(ended, [], 'no session ends, no request is refused')
+    const sid = await openSession(inner)
+    await post(farInner, sid, '4a')
+    assert.equal((await poll(farInner, sid)).body, '4a')
   })
 }
 

@@ -50,30 +50,61 @@ class Hub {
  * Starts machines, each with a directory of its own, and connects them by a bus.
  *
  * @param {number} count of machines
- * @param {{hub?: Hub, bus?: object, processes?: number, options?: object, cluster?: object}} settings `processes` of each
- *   machine
+ * @param {{hub?: Hub, bus?: object, processes?: number, gateways?: number, options?: object, cluster?: object}} settings
+ *   `processes` of each machine, of which the first have the bus, or as many as `gateways` says
  */
 async function startMachines(count, settings = {}, program = undefined) {
   const { hub = new Hub(), bus = { name: 'parent' }, processes = 1, options = {}, cluster = {}, ...rest } = settings
+  const { gateways = processes, ...others } = rest
   const machines = []
   for (let i = 0; i < count; i++) {
     const all = {
-      ...rest,
+      ...others,
       bus,
       options: { ...options, cluster: { directory: clusterDirectory(), key: KEY, ...cluster } },
     }
     const members = []
-    for (let j = 0; j < processes; j++) members.push(await startMember(all, program, (member) => hub.join(member)))
+    for (let j = 0; j < processes; j++) {
+      const own = j < gateways ? all : { ...all, bus: undefined }
+      members.push(await startMember(own, program, (member) => hub.join(member)))
+    }
     machines.push({ members, settings: all })
   }
   const members = machines.flatMap((machine) => machine.members)
-  await meet(members)
+  await meet(machines.flatMap((machine) => machine.members.slice(0, gateways)))
   return { hub, machines, members, port: await startBalancer(members) }
 }
 
 /** Waits until each process exchanges requests with all others, or with as many. */
 async function meet(members, count = members.length - 1, metrics = 'metrics') {
   for (const member of members) await until(member, ({ nodes }) => nodes === count, `${count} nodes`, metrics)
+}
+
+/**
+ * Starts two machines, on each a process with the bus (two with `gateways: 2`) and one without, and waits until they
+ * know each other.
+ */
+async function startGateways({ gateways = 1, ...settings } = {}) {
+  const { machines, ...rest } = await startMachines(2, { processes: gateways + 1, gateways, ...settings })
+  const [near, far] = machines.map(({ members }) => ({ gateways: members.slice(0, -1), inner: members.at(-1) }))
+  for (const one of [...near.gateways, ...far.gateways]) await standsFor(one, 1)
+  const [gateway, farGateway] = [near.gateways[0], far.gateways[0]]
+  return { ...rest, machines, near, far, gateway, inner: near.inner, farGateway, farInner: far.inner }
+}
+
+/** Waits until as many sessions of a process have a poll that waits, or a WebSocket. */
+function polled(owner, count) {
+  return becomes(() => owner.ask('settled'), count)
+}
+
+/** Waits until it is known that all answers have arrived. */
+async function settled(gateways) {
+  for (const one of gateways) await until(one, ({ served }) => served === 0, 'no request')
+}
+
+/** Waits until a process stands for as many of its machine. */
+function standsFor(gateway, count) {
+  return until(gateway, ({ neighbours }) => neighbours === count, `${count} neighbours`)
 }
 
 /** Waits until the numbers of the bus are so. */
@@ -113,4 +144,17 @@ async function says(websocket, text) {
   assert.equal(await websocket.packet(), `4${text}`)
 }
 
-module.exports = { Hub, KEY, becomes, meet, says, startMachines, until, upgrade }
+module.exports = {
+  Hub,
+  KEY,
+  becomes,
+  meet,
+  polled,
+  says,
+  settled,
+  standsFor,
+  startGateways,
+  startMachines,
+  until,
+  upgrade,
+}

@@ -90,7 +90,8 @@ test('a key that others can read, or that is cut off, is refused', () => {
 test('with a key of the application no key is written', () => {
   const directory = clusterDirectory()
   makeServer({ directory, key: 'a key of the application' })
-  assert.deepEqual(fs.readdirSync(directory).sort(), ['0.lock', '0.sock'])
+  const names = fs.readdirSync(directory).map((name) => name.replace(/^\d+/, 'N'))
+  assert.deepEqual(names.sort(), ['N.lock', 'N.sock'])
 })
 
 test('a user without an entry among the users of the system has a directory, too', () => {

@@ -24,12 +24,14 @@ class Liar extends EventEmitter {
   constructor(directory) {
     super()
     this.engine = bridge.getEngine()
-    this.handle = this.engine.joinCluster(directory, undefined, false, false)
+    this.handle = this.engine.joinCluster(directory, undefined, false, false, false)
     bridge.members.set(this.handle, this)
-    defer(() => {
-      bridge.members.delete(this.handle)
-      this.engine.leaveCluster(this.handle)
-    })
+    defer(() => this.leave())
+  }
+
+  leave() {
+    if (!bridge.members.delete(this.handle)) return
+    this.engine.leaveCluster(this.handle)
   }
 
   [kOnPeers]() {
@@ -210,6 +212,45 @@ test('what belongs to no request, or comes before an answer, does no harm', asyn
   liar.send(link, PeerMessage.DONE, 1, '')
   assert.equal((await closed)[0].sid, sid)
   await serves(member)
+})
+
+test('a process without a bus does not hand requests on, and nothing stays open', async () => {
+  const { member, liar } = await startWithLiar()
+  const link = await liar.link()
+  const query = { sid: liar.issueId(), transport: 'websocket' }
+  const unavailable = '[3,{"name":"OWNER_UNAVAILABLE","message":"Session owner unavailable","retryAfter":1}]'
+  const [ours, theirs] = liar.engine.socketPair()
+  const socket = new net.Socket({ fd: ours, readable: true, writable: true })
+  defer(() => socket.destroy())
+  const closed = new Promise((resolve) => socket.on('close', resolve))
+  socket.resume()
+  for (const [kind, head, descriptor] of [
+    ['ASK', requestHead(query)],
+    ['ASK_MOVE', `{}\0${requestHead(query)}`, theirs],
+  ]) {
+    const refused = once(liar, 'REFUSAL')
+    liar.send(link, PeerMessage[kind], 1, head, undefined, descriptor)
+    assert.equal((await refused)[0].head, unavailable)
+  }
+  fs.closeSync(theirs)
+  await deadline(closed, 'end of the connection')
+  await serves(member)
+})
+
+test('an answer for another machine that is never settled: the next poll waits, until the link ends and the session with it', async () => {
+  const { member, liar } = await startWithLiar()
+  const sid = await openSession(member)
+  const link = await liar.link()
+  const answered = once(liar, 'ANSWER')
+  liar.send(link, PeerMessage.SERVE, 1, requestHead({ sid }))
+  await member.ask('send', { sid, data: 'a' })
+  assert.equal((await answered)[0].body, '4a')
+  const next = poll(member, sid)
+  await member.ask('send', { sid, data: 'b' })
+  const closed = once(member, 'close')
+  liar.leave()
+  assert.equal((await closed)[0].why, 'poll connection closed prematurely')
+  assert.equal((await next).body, UNKNOWN)
 })
 
 test('a number that is in use is refused', async () => {

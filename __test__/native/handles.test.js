@@ -242,6 +242,7 @@ const rows = {
     noteNode: (v) => [refuses(() => engine.noteNode(v.member, '0123456789abcdef'))],
     issueId: (v) => [refuses(() => engine.issueId(v.member))],
     leaveCluster: (v) => [() => engine.leaveCluster(v.member)],
+    countPeers: (v) => [refuses(() => engine.countPeers(v.member))],
     linkTo: (v) => [refuses(() => engine.linkTo(v.member, 0))],
     memberOf: (v) => [refuses(() => engine.memberOf(v.member))],
     ownerOf: (v) => [refuses(() => engine.ownerOf(v.member, 'an id'))],
@@ -301,7 +302,7 @@ test('no function reaches a victim by an old handle', { timeout: 60_000 }, async
   victims.ownListener = bridge.listeners.findIndex((listener) => listener === native.server) | (INDEX_MASK + 1)
   victims.listener = victims.ownListener + INDEX_MASK + 1
   if (process.platform !== 'win32') {
-    const member = engine.joinCluster(path.join(scratchFolder(), 'cluster'), undefined, false, false)
+    const member = engine.joinCluster(path.join(scratchFolder(), 'cluster'), undefined, false, false, false)
     victims.member = member + INDEX_MASK + 1
   }
   ;[victims.timing] = oldHandles('timing', 1)

@@ -138,12 +138,14 @@ class AskedUpgrade extends Asked {
    * @param {import('./nodes').Nodes} nodes
    * @param {import('stream').Duplex} socket
    * @param {object | undefined} headers for the response
+   * @param {() => void} onTaken is called when the owner goes on with the connection
    */
-  constructor(nodes, sid, req, socket, head, headers, refuse) {
+  constructor(nodes, sid, req, socket, head, headers, refuse, onTaken = () => {}) {
     const text = `${JSON.stringify(headers ?? {})}\0${headOf(req, sid)}`
     super(nodes, nodes.act('ask', 'upgrade', sid, Buffer.from(text), EMPTY, false), sid, refuse)
     this.socket = socket
     this._head = head
+    this._onTaken = onTaken
     this._isRelayed = false
     /** Whether what the client sends is not sent on any more. */
     this._isClosing = false
@@ -165,6 +167,7 @@ class AskedUpgrade extends Asked {
     if (status !== 101 || last) return this.onMalformed()
     const { socket } = this
     this._isRelayed = true
+    this._onTaken()
     socket.once('close', () => this.nodes.onRelayOver(this))
     socket.on('end', () => this._close())
     socket.on('data', (chunk) => this._relay(chunk))
@@ -227,8 +230,8 @@ class AskedUpgrade extends Asked {
 }
 
 /** Has a session end because the body of a POST could not be read: the owner gets a POST that breaks off. */
-function failPost(nodes, sid, req) {
-  const name = nodes.act('ask', 'post', sid, Buffer.from(headOf(req, sid)), EMPTY, false)
+function failPost(nodes, sid) {
+  const name = nodes.act('ask', 'post', sid, EMPTY, EMPTY, false)
   nodes.act('cut', name)
 }
 

@@ -15,16 +15,20 @@ const { handleOf } = require('../native/node-internals')
 const { canTakeOver, readEarly } = require('../native/upgrade-server')
 const { readBody } = require('../transports/read-body')
 const { sidOf } = require('../base/query')
+const { Gateways } = require('./gateways')
 const { headOf, showClient } = require('./head')
 const { Link, apartFromErrors } = require('./link')
 const { readMove, readRequest, upgradeRequest } = require('./messages')
 const { Nodes } = require('./nodes')
 const { Numbered } = require('./numbered')
 const { PassedRequest, PassedUpgrade, Relay } = require('./passed')
+const { UNAVAILABLE } = require('./refusals')
 const { ForwardedResponse } = require('./response')
 const { Search } = require('./search')
+const { Unsettled } = require('./unsettled')
 const {
   kClient,
+  kEndLost,
   kFailPost,
   kFlushPeers,
   kOnPeers,
@@ -55,6 +59,9 @@ const REJOIN = 1000
 /** What `peerOf` returns for a session of another machine. */
 const BUS = -1
 
+/** The same if another process of this machine is a member of the bus. */
+const GATEWAY = -2
+
 /** The most peers to which this member remembers that it has had a link. */
 const MAX_LINKED = 10_000
 
@@ -62,6 +69,9 @@ const EMPTY = Buffer.alloc(0)
 
 // taken when the module is loaded: tests of applications replace it by a fake
 const { nextTick } = process
+
+/** The messages to an owner, or to a gateway, with a connection that moves. */
+const MOVES = [PeerMessage.MOVE, PeerMessage.ASK_MOVE]
 
 /** Why a request is refused that this member cannot read, or that comes without its connection. */
 const MALFORMED = { name: 'TRANSPORT_HANDSHAKE_ERROR' }
@@ -110,13 +120,30 @@ class Cluster {
     this._search = new Search(this)
     /** The nodes of a bus, if there is one. */
     this._nodes = options.bus === undefined ? undefined : new Nodes(this, server, /** @type {any} */ (options))
-    /** With a bus, the peers to which there has been a link: they were on this machine. */
+    /** Without a bus, the processes of this machine that have one. */
+    this._gateways = options.bus === undefined ? new Gateways(this) : undefined
+    /** With a bus, the members of this machine that have none. They are reached from other machines by this one. */
+    this.neighbours = new Set()
+    /** Without a bus, answers that are on their way to other machines. */
+    this._unsettled = new Unsettled(server)
+    /** The peers to which there has been a link: they were on this machine. */
     this._linked = new Set()
     /** Whether the application has been told that another machine has the number that it has given. */
     this._isTold = false
     /** Why this member could not join, and until when it does not try again. */
     this._failure = undefined
-    this.counts = { forwarded: 0, moved: 0, relayed: 0, served: 0, accepted: 0, forged: 0, gone: 0, failed: 0 }
+    this.counts = {
+      forwarded: 0,
+      moved: 0,
+      relayed: 0,
+      viaGateway: 0,
+      unavailable: 0,
+      served: 0,
+      accepted: 0,
+      forged: 0,
+      gone: 0,
+      failed: 0,
+    }
     this.join()
   }
 
@@ -133,8 +160,11 @@ class Cluster {
     // handshakes of a server that was closed must not each wait for a number that another process has
     if (this._failure !== undefined && performance.now() < this._failure.until) throw this._failure.error
     const { directory, key, number, showOwner, bus } = this._options
+    const hasBus = bus !== undefined
+    // with a key of the application there may be other machines, and another process of this one has the bus
+    const isSpread = hasBus || (key !== undefined && !showOwner)
     try {
-      this._handle = bridge.getEngine().joinCluster(directory, key, showOwner, bus !== undefined, number)
+      this._handle = bridge.getEngine().joinCluster(directory, key, showOwner, isSpread, hasBus, number)
     } catch (cause) {
       const error = new Error(`cannot join the cluster: ${cause.message}`, { cause })
       this._failure = { error, until: performance.now() + REJOIN }
@@ -142,9 +172,22 @@ class Cluster {
     }
     this._failure = undefined
     bridge.members.set(this._handle, this)
-    if (this._nodes === undefined) return
+    if (this._nodes === undefined) return this._gateways.announce()
     const address = this._nodes.join(bridge.getEngine().memberOf(this._handle))
     this.noteNode(address)
+  }
+
+  /** Returns who is on this machine, see `countPeers` in src/node/peers.rs. */
+  census() {
+    if (this._handle === NO_HANDLE) return { nodes: [], others: [], hasLostNodes: false }
+    return bridge.getEngine().countPeers(this._handle)
+  }
+
+  /** Looks for the members of this machine that have no bus, and returns them. */
+  lookAround() {
+    const { others } = this.census()
+    this.neighbours = new Set(others)
+    return others
   }
 
   /** Notes in the directory which node of the bus this member is, for `_hasDied` in the other processes. */
@@ -197,8 +240,8 @@ class Cluster {
   }
 
   /**
-   * Returns the peer that has the session with this id, or has had it; a number that stands for the bus if the session
-   * may be on another machine; undefined if no peer has it.
+   * Returns the peer that has the session with this id, or has had it; a number that stands for the bus, or for another
+   * process that is a member of it, if the session may be on another machine; undefined if no peer has it.
    */
   peerOf(sid) {
     if (this._handle === NO_HANDLE || typeof sid !== 'string') return undefined
@@ -212,7 +255,8 @@ class Cluster {
     }
     const found = this._search.peerOf(sid)
     if (found !== undefined) return found
-    if (this._nodes?.knows(sid) && !this._hasDied(sid)) return BUS
+    if (this._isFar(sid)) return BUS
+    if (owner === IdOwner.GONE && this._gateways?.areExpected) return GATEWAY
     if (owner === IdOwner.UNKNOWN) this.counts.forged++
     else if (owner === IdOwner.GONE) this.counts.gone++
     return undefined
@@ -236,8 +280,9 @@ class Cluster {
    * @param {(code: number, context: object) => void} refuse answers with an error instead
    */
   admit(sid, req, res, serve, refuse) {
-    if (this._nodes === undefined) serve()
-    else this._nodes.admit(sid, req, res, serve, refuse)
+    if (this._nodes !== undefined) this._nodes.admit(sid, req, res, serve, refuse)
+    else if (this._unsettled.isEmpty) serve()
+    else this._unsettled.admit(sid, req, res, serve, refuse)
   }
 
   /**
@@ -250,18 +295,19 @@ class Cluster {
     if (req.method !== 'POST') return this._forward(peer, sid, req, res, refuse, undefined)
     readBody(req, this._server.opts, {
       onEnd: (body) => this._forward(peer, sid, req, res, refuse, body),
-      onAborted: () => this._failPost(peer, sid, req, FaultText.DATA_ABORTED),
+      onAborted: () => this._failPost(peer, sid, FaultText.DATA_ABORTED),
       onRefused: (status, message) => {
         res.writeHead(status).end()
-        this._failPost(peer, sid, req, message)
+        this._failPost(peer, sid, message)
         req.destroy()
       },
     })
   }
 
   _forward(peer, sid, req, res, refuse, body, isSecond = false) {
-    if (peer === BUS) return this._nodes.forward(sid, req, res, refuse, body)
+    if (peer === BUS) return void this._nodes.forward(sid, req, res, refuse, body)
     const head = headOf(req, sid)
+    if (peer === GATEWAY) return this._forwardToGateway(sid, head, res, refuse, body)
     // most often there is a link, and the id names the peer
     const link = this._linkTo(peer)
     const isUsual = link !== undefined && link.isUp && this._nodes === undefined && this._search.isEmpty
@@ -273,31 +319,39 @@ class Cluster {
     const again = (next) => this._forward(next, sid, req, res, refuse, body, true)
     const elsewhere = isSecond ? refuse : this._elsewhere(peer, sid, refuse, again)
     const fail = () => this.refuseGone(sid, elsewhere)
-    const ask = () => this._nodes.forward(sid, req, res, refuse, body)
+    const ask = () => {
+      if (this._nodes === undefined) this._forwardToGateway(sid, head, res, refuse, body)
+      else this._nodes.forward(sid, req, res, refuse, body)
+    }
     this.whenUp(peer, this._isElsewhere(peer, sid) ? ask : fail, (link) => {
       if (isOver()) return debug('the request is over')
       if (!this._pass(link, sid, res, refuse, elsewhere, head, body)) fail()
     })
   }
 
-  /** Sends a poll or a POST on a link, at once or later. Returns false if this cannot be done. */
+  /** Passes a poll or a POST to the owner of its session. Returns false if this cannot be done. */
   _pass(link, sid, res, refuse, elsewhere, head, body) {
-    const number = this.nextRequest()
-    const isNext = link.unsent.size === 0
-    const sent = isNext ? this._trySend(link.number, PeerMessage.REQUEST, number, head, body) : PeerSent.LATER
-    if (sent === PeerSent.NO) return false
-    const { pingInterval, pingTimeout } = this._server.opts
-    const deadline = this._deadline(Number(pingInterval) + Number(pingTimeout))
+    const terms = { sid, deadline: this._pollDeadline(), elsewhere, isFar: false }
     const isPoll = body === undefined
-    const request = new PassedRequest(this, link, number, refuse, { sid, deadline, elsewhere }, res, isPoll)
-    if (sent === PeerSent.LATER) this._sendLater(link, request, head, body)
+    if (this._passOn(link, PeerMessage.REQUEST, terms, refuse, res, isPoll, head, body) === undefined) return false
     this.counts.forwarded++
     return true
   }
 
+  /** Sends a poll or a POST on a link, at once or later. Returns nothing if this cannot be done. */
+  _passOn(link, kind, terms, refuse, res, isSettled, head, body) {
+    const number = this.nextRequest()
+    const isNext = link.unsent.size === 0
+    const sent = isNext ? this._trySend(link.number, kind, number, head, body) : PeerSent.LATER
+    if (sent === PeerSent.NO) return undefined
+    const request = new PassedRequest(this, link, number, refuse, terms, res, isSettled)
+    if (sent === PeerSent.LATER) this._sendLater(link, request, { kind, head, body })
+    return request
+  }
+
   /** Sends a request when the peer has read some of what waits for it. The client waits, as for an owner that is busy. */
-  _sendLater(link, request, head, body) {
-    link.unsent.set(request, { head, body })
+  _sendLater(link, request, message) {
+    link.unsent.set(request, message)
     this._retry(link)
   }
 
@@ -309,18 +363,95 @@ class Cluster {
 
   _sendUnsent(link) {
     link.isRetrying = false
-    for (const [request, { head, body }] of link.unsent) {
-      const sent = this._trySend(link.number, PeerMessage.REQUEST, request.number, head, body)
+    for (const [request, { kind, head, body }] of link.unsent) {
+      const sent = this._trySend(link.number, kind, request.number, head, body)
       if (sent === PeerSent.LATER) return this._retry(link)
       link.unsent.delete(request)
       if (sent === PeerSent.NO) apartFromErrors(() => request.hear('onDown'))
     }
   }
 
+  /** Returns the time at which an owner must have answered a poll. */
+  _pollDeadline() {
+    const { pingInterval, pingTimeout } = this._server.opts
+    return this._deadline(Number(pingInterval) + Number(pingTimeout))
+  }
+
+  /** Has a poll or a POST answered by way of a process of this machine that is a member of the bus. */
+  _forwardToGateway(sid, head, res, refuse, body) {
+    this._gateways.reach(
+      () => this.refuseUnavailable(refuse),
+      (link) => {
+        if (res.destroyed || res.headersSent) return true
+        const terms = { sid, deadline: this._deadline(0), elsewhere: refuse, isFar: true }
+        if (this._passOn(link, PeerMessage.ASK, terms, refuse, res, true, head, body) === undefined) return false
+        this.counts.viaGateway++
+        return true
+      },
+    )
+  }
+
+  /** Called when a gateway has handed a request on: it is answered in the time of a poll. */
+  onHandedOn(request) {
+    request.deadline = this._pollDeadline()
+  }
+
+  /** Called when a request was not answered in time by a gateway. */
+  onLateGateway(link) {
+    this._gateways?.avoid(link)
+  }
+
+  /** Whether a link is there, and can be used. */
+  hasLink(link) {
+    return link !== undefined && this._links.get(link.number) === link
+  }
+
+  /**
+   * Has a poll or a POST that came from another machine answered by a member of this one.
+   *
+   * @param {any} res a `ForwardedResponse`
+   */
+  handOn(peer, sid, req, res, refuse, body) {
+    const fail = () => this.refuseGone(sid, refuse)
+    let isReleased = false
+    res.release = () => {
+      isReleased = true
+    }
+    this.whenUp(peer, fail, (link) => {
+      if (res.destroyed) return
+      const terms = { sid, deadline: this._pollDeadline(), elsewhere: refuse, isFar: false }
+      const passed = this._passOn(link, PeerMessage.SERVE, terms, refuse, res, true, headOf(req, sid), body)
+      if (passed === undefined) return fail()
+      res.release = () => passed.onLeave()
+      if (isReleased) passed.onLeave()
+    })
+  }
+
+  /** Returns the member of this machine that has a session and has no bus, if one has. */
+  neighbourOf(sid) {
+    if (this.neighbours.size === 0 || this._handle === NO_HANDLE || this._server[kClient](sid) !== undefined) {
+      return undefined
+    }
+    const owner = bridge.getEngine().ownerOf(this._handle, sid)
+    return this.neighbours.has(owner) ? owner : undefined
+  }
+
+  /** Has a session end because another machine could not read the body of its POST. */
+  failPost(sid, message) {
+    const neighbour = this.neighbourOf(sid)
+    if (neighbour === undefined) this._server[kFailPost](sid, message)
+    else this._failPost(neighbour, sid, message)
+  }
+
   /** Has a session end because the body of a POST could not be read. */
-  _failPost(peer, sid, req, message) {
-    if (peer === BUS) return this._nodes.failPost(sid, req)
-    const fail = () => this._isElsewhere(peer, sid) && this._nodes.failPost(sid, req)
+  _failPost(peer, sid, message) {
+    const ask = () => {
+      if (this._nodes !== undefined) return this._nodes.failPost(sid)
+      const fail = () => debug('no process tells the session %s that its POST has failed', sid)
+      this._gateways.reach(fail, (link) => this.send(link.number, PeerMessage.ASK_FAIL, 0, sid))
+    }
+    if (peer === BUS || peer === GATEWAY) return ask()
+    const fail = () => this._isElsewhere(peer, sid) && ask()
     this.whenUp(peer, fail, (link) => this.send(link.number, PeerMessage.FAIL, 0, `${sid}\0${message}`))
   }
 
@@ -328,46 +459,75 @@ class Cluster {
    * Moves a connection that asks for an upgrade to the owner of its session.
    *
    * @param {object | undefined} headers for the response to the upgrade
+   * @param {() => void} [onTaken] is called when the owner goes on with the connection
    */
-  move(peer, sid, req, socket, head, headers, refuse, isSecond = false) {
+  move(peer, sid, req, socket, head, headers, refuse, onTaken = undefined, isSecond = false) {
     if (peer === BUS) return this._nodes.upgrade(sid, req, socket, head, headers, refuse)
     const text = `${headers === undefined ? '{}' : JSON.stringify(headers)}\0${headOf(req, sid)}`
-    let early = head
-    const again = (next) => this.move(next, sid, req, socket, early, headers, refuse, true)
+    const moving = { sid, text, socket, early: head, refuse, onTaken }
+    if (peer === GATEWAY) return this._moveToGateway(moving)
+    const again = (next) => this.move(next, sid, req, socket, moving.early, headers, refuse, onTaken, true)
     const elsewhere = isSecond ? refuse : this._elsewhere(peer, sid, refuse, again)
     const fail = () => this.refuseGone(sid, elsewhere)
-    const ask = () => this._nodes.upgrade(sid, req, socket, head, headers, refuse)
+    const ask = () => {
+      if (this._nodes === undefined) this._moveToGateway(moving)
+      else this._nodes.upgrade(sid, req, socket, head, headers, refuse)
+    }
     this.whenUp(peer, this._isElsewhere(peer, sid) ? ask : fail, (link) => {
-      if (socket.destroyed) return debug('the client has gone')
-      const moves = canTakeOver(socket)
-      let pair = []
-      let carrier
-      if (moves) {
-        // what comes from now on, the owner reads
-        handleOf(socket).readStop()
-        early = readEarly(socket, head)
-      } else {
-        try {
-          pair = bridge.getEngine().socketPair()
-        } catch {
-          return fail()
-        }
-        const [ours] = pair
-        carrier = { carry: (stream) => this._relay(stream, ours, head), close: () => fs.closeSync(ours) }
-      }
-      const number = this.nextRequest()
-      const descriptor = moves ? handleOf(socket).fd : pair[1]
-      const isSent = this.send(link.number, PeerMessage.MOVE, number, text, moves ? early : EMPTY, descriptor)
-      if (!moves) fs.closeSync(pair[1])
-      if (!isSent) {
-        carrier?.close()
-        return fail()
-      }
-      const terms = { sid, deadline: this._deadline(0), elsewhere }
-
-      new PassedUpgrade(this, link, number, refuse, terms, socket, carrier)
-      this.counts[moves ? 'moved' : 'relayed']++
+      const terms = { sid, deadline: this._deadline(0), elsewhere, isFar: false }
+      if (!this._moveOn(link, PeerMessage.MOVE, moving, terms)) fail()
     })
+  }
+
+  /** Moves a connection to a process of this machine that is a member of the bus. */
+  _moveToGateway(moving) {
+    const { sid, refuse } = moving
+    this._gateways.reach(
+      () => this.refuseUnavailable(refuse),
+      (link) => {
+        const terms = { sid, deadline: this._deadline(0), elsewhere: refuse, isFar: true }
+        return this._moveOn(link, PeerMessage.ASK_MOVE, moving, terms)
+      },
+    )
+  }
+
+  /** Sends a connection on a link. Returns false if this cannot be done. */
+  _moveOn(link, kind, moving, terms) {
+    const { text, socket, refuse, onTaken } = moving
+    if (socket.destroyed) return true
+    const moves = canTakeOver(socket)
+    let pair = []
+    let carrier
+    if (moves) {
+      // what comes from now on, the owner reads
+      handleOf(socket).readStop()
+      moving.early = readEarly(socket, moving.early)
+    } else {
+      try {
+        pair = bridge.getEngine().socketPair()
+      } catch {
+        return false
+      }
+      const [ours] = pair
+      const carry = (stream) => {
+        onTaken?.()
+        this._relay(stream, ours, moving.early)
+      }
+      carrier = { carry, close: () => fs.closeSync(ours) }
+    }
+    const number = this.nextRequest()
+    const descriptor = moves ? handleOf(socket).fd : pair[1]
+    const isSent = this.send(link.number, kind, number, text, moves ? moving.early : EMPTY, descriptor)
+    if (!moves) fs.closeSync(pair[1])
+    if (!isSent) {
+      carrier?.close()
+      return false
+    }
+
+    new PassedUpgrade(this, link, number, refuse, terms, socket, carrier)
+    this.counts[moves ? 'moved' : 'relayed']++
+    if (terms.isFar) this.counts.viaGateway++
+    return true
   }
 
   /** Carries the bytes of a stream to the owner of its session and back. */
@@ -426,7 +586,13 @@ class Cluster {
 
   /** Whether a member may be on another machine, from what is known without a link to it. */
   _isElsewhere(peer, sid) {
-    return this._nodes !== undefined && !this._linked.has(peer) && this._nodes.knows(sid) && !this._hasDied(sid)
+    if (this._linked.has(peer)) return false
+    return this._nodes === undefined ? this._gateways.areExpected : this._isFar(sid)
+  }
+
+  /** With a bus, whether a session may be on another machine. */
+  _isFar(sid) {
+    return this._nodes !== undefined && this._nodes.knows(sid) && !this._hasDied(sid)
   }
 
   /**
@@ -444,12 +610,18 @@ class Cluster {
     refuse(ErrorCode.UNKNOWN_SID, { sid })
   }
 
+  /** Answers with an error because no process is there that could ask the owner. */
+  refuseUnavailable(refuse) {
+    this.counts.unavailable++
+    refuse(ErrorCode.BAD_REQUEST, UNAVAILABLE)
+  }
+
   /** Calls `proceed` with the link to a peer once it can be used, or `fail` if the peer has gone. */
   whenUp(peer, fail, proceed) {
     const link = this._linkTo(peer)
     if (link === undefined) return fail()
     link.whenUp(() => {
-      if (this._nodes !== undefined) this._remember(peer)
+      this._remember(peer)
       proceed(link)
     }, fail)
   }
@@ -552,7 +724,7 @@ class Cluster {
   _take(from, kind, number, head, body, descriptor) {
     const link = this._links.get(from)
     // only fronts send them, and only with connections that move
-    if (descriptor >= 0 && (link !== undefined || kind !== PeerMessage.MOVE)) fs.closeSync(descriptor)
+    if (descriptor >= 0 && (link !== undefined || !MOVES.includes(kind))) fs.closeSync(descriptor)
     if (link === undefined) return this._takeFromFront(from, kind, number, head, body, descriptor)
     if (kind === PeerMessage.UP) return link.up()
     if (kind === PeerMessage.DOWN) {
@@ -566,9 +738,13 @@ class Cluster {
   }
 
   _takeFromFront(from, kind, number, head, body, descriptor) {
-    if (kind === PeerMessage.MOVE) return this._accept(from, number, head, bytesOf(body), descriptor)
-    if (kind === PeerMessage.REQUEST) return this._serve(from, number, head, bytesOf(body))
+    if (kind === PeerMessage.REQUEST || kind === PeerMessage.ASK || kind === PeerMessage.SERVE) {
+      return this._serve(from, kind, number, head, bytesOf(body))
+    }
+    if (MOVES.includes(kind)) return this._accept(from, kind, number, head, bytesOf(body), descriptor)
     if (kind === PeerMessage.DOWN) return this._loseFront(from)
+    if (kind === PeerMessage.PRESENT) return this._nodes?.lookAround()
+    if (kind === PeerMessage.ASK_FAIL) return this._isFar(head) ? this._nodes.failPost(head) : undefined
     if (kind === PeerMessage.FIND) {
       const isHere = this._server[kClient](head) !== undefined
       return this.send(from, PeerMessage.FOUND, number, '', isHere ? 'y' : undefined)
@@ -579,26 +755,30 @@ class Cluster {
     }
     const res = this._fronts.get(from)?.get(number)
     if (res === undefined) return
-    if (kind === PeerMessage.RELEASE) return this._server[kReleasePoll](sidOf(res.req), res)
+    if (kind === PeerMessage.RELEASE) {
+      return res.release === undefined ? this._server[kReleasePoll](sidOf(res.req), res) : res.release()
+    }
     this._fronts.get(from).delete(number)
     // what has not been answered cannot have been written
     if (kind === PeerMessage.DONE && res.writableEnded) res.finish()
     else res.abort()
   }
 
-  /** Serves a poll or a POST. */
-  _serve(from, number, head, body) {
+  /** Serves a poll or a POST, or asks another machine for its session. */
+  _serve(from, kind, number, head, body) {
     const refuse = (code, context) => this._refuseFront(from, number, code, context)
     let responses = this._fronts.get(from)
     const req = responses?.has(number) ? undefined : readRequest(head, body)
     if (req === undefined) return refuse(ErrorCode.BAD_REQUEST, MALFORMED)
     if (responses === undefined) this._fronts.set(from, (responses = new Numbered()))
+    const sid = sidOf(req)
     const res = new ForwardedResponse(req, {
       answer: (status, headers, content) => {
         const text = JSON.stringify([status, headers])
         const isSent = this.send(from, PeerMessage.ANSWER, number, text, content)
+        if (isSent && kind === PeerMessage.SERVE) this._settle(sid, req, res)
         // whether it has been written makes no difference
-        if (isSent && req.method === 'POST') {
+        if (isSent && kind === PeerMessage.REQUEST && req.method === 'POST') {
           responses.delete(number)
           nextTick(finish, res)
         }
@@ -607,12 +787,40 @@ class Cluster {
       cutOff: () => this.send(from, PeerMessage.ABORT, number, ''),
     })
     responses.add(number, res)
-    this.counts.served++
     const refuseIt = (code, context) => {
       responses.delete(number)
       refuse(code, context)
     }
-    this.admit(sidOf(req), req, res, () => this._server[kServeForwarded](req, res, refuseIt), refuseIt)
+    if (kind === PeerMessage.ASK && this._server[kClient](sid) === undefined) {
+      if (!this._mayAsk(sid, refuseIt)) return
+      // the front waits longer from now on
+      this.send(from, PeerMessage.TAKEN, number, '')
+      const asked = this._nodes.forward(sid, req, res, refuseIt, req.method === 'POST' ? body : undefined)
+      if (asked !== undefined) res.release = () => asked.release()
+      return
+    }
+    this.counts.served++
+    this.admit(sid, req, res, () => this._server[kServeForwarded](req, res, refuseIt), refuseIt)
+  }
+
+  /** Has further requests of a session wait until it is known what has become of an answer on another machine. */
+  _settle(sid, req, res) {
+    this._unsettled.begin(sid, req)
+    res.once('close', () => {
+      try {
+        if (!res.writableFinished) this._server[kEndLost](sid)
+      } finally {
+        this._unsettled.end(sid, req)
+      }
+    })
+  }
+
+  /** Whether the nodes of the bus may be asked for a session, for another process of this machine. Refuses if not. */
+  _mayAsk(sid, refuse) {
+    if (this._nodes === undefined) refuse(ErrorCode.BAD_REQUEST, UNAVAILABLE)
+    else if (!this._isFar(sid)) refuse(ErrorCode.UNKNOWN_SID, { sid })
+    else return true
+    return false
   }
 
   /** Has a peer answer a request with an error. */
@@ -621,7 +829,7 @@ class Cluster {
   }
 
   /** Goes on with a connection that a peer has accepted. */
-  _accept(from, number, text, early, descriptor) {
+  _accept(from, kind, number, text, early, descriptor) {
     const refuse = (code, context) => this._refuseFront(from, number, code, context)
     const move = readMove(text)
     let socket
@@ -635,15 +843,21 @@ class Cluster {
       socket.destroy()
       return refuse(ErrorCode.BAD_REQUEST, MALFORMED)
     }
+    const decide = (code, context) => {
+      if (code === undefined) return this.send(from, PeerMessage.TAKEN, number, '')
+      // this closes one of two descriptors, and the peer answers by the other
+      socket.destroy()
+      refuse(code, context)
+    }
+    const sid = sidOf(req)
+    if (kind === PeerMessage.ASK_MOVE && this._server[kClient](sid) === undefined) {
+      socket.on('error', (error) => debug('a relayed connection has broken: %s', error.message))
+      if (this._mayAsk(sid, decide)) this._nodes.upgrade(sid, req, socket, early, headers, decide, () => decide())
+      return
+    }
     this._server[kServeMoved](req, socket, early, headers, (code, context) => {
-      if (code === undefined) {
-        this.counts.accepted++
-        this.send(from, PeerMessage.TAKEN, number, '')
-      } else {
-        // this closes one of two descriptors, and the peer answers by the other
-        socket.destroy()
-        refuse(code, context)
-      }
+      if (code === undefined) this.counts.accepted++
+      decide(code, context)
     })
   }
 

@@ -14,6 +14,7 @@ const { kEndLost, kServeForwarded } = require('../base/symbols')
 const { AskedRequest, AskedUpgrade, failPost } = require('./asked')
 const { apartFromErrors } = require('./link')
 const { Named } = require('./named')
+const { UNAVAILABLE } = require('./refusals')
 const { ServedRequest, ServedUpgrade } = require('./served')
 
 /** How often actions are taken in one turn. */
@@ -25,11 +26,11 @@ const MAX_UNTAKEN = 8 << 20
 /** Milliseconds until a channel that could not be subscribed to is tried again. */
 const RETRY = 1000
 
+/** How often this process looks who is on its machine, in ms. Hellos are said a little less often. */
+const LOOK = 900
+
 /** What is added to the time in which an owner answers a poll, in ms. */
 const PATIENCE = 10 * 1000
-
-/** Why a request is refused whose owner cannot be reached. The client may try again after some seconds. */
-const UNAVAILABLE = { name: 'OWNER_UNAVAILABLE', message: 'Session owner unavailable', retryAfter: 1 }
 
 /** The numbers of a node that has left. */
 const NO_NUMBERS = { nodes: 0, served: 0, waiting: 0, refused: 0, misdirected: 0, stale: 0, violations: 0 }
@@ -74,7 +75,9 @@ class Nodes {
     this._timer = undefined
     this._timerAt = Infinity
     this._untaken = 0
-    this.counts = { asked: 0, relayed: 0, unavailable: 0, sent: 0, received: 0, unsent: 0, failures: 0 }
+    /** When this process looked last who is on its machine. */
+    this._looked = -Infinity
+    this.counts = { asked: 0, handedOn: 0, relayed: 0, unavailable: 0, sent: 0, received: 0, unsent: 0, failures: 0 }
   }
 
   /** Joins the bus as a member whose number is given as in `memberOf`, unless this is done. Returns its address there. */
@@ -82,10 +85,19 @@ class Nodes {
     if (this._node !== undefined) return this._node.address()
     const { pingInterval, pingTimeout } = this.server.opts
     this._node = new BusNode(this._key, this._showOwner, member, Number(pingInterval) + Number(pingTimeout) + PATIENCE)
+    this.lookAround()
     this._subscribe(`${this._channel}.all`, this._node)
     this._subscribe(`${this._channel}.${this._node.address()}`, this._node)
     this._arm()
     return this._node.address()
+  }
+
+  /** Looks which processes of this machine have no bus. This one stands for them. */
+  lookAround() {
+    if (this._node === undefined) return
+    this._looked = performance.now()
+    this._node.standFor(this.cluster.lookAround())
+    this._arm()
   }
 
   /** Whether another node may have the session. */
@@ -100,27 +112,30 @@ class Nodes {
 
   // ---- requests that came in here ------------------------------------------------------------
 
-  /** Has the owner answer a poll or a POST, whose body has been read. */
+  /** Has the owner answer a poll or a POST, whose body has been read. Returns the request to it, if one is sent. */
   forward(sid, req, res, refuse, body) {
-    if (this._node === undefined) return this.refuse('unavailable', sid, refuse)
-    if (res.destroyed || res.headersSent) return debug('the request is over')
+    if (this._node === undefined) return void this.refuse('unavailable', sid, refuse)
+    if (res.destroyed || res.headersSent) return void debug('the request is over')
     this.counts.asked++
-
-    new AskedRequest(this, sid, req, res, refuse, body)
+    return new AskedRequest(this, sid, req, res, refuse, body)
   }
 
   /** Has a session end because the body of a POST could not be read. */
-  failPost(sid, req) {
-    if (this._node !== undefined) failPost(this, sid, req)
+  failPost(sid) {
+    if (this._node !== undefined) failPost(this, sid)
   }
 
-  /** Relays a connection that asks for an upgrade. */
-  upgrade(sid, req, socket, head, headers, refuse) {
+  /**
+   * Relays a connection that asks for an upgrade.
+   *
+   * @param {() => void} [onTaken] is called when the owner goes on with it
+   */
+  upgrade(sid, req, socket, head, headers, refuse, onTaken) {
     if (this._node === undefined) return this.refuse('unavailable', sid, refuse)
     if (socket.destroyed) return debug('the client has gone')
     this.counts.asked++
 
-    new AskedUpgrade(this, sid, req, socket, head, headers, refuse)
+    new AskedUpgrade(this, sid, req, socket, head, headers, refuse, onTaken)
   }
 
   /** Answers a request with an error. */
@@ -227,6 +242,7 @@ class Nodes {
 
   _tick() {
     this._timerAt = Infinity
+    if (performance.now() - this._looked >= LOOK) this.lookAround()
     this._node.tick()
     this._run()
   }
@@ -340,8 +356,9 @@ class Nodes {
 
   /** Returns numbers for `server.metrics()`. */
   metrics() {
-    return { ...(this._node?.numbers() ?? NO_NUMBERS), ...this.counts }
+    const neighbours = this.cluster.neighbours.size
+    return { ...(this._node?.numbers() ?? NO_NUMBERS), neighbours, ...this.counts }
   }
 }
 
-module.exports = { Nodes, UNAVAILABLE }
+module.exports = { Nodes }

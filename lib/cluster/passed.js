@@ -25,16 +25,18 @@ class Passed {
    * @param {import('./link').Link} link
    * @param {number} number
    * @param {(code: number, context: object) => void} refuse answers the request with an error
-   * @param {{sid: string, deadline: number, elsewhere?: (code: number, context: object) => void}} terms `elsewhere` is
-   *   called instead of `refuse` if the peer does not have the session
+   * @param {{sid: string, deadline: number, elsewhere: (code: number, context: object) => void, isFar: boolean}} terms
+   *   `elsewhere` is called instead of `refuse` if the peer does not have the session; `isFar` says that the session is
+   *   on another machine, and the peer asks for it
    */
-  constructor(cluster, link, number, refuse, { sid, deadline, elsewhere = refuse }) {
+  constructor(cluster, link, number, refuse, { sid, deadline, elsewhere, isFar }) {
     this.cluster = cluster
     this.link = link
     this.number = number
     this.refuse = refuse
     this.elsewhere = elsewhere
     this.sid = sid
+    this.isFar = isFar
     /** When the peer must have answered, by `performance.now()`. */
     this.deadline = deadline
     this.context = capture()
@@ -75,9 +77,10 @@ class Passed {
     this.onDown()
   }
 
-  /** The session is gone with its owner. */
+  /** The session is gone with its owner, or cannot be reached. */
   onDown() {
-    this.refuse(ErrorCode.UNKNOWN_SID, { sid: this.sid })
+    if (this.isFar) this.cluster.refuseUnavailable(this.refuse)
+    else this.refuse(ErrorCode.UNKNOWN_SID, { sid: this.sid })
   }
 }
 
@@ -90,11 +93,15 @@ function onClose() {
 
 /** A poll or a POST. */
 class PassedRequest extends Passed {
-  /** @param {import('http').ServerResponse} res */
-  constructor(cluster, link, number, refuse, terms, res, isPoll) {
+  /**
+   * @param {import('http').ServerResponse} res
+   * @param {boolean} isSettled whether the owner hears if the client has the answer: that to a poll, or from another
+   *   machine
+   */
+  constructor(cluster, link, number, refuse, terms, res, isSettled) {
     super(cluster, link, number, refuse, terms)
     this.res = res
-    this.isPoll = isPoll
+    this.isSettled = isSettled
     this.isWritten = false
     res[kPassed] = this
     res.on('close', onClose)
@@ -134,13 +141,15 @@ class PassedRequest extends Passed {
     if (typeof body === 'string') endWith(res, body, body.length)
     else res.end(body)
     // the owner does not wait for this
-    if (!this.isPoll) return this.forget()
+    if (!this.isSettled) return this.forget()
     // the kernel has taken all of it
     if (res.writableEnded && socket && !socket.destroyed && socket.writableLength === 0) {
       this.isWritten = true
       this.send(PeerMessage.DONE)
       return this.forget()
     }
+    // the client may take its time
+    this.deadline = Infinity
     const onWritten = () => {
       // this comes even if the connection broke under the write
       this.isWritten = !(socket && socket.destroyed)
@@ -162,9 +171,15 @@ class PassedRequest extends Passed {
     else super.onDown()
   }
 
-  /** The owner has not answered in time. */
+  /** The peer has handed the request on to another machine. */
+  onTaken() {
+    if (this.isFar) this.cluster.onHandedOn(this)
+  }
+
+  /** The owner has not answered in time, or the peer that asks it. */
   onLate() {
     this.send(PeerMessage.ABORT)
+    if (this.isFar) this.cluster.onLateGateway(this.link)
     this.onDown()
   }
 
@@ -211,6 +226,7 @@ class PassedUpgrade extends Passed {
 
   /** The owner has not taken the connection in time. If it goes on, it finds that the connection has ended. */
   onLate() {
+    if (this.isFar) this.cluster.onLateGateway(this.link)
     this.onDown()
   }
 }

@@ -3,6 +3,9 @@
 const { EventEmitter } = require('events')
 const { validateHeaderName, validateHeaderValue } = require('http')
 
+/** The most bytes that are joined, which one message holds. */
+const MAX_JOINED = 1 << 29
+
 /**
  * The response to a request that another member has received and passed here. It has what transports use of Node's
  * responses. Its answer is one message, which that member writes.
@@ -27,6 +30,11 @@ class ForwardedResponse extends EventEmitter {
     this.writableEnded = false
     this.writableFinished = false
     this.destroyed = false
+    /** What has been written of the body before its end. */
+    this._parts = undefined
+    this._length = 0
+    /** Has a poll answered soon, if another process or machine answers it. */
+    this.release = undefined
     /** What has not been written waits, as far as this member knows. */
     this.socket = this.connection = { writableLength: 1, destroyed: false }
   }
@@ -66,8 +74,21 @@ class ForwardedResponse extends EventEmitter {
     return this
   }
 
+  /** Takes a part of the body, which leaves with the rest. */
+  write(part, callback) {
+    if (this.writableEnded || this.destroyed) return false
+    this.headersSent = true
+    this._length += part.length
+    this._parts ??= []
+    if (this._length > MAX_JOINED) this.destroy()
+    else this._parts.push(part)
+    process.nextTick(callback)
+    return true
+  }
+
   end(body) {
     if (this.writableEnded || this.destroyed) return this
+    if (this._parts !== undefined) body = Buffer.concat([...this._parts.splice(0), Buffer.from(body ?? '')])
     this.headersSent = true
     this.writableEnded = true
     // the transport hears of it as of any client that goes before an answer is written

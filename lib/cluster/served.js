@@ -6,7 +6,7 @@ const debug = require('debug')('engine:cluster')
 const { Duplex } = require('stream')
 const { ErrorCode, FaultText } = require('../native/contract')
 const { sidOf } = require('../base/query')
-const { kFailPost, kReleasePoll, kServeForwarded, kServeMoved } = require('../base/symbols')
+const { kEndLost, kReleasePoll, kServeForwarded, kServeMoved } = require('../base/symbols')
 const { showClient } = require('./head')
 const { readMove, readRequest, upgradeRequest } = require('./messages')
 const { ForwardedResponse } = require('./response')
@@ -59,11 +59,11 @@ class ServedRequest extends Served {
 
   onData({ body, last }) {
     // the node that has received the poll leaves
-    if (this._isPoll) return last ? this.server[kReleasePoll](this.sid, this.res) : undefined
+    if (this._isPoll) return last ? this._release() : undefined
     this._length += body.length
     if (this._length > this.server.opts.maxHttpBufferSize) {
       this.cut()
-      return this.server[kFailPost](this.sid, FaultText.BODY_TOO_LARGE)
+      return this.nodes.cluster.failPost(this.sid, FaultText.BODY_TOO_LARGE)
     }
     this._body.push(body)
     if (this._body.length > MAX_APART) this._body = [Buffer.concat(this._body)]
@@ -71,9 +71,15 @@ class ServedRequest extends Served {
     if (last) this._present()
   }
 
-  /** Gives the request to its session. */
+  _release() {
+    if (this.res?.release !== undefined) this.res.release()
+    else this.server[kReleasePoll](this.sid, this.res)
+  }
+
+  /** Gives the request to its session, or to the process of this machine that has it. */
   _present() {
-    const req = readRequest(this._head, Buffer.concat(this._body))
+    const body = Buffer.concat(this._body)
+    const req = readRequest(this._head, body)
     this._head = ''
     this._body = []
     const isRight = req !== undefined && sidOf(req) === this.sid && (req.method === 'POST') !== this._isPoll
@@ -82,8 +88,15 @@ class ServedRequest extends Served {
       answer: (status, headers, content) => this._answer(status, headers, content),
       cutOff: () => this.cut(),
     })
-    this.nodes.cluster.counts.served++
-    this.server[kServeForwarded](req, this.res, (code, context) => this.refuse(code, context))
+    const { cluster } = this.nodes
+    const refuse = (code, context) => this.refuse(code, context)
+    const neighbour = cluster.neighbourOf(this.sid)
+    if (neighbour !== undefined) {
+      this.nodes.counts.handedOn++
+      return cluster.handOn(neighbour, this.sid, req, this.res, refuse, this._isPoll ? undefined : body)
+    }
+    cluster.counts.served++
+    this.server[kServeForwarded](req, this.res, refuse)
   }
 
   /** Sends the session's answer. Returns whether it is on its way. */
@@ -113,9 +126,11 @@ class ServedRequest extends Served {
   /** The client has gone, or its node. */
   onGone() {
     this.end()
+    // its answer may be lost, although the node had not seen it yet
+    if (this._isAnswered) this.server[kEndLost](this.sid)
     if (this.res !== undefined) return this.res.abort()
     debug('a node has not sent the whole body')
-    this.server[kFailPost](this.sid, FaultText.DATA_ABORTED)
+    this.nodes.cluster.failPost(this.sid, FaultText.DATA_ABORTED)
   }
 }
 
@@ -130,16 +145,28 @@ class ServedUpgrade extends Served {
     else this._present(req, action.body, move)
   }
 
-  /** Gives the connection to its session. */
+  /** Gives the connection to its session, or to the process of this machine that has it. */
   _present(req, early, { head, headers }) {
+    const { cluster, counts } = this.nodes
     showClient(this.socket, head)
+    const neighbour = cluster.neighbourOf(this.sid)
+    if (neighbour !== undefined) {
+      counts.handedOn++
+      const refuse = (code, context) => this.refuse(code, context)
+      return cluster.move(neighbour, this.sid, req, this.socket, early, headers, refuse, () => this._accept())
+    }
     this.server[kServeMoved](req, this.socket, early, headers, (code, context) => {
       if (code !== undefined) return this.refuse(code, context)
-      this._isAnswered = true
-      this.act('answer', 101, EMPTY, EMPTY, false)
-      this.onWritable()
-      this.nodes.cluster.counts.accepted++
+      this._accept()
+      cluster.counts.accepted++
     })
+  }
+
+  /** The session goes on with the connection. */
+  _accept() {
+    this._isAnswered = true
+    this.act('answer', 101, EMPTY, EMPTY, false)
+    this.onWritable()
   }
 
   onData({ body, last }) {

@@ -45,6 +45,10 @@ export interface Metrics {
     moved: number
     /** Connections that were passed on and whose bytes this process carries. */
     relayed: number
+    /** Without a bus: what was passed on to another machine by a process of this one that has the bus. */
+    viaGateway: number
+    /** Without a bus: requests that were answered 503, because no such process was there. */
+    unavailable: number
     /** Polls and POSTs of sessions here that others have passed on. */
     served: number
     /** Connections of sessions here that others have passed on. */
@@ -157,9 +161,13 @@ export type RefusalReason =
 export interface BusNumbers {
   /** Nodes with which this one exchanges requests, now. */
   nodes: number
+  /** Processes of this machine without a bus that are reached by this one, now. */
+  neighbours: number
   /** Polls, POSTs and upgrades of sessions elsewhere that were passed on: a counter. */
   asked: number
-  /** Upgrades among them whose connections were relayed: a counter. */
+  /** Requests of other machines that were passed to processes of this one without a bus: a counter. */
+  handedOn: number
+  /** Upgrades among those asked whose connections were relayed: a counter. */
   relayed: number
   /** Requests that were answered 503, because their owner could not be reached: a counter. */
   unavailable: number

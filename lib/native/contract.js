@@ -148,7 +148,7 @@ const PeerMessage = {
   ABORT: 5,
   /** To the owner: the answer to a poll has been written. */
   DONE: 6,
-  /** To the front: the connection that was moved is served. */
+  /** To the front: the connection that was moved is served; or the request of an `Ask` was handed on. */
   TAKEN: 7,
   /** To the owner: the body of a POST could not be read. Head: the session's id, NUL, what went wrong. */
   FAIL: 8,
@@ -158,6 +158,16 @@ const PeerMessage = {
   FIND: 10,
   /** The answer. Body: one byte if the session is here, otherwise nothing. */
   FOUND: 11,
+  /** To a member that is a node of a bus: a `Request` for a session that may be on another machine. */
+  ASK: 12,
+  /** To a member that is a node of a bus: a `Move` for a session that may be on another machine. */
+  ASK_MOVE: 13,
+  /** To a member that is a node of a bus: the body of a POST could not be read. Head: the session's id. */
+  ASK_FAIL: 14,
+  /** To the owner: a `Request` that came from another machine. `Done` follows for a POST, too. */
+  SERVE: 15,
+  /** To a member that is a node of a bus: the sender is not, and has just joined. */
+  PRESENT: 16,
   /** From the engine: the link can be used from now on. */
   UP: 254,
   /** From the engine: the link has ended, or could not be made. */

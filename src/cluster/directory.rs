@@ -41,10 +41,26 @@ pub enum Choice {
     Given(u16),
 }
 
+/// The run in the file of a lock while its member is a node of a bus, but has not noted yet which one.
+const ANY_RUN: Run = Run::MAX;
+
+/// What the locks of a directory tell.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// The members that are nodes of a bus.
+    pub nodes: Vec<Member>,
+    /// The members that are not.
+    pub others: Vec<Member>,
+    /// Whether the last member with one of the free numbers was a node.
+    pub has_lost_nodes: bool,
+}
+
 /// A directory of members.
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
+    /// Whether the members that take seats by this are nodes of a bus.
+    is_for_nodes: bool,
     /// Locked, so that what clears away old files leaves the directory alone.
     _lock: File,
 }
@@ -98,7 +114,12 @@ impl Directory {
         check(path, &found, 0o700)?;
         let lock = File::open(path).map_err(at(path))?;
         try_lock(&lock, true).map_err(at(path))?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), is_for_nodes: false, _lock: lock })
+    }
+
+    /// The same directory, by which members take seats that are nodes of a bus, or are not.
+    pub fn for_nodes(self, is_for_nodes: bool) -> Self {
+        Self { is_for_nodes, ..self }
     }
 
     /// The bytes of the key that lies in the directory. The first member makes it.
@@ -169,7 +190,9 @@ impl Directory {
     }
 
     fn sit(&self, number: u16, lock: File) -> io::Result<(Seat, UnixListener)> {
-        let boot = Record::count_boot(&lock).map_err(at(&self.lock_file(number)))?;
+        // the others see that it is a node as soon as they see that it is there
+        let run = if self.is_for_nodes { ANY_RUN } else { 0 };
+        let boot = Record::count_boot(&lock, run).map_err(at(&self.lock_file(number)))?;
         let socket = self.socket(number);
         remove(&socket).map_err(at(&socket))?;
         let listener = UnixListener::bind(&socket).map_err(at(&socket))?;
@@ -182,14 +205,36 @@ impl Directory {
     /// The node of a bus that a member was which has gone, if it was here. It may be that of a member of another machine
     /// with the same number and boot, so it is to be compared with what the bus tells.
     pub fn former_run(&self, member: Member) -> Option<Run> {
-        let path = self.lock_file(member.number);
+        let (is_free, record) = self.look_at(member.number)?;
+        let ago = record.0.first()?.wrapping_sub(member.boot);
+        if ago == 0 && !is_free { None } else { record.run(ago.into()).filter(|run| *run != ANY_RUN) }
+    }
+
+    /// Looks who is there, and who of them is a node of a bus.
+    pub fn count(&self) -> Census {
+        let mut census = Census::default();
+        for number in self.numbers(".lock") {
+            let Some((is_free, record)) = self.look_at(number) else { continue };
+            let Some(&boot) = record.0.first() else { continue };
+            let is_node = record.run(0).is_some();
+            if is_free {
+                census.has_lost_nodes |= is_node;
+            } else if is_node {
+                census.nodes.push(Member { number, boot });
+            } else {
+                census.others.push(Member { number, boot });
+            }
+        }
+        census
+    }
+
+    /// Whether the lock of a number is free, and what its file tells.
+    fn look_at(&self, number: u16) -> Option<(bool, Record)> {
         // something else than a file must not keep the thread waiting
         let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(self.lock_file(number)).ok()?;
         let is_free = try_lock(&file, true).ok()?;
-        let record = Record::read(&file).ok()?;
-        let ago = record.0.first()?.wrapping_sub(member.boot);
-        if ago == 0 && !is_free { None } else { record.run(ago.into()) }
+        Some((is_free, Record::read(&file).ok()?))
     }
 
     /// The path of the socket of a member with this number.
@@ -245,7 +290,7 @@ impl Record {
 
     /// Counts how often the number was taken. One that is taken for the first time starts anywhere, so that the members
     /// of a directory that was removed are not taken for those of a new one.
-    fn count_boot(file: &File) -> io::Result<u8> {
+    fn count_boot(file: &File, run: Run) -> io::Result<u8> {
         let Self(mut bytes) = Self::read(file)?;
         let boot = match bytes.first() {
             Some(last) => last.wrapping_add(1),
@@ -255,7 +300,7 @@ impl Record {
                 any[0]
             }
         };
-        bytes.splice(..bytes.len().min(1), [boot].into_iter().chain([0; RUN]));
+        bytes.splice(..bytes.len().min(1), [boot].into_iter().chain(run.to_ne_bytes()));
         bytes.truncate(1 + RUNS * RUN);
         file.write_all_at(&bytes, 0)?;
         Ok(boot)

@@ -21,18 +21,18 @@ use tokio::time::{sleep, timeout};
 use super::bus::message::Run;
 use super::bus::node::MAX_FORMER;
 use super::descriptors;
-use super::directory::{Choice, Directory, Seat};
+use super::directory::{Census, Choice, Directory, Seat};
 use super::id::{Key, Member, RANDOM};
 use super::wire::{Decoder, Hello, encode};
 use crate::runtime::contract::{PeerMessage, PeerSent};
 use crate::runtime::{Command, Commands, EventQueue, Kind};
 use crate::session::ID_LENGTH;
 
-/// The kind of a message that carries a descriptor.
-const MOVE: u8 = PeerMessage::Move as u8;
+/// The kinds of messages that carry a descriptor.
+const MOVES: [u8; 2] = [PeerMessage::Move as u8, PeerMessage::AskMove as u8];
 
-/// The kind of a message that may be large.
-const REQUEST: u8 = PeerMessage::Request as u8;
+/// The kinds of messages that may be large.
+const REQUESTS: [u8; 3] = [PeerMessage::Request as u8, PeerMessage::Ask as u8, PeerMessage::Serve as u8];
 
 /// The kinds of messages of a member to itself.
 const UP: u8 = PeerMessage::Up as u8;
@@ -163,18 +163,18 @@ struct Writing {
 }
 
 impl Peers {
-    /// Joins the members of a directory, as the owner's `handle`. Messages of peers are announced in `queue` by
-    /// [`Kind::Peers`].
+    /// Joins the members of a directory, as the owner's `handle`, and as a node of a bus if `is_node`. Messages of peers
+    /// are announced in `queue` by [`Kind::Peers`].
     ///
     /// # Errors
     /// See [`Directory::open`], [`Directory::key`] and [`Directory::take_seat`].
     pub fn join(
         path: &std::path::Path,
         key: Option<&[u8; Key::LENGTH]>,
-        (shows_owner, choice): (bool, Choice),
+        (shows_owner, choice, is_node): (bool, Choice, bool),
         (handle, queue, commands): (u32, EventQueue, Commands),
     ) -> io::Result<Arc<Self>> {
-        let directory = Directory::open(path)?;
+        let directory = Directory::open(path)?.for_nodes(is_node);
         let key = match key {
             Some(key) => Key::new(key),
             None => Key::new(&directory.key()?),
@@ -275,6 +275,16 @@ impl Peers {
         members
     }
 
+    /// The other members, and which of them are nodes of a bus.
+    pub fn count(&self) -> Census {
+        let mut census = self.directory.count();
+        let seats = self.seats();
+        for members in [&mut census.nodes, &mut census.others] {
+            members.retain(|&member| !seats.have(member));
+        }
+        census
+    }
+
     /// The link to a peer. It is made unless there is one; [`PeerMessage::Up`] or
     /// [`PeerMessage::Down`] follows then.
     pub fn link(self: &Arc<Self>, peer: Member) -> u32 {
@@ -308,7 +318,7 @@ impl Peers {
         let mut waiting = link.waiting();
         let out = &mut waiting.out;
         let at = out.bytes.len();
-        let most = if kind == REQUEST { MAX_WAITING } else { 2 * MAX_WAITING };
+        let most = if REQUESTS.contains(&kind) { MAX_WAITING } else { 2 * MAX_WAITING };
         if begins(kind) && at > most {
             return PeerSent::Later;
         }
@@ -510,7 +520,8 @@ async fn greet(stream: &UnixStream, key: &Key, from: Member, to: Member) -> io::
 
 /// Whether a message begins something. What belongs to something that has begun is sent in any case.
 fn begins(kind: u8) -> bool {
-    [PeerMessage::Request, PeerMessage::Move, PeerMessage::Fail, PeerMessage::Find].iter().any(|&one| one as u8 == kind)
+    use PeerMessage::{Ask, AskFail, AskMove, Fail, Find, Move, Present, Request, Serve};
+    [Request, Move, Fail, Find, Ask, AskMove, AskFail, Serve, Present].iter().any(|&one| one as u8 == kind)
 }
 
 /// Why a peer does not answer.
@@ -697,7 +708,8 @@ impl Reading {
                     Ok(None) => break,
                     Err(_) => return,
                 };
-                let descriptor = if message.kind == MOVE { self.descriptors.pop_front().flatten() } else { None };
+                let descriptor =
+                    if MOVES.contains(&message.kind) { self.descriptors.pop_front().flatten() } else { None };
                 let Ok(head) = std::str::from_utf8(&message.head) else { return };
                 if message.kind >= UP {
                     return;

@@ -86,6 +86,13 @@ impl BusNode {
         self.node.renumber(self.now(), member_of(member), has_issued);
     }
 
+    /// It stands for these members, too, which are named as in `memberOf`.
+    #[napi]
+    pub fn stand_for(&mut self, members: Vec<u32>) {
+        let members: Vec<_> = members.into_iter().map(member_of).collect();
+        self.node.stand_for(self.now(), &members);
+    }
+
     /// Whether the node with this address, and no other one, stands for the member that an id names.
     #[napi]
     pub fn is_of(&self, id: String, address: String) -> bool {

@@ -12,15 +12,23 @@ use super::engine::Engine;
 use super::tables::exhausted;
 use crate::cluster::bus::message::Run;
 use crate::cluster::descriptors::duplicate;
-use crate::cluster::directory::Choice;
+use crate::cluster::directory::{Census, Choice};
 use crate::cluster::id::{Key, Member};
 use crate::cluster::peers::{Owner, Peers};
 use crate::runtime::contract::{IdOwner, MEMBER_SHIFT, PeerSent};
 
+/// See [`Census`]. Members are named as in `memberOf`.
+#[napi(object, object_from_js = false)]
+pub struct PeerCensus {
+    pub nodes: Vec<u32>,
+    pub others: Vec<u32>,
+    pub has_lost_nodes: bool,
+}
+
 #[napi]
 impl Engine {
-    /// Joins the members of a directory, by the number that is given. Otherwise the numbers are spread if there are members
-    /// on other machines. Returns the member's handle.
+    /// Joins the members of a directory, by the number that is given. Otherwise the numbers are spread if there may be
+    /// members on other machines. `is_node` says whether the member is a node of a bus. Returns its handle.
     #[napi]
     pub fn join_cluster(
         &self,
@@ -28,6 +36,7 @@ impl Engine {
         key: Option<&[u8]>,
         shows_owner: bool,
         is_spread: bool,
+        is_node: bool,
         number: Option<u16>,
     ) -> Result<u32> {
         let key = key.map(key_of).transpose()?;
@@ -39,7 +48,8 @@ impl Engine {
         let commands = self.io.next_commands()?;
         let mut members = self.tables.members.borrow_mut();
         let handle = members.handles().take().ok_or_else(|| exhausted("members"))?;
-        match Peers::join(Path::new(&directory), key, (shows_owner, choice), (handle, self.queue.clone(), commands)) {
+        let terms = (shows_owner, choice, is_node);
+        match Peers::join(Path::new(&directory), key, terms, (handle, self.queue.clone(), commands)) {
             Ok(peers) => {
                 members.put(handle, peers);
                 Ok(handle)
@@ -111,6 +121,14 @@ impl Engine {
     #[napi]
     pub fn peers_of(&self, member: u32) -> Result<Vec<u32>> {
         Ok(self.peers(member)?.others().into_iter().map(number_of).collect())
+    }
+
+    /// The other members, and which of them are nodes of a bus.
+    #[napi]
+    pub fn count_peers(&self, member: u32) -> Result<PeerCensus> {
+        let Census { nodes, others, has_lost_nodes } = self.peers(member)?.count();
+        let numbers = |members: Vec<Member>| members.into_iter().map(number_of).collect();
+        Ok(PeerCensus { nodes: numbers(nodes), others: numbers(others), has_lost_nodes })
     }
 
     /// The link to a peer, which is made if there is none. A message `Up` or `Down` follows then.

@@ -37,7 +37,7 @@ pub const MAX_PIECE: usize = 24 * 1024;
 pub const MAX_ID: usize = 64;
 
 /// The most members that a node stands for.
-pub const MAX_MEMBERS: usize = 64;
+pub const MAX_MEMBERS: usize = 256;
 
 /// Clocks show less than this, so that sums of times do not overflow.
 const MAX_TIME: Millis = 1 << 53;

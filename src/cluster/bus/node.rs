@@ -20,6 +20,9 @@ pub const HELLO: Millis = 1_000;
 /// How long a node asks whether its number is free.
 pub const JOIN: Millis = 1_500;
 
+/// When a node says so if it stands for other members than before.
+pub const SOON: Millis = 5;
+
 /// A node that was not heard of for this time is gone, and ids of its sessions are unknown.
 pub const FORGET: Millis = 30_000;
 
@@ -61,6 +64,9 @@ const MAX_CREDIT: u32 = 16 * 1024 * 1024;
 
 /// Former numbers that a node goes on answering for.
 pub const MAX_FORMER: usize = 4;
+
+/// The most processes of its machine that a node stands for.
+pub const MAX_OTHERS: usize = MAX_MEMBERS - MAX_FORMER - 1;
 
 /// The time after which a node that hears not even itself does not trust the bus.
 const BUS_SILENT: Millis = 3_000;
@@ -323,9 +329,14 @@ impl Node {
         self.peers.iter().filter(|(_, peer)| peer.association.is_some()).map(|(run, _)| *run)
     }
 
-    /// The node stands for these members, too: processes of its machine.
-    pub fn stand_for(&mut self, members: &[Member]) {
-        self.others = members.iter().take(MAX_MEMBERS - MAX_FORMER - 1).copied().collect();
+    /// The node stands for these members, too: processes of its machine. It says so soon.
+    pub fn stand_for(&mut self, now: Millis, members: &[Member]) {
+        let others = &members[..members.len().min(MAX_OTHERS)];
+        if others != self.others {
+            self.others = others.to_vec();
+            // later than any hello that was said before, so that it counts
+            self.hello_at = self.hello_at.min(now + SOON);
+        }
     }
 
     /// When [`Node::tick`] is to be called.

@@ -209,7 +209,7 @@ contract! {
         Abort = 5,
         /// To the owner: the answer to a poll has been written.
         Done = 6,
-        /// To the front: the connection that was moved is served.
+        /// To the front: the connection that was moved is served; or the request of an `Ask` was handed on.
         Taken = 7,
         /// To the owner: the body of a POST could not be read. Head: the session's id, NUL, what went wrong.
         Fail = 8,
@@ -219,6 +219,16 @@ contract! {
         Find = 10,
         /// The answer. Body: one byte if the session is here, otherwise nothing.
         Found = 11,
+        /// To a member that is a node of a bus: a `Request` for a session that may be on another machine.
+        Ask = 12,
+        /// To a member that is a node of a bus: a `Move` for a session that may be on another machine.
+        AskMove = 13,
+        /// To a member that is a node of a bus: the body of a POST could not be read. Head: the session's id.
+        AskFail = 14,
+        /// To the owner: a `Request` that came from another machine. `Done` follows for a POST, too.
+        Serve = 15,
+        /// To a member that is a node of a bus: the sender is not, and has just joined.
+        Present = 16,
         /// From the engine: the link can be used from now on.
         Up = 254,
         /// From the engine: the link has ended, or could not be made.

@@ -49,10 +49,11 @@ impl Node {
         self.publish_hello(now, to, &Hello { joining: self.join_at.is_some(), members });
     }
 
-    /// Tells all nodes that this one ends: they do not wait for it, and ids of its sessions are unknown at once.
+    /// Tells all nodes that this one ends: they do not wait for it, and ids of its sessions are unknown at once. Those of
+    /// processes for which it stood are not: they can be reached again when another node of the machine says so.
     pub fn leave(&mut self, now: Millis) {
         // it counts if it is newer than the last one
-        self.publish_hello(now + 1, None, &Hello { joining: false, members: Vec::new() });
+        self.publish_hello(now + 1, None, &Hello { joining: false, members: self.others.clone() });
     }
 
     fn publish_hello(&mut self, now: Millis, to: Option<Run>, hello: &Hello) {
