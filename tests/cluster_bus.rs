@@ -439,6 +439,42 @@ fn a_claimed_session_moves_with_its_waiting_polls_and_is_found_at_its_new_owner(
 }
 
 #[test]
+fn a_post_that_was_not_presented_moves_with_its_session() {
+    let mut bus = Bus::new(&[1, 2, 3]);
+    let id = id_of(2);
+    let (here, there) = (bus.ask(1, Purpose::Post, &id), bus.ask(3, Purpose::Post, &id));
+    bus.serve(2);
+    bus.serve(2);
+    let upgrade = bus.ask(1, Purpose::Upgrade, &id);
+    let (claim, true) = bus.serve(2) else { panic!("it is claimable") };
+    assert!(!bus.node(2).give(claim, &vec![0; MAX_PIECE + 1]), "it is too long to be sent");
+    assert!(bus.node(2).give(claim, b"state"));
+    assert_eq!(bus.next(1), Some(Action::Claimed { stream: upgrade, id, state: b"state".into() }));
+    // what came in at the new owner is to be presented there, and the rest comes by itself
+    bus.assert_fails(1, here, Failure::Here);
+    let (moved, _) = bus.serve(1);
+    bus.answer(1, moved, 200);
+    bus.assert_answered(3, there, 200);
+    bus.node(3).done(there);
+    bus.node(1).released(&id_of(2));
+    bus.run();
+    bus.assert_idle();
+}
+
+#[test]
+fn a_session_is_not_given_to_a_node_whose_client_has_gone() {
+    let mut bus = Bus::new(&[1, 2]);
+    let upgrade = bus.ask(1, Purpose::Upgrade, &id_of(2));
+    let (claim, _) = bus.serve(2);
+    bus.node(1).cut(upgrade);
+    bus.run();
+    assert!(!bus.node(2).give(claim, b"state"));
+    assert_eq!(bus.next(2), Some(Action::Gone(claim)));
+    assert_eq!(bus.node(2).held().moved, 0);
+    bus.assert_idle();
+}
+
+#[test]
 fn a_session_whose_new_owner_is_gone_is_unknown_after_a_while() {
     let mut bus = Bus::new(&[1, 2, 3]);
     bus.ask(1, Purpose::Upgrade, &id_of(2));

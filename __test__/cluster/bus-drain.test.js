@@ -10,7 +10,7 @@ const { openSession, poll, post } = require('./support')
 
 /** Two machines, and a WebSocket of a session of the first by way of the second. */
 async function startRelay(hub) {
-  const { members } = await startMachines(2, { hub })
+  const { members } = await startMachines(2, { hub, stays: true })
   const [owner, front] = members
   const sid = await openSession(owner)
   const websocket = await upgrade(front, sid)

@@ -23,7 +23,7 @@ function assertUnavailable({ status, headers, body }) {
 
 test('a bus that stops: foreign requests get 503 in time, local sessions go on, and foreign ones again after it', async () => {
   const hub = new Hub()
-  const { members } = await startMachines(2, { hub })
+  const { members } = await startMachines(2, { stays: true, hub })
   const [owner, front] = members
   const [sid, waitingSid] = [await openSession(owner), await openSession(owner)]
   const relayed = await upgrade(front, await openSession(owner))
@@ -82,7 +82,7 @@ test('the process that a client has come to is killed: the owner ends the sessio
 
 test('messages that are played back deliver nothing twice', async () => {
   const hub = new Hub()
-  const { members } = await startMachines(2, { hub })
+  const { members } = await startMachines(2, { stays: true, hub })
   const [owner, front] = members
   hub.record = []
   const sid = await openSession(owner)

@@ -14,7 +14,7 @@ const UNKNOWN = '{"code":1,"message":"Session ID unknown"}'
 
 /** Two processes of a machine, and one of another. */
 async function startThree(hub = new Hub()) {
-  const { machines, members } = await startMachines(1, { hub, processes: 2 })
+  const { machines, members } = await startMachines(1, { stays: true, hub, processes: 2 })
   const settings = structuredClone(machines[0].settings)
   settings.options.cluster.directory = clusterDirectory()
   const far = await startMember(settings, undefined, (member) => hub.join(member))

@@ -66,7 +66,7 @@ test('a POST that is too large, or breaks off, ends the session as without a bus
 })
 
 test('a WebSocket that reaches another machine is relayed, in both directions, with messages of any size', async () => {
-  const { members } = await startMachines(2)
+  const { members } = await startMachines(2, { stays: true })
   const [owner, front] = members
   const sid = await openSession(owner)
   const upgraded = once(owner, 'upgrade')
@@ -84,7 +84,7 @@ test('a WebSocket that reaches another machine is relayed, in both directions, w
 })
 
 test('a relayed client that goes ends its session, and a session that ends closes its relayed client', async () => {
-  const { members } = await startMachines(2)
+  const { members } = await startMachines(2, { stays: true })
   const [owner, front] = members
   const gone = await upgrade(front, await openSession(owner))
   await says(gone, 'a')
@@ -171,7 +171,7 @@ test('a process that closes has its polls of other machines answered, and their 
 })
 
 test('processes of one machine use their directory, and others the bus', async () => {
-  const { members } = await startMachines(2, { processes: 2 })
+  const { members } = await startMachines(2, { stays: true, processes: 2 })
   const [one, two, three] = members
   const sid = await openSession(one)
   await post(two, sid, '4local')

@@ -14,7 +14,8 @@ const tell = (event, fields) => process.send({ event, ...fields })
 
 const io = new Server(httpServer, options)
 io.on('connection', (socket) => {
-  tell('connection', { id: socket.id })
+  const { address, secure, headers, query } = socket.handshake
+  tell('connection', { id: socket.id, address, secure, token: headers['x-token'], query: query.transport })
   socket.on('echo', (number, bytes, done) => done([number, bytes]))
   socket.on('disconnect', (reason) => tell('disconnect', { id: socket.id, reason }))
 })

@@ -23,6 +23,7 @@ const {
   replaced,
   socketio,
   health,
+  stays,
 } = JSON.parse(process.env.MEMBER)
 if (bus) options.cluster.bus = makeBus(bus)
 const file = (name) => fs.readFileSync(path.join(__dirname, '../fixtures/tls', name))
@@ -73,6 +74,8 @@ function makeSecureServer() {
 let lastId = 0
 if (ids === 'own') engine.generateId = () => `own-${process.pid}-${++lastId}`
 if (ids === 'wanted') engine.generateId = (req) => req._query.wanted
+// a listener for which sessions do not move to where their upgrade comes in
+if (stays) engine.on('headers', () => {})
 engine.attach(httpServer)
 const io = socketio && attachSocketIo(socketio)
 

@@ -146,6 +146,10 @@ complete(SessionState, {
   transport: undefined,
   /** Events that wait, see `holdBack` in lib/native/bridge.js. */
   held: undefined,
+  /** What the application has not heard of, see lib/cluster/unheard.js. */
+  unheard: undefined,
+  /** Whether another process has opened the session. */
+  adopted: false,
 })
 
 class TransportState {

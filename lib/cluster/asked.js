@@ -7,8 +7,9 @@ const { setTimeout } = require('timers')
 const { ErrorCode } = require('../native/contract')
 const { failRequest } = require('../transports/errors')
 const { headOf } = require('./head')
-const { readAnswerHead, readRefusal } = require('./messages')
+const { readAnswerHead, readRefusal, readRequest } = require('./messages')
 const { EMPTY, PIECE, REFUSED, Stream } = require('./stream')
+const { kAccept, kServeForwarded, kTerms } = require('../base/symbols')
 
 /** Bytes of a relayed connection that may wait before it is read no further. */
 const MAX_WRITES = 4
@@ -64,8 +65,11 @@ class AskedRequest extends Asked {
     const isAll = !isPoll && first.length === body.length
     const head = Buffer.from(headOf(req, sid))
     super(nodes, nodes.act('ask', isPoll ? 'poll' : 'post', sid, head, first, isAll), sid, refuse)
+    this.req = req
     this.res = res
     this._isPoll = isPoll
+    /** The body, for the case that the session comes here. Requests with longer ones stay. */
+    this._body = isAll ? body : EMPTY
     /** Bytes of the answer's body, as far as they have come, and in all if the answer says so. */
     this._got = 0
     this._length = undefined
@@ -128,24 +132,39 @@ class AskedRequest extends Asked {
   onFailed({ what }) {
     this.end()
     if (this.res.headersSent) this.res.destroy()
+    else if (what === 'here') this._serveHere()
     else this.nodes.refuse(what, this.sid, this.refuse)
+  }
+
+  /** The session has moved to this server. */
+  _serveHere() {
+    // the body of a POST has been read
+    const req = this._isPoll ? this.req : readRequest(headOf(this.req, this.sid), this._body)
+    if (req !== undefined) this.nodes.server[kServeForwarded](req, this.res, this.refuse)
+    else this.nodes.refuse('unknown', this.sid, this.refuse)
   }
 }
 
-/** An upgrade. Behind its answer, which says that the owner goes on, the bytes of the connection are relayed. */
+/**
+ * An upgrade. Either the owner lets this node have the session, or it answers that it goes on, and the bytes of the
+ * connection are relayed behind that.
+ */
 class AskedUpgrade extends Asked {
   /**
    * @param {import('./nodes').Nodes} nodes
    * @param {import('stream').Duplex} socket
    * @param {object | undefined} headers for the response
-   * @param {() => void} onTaken is called when the owner goes on with the connection
+   * @param {() => void} [onTaken] is called when the owner goes on with the connection
    */
-  constructor(nodes, sid, req, socket, head, headers, refuse, onTaken = () => {}) {
-    const text = `${JSON.stringify(headers ?? {})}\0${headOf(req, sid)}`
+  constructor(nodes, sid, req, socket, head, headers, refuse, onTaken = undefined) {
+    // a connection that another process of the machine has received is relayed
+    const terms = onTaken === undefined ? nodes.server[kTerms]() : undefined
+    const text = `${terms ?? ''}\0${JSON.stringify(headers ?? {})}\0${headOf(req, sid)}`
     super(nodes, nodes.act('ask', 'upgrade', sid, Buffer.from(text), EMPTY, false), sid, refuse)
+    this.req = req
     this.socket = socket
     this._head = head
-    this._onTaken = onTaken
+    this._onTaken = onTaken ?? (() => {})
     this._isRelayed = false
     /** Whether what the client sends is not sent on any more. */
     this._isClosing = false
@@ -160,6 +179,13 @@ class AskedUpgrade extends Asked {
   end() {
     super.end()
     this.socket.removeListener('close', this.onClose)
+  }
+
+  /** The session is one of this server now. */
+  onClaimed() {
+    const { req, socket } = this
+    this.end()
+    if (!socket.destroyed) this.nodes.server[kAccept](req, socket, this._head)
   }
 
   onAnswer({ number: status, head, body, last }) {

@@ -272,6 +272,44 @@ class Cluster {
     this._search.start(sid, done)
   }
 
+  // ---- sessions that move --------------------------------------------------------------------
+
+  /** Returns whether the application hears of a session later, because a node of the bus may take it over. */
+  holdsBack(session) {
+    return this._nodes !== undefined && this._nodes.holdsBack(session)
+  }
+
+  /** Has the application hear of all sessions of which it has not heard. */
+  hearAll() {
+    this._nodes?.hearAll()
+  }
+
+  /** Called when a session of this process has ended. */
+  onSessionOver(sid) {
+    this._nodes?.onSessionOver(sid)
+  }
+
+  /** Whether a session of this member is one of another node by now. */
+  _hasMoved(sid) {
+    if (this._nodes === undefined || this._handle === NO_HANDLE || !this._nodes.knows(sid)) return false
+    return bridge.getEngine().ownerOf(this._handle, sid) === IdOwner.MINE
+  }
+
+  /** Has the new owner of a session that has moved answer a poll or a POST. */
+  forwardMoved(sid, req, res, refuse) {
+    this.forward(BUS, sid, req, res, refuse)
+  }
+
+  /** Whether nodes of the bus can be asked, by this member or by way of a gateway. */
+  get _mayReachBus() {
+    return this._nodes !== undefined || this._gateways !== undefined
+  }
+
+  /** Whether this member is about to leave. */
+  get isLeaving() {
+    return this._leaving !== undefined || this._handle === NO_HANDLE
+  }
+
   // ---- what is passed on ---------------------------------------------------------------------
 
   /**
@@ -317,12 +355,14 @@ class Cluster {
     }
     const isOver = () => res.destroyed || res.headersSent
     const again = (next) => this._forward(next, sid, req, res, refuse, body, true)
-    const elsewhere = isSecond ? refuse : this._elsewhere(peer, sid, refuse, again)
-    const fail = () => this.refuseGone(sid, elsewhere)
     const ask = () => {
       if (this._nodes === undefined) this._forwardToGateway(sid, head, res, refuse, body)
       else this._nodes.forward(sid, req, res, refuse, body)
     }
+    const other = isSecond ? refuse : this._elsewhere(peer, sid, refuse, again)
+    // the peer knows that a node of the bus has the session
+    const elsewhere = (code, context) => (context.moved && this._mayReachBus ? ask() : other(code, context))
+    const fail = () => this.refuseGone(sid, elsewhere)
     this.whenUp(peer, this._isElsewhere(peer, sid) ? ask : fail, (link) => {
       if (isOver()) return debug('the request is over')
       if (!this._pass(link, sid, res, refuse, elsewhere, head, body)) fail()
@@ -772,6 +812,10 @@ class Cluster {
     if (req === undefined) return refuse(ErrorCode.BAD_REQUEST, MALFORMED)
     if (responses === undefined) this._fronts.set(from, (responses = new Numbered()))
     const sid = sidOf(req)
+    const refuseIt = (code, context) => {
+      responses.delete(number)
+      refuse(code, context)
+    }
     const res = new ForwardedResponse(req, {
       answer: (status, headers, content) => {
         const text = JSON.stringify([status, headers])
@@ -785,12 +829,9 @@ class Cluster {
         return isSent
       },
       cutOff: () => this.send(from, PeerMessage.ABORT, number, ''),
+      refuse: refuseIt,
     })
     responses.add(number, res)
-    const refuseIt = (code, context) => {
-      responses.delete(number)
-      refuse(code, context)
-    }
     if (kind === PeerMessage.ASK && this._server[kClient](sid) === undefined) {
       if (!this._mayAsk(sid, refuseIt)) return
       // the front waits longer from now on
@@ -825,7 +866,8 @@ class Cluster {
 
   /** Has a peer answer a request with an error. */
   _refuseFront(from, number, code, context = {}) {
-    this.send(from, PeerMessage.REFUSAL, number, JSON.stringify([code, context]))
+    const moved = code === ErrorCode.UNKNOWN_SID && this._hasMoved(context.sid)
+    this.send(from, PeerMessage.REFUSAL, number, JSON.stringify([code, moved ? { ...context, moved } : context]))
   }
 
   /** Goes on with a connection that a peer has accepted. */

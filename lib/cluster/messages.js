@@ -5,7 +5,7 @@
 
 const { validateHeaderName, validateHeaderValue } = require('http')
 const { HeadField } = require('../native/contract')
-const { ForwardedRequest, movedRequest } = require('../session/lazy-request')
+const { ForwardedRequest, movedRequest, openingRequest } = require('../session/lazy-request')
 
 /** The versions of HTTP in the heads of requests. Node's servers for HTTP/2 have the same requests. */
 const VERSIONS = ['1.0', '1.1', '2.0']
@@ -118,6 +118,17 @@ function readRequest(head, body) {
 }
 
 /**
+ * Reads the head of the request that has opened a session at another process. Returns undefined if it is something else,
+ * or if such sessions do not move.
+ */
+function readOpening(head) {
+  const fields = fieldsOf(head)
+  const req = fields && attempt(() => openingRequest(fields))
+  const isRight = req?.method === 'GET' && req._query.EIO === '4' && !req._query.sid && req._query.j === undefined
+  return isRight ? req : undefined
+}
+
+/**
  * Reads the head of an upgrade.
  *
  * @returns {{head: string[], headers: Record<string, any>} | undefined} the fields of the request's head and the headers
@@ -158,4 +169,4 @@ function attempt(make) {
   }
 }
 
-module.exports = { readAnswer, readAnswerHead, readMove, readRefusal, readRequest, upgradeRequest }
+module.exports = { readAnswer, readAnswerHead, readMove, readOpening, readRefusal, readRequest, upgradeRequest }

@@ -10,12 +10,14 @@ const { setImmediate, setTimeout } = require('timers')
 const { apart, atRoot, capture } = require('../native/context')
 const { ErrorCode } = require('../native/contract')
 const { BusNode } = /** @type {any} */ (require('../native/load-addon'))
-const { kEndLost, kServeForwarded } = require('../base/symbols')
+const { kAdopt, kClient, kEndLost, kIsMovable, kServeForwarded } = require('../base/symbols')
 const { AskedRequest, AskedUpgrade, failPost } = require('./asked')
 const { apartFromErrors } = require('./link')
+const { readOpening } = require('./messages')
 const { Named } = require('./named')
 const { UNAVAILABLE } = require('./refusals')
 const { ServedRequest, ServedUpgrade } = require('./served')
+const { Unheard } = require('./unheard')
 
 /** How often actions are taken in one turn. */
 const ROUNDS = 16
@@ -31,6 +33,9 @@ const LOOK = 900
 
 /** What is added to the time in which an owner answers a poll, in ms. */
 const PATIENCE = 10 * 1000
+
+/** The most sessions of which the application has not heard. */
+const MAX_UNHEARD = 1024
 
 /** The numbers of a node that has left. */
 const NO_NUMBERS = { nodes: 0, served: 0, waiting: 0, refused: 0, misdirected: 0, stale: 0, violations: 0 }
@@ -70,6 +75,10 @@ class Nodes {
     this.relays = new Set()
     /** Requests of this process that wait until an answer is settled, by their tokens. */
     this._held = new Map()
+    /** Sessions of which the application has not heard. */
+    this.unheard = new Set()
+    /** The ids of sessions that other nodes have opened. */
+    this._claimed = new Set()
     this._lastToken = 0
     this._isScheduled = false
     this._timer = undefined
@@ -77,7 +86,18 @@ class Nodes {
     this._untaken = 0
     /** When this process looked last who is on its machine. */
     this._looked = -Infinity
-    this.counts = { asked: 0, handedOn: 0, relayed: 0, unavailable: 0, sent: 0, received: 0, unsent: 0, failures: 0 }
+    this.counts = {
+      asked: 0,
+      handedOn: 0,
+      relayed: 0,
+      claimed: 0,
+      given: 0,
+      unavailable: 0,
+      sent: 0,
+      received: 0,
+      unsent: 0,
+      failures: 0,
+    }
   }
 
   /** Joins the bus as a member whose number is given as in `memberOf`, unless this is done. Returns its address there. */
@@ -102,7 +122,7 @@ class Nodes {
 
   /** Whether another node may have the session. */
   knows(sid) {
-    return this._node !== undefined && this._node.knows(sid)
+    return this._node !== undefined && typeof sid === 'string' && this._node.knows(sid)
   }
 
   /** Whether a session is one of the node with this address, and of no other one, as far as is known. */
@@ -158,8 +178,50 @@ class Nodes {
     const { server } = this
     const context = capture()
     this._held.set(this._lastToken, () => {
-      context.runInAsyncScope(() => (res.destroyed ? server[kEndLost](sid) : server[kServeForwarded](req, res, refuse)))
+      context.runInAsyncScope(() => {
+        if (res.destroyed) server[kEndLost](sid)
+        else if (server[kClient](sid) === undefined && this.knows(sid)) this.cluster.forwardMoved(sid, req, res, refuse)
+        else server[kServeForwarded](req, res, refuse)
+      })
     })
+  }
+
+  // ---- sessions that move --------------------------------------------------------------------
+
+  /** Returns whether the application hears of a session later, because another node may take it over. */
+  holdsBack(session) {
+    if (this._node === undefined || this.unheard.size >= MAX_UNHEARD || this._claimed.has(session.id)) return false
+    const ms = this._node.holds()
+    if (ms === 0 || !this.server[kIsMovable](session)) return false
+    new Unheard(this, session, ms)
+    return true
+  }
+
+  /** Has the application hear of all sessions. */
+  hearAll() {
+    for (const unheard of [...this.unheard]) unheard.hear()
+  }
+
+  /** Goes on with a session that another node has opened, and with its upgrade, unless the client of that has gone. */
+  _claim({ id, stream: name, body }) {
+    const { server } = this
+    const stream = this._streams.get(name)
+    const req = readOpening(body.toString())
+    if (req === undefined || server[kClient](id) !== undefined || this.cluster.isLeaving) {
+      this._node.released(id)
+      return stream?.hear('onFailed', { what: 'unavailable' })
+    }
+    this.counts.claimed++
+    this._claimed.add(id)
+    adopt(server, id, req)
+    stream?.hear('onClaimed')
+  }
+
+  /** Called when a session of this process has ended. */
+  onSessionOver(sid) {
+    if (!this._claimed.delete(sid) || this._node === undefined) return
+    this._node.released(sid)
+    this._schedule()
   }
 
   // ---- the node ------------------------------------------------------------------------------
@@ -205,6 +267,7 @@ class Nodes {
     const { kind, stream: name } = action
     if (kind === 'publish') return this._publish(name ?? 'all', action.body)
     if (kind === 'serve') return apart(this._serve, this, action)
+    if (kind === 'claimed') return apart(this._claim, this, action)
     if (kind === 'proceed') return this._proceed(action.number)
     if (kind === 'numberTaken') return this._renumber(action.number)
     const stream = this._streams.get(name)
@@ -339,6 +402,7 @@ class Nodes {
     node.leave()
     for (const { kind, stream, body } of node.take()) if (kind === 'publish') this._publish(stream ?? 'all', body)
     this._node = undefined
+    this._claimed.clear()
     clearTimeout(this._timer)
     this._timerAt = Infinity
     const held = [...this._held.values()]
@@ -359,6 +423,11 @@ class Nodes {
     const neighbours = this.cluster.neighbours.size
     return { ...(this._node?.numbers() ?? NO_NUMBERS), neighbours, ...this.counts }
   }
+}
+
+/** Opens a session here. What a listener throws is an unhandled rejection, as for any new session. */
+async function adopt(server, id, req) {
+  server[kAdopt](id, req)
 }
 
 module.exports = { Nodes }

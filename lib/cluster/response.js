@@ -2,6 +2,8 @@
 
 const { EventEmitter } = require('events')
 const { validateHeaderName, validateHeaderValue } = require('http')
+const { ErrorCode } = require('../native/contract')
+const { sidOf } = require('../base/query')
 
 /** The most bytes that are joined, which one message holds. */
 const MAX_JOINED = 1 << 29
@@ -15,8 +17,9 @@ const MAX_JOINED = 1 << 29
 class ForwardedResponse extends EventEmitter {
   /**
    * @param {import('http').IncomingMessage} req
-   * @param {{answer: (status: number, headers: object, body: any) => boolean, cutOff: () => void}} front what has the
-   *   client; `answer` returns whether the answer is on its way
+   * @param {{answer: (status: number, headers: object, body: any) => boolean, cutOff: () => void,
+   *   refuse: (code: number, context: object) => void}} front what has the client; `answer` returns whether the answer
+   *   is on its way
    */
   constructor(req, front) {
     super()
@@ -103,6 +106,12 @@ class ForwardedResponse extends EventEmitter {
     this._front.cutOff()
     this.abort()
     return this
+  }
+
+  /** Has the member that has the client ask the new owner of the session, which has moved. */
+  moveOn() {
+    this.destroyed = true
+    this._front.refuse(ErrorCode.UNKNOWN_SID, { sid: sidOf(/** @type {any} */ (this.req)) })
   }
 
   /** Called when the answer has been written. */

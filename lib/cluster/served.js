@@ -6,7 +6,15 @@ const debug = require('debug')('engine:cluster')
 const { Duplex } = require('stream')
 const { ErrorCode, FaultText } = require('../native/contract')
 const { sidOf } = require('../base/query')
-const { kEndLost, kReleasePoll, kServeForwarded, kServeMoved } = require('../base/symbols')
+const {
+  kClient,
+  kEndLost,
+  kReleasePoll,
+  kServeForwarded,
+  kServeMoved,
+  kState,
+  kVerifySession,
+} = require('../base/symbols')
 const { showClient } = require('./head')
 const { readMove, readRequest, upgradeRequest } = require('./messages')
 const { ForwardedResponse } = require('./response')
@@ -51,6 +59,8 @@ class ServedRequest extends Served {
     const { what, head, body, last } = action
     this.res = undefined
     this._isPoll = what === 'poll'
+    // the other node does not keep the beginning of a long POST, to send it to another owner
+    if (!this._isPoll && !last) this.server[kClient](this.sid)?.[kState].unheard?.hear()
     this._head = head.toString()
     this._body = [body]
     this._length = body.length
@@ -84,12 +94,13 @@ class ServedRequest extends Served {
     this._body = []
     const isRight = req !== undefined && sidOf(req) === this.sid && (req.method === 'POST') !== this._isPoll
     if (!isRight) return this.refuse(ErrorCode.BAD_REQUEST, MALFORMED)
+    const refuse = (code, context) => this.refuse(code, context)
     this.res = new ForwardedResponse(req, {
       answer: (status, headers, content) => this._answer(status, headers, content),
       cutOff: () => this.cut(),
+      refuse,
     })
     const { cluster } = this.nodes
-    const refuse = (code, context) => this.refuse(code, context)
     const neighbour = cluster.neighbourOf(this.sid)
     if (neighbour !== undefined) {
       this.nodes.counts.handedOn++
@@ -134,15 +145,25 @@ class ServedRequest extends Served {
   }
 }
 
-/** An upgrade, whose connection is relayed. */
+/** An upgrade, whose connection is relayed, unless its node takes the session over. */
 class ServedUpgrade extends Served {
   constructor(nodes, action) {
     super(nodes, action)
-    const move = readMove(action.head.toString())
+    const [terms, text] = splitTerms(action.head.toString())
+    const move = readMove(text)
     this.socket = new RelayedSocket(this)
     const req = move && upgradeRequest(move.head, this.socket)
     if (req === undefined || sidOf(req) !== this.sid) this.refuse(ErrorCode.BAD_REQUEST, MALFORMED)
-    else this._present(req, action.body, move)
+    else if (!(action.claimable && this._gives(req, terms))) this._present(req, action.body, move)
+  }
+
+  /** Lets the other node take over a session of which the application has not heard. Returns whether that is done. */
+  _gives(req, terms) {
+    const unheard = this.server[kClient](this.sid)?.[kState].unheard
+    if (unheard === undefined || req._query.transport !== 'websocket') return false
+    let isRight = false
+    this.server[kVerifySession](req, true, (code) => (isRight = code === undefined))
+    return isRight && unheard.giveTo(this, terms)
   }
 
   /** Gives the connection to its session, or to the process of this machine that has it. */
@@ -239,6 +260,12 @@ class RelayedSocket extends Duplex {
   setTimeout() {
     return this
   }
+}
+
+/** Returns the terms before the head of an upgrade, see `AskedUpgrade`, and the rest. */
+function splitTerms(text) {
+  const at = text.indexOf('\0')
+  return [text.slice(0, Math.max(at, 0)), text.slice(at + 1)]
 }
 
 module.exports = { ServedRequest, ServedUpgrade }

@@ -169,6 +169,10 @@ export interface BusNumbers {
   handedOn: number
   /** Upgrades among those asked whose connections were relayed: a counter. */
   relayed: number
+  /** Sessions that have moved here with their upgrade: a counter. */
+  claimed: number
+  /** Sessions that have moved from here to the process where their upgrade came in: a counter. */
+  given: number
   /** Requests that were answered 503, because their owner could not be reached: a counter. */
   unavailable: number
   /** Requests of sessions here that are being served, now. */

@@ -28,6 +28,7 @@ const { FaultText } = require('../native/contract')
 const { NativeWebSocketServer } = require('../native/upgrade-server')
 const {
   kAdmit,
+  kAnnounce,
   kAvailableUpgrades,
   kClient,
   kDropTiming,
@@ -35,9 +36,11 @@ const {
   kEndAgain,
   kEndLost,
   kFailPost,
+  kForget,
   kHearsFlushes,
   kMakeTransport,
   kOnPollingHeaders,
+  kPresent,
   kRefusals,
   kRefuse,
   kRefuseHandshakes,
@@ -104,7 +107,9 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
     }
     warnOfOldWays(opts)
     validate(this.opts)
-    if (this.opts.cors) this.use(require('cors')(this.opts.cors))
+    /** The middleware that is the package's own. */
+    this[kState].cors = this.opts.cors ? require('cors')(this.opts.cors) : undefined
+    if (this[kState].cors !== undefined) this.use(this[kState].cors)
     if (opts.perMessageDeflate) {
       this.opts.perMessageDeflate = Object.assign({ threshold: COMPRESSION_THRESHOLD }, opts.perMessageDeflate)
     }
@@ -131,6 +136,7 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
 
   /** Returns the session with this id if it may be upgraded now. */
   [kUpgradable](sid) {
+    if (this[kState].cluster !== undefined) this[kClient](sid)?.[kState].unheard?.hear()
     if (this[kClient](sid)?.upgrading) {
       // the last attempt may have failed just now, which the client knows and this thread has not heard
       try {
@@ -269,9 +275,15 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
     if (this[kClient](sid) === undefined) return refuse(BaseServer.errors.UNKNOWN_SID, { sid })
     this[kVerifySession](req, false, (code, context) => {
       if (code !== undefined) return refuse(code, context)
-      req.res = res
-      this[kClient](sid).transport.onRequest(req)
+      this[kPresent](this[kClient](sid), req, res, refuse)
     })
+  }
+
+  /** Gives a poll or a POST to its session. A POST may wait until the application hears of the session. */
+  [kPresent](client, req, res, refuse) {
+    if (client[kState].unheard?.keeps(req, res, refuse)) return
+    req.res = res
+    client.transport.onRequest(req)
   }
 
   /** Ends a session because another process could not read the body of its POST. */
@@ -307,6 +319,7 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
    */
   close() {
     debug('closing all open clients')
+    this[kState].cluster?.hearAll()
     const errors = []
     for (const client of this[kState].clients.all()) {
       try {
@@ -333,6 +346,7 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
    * @throws {TypeError} for invalid arguments
    */
   broadcast(ids, data, options) {
+    this[kState].cluster?.hearAll()
     return broadcast(this, ids, data, options)
   }
 
@@ -352,6 +366,7 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
   drain(options) {
     const checked = Drain.optionsOf(options)
     if (this[kState].drain === undefined) {
+      this[kState].cluster?.hearAll()
       this[kState].drain = new Drain(this, checked)
       this[kRefuseHandshakes]()
       this[kState].drain.start()
@@ -457,6 +472,11 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
       socket.close(true)
       throw error
     }
+    if (this[kState].cluster?.holdsBack(socket) !== true) this[kAnnounce](socket)
+  }
+
+  /** Has the application hear of a session. */
+  [kAnnounce](socket) {
     try {
       this.emit('connection', socket)
     } finally {
@@ -471,6 +491,15 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
     if (this[kState].drain !== undefined) this[kState].drain.ended(socket, reason)
     this[kState].counts.sessionClosed(socket, reason)
     if (this[kState].limits !== undefined) this[kState].limits.closed(socket)
+    this[kState].cluster?.onSessionOver(socket[kState].key)
+    this[kState].clients.remove(socket)
+    this.clientsCount--
+  }
+
+  /** Forgets a session of which the application has not heard, because another process has it now. */
+  [kForget](socket) {
+    this[kState].counts.sessionGiven(socket)
+    this[kState].clients.detach(socket)
     this[kState].clients.remove(socket)
     this.clientsCount--
   }

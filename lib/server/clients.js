@@ -65,6 +65,13 @@ class Clients {
     const all = this._entries()
     this._others = undefined
     for (const client of all) table[client[kState].key] = client
+    // the application may find any of them now
+    this._server[kState].cluster?.hearAll()
+  }
+
+  /** Whether the application has used the table. */
+  get isUsed() {
+    return this._object !== undefined
   }
 
   /** The table, or undefined if it has not been used yet. */

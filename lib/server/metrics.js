@@ -97,6 +97,14 @@ class Counts {
     this.open[moved]++
   }
 
+  /** Takes back that a session has opened, because another process has it now. */
+  sessionGiven(session) {
+    const kind = session[kState].kind - 1
+    session[kState].kind = 0
+    this.open[kind]--
+    this.opened[kind]--
+  }
+
   /** Counts the end of a session. */
   sessionClosed(session, reason) {
     const kind = session[kState].kind - 1

@@ -7,27 +7,36 @@ const { cheapenAcceptedSockets, joinServer } = require('../native/node-internals
 const { BaseServer } = require('./base-server')
 const { onEarlyError } = require('../native/carried-socket')
 const { UpgradeResponse } = require('./middleware')
+const { isOpenToMoves, isPlain, keepServer } = require('./movable')
 const { proxiesBefore, readProxyHeaders } = require('./proxy-protocol')
 const { checkWsEngine, ownOf, transportOptions } = require('../base/options')
 const { parseQuery, sidOf } = require('../base/query')
 const { abortRequest, abortUpgrade, abortWebSocket } = require('../transports/errors')
 const transports = require('../transports')
+const { openPacket } = require('../session/open-packet')
+const { Socket } = require('../session/socket')
 const { headerLines, refuseUpgrade } = require('../native/upgrade-server')
 const {
   kAccept,
   kAddsHeaders,
   kAdmit,
+  kAdopt,
   kAnswersFailures,
+  kAvailableUpgrades,
   kClient,
   kEmitError,
   kHandleRequest,
   kHandleUpgrade,
+  kIsMovable,
   kMakeTransport,
   kMutesErrors,
   kPrepared,
+  kPresent,
+  kRegister,
   kServe,
   kServeMoved,
   kState,
+  kTerms,
   kUpgradable,
   kVerifySession,
 } = require('../base/symbols')
@@ -124,7 +133,7 @@ class Server extends BaseServer {
         debug('setting new request for existing client')
         const { cluster } = this[kState]
         if (cluster === undefined) return client.transport.onRequest(req)
-        cluster.admit(sid, req, res, () => client.transport.onRequest(req), callback)
+        cluster.admit(sid, req, res, () => this[kPresent](client, req, res, callback), callback)
       } else {
         const close = (code, context) => abortRequest(res, code, BaseServer.errorMessages, context)
         this.handshake(req._query.transport, req, close)
@@ -219,6 +228,32 @@ class Server extends BaseServer {
       if (Object.keys(headers).length > 0) req[kResponseHeaders] = headers
       this[kAccept](req, socket, head)
     })
+  }
+
+  /**
+   * What this server tells clients in open packets, so that it may take over sessions of servers that tell the same;
+   * undefined if sessions do not move.
+   */
+  [kTerms]() {
+    return isOpenToMoves(this, Server.prototype)
+      ? openPacket('', this[kAvailableUpgrades]('polling'), this.opts)
+      : undefined
+  }
+
+  /** Whether another server may have a session of which the application has not heard. */
+  [kIsMovable](session) {
+    return isOpenToMoves(this, Server.prototype) && !this[kState].clients.isUsed && isPlain(session)
+  }
+
+  /**
+   * Goes on with a session that another process has opened, which has not told its application of it.
+   *
+   * @param {string} sid
+   * @param {import('http').IncomingMessage} req what has opened it
+   */
+  [kAdopt](sid, req) {
+    const transport = this[kMakeTransport]('polling', req)
+    this[kRegister](new Socket(sid, this, transport, req, 4, undefined, true))
   }
 
   /**
@@ -320,5 +355,7 @@ function proxyProtocolOf(server, options) {
 function onUpgradeError() {
   debug('websocket error before upgrade')
 }
+
+keepServer(Server, BaseServer)
 
 module.exports = { Server }

@@ -248,6 +248,18 @@ function movedRequest(head, socket) {
   return req
 }
 
+/**
+ * Makes the request that has opened a session at another process.
+ *
+ * @param {string[]} head the fields of its head
+ */
+function openingRequest(head) {
+  const req = makeRequest(new Ends(head, undefined), head)
+  // as behind any request that has opened a session
+  Object.assign(req, { res: null })
+  return req
+}
+
 /** Returns a field of a request's head. */
 function fieldOf(head, index) {
   let from = 0
@@ -269,4 +281,4 @@ function familyOf(address) {
   return address.includes(':') ? 'IPv6' : 'IPv4'
 }
 
-module.exports = { ForwardedRequest, Opening, movedRequest, showRequest }
+module.exports = { ForwardedRequest, Opening, movedRequest, openingRequest, showRequest }

@@ -85,10 +85,12 @@ class Socket extends /** @type {typeof import('../../types/bases').SessionBase} 
   /**
    * @param {number} [opened] the engine's handle of the session, if a native listener has opened it for `req`, an
    * `Opening`
+   * @param {boolean} [isAdopted] whether another process has opened the session, so that the client has its open packet
    */
-  constructor(id, server, transport, req, protocol, opened = undefined) {
+  constructor(id, server, transport, req, protocol, opened = undefined, isAdopted = false) {
     super()
     keep(this, new SessionState(debug.enabled))
+    if (isAdopted) this[kState].adopted = true
     this._readyState = 'opening'
     this.upgrading = false
     this.upgraded = false
@@ -185,9 +187,11 @@ class Socket extends /** @type {typeof import('../../types/bases').SessionBase} 
   onOpen() {
     this.readyState = 'open'
     this.transport.sid = this.id
-    const { opts } = this.server
-    this.sendPacket('open', openPacket(this.id, this.getAvailableUpgrades(), opts))
-    if (opts.initialPacket) this.sendPacket('message', opts.initialPacket)
+    if (!this[kState].adopted) {
+      const { opts } = this.server
+      this.sendPacket('open', openPacket(this.id, this.getAvailableUpgrades(), opts))
+      if (opts.initialPacket) this.sendPacket('message', opts.initialPacket)
+    }
     this.emit('open')
     if (this[kState].timers !== undefined || seesHeartbeat(this)) heartbeat.begin(this)
   }
@@ -476,6 +480,8 @@ class Socket extends /** @type {typeof import('../../types/bases').SessionBase} 
 
   /** Ends the session. */
   onClose(reason, description) {
+    // `connection` comes before `close`
+    this[kState].unheard?.hear()
     if (this.readyState === 'closed') return
     this.readyState = 'closed'
     if (reason === ReasonText.TRANSPORT_CLOSE && description === undefined && this.server.opts.closeDetails === true) {

@@ -8,6 +8,7 @@ use napi_derive::napi;
 use super::convert::{Raw, buffer_value};
 use super::peers::{address_of, key_of, member_of, run_of};
 use crate::cluster::bus::action::{Action, Admission, Failure, Stream};
+use crate::cluster::bus::claim::{HoldBack, Ownership};
 use crate::cluster::bus::message::{MAX_PIECE, Millis, Purpose, Run, Why};
 use crate::cluster::bus::node::{Config, Node};
 use crate::cluster::id::{Key, Member};
@@ -21,7 +22,8 @@ const MAX_POLL: f64 = 7.0 * 24.0 * 3_600_000.0;
 /// What JavaScript has to do for a node, see `Action`. Streams are named by texts.
 #[napi(object, object_from_js = false)]
 pub struct BusAction {
-    /// `publish`, `serve`, `answer`, `data`, `writable`, `failed`, `gone`, `done`, `lost`, `proceed`, `numberTaken`.
+    /// `publish`, `serve`, `answer`, `data`, `writable`, `failed`, `gone`, `done`, `lost`, `claimed`, `proceed`,
+    /// `numberTaken`.
     pub kind: &'static str,
     /// The stream; of `publish` the address of the receiver, or nothing for all nodes.
     pub stream: Option<String>,
@@ -34,6 +36,8 @@ pub struct BusAction {
     pub head: Option<Raw>,
     pub body: Option<Raw>,
     pub last: bool,
+    /// Of `serve`: the session may be given away, as far as the node knows.
+    pub claimable: bool,
 }
 
 /// Numbers of a node, see `Dropped` and `Held`.
@@ -54,6 +58,7 @@ pub struct BusNumbers {
 pub struct BusNode {
     node: Node,
     run: Run,
+    hold: HoldBack,
     began: Instant,
 }
 
@@ -70,7 +75,7 @@ impl BusNode {
         let Member { number, boot } = member_of(member);
         let longest_poll = if longest_poll > 0.0 { longest_poll.min(MAX_POLL) as Millis } else { 0 };
         let node = Node::new(START, Config { key, run, number: Some(number), boot, longest_poll });
-        Ok(Self { node, run, began: Instant::now() })
+        Ok(Self { node, run, hold: HoldBack::default(), began: Instant::now() })
     }
 
     /// Its address on the bus.
@@ -144,6 +149,7 @@ impl BusNode {
     #[napi]
     pub fn ask(&mut self, what: String, id: String, head: &[u8], body: &[u8], last: bool) -> Result<String> {
         let (now, purpose) = (self.now(), purpose_of(&what)?);
+        self.hold.foreign_request(now);
         Ok(name_of(self.node.ask(now, purpose, id.as_bytes(), head, body, last)))
     }
 
@@ -163,6 +169,28 @@ impl BusNode {
     pub fn refuse(&mut self, stream: String) -> Result<()> {
         self.node.refuse(stream_of(&stream)?, Why::Unknown);
         Ok(())
+    }
+
+    /// Milliseconds for which the application need not hear of a session that opens now; 0 if it hears at once.
+    #[napi]
+    pub fn holds(&self) -> u32 {
+        let now = self.now();
+        match self.hold.open(now) {
+            Ownership::Unheard { until } => (until - now) as u32,
+            Ownership::Heard | Ownership::Moved => 0,
+        }
+    }
+
+    /// Gives a session to the node where its upgrade came in. Returns false, and does nothing, if that has gone.
+    #[napi]
+    pub fn give(&mut self, stream: String, state: &[u8]) -> Result<bool> {
+        Ok(self.node.give(stream_of(&stream)?, state))
+    }
+
+    /// A session of this process has ended that was another node's before.
+    #[napi]
+    pub fn released(&mut self, id: String) {
+        self.node.released(id.as_bytes());
     }
 
     /// The bytes that `send` takes now. After less than a piece, `writable` follows.
@@ -201,9 +229,13 @@ impl BusNode {
     /// Takes what has to be done. It may bring about more.
     #[napi]
     pub fn take(&mut self, env: Env) -> Result<Vec<BusAction>> {
-        self.node.flush(self.now());
+        let now = self.now();
+        self.node.flush(now);
         let mut taken = Vec::new();
         while let Some(action) = self.node.next_action() {
+            if matches!(action, Action::Serve { .. }) {
+                self.hold.foreign_request(now);
+            }
             taken.extend(described(&env, action)?);
         }
         Ok(taken)
@@ -241,20 +273,21 @@ fn described(env: &Env, action: Action) -> Result<Option<BusAction>> {
         head: None,
         body: None,
         last: false,
+        claimable: false,
     };
     let of = |kind, stream| BusAction { stream: Some(name_of(stream)), ..nothing(kind) };
     Ok(Some(match action {
         Action::Publish { to, message } => {
             BusAction { stream: to.map(address_of), body: bytes(&message)?, ..nothing("publish") }
         }
-        Action::Serve { stream, purpose, id, claimable: _, head, body, last } => {
+        Action::Serve { stream, purpose, id, claimable, head, body, last } => {
             let what = Some(match purpose {
                 Purpose::Poll => POLL,
                 Purpose::Post => POST,
                 Purpose::Upgrade => UPGRADE,
             });
             let id = Some(String::from_utf8_lossy(&id).into_owned());
-            BusAction { what, id, head: bytes(&head)?, body: bytes(&body)?, last, ..of("serve", stream) }
+            BusAction { what, id, head: bytes(&head)?, body: bytes(&body)?, last, claimable, ..of("serve", stream) }
         }
         Action::Answer { stream, status, head, body, last } => {
             let number = status.into();
@@ -266,7 +299,8 @@ fn described(env: &Env, action: Action) -> Result<Option<BusAction>> {
             let what = Some(match failure {
                 Failure::Unknown => "unknown",
                 Failure::Cut => "cut",
-                Failure::Unavailable | Failure::Here => "unavailable",
+                Failure::Here => "here",
+                Failure::Unavailable => "unavailable",
             });
             BusAction { what, ..of("failed", stream) }
         }
@@ -277,8 +311,13 @@ fn described(env: &Env, action: Action) -> Result<Option<BusAction>> {
         }
         Action::Proceed(token) => BusAction { number: token as u32, ..nothing("proceed") },
         Action::NumberTaken(number) => BusAction { number: number.into(), ..nothing("numberTaken") },
-        // no session is claimed, and the number is given out before it is known whether another node has it
-        Action::Claimed { .. } | Action::Joined(_) => return Ok(None),
+        Action::Claimed { stream, id, state } => BusAction {
+            id: Some(String::from_utf8_lossy(&id).into_owned()),
+            body: bytes(&state)?,
+            ..of("claimed", stream)
+        },
+        // the number is given out before it is known whether another node has it
+        Action::Joined(_) => return Ok(None),
     }))
 }
 

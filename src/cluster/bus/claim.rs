@@ -2,8 +2,8 @@
 //!
 //! A session of which the application has not heard is a few numbers, so another node can take it over. That pays only
 //! if its client's WebSocket comes in elsewhere. So the application hears of a new session at once, unless requests for
-//! other nodes' sessions have been seen lately: then it hears at the first message, at the upgrade, or when a short time
-//! is over.
+//! other nodes' sessions have been seen lately: then it hears at the upgrade, or when a short time is over. A message
+//! waits meanwhile.
 
 use super::message::Millis;
 
@@ -47,7 +47,7 @@ pub enum Ownership {
 }
 
 impl Ownership {
-    /// The application has to hear of the session: a message has come, it is upgraded here, or the time is over.
+    /// The application has to hear of the session: it is upgraded here, it ends, or the time is over.
     /// Returns whether it is the first time.
     pub fn announce(&mut self) -> bool {
         let first = matches!(self, Self::Unheard { .. });

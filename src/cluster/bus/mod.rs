@@ -76,15 +76,16 @@
 //!
 //! # Claims
 //!
-//! A session of which JavaScript has not heard moves to the node where its upgrade comes in, and is not relayed. Its
-//! opener decides by one compare-and-set ([`claim::Ownership::claim`]) and says *claimed*; from then on it sends requests
-//! for the session to the new owner (a *cut* that names it), polls that wait among them. A claimant has the session when
+//! A session of which the application has not heard moves to the node where its upgrade comes in, and is not relayed. Its
+//! opener decides by one compare-and-set ([`claim::Ownership::claim`]; in `lib/cluster/unheard.js` the session's record is
+//! taken away or not) and says *claimed* ([`node::Node::give`]); from then on it sends requests for the session to the new
+//! owner (a *cut* that names it), among them polls that wait, and a POST that was not presented to the session. A claimant has the session when
 //! it hears *claimed*, and gives up for good if it does not in time: at most one owner exists, and if the answer is lost
 //! there is none, and the client, which alone has heard of it, gets 400. While a node claims, requests for the session
 //! wait there. The new owner says *released* when the session ends; the opener remembers 65,536 moves.
 //!
 //! `connection` is held back ([`claim::HoldBack`]) only while foreign ids have been seen within 10 s, and at most until
-//! the first message, the upgrade, or 300 ms.
+//! the upgrade, the end of the session, or 300 ms. A short POST waits meanwhile: clients of Socket.IO send one at once.
 //!
 //! # Bounds
 //!

@@ -42,6 +42,8 @@ struct Session {
     poll: Option<Way>,
     polled_at: Millis,
     post: Option<Way>,
+    /// The body of that POST, if it waits until the application hears of the session.
+    held: Option<Vec<u8>>,
     socket: Option<Way>,
     upgraded: bool,
     out: VecDeque<u32>,
@@ -55,6 +57,7 @@ impl Session {
             poll: None,
             polled_at: now,
             post: None,
+            held: None,
             socket: None,
             upgraded: false,
             out: VecDeque::new(),
@@ -377,6 +380,11 @@ impl Process {
     fn announce(&mut self, id: &Id, ledger: &mut Ledger) {
         if self.sessions.get_mut(id).unwrap().ownership.announce() {
             ledger.announced(id, self.slot);
+            let session = self.sessions.get_mut(id).unwrap();
+            if let Some(body) = session.held.take() {
+                let way = session.post.take().unwrap();
+                self.posted(way, id, &body, ledger);
+            }
         }
     }
 
@@ -401,14 +409,24 @@ impl Process {
                 self.close(id, ledger);
             }
             Purpose::Post => match body {
-                None => session.post = Some(way),
+                None => {
+                    session.post = Some(way);
+                    self.announce(id, ledger);
+                }
+                Some(body) if matches!(session.ownership, Ownership::Unheard { .. }) => {
+                    (session.post, session.held) = (Some(way), Some(body));
+                }
                 Some(body) => self.posted(way, id, &body, ledger),
             },
             Purpose::Upgrade if session.socket.is_some() => self.reply(way, 400, &[]),
             Purpose::Upgrade => {
-                if let (true, None, Way::Stream(stream)) = (claimable, session.post, way) {
-                    if session.ownership.claim() {
-                        return self.give(now, stream, id, ledger);
+                if let (true, Way::Stream(stream)) = (claimable, way) {
+                    if matches!(session.ownership, Ownership::Unheard { .. }) {
+                        // without the other node the session stays
+                        if self.node.give(stream, b"state") {
+                            self.given(now, stream, id, ledger);
+                        }
+                        return;
                     }
                 }
                 self.announce(id, ledger);
@@ -424,14 +442,17 @@ impl Process {
         }
     }
 
-    fn give(&mut self, now: Millis, stream: Stream, id: &Id, ledger: &mut Ledger) {
+    fn given(&mut self, now: Millis, stream: Stream, id: &Id, ledger: &mut Ledger) {
         self.claims += 1;
         ledger.given(id, self.slot);
-        let session = self.sessions.remove(id).unwrap();
+        let mut session = self.sessions.remove(id).unwrap();
+        assert!(session.ownership.claim());
         assert!(session.out.is_empty());
         self.served.retain(|other, served| *other == stream || served.id != *id);
-        self.node.give(stream, b"state");
         self.served.remove(&stream);
+        if let (Some(Way::Conn(conn)), Some(body)) = (session.post, session.held) {
+            self.ask(now, Request { conn, purpose: Purpose::Post, id: id.clone(), body });
+        }
         if let Some(Way::Conn(conn)) = session.poll {
             self.ask(now, Request { conn, purpose: Purpose::Poll, id: id.clone(), body: vec![] });
         }

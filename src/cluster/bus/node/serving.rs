@@ -36,11 +36,14 @@ impl Node {
 
     /// Gives a session to the node where its upgrade came in, after [`Action::Serve`] has said that it is claimable and
     /// [`super::super::claim::Ownership::claim`] that it moves. The waiting polls of other nodes go to the new owner by
-    /// themselves; those that came in here are to be asked for anew by [`Node::ask`].
-    pub fn give(&mut self, stream: Stream, state: &[u8]) {
-        let Stream::Served(run, ticket) = stream else { return };
-        let Some(peer) = self.peers.get_mut(&run) else { return };
-        let (Some(served), Some(association)) = (peer.served.get_mut(&ticket), &mut peer.association) else { return };
+    /// themselves, and so do POSTs that have not been presented to the session; those that came in here are to be asked
+    /// for anew by [`Node::ask`]. Returns false, and does nothing, if the other node has gone.
+    pub fn give(&mut self, stream: Stream, state: &[u8]) -> bool {
+        let Stream::Served(run, ticket) = stream else { return false };
+        let Some(peer) = self.peers.get_mut(&run).filter(|_| state.len() <= MAX_PIECE) else { return false };
+        let (Some(served), Some(association)) = (peer.served.get_mut(&ticket), &mut peer.association) else {
+            return false;
+        };
         served.given = true;
         let id = served.id.clone();
         association.push(&Item::Claimed { ticket, state: state.to_vec() });
@@ -52,6 +55,7 @@ impl Node {
                 self.cut_served(from, ticket, Why::Moved(run));
             }
         }
+        true
     }
 
     /// A session of this process has ended.
@@ -160,13 +164,7 @@ impl Node {
             traffic.held.push_back(Waiting::Foreign { purpose, request });
             return;
         }
-        let peers = &self.peers;
-        let posts = traffic.served.iter().any(|other| {
-            let Stream::Served(run, ticket) = other else { return false };
-            let served = peers.get(run).and_then(|peer| peer.served.get(ticket));
-            *other != stream && served.is_some_and(|served| served.purpose != Purpose::Poll)
-        });
-        let claimable = purpose == Purpose::Upgrade && !posts && traffic.unsettled == [0, 0];
+        let claimable = purpose == Purpose::Upgrade && traffic.unsettled == [0, 0];
         let Some(peer) = self.peers.get_mut(&run) else { return };
         let (Some(served), Some(association)) = (peer.served.get_mut(&ticket), &mut peer.association) else { return };
         served.held = false;
