@@ -148,7 +148,8 @@ for (const [name, open, cases] of [
 test('the calls of a heartbeat, and of its timeout: websocket', () =>
   follow(
     async (log) => {
-      const { peer } = await openWebSocket(await listen({ pingInterval: 60, pingTimeout: 60 }))
+      // a timer that is late by more than a quarter of the timeout has the client asked once more
+      const { peer } = await openWebSocket(await listen({ pingInterval: 200, pingTimeout: 1000 }))
       await delay(10)
       log.length = 0
       await peer.packet()

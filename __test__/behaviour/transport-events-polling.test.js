@@ -436,7 +436,8 @@ polling(
     await poll()
   },
   {
-    opts: { pingInterval: 150, pingTimeout: 300 },
+    // a timer that is late by more than a quarter of the timeout has the client asked once more
+    opts: { pingInterval: 150, pingTimeout: 1000 },
     log: [
       'polling ready [open: polling open writable]',
       'polling drain [open: polling open]',

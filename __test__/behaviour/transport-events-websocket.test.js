@@ -369,7 +369,8 @@ websocket(
     await answerClose(session)
   },
   {
-    opts: { pingInterval: 100, pingTimeout: 100 },
+    // a timer that is late by more than a quarter of the timeout has the client asked once more
+    opts: { pingInterval: 100, pingTimeout: 1000 },
     log: [
       'websocket drain [open: websocket open]',
       'websocket ready [open: websocket open writable]',
