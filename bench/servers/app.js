@@ -203,7 +203,11 @@ async function main() {
     const { port, pids } = await workers.start(+WORKERS, STICKY)
     say({ event: 'listening', port, pid: process.pid, workers: pids })
   } else {
-    if (BUS) opts.cluster.bus = await require('./bus').connect(BUS, +BUS_PORT)
+    if (BUS) {
+      opts.cluster.bus = await require('./bus').connect(BUS, +BUS_PORT)
+      // with this hook sessions stay where they are, so that WebSockets are relayed
+      opts.allowRequest = (req, done) => done(null, true)
+    }
     start()
   }
 }
