@@ -7,7 +7,7 @@ const assert = require('node:assert/strict')
 const { test } = require('node:test')
 const socketio = require('socket.io-client')
 const { RawWebSocket, defer, once } = require('../support')
-const { becomes, startMachines, until, upgrade } = require('./bus-support')
+const { becomes, startGateways, startMachines, until, upgrade } = require('./bus-support')
 const { openSession, poll, post, says, target } = require('./support')
 
 const hears = (member, sid) => member.seen('connection').some((entry) => entry.sid === sid)
@@ -26,9 +26,8 @@ async function claim(owner, front, attempt) {
   throw new Error('this machine is too slow')
 }
 
-test('requests that come to other processes of both machines find a session that has moved', async () => {
-  const { members } = await startMachines(2, { processes: 2 })
-  const [owner, beside, front, besideFront] = members
+/** Requests of a session that moves from `owner` to `front` come in at these processes, before and after that. */
+async function servedAfterMove(owner, front, members, [beside, besideFront]) {
   const { sid, waiting, posted } = await claim(owner, front, async (sid) => {
     const waiting = poll(beside, sid)
     const posted = post(besideFront, sid, '4first')
@@ -46,12 +45,20 @@ test('requests that come to other processes of both machines find a session that
     assert.equal((await post(member, sid, `4${member.port}`)).body, 'ok')
     assert.equal((await next).body, `4${member.port}`)
   }
-  assert.deepEqual(
-    members.map((member) => hears(member, sid)),
-    [false, false, true, false],
-  )
+  for (const member of members) assert.equal(hears(member, sid), member === front)
   await front.ask('closeSession', { sid })
   for (const member of members) await becomes(async () => (await poll(member, sid)).status, 400)
+}
+
+test('requests that come to other processes of both machines find a session that has moved', async () => {
+  const { members } = await startMachines(2, { processes: 2 })
+  const [owner, beside, front, besideFront] = members
+  await servedAfterMove(owner, front, members, [beside, besideFront])
+})
+
+test('requests that come to processes without a bus find a session that has moved', async () => {
+  const { gateway, inner, farGateway, farInner } = await startGateways()
+  await servedAfterMove(gateway, farGateway, [gateway, inner, farGateway, farInner], [inner, farInner])
 })
 
 test('a session that has moved goes on if its opener is killed, and ends with its new owner', async () => {

@@ -302,7 +302,7 @@ class Cluster {
 
   /** Whether nodes of the bus can be asked, by this member or by way of a gateway. */
   get _mayReachBus() {
-    return this._nodes !== undefined || this._gateways !== undefined
+    return this._nodes !== undefined || this._gateways.areExpected
   }
 
   /** Whether this member is about to leave. */
@@ -346,9 +346,9 @@ class Cluster {
     if (peer === BUS) return void this._nodes.forward(sid, req, res, refuse, body)
     const head = headOf(req, sid)
     if (peer === GATEWAY) return this._forwardToGateway(sid, head, res, refuse, body)
-    // most often there is a link, and the id names the peer
+    // most often there is a link, and the id names the peer, which has the session if there is no bus
     const link = this._linkTo(peer)
-    const isUsual = link !== undefined && link.isUp && this._nodes === undefined && this._search.isEmpty
+    const isUsual = link !== undefined && link.isUp && !this._mayReachBus && this._search.isEmpty
     if (isUsual && !res.destroyed && !res.headersSent) {
       if (!this._pass(link, sid, res, refuse, refuse, head, body)) this.refuseGone(sid, refuse)
       return
