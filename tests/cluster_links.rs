@@ -293,6 +293,21 @@ fn messages_come_in_order_with_the_descriptors_that_belong_to_them() {
 }
 
 #[test]
+fn descriptors_that_wait_in_a_link_are_bounded() {
+    let scratch = Scratch::new("waiting");
+    let (mut one, two) = (Process::join(&scratch), Process::join(&scratch));
+    let link = one.link(two.peers.member());
+    let descriptor = || Some(OwnedFd::from(fs::File::open("/dev/null").unwrap()));
+    let move_one = || one.peers.send(link, PeerMessage::Move as u8, 0, (b"head", b""), descriptor());
+    // nothing is flushed, as if the peer did not read
+    let sent = (0..2000).take_while(|_| move_one() == PeerSent::Yes).count();
+    assert_eq!(sent, 512);
+    assert_eq!(move_one(), PeerSent::Later);
+    let request = one.peers.send(link, PeerMessage::Request as u8, 0, (b"head", b""), None);
+    assert_eq!(request, PeerSent::Yes, "what needs none goes on");
+}
+
+#[test]
 fn a_link_is_not_read_while_its_owner_does_not_take_messages() {
     let scratch = Scratch::new("bounded");
     let (mut one, mut two) = (Process::join(&scratch), Process::join(&scratch));

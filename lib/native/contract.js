@@ -122,7 +122,7 @@ const PeerSent = {
   NO: 0,
   /** It is sent. */
   YES: 1,
-  /** It is not sent now: too many bytes wait because the peer does not read as fast. */
+  /** It is not sent now: too much waits because the peer does not read as fast. */
   LATER: 2,
 }
 

@@ -45,6 +45,9 @@ const MAX_UNTAKEN: usize = 16 << 20;
 /// large bodies do not keep upgrades from being sent.
 const MAX_WAITING: usize = 16 << 20;
 
+/// Descriptors that may wait in a link. The connections of upgrades that were given up stay open until they are written.
+const MAX_DESCRIPTORS: usize = 512;
+
 /// What a message costs besides its bytes.
 const MESSAGE_COST: usize = 100;
 
@@ -304,8 +307,8 @@ impl Peers {
     }
 
     /// Sends a message on a link that is up, with the next [`Peers::flush`]. Sends nothing if the link has ended, if the
-    /// message is too large, or, for now, if it begins something and too many bytes wait because the peer does not read as
-    /// fast.
+    /// message is too large, or, for now, if it begins something and too many bytes or descriptors wait because the peer
+    /// does not read as fast.
     pub fn send(
         &self,
         link: u32,
@@ -319,7 +322,8 @@ impl Peers {
         let out = &mut waiting.out;
         let at = out.bytes.len();
         let most = if REQUESTS.contains(&kind) { MAX_WAITING } else { 2 * MAX_WAITING };
-        if begins(kind) && at > most {
+        let is_full = at > most || descriptor.is_some() && out.descriptors.len() >= MAX_DESCRIPTORS;
+        if begins(kind) && is_full {
             return PeerSent::Later;
         }
         if !encode(kind, number, head, body, &mut out.bytes) {

@@ -187,7 +187,7 @@ contract! {
         No = 0,
         /// It is sent.
         Yes = 1,
-        /// It is not sent now: too many bytes wait because the peer does not read as fast.
+        /// It is not sent now: too much waits because the peer does not read as fast.
         Later = 2,
     }
 
