@@ -69,7 +69,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 
 /// The paths in a source text that begin with `crate` or `super`, wherever they stand.
 fn paths(text: &str) -> Vec<Vec<String>> {
-    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+    let text = text.split("\nmod tests {").next().unwrap();
     let code: String = text.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join(" ");
     let mut paths = Vec::new();
     for start in ["crate::", "super::"] {
