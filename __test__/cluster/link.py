@@ -4,8 +4,8 @@ device at place N has the address that ends in N + 1. Each passage of a device b
 
 Usage: python3 link.py DELAY_MS JITTER_MS LOSS DEVICE...
 
-It writes "ready" when the devices are there. A line "cut N" or "join N" ends and begins the passage of a device; the end
-of the input ends the program, and with it the devices.
+It writes "ready" when the devices are there. A line "cut N" or "join N" ends and begins the passage of a device, and is
+written back when it does; the end of the input ends the program, and with it the devices.
 """
 
 import fcntl
@@ -49,6 +49,7 @@ def main():
                 for command in commands.splitlines():
                     word, place = command.split()
                     (cut.add if word == "cut" else cut.discard)(int(place))
+                    print(command, flush=True)
                 continue
             packet = os.read(source, 65536)
             start = devices.index(source)

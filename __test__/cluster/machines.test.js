@@ -234,7 +234,7 @@ for (const [bus, parting] of [
     const [near, far] = [await openSession(a), await openSession(c)]
     const talks = await startTalks(port)
     const [part, join] = PARTINGS[parting]
-    part(machines[2])
+    await part(machines[2])
     const refused = Promise.all([assertUnavailable(b, far), assertUnavailable(c, near)])
     await echoes(besideC, far, 'on the machine that is cut off')
     await echoes(besideA, near, 'on another machine')
@@ -244,7 +244,7 @@ for (const [bus, parting] of [
     await assertUnavailable(a, far)
     await echoes(besideC, far, 'still on the machine that is cut off')
 
-    join(machines[2])
+    await join(machines[2])
     await meetAll(members)
     log('the processes know each other again')
     await echoes(b, far, 'from another machine')

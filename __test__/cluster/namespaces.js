@@ -100,6 +100,11 @@ async function startNetwork(count) {
     process.off('exit', removeAll).off('SIGTERM', exit)
   })
   const link = await startLink(devices)
+  const command = (text) => {
+    const done = says(link, 'stdout', new RegExp(text))
+    link.stdin.write(`${text}\n`)
+    return done
+  }
   return places.map((place) => {
     const [name, device, address] = [nameOf(place), devices[place], `10.0.0.${place + 1}`]
     ip('netns', 'add', name)
@@ -110,9 +115,9 @@ async function startNetwork(count) {
       address,
       /** Starts a program there. */
       within: [findNamespaces().program, 'netns', 'exec', name],
-      /** Nothing passes from now on, and neither side hears of it. */
-      cut: () => link.stdin.write(`cut ${place}\n`),
-      join: () => link.stdin.write(`join ${place}\n`),
+      /** Once this is resolved nothing passes, and neither side hears of it. */
+      cut: () => command(`cut ${place}`),
+      join: () => command(`join ${place}`),
       /** The machine's own side of the link. */
       set: (state) => ip('-n', name, 'link', 'set', device, state),
     }
@@ -143,7 +148,7 @@ async function says(child, stream, pattern) {
     child.on('error', reject)
     child.on('exit', (code, signal) => reject(new Error(`${child.spawnfile} has ended: ${code ?? signal}\n${text}`)))
   })
-  await deadline(said, `the start of ${child.spawnfile}`, 30_000)
+  await deadline(said, `${pattern} of ${child.spawnfile}`, 30_000)
 }
 
 module.exports = { findNamespaces, namespaces, says, startNetwork }
