@@ -553,14 +553,18 @@ function closeDetailsOf(transport) {
  * Drops what an ended session has not sent, and what listeners of its transport's `drain` have put there. That comes
  * before, as in the original, unless another thread is still busy with an earlier write.
  */
-function dropBuffer(socket, until = performance.now() + PATIENCE) {
+function dropBuffer(socket, until) {
   const transport = socket[kMadeTransport]()
   let isTold = true
   try {
     if (connectionOf(transport) !== undefined) isTold = transport[kTellOfWritten]()
   } finally {
     socket.writeBuffer = []
-    if (!isTold && performance.now() < until) setImmediate(dropBuffer, socket, until)
+    if (!isTold) {
+      const now = performance.now()
+      const end = until ?? now + PATIENCE
+      if (now < end) setImmediate(dropBuffer, socket, end)
+    }
   }
 }
 
