@@ -32,19 +32,25 @@ const makers = {
   },
 }
 
-async function startServer(directory) {
+async function startServer(directory, options) {
   const { bus, end } = await makers[/ioredis|redis|nats/.exec(name)[0]]()
   const server = createServer()
-  const io = new Server(server, { cluster: { bus, key: 'a key for two machines', directory } })
+  const io = new Server(server, { ...options, cluster: { bus, key: 'a key for two machines', directory } })
   serve(io)
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
   return { server, io, end, counts: () => io.engine.metrics().cluster.bus }
 }
 
-async function main() {
+/**
+ * Has clients ask two machines in turn.
+ *
+ * @param {object} options of the servers
+ * @param {'relayed' | 'claimed'} what becomes of upgrades that come to the other machine
+ */
+async function tryOut(options, what) {
   // with a directory of its own each is on a machine of its own
   const folder = mkdtempSync(join(tmpdir(), 'engine.io-native-'))
-  const machines = await Promise.all(['a', 'b'].map((one) => startServer(join(folder, one))))
+  const machines = await Promise.all(['a', 'b'].map((one) => startServer(join(folder, one), options)))
   let turn = 0
   const balancer = createBalancer((client) => {
     const server = connect(machines[turn++ % 2].server.address().port, '127.0.0.1')
@@ -56,9 +62,9 @@ async function main() {
 
   for (let i = 0; i < 3; i++) await askAll(urlOf(balancer), { route: null })
   const [first, second] = machines.map(({ counts }) => counts())
-  const { asked, relayed } = { asked: first.asked + second.asked, relayed: first.relayed + second.relayed }
-  if (asked === 0 || relayed === 0) throw new Error(`expected requests over the bus, got ${asked}, ${relayed} relayed`)
-  console.log('it works')
+  const [asked, upgrades] = ['asked', what].map((count) => first[count] + second[count])
+  if (asked === 0 || upgrades === 0)
+    throw new Error(`expected requests over the bus, got ${asked}, ${upgrades} ${what}`)
 
   balancer.close()
   for (const { io, end } of machines) {
@@ -66,7 +72,13 @@ async function main() {
     await end()
   }
   rmSync(folder, { recursive: true })
-  console.log('it ends')
+}
+
+async function main() {
+  // an application that decides about requests knows of sessions, so that they stay where they were opened
+  await tryOut({ allowRequest: (req, decide) => decide(null, true) }, 'relayed')
+  await tryOut({}, 'claimed')
+  console.log('it works')
 }
 
 main().catch((error) => {
