@@ -1,6 +1,7 @@
 'use strict'
 // The servers of the buses: those on the PATH, or Debian's, as for the tests.
 const net = require('net')
+const { accepts } = require('../__test__/support/accepts')
 const { findNats, findRedis } = require('../__test__/support/debian')
 const { Child } = require('./measure')
 
@@ -37,17 +38,6 @@ async function startBus(o, client) {
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
   return { port, pid: child.process.pid, stop }
-}
-
-function accepts(port) {
-  return new Promise((resolve) => {
-    const socket = net.connect(port, '127.0.0.1')
-    socket.on('error', () => resolve(false))
-    socket.on('connect', () => {
-      socket.destroy()
-      resolve(true)
-    })
-  })
 }
 
 function freePort() {

@@ -16,6 +16,15 @@ const LATENCY = [
 ]
 const RATE = ['rate/s', ({ median }) => num(median.rate)]
 const beside = (heading, figure) => [heading, (s) => (s.ratio[figure] === undefined ? '' : rangeOf(s, figure))]
+/** Of several processes under the same load. */
+const THROUGHPUT = [
+  RATE,
+  CPU,
+  ['cores', ({ median }) => num(median.cores)],
+  ...LATENCY,
+  beside('rate beside the first (range)', 'rate'),
+  beside('CPU', 'cpu'),
+]
 const verdict = (isMet, bar) => `${isMet ? 'met' : 'missed'}: ${bar}`
 
 /** The tables: the columns after the first two, which are the load and how it is served. */
@@ -67,26 +76,12 @@ const TABLES = {
   four: {
     title: 'Four processes',
     text: '`sticky`: each connection goes to the owner of its session. `any`: none does.',
-    columns: [
-      RATE,
-      CPU,
-      ['cores', ({ median }) => num(median.cores)],
-      ...LATENCY,
-      beside('rate beside the first (range)', 'rate'),
-      beside('CPU', 'cpu'),
-    ],
+    columns: THROUGHPUT,
   },
   socketio: {
     title: 'Four workers of Socket.IO',
     text: "Node's cluster with `@socket.io/cluster-adapter`, with `@socket.io/sticky` in the primary process or without it. CPU is that of all five processes.",
-    columns: [
-      RATE,
-      CPU,
-      ['cores', ({ median }) => num(median.cores)],
-      ...LATENCY,
-      beside('rate beside the first (range)', 'rate'),
-      beside('CPU', 'cpu'),
-    ],
+    columns: THROUGHPUT,
   },
 }
 

@@ -15,6 +15,7 @@ const eio = require('engine.io-client')
 const { io } = require('socket.io-client')
 const yaml = require('yaml')
 const { deadline, defer, delay, once } = require('../support')
+const { accepts } = require('../support/accepts')
 const { findHaproxy, findProgram } = require('../support/debian')
 const { echoes, openSession, poll, post, startCluster } = require('./support')
 
@@ -143,29 +144,18 @@ async function start({ program, env, args, frame, socket }, routing) {
     await ended
   })
   if (socket === undefined) listener.close()
-  else await deadline(accepts(path.join(folder, socket), ended), 'the start of the balancer', 30_000)
+  else await deadline(acceptsSoon(path.join(folder, socket), ended), 'the start of the balancer', 30_000)
   return port
 }
 
 /** Waits until a program accepts connections on its socket, which is there before it does. */
-async function accepts(file, ended) {
+async function acceptsSoon(file, ended) {
   let hasEnded = false
   ended.then(() => (hasEnded = true))
-  while (!(await isAccepted(file))) {
+  while (!(await accepts(file))) {
     assert.equal(hasEnded, false, 'the balancer has ended')
     await delay(5)
   }
-}
-
-function isAccepted(file) {
-  return new Promise((resolve) => {
-    const socket = net.connect(file)
-    socket.on('error', () => resolve(false))
-    socket.on('connect', () => {
-      socket.destroy()
-      resolve(true)
-    })
-  })
 }
 
 async function openEngine(port, transports) {

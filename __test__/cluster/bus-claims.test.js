@@ -7,11 +7,20 @@ const assert = require('node:assert/strict')
 const http = require('node:http')
 const net = require('node:net')
 const { test } = require('node:test')
-const eio = require('engine.io-client')
 const { Server } = require('../..')
 const { RawWebSocket, defer, eventually, once, request } = require('../support')
 const { KEY, becomes } = require('./bus-support')
-const { clusterDirectory, echoes, openSession, poll, post, says, startBalancer, target, upgrade } = require('./support')
+const {
+  clusterDirectory,
+  openEchoing,
+  openSession,
+  poll,
+  post,
+  says,
+  startBalancer,
+  target,
+  upgrade,
+} = require('./support')
 
 /** A bus in this process. */
 class Bus {
@@ -485,17 +494,7 @@ test('what a listener for connection throws is an unhandled rejection, and the s
 test('engine.io-client behind a balancer without stickiness: each session has one owner, and messages their order', async () => {
   const { machines } = await startMachines(3)
   const port = await startBalancer(machines)
-  const clients = []
-  for (let i = 0; i < 12; i++) {
-    const client = new eio.Socket(`http://127.0.0.1:${port}`, { transports: ['polling', 'websocket'] })
-    client.on('error', () => {})
-    defer(() => client.close())
-    clients.push(client)
-  }
-  await Promise.all(clients.map((client) => once(client, 'open')))
-  for (const { received, expected } of await Promise.all(clients.map((client) => echoes(client, 20)))) {
-    assert.deepEqual(received, expected)
-  }
+  const clients = await openEchoing(port, Array(12).fill(['polling', 'websocket']))
   await eventually(() => clients.filter(({ transport }) => transport.name === 'websocket').length, clients.length)
   for (const { id } of clients) {
     const owners = machines.filter((machine) => machine.hears(id))

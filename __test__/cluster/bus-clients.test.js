@@ -5,10 +5,9 @@
 
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
-const eio = require('engine.io-client')
-const { defer, eventually, once } = require('../support')
+const { eventually } = require('../support')
 const { Hub, startMachines } = require('./bus-support')
-const { acknowledges, echoes } = require('./support')
+const { acknowledges, openEchoing } = require('./support')
 
 const WAYS = [['polling'], ['polling', 'websocket'], ['websocket']]
 
@@ -30,17 +29,7 @@ for (const [name, fate] of Object.entries(FATES)) {
       const hub = new Hub()
       const { members, port } = await startMachines(2, { hub, options: { pingInterval: 500 } })
       hub.fate = fate
-      const clients = []
-      for (let i = 0; i < 4; i++) {
-        const client = new eio.Socket(`http://127.0.0.1:${port}`, { transports })
-        client.on('error', () => {})
-        defer(() => client.close())
-        clients.push(client)
-      }
-      await Promise.all(clients.map((client) => once(client, 'open')))
-      for (const { received, expected } of await Promise.all(clients.map((client) => echoes(client, 20)))) {
-        assert.deepEqual(received, expected)
-      }
+      const clients = await openEchoing(port, Array(4).fill(transports))
       if (transports.length > 1)
         await eventually(() => clients.every(({ transport }) => transport.name === 'websocket'), true)
       const opened = members.flatMap((member) => member.seen('connection'))

@@ -6,7 +6,7 @@ const assert = require('node:assert/strict')
 const { test } = require('node:test')
 const { eventually, frame, once } = require('../support')
 const { Hub, becomes, says, startMachines, until, upgrade } = require('./bus-support')
-const { openSession, poll, post } = require('./support')
+const { endByClose, openSession, poll, post } = require('./support')
 
 /** Two machines, and a WebSocket of a session of the first by way of the second. */
 async function startRelay(hub) {
@@ -76,11 +76,7 @@ test('what the client has sent before arrives, and what the owner has sent befor
 
 test('engine.close() in the process that relays it ends the connection, and the owner hears of it', async () => {
   const { owner, front, websocket } = await startRelay()
-  const [closed, over] = [once(owner, 'close'), once(front, 'closed')]
-  await front.ask('close')
-  await websocket.end()
-  assert.equal((await closed)[0].reason, 'transport close')
-  await over
+  await endByClose(owner, front, websocket)
   await until(owner, ({ served }) => served === 0, 'no relay')
 })
 

@@ -5,16 +5,15 @@
 const assert = require('node:assert/strict')
 const { spawn } = require('node:child_process')
 const fs = require('node:fs')
-const net = require('node:net')
 const os = require('node:os')
 const path = require('node:path')
 const { test } = require('node:test')
-const eio = require('engine.io-client')
 const socketio = require('socket.io-client')
 const { defer, eventually, once } = require('../support')
+const { accepts } = require('../support/accepts')
 const { findNats, findRedis } = require('../support/debian')
 const { meet, startGateways, startMachines, until } = require('./bus-support')
-const { echoes, openSession, poll, post } = require('./support')
+const { openEchoing, openSession, poll, post } = require('./support')
 
 const WAYS = [['polling'], ['polling', 'websocket'], ['websocket']]
 
@@ -53,17 +52,6 @@ async function startServer(name, port) {
   return { child, stop }
 }
 
-function accepts(port) {
-  return new Promise((resolve) => {
-    const socket = net.connect(port, '127.0.0.1')
-    socket.on('error', () => resolve(false))
-    socket.on('connect', () => {
-      socket.destroy()
-      resolve(true)
-    })
-  })
-}
-
 /** A port that is free while the server is away, too: the system gives none of these to programs that ask for any. */
 async function freePort() {
   for (;;) {
@@ -81,17 +69,7 @@ function testClient(client) {
     const port = await freePort()
     await startServer(server, port)
     const { members, port: balancer } = await startMachines(2, { bus: { name: client, port } })
-    const clients = []
-    for (let i = 0; i < 6; i++) {
-      const one = new eio.Socket(`http://127.0.0.1:${balancer}`, { transports: WAYS[i % WAYS.length] })
-      one.on('error', () => {})
-      defer(() => one.close())
-      clients.push(one)
-    }
-    await Promise.all(clients.map((one) => once(one, 'open')))
-    for (const { received, expected } of await Promise.all(clients.map((one) => echoes(one, 20)))) {
-      assert.deepEqual(received, expected)
-    }
+    const clients = await openEchoing(balancer, [...WAYS, ...WAYS])
     await eventually(() => clients.filter(({ transport }) => transport.name === 'websocket').length, 4)
     const ended = members.flatMap((member) => [...member.seen('close'), ...member.seen('connection_error')])
     assert.deepEqual(ended, [], 'no session ends, no request is refused')
@@ -163,17 +141,7 @@ function testGateways(client, server, skip) {
     const port = await freePort()
     await startServer(server, port)
     const { members, inner, farInner, port: balancer } = await startGateways({ bus: { name: client, port } })
-    const clients = []
-    for (let i = 0; i < 6; i++) {
-      const one = new eio.Socket(`http://127.0.0.1:${balancer}`, { transports: WAYS[i % WAYS.length] })
-      one.on('error', () => {})
-      defer(() => one.close())
-      clients.push(one)
-    }
-    await Promise.all(clients.map((one) => once(one, 'open')))
-    for (const { received, expected } of await Promise.all(clients.map((one) => echoes(one, 20)))) {
-      assert.deepEqual(received, expected)
-    }
+    await openEchoing(balancer, [...WAYS, ...WAYS])
     const ended = members.flatMap((member) => [...member.seen('close'), ...member.seen('connection_error')])
     assert.deepEqual(ended, [], 'no session ends, no request is refused')
     const sid = await openSession(inner)

@@ -6,7 +6,7 @@ const assert = require('node:assert/strict')
 const { test } = require('node:test')
 const { eventually, once, request } = require('../support')
 const { Hub, becomes, meet, says, startMachines, until, upgrade } = require('./bus-support')
-const { clusterDirectory, openSession, poll, post, startMember, target } = require('./support')
+const { clusterDirectory, endByFailedPosts, openSession, poll, post, startMember, target } = require('./support')
 
 const UNKNOWN = '{"code":1,"message":"Session ID unknown"}'
 
@@ -51,18 +51,7 @@ test('bodies and answers of any size pass', async () => {
 test('a POST that is too large, or breaks off, ends the session as without a bus', async () => {
   const { members } = await startMachines(2, { options: { maxHttpBufferSize: 1000 } })
   const [owner, front] = members
-  const sid = await openSession(owner)
-  const closed = once(owner, 'close')
-  assert.equal((await post(front, sid, `4${'x'.repeat(2000)}`)).status, 413)
-  assert.equal((await closed)[0].reason, 'transport error')
-
-  const other = await openSession(owner)
-  const broken = once(owner, 'close')
-  const headers = { 'Content-Type': 'text/plain', 'Content-Length': 100 }
-  const half = request({ port: front.port, method: 'POST', path: target({ sid: other }), headers, body: null })
-  half.req.write('4half', () => setTimeout(() => half.req.destroy(), 50))
-  const [{ reason, why }] = await broken
-  assert.deepEqual([reason, why], ['transport error', 'data request connection closed prematurely'])
+  await endByFailedPosts(owner, front)
 })
 
 test('a WebSocket that reaches another machine is relayed, in both directions, with messages of any size', async () => {

@@ -5,7 +5,7 @@
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
 const { defer, once } = require('../support')
-const { connectTls, openSessionTls, says, startCluster, upgrade } = require('./support')
+const { connectTls, endByClose, openSessionTls, says, startCluster, upgrade } = require('./support')
 
 /** Two processes, and a WebSocket of a session of the first by way of the second. */
 async function startRelay() {
@@ -36,11 +36,7 @@ test('a client that ends its side gets the answers to what it has sent before', 
 
 test('engine.close() in the process that carries it ends the connection, and the owner hears of it', async () => {
   const { owner, front, websocket } = await startRelay()
-  const [closed, over] = [once(owner, 'close'), once(front, 'closed')]
-  await front.ask('close')
-  await websocket.end()
-  assert.equal((await closed)[0].reason, 'transport close')
-  await over
+  await endByClose(owner, front, websocket)
 })
 
 test('engine.close() does not wait for an owner that is stopped', async () => {

@@ -8,6 +8,7 @@ const net = require('node:net')
 const os = require('node:os')
 const path = require('node:path')
 const tls = require('node:tls')
+const eio = require('engine.io-client')
 const socketio = require('socket.io-client')
 const { RawWebSocket, deadline, defer, eventually, frame, once, request } = require('../support')
 
@@ -214,6 +215,49 @@ async function echoes(client, count) {
   return { received, expected }
 }
 
+/** Sessions end by a POST that is too large (`maxHttpBufferSize` is 1000), and by one that breaks off. */
+async function endByFailedPosts(owner, front) {
+  const sid = await openSession(owner)
+  const closed = once(owner, 'close')
+  assert.equal((await post(front, sid, `4${'x'.repeat(2000)}`)).status, 413)
+  assert.equal((await closed)[0].reason, 'transport error')
+
+  const other = await openSession(owner)
+  const broken = once(owner, 'close')
+  const headers = { 'Content-Type': 'text/plain', 'Content-Length': 100 }
+  const half = request({ port: front.port, method: 'POST', path: target({ sid: other }), headers, body: null })
+  half.req.write('4half', () => setTimeout(() => half.req.destroy(), 50))
+  const [{ reason, why }] = await broken
+  assert.deepEqual([reason, why], ['transport error', 'data request connection closed prematurely'])
+}
+
+/** A relayed connection ends by the close of the server that relays it, and its owner hears of that. */
+async function endByClose(owner, front, websocket) {
+  const [closed, over] = [once(owner, 'close'), once(front, 'closed')]
+  await front.ask('close')
+  await websocket.end()
+  assert.equal((await closed)[0].reason, 'transport close')
+  await over
+}
+
+/**
+ * Opens a client of engine.io-client by each of these transports, has them all get their messages back, and returns them.
+ *
+ * @param {string[][]} ways
+ */
+async function openEchoing(port, ways) {
+  const clients = ways.map((transports) => new eio.Socket(`http://127.0.0.1:${port}`, { transports }))
+  for (const client of clients) {
+    client.on('error', () => {})
+    defer(() => client.close())
+  }
+  await Promise.all(clients.map((client) => once(client, 'open')))
+  for (const { received, expected } of await Promise.all(clients.map((client) => echoes(client, 20)))) {
+    assert.deepEqual(received, expected)
+  }
+  return clients
+}
+
 /** Has four clients of Socket.IO get acknowledgements with binary data, and leave. */
 async function acknowledges(members, port, transports) {
   const clients = Array.from({ length: 4 }, () =>
@@ -235,6 +279,9 @@ module.exports = {
   clusterDirectory,
   connectTls,
   echoes,
+  endByClose,
+  endByFailedPosts,
+  openEchoing,
   openSession,
   openSessionTls,
   poll,
