@@ -199,6 +199,40 @@ test('a bus that throws or rejects harms nothing, and is tried again', async () 
   await wait(50)
 })
 
+test('a bus that gives texts in place of bytes: they are counted, and one warning for each server says why', async () => {
+  const bus = new LocalBus()
+  const texts = {
+    publish: (channel, message) => bus.publish(channel, message.toString()),
+    subscribe: (...args) => bus.subscribe(...args),
+    unsubscribe: (...args) => bus.unsubscribe(...args),
+  }
+  const warnings = []
+  const onWarning = ({ code, message }) => warnings.push([code, message])
+  process.on('warning', onWarning)
+  defer(() => process.removeListener('warning', onWarning))
+  const servers = [await listen(texts), await listen(texts)]
+  const numbers = () => servers.map(({ engine }) => engine.metrics().cluster.bus)
+  await eventually(() => numbers().every(({ unreadable }) => unreadable > 2), true)
+  for (const { unreadable, received, nodes, refused } of numbers()) {
+    assert.deepEqual([unreadable, nodes, refused], [received, 0, 0])
+  }
+  const message =
+    'cluster.bus must give messages as a Buffer or another Uint8Array, got a string: such messages are dropped'
+  assert.deepEqual(warnings, Array(2).fill(['ENGINE_CLUSTER_BUS', message]))
+})
+
+test('messages that come as other views of bytes are read', async () => {
+  const bus = new LocalBus()
+  const views = Object.assign(new LocalBus(), {
+    subscribe: (channel, onMessage) =>
+      bus.subscribe(channel, (bytes) => onMessage(new DataView(Uint8Array.from([0, ...bytes]).buffer, 1))),
+    publish: (...args) => bus.publish(...args),
+  })
+  const [one, other] = [await listen(views), await listen(bus)]
+  for (const { engine } of [one, other]) await eventually(() => engine.metrics().cluster.bus.nodes, 1)
+  assert.equal(one.engine.metrics().cluster.bus.unreadable, 0)
+})
+
 test('an exception of a listener does not reach the client of the bus', async () => {
   const bus = new LocalBus()
   const [one, other] = [await listen(bus), await listen(bus)]

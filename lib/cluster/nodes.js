@@ -7,6 +7,8 @@ const { createHash } = require('crypto')
 const debug = require('debug')('engine:cluster')
 const { performance } = require('perf_hooks')
 const { setImmediate, setTimeout } = require('timers')
+const { shown } = require('../base/shown')
+const { warnOnce } = require('../base/warnings')
 const { apart, atRoot, capture } = require('../native/context')
 const { ErrorCode } = require('../native/contract')
 const { BusNode } = /** @type {any} */ (require('../native/load-addon'))
@@ -95,6 +97,7 @@ class Nodes {
       unavailable: 0,
       sent: 0,
       received: 0,
+      unreadable: 0,
       unsent: 0,
       failures: 0,
     }
@@ -360,9 +363,17 @@ class Nodes {
   _onMessage(node, bytes) {
     if (this._node !== node) return
     this.counts.received++
-    if (!ArrayBuffer.isView(bytes)) return debug('expected a message of bytes, got %s', typeof bytes)
+    if (!ArrayBuffer.isView(bytes)) return this._onUnreadable(bytes)
     node.receive(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
     this._schedule()
+  }
+
+  /** A client that gives texts has decoded what is no text, so that its messages cannot be read any more. */
+  _onUnreadable(message) {
+    this.counts.unreadable++
+    const got = typeof message === 'string' ? 'a string' : shown(message)
+    const text = `cluster.bus must give messages as a Buffer or another Uint8Array, got ${got}: such messages are dropped`
+    warnOnce(this, 'ENGINE_CLUSTER_BUS', text)
   }
 
   // ---- the end -------------------------------------------------------------------------------

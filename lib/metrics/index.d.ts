@@ -183,6 +183,8 @@ export interface BusNumbers {
   sent: number
   /** Messages that have come, those of this process to all nodes among them. */
   received: number
+  /** Messages among them that were dropped because they are not bytes: the bus gives texts or something else. */
+  unreadable: number
   /** Messages that the bus did not take. They are sent again. */
   unsent: number
   /** Attempts to subscribe that have failed. */
