@@ -1,9 +1,9 @@
 'use strict'
 // node bench/tables.js [--check]: writes the figures of one run (bench/results/readme.json), of the same rows on Node.js 20
 // (readme-node20.json), of a run with all engines (readme-peers.json), and of one with several processes
-// (readme-cluster.json, if it is there) into README.md, docs/PERFORMANCE.md and docs/SCALING.md, between <!-- table --> and
-// <!-- /table --> and their like, so that no figure is copied by hand. With --check nothing is written, and the exit code is
-// 1 if something would change.
+// (readme-cluster.json, if it is there) into README.md, docs/PERFORMANCE.md, docs/scaling/numbers.md and
+// docs/scaling/million.md, between <!-- table --> and <!-- /table --> and their like, so that no figure is copied by hand.
+// With --check nothing is written, and the exit code is 1 if something would change.
 const fs = require('fs')
 const path = require('path')
 const clusterReport = require('./cluster-report')
@@ -202,6 +202,6 @@ put('README.md', readme())
 if (exists('readme-cluster')) {
   const cluster = read('readme-cluster')
   put('docs/PERFORMANCE.md', `${setting(cluster)}.\n\n${clusterReport.tables(cluster, '###').trimEnd()}`, 'cluster')
-  put('docs/SCALING.md', clusterReport.findings(cluster), 'cluster')
-  put('docs/SCALING.md', clusterReport.arithmetic(cluster), 'bus')
+  put('docs/scaling/numbers.md', clusterReport.findings(cluster), 'cluster')
+  put('docs/scaling/million.md', clusterReport.arithmetic(cluster), 'bus')
 }

@@ -26,7 +26,7 @@ before(() => {
     'cluster.js': read('programs/cluster.js'),
     'app.js': read('programs/pm2.js'),
     // the program of the page, as it stands there
-    'server.js': /^```js\n(\/\/ server\.js\n[^]*?)^```/m.exec(read('../../docs/SCALING.md'))[1],
+    'server.js': /^```js\n(\/\/ server\.js\n[^]*?)^```/m.exec(read('../../docs/scaling/program-and-balancer.md'))[1],
     'drain/server.js': example('server.js').replace(`require('../..')`, `require('engine.io')`),
     'drain/ecosystem.config.js': example('ecosystem.config.js'),
   })

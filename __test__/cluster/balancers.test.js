@@ -1,7 +1,7 @@
 'use strict'
 
 // Real balancers in front of processes with the option `cluster`: without stickiness, and with the lines of
-// docs/SCALING.md that route by the owner in the id.
+// docs/scaling/program-and-balancer.md that route by the owner in the id.
 
 const assert = require('node:assert/strict')
 const { spawn } = require('node:child_process')
@@ -20,12 +20,12 @@ const { findHaproxy, findProgram } = require('../support/debian')
 const { echoes, openSession, poll, post, startCluster } = require('./support')
 
 const TRANSPORTS = [['polling'], ['polling', 'websocket'], ['websocket']]
-const page = fs.readFileSync(path.join(__dirname, '../../docs/SCALING.md'), 'utf8')
+const page = fs.readFileSync(path.join(__dirname, '../../docs/scaling/program-and-balancer.md'), 'utf8')
 
 /** The one block of the page in a language that begins like this. It names the ports 3001 and 3002. */
 function documented(language, ports, beginning = '') {
   const found = [...page.matchAll(new RegExp(`^\`\`\`${language}\\n(${beginning}[^]*?)^\`\`\``, 'gm'))]
-  assert.equal(found.length, 1, `docs/SCALING.md has one block of ${language}`)
+  assert.equal(found.length, 1, `the page has one block of ${language}`)
   return found[0][1].replace(/:300([1-9])/g, (_, number) => `:${ports[number - 1]}`)
 }
 

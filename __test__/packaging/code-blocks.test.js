@@ -32,8 +32,8 @@ const pages = [
   'CONTRIBUTING.md',
   'examples/README.md',
   ...fs
-    .readdirSync(path.join(root, 'docs'))
-    .filter((name) => name.endsWith('.md'))
+    .readdirSync(path.join(root, 'docs'), { recursive: true })
+    .filter((name) => name.endsWith('.md') && !name.startsWith('log'))
     .map((name) => `docs/${name}`),
 ]
 

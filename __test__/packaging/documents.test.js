@@ -205,7 +205,12 @@ test('every link of a document leads to a file, and to a heading of it', () => {
   assert.deepEqual(broken, [])
 })
 
-test('the tables of README.md and PERFORMANCE.md are those of the committed results', () => {
+test('SCALING.md leads to every page of docs/scaling', () => {
+  const linked = [...read('docs/SCALING.md').matchAll(/\]\((scaling\/[^)#]+)/g)].map(([, target]) => `docs/${target}`)
+  assert.deepEqual([...new Set(linked)].sort(), filesUnder(['docs/scaling'], ['.md']).sort())
+})
+
+test('the tables of the documents are those of the committed results', () => {
   const { status, stderr } = spawnSync(process.execPath, ['bench/tables.js', '--check'], {
     cwd: root,
     encoding: 'utf8',

@@ -13,7 +13,7 @@ interface ClusterEngineOptions {
 
 /**
  * A server with the option `cluster`, as `new Server({ cluster: true })`: the processes of this machine serve each other's
- * sessions. See docs/SCALING.md.
+ * sessions. See docs/scaling/cluster-engine.md.
  */
 export declare class NodeClusterEngine extends Server {
   constructor(opts?: ServerOptions & ClusterEngineOptions)
@@ -21,7 +21,7 @@ export declare class NodeClusterEngine extends Server {
 
 /**
  * A server whose sessions are served by those of other machines, too, as `new Server({ cluster: { bus: redis(pubClient), key
- * } })`. See docs/SCALING.md.
+ * } })`. See docs/scaling/cluster-engine.md.
  */
 export declare class RedisEngine extends Server {
   /**
@@ -67,14 +67,14 @@ export interface NatsConnection {
 }
 
 /**
- * Makes a bus of the application's own client, for the option `cluster.bus`: see docs/SCALING.md.
+ * Makes a bus of the application's own client, for the option `cluster.bus`: see docs/scaling/several-machines.md.
  *
  * @throws {TypeError} for something else
  */
 export declare function redis(client: RedisClient): ClusterBus
 
 /**
- * Makes a bus of the application's own connection, for the option `cluster.bus`: see docs/SCALING.md.
+ * Makes a bus of the application's own connection, for the option `cluster.bus`: see docs/scaling/several-machines.md.
  *
  * @throws {TypeError} for something else
  */
