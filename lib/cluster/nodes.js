@@ -368,7 +368,7 @@ class Nodes {
     this._schedule()
   }
 
-  /** A client that gives texts has decoded what is no text, so that its messages cannot be read any more. */
+  /** A client that gives texts has decoded what is not text, so that its messages cannot be read any more. */
   _onUnreadable(message) {
     this.counts.unreadable++
     const got = typeof message === 'string' ? 'a string' : shown(message)
