@@ -36,10 +36,10 @@ class Gateways {
   announce() {
     this._looked = -Infinity
     this._look()
-    const { _cluster: cluster } = this
+    const { links } = this._cluster
     const forget = () => {}
     for (const peer of this._all) {
-      cluster.whenUp(peer, forget, (link) => cluster.send(link.number, PeerMessage.PRESENT, 0, ''))
+      links.whenUp(peer, forget, (link) => links.send(link.number, PeerMessage.PRESENT, 0, ''))
     }
   }
 
@@ -53,7 +53,7 @@ class Gateways {
     const next = () => {
       const peer = peers.shift()
       if (peer === undefined) return fail()
-      this._cluster.whenUp(peer, next, (link) => {
+      this._cluster.links.whenUp(peer, next, (link) => {
         this._links.set(peer, link)
         if (!send(link)) next()
       })
@@ -71,7 +71,7 @@ class Gateways {
   _ordered() {
     const now = performance.now()
     for (const [peer, until] of this._avoided) if (until < now) this._avoided.delete(peer)
-    const rank = (peer) => (this._avoided.has(peer) ? 2 : 0) + (this._cluster.hasLink(this._links.get(peer)) ? 0 : 1)
+    const rank = (peer) => (this._avoided.has(peer) ? 2 : 0) + (this._cluster.links.has(this._links.get(peer)) ? 0 : 1)
     return [...this._all].sort((one, other) => rank(one) - rank(other))
   }
 

@@ -163,7 +163,7 @@ class Nodes {
 
   /** Answers a request with an error. */
   refuse(failure, sid, refuse) {
-    if (failure === 'unknown') return this.cluster.refuseGone(sid, refuse)
+    if (failure === 'unknown') return this.cluster.front.refuseGone(sid, refuse)
     this.counts.unavailable++
     refuse(ErrorCode.BAD_REQUEST, UNAVAILABLE)
   }
@@ -179,11 +179,12 @@ class Nodes {
     if (isAdmitted === true) return serve()
     if (isAdmitted !== false) return this.refuse('unavailable', sid, refuse)
     const { server } = this
+    const { front } = this.cluster
     const context = capture()
     this._held.set(this._lastToken, () => {
       context.runInAsyncScope(() => {
         if (res.destroyed) server[kEndLost](sid)
-        else if (server[kClient](sid) === undefined && this.knows(sid)) this.cluster.forwardMoved(sid, req, res, refuse)
+        else if (server[kClient](sid) === undefined && this.knows(sid)) front.forwardMoved(sid, req, res, refuse)
         else server[kServeForwarded](req, res, refuse)
       })
     })
@@ -387,13 +388,13 @@ class Nodes {
   onRelay(relay) {
     this.counts.relayed++
     this.relays.add(relay)
-    this.cluster.onRelay(relay)
+    this.cluster.relays.onRelay(relay)
   }
 
   /** Called when such a connection has closed. */
   onRelayOver(relay) {
     this.relays.delete(relay)
-    this.cluster.onRelayOver()
+    this.cluster.relays.onRelayOver()
   }
 
   /**

@@ -3,20 +3,12 @@
 // Requests that this member has received and passed to the owner of their session.
 
 const debug = require('debug')('engine:cluster')
-const net = require('net')
-const { setTimeout } = require('timers')
 const { capture } = require('../native/context')
 const { ErrorCode, PeerMessage } = require('../native/contract')
 const { endWith } = require('../native/node-internals')
 const { failRequest } = require('../transports/errors')
 const { readAnswer, readRefusal } = require('./messages')
 const { kIsShared } = require('../base/symbols')
-
-/** Milliseconds for the other end of a relayed stream, if one has ended. */
-const PATIENCE = 30 * 1000
-
-/** Milliseconds for both ends, if this process is about to stop. */
-const FAREWELL = 1000
 
 /** What both kinds of requests have in common. */
 class Passed {
@@ -49,7 +41,7 @@ class Passed {
   }
 
   send(kind) {
-    this.cluster.send(this.link.number, kind, this.number, '')
+    this.cluster.links.send(this.link.number, kind, this.number, '')
   }
 
   /** Stops waiting for the peer. */
@@ -79,7 +71,7 @@ class Passed {
 
   /** The session is gone with its owner, or cannot be reached. */
   onDown() {
-    if (this.isFar) this.cluster.refuseUnavailable(this.refuse)
+    if (this.isFar) this.cluster.front.refuseUnavailable(this.refuse)
     else this.refuse(ErrorCode.UNKNOWN_SID, { sid: this.sid })
   }
 }
@@ -171,15 +163,15 @@ class PassedRequest extends Passed {
     else super.onDown()
   }
 
-  /** The peer has handed the request on to another machine. */
+  /** The peer has handed the request on to another machine: it is answered in the time of a poll. */
   onTaken() {
-    if (this.isFar) this.cluster.onHandedOn(this)
+    if (this.isFar) this.deadline = this.cluster.links.pollDeadline()
   }
 
   /** The owner has not answered in time, or the peer that asks it. */
   onLate() {
     this.send(PeerMessage.ABORT)
-    if (this.isFar) this.cluster.onLateGateway(this.link)
+    if (this.isFar) this.cluster.gateways?.avoid(this.link)
     this.onDown()
   }
 
@@ -226,67 +218,9 @@ class PassedUpgrade extends Passed {
 
   /** The owner has not taken the connection in time. If it goes on, it finds that the connection has ended. */
   onLate() {
-    if (this.isFar) this.cluster.onLateGateway(this.link)
+    if (this.isFar) this.cluster.gateways?.avoid(this.link)
     this.onDown()
   }
 }
 
-/** Carries the bytes of a stream to the descriptor of a UNIX socket and back. Either of them waits for the other. */
-class Relay {
-  /**
-   * @param {import('stream').Duplex} stream
-   * @param {() => void} onOver is called when the stream has closed
-   */
-  constructor(stream, descriptor, head, onOver) {
-    const pair = new net.Socket({ fd: descriptor, readable: true, writable: true, allowHalfOpen: true })
-    this._stream = stream
-    this._pair = pair
-    for (const one of [stream, pair]) {
-      one.on('error', (error) => debug('a relayed connection has broken: %s', error.message))
-    }
-    let timer
-    stream.on('close', () => {
-      clearTimeout(timer)
-      onOver()
-      if (!stream.readableEnded) return pair.destroy()
-      // the owner still gets what the client has sent before its end
-      pair.end()
-      pair.resume()
-    })
-    // the owner answers what the client has sent before its end, and ends its side
-    stream.on('end', () => pair.setTimeout(PATIENCE))
-    pair.on('timeout', () => this._cut())
-    pair.on('end', () => {
-      timer = setTimeout(() => stream.destroy(), PATIENCE)
-      timer.unref()
-    })
-    pair.on('close', () => {
-      if (!pair.readableEnded) stream.destroy()
-    })
-    // the end of one side is not that of both: a stream of TLS would end with the client's
-    stream.allowHalfOpen = true
-    if (head.length > 0) pair.write(head)
-    stream.pipe(pair)
-    pair.pipe(stream)
-  }
-
-  /**
-   * Ends the connection because this process is about to stop. The owner sees the client's end behind what the client
-   * has sent so far, and the client still gets what the owner has sent.
-   */
-  endRelay() {
-    const { _stream: stream, _pair: pair } = this
-    stream.unpipe(pair)
-    stream.resume()
-    pair.end()
-    stream.once('finish', () => stream.destroy())
-    setTimeout(() => this._cut(), FAREWELL).unref()
-  }
-
-  _cut() {
-    this._stream.destroy()
-    this._pair.destroy()
-  }
-}
-
-module.exports = { PassedRequest, PassedUpgrade, Relay }
+module.exports = { PassedRequest, PassedUpgrade }

@@ -99,10 +99,10 @@ class Search {
     }
     if (left === 0) return end()
     for (const peer of peers) {
-      cluster.whenUp(peer, onNo, (link) => {
-        const number = cluster.nextRequest()
+      cluster.links.whenUp(peer, onNo, (link) => {
+        const number = cluster.links.nextRequest()
         link.requests.add(number, new Question(link, number, { onNo, onYes: () => end(peer) }))
-        if (!cluster.send(link.number, PeerMessage.FIND, number, sid)) link.requests.get(number).hear('onDown')
+        if (!cluster.links.send(link.number, PeerMessage.FIND, number, sid)) link.requests.get(number).hear('onDown')
       })
     }
   }

@@ -73,7 +73,7 @@ class ServedRequest extends Served {
     this._length += body.length
     if (this._length > this.server.opts.maxHttpBufferSize) {
       this.cut()
-      return this.nodes.cluster.failPost(this.sid, FaultText.BODY_TOO_LARGE)
+      return this.nodes.cluster.front.failPost(this.sid, FaultText.BODY_TOO_LARGE)
     }
     this._body.push(body)
     if (this._body.length > MAX_APART) this._body = [Buffer.concat(this._body)]
@@ -104,7 +104,7 @@ class ServedRequest extends Served {
     const neighbour = cluster.neighbourOf(this.sid)
     if (neighbour !== undefined) {
       this.nodes.counts.handedOn++
-      return cluster.handOn(neighbour, this.sid, req, this.res, refuse, this._isPoll ? undefined : body)
+      return cluster.front.handOn(neighbour, this.sid, req, this.res, refuse, this._isPoll ? undefined : body)
     }
     cluster.counts.served++
     this.server[kServeForwarded](req, this.res, refuse)
@@ -141,7 +141,7 @@ class ServedRequest extends Served {
     if (this._isAnswered) this.server[kEndLost](this.sid)
     if (this.res !== undefined) return this.res.abort()
     debug('a node has not sent the whole body')
-    this.nodes.cluster.failPost(this.sid, FaultText.DATA_ABORTED)
+    this.nodes.cluster.front.failPost(this.sid, FaultText.DATA_ABORTED)
   }
 }
 
@@ -174,7 +174,7 @@ class ServedUpgrade extends Served {
     if (neighbour !== undefined) {
       counts.handedOn++
       const refuse = (code, context) => this.refuse(code, context)
-      return cluster.move(neighbour, this.sid, req, this.socket, early, headers, refuse, () => this._accept())
+      return cluster.front.move(neighbour, this.sid, req, this.socket, early, headers, refuse, () => this._accept())
     }
     this.server[kServeMoved](req, this.socket, early, headers, (code, context) => {
       if (code !== undefined) return this.refuse(code, context)

@@ -109,7 +109,7 @@ class Unheard {
     for (const { req, res, refuse, context } of waiting) {
       apartFromErrors(() => {
         if (res instanceof ForwardedResponse) res.moveOn()
-        else context.runInAsyncScope(() => nodes.cluster.forwardMoved(session.id, req, res, refuse))
+        else context.runInAsyncScope(() => nodes.cluster.front.forwardMoved(session.id, req, res, refuse))
       })
     }
   }
