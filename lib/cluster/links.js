@@ -2,7 +2,7 @@
 
 // The links that this member has made to its peers, and all that is sent to peers, on these links or on those that they
 // have made. Of a request that a peer has to answer it knows the number and the time until which it waits; what has
-// come for it, the request hears, whatever it is.
+// come for it, the request hears itself.
 
 const debug = require('debug')('engine:cluster')
 const { performance } = require('perf_hooks')
