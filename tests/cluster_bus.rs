@@ -686,7 +686,7 @@ fn a_node_stands_for_a_bounded_number_of_members() {
     let mut bus = Bus::new(&[1, 2]);
     let members: Vec<_> = (0..=MAX_OTHERS as u16).map(|at| Member { number: 1000 + at, boot: 0 }).collect();
     let now = bus.now;
-    bus.node(2).stand_for(now, &members);
+    assert_eq!(bus.node(2).stand_for(now, &members), 1);
     bus.pass(2 * SOON);
     let id = |member| key().issue([1; 9], member);
     assert!(bus.node(1).knows(now, &id(members[MAX_OTHERS - 1])));

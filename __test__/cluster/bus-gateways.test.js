@@ -4,8 +4,10 @@
 
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
-const { eventually, once, request } = require('../support')
-const { Hub, becomes, polled, says, standsFor, startGateways, startMachines, upgrade } = require('./bus-support')
+const { Server } = require('../..')
+const { defer, eventually, once, request } = require('../support')
+const { Hub, KEY, becomes, polled, says, standsFor, startGateways, startMachines, upgrade } = require('./bus-support')
+const { Bus } = require('./claims-support')
 const {
   connectTls,
   clusterDirectory,
@@ -229,4 +231,27 @@ test('with a key, numbers are spread over the machines, unless ids show them', a
   }
   assert.notDeepEqual(await Promise.all([numberOf({}), numberOf({}), numberOf({})]), [0, 0, 0])
   assert.equal(await numberOf({ showOwner: true }), 0)
+})
+
+test('a warning tells that more processes have no bus than a gateway stands for', async () => {
+  const warnings = []
+  const onWarning = ({ code, message }) => warnings.push([code, message])
+  process.on('warning', onWarning)
+  defer(() => process.removeListener('warning', onWarning))
+  const directory = clusterDirectory()
+  const join = (bus) => {
+    const server = new Server({ cluster: { directory, key: KEY, bus } })
+    defer(() => server.close())
+    return server
+  }
+  const gateway = join(new Bus())
+  for (let i = 0; i < 251; i++) join()
+  await eventually(() => gateway.metrics().cluster.bus.neighbours, 251)
+  assert.deepEqual(warnings, [])
+  join()
+  const message =
+    '252 processes of this machine have no bus, of which 251 are reached from other machines: give the bus to more of them'
+  await eventually(() => warnings, [['ENGINE_CLUSTER_GATEWAY', message]])
+  join(new Bus())
+  await eventually(() => warnings.length, 2)
 })

@@ -9,6 +9,7 @@ const { test } = require('node:test')
 const { Server } = require('../..')
 const { defer, eventually } = require('../support')
 const { Hub, KEY, becomes, meet, says, until, upgrade } = require('./bus-support')
+const { Bus, eventsOf, startMachine } = require('./claims-support')
 const { clusterDirectory, openSession, poll, post, startMember } = require('./support')
 
 /** The number that an id shows, with `showOwner`: the lower 12 bits of it. */
@@ -164,4 +165,45 @@ test('a number that was given is kept if another machine has it, too, and both a
   await eventually(() => warned().length > 0, true)
   for (const warning of warned()) assert.deepEqual([warning.code, warning.message], ['ENGINE_CLUSTER_NUMBER', message])
   assert.deepEqual([await numberOf(first), await numberOf(second)], [7, 7])
+})
+
+/** Two machines, each of a gateway and a process without the bus, of which the latter have the number 7, and these boots. */
+async function startTwins(boots) {
+  const bus = new Bus()
+  const machines = []
+  for (const boot of boots) {
+    const directory = directoryOf(7, boot)
+    const gateway = await startMachine(bus, { cluster: { directory, number: machines.length } })
+    const inner = await startMachine(undefined, { cluster: { directory, number: 7 } })
+    machines.push({ gateway, inner })
+  }
+  for (const { gateway } of machines) await eventually(() => [gateway.bus().nodes, gateway.bus().neighbours], [1, 1])
+  return machines
+}
+
+test('processes of two machines with one number and no bus are told apart if their numbers were taken more or less often', async () => {
+  const machines = await startTwins([10, 20])
+  for (const { inner } of machines) {
+    const sid = await openSession(inner)
+    const all = machines.flatMap((machine) => [machine.gateway, machine.inner])
+    for (const member of all) await becomes(async () => (await post(member, sid, '4a')).body, 'ok')
+    assert.equal((await poll(inner, sid)).body, Array(4).fill('4a').join('\x1e'))
+  }
+})
+
+test('if they were taken as often, a session is unknown on the other machine, and never another one', async () => {
+  const machines = await startTwins([10, 10])
+  for (const [{ gateway, inner }, other] of [machines, [...machines].reverse()]) {
+    const [sid, theirs] = [await openSession(inner), await openSession(other.inner)]
+    for (const member of [gateway, inner]) assert.equal((await post(member, sid, '4a')).body, 'ok')
+    for (const member of [other.gateway, other.inner]) {
+      assert.deepEqual([(await post(member, sid, '4b')).status, (await poll(member, sid)).status], [400, 400])
+    }
+    assert.equal((await poll(gateway, sid)).body, '4a\x1e4a')
+    assert.deepEqual(
+      [eventsOf(inner, sid), eventsOf(other.inner, theirs)],
+      [['connection', 'message', 'message'], ['connection']],
+    )
+    assert.ok(!other.inner.hears(sid))
+  }
 })

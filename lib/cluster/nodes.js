@@ -119,8 +119,15 @@ class Nodes {
   lookAround() {
     if (this._node === undefined) return
     this._looked = performance.now()
-    this._node.standFor(this.cluster.lookAround())
+    const others = this.cluster.lookAround()
+    const left = this._node.standFor(others)
+    if (left > 0) this._onLeftOut(others.length, left)
     this._arm()
+  }
+
+  _onLeftOut(count, left) {
+    const what = `${count} processes of this machine have no bus, of which ${count - left} are reached from other machines`
+    warnOnce(this, 'ENGINE_CLUSTER_GATEWAY', `${what}: give the bus to more of them`)
   }
 
   /** Whether another node may have the session. */

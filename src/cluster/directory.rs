@@ -210,10 +210,12 @@ impl Directory {
         if ago == 0 && !is_free { None } else { record.run(ago.into()).filter(|run| *run != ANY_RUN) }
     }
 
-    /// Looks who is there, and who of them is a node of a bus.
+    /// Looks who is there, and who of them is a node of a bus, in the order of their numbers.
     pub fn count(&self) -> Census {
         let mut census = Census::default();
-        for number in self.numbers(".lock") {
+        let mut numbers = self.numbers(".lock");
+        numbers.sort_unstable();
+        for number in numbers {
             let Some((is_free, record)) = self.look_at(number) else { continue };
             let Some(&boot) = record.0.first() else { continue };
             let is_node = record.run(0).is_some();

@@ -91,11 +91,11 @@ impl BusNode {
         self.node.renumber(self.now(), member_of(member), has_issued);
     }
 
-    /// It stands for these members, too, which are named as in `memberOf`.
+    /// It stands for these members, too, which are named as in `memberOf`. Returns how many of them it leaves out.
     #[napi]
-    pub fn stand_for(&mut self, members: Vec<u32>) {
+    pub fn stand_for(&mut self, members: Vec<u32>) -> u32 {
         let members: Vec<_> = members.into_iter().map(member_of).collect();
-        self.node.stand_for(self.now(), &members);
+        self.node.stand_for(self.now(), &members) as u32
     }
 
     /// Whether the node with this address, and no other one, stands for the member that an id names.

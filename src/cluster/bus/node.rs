@@ -329,14 +329,16 @@ impl Node {
         self.peers.iter().filter(|(_, peer)| peer.association.is_some()).map(|(run, _)| *run)
     }
 
-    /// The node stands for these members, too: processes of its machine. It says so soon.
-    pub fn stand_for(&mut self, now: Millis, members: &[Member]) {
+    /// The node stands for these members, too: processes of its machine. It says so soon. Returns how many of them it
+    /// leaves out: those behind the first [`MAX_OTHERS`].
+    pub fn stand_for(&mut self, now: Millis, members: &[Member]) -> usize {
         let others = &members[..members.len().min(MAX_OTHERS)];
         if others != self.others {
             self.others = others.to_vec();
             // later than any hello that was said before, so that it counts
             self.hello_at = self.hello_at.min(now + SOON);
         }
+        members.len() - others.len()
     }
 
     /// When [`Node::tick`] is to be called.
