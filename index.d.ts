@@ -288,6 +288,13 @@ interface ClusterOptions {
    * their machine that have it.
    */
   bus?: ClusterBus
+  /**
+   * With a bus, whether sessions of this process may move to the machine where their upgrade comes in. So that they can,
+   * `connection` of a session that begins by polling is emitted up to 300 ms late while requests come to other machines
+   * than their sessions.
+   * @default true
+   */
+  claim?: boolean
 }
 
 /** The description of a `close` event with the reason `transport close`, if the option `closeDetails` is set. */

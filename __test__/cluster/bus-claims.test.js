@@ -207,6 +207,23 @@ for (const [what, tell] of Object.entries(TELLS)) {
   })
 }
 
+test('with `claim: false` the application hears of sessions at once, and they stay; those of others may still come', async () => {
+  const bus = new Bus()
+  const [staying, moving] = [await startMachine(bus, { cluster: { claim: false } }), await startMachine(bus)]
+  await eventually(() => staying.bus().nodes, 1)
+  await seeForeign(staying, moving)
+  await seeForeign(moving, staying)
+  for (let i = 0; i < 5; i++) {
+    const sid = await openSession(staying)
+    assert.ok(staying.hears(sid))
+    await says(await upgrade(moving, sid), 'a')
+    assert.ok(!moving.hears(sid))
+  }
+  const { sid, websocket } = await claim(moving, staying)
+  await says(websocket, 'a')
+  assert.deepEqual([moving.hears(sid), staying.hears(sid)], [false, true])
+})
+
 test('sessions of other protocols and transports do not move', async () => {
   const { machines } = await startMachines(2, { options: { allowEIO3: true } })
   const [owner] = machines

@@ -122,7 +122,9 @@ test('invalid options are refused', () => {
     [{ directory, number: '1' }, "cluster.number must be an integer from 0 to 65535, got the string '1'"],
     [{ directory, number: null }, 'cluster.number must be an integer from 0 to 65535, got null'],
     [{ directory, showOwner: 1 }, 'cluster.showOwner must be a boolean, got 1'],
-    [{ direktory: directory }, 'cluster has the options directory, key, number, showOwner, bus, got direktory'],
+    [{ directory, claim: 0 }, 'cluster.claim must be a boolean, got 0'],
+    [{ directory, claim: null }, 'cluster.claim must be a boolean, got null'],
+    [{ direktory: directory }, 'cluster has the options directory, key, number, showOwner, bus, claim, got direktory'],
   ]) {
     assert.throws(() => makeServer(cluster), { name: 'TypeError', message })
   }

@@ -57,14 +57,16 @@ class Nodes {
   /**
    * @param {import('./index').Cluster} cluster
    * @param {any} server
-   * @param {{bus: any, key: Buffer, showOwner: boolean}} options
+   * @param {{bus: any, key: Buffer, showOwner: boolean, claim: boolean}} options
    */
-  constructor(cluster, server, { bus, key, showOwner }) {
+  constructor(cluster, server, { bus, key, showOwner, claim }) {
     this.cluster = cluster
     this.server = server
     this._bus = bus
     this._key = key
     this._showOwner = showOwner
+    /** Whether sessions of this node may be taken over. */
+    this._isClaimable = claim
     // other keys have other channels
     const name = createHash('sha256').update('engine.io-native bus\0').update(key).digest('hex').slice(0, 16)
     this._channel = `engine.io-native.${name}`
@@ -201,7 +203,8 @@ class Nodes {
 
   /** Returns whether the application hears of a session later, because another node may take it over. */
   holdsBack(session) {
-    if (this._node === undefined || this.unheard.size >= MAX_UNHEARD || this._claimed.has(session.id)) return false
+    if (!this._isClaimable || this._node === undefined) return false
+    if (this.unheard.size >= MAX_UNHEARD || this._claimed.has(session.id)) return false
     const ms = this._node.holds()
     if (ms === 0 || !this.server[kIsMovable](session)) return false
     new Unheard(this, session, ms)

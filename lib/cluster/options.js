@@ -6,7 +6,7 @@ const path = require('path')
 const { ownOf } = require('../base/options')
 const { isPlainObject, shown } = require('../base/shown')
 
-const NAMES = ['directory', 'key', 'number', 'showOwner', 'bus']
+const NAMES = ['directory', 'key', 'number', 'showOwner', 'bus', 'claim']
 
 /** The methods of a bus. */
 const METHODS = ['publish', 'subscribe', 'unsubscribe']
@@ -20,8 +20,8 @@ const MIN_KEY = 16
 /**
  * Checks the option `cluster`, and completes it.
  *
- * @returns {{directory: string, key: Buffer | undefined, number: number | undefined, showOwner: boolean, bus: any} |
- *   undefined} undefined if it is not set
+ * @returns {{directory: string, key: Buffer | undefined, number: number | undefined, showOwner: boolean, bus: any,
+ *   claim: boolean} | undefined} undefined if it is not set
  * @throws {TypeError} for invalid options
  * @throws {Error} `ERR_CLUSTER_UNSUPPORTED` where connections cannot be passed between processes
  */
@@ -37,7 +37,7 @@ function clusterOptions(cluster) {
     const message = 'cluster needs UNIX sockets that pass connections, which Windows does not have'
     throw Object.assign(new Error(message), { code: 'ERR_CLUSTER_UNSUPPORTED' })
   }
-  const { directory = defaultDirectory(), key, number, showOwner = false, bus } = options
+  const { directory = defaultDirectory(), key, number, showOwner = false, bus, claim = true } = options
   if (typeof directory !== 'string' || directory === '') {
     throw new TypeError(`cluster.directory must be the path of a directory, got ${shown(directory)}`)
   }
@@ -47,6 +47,7 @@ function clusterOptions(cluster) {
   if (typeof showOwner !== 'boolean') {
     throw new TypeError(`cluster.showOwner must be a boolean, got ${shown(showOwner)}`)
   }
+  if (typeof claim !== 'boolean') throw new TypeError(`cluster.claim must be a boolean, got ${shown(claim)}`)
   if (bus !== undefined) {
     const missing = METHODS.find((name) => typeof bus?.[name] !== 'function')
     if (missing !== undefined) {
@@ -59,7 +60,7 @@ function clusterOptions(cluster) {
     }
     if (key === undefined) throw new TypeError('cluster.key must be given with cluster.bus, the same on all machines')
   }
-  return { directory: path.resolve(directory), key: keyOf(key), number, showOwner, bus }
+  return { directory: path.resolve(directory), key: keyOf(key), number, showOwner, bus, claim }
 }
 
 /** Returns the bytes of the key that the application has given; undefined if the directory has one. */

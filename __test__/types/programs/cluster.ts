@@ -15,7 +15,7 @@ const own: ClusterBus = {
   subscribe: (channel, onMessage) => onMessage(new Uint8Array(channel.length)),
   unsubscribe: async () => {},
 }
-servers.push(new Server({ cluster: { bus: own, key, showOwner: true } }))
+servers.push(new Server({ cluster: { bus: own, key, showOwner: true, claim: false } }))
 const refused: number = servers[0].metrics().cluster!.bus!.refused
 
 // @ts-expect-error: not a client
