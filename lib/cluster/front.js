@@ -173,15 +173,19 @@ class Front {
   move(peer, sid, req, socket, head, headers, refuse, onTaken = undefined, isSecond = false) {
     if (peer === BUS) return this._nodes.upgrade(sid, req, socket, head, headers, refuse)
     const text = `${headers === undefined ? '{}' : JSON.stringify(headers)}\0${headOf(req, sid)}`
-    const moving = { sid, text, socket, early: head, refuse, onTaken }
+    const moving = { sid, text, socket, early: head, isStopped: false, refuse, onTaken }
     if (peer === GATEWAY) return this._moveToGateway(moving)
     const again = (next) => this.move(next, sid, req, socket, moving.early, headers, refuse, onTaken, true)
-    const elsewhere = isSecond ? refuse : this._elsewhere(peer, sid, refuse, again)
-    const fail = () => this.refuseGone(sid, elsewhere)
+    const other = isSecond ? refuse : this._elsewhere(peer, sid, refuse, again)
     const ask = () => {
-      if (this._nodes === undefined) this._moveToGateway(moving)
-      else this._nodes.upgrade(sid, req, socket, head, headers, refuse)
+      if (this._nodes === undefined) return this._moveToGateway(moving)
+      // the peer has not taken the connection, of which bytes are read here again
+      if (moving.isStopped && !socket.destroyed) handleOf(socket).readStart()
+      this._nodes.upgrade(sid, req, socket, moving.early, headers, refuse)
     }
+    // the peer knows that a node of the bus has the session
+    const elsewhere = (code, context) => (context.moved && this._mayReachBus ? ask() : other(code, context))
+    const fail = () => this.refuseGone(sid, elsewhere)
     this._links.whenUp(peer, this._isElsewhere(peer, sid) ? ask : fail, (link) => {
       const terms = { sid, deadline: this._links.deadline(0), elsewhere, isFar: false }
       if (!this._moveOn(link, PeerMessage.MOVE, moving, terms)) fail()
@@ -210,6 +214,7 @@ class Front {
     if (moves) {
       // what comes from now on, the owner reads
       handleOf(socket).readStop()
+      moving.isStopped = true
       moving.early = readEarly(socket, moving.early)
     } else {
       try {
