@@ -34,6 +34,9 @@ async function launch(options) {
       const problems = []
       page.on('pageerror', (error) => problems.push(error))
       page.problems = problems
+      // these are about requests that fail, too, which some tests bring about
+      page.consoleErrors = []
+      page.on('console', (line) => line.type() === 'error' && page.consoleErrors.push(line.text()))
       await page.goto(url)
       return page
     },

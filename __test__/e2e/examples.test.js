@@ -138,13 +138,15 @@ test('migration: both engines are measured, and doctor --fix makes the change', 
   }
 })
 
-test('cluster: only clients of the process that is restarted connect again, and those of a killed one do so, too', async () => {
+test('cluster: only clients of a process that is restarted connect again, and those of a killed one do so, too', async () => {
   const [page] = await open(start('cluster', { CLIENTS: '24' }), 1)
   page.setDefaultTimeout(60_000)
-  /** The names of the clients whose sessions each process owns. */
-  const owned = () =>
-    page.$$eval('#processes article', (all) =>
-      all.map((one) => [...one.querySelectorAll('li')].map((client) => client.textContent)),
+  /** The names of the clients whose sessions each process owns, of one kind or of all. */
+  const owned = (kind = '') =>
+    page.$$eval(
+      '#processes article',
+      (all, kind) => all.map((one) => [...one.querySelectorAll(`li${kind}`)].map((client) => client.textContent)),
+      kind,
     )
   /** Waits until a number is above 0 for `every` process, or for `some` of them. */
   const isAboveZero = (name, which) =>
@@ -164,13 +166,14 @@ test('cluster: only clients of the process that is restarted connect again, and 
         document.querySelector('#open').textContent === '24' &&
         document.querySelectorAll('.restarting').length === 0,
     )
-  /** Clicks a button of a process, and waits until another one has taken its place. */
-  const replaces = async (place, button) => {
+  /** Clicks buttons of a process, and waits until another one has taken its place. */
+  const replaces = async (place, ...buttons) => {
     const selector = `#process-${place + 1} .pid`
     const pid = await page.textContent(selector)
-    await page.click(`#process-${place + 1} .${button}`)
+    const clicked = buttons.map((button) => `#process-${place + 1} .${button}`)
+    await page.evaluate((all) => all.forEach((one) => document.querySelector(one).click()), clicked)
     await page.waitForFunction(
-      ([selector, pid]) => /^\d+$/.test(document.querySelector(selector).textContent.replace(pid, '')),
+      ([selector, pid]) => /^pid \d+$/.test(document.querySelector(selector).textContent.replace(pid, '')),
       [selector, pid],
     )
   }
@@ -179,17 +182,24 @@ test('cluster: only clients of the process that is restarted connect again, and 
   await shows(page, '#transport', 'websocket')
   await isAboveZero('requests that came here', 'every')
   await isAboveZero('polls and POSTs passed on', 'every')
-  await isAboveZero('polls and POSTs of others answered', 'some')
+  await isAboveZero('polls and POSTs passed here', 'some')
   await isAboveZero('WebSockets moved away', 'some')
   await isAboveZero('WebSockets moved here', 'some')
 
+  assert.ok((await owned('.polling')).flat().every((name) => name.startsWith('poll')))
+  assert.deepEqual((await owned('.again')).flat(), [])
+
   const before = await owned()
+  assert.ok(before.filter((names) => names.length > 0).length >= 2, JSON.stringify(before))
   const place = before.findIndex((names) => names.length > 0 && !names.some((name) => name.startsWith('you')))
   assert.notEqual(place, -1, JSON.stringify(before))
   await replaces(place, 'restart')
   await shows(page, '#reconnects', String(before[place].length))
   await allAreUp()
   await shows(page, '#reconnects', String(before[place].length))
+  assert.deepEqual((await owned('.again')).flat().sort(), before[place].toSorted())
+  const echoes = Number(await page.textContent('#echoes'))
+  await page.waitForFunction((least) => Number(document.querySelector('#echoes').textContent) > least, echoes + 48)
   await shows(page, '#gaps', '0')
   const after = await owned()
   for (const [at, names] of before.entries()) {
@@ -197,7 +207,12 @@ test('cluster: only clients of the process that is restarted connect again, and 
     assert.deepEqual(missing, [], `sessions of process ${at + 1}, which has gone on`)
   }
 
+  assert.deepEqual(page.consoleErrors, [])
+
   await replaces(place, 'kill')
+  await allAreUp()
+  // its successor has not started yet
+  await replaces(place, 'restart', 'kill')
   await allAreUp()
   await shows(page, '#gaps', '0')
   assert.deepEqual(page.problems, [])

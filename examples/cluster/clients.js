@@ -14,8 +14,9 @@ const KINDS = [
 const numbers = { open: 0, echoes: 0, gaps: 0, reconnects: 0 }
 let lines = []
 
-function run(name, transports) {
-  const socket = new Socket(url, { transports, query: { name } })
+/** `again` is '' at first, and then that the client has been connected before. */
+function run(name, transports, again) {
+  const socket = new Socket(url, { transports, query: { name, again } })
   let timer
   let sent = 0
   let seen = 0
@@ -37,17 +38,18 @@ function run(name, transports) {
       numbers.reconnects++
       lines.push(`${name}: ${reason}; it connects again.`)
     }
-    setTimeout(run, 200 + Math.random() * 500, name, transports)
+    setTimeout(run, 200 + Math.random() * 500, name, transports, timer === undefined ? again : 'again')
   })
 }
 
 for (let i = 0; i < Number(count); i++) {
   const [kind, transports] = KINDS[i % KINDS.length]
-  setTimeout(run, i * 50, `${kind} ${1 + Math.floor(i / KINDS.length)}`, transports)
+  setTimeout(run, i * 50, `${kind} ${1 + Math.floor(i / KINDS.length)}`, transports, '')
 }
 
 setInterval(() => {
-  process.send({ ...numbers, lines })
+  // the server may have ended
+  process.send({ ...numbers, lines }, () => {})
   lines = []
 }, 250)
 

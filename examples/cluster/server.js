@@ -46,6 +46,8 @@ function start(place) {
   const one = { worker, pid: worker.process.pid, state: 'starting', sessions: [], counts: {} }
   places[place].push(one)
   worker.on('message', (news) => Object.assign(one, news))
+  // it has not got a message, because it ends
+  worker.on('error', () => {})
   worker.on('exit', (code, signal) => {
     places[place] = places[place].filter((other) => other !== one)
     const how = code === 0 ? 'all its sessions were closed in order' : (signal ?? `it has failed with code ${code}`)
@@ -67,6 +69,8 @@ async function restart(place) {
   if (old?.state !== 'running') return
   old.state = 'restarting'
   const { one } = await start(place)
+  // killed in the meantime
+  if (!places[place].includes(old)) return
   log(`Process ${place + 1}: ${one.pid} has started, and ${old.pid} closes its ${old.sessions.length} sessions.`)
   old.worker.send('drain')
 }

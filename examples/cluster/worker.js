@@ -7,8 +7,8 @@ const { attach } = require('engine.io')
 
 const httpServer = http.createServer()
 const engine = attach(httpServer, { cluster: true })
-/** The names of the clients whose sessions are here. */
-const names = new Map()
+/** What is shown of each session that is here. */
+const shown = new Map()
 let requests = 0
 
 engine.use((req, res, next) => {
@@ -18,16 +18,17 @@ engine.use((req, res, next) => {
 
 engine.on('connection', (socket) => {
   // the id is a secret, so that the page shows a name
-  names.set(socket, String(socket.request._query.name).slice(0, 20))
+  const { name, again } = socket.request._query
+  shown.set(socket, { name: String(name).slice(0, 20), again: again === 'again' })
   socket.on('message', (data) => socket.send(data))
-  socket.on('close', () => names.delete(socket))
+  socket.on('close', () => shown.delete(socket))
 })
 
 function tell() {
-  if (!process.connected) return
   const { forwarded, moved, served, accepted } = engine.metrics().cluster
-  const sessions = Array.from(names, ([{ transport }, name]) => ({ name, transport: transport.name }))
-  process.send({ sessions, counts: { requests, forwarded, moved, served, accepted } })
+  const sessions = Array.from(shown, ([{ transport }, client]) => ({ ...client, transport: transport.name }))
+  // the primary process may have ended
+  process.send({ sessions, counts: { requests, forwarded, moved, served, accepted } }, () => {})
 }
 setInterval(tell, 200).unref()
 
