@@ -227,7 +227,7 @@ test('sessions with ids of the application are found on their machine only', asy
 test('with a key, numbers are spread over the machines, unless ids show them', async () => {
   const numberOf = async (cluster) => {
     const options = { cluster: { directory: clusterDirectory(), key: 'a key of 16 bytes or more', ...cluster } }
-    return (await (await startMember({ options })).ask('metrics')).member
+    return (await (await startMember({ options })).ask('metrics')).number
   }
   assert.notDeepEqual(await Promise.all([numberOf({}), numberOf({}), numberOf({})]), [0, 0, 0])
   assert.equal(await numberOf({ showOwner: true }), 0)

@@ -72,11 +72,11 @@ test('a process with a link to it answers waiting polls and all later requests w
 test('the process that takes its place answers 400, too, and serves the sessions of others', async () => {
   const { hub, all, settings } = await startThree()
   const [owner, near, far] = all
-  const { member } = await owner.ask('metrics')
+  const { number } = await owner.ask('metrics')
   const [sid, kept] = [await openSession(owner), await openSession(far)]
   await owner.kill()
   const next = await startMember(settings, undefined, (started) => hub.join(started))
-  assert.equal((await next.ask('metrics')).member, member)
+  assert.equal((await next.ask('metrics')).number, number)
   assert.equal((await poll(near, sid)).body, UNKNOWN)
   await until(next, ({ nodes }) => nodes === 2, 'nodes')
   // not before it knows all nodes: one could have the same number
@@ -106,8 +106,8 @@ test('a process that is stopped is not taken for one that has gone', async () =>
 test('sessions of a live process with the number and boot of one that was here before are served', async () => {
   const { hub, all, settings } = await startThree()
   const [gone, near] = all
-  const { member } = await gone.ask('metrics')
-  const lockIn = (directory) => path.join(directory, `${member}.lock`)
+  const { number } = await gone.ask('metrics')
+  const lockIn = (directory) => path.join(directory, `${number}.lock`)
   const [boot] = fs.readFileSync(lockIn(settings.options.cluster.directory))
   await gone.kill()
   const others = structuredClone(settings)
@@ -115,7 +115,7 @@ test('sessions of a live process with the number and boot of one that was here b
   // the next one that takes the number on this machine has the same boot
   fs.writeFileSync(lockIn(others.options.cluster.directory), Buffer.of((boot + 255) % 256), { mode: 0o600 })
   const far = await startMember(others, undefined, (started) => hub.join(started))
-  assert.equal((await far.ask('metrics')).member, member)
+  assert.equal((await far.ask('metrics')).number, number)
   // the killed one is known for some time
   await until(far, ({ nodes }) => nodes === 2, 'nodes')
   const sid = await openSession(far)

@@ -34,7 +34,7 @@ test('NodeClusterEngine is a server with the option `cluster`, and leaves the op
   ]) {
     defer(() => engine.close())
     assert.ok(engine instanceof Server)
-    assert.equal(typeof engine.metrics().cluster.member, 'number')
+    assert.equal(typeof engine.metrics().cluster.number, 'number')
   }
   assert.equal(new NodeClusterEngine({ ...options, cluster: false }).metrics().cluster, undefined)
   assert.throws(() => new NodeClusterEngine({ cluster: 1 }), /cluster must be a boolean or an object, got 1/)

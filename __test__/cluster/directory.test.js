@@ -195,7 +195,7 @@ async function listening(directory) {
 test('each server of a process is a member', async () => {
   const directory = clusterDirectory()
   const [one, other] = [await listening(directory), await listening(directory)]
-  assert.deepEqual([one.server.metrics().cluster.member, other.server.metrics().cluster.member], [0, 1])
+  assert.deepEqual([one.server.metrics().cluster.number, other.server.metrics().cluster.number], [0, 1])
   const sid = await openSession(one)
   const waiting = poll(other, sid)
   one.server.clients[sid].send('a')

@@ -79,7 +79,7 @@ test('a number is used again by the next process, with other ids', async () => {
   await owner.kill()
   assert.ok(fs.existsSync(`${directory}/0.sock`), 'it could not clean up')
   const next = await startMember(settings)
-  assert.equal((await next.ask('metrics')).member, 0)
+  assert.equal((await next.ask('metrics')).number, 0)
   for (const member of [next, front]) assert.equal((await poll(member, sid)).status, 400)
   const fresh = await openSession(next)
   const answer = poll(front, fresh)

@@ -32,7 +32,7 @@ function directoryOf(number, boot) {
   return directory
 }
 
-const numberOf = async (member) => (await member.ask('metrics')).member
+const numberOf = async (member) => (await member.ask('metrics')).number
 
 /** A session is served by both processes. */
 async function isServed(sid, members) {
@@ -63,7 +63,7 @@ test('two processes of one machine cannot have the same number, until the first 
   const message = `cannot join the cluster: ${directory}: expected the number 3 to be free, but another process or server has it`
   assert.throws(make, { code: 'ERR_CLUSTER_JOIN', message })
   await first.kill()
-  assert.equal(make().metrics().cluster.member, 3)
+  assert.equal(make().metrics().cluster.number, 3)
   assert.throws(make, { code: 'ERR_CLUSTER_JOIN', message })
 })
 
@@ -93,7 +93,7 @@ test('a server that was closed and is used again has its number again as soon as
   assert.ok(failures.size < 20, 'it does not wait for the number each time')
   second.close()
   await eventually(() => failureOf(first), undefined, 10_000)
-  assert.equal(first.metrics().cluster.member, 3)
+  assert.equal(first.metrics().cluster.number, 3)
 })
 
 test('numbers that are given and others go together in one directory', () => {
@@ -101,7 +101,7 @@ test('numbers that are given and others go together in one directory', () => {
   const numbers = [undefined, 1, undefined, 0xffff, undefined].map((number) => {
     const server = new Server({ cluster: { directory, number } })
     defer(() => server.close())
-    return server.metrics().cluster.member
+    return server.metrics().cluster.number
   })
   assert.deepEqual(numbers, [0, 1, 2, 0xffff, 3])
 })

@@ -368,7 +368,7 @@ class Cluster {
   metrics() {
     const bus = this.nodes === undefined ? {} : { bus: this.nodes.metrics() }
     return {
-      member: this.number,
+      number: this.number,
       links: this.links.size,
       waiting: this.links.waiting,
       searches: this.search.count,

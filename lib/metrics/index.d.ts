@@ -32,7 +32,7 @@ export interface Metrics {
   /** What processes of this machine do for each other; undefined without the option `cluster`. */
   cluster?: {
     /** The number of this process, while it is a member. */
-    member: number | undefined
+    number: number | undefined
     /** Links to other processes, on which this one passes requests on, now. */
     links: number
     /** Requests that other processes have to answer, now. */
