@@ -61,8 +61,8 @@ test('the metrics tell what was passed on, and what waits', async () => {
   await says(websocket, 'b')
   assert.equal((await poll(front, 'x'.repeat(20))).status, 400)
   const [here, there] = [await front.ask('metrics'), await owner.ask('metrics')]
-  const { number, links, forwarded, moved, relayed, forged, failed } = here
-  assert.deepEqual([number, links, forwarded, moved, relayed, forged, failed], [1, 1, 2, 1, 0, 1, 0])
+  const { number, peers, links, forwarded, moved, relayed, forged, failed } = here
+  assert.deepEqual([number, peers, links, forwarded, moved, relayed, forged, failed], [1, 1, 1, 2, 1, 0, 1, 0])
   assert.deepEqual([there.number, there.served, there.accepted], [0, 2, 1])
   await reaches(front, 'waiting', 0)
 })

@@ -367,8 +367,10 @@ class Cluster {
   /** Returns numbers for `server.metrics()`. */
   metrics() {
     const bus = this.nodes === undefined ? {} : { bus: this.nodes.metrics() }
+    const { nodes, others } = this.census()
     return {
       number: this.number,
+      peers: nodes.length + others.length,
       links: this.links.size,
       waiting: this.links.waiting,
       searches: this.search.count,

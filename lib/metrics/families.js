@@ -75,23 +75,50 @@ function familiesOf({ sessions, refusals, upgrades, closes, backpressure, cluste
     gauge('untaken_bytes', 'Bytes of events that wait for JavaScript.', one(thread.untakenBytes)),
     counter('stale_calls', 'Calls into the engine with a stale handle.', one(thread.staleCalls)),
   ]
-  if (cluster !== undefined) {
-    const { links, waiting, searches, forwarded, moved, relayed, served, accepted, forged, gone, failed } = cluster
-    families.push(
-      gauge('cluster_links', 'Links to other processes.', one(links)),
-      gauge('cluster_waiting', 'Requests that other processes have to answer.', one(waiting)),
-      counter('cluster_searches', 'Searches for sessions.', one(searches)),
-      counter('cluster_passed', 'Requests that were passed on.', by('how', { forwarded, moved, relayed })),
-      counter('cluster_taken', 'Requests that others have passed on.', by('how', { served, accepted })),
-      counter('cluster_unknown', 'Ids without a session.', by('why', { forged, gone, failed })),
-    )
-  }
+  if (cluster !== undefined) families.push(...familiesOfCluster(cluster))
   if (eventLoop !== undefined) {
     const { mean, p50, p99, max } = eventLoop
     const values = by('quantile', { mean: mean / MS, 0.5: p50 / MS, 0.99: p99 / MS, max: max / MS })
     families.push(gauge('event_loop_delay_seconds', 'How late the event loop was.', values))
   }
   return families
+}
+
+/** Returns the families of what processes do for each other. */
+function familiesOfCluster({ bus, ...numbers }) {
+  const { peers, links, waiting, searches, unavailable, served, accepted, forged, gone, failed } = numbers
+  const { forwarded, moved, relayed, viaGateway } = numbers
+  const passed = { forwarded, moved, relayed, 'via gateway': viaGateway }
+  const families = [
+    gauge('cluster_peers', 'Other processes in the directory.', one(peers)),
+    gauge('cluster_links', 'Links to other processes.', one(links)),
+    gauge('cluster_waiting', 'Requests that other processes have to answer.', one(waiting)),
+    counter('cluster_searches', 'Searches for sessions.', one(searches)),
+    counter('cluster_passed', 'Requests that were passed on.', by('how', passed)),
+    counter('cluster_taken', 'Requests that others have passed on.', by('how', { served, accepted })),
+    counter('cluster_unknown', 'Ids without a session.', by('why', { forged, gone, failed })),
+    counter('cluster_unavailable', 'Requests that were answered 503.', one(unavailable + (bus?.unavailable ?? 0))),
+  ]
+  return bus === undefined ? families : [...families, ...familiesOfBus(bus)]
+}
+
+function familiesOfBus(bus) {
+  const { nodes, neighbours, waiting, served, asked, relayed, claimed, given, sent, received, failures } = bus
+  const { unsent, refused, unreadable, misdirected, stale, violations } = bus
+  const dropped = { unsent, refused, unreadable, misdirected, stale, violations }
+  return [
+    gauge('cluster_bus_nodes', 'Other processes on the bus.', one(nodes)),
+    gauge('cluster_bus_neighbours', 'Processes that are reached by way of this one.', one(neighbours)),
+    gauge('cluster_bus_served', 'Requests from the bus that are being served.', one(served)),
+    gauge('cluster_bus_waiting', 'Requests that wait for an earlier answer.', one(waiting)),
+    counter('cluster_bus_asked', 'Requests that were passed on over the bus.', one(asked)),
+    counter('cluster_bus_handed_on', 'Requests from the bus for other processes of this machine.', one(bus.handedOn)),
+    counter('cluster_bus_relayed', 'Connections that were relayed over the bus.', one(relayed)),
+    counter('cluster_bus_sessions', 'Sessions that have moved.', by('how', { claimed, given })),
+    counter('cluster_bus_messages', 'Messages on the bus.', bothWays(received, sent)),
+    counter('cluster_bus_dropped', 'Messages that were dropped.', by('why', dropped)),
+    counter('cluster_bus_failures', 'Attempts to subscribe that have failed.', one(failures)),
+  ]
 }
 
 /**

@@ -33,6 +33,8 @@ export interface Metrics {
   cluster?: {
     /** The number of this process, while it is a member. */
     number: number | undefined
+    /** Other processes in the directory, now. One that has taken another number counts twice while it has both. */
+    peers: number
     /** Links to other processes, on which this one passes requests on, now. */
     links: number
     /** Requests that other processes have to answer, now. */

@@ -1,0 +1,59 @@
+'use strict'
+
+// Whether all processes see each other, by `server.metrics()` and its exporters.
+
+const assert = require('node:assert/strict')
+const { test } = require('node:test')
+const { prometheus } = require('engine.io-native/metrics')
+const { Server } = require('../..')
+const { defer, eventually } = require('../support')
+const { becomes } = require('./bus-support')
+const { Bus, startMachine } = require('./claims-support')
+const { clusterDirectory, openSession, poll, post, startCluster } = require('./support')
+
+test('`peers` tells how many other processes there are, while they come, close and are killed', async () => {
+  const { directory, members } = await startCluster(3)
+  const peers = async (member) => (await member.ask('metrics')).peers
+  for (const member of members) assert.equal(await peers(member), 2)
+  const server = new Server({ cluster: { directory } })
+  defer(() => server.close())
+  assert.equal(server.metrics().cluster.peers, 3)
+  for (const member of members) assert.equal(await peers(member), 3)
+  server.close()
+  await becomes(() => peers(members[0]), 2)
+  assert.equal(server.metrics().cluster.peers, 0)
+  await members[2].kill()
+  for (const member of members.slice(0, 2)) assert.equal(await peers(member), 1)
+})
+
+/** The values of a server for Prometheus that concern the cluster, by their names and labels. */
+function valuesOf({ engine }) {
+  const lines = prometheus(engine)
+    .split('\n')
+    .filter((line) => line.startsWith('engine_io_cluster_'))
+  return Object.fromEntries(
+    lines.map((line) => [line.replace(/ \S+$/, '').slice('engine_io_cluster_'.length), Number(line.split(' ').at(-1))]),
+  )
+}
+
+test('exporters have the numbers of processes with and without the bus', async () => {
+  const bus = new Bus()
+  const directory = clusterDirectory()
+  const gateway = await startMachine(bus, { cluster: { directory } })
+  const inner = await startMachine(undefined, { cluster: { directory } })
+  const far = await startMachine(bus)
+  await eventually(() => [gateway.bus().nodes, gateway.bus().neighbours, far.bus().nodes], [1, 1, 1])
+  const sid = await openSession(far)
+  assert.equal((await post(inner, sid, '4a')).body, 'ok')
+  assert.equal((await poll(inner, sid)).body, '4a')
+  assert.equal((await poll(inner, 'x'.repeat(20))).status, 400)
+  const [one, two, three] = [valuesOf(gateway), valuesOf(inner), valuesOf(far)]
+  assert.deepEqual([one.peers, two.peers, three.peers], [1, 1, 0])
+  assert.deepEqual([one.bus_nodes, two.bus_nodes, three.bus_nodes], [1, undefined, 1])
+  assert.deepEqual([one.bus_neighbours, one.bus_asked_total, three['taken_total{how="served"}']], [1, 2, 2])
+  assert.deepEqual([two['passed_total{how="via gateway"}'], two['unknown_total{why="forged"}']], [2, 1])
+  assert.ok(one['bus_messages_total{direction="sent"}'] > 0 && one['bus_messages_total{direction="received"}'] > 0)
+  for (const why of ['refused', 'unreadable', 'violations', 'unsent']) {
+    for (const values of [one, three]) assert.equal(values[`bus_dropped_total{why="${why}"}`], 0)
+  }
+})
