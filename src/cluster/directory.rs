@@ -2,28 +2,21 @@
 //!
 //! Only one user can open it, so that its members may be trusted with the sessions.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::mem::offset_of;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
 use super::bus::message::Run;
-use super::descriptors::{try_lock, user};
 use super::id::{Key, Member};
+use super::os::{self, Bound, Hold, SOCKET};
 
 /// Bytes of the lock's file for a node of a bus, see [`Record`].
 const RUN: usize = size_of::<Run>();
 
 /// How many nodes of a bus the file tells that have had the number.
 const RUNS: usize = 8;
-
-/// Bytes of the directory's path at most, so that the path of each member's socket is not too long for the system.
-const MAX_PATH: usize =
-    size_of::<libc::sockaddr_un>() - offset_of!(libc::sockaddr_un, sun_path) - "/65535.sock".len() - 1;
 
 /// How often, and after which time, it is tried again to lock a number that was given, because others lock it for a
 /// moment to see whether it is free.
@@ -62,7 +55,7 @@ pub struct Directory {
     /// Whether the members that take seats by this are nodes of a bus.
     is_for_nodes: bool,
     /// Locked, so that what clears away old files leaves the directory alone.
-    _lock: File,
+    _lock: Hold,
 }
 
 /// A number that this member has, until it is dropped.
@@ -81,7 +74,7 @@ impl Seat {
     /// # Errors
     /// When the file cannot be written.
     pub fn note_run(&self, run: Run) -> io::Result<()> {
-        self.lock.write_all_at(&run.to_ne_bytes(), 1)
+        os::write_at(&self.lock, &run.to_ne_bytes(), 1)
     }
 }
 
@@ -98,10 +91,10 @@ impl Directory {
     /// When it cannot be made, when others than this user may open it, or when its path is too long for those of sockets.
     pub fn open(path: &Path) -> io::Result<Self> {
         let length = path.as_os_str().len();
-        if length > MAX_PATH {
-            return Err(wrong(path, &format!("expected a path of {MAX_PATH} bytes at most, got {length}")));
+        if length > os::MAX_PATH {
+            return Err(wrong(path, &format!("expected a path of {} bytes at most, got {length}", os::MAX_PATH)));
         }
-        match DirBuilder::new().recursive(true).mode(0o700).create(path) {
+        match os::make_directory(path) {
             // something else is there, which is looked at next
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => made.map_err(at(path))?,
@@ -111,9 +104,8 @@ impl Directory {
             let what = if found.is_symlink() { "a symbolic link" } else { "something else" };
             return Err(wrong(path, &format!("expected a directory, got {what}")));
         }
-        check(path, &found, 0o700)?;
-        let lock = File::open(path).map_err(at(path))?;
-        try_lock(&lock, true).map_err(at(path))?;
+        os::check(&found, os::DIRECTORY).map_err(|what| wrong(path, &what))?;
+        let lock = os::hold(path).map_err(at(path))?;
         Ok(Self { path: path.to_owned(), is_for_nodes: false, _lock: lock })
     }
 
@@ -131,8 +123,9 @@ impl Directory {
         if !path.exists() {
             self.make_key(&path)?;
         }
-        let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&path).map_err(at(&path))?;
-        check(&path, &file.metadata().map_err(at(&path))?, 0o600)?;
+        let mut file = os::open(&path).map_err(at(&path))?;
+        let found = file.metadata().map_err(at(&path))?;
+        os::check(&found, os::FILE).map_err(|what| wrong(&path, &what))?;
         let mut bytes = Vec::new();
         (&mut file).take(Key::LENGTH as u64 + 1).read_to_end(&mut bytes).map_err(at(&path))?;
         bytes.try_into().map_err(|_| wrong(&path, "expected a key of 32 bytes"))
@@ -146,7 +139,7 @@ impl Directory {
         let (key, name) = bytes.split_at(Key::LENGTH);
         let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
         let own = self.path.join(format!("key.{name}"));
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&own).map_err(at(&own))?;
+        let mut file = os::create(&own).map_err(at(&own))?;
         let made = file.write_all(key).and_then(|()| match fs::hard_link(&own, path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             result => result,
@@ -159,7 +152,7 @@ impl Directory {
     ///
     /// # Errors
     /// Those of the files; when another member has the number that is given, or when all numbers are taken.
-    pub fn take_seat(&self, choice: Choice) -> io::Result<(Seat, UnixListener)> {
+    pub fn take_seat(&self, choice: Choice) -> io::Result<(Seat, Bound)> {
         self.clear_away();
         let (mut known, mut first) = (Vec::new(), [0; 2]);
         match choice {
@@ -189,17 +182,14 @@ impl Directory {
         Err(wrong(&self.path, "expected fewer than 65,536 members"))
     }
 
-    fn sit(&self, number: u16, lock: File) -> io::Result<(Seat, UnixListener)> {
+    fn sit(&self, number: u16, lock: File) -> io::Result<(Seat, Bound)> {
         // the others see that it is a node as soon as they see that it is there
         let run = if self.is_for_nodes { ANY_RUN } else { 0 };
         let boot = Record::count_boot(&lock, run).map_err(at(&self.lock_file(number)))?;
         let socket = self.socket(number);
         remove(&socket).map_err(at(&socket))?;
-        let listener = UnixListener::bind(&socket).map_err(at(&socket))?;
-        let seat = Seat { member: Member { number, boot }, socket, lock };
-        fs::set_permissions(&seat.socket, PermissionsExt::from_mode(0o600)).map_err(at(&seat.socket))?;
-        listener.set_nonblocking(true).map_err(at(&seat.socket))?;
-        Ok((seat, listener))
+        let bound = os::bind(&socket).map_err(at(&socket))?;
+        Ok((Seat { member: Member { number, boot }, socket, lock }, bound))
     }
 
     /// The node of a bus that a member was which has gone, if it was here. It may be that of a member of another machine
@@ -232,16 +222,13 @@ impl Directory {
 
     /// Whether the lock of a number is free, and what its file tells.
     fn look_at(&self, number: u16) -> Option<(bool, Record)> {
-        // something else than a file must not keep the thread waiting
-        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(self.lock_file(number)).ok()?;
-        let is_free = try_lock(&file, true).ok()?;
+        let (is_free, file) = os::look_at(&self.lock_file(number)).ok()?;
         Some((is_free, Record::read(&file).ok()?))
     }
 
     /// The path of the socket of a member with this number.
     pub fn socket(&self, number: u16) -> PathBuf {
-        self.path.join(format!("{number}.sock"))
+        self.path.join(format!("{number}{SOCKET}"))
     }
 
     /// The numbers that have a file with this ending.
@@ -253,12 +240,12 @@ impl Directory {
     /// The members that have a socket. They may have gone.
     pub fn members(&self) -> Vec<Member> {
         let boot = |number| fs::read(self.lock_file(number)).ok()?.first().copied();
-        self.numbers(".sock").into_iter().filter_map(|number| Some(Member { number, boot: boot(number)? })).collect()
+        self.numbers(SOCKET).into_iter().filter_map(|number| Some(Member { number, boot: boot(number)? })).collect()
     }
 
     /// Removes the sockets of members that were killed.
     fn clear_away(&self) {
-        for number in self.numbers(".sock") {
+        for number in self.numbers(SOCKET) {
             if let Ok(Some(_lock)) = self.lock(number) {
                 let _ = fs::remove_file(self.socket(number));
             }
@@ -271,11 +258,8 @@ impl Directory {
 
     /// Takes the lock of a number; `None` if a member has it.
     fn lock(&self, number: u16) -> io::Result<Option<File>> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
         let path = self.lock_file(number);
-        let file = options.open(&path).map_err(at(&path))?;
-        Ok(try_lock(&file, false).map_err(at(&path))?.then_some(file))
+        os::lock(&path).map_err(at(&path))
     }
 }
 
@@ -304,7 +288,7 @@ impl Record {
         };
         bytes.splice(..bytes.len().min(1), [boot].into_iter().chain(run.to_ne_bytes()));
         bytes.truncate(1 + RUNS * RUN);
-        file.write_all_at(&bytes, 0)?;
+        os::write_at(file, &bytes, 0)?;
         Ok(boot)
     }
 
@@ -324,17 +308,6 @@ fn remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-/// Checks that only this user may open a file.
-fn check(path: &Path, found: &fs::Metadata, mode: u32) -> io::Result<()> {
-    if found.uid() != user() {
-        return Err(wrong(path, &format!("expected it to belong to user {}, got {}", user(), found.uid())));
-    }
-    if found.mode() & 0o077 != 0 {
-        return Err(wrong(path, &format!("expected mode {mode:o}, got {:o}", found.mode() & 0o7777)));
-    }
-    Ok(())
 }
 
 /// Adds the path of a file to an error of the system.

@@ -7,22 +7,18 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::io::Interest;
-use tokio::net::UnixStream;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use super::bus::message::Run;
 use super::bus::node::MAX_FORMER;
-use super::descriptors;
 use super::directory::{Census, Choice, Directory, Seat};
 use super::id::{Key, Member, RANDOM};
+use super::os::{self, Bound, Descriptor, Listener, Stream};
 use super::wire::{Decoder, Hello, encode};
 use crate::runtime::contract::{PeerMessage, PeerSent};
 use crate::runtime::{Command, Commands, EventQueue, Kind};
@@ -76,7 +72,7 @@ pub struct Incoming {
     /// Bytes.
     pub body: bytes::Bytes,
     /// The descriptor of a connection that moves.
-    pub descriptor: Option<OwnedFd>,
+    pub descriptor: Option<Descriptor>,
 }
 
 /// What an id says of its session's owner, as this member knows it.
@@ -147,7 +143,7 @@ struct Link {
 struct Waiting {
     out: Outgoing,
     /// The stream, while the link is served and its task writes nothing: who holds the lock may write.
-    idle: Option<Arc<UnixStream>>,
+    idle: Option<Arc<Stream>>,
 }
 
 /// Bytes to write, and the descriptors that go with some of them.
@@ -155,7 +151,7 @@ struct Waiting {
 struct Outgoing {
     bytes: Vec<u8>,
     /// Each with the place of its message.
-    descriptors: VecDeque<(usize, OwnedFd)>,
+    descriptors: VecDeque<(usize, Descriptor)>,
 }
 
 /// What is being written, and how far.
@@ -182,7 +178,7 @@ impl Peers {
             Some(key) => Key::new(key),
             None => Key::new(&directory.key()?),
         };
-        let (seat, listener) = directory.take_seat(choice)?;
+        let (seat, bound) = directory.take_seat(choice)?;
         let peers = Arc::new(Self {
             handle,
             key: key.showing_owner(shows_owner),
@@ -197,15 +193,16 @@ impl Peers {
             room: Notify::new(),
             leaves: watch::Sender::new(false),
         });
-        peers.listen(listener);
+        peers.listen(bound)?;
         Ok(peers)
     }
 
-    fn listen(self: &Arc<Self>, listener: UnixListener) {
+    fn listen(self: &Arc<Self>, bound: Bound) -> io::Result<()> {
         let accepting = self.clone();
-        self.commands.send(Command::Run(Box::new(move || {
+        let run = |call| self.commands.send(Command::Run(call));
+        os::listen(bound, run, |listener| {
             tokio::spawn(accepting.accept(listener));
-        })));
+        })
     }
 
     /// Takes another number for new sessions, because a member of another machine has this one. Sessions with the former
@@ -217,12 +214,18 @@ impl Peers {
         if self.seats().former.len() >= MAX_FORMER {
             return Err(io::Error::other(format!("expected at most {MAX_FORMER} changes of the number")));
         }
-        let (seat, listener) = self.directory.take_seat(Choice::Spread)?;
+        let (seat, bound) = self.directory.take_seat(Choice::Spread)?;
         let mut seats = self.seats();
         let former = std::mem::replace(&mut seats.now, seat);
         seats.former.push(former);
         drop(seats);
-        self.listen(listener);
+        if let Err(error) = self.listen(bound) {
+            let mut seats = self.seats();
+            if let Some(former) = seats.former.pop() {
+                seats.now = former;
+            }
+            return Err(error);
+        }
         Ok(self.has_issued.swap(false, Ordering::Relaxed))
     }
 
@@ -315,7 +318,7 @@ impl Peers {
         kind: u8,
         number: u32,
         (head, body): (&[u8], &[u8]),
-        descriptor: Option<OwnedFd>,
+        descriptor: Option<Descriptor>,
     ) -> PeerSent {
         let Some(link) = self.links().all.get(&link).cloned() else { return PeerSent::No };
         let mut waiting = link.waiting();
@@ -416,15 +419,14 @@ impl Peers {
     }
 
     /// Accepts links of peers until this member leaves.
-    async fn accept(self: Arc<Self>, listener: UnixListener) {
-        let Ok(listener) = tokio::net::UnixListener::from_std(listener) else { return };
+    async fn accept(self: Arc<Self>, mut listener: Listener) {
         loop {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = os::accept(&mut listener) => accepted,
                 () = self.left() => return,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok(stream) => {
                     let peers = self.clone();
                     tokio::spawn(async move { peers.welcome(stream).await });
                 }
@@ -435,8 +437,8 @@ impl Peers {
     }
 
     /// Serves a link that a peer has made.
-    async fn welcome(self: Arc<Self>, stream: UnixStream) {
-        if !is_same_user(&stream) {
+    async fn welcome(self: Arc<Self>, stream: Stream) {
+        if !stream.is_same_user() {
             return;
         }
         let mut reading = Reading::default();
@@ -470,10 +472,10 @@ impl Peers {
         self.put(Incoming::note(&link, DOWN));
     }
 
-    async fn call(&self, peer: Member) -> Result<(UnixStream, Reading), Absent> {
+    async fn call(&self, peer: Member) -> Result<(Stream, Reading), Absent> {
         let path = self.directory.socket(peer.number);
         let stream = loop {
-            match UnixStream::connect(&path).await {
+            match Stream::connect(&path).await {
                 Ok(stream) => break stream,
                 // its queue of connections is full
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(Duration::from_millis(5)).await,
@@ -483,7 +485,7 @@ impl Peers {
                 Err(_) => return Err(Absent::Unknown),
             }
         };
-        if !is_same_user(&stream) {
+        if !stream.is_same_user() {
             return Err(Absent::Unknown);
         }
         greet(&stream, &self.key, self.member(), peer).await.map_err(|_| Absent::Unknown)?;
@@ -493,7 +495,7 @@ impl Peers {
     }
 
     /// Reads and writes a link until it ends or this member leaves.
-    async fn serve(&self, link: &Link, stream: &Arc<UnixStream>, mut reading: Reading) {
+    async fn serve(&self, link: &Link, stream: &Arc<Stream>, mut reading: Reading) {
         let mut writing = Writing::default();
         tokio::select! {
             () = reading.read(self, link, stream) => return,
@@ -516,7 +518,7 @@ impl Peers {
     }
 }
 
-async fn greet(stream: &UnixStream, key: &Key, from: Member, to: Member) -> io::Result<()> {
+async fn greet(stream: &Stream, key: &Key, from: Member, to: Member) -> io::Result<()> {
     let mut writing = Writing::default();
     Hello { from, to }.encode(key, &mut writing.out.bytes);
     writing.write(stream).await
@@ -532,11 +534,6 @@ fn begins(kind: u8) -> bool {
 enum Absent {
     Gone,
     Unknown,
-}
-
-/// Whether the process at the other end is of this user, or of the superuser, who may do everything.
-fn is_same_user(stream: &UnixStream) -> bool {
-    stream.peer_cred().is_ok_and(|peer| peer.uid() == descriptors::user() || peer.uid() == 0)
 }
 
 impl Seats {
@@ -565,7 +562,7 @@ impl Link {
     }
 
     /// Takes what waits. If that is nothing, others may write to the stream.
-    fn take(&self, stream: &Arc<UnixStream>) -> Outgoing {
+    fn take(&self, stream: &Arc<Stream>) -> Outgoing {
         let mut waiting = self.waiting();
         waiting.idle = waiting.out.bytes.is_empty().then(|| stream.clone());
         std::mem::take(&mut waiting.out)
@@ -577,7 +574,7 @@ impl Link {
         let Waiting { out, idle: Some(stream) } = &mut *waiting else { return waiting.out.bytes.is_empty() };
         let mut at = 0;
         while at < out.bytes.len() {
-            match out.send(stream, at) {
+            match out.send(stream, at, Stream::send) {
                 Ok(length) => at += length,
                 // its task writes the rest, or meets the error
                 Err(_) => break,
@@ -590,12 +587,17 @@ impl Link {
 
 impl Outgoing {
     /// Sends bytes from a place on, once. Returns how many the kernel has taken.
-    fn send(&mut self, stream: &UnixStream, at: usize) -> io::Result<usize> {
+    fn send(
+        &mut self,
+        stream: &Stream,
+        at: usize,
+        send: impl FnOnce(&Stream, &[u8], Option<&Descriptor>) -> io::Result<usize>,
+    ) -> io::Result<usize> {
         // a descriptor goes with the first byte of its message
-        let mut next = self.descriptors.iter().map(|(at, descriptor)| (*at, descriptor.as_fd())).peekable();
+        let mut next = self.descriptors.iter().map(|(at, descriptor)| (*at, descriptor)).peekable();
         let descriptor = next.next_if(|(place, _)| *place == at).map(|(_, descriptor)| descriptor);
         let end = next.peek().map_or(self.bytes.len(), |(place, _)| *place);
-        let length = descriptors::send(stream.as_fd(), &self.bytes[at..end], descriptor)?;
+        let length = send(stream, &self.bytes[at..end], descriptor)?;
         if descriptor.is_some() {
             self.descriptors.pop_front();
         }
@@ -628,7 +630,7 @@ impl Incoming {
 
 impl Writing {
     /// Writes what waits in a link, and with `goes_on` what comes to wait.
-    async fn write_all(&mut self, link: &Link, stream: &Arc<UnixStream>, goes_on: bool) -> io::Result<()> {
+    async fn write_all(&mut self, link: &Link, stream: &Arc<Stream>, goes_on: bool) -> io::Result<()> {
         loop {
             self.write(stream).await?;
             let wake = link.wake.notified();
@@ -643,10 +645,10 @@ impl Writing {
     }
 
     /// Writes the rest of what is being written. It can be called again if it was dropped before its end.
-    async fn write(&mut self, stream: &UnixStream) -> io::Result<()> {
+    async fn write(&mut self, stream: &Stream) -> io::Result<()> {
         while self.at < self.out.bytes.len() {
             stream.writable().await?;
-            match stream.try_io(Interest::WRITABLE, || self.out.send(stream, self.at)) {
+            match self.out.send(stream, self.at, Stream::try_send) {
                 Ok(length) => self.at += length,
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
                 Err(error) => return Err(error),
@@ -661,7 +663,7 @@ impl Writing {
 #[derive(Default)]
 struct Reading {
     decoder: Decoder,
-    descriptors: VecDeque<Option<OwnedFd>>,
+    descriptors: VecDeque<Option<Descriptor>>,
 }
 
 thread_local! {
@@ -671,14 +673,13 @@ thread_local! {
 
 impl Reading {
     /// Reads once. Returns false at the end of the link.
-    async fn more(&mut self, stream: &UnixStream) -> bool {
+    async fn more(&mut self, stream: &Stream) -> bool {
         loop {
             if stream.readable().await.is_err() {
                 return false;
             }
             let read = BUFFER.with_borrow_mut(|buffer| {
-                let read = || descriptors::receive(stream.as_fd(), buffer, &mut self.descriptors);
-                let length = stream.try_io(Interest::READABLE, read)?;
+                let length = stream.try_receive(buffer, &mut self.descriptors)?;
                 self.decoder.feed(&buffer[..length]);
                 Ok::<_, io::Error>(length)
             });
@@ -692,7 +693,7 @@ impl Reading {
     }
 
     /// The first message; `None` if it is something else, or if the link ends.
-    async fn hello(&mut self, stream: &UnixStream, key: &Key) -> Option<Hello> {
+    async fn hello(&mut self, stream: &Stream, key: &Key) -> Option<Hello> {
         loop {
             if let Some(message) = self.decoder.take().ok()? {
                 return Hello::decode(&message, key);
@@ -704,7 +705,7 @@ impl Reading {
     }
 
     /// Hands messages to the owner until the link ends.
-    async fn read(&mut self, peers: &Peers, link: &Link, stream: &UnixStream) {
+    async fn read(&mut self, peers: &Peers, link: &Link, stream: &Stream) {
         loop {
             loop {
                 let message = match self.decoder.take() {

@@ -15,7 +15,6 @@ use crate::session::OutData;
 const SCRATCH: usize = 16 * 1024;
 
 /// Bytes that are made a string if they are ASCII.
-#[cfg(unix)]
 const MAX_ASCII: usize = 64 * 1024;
 
 thread_local! {
@@ -161,7 +160,6 @@ pub(super) fn buffer_value(env: sys::napi_env, bytes: &[u8]) -> Result<Raw> {
 }
 
 /// A string.
-#[cfg(unix)]
 pub(super) fn text_value(env: sys::napi_env, text: &str) -> Result<Raw> {
     let mut value = ptr::null_mut();
     let (data, len) = (text.as_ptr().cast(), text.len() as isize);
@@ -171,7 +169,6 @@ pub(super) fn text_value(env: sys::napi_env, text: &str) -> Result<Raw> {
 }
 
 /// A string if the bytes are ASCII, otherwise a Buffer with a copy of them. A string is the cheaper one.
-#[cfg(unix)]
 pub(super) fn ascii_or_bytes(env: sys::napi_env, bytes: &[u8]) -> Result<Raw> {
     if bytes.len() > MAX_ASCII || !bytes.is_ascii() {
         return buffer_value(env, bytes);

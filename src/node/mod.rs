@@ -4,7 +4,6 @@
 //! All methods run on the JavaScript thread of one environment (the main thread or a worker); each
 //! environment has an [`engine::Engine`] of its own, nothing is shared between them.
 
-#[cfg(unix)]
 mod bus;
 mod call_result;
 mod compress;
@@ -18,7 +17,6 @@ mod io_threads;
 mod listeners;
 mod metrics;
 mod owner_reads;
-#[cfg(unix)]
 mod peers;
 mod pipes;
 mod raw;

@@ -11,6 +11,7 @@ use super::convert::{Raw, ascii_or_bytes, raw_value, text_value, uint32s, undefi
 use super::engine::Engine;
 use super::tables::exhausted;
 use crate::cluster::bus::message::Run;
+#[cfg(unix)]
 use crate::cluster::descriptors::duplicate;
 use crate::cluster::directory::{Census, Choice};
 use crate::cluster::id::{Key, Member};
@@ -138,7 +139,8 @@ impl Engine {
     }
 
     /// Sends a message on a link that is up, with the next `flushPeers`. A copy of the descriptor goes with it, unless it
-    /// is -1. Returns a `PeerSent`: nothing is sent if the process has no descriptor left, or see [`Peers::send`].
+    /// is -1, as it always is on Windows. Returns a `PeerSent`: nothing is sent if the process has no descriptor left, or
+    /// see [`Peers::send`].
     #[napi]
     #[allow(clippy::too_many_arguments)]
     pub fn send_to_peer(
@@ -158,10 +160,13 @@ impl Engine {
             Some(Either::B(bytes)) => *bytes,
         };
         let descriptor = match descriptor {
+            #[cfg(unix)]
             0.. => match duplicate(descriptor) {
                 Ok(descriptor) => Some(descriptor),
                 Err(_) => return Ok(PeerSent::No as u32),
             },
+            #[cfg(not(unix))]
+            0.. => return Ok(PeerSent::No as u32),
             _ => None,
         };
         Ok(peers.send(link, kind as u8, number, (head.as_bytes(), body), descriptor) as u32)
@@ -190,7 +195,10 @@ impl Engine {
             } else {
                 ascii_or_bytes(env, &message.body)?
             });
+            #[cfg(unix)]
             let descriptor = message.descriptor.map_or(-1, std::os::fd::IntoRawFd::into_raw_fd);
+            #[cfg(not(unix))]
+            let descriptor = -1_i32;
             let fields = [message.link, message.kind.into(), message.number, (descriptor + 1) as u32];
             // SAFETY: the array has room for `length` numbers, of which these are four below the last one, and it is
             // JavaScript's, which does not run meanwhile.
@@ -199,6 +207,15 @@ impl Engine {
         Ok(contents)
     }
 
+    fn peers(&self, member: u32) -> Result<Arc<Peers>> {
+        let peers = self.tables.members.borrow().get(member).cloned();
+        peers.ok_or_else(|| Error::new(Status::InvalidArg, "expected the handle of a member, got a stale one"))
+    }
+}
+
+#[cfg(unix)]
+#[napi]
+impl Engine {
     /// A pair of connected UNIX sockets, which JavaScript owns.
     #[napi]
     pub fn socket_pair(&self) -> Result<Vec<i32>> {
@@ -206,11 +223,6 @@ impl Engine {
         let (one, other) = std::os::unix::net::UnixStream::pair()
             .map_err(|error| Error::new(Status::GenericFailure, error.to_string()))?;
         Ok(vec![one.into_raw_fd(), other.into_raw_fd()])
-    }
-
-    fn peers(&self, member: u32) -> Result<Arc<Peers>> {
-        let peers = self.tables.members.borrow().get(member).cloned();
-        peers.ok_or_else(|| Error::new(Status::InvalidArg, "expected the handle of a member, got a stale one"))
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use napi::{Error, Result, Status};
 
-#[cfg(unix)]
 use crate::cluster::peers::Peers;
 use crate::http::Listener;
 use crate::runtime::{Connection, SessionCell, Table};
@@ -19,20 +18,12 @@ pub(super) struct Tables {
     pub(super) timings: RefCell<Table<Arc<Timing>>>,
     pub(super) listeners: RefCell<Table<Arc<Listener>>>,
     /// The members of clusters.
-    #[cfg(unix)]
     pub(super) members: RefCell<Table<Arc<Peers>>>,
 }
 
 impl Tables {
     pub(super) fn new() -> Self {
-        Self {
-            sessions: table(),
-            connections: table(),
-            timings: table(),
-            listeners: table(),
-            #[cfg(unix)]
-            members: table(),
-        }
+        Self { sessions: table(), connections: table(), timings: table(), listeners: table(), members: table() }
     }
 
     pub(super) fn session(&self, session: u32) -> Option<Arc<SessionCell>> {
@@ -55,11 +46,7 @@ impl Tables {
 
     /// Number of calls with a stale handle.
     pub(super) fn stale(&self) -> u64 {
-        #[cfg(unix)]
-        let members = self.members.borrow().stale();
-        #[cfg(not(unix))]
-        let members = 0;
-        members
+        self.members.borrow().stale()
             + self.sessions.borrow().stale()
             + self.connections.borrow().stale()
             + self.timings.borrow().stale()
@@ -71,7 +58,6 @@ impl Tables {
         drop(self.sessions.borrow_mut().drain());
         self.connections.borrow_mut().drain().for_each(|connection| connection.abandon());
         self.listeners.borrow_mut().drain().for_each(|listener| listener.registry.clear());
-        #[cfg(unix)]
         drop(self.members.borrow_mut().drain());
     }
 }

@@ -1,0 +1,230 @@
+//! What members on one machine need of Windows, see `os.rs`: named pipes, which carry no descriptors, and files that are
+//! locked by how they are opened.
+//!
+//! Who may open a file is decided by the directory in which it lies: by default that is in the user's profile. Each
+//! member listens on a pipe with a random name, which lies in a file of the directory, so that nobody can take the name
+//! before it. By the system's default others than the user, administrators and the system may at most read from a pipe:
+//! they can connect, but say nothing. A hello, which only holders of the key can make, is expected of both sides.
+
+use std::collections::VecDeque;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io;
+use std::os::windows::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::mpsc::channel;
+
+use tokio::net::windows::named_pipe::{ClientOptions, NamedPipeClient, NamedPipeServer, ServerOptions};
+
+/// There are no descriptors that go with messages.
+#[derive(Debug)]
+pub enum Descriptor {}
+
+/// One end of a link.
+#[derive(Debug)]
+pub enum Stream {
+    /// The end of the member that was asked.
+    Accepted(NamedPipeServer),
+    /// The end of the member that asks.
+    Made(NamedPipeClient),
+}
+
+/// Takes links from peers.
+#[derive(Debug)]
+pub struct Listener {
+    name: String,
+    /// The instance of the pipe to which the next peer connects.
+    next: NamedPipeServer,
+}
+
+/// What keeps a directory while members are there: files that are open cannot be removed.
+#[derive(Debug)]
+pub struct Hold;
+
+/// The ending of the file by which a member is reached: it has the random part of the pipe's name.
+pub(crate) const SOCKET: &str = ".pipe";
+
+/// Paths are as long as the system takes them.
+pub(crate) const MAX_PATH: usize = usize::MAX;
+
+/// Nothing, see [`check`].
+pub(crate) const DIRECTORY: u32 = 0;
+pub(crate) const FILE: u32 = 0;
+
+/// Random bytes of a pipe's name.
+const NAME: usize = 16;
+
+/// `FILE_SHARE_READ`: others may open the file to read it, as long as it is open here.
+const SHARE_READ: u32 = 1;
+
+/// `ERROR_SHARING_VIOLATION`: the file is open in a way that does not go together with this one.
+const IS_SHARED_LESS: i32 = 32;
+
+/// `ERROR_PIPE_BUSY`: no instance of the pipe is free just now.
+const IS_BUSY: i32 = 231;
+
+// ---- links -------------------------------------------------------------------------------------
+
+/// The pipe on which a member listens, as soon as it has a runtime.
+#[derive(Debug)]
+pub struct Bound(String);
+
+/// Chooses a name, and writes it to a file.
+pub(crate) fn bind(path: &Path) -> io::Result<Bound> {
+    let mut random = [0; NAME];
+    getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
+    let name: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    fs::write(path, &name)?;
+    Ok(Bound(pipe_of(&name)))
+}
+
+fn pipe_of(name: &str) -> String {
+    format!(r"\\.\pipe\engine.io-native-{name}")
+}
+
+/// Calls the function with a listener, by `run` on a thread that has a runtime, and waits until the pipe is there.
+pub(crate) fn listen(
+    Bound(name): Bound,
+    run: impl FnOnce(Box<dyn FnOnce() + Send>),
+    accept: impl FnOnce(Listener) + Send + 'static,
+) -> io::Result<()> {
+    let (opened, result) = channel();
+    run(Box::new(move || {
+        let listener = instance(&name, true).map(|next| Listener { name, next });
+        let _ = opened.send(listener.map(accept));
+    }));
+    result.recv().unwrap_or_else(|_| Err(io::Error::other("expected a thread for links, but it has ended")))
+}
+
+fn instance(name: &str, is_first: bool) -> io::Result<NamedPipeServer> {
+    ServerOptions::new().first_pipe_instance(is_first).reject_remote_clients(true).create(name)
+}
+
+/// Takes the next link.
+pub(crate) async fn accept(listener: &mut Listener) -> io::Result<Stream> {
+    let connected = listener.next.connect().await;
+    // a peer always finds an instance, even if it has to try again
+    let next = instance(&listener.name, false)?;
+    let stream = std::mem::replace(&mut listener.next, next);
+    connected.map(|()| Stream::Accepted(stream))
+}
+
+impl Stream {
+    /// Makes a link. The error is `WouldBlock` if it can be tried again soon, and `NotFound` if nobody listens there.
+    pub(crate) async fn connect(path: &Path) -> io::Result<Self> {
+        let name = fs::read_to_string(path)?;
+        if name.len() != 2 * NAME || !name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            // it is just being written
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        // by tokio's default the other end may see who this is, but not act as this user
+        match ClientOptions::new().open(pipe_of(&name)) {
+            Err(error) if error.raw_os_error() == Some(IS_BUSY) => Err(io::ErrorKind::WouldBlock.into()),
+            opened => opened.map(Self::Made),
+        }
+    }
+
+    /// The system keeps others from writing to a pipe, and from listening on it.
+    pub(crate) fn is_same_user(&self) -> bool {
+        true
+    }
+
+    /// Waits until there may be something to receive.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Accepted(pipe) => pipe.readable().await,
+            Self::Made(pipe) => pipe.readable().await,
+        }
+    }
+
+    /// Waits until something may be sent.
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        match self {
+            Self::Accepted(pipe) => pipe.writable().await,
+            Self::Made(pipe) => pipe.writable().await,
+        }
+    }
+
+    /// Sends bytes, as far as this can be done at once. Returns how many were taken. It may be called on any thread.
+    pub(crate) fn send(&self, bytes: &[u8], _descriptor: Option<&Descriptor>) -> io::Result<usize> {
+        match self {
+            Self::Accepted(pipe) => pipe.try_write(bytes),
+            Self::Made(pipe) => pipe.try_write(bytes),
+        }
+    }
+
+    /// The same after [`Stream::writable`].
+    pub(crate) fn try_send(&self, bytes: &[u8], descriptor: Option<&Descriptor>) -> io::Result<usize> {
+        self.send(bytes, descriptor)
+    }
+
+    /// Receives bytes after [`Stream::readable`].
+    pub(crate) fn try_receive(
+        &self,
+        buffer: &mut [u8],
+        _descriptors: &mut VecDeque<Option<Descriptor>>,
+    ) -> io::Result<usize> {
+        match self {
+            Self::Accepted(pipe) => pipe.try_read(buffer),
+            Self::Made(pipe) => pipe.try_read(buffer),
+        }
+    }
+}
+
+// ---- files -------------------------------------------------------------------------------------
+
+/// Makes a directory, and those above it.
+pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)
+}
+
+/// Nothing has to be locked, see [`Hold`].
+pub(crate) fn hold(_path: &Path) -> io::Result<Hold> {
+    Ok(Hold)
+}
+
+/// Who may open a file, the directory above it decides, which is the application's choice.
+pub(crate) fn check(_found: &Metadata, _mode: u32) -> Result<(), String> {
+    Ok(())
+}
+
+/// Opens a file to read it.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+/// Makes a file that is not there.
+pub(crate) fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).open(path)
+}
+
+/// Opens a file, which is made if it is missing, and locks it until it is closed; `None` if another one has locked it.
+/// The lock is that it is open for writing, and that others may only read it.
+pub(crate) fn lock(path: &Path) -> io::Result<Option<File>> {
+    let mut options = OpenOptions::new();
+    unless_open(options.read(true).write(true).create(true).truncate(false).share_mode(SHARE_READ).open(path))
+}
+
+/// Opens a file to read it, and tells whether nobody has locked it. It cannot be locked while it is open and free.
+pub(crate) fn look_at(path: &Path) -> io::Result<(bool, File)> {
+    match unless_open(OpenOptions::new().read(true).share_mode(SHARE_READ).open(path))? {
+        Some(file) => Ok((true, file)),
+        None => Ok((false, File::open(path)?)),
+    }
+}
+
+fn unless_open(opened: io::Result<File>) -> io::Result<Option<File>> {
+    match opened {
+        Err(error) if error.raw_os_error() == Some(IS_SHARED_LESS) => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+/// Writes at a place of a file.
+pub(crate) fn write_at(file: &File, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let written = file.seek_write(bytes, at)?;
+        bytes = &bytes[written..];
+        at += written as u64;
+    }
+    Ok(())
+}
