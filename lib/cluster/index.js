@@ -18,7 +18,7 @@ const { Nodes } = require('./nodes')
 const { Owner } = require('./owner')
 const { Relays } = require('./relays')
 const { Search } = require('./search')
-const { kClient, kFlushPeers, kOnPeers } = require('../base/symbols')
+const { kClient, kFlushPeers, kOnPeers, kState } = require('../base/symbols')
 
 /** How often messages are taken in one turn, and how many at most each time. */
 const ROUNDS = 16
@@ -109,6 +109,22 @@ class Cluster {
     this.noteNode(address)
   }
 
+  /** Joins again if the server was closed before. If that fails, it is tried again with the next request. */
+  joinAgain() {
+    try {
+      this.join()
+    } catch (error) {
+      debug('%s', error.message)
+    }
+  }
+
+  /** Called with each request, also if that is one of another member's session: a server that was closed is used again. */
+  onRequest() {
+    if (!this.isLeaving) return
+    // what still comes on connections of an HTTP server that does not listen any more is no new use
+    if (this._server[kState].attachedTo?.listening !== false) this.joinAgain()
+  }
+
   /** Returns who is on this machine, see `countPeers` in src/node/peers.rs. */
   census() {
     if (this.handle === NO_HANDLE) return { nodes: [], others: [], hasLostNodes: false }
@@ -160,7 +176,7 @@ class Cluster {
     }
   }
 
-  /** Returns the id of a new session. A server that was closed and is used again joins again. */
+  /** Returns the id of a new session. */
   issueId() {
     this.join()
     return bridge.getEngine().issueId(this.handle)

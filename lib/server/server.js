@@ -141,6 +141,7 @@ class Server extends BaseServer {
     }
     if (!this[kPrepared](req)) return abortRequest(res, BaseServer.errors.BAD_REQUEST, BaseServer.errorMessages)
     req.res = res
+    this[kState].cluster?.onRequest()
     this[kState].cluster?.endIfLeaving(res)
     this._applyMiddlewares(req, res, (error) => {
       if (error) callback(BaseServer.errors.BAD_REQUEST, { name: 'MIDDLEWARE_FAILURE' })
@@ -159,6 +160,7 @@ class Server extends BaseServer {
     socket.on('error', onEarlyError)
     const refuse = (code, context) => abortUpgrade(socket, code, BaseServer.errorMessages, context)
     if (!this[kPrepared](req)) return refuse(BaseServer.errors.BAD_REQUEST)
+    this[kState].cluster?.onRequest()
     const hooked = this.middlewares.length > 0 || this._applyMiddlewares !== BaseServer.prototype._applyMiddlewares
     const res = hooked ? new UpgradeResponse(req, socket) : undefined
     const callback = (code, context) => {
@@ -341,6 +343,7 @@ class Server extends BaseServer {
         }
       })
     }
+    this[kState].cluster?.joinAgain()
     // last: a server for which this method throws reads no headers
     if (proxies !== undefined) readProxyHeaders(server, proxies, () => this[kState].counts.proxyHeaderInvalid())
   }
