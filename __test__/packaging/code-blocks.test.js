@@ -1,8 +1,8 @@
 'use strict'
 
 // Every block of code in README and the documents does what its reader would try: JavaScript runs, as a comment before
-// the block says, JSON and YAML parse, units of systemd are well-formed, and commands name scripts, stages and files that
-// exist. Configurations of HAProxy and nginx are tried by __test__/cluster/balancers.test.js.
+// the block says, JSON and YAML parse, systemd finds no fault with its units, and commands name scripts, stages and files
+// that exist. Configurations of HAProxy and nginx are tried by __test__/cluster/balancers.test.js.
 //
 //   <!-- runs: echo -->              a real client connects by each transport, and gets back what it sends
 //   <!-- runs: echo, as a module --> the same, as an ES module
@@ -12,7 +12,7 @@
 //   <!-- runs: by itself -->         it runs and ends; `, as a module` here, too
 
 const assert = require('node:assert')
-const { spawn } = require('node:child_process')
+const { spawn, spawnSync } = require('node:child_process')
 const { once } = require('node:events')
 const fs = require('node:fs')
 const http = require('node:http')
@@ -63,6 +63,13 @@ function filesOf(folder, pattern) {
 /** What is wrong with the documents of a file, or of a block. */
 function yamlErrors(text) {
   return yaml.parseAllDocuments(text).flatMap(({ errors, warnings }) => [...errors, ...warnings].map(String))
+}
+
+/** Why systemd cannot be asked about a unit, or false. */
+function withoutSystemd() {
+  const { stdout } = spawnSync('systemd-analyze', ['--version'])
+  const [, version] = /^systemd (\d+)/.exec(stdout) ?? []
+  return Number(version) >= 250 ? false : 'there is no systemd-analyze 250 or later'
 }
 
 /** Runs a block in a process of its own, in a folder where this package is installed as `engine.io`. */
@@ -163,11 +170,19 @@ for (const page of pages) {
     } else if (block.language === 'yaml') {
       test(`${name} is YAML`, () => assert.deepEqual(yamlErrors(block.text), []))
     } else if (block.language === 'ini') {
-      test(`${name} is a unit of systemd`, () =>
+      test(`${name} is a unit of systemd`, () => {
         assert.deepEqual(
           block.text.split('\n').filter((line) => !/^(\[[A-Z]\w*\]|[A-Z]\w*=\S.*|# .+|)$/.test(line)),
           [],
-        ))
+        )
+      })
+      test(`systemd finds no fault with ${name}`, { skip: withoutSystemd() }, () => {
+        const unit = path.join(scratchFolder(), 'app@.service')
+        // that the program is there is not the page's affair
+        fs.writeFileSync(unit, block.text.replace('/usr/bin/node', process.execPath))
+        const { status, stderr } = spawnSync('systemd-analyze', ['verify', '--recursive-errors=no', unit])
+        assert.deepEqual([status, String(stderr)], [0, ''])
+      })
     } else if (block.language === 'haproxy' || block.language === 'nginx') {
       test(`${name} is tried with ${block.language}`, () =>
         assert.match(fs.readFileSync(balancers, 'utf8'), new RegExp(`documented\\('${block.language}'`)))
