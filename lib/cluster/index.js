@@ -121,7 +121,7 @@ class Cluster {
   /** Called with each request, also if that is one of another member's session: a server that was closed is used again. */
   onRequest() {
     if (!this.isLeaving) return
-    // what still comes on connections of an HTTP server that does not listen any more is no new use
+    // what still comes on connections of an HTTP server that does not listen any more is not a new use
     if (this._server[kState].attachedTo?.listening !== false) this.joinAgain()
   }
 

@@ -74,7 +74,7 @@ pub(crate) async fn accept(listener: &mut Listener) -> io::Result<Stream> {
 
 impl Stream {
     /// Makes a link. The error is `WouldBlock` if it can be tried again soon, and `ConnectionRefused` or `NotFound` if
-    /// nobody listens there.
+    /// there is no listener.
     pub(crate) async fn connect(path: &Path) -> io::Result<Self> {
         UnixStream::connect(path).await.map(Self)
     }
@@ -158,7 +158,7 @@ pub(crate) fn lock(path: &Path) -> io::Result<Option<File>> {
     Ok(try_lock(&file, false)?.then_some(file))
 }
 
-/// Opens a file to read it, and tells whether nobody has locked it. It cannot be locked while it is open and free.
+/// Opens a file to read it, and tells whether it is not locked. It cannot be locked while it is open and free.
 pub(crate) fn look_at(path: &Path) -> io::Result<(bool, File)> {
     // something else than a file must not keep the thread waiting
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
