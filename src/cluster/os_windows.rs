@@ -2,7 +2,7 @@
 //! locked by how they are opened.
 //!
 //! Who may open a file is decided by the directory in which it lies: by default that is in the user's profile. Each
-//! member listens on a pipe with a random name, which lies in a file of the directory, so that nobody can take the name
+//! member listens on a pipe with a random name, which lies in a file of the directory, so that no program can take the name
 //! before it. By the system's default others than the user, administrators and the system may at most read from a pipe:
 //! they can connect, but say nothing. A hello, which only holders of the key can make, is expected of both sides.
 
@@ -109,7 +109,7 @@ pub(crate) async fn accept(listener: &mut Listener) -> io::Result<Stream> {
 }
 
 impl Stream {
-    /// Makes a link. The error is `WouldBlock` if it can be tried again soon, and `NotFound` if nobody listens there.
+    /// Makes a link. The error is `WouldBlock` if it can be tried again soon, and `NotFound` if there is no listener.
     pub(crate) async fn connect(path: &Path) -> io::Result<Self> {
         let name = fs::read_to_string(path)?;
         if name.len() != 2 * NAME || !name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -204,7 +204,7 @@ pub(crate) fn lock(path: &Path) -> io::Result<Option<File>> {
     unless_open(options.read(true).write(true).create(true).truncate(false).share_mode(SHARE_READ).open(path))
 }
 
-/// Opens a file to read it, and tells whether nobody has locked it. It cannot be locked while it is open and free.
+/// Opens a file to read it, and tells whether it is not locked. It cannot be locked while it is open and free.
 pub(crate) fn look_at(path: &Path) -> io::Result<(bool, File)> {
     match unless_open(OpenOptions::new().read(true).share_mode(SHARE_READ).open(path))? {
         Some(file) => Ok((true, file)),
