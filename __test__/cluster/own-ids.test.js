@@ -4,8 +4,9 @@
 
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
-const { RawWebSocket, defer, once } = require('../support')
-const { openSession, poll, post, reaches, says, startCluster, target, upgrade } = require('./support')
+const { RawWebSocket, defer, eventually, once, request } = require('../support')
+const { eventsOf, heardOf, startMachine } = require('./claims-support')
+const { clusterDirectory, openSession, poll, post, reaches, says, startCluster, target, upgrade } = require('./support')
 
 const start = () => startCluster(3, { ids: 'wanted' })
 
@@ -93,4 +94,69 @@ test('a process that closes while it asks for an id goes on, and answers', async
   // the time for an answer may be over
   assert.ok([200, 400].includes((await posted).status))
   await closed
+})
+
+/** Two servers of this process, which are one cluster. Ids are what requests ask for. */
+async function startServers() {
+  const cluster = { directory: clusterDirectory() }
+  const prepare = ({ engine }) => (engine.generateId = (req) => req._query.wanted)
+  return [await startMachine(undefined, { cluster }, prepare), await startMachine(undefined, { cluster }, prepare)]
+}
+
+/** Ids with characters that mean something in messages between processes, in URLs or in texts. */
+const ODD_IDS = {
+  NUL: '\0',
+  'a NUL at its end': 'a\0',
+  'NULs in the manner of a head': 'a\0\0\0\0\0\0\0GET\0/engine.io/?sid=a\0' + '1.1\0',
+  'line breaks': 'a\r\nX-Header: a\r\n\r\n',
+  'the characters of a query': 'a&sid=b#c?d=%00%zz+e',
+  'a slash and quotes': '../"a\'\\b',
+  'characters beyond ASCII': 'ä€😀\u2028',
+  'the name of a member of all objects': '__proto__',
+  '300 characters': 'a'.repeat(300),
+}
+
+for (const [what, sid] of Object.entries(ODD_IDS)) {
+  test(`an id of the application may be ${what}: its session is found, and no other one`, async () => {
+    const [owner, front] = await startServers()
+    // those with which it might be confused
+    const others = ['a', 'b', `${sid}a`]
+    for (const other of others) await openSession(owner, { wanted: other })
+    assert.equal(await openSession(owner, { wanted: sid }), sid)
+    assert.equal((await post(front, sid, '4posted')).body, 'ok')
+    assert.equal((await poll(front, sid)).body, '4posted')
+    const websocket = await upgrade(front, sid)
+    await says(websocket, 'upgraded')
+    assert.deepEqual(heardOf(owner, sid).flat(), ['posted', 'upgraded'])
+    for (const other of others) assert.deepEqual(eventsOf(owner, other), ['connection'])
+  })
+
+  test(`a POST that breaks off ends the session whose id is ${what}, and no other one`, async () => {
+    const [owner, front] = await startServers()
+    const others = ['a', 'b', `${sid}a`]
+    for (const other of [...others, sid]) await openSession(owner, { wanted: other })
+    const headers = { 'Content-Type': 'text/plain', 'Content-Length': 100 }
+    const half = request({ port: front.port, method: 'POST', path: target({ sid }), headers, body: null })
+    half.catch(() => {})
+    half.req.write('4half', () => setTimeout(() => half.req.destroy(), 50))
+    await eventually(() => eventsOf(owner, sid), ['connection', 'close'])
+    for (const other of others) assert.deepEqual(eventsOf(owner, other), ['connection'])
+  })
+}
+
+test('an id of the application that is like the head of a request changes nothing of the request', async () => {
+  const [owner, front] = await startServers()
+  await openSession(owner, { wanted: 'victim' })
+  const head = ['', '1', '6.6.6.6', '1', '', '', 'POST', target({ sid: 'victim' }), '1.1', 'Content-Length', '2']
+  const sid = ['a', ...head].join('\0')
+  await openSession(owner, { wanted: sid })
+  const requests = []
+  owner.engine.on('headers', (headers, req) => requests.push([req.method, req.socket.remoteAddress]))
+  assert.equal((await post(front, sid, '4a')).body, 'ok')
+  assert.equal((await poll(front, sid)).body, '4a')
+  assert.deepEqual(requests, [
+    ['POST', '127.0.0.1'],
+    ['GET', '127.0.0.1'],
+  ])
+  assert.deepEqual([eventsOf(owner, 'victim'), heardOf(owner, sid).flat()], [['connection'], ['a']])
 })

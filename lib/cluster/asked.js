@@ -63,7 +63,7 @@ class AskedRequest extends Asked {
     const first = body.subarray(0, PIECE)
     // the end of a poll's body, which has no bytes, asks for an answer soon
     const isAll = !isPoll && first.length === body.length
-    const head = Buffer.from(headOf(req, sid))
+    const head = Buffer.from(headOf(req))
     super(nodes, nodes.act('ask', isPoll ? 'poll' : 'post', sid, head, first, isAll), sid, refuse)
     this.req = req
     this.res = res
@@ -139,7 +139,7 @@ class AskedRequest extends Asked {
   /** The session has moved to this server. */
   _serveHere() {
     // the body of a POST has been read
-    const req = this._isPoll ? this.req : readRequest(headOf(this.req, this.sid), this._body)
+    const req = this._isPoll ? this.req : readRequest(headOf(this.req), this._body)
     if (req !== undefined) this.nodes.server[kServeForwarded](req, this.res, this.refuse)
     else this.nodes.refuse('unknown', this.sid, this.refuse)
   }
@@ -159,7 +159,7 @@ class AskedUpgrade extends Asked {
   constructor(nodes, sid, req, socket, head, headers, refuse, onTaken = undefined) {
     // a connection that another process of the machine has received is relayed
     const terms = onTaken === undefined ? nodes.server[kTerms]() : undefined
-    const text = `${terms ?? ''}\0${JSON.stringify(headers ?? {})}\0${headOf(req, sid)}`
+    const text = `${terms ?? ''}\0${JSON.stringify(headers ?? {})}\0${headOf(req)}`
     super(nodes, nodes.act('ask', 'upgrade', sid, Buffer.from(text), EMPTY, false), sid, refuse)
     this.req = req
     this.socket = socket

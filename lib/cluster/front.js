@@ -65,7 +65,7 @@ class Front {
 
   _forward(peer, sid, req, res, refuse, body, isSecond = false) {
     if (peer === BUS) return void this._nodes.forward(sid, req, res, refuse, body)
-    const head = headOf(req, sid)
+    const head = headOf(req)
     if (peer === GATEWAY) return this._forwardToGateway(sid, head, res, refuse, body)
     // most often there is a link, and the id names the peer, which has the session if there is no bus
     const link = this._links.to(peer)
@@ -138,7 +138,7 @@ class Front {
     this._links.whenUp(peer, fail, (link) => {
       if (res.destroyed) return
       const terms = { sid, deadline: this._links.pollDeadline(), elsewhere: refuse, isFar: false }
-      const passed = this._passOn(link, PeerMessage.SERVE, terms, refuse, res, true, headOf(req, sid), body)
+      const passed = this._passOn(link, PeerMessage.SERVE, terms, refuse, res, true, headOf(req), body)
       if (passed === undefined) return fail()
       res.release = () => passed.onLeave()
       if (isReleased) passed.onLeave()
@@ -161,7 +161,7 @@ class Front {
     }
     if (peer === BUS || peer === GATEWAY) return ask()
     const fail = () => this._isElsewhere(peer, sid) && ask()
-    this._links.whenUp(peer, fail, (link) => this._links.send(link.number, PeerMessage.FAIL, 0, `${sid}\0${message}`))
+    this._links.whenUp(peer, fail, (link) => this._links.send(link.number, PeerMessage.FAIL, 0, `${message}\0${sid}`))
   }
 
   /**
@@ -172,7 +172,7 @@ class Front {
    */
   move(peer, sid, req, socket, head, headers, refuse, onTaken = undefined, isSecond = false) {
     if (peer === BUS) return this._nodes.upgrade(sid, req, socket, head, headers, refuse)
-    const text = `${headers === undefined ? '{}' : JSON.stringify(headers)}\0${headOf(req, sid)}`
+    const text = `${headers === undefined ? '{}' : JSON.stringify(headers)}\0${headOf(req)}`
     const moving = { sid, text, socket, early: head, isStopped: false, refuse, onTaken }
     if (peer === GATEWAY) return this._moveToGateway(moving)
     const again = (next) => this.move(next, sid, req, socket, moving.early, headers, refuse, onTaken, true)

@@ -9,12 +9,12 @@ FIELDS[HeadField.IS_SPECIAL] = '1'
 
 /**
  * Returns the head of a request of Node's HTTP server as text, in the form in which the native listener passes heads:
- * see `HeadField` and lib/session/lazy-request.js.
+ * see `HeadField` and lib/session/lazy-request.js. The session's id is in the target only, where it is encoded: one that
+ * the application has made may have any characters, also those between fields.
  */
-function headOf(req, sid) {
+function headOf(req) {
   const { socket } = req
   const fields = FIELDS.slice()
-  fields[HeadField.SID] = sid
   fields[HeadField.REMOTE_ADDRESS] = socket.remoteAddress ?? ''
   fields[HeadField.REMOTE_PORT] = socket.remotePort ?? ''
   fields[HeadField.LOCAL_ADDRESS] = socket.localAddress ?? ''

@@ -72,8 +72,10 @@ class Owner {
       return this._links.send(from, PeerMessage.FOUND, number, '', isHere ? 'y' : undefined)
     }
     if (kind === PeerMessage.FAIL) {
-      const [sid, message] = head.split('\0')
-      return message === undefined ? debug('a peer does not say what failed') : this._server[kFailPost](sid, message)
+      // ids of the application may have any characters
+      const at = head.indexOf('\0')
+      if (at === -1) return debug('a peer does not say what failed')
+      return this._server[kFailPost](head.slice(at + 1), head.slice(0, at))
     }
     const res = this._fronts.get(from)?.get(number)
     if (res === undefined) return

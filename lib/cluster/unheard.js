@@ -27,7 +27,7 @@ class Unheard {
     this._session = session
     this._context = capture()
     /** The head of the request that has opened the session, taken while the connection of it is there. */
-    this._head = Buffer.from(headOf(session.request, session.id))
+    this._head = Buffer.from(headOf(session.request))
     /** POSTs that wait: each with its response, what refuses it, and its context. */
     this._posts = []
     this._timer = atRoot(setTimeout, () => this.hear(), ms)

@@ -150,7 +150,7 @@ const PeerMessage = {
   DONE: 6,
   /** To the front: the connection that was moved is served; or the request of an `Ask` was handed on. */
   TAKEN: 7,
-  /** To the owner: the body of a POST could not be read. Head: the session's id, NUL, what went wrong. */
+  /** To the owner: the body of a POST could not be read. Head: what went wrong, NUL, the session's id. */
   FAIL: 8,
   /** To the owner: answer this poll soon, because the front leaves. */
   RELEASE: 9,
