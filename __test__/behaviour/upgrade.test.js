@@ -3,9 +3,11 @@
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
 const {
+  RawPeer,
   client,
   delay,
   eventually,
+  frame,
   listen,
   never,
   once,
@@ -16,6 +18,7 @@ const {
   pending,
   record,
   times,
+  upgradeRequest,
   upgradeTo,
   probe,
 } = require('../support')
@@ -23,6 +26,23 @@ const {
 test('a probe is answered with 3probe', async () => {
   const { peer } = await openProbing(await listen())
   assert.equal(peer.status, 101)
+})
+
+test('a poll that an upgrade comes behind on the same connection is answered there, behind the 101', async () => {
+  const context = await listen()
+  const { peer, socket } = await openPolling(context)
+  const upgraded = once(socket, 'upgrade')
+  const raw = await RawPeer.connect(context.port)
+  const target = peer.path.replace('polling', 'websocket')
+  raw.write(`GET ${peer.path} HTTP/1.1\r\nHost: x\r\n\r\n${upgradeRequest(target)}`)
+  await raw.match(/^HTTP\/1\.1 101 [^]*?\r\n\r\n$/)
+  raw.write(frame({ payload: '2probe' }))
+  await raw.match(/\x81\x063probe/)
+  await raw.match(/\r\n\r\n[^]*HTTP\/1\.1 200 OK\r\n[^]*\r\n\r\n6/)
+  raw.write(frame({ payload: '5' }))
+  await upgraded
+  socket.send('hello')
+  await raw.match(/\x81\x064hello$/)
 })
 
 test('the upgrade of a session does not emit another connection event', async () => {

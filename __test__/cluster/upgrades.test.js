@@ -4,7 +4,7 @@
 
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
-const { RawWebSocket, eventually, once } = require('../support')
+const { RawPeer, RawWebSocket, eventually, frame, once, upgradeRequest } = require('../support')
 const {
   connectTls,
   openSession,
@@ -104,6 +104,34 @@ test('an invalid handshake is answered by the owner', async () => {
   const websocket = await RawWebSocket.open(front.port, path, { headers: { 'Sec-WebSocket-Version': '7' } })
   assert.equal(websocket.status, 400)
 })
+
+for (const [whose, isOther] of [
+  ['of the same session', false],
+  ['of another session', true],
+]) {
+  test(`a poll ${whose}, that an upgrade comes behind on the same connection, is answered there, as by one server`, async () => {
+    const { members } = await startCluster(2)
+    const [owner, front] = members
+    const sid = await openSession(owner)
+    const polled = isOther ? await openSession(owner) : sid
+    const raw = await RawPeer.connect(front.port)
+    const head = `GET ${target({ sid: polled })} HTTP/1.1\r\nHost: x\r\n\r\n`
+    raw.write(head + upgradeRequest(target({ sid, transport: 'websocket' })))
+    await raw.match(/^HTTP\/1\.1 101 [^]*?\r\n\r\n/)
+    raw.write(frame({ payload: '2probe' }))
+    await raw.match(/\x81\x063probe/)
+    if (isOther) await owner.ask('send', { sid: polled, data: 'to the poll' })
+    await raw.match(isOther ? /HTTP\/1\.1 200 OK\r\n[^]*\r\n\r\n4to the poll/ : /HTTP\/1\.1 200 OK\r\n[^]*\r\n\r\n6/)
+    const upgraded = once(owner, 'upgrade')
+    raw.write(frame({ payload: '5' }))
+    await upgraded
+    await owner.ask('send', { sid, data: 'hello' })
+    await raw.match(/\x81\x064hello$/)
+    assert.deepEqual(owner.seen('close'), [])
+    // by the process that the client has reached
+    await reaches(front, 'relayed', 1)
+  })
+}
 
 test('a second upgrade of a session is closed', async () => {
   const { members } = await startCluster(3)

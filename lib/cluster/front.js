@@ -8,7 +8,7 @@ const debug = require('debug')('engine:cluster')
 const fs = require('fs')
 const bridge = require('../native/bridge')
 const { ErrorCode, FaultText, PeerMessage, PeerSent } = require('../native/contract')
-const { handleOf } = require('../native/node-internals')
+const { handleOf, isOwedAnAnswer } = require('../native/node-internals')
 const { canTakeOver, readEarly } = require('../native/upgrade-server')
 const { readBody } = require('../transports/read-body')
 const { headOf } = require('./head')
@@ -208,7 +208,8 @@ class Front {
   _moveOn(link, kind, moving, terms) {
     const { text, socket, refuse, onTaken } = moving
     if (socket.destroyed) return true
-    const moves = canTakeOver(socket)
+    // an answer to a request before this one can only be written here
+    const moves = canTakeOver(socket) && !isOwedAnAnswer(socket)
     let pair = []
     let carrier
     if (moves) {

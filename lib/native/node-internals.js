@@ -126,6 +126,11 @@ function hasEnded(socket) {
   return socket._readableState.ended
 }
 
+/** Returns whether a request that an HTTP server has read from a socket before is still to be answered on it. */
+function isOwedAnAnswer(socket) {
+  return Boolean(socket._httpMessage)
+}
+
 /** Marks both sides of a socket without listeners as ended. */
 function markEnded(socket) {
   const { _readableState: readable, _writableState: writable } = socket
@@ -206,6 +211,7 @@ module.exports = {
   handleOf,
   hasEnded,
   hasListenersBesides,
+  isOwedAnAnswer,
   isPristine,
   joinServer,
   leaveServer,
