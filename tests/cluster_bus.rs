@@ -308,6 +308,29 @@ fn the_next_request_waits_until_the_answer_before_is_settled() {
 }
 
 #[test]
+fn requests_that_wait_go_on_when_their_session_ends() {
+    let mut bus = Bus::new(&[1, 2, 3]);
+    let id = id_of(2);
+    let first = bus.ask(1, Purpose::Poll, &id);
+    let (served, _) = bus.serve(2);
+    bus.answer(2, served, 200);
+    bus.assert_answered(1, first, 200);
+    assert!(!bus.node(2).over(&id_of(3)));
+    assert_eq!(bus.node(2).admit(Purpose::Poll, &id, 7), Admission::Later);
+    let foreign = bus.ask(3, Purpose::Poll, &id);
+    assert_eq!(bus.next(2), None);
+    assert!(bus.node(2).over(&id));
+    assert_eq!(bus.next(2), Some(Action::Proceed(7)));
+    let (served, _) = bus.serve(2);
+    bus.node(2).refuse(served, Why::Unknown);
+    bus.assert_fails(3, foreign, Failure::Unknown);
+    assert_eq!(bus.node(2).admit(Purpose::Poll, &id, 8), Admission::Now);
+    bus.node(1).done(first);
+    bus.run();
+    bus.assert_idle();
+}
+
+#[test]
 fn requests_that_wait_have_a_bound() {
     let mut bus = Bus::new(&[1, 2]);
     let first = bus.ask(1, Purpose::Post, &id_of(2));

@@ -282,6 +282,7 @@ class Cluster {
   /** Called when a session of this process has ended. */
   onSessionOver(sid) {
     this.nodes?.onSessionOver(sid)
+    this._owner.onSessionOver(sid)
   }
 
   /** Whether this member carries the bytes of connections. */

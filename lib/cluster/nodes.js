@@ -233,9 +233,10 @@ class Nodes {
 
   /** Called when a session of this process has ended. */
   onSessionOver(sid) {
-    if (!this._claimed.delete(sid) || this._node === undefined) return
-    this._node.released(sid)
-    this._schedule()
+    const isClaimed = this._claimed.delete(sid)
+    if (this._node === undefined) return
+    if (isClaimed) this._node.released(sid)
+    if (this._node.over(sid) || isClaimed) this._schedule()
   }
 
   // ---- the node ------------------------------------------------------------------------------

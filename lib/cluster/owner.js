@@ -56,6 +56,11 @@ class Owner {
     else this._unsettled.admit(sid, req, res, serve, refuse)
   }
 
+  /** Called when a session of this process has ended. */
+  onSessionOver(sid) {
+    this._unsettled.onSessionOver(sid)
+  }
+
   /** Takes a message that has come on a link of a front, or with which that begins or ends. */
   take(from, kind, number, head, body, descriptor) {
     // only connections that move come with them

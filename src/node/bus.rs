@@ -193,6 +193,12 @@ impl BusNode {
         self.node.released(id.as_bytes());
     }
 
+    /// A session of this process has ended. Returns whether requests for it have waited.
+    #[napi]
+    pub fn over(&mut self, id: String) -> bool {
+        self.node.over(id.as_bytes())
+    }
+
     /// The bytes that `send` takes now. After less than a piece, `writable` follows.
     #[napi]
     pub fn room(&mut self, stream: String) -> Result<u32> {

@@ -66,7 +66,7 @@
 //! **Order.** Requests of one session come in at several nodes. While an answer is not settled by *done*, the next
 //! request of its kind waits at the owner ([`node::Node::admit`] for those that came in there): if the answer was lost,
 //! the session ends before it is served. The client has its answer already when it sends the next request, so this costs
-//! it at most one passage of the bus.
+//! it at most one passage of the bus. When the session ends, nothing waits any more ([`node::Node::over`]).
 //!
 //! # Relays
 //!

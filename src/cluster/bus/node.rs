@@ -180,6 +180,8 @@ struct Traffic {
     held: VecDeque<Waiting>,
     /// The upgrade that asks for the session.
     claiming: Option<u32>,
+    /// The session has ended here: nothing waits any more.
+    over: bool,
 }
 
 #[derive(Debug)]
@@ -210,7 +212,7 @@ impl Waiting {
 
 impl Traffic {
     fn must_wait(&self, purpose: Purpose) -> bool {
-        self.claiming.is_some() || settles(purpose).is_some_and(|at| self.unsettled[at] > 0)
+        !self.over && (self.claiming.is_some() || settles(purpose).is_some_and(|at| self.unsettled[at] > 0))
     }
 
     fn is_empty(&self) -> bool {

@@ -66,6 +66,17 @@ impl Node {
         }
     }
 
+    /// A session of this process has ended: requests that wait for it go on, and learn that. Returns whether there are any.
+    pub fn over(&mut self, id: &[u8]) -> bool {
+        let Some(traffic) = self.sessions.get_mut(id) else { return false };
+        traffic.over = true;
+        if traffic.held.is_empty() {
+            return false;
+        }
+        self.released.insert(id.to_vec());
+        true
+    }
+
     pub(super) fn note_move(&mut self, id: &Id, run: Run) {
         self.forget_move(id);
         if self.moved.len() >= MAX_MOVED {
