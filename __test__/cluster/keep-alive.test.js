@@ -6,6 +6,7 @@ const assert = require('node:assert/strict')
 const http = require('node:http')
 const { test } = require('node:test')
 const { defer, once } = require('../support')
+const { polled, startGateways, startMachines } = require('./bus-support')
 const { openSession, poll, post, reaches, startCluster } = require('./support')
 
 /** Keeps one connection open. */
@@ -35,4 +36,47 @@ test('a process that drains ends the connections that it answers, so that the ne
   assert.deepEqual([posted.body, posted.headers.connection], ['ok', 'close'])
   const polled = await waiting
   assert.deepEqual([polled.body, polled.headers.connection], ['4b', 'close'])
+})
+
+/** A poll that waits at a process is answered when that closes its server, and ends its connection. */
+async function closesWhileWaiting(owner, front, agent) {
+  const sid = await openSession(owner)
+  // the connection is one that has been kept open
+  assert.equal((await post(front, sid, '6', { agent })).headers.connection, 'keep-alive')
+  const waiting = poll(front, sid, { agent })
+  await polled(owner, 1)
+  const closed = once(front, 'closed')
+  await front.ask('close')
+  const { body, headers } = await waiting
+  assert.deepEqual([body, headers.connection], ['6', 'close'])
+  // the HTTP server does not wait until the connection has been idle for 5 s
+  await closed
+  assert.deepEqual(owner.seen('close'), [])
+}
+
+test('a process that closes ends the connection of a poll for another process', async () => {
+  const { members } = await startCluster(2)
+  await closesWhileWaiting(...members, keeping().agent)
+})
+
+test('a process that closes ends the connection of a poll for another machine', async () => {
+  const { members } = await startMachines(2)
+  await closesWhileWaiting(...members, keeping().agent)
+})
+
+test('a process without a bus that closes ends the connection of a poll for another machine', async () => {
+  const { farGateway, inner } = await startGateways()
+  await closesWhileWaiting(farGateway, inner, keeping().agent)
+})
+
+test('a poll that nobody answers before the process has left is refused, and ends its connection', async () => {
+  const { members } = await startCluster(2)
+  const [owner, front] = members
+  const waiting = poll(front, await openSession(owner), keeping())
+  await polled(owner, 1)
+  process.kill(owner.pid, 'SIGSTOP')
+  defer(() => process.kill(owner.pid, 'SIGCONT'))
+  await front.ask('close')
+  const { status, headers } = await waiting
+  assert.deepEqual([status, headers.connection], [400, 'close'])
 })

@@ -97,6 +97,7 @@ class AskedRequest extends Asked {
     if (status === REFUSED) return this.onRefusal(head)
     const answer = readAnswerHead(head.toString())
     if (answer === undefined) return this.onMalformed()
+    this.nodes.cluster.endIfLeaving(res)
     try {
       res.writeHead(answer.status, answer.headers)
     } catch (error) {

@@ -341,7 +341,7 @@ class Cluster {
 
   // ---- the end -------------------------------------------------------------------------------
 
-  /** Whether this member is about to leave. */
+  /** Whether this member is about to leave, or has left. */
   get isLeaving() {
     return this._leaving !== undefined || this.handle === NO_HANDLE
   }
@@ -353,7 +353,7 @@ class Cluster {
    * @param {any} res
    */
   endIfLeaving(res) {
-    if (this._server.draining || this._leaving !== undefined) res.shouldKeepAlive = false
+    if (this._server.draining || this.isLeaving) res.shouldKeepAlive = false
   }
 
   /**

@@ -112,6 +112,8 @@ class Server extends BaseServer {
     debug('handling "%s" http request "%s"', req.method, req.url)
     const callback = (code, context) => {
       if (code !== undefined) {
+        // it may have waited since before the server began to close
+        this[kState].cluster?.endIfLeaving(res)
         try {
           this[kEmitError](req, code, context)
         } finally {
