@@ -1,14 +1,15 @@
 'use strict'
 
-// A server that was closed and is used again is a member again, from its first request on.
+// A server that was closed and is used again is a member again, from its first request on. What comes on connections that
+// are left over is no such use.
 
 const assert = require('node:assert/strict')
 const http = require('node:http')
 const net = require('node:net')
 const { test } = require('node:test')
-const { defer, eventually, once } = require('../support')
+const { RawPeer, defer, eventually, once } = require('../support')
 const { becomes } = require('./bus-support')
-const { startMachine } = require('./claims-support')
+const { Bus, startMachine } = require('./claims-support')
 const { clusterDirectory, openSession, poll, post, says, target, upgrade } = require('./support')
 
 /** Two servers of one cluster, of which the second one was closed, and has left. Its HTTP server still listens. */
@@ -84,6 +85,35 @@ test('what comes on connections that are left, after the HTTP server was closed,
   assert.match(String((await once(socket, 'data'))[0]), /^HTTP\/1.1 400 /)
   assert.deepEqual([owner.peers(), closed.engine.metrics().cluster.number], [0, undefined])
 })
+
+for (const [how, isOverBus] of [
+  ['a link', false],
+  ['the bus', true],
+]) {
+  test(`a poll that comes on a connection that is left, while it leaves, is answered at once over ${how}`, async () => {
+    const bus = isOverBus ? new Bus() : undefined
+    const directory = clusterDirectory()
+    const start = () => startMachine(bus, { cluster: { directory: isOverBus ? clusterDirectory() : directory } })
+    const [owner, leaving] = [await start(), await start()]
+    if (isOverBus) for (const machine of [owner, leaving]) await eventually(() => machine.bus().nodes, 1)
+    // sessions that stay
+    owner.engine.on('headers', () => {})
+    const [waitingSid, sid] = [await openSession(owner), await openSession(owner)]
+    const raw = await RawPeer.connect(leaving.port)
+    raw.write(`GET ${target({ sid })} HTTP/1.1\r\n`)
+    const waiting = poll(leaving, waitingSid)
+    await eventually(() => owner.engine.clients[waitingSid].transport.writable, true)
+    leaving.httpServer.close()
+    leaving.engine.close()
+    raw.write('Host: a\r\n\r\n')
+    await raw.match(/^HTTP\/1\.1 200 OK\r\n[^]*Connection: close\r\n[^]*\r\n6$/)
+    assert.equal((await waiting).body, '6')
+    assert.deepEqual(
+      owner.log.filter(([event]) => event === 'close'),
+      [],
+    )
+  })
+}
 
 test('if it cannot join, requests of other sessions get 400, until it can', async () => {
   const directory = clusterDirectory()

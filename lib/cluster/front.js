@@ -64,7 +64,7 @@ class Front {
   }
 
   _forward(peer, sid, req, res, refuse, body, isSecond = false) {
-    if (peer === BUS) return void this._nodes.forward(sid, req, res, refuse, body)
+    if (peer === BUS) return this._forwardOverBus(sid, req, res, refuse, body)
     const head = headOf(req)
     if (peer === GATEWAY) return this._forwardToGateway(sid, head, res, refuse, body)
     // most often there is a link, and the id names the peer, which has the session if there is no bus
@@ -78,7 +78,7 @@ class Front {
     const again = (next) => this._forward(next, sid, req, res, refuse, body, true)
     const ask = () => {
       if (this._nodes === undefined) this._forwardToGateway(sid, head, res, refuse, body)
-      else this._nodes.forward(sid, req, res, refuse, body)
+      else this._forwardOverBus(sid, req, res, refuse, body)
     }
     const other = isSecond ? refuse : this._elsewhere(peer, sid, refuse, again)
     // the peer knows that a node of the bus has the session
@@ -107,7 +107,15 @@ class Front {
     if (sent === PeerSent.NO) return undefined
     const request = new PassedRequest(this._cluster, link, number, refuse, terms, res, isSettled)
     if (sent === PeerSent.LATER) this._links.sendLater(link, request, { kind, head, body })
+    // as all polls of this member's clients that wait; others would come again at once
+    else if (kind !== PeerMessage.SERVE && this._cluster.isLeaving) request.onLeave()
     return request
+  }
+
+  /** Has a poll or a POST answered by another machine. */
+  _forwardOverBus(sid, req, res, refuse, body) {
+    const asked = this._nodes.forward(sid, req, res, refuse, body)
+    if (this._cluster.isLeaving) asked?.release()
   }
 
   /** Has a poll or a POST answered by way of a process of this machine that is a member of the bus. */
