@@ -9,7 +9,7 @@ use engine_io_native::cluster::bus::message::{
 };
 use engine_io_native::cluster::bus::node::{
     ACCEPT, CREDIT, Config, Dropped, FORGET, HELLO, JOIN, MARGIN, MAX_AGE, MAX_HELD, MAX_OTHERS, MAX_PEERS, MAX_SERVED,
-    Node, SOON,
+    Node, SOON, START,
 };
 use engine_io_native::cluster::id::{Key, Member};
 
@@ -243,11 +243,62 @@ fn an_owner_that_cannot_be_reached_is_answered_503_and_one_that_does_not_exist_4
 }
 
 #[test]
-fn a_new_node_does_not_say_that_a_session_is_unknown() {
+fn a_new_node_keeps_requests_until_it_can_tell_whether_another_one_has_the_session() {
     let mut bus = Bus::new(&[1]);
     bus.start(5, Some(5), 0);
     let early = bus.ask(5, Purpose::Poll, &id_of(2));
-    bus.assert_fails(5, early, Failure::Unavailable);
+    bus.pass(JOIN + HELLO - 1);
+    assert_eq!(bus.next(5), Some(Action::Joined(Member { number: 5, boot: 0 })));
+    assert_eq!(bus.next(5), None);
+    bus.pass(HELLO);
+    bus.assert_fails(5, early, Failure::Unknown);
+    bus.assert_idle();
+}
+
+#[test]
+fn a_new_node_sends_requests_when_it_hears_their_owner() {
+    let mut bus = Bus::new(&[1, 2]);
+    // its client is not connected
+    bus.separate(2, 5);
+    bus.apart.push((5, 5));
+    bus.start(5, Some(5), 0);
+    let early = bus.ask(5, Purpose::Poll, &id_of(2));
+    let gone = bus.ask(5, Purpose::Poll, &id_of(2));
+    bus.pass(START - 3 * HELLO);
+    assert_eq!(bus.next(2), None);
+    bus.node(5).cut(gone);
+    bus.apart.clear();
+    bus.pass(2 * HELLO);
+    let (served, _) = bus.serve(2);
+    bus.answer(2, served, 200);
+    assert_eq!(bus.next(5), Some(Action::Joined(Member { number: 5, boot: 0 })));
+    bus.assert_answered(5, early, 200);
+    bus.node(5).done(early);
+    assert_eq!(bus.next(2), None, "the client of the other one has gone");
+    bus.assert_idle();
+}
+
+#[test]
+fn a_new_node_keeps_requests_for_a_time_and_not_more_than_some() {
+    let mut bus = Bus::new(&[1, 2]);
+    bus.separate(2, 5);
+    bus.apart.push((5, 5));
+    bus.start(5, None, 0);
+    for _ in 0..MAX_HELD {
+        bus.ask(5, Purpose::Poll, &id_of(2));
+    }
+    let above = bus.ask(5, Purpose::Poll, &id_of(2));
+    bus.assert_fails(5, above, Failure::Unavailable);
+    bus.pass(START - 1);
+    assert!(matches!(bus.next(5), Some(Action::Joined(_))));
+    assert_eq!(bus.next(5), None);
+    bus.pass(1);
+    for _ in 0..MAX_HELD {
+        assert!(matches!(bus.next(5), Some(Action::Failed { failure: Failure::Unavailable, .. })));
+    }
+    let later = bus.ask(5, Purpose::Poll, &id_of(2));
+    bus.assert_fails(5, later, Failure::Unavailable);
+    bus.assert_idle();
 }
 
 #[test]

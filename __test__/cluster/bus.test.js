@@ -185,3 +185,20 @@ test('a process that starts later is found', async () => {
   await post(late, sid, '4a')
   assert.equal((await poll(late, sid)).body, '4a')
 })
+
+test('requests that come in before a process has heard of the others wait until it has', async () => {
+  const hub = new Hub()
+  const { members, machines } = await startMachines(1, { hub })
+  const sid = await openSession(members[0])
+  const settings = structuredClone(machines[0].settings)
+  settings.options.cluster.directory = clusterDirectory()
+  hub.isDown = true
+  const late = await startMember(settings, undefined, (member) => hub.join(member))
+  const posted = post(late, sid, '4a')
+  const polled = poll(late, sid)
+  await until(late, ({ asked }) => asked === 2, 'two requests')
+  hub.isDown = false
+  assert.equal((await posted).body, 'ok')
+  assert.equal((await polled).body, '4a')
+  assert.deepEqual(late.seen('connection_error'), [])
+})

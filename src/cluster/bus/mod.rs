@@ -49,6 +49,7 @@
 //! goes is a *cut*. A request is taken within 5 s of being asked or never, as its deadline says. The asker waits that
 //! long, and a clock's drift more, before it says that the request failed: so a POST that the client repeats then is not
 //! delivered twice.
+//! A node that has just started keeps a request of which it does not know where to ask, until it does, or is 5 s old.
 //!
 //! The client of a request that fails is answered
 //!
@@ -90,7 +91,7 @@
 //! # Bounds
 //!
 //! 256 nodes (those without an association make room for new ones); of each 8,192 requests served, 4 MiB queued, 32
-//! frames early and 32 on the way; 65,536 requests asked; 1,024 requests that wait for an earlier one; 64 KiB on the way
+//! frames early and 32 on the way; 65,536 requests asked; 1,024 requests that wait for an earlier one, and as many at the start; 64 KiB on the way
 //! per stream.
 
 pub mod action;

@@ -29,6 +29,10 @@ pub const FORGET: Millis = 30_000;
 /// A request reaches its session within this time, or it never does.
 pub const ACCEPT: Millis = 5_000;
 
+/// For this time since its start a node keeps requests of which it does not know yet where to ask. Its process may have
+/// begun to listen before its client of the bus was connected.
+pub const START: Millis = 5_000;
+
 /// A POST or an upgrade that has reached its session is answered within this time.
 pub const PATIENCE: Millis = 30_000;
 
@@ -47,7 +51,7 @@ pub const MAX_SERVED: usize = 8_192;
 /// The most requests that wait at other nodes at a time.
 pub const MAX_ASKED: usize = 65_536;
 
-/// The most requests that wait until an earlier one of their session is settled.
+/// The most requests that wait until an earlier one of their session is settled, and the most that wait at the start.
 pub const MAX_HELD: usize = 1_024;
 
 /// The most sessions whose new owner is remembered.
@@ -252,6 +256,8 @@ pub struct Node {
     asked: BTreeMap<u32, Asked>,
     next_ticket: u32,
     deadlines: BTreeSet<(Millis, u32)>,
+    /// Requests that came in before this node knew where to ask, see [`START`].
+    unsent: BTreeSet<u32>,
     sessions: BTreeMap<Id, Traffic>,
     waiting: usize,
     /// Sessions at which requests may go on.
@@ -287,6 +293,7 @@ impl Node {
             asked: BTreeMap::new(),
             next_ticket: 1,
             deadlines: BTreeSet::new(),
+            unsent: BTreeSet::new(),
             sessions: BTreeMap::new(),
             waiting: 0,
             released: BTreeSet::new(),
@@ -377,6 +384,7 @@ impl Node {
         if self.peers.len() < known {
             self.find_routes();
         }
+        self.send_unsent(now);
         while let Some((at, ticket)) = self.deadlines.first().copied() {
             if now < at {
                 break;

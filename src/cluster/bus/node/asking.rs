@@ -2,7 +2,9 @@
 
 use super::super::action::{Action, Admission, Failure, Stream};
 use super::super::message::{Id, Item, MAX_ID, MAX_PIECE, Millis, Purpose, Run, Why};
-use super::{ACCEPT, Asked, BUS_SILENT, Flow, HELLO, JOIN, MARGIN, MAX_ASKED, MAX_HELD, MAX_TRIES, Node, Waiting};
+use super::{
+    ACCEPT, Asked, BUS_SILENT, Flow, HELLO, JOIN, MARGIN, MAX_ASKED, MAX_HELD, MAX_TRIES, Node, START, Waiting,
+};
 
 impl Node {
     /// Asks whether a request that came in here may be looked at. It waits until the node that gave the answer before
@@ -79,7 +81,23 @@ impl Node {
         let Some(asked) = self.asked.get(&ticket) else { return };
         match self.route(now, &asked.id, &asked.tried) {
             Ok(run) => self.send_request_to(now, ticket, run),
+            Err(Failure::Unavailable) if asked.tried.is_empty() && self.may_wait(now) => {
+                self.unsent.insert(ticket);
+                self.set_deadline(ticket, Some(self.started + START));
+            }
             Err(failure) => self.fail(ticket, failure),
+        }
+    }
+
+    /// Whether a request may wait because this node has just started.
+    fn may_wait(&self, now: Millis) -> bool {
+        now < self.started + START && self.unsent.len() < MAX_HELD
+    }
+
+    /// Tries again to send what came in before this node knew where to ask.
+    pub(super) fn send_unsent(&mut self, now: Millis) {
+        for ticket in std::mem::take(&mut self.unsent) {
+            self.send_request(now, ticket);
         }
     }
 
@@ -160,6 +178,7 @@ impl Node {
 
     pub(super) fn remove_asked(&mut self, ticket: u32) {
         self.set_deadline(ticket, None);
+        self.unsent.remove(&ticket);
         let Some(asked) = self.asked.remove(&ticket) else { return };
         if let Some(peer) = self.peers.get_mut(&asked.peer) {
             peer.asked.remove(&ticket);

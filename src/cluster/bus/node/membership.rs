@@ -15,6 +15,7 @@ impl Node {
             (peer.last_association, peer.opening, peer.association) = (number, false, Some(Association::new(number)));
             peer.opened_at = now;
         }
+        self.send_unsent(now);
     }
 
     /// The association has ended, and with it everything that it carried.
