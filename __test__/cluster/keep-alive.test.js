@@ -38,6 +38,18 @@ test('a process that drains ends the connections that it answers, so that the ne
   assert.deepEqual([polled.body, polled.headers.connection], ['4b', 'close'])
 })
 
+test('a poll that waits when the drain begins ends its connection, also if a message answers it', async () => {
+  const { members } = await startCluster(1)
+  const [member] = members
+  const sid = await openSession(member)
+  const waiting = poll(member, sid, keeping())
+  await polled(member, 1)
+  await member.ask('drain', { timeout: 20_000, spread: 20_000 })
+  await member.ask('send', { sid, data: 'a' })
+  const { body, headers } = await waiting
+  assert.deepEqual([body, headers.connection], ['4a', 'close'])
+})
+
 /** A poll that waits at a process is answered when that closes its server, and ends its connection. */
 async function closesWhileWaiting(owner, front, agent) {
   const sid = await openSession(owner)

@@ -73,7 +73,12 @@ class Drain {
   start() {
     debug('draining: new sessions are refused')
     const sessions = this._server[kState].clients.all()
-    for (const socket of sessions) this._count(socket)
+    for (const socket of sessions) {
+      this._count(socket)
+      // the answer to a poll that waits ends its connection, as to those that come from now on
+      const poll = pollOf(socket)
+      if (poll !== null) this._server[kState].cluster?.endIfLeaving(poll)
+    }
     this._queue = sessions
     this._expiry = atRoot(setTimeout, () => this._expire(), this._timeout)
     this._server[kState].cluster?.drain(this._spread, () => this._settle())
@@ -123,9 +128,7 @@ class Drain {
     // it has ended, or the drain is closing it
     if (this._open.get(socket) !== undefined || (!this._open.has(socket) && !this._isDone)) return
     const transport = socket[kMadeTransport]()
-    const poll = (carriesPolls(transport) && transport.res) || null
-    if (poll !== null) this._server[kState].cluster?.endIfLeaving(poll)
-    if (this._open.has(socket)) this._open.set(socket, poll)
+    if (this._open.has(socket)) this._open.set(socket, pollOf(socket))
     surfacing(() => driverOf(transport).whenIdle(transport, () => socket.close()))
   }
 
@@ -224,6 +227,12 @@ function checkTime(name, value) {
   throw new RangeError(
     `the option ${name} of drain() must be a number of milliseconds from 0 to ${MAX_DELAY}, got ${shown(value)}`,
   )
+}
+
+/** Returns the response to the poll of a session, or null. */
+function pollOf(socket) {
+  const transport = socket[kMadeTransport]()
+  return (carriesPolls(transport) && transport.res) || null
 }
 
 /** Cuts the connection of a WebSocket off, if it is not over. */
