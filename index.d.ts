@@ -252,7 +252,7 @@ interface ServerOptions {
   closeDetails?: boolean
   /**
    * Whether other processes serve the sessions of this server, and this one theirs, so that clients need no sticky
-   * balancer: an extra of this package, see docs/SCALING.md. Not on Windows.
+   * balancer: an extra of this package, see docs/SCALING.md.
    * @default false
    */
   cluster?: boolean | ClusterOptions
@@ -261,7 +261,8 @@ interface ServerOptions {
 /** How processes find each other, see docs/SCALING.md. All of them have the same options, besides `number` and `bus`. */
 interface ClusterOptions {
   /**
-   * Where their sockets are: a directory that only this user can open. It is made if it is missing.
+   * Where their sockets are: a directory that only this user can open. It is made if it is missing. On Windows it is not
+   * checked who can open it.
    * @default one in the directory for temporary files, for this user, this program and this working directory
    */
   directory?: string

@@ -403,6 +403,19 @@ fn a_stranger_who_reaches_the_socket_gets_no_link() {
 }
 
 #[test]
+fn connections_that_say_nothing_are_bounded() {
+    let scratch = Scratch::new("strangers");
+    let (one, mut other) = (Process::join(&scratch), Process::join(&scratch));
+    let path = scratch.0.join(format!("{}.sock", one.peers.member().number));
+    let strangers: Vec<_> = (0..128).map(|_| UnixStream::connect(&path).unwrap()).collect();
+    let link = other.peers.link(one.peers.member());
+    let _ = other.wakes.recv_timeout(Duration::from_millis(300));
+    assert!(other.peers.take(64).is_empty(), "the link waits until there is room");
+    drop(strangers);
+    assert_eq!(other.next(PeerMessage::Up).link, link);
+}
+
+#[test]
 fn a_peer_that_sends_descriptors_without_connections_loses_its_link() {
     let scratch = Scratch::new("descriptors");
     let (mut one, mut two) = (Process::join(&scratch), Process::join(&scratch));

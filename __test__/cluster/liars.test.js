@@ -6,6 +6,7 @@ const assert = require('node:assert/strict')
 const { EventEmitter } = require('node:events')
 const fs = require('node:fs')
 const net = require('node:net')
+const path = require('node:path')
 const { test } = require('node:test')
 const tls = require('node:tls')
 const bridge = require('../../lib/native/bridge')
@@ -73,7 +74,7 @@ class Liar extends EventEmitter {
 
 async function startWithLiar(settings) {
   const { members, directory } = await startCluster(1, settings)
-  return { member: members[0], liar: new Liar(directory) }
+  return { member: members[0], liar: new Liar(directory), directory }
 }
 
 /** The member goes on: an exception would have ended its process. */
@@ -304,6 +305,40 @@ test('connections that come with something else are refused and closed', async (
     assert.equal((await refused)[0].head, BAD_REQUEST)
   }
   fs.closeSync(file)
+  await serves(member)
+})
+
+test('a front that waits at no place, or answers with another secret, gets its upgrade back', async () => {
+  const { member, liar, directory } = await startWithLiar()
+  const sid = await openSession(member)
+  const link = await liar.link()
+  const head = `{}\0${requestHead({ sid, transport: 'websocket' })}`
+  const secret = 'a'.repeat(32)
+  const door = net.createServer((socket) => {
+    socket.on('error', () => {})
+    socket.on('data', () => socket.write('b'.repeat(32)))
+  })
+  await new Promise((resolve) => door.listen(path.join(directory, '.12345678'), resolve))
+  defer(() => door.close())
+  const places = ['', '12345678', `../12345678 ${secret} ${secret}`, `87654321 ${secret} ${secret}`]
+  for (const [number, terms] of [...places, `12345678 ${secret} ${secret}`].entries()) {
+    const refused = once(liar, 'REFUSAL')
+    liar.send(link, PeerMessage.CARRY, number, head, terms)
+    const [{ number: of, head: why }] = await refused
+    assert.deepEqual([of, why], [number, BAD_REQUEST], JSON.stringify(terms))
+  }
+  await serves(member)
+})
+
+test('an owner that takes a connection without coming for it: the client is cut off', async () => {
+  const { member, liar } = await startWithLiar({ carries: true })
+  const asked = once(liar, 'CARRY')
+  const path = target({ sid: liar.issueId(), transport: 'websocket' })
+  const websocket = RawWebSocket.open(member.port, path)
+  const [{ link, number, body }] = await asked
+  assert.match(String(body), /^[0-9a-f]{8} [0-9a-f]{32} [0-9a-f]{32}$/)
+  liar.send(link, PeerMessage.TAKEN, number, '')
+  await assert.rejects(websocket)
   await serves(member)
 })
 

@@ -24,7 +24,10 @@ const {
   socketio,
   health,
   stays,
+  carries,
 } = JSON.parse(process.env.MEMBER)
+// as on Windows: no descriptors are passed
+if (carries) require('../../lib/cluster/passages').passing.isPossible = false
 if (bus) options.cluster.bus = makeBus(bus)
 const file = (name) => fs.readFileSync(path.join(__dirname, '../fixtures/tls', name))
 const httpServer = tls ? makeSecureServer() : http.createServer()

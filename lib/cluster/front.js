@@ -5,13 +5,12 @@
 // and not what it does. The answers are heard by the requests themselves, see passed.js.
 
 const debug = require('debug')('engine:cluster')
-const fs = require('fs')
-const bridge = require('../native/bridge')
 const { ErrorCode, FaultText, PeerMessage, PeerSent } = require('../native/contract')
 const { handleOf, isOwedAnAnswer } = require('../native/node-internals')
 const { canTakeOver, readEarly } = require('../native/upgrade-server')
 const { readBody } = require('../transports/read-body')
 const { headOf } = require('./head')
+const { PairPassage, passing } = require('./passages')
 const { PassedRequest, PassedUpgrade } = require('./passed')
 const { UNAVAILABLE } = require('./refusals')
 const { kFailPost } = require('../base/symbols')
@@ -21,8 +20,6 @@ const BUS = -1
 
 /** The same if another process of this machine is a member of the bus. */
 const GATEWAY = -2
-
-const EMPTY = Buffer.alloc(0)
 
 class Front {
   /**
@@ -217,40 +214,46 @@ class Front {
     const { text, socket, refuse, onTaken } = moving
     if (socket.destroyed) return true
     // an answer to a request before this one can only be written here
-    const moves = canTakeOver(socket) && !isOwedAnAnswer(socket)
-    let pair = []
-    let carrier
+    const moves = passing.isPossible && canTakeOver(socket) && !isOwedAnAnswer(socket)
+    let passage
     if (moves) {
       // what comes from now on, the owner reads
       handleOf(socket).readStop()
       moving.isStopped = true
       moving.early = readEarly(socket, moving.early)
     } else {
-      try {
-        pair = bridge.getEngine().socketPair()
-      } catch {
-        return false
-      }
-      const [ours] = pair
-      const carry = (stream) => {
-        onTaken?.()
-        this._relays.carry(stream, ours, moving.early)
-      }
-      carrier = { carry, close: () => fs.closeSync(ours) }
+      passage = this._passage()
+      if (passage === undefined) return false
     }
     const number = this._links.nextRequest()
-    const descriptor = moves ? handleOf(socket).fd : pair[1]
-    const isSent = this._links.send(link.number, kind, number, text, moves ? moving.early : EMPTY, descriptor)
-    if (!moves) fs.closeSync(pair[1])
+    const isSent = moves
+      ? this._links.send(link.number, kind, number, text, moving.early, handleOf(socket).fd)
+      : this._links.send(link.number, passage.kindOf(kind), number, text, passage.body, passage.descriptor)
+    passage?.sent()
     if (!isSent) {
-      carrier?.close()
+      passage?.close()
       return false
     }
 
-    new PassedUpgrade(this._cluster, link, number, refuse, terms, socket, carrier)
+    const carry = (stream) => {
+      onTaken?.()
+      this._relays.carry(stream, passage.take(), moving.early)
+    }
+    const means = moves ? undefined : { carry, close: () => passage.close() }
+    new PassedUpgrade(this._cluster, link, number, refuse, terms, socket, means)
     this._cluster.counts[moves ? 'moved' : 'relayed']++
     if (terms.isFar) this._cluster.counts.viaGateway++
     return true
+  }
+
+  /** Returns what carries the bytes of a connection that cannot move; undefined if the system has none left. */
+  _passage() {
+    if (!passing.isPossible) return this._cluster.door.expect()
+    try {
+      return new PairPassage()
+    } catch {
+      return undefined
+    }
   }
 
   /**

@@ -16,6 +16,7 @@ const { Gateways } = require('./gateways')
 const { Links } = require('./links')
 const { Nodes } = require('./nodes')
 const { Owner } = require('./owner')
+const { Door } = require('./passages')
 const { Relays } = require('./relays')
 const { Search } = require('./search')
 const { kClient, kFlushPeers, kOnPeers, kState } = require('../base/symbols')
@@ -66,6 +67,9 @@ class Cluster {
       gone: 0,
       failed: 0,
     }
+    this.directory = options.directory
+    /** Where owners come for connections whose descriptors cannot be passed. */
+    this.door = new Door(options.directory)
     this.links = new Links(this, server)
     this.relays = new Relays(this)
     this.search = new Search(this)
@@ -379,6 +383,7 @@ class Cluster {
     this.nodes?.leaveNow()
     this.links.leaveNow()
     this._owner.leaveNow()
+    this.door.close()
   }
 
   /** Returns numbers for `server.metrics()`. */

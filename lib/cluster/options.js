@@ -23,7 +23,6 @@ const MIN_KEY = 16
  * @returns {{directory: string, key: Buffer | undefined, number: number | undefined, showOwner: boolean, bus: any,
  *   claim: boolean} | undefined} undefined if it is not set
  * @throws {TypeError} for invalid options
- * @throws {Error} `ERR_CLUSTER_UNSUPPORTED` where connections cannot be passed between processes
  */
 function clusterOptions(cluster) {
   if (cluster === undefined || cluster === false) return undefined
@@ -33,10 +32,6 @@ function clusterOptions(cluster) {
   const options = cluster === true ? {} : ownOf(cluster)
   const unknown = Object.keys(options).find((name) => !NAMES.includes(name))
   if (unknown !== undefined) throw new TypeError(`cluster has the options ${NAMES.join(', ')}, got ${unknown}`)
-  if (process.platform === 'win32') {
-    const message = 'cluster needs UNIX sockets that pass connections, which Windows does not have'
-    throw Object.assign(new Error(message), { code: 'ERR_CLUSTER_UNSUPPORTED' })
-  }
   const { directory = defaultDirectory(), key, number, showOwner = false, bus, claim = true } = options
   if (typeof directory !== 'string' || directory === '') {
     throw new TypeError(`cluster.directory must be the path of a directory, got ${shown(directory)}`)
@@ -78,7 +73,9 @@ function keyOf(key) {
 /** Returns a directory for all processes of this user that run this program. */
 function defaultDirectory() {
   const program = createHash('sha256').update(`${process.cwd()}\0${process.argv[1]}`).digest('hex')
-  return path.join(os.tmpdir(), `engine.io-native-${/** @type {any} */ (process).getuid()}-${program.slice(0, 16)}`)
+  // on Windows users have no numbers
+  const user = process.getuid?.() ?? os.userInfo().username
+  return path.join(os.tmpdir(), `engine.io-native-${user}-${program.slice(0, 16)}`)
 }
 
 module.exports = { clusterOptions }

@@ -13,6 +13,7 @@ const { showClient } = require('./head')
 const { apartFromErrors } = require('./link')
 const { readMove, readRequest, upgradeRequest } = require('./messages')
 const { Numbered } = require('./numbered')
+const { goTo } = require('./passages')
 const { UNAVAILABLE } = require('./refusals')
 const { ForwardedResponse } = require('./response')
 const { Unsettled } = require('./unsettled')
@@ -25,6 +26,12 @@ const { nextTick } = process
 
 /** The messages to an owner, or to a gateway, with a connection that moves. */
 const MOVES = [PeerMessage.MOVE, PeerMessage.ASK_MOVE]
+
+/** The messages to an owner, or to a gateway, with a connection whose bytes the front carries. */
+const CARRIES = [PeerMessage.CARRY, PeerMessage.ASK_CARRY]
+
+/** The messages to a gateway with a connection. */
+const ASKS = [PeerMessage.ASK_MOVE, PeerMessage.ASK_CARRY]
 
 /** Why a request is refused that this member cannot read, or that comes without its connection. */
 const MALFORMED = { name: 'TRANSPORT_HANDSHAKE_ERROR' }
@@ -69,6 +76,7 @@ class Owner {
       return this._serve(from, kind, number, head, bytesOf(body))
     }
     if (MOVES.includes(kind)) return this._accept(from, kind, number, head, bytesOf(body), descriptor)
+    if (CARRIES.includes(kind)) return this._fetch(from, kind, number, head, bytesOf(body))
     if (kind === PeerMessage.DOWN) return this._lose(from)
     if (kind === PeerMessage.PRESENT) return this._nodes?.lookAround()
     if (kind === PeerMessage.ASK_FAIL) return this._cluster.isFar(head) ? this._nodes.failPost(head) : undefined
@@ -159,13 +167,26 @@ class Owner {
     this._links.send(from, PeerMessage.REFUSAL, number, JSON.stringify([code, moved ? { ...context, moved } : context]))
   }
 
-  /** Goes on with a connection that a peer has accepted. */
+  /** Goes on with a connection that a peer has accepted, and whose descriptor has come. */
   _accept(from, kind, number, text, early, descriptor) {
-    const refuse = (code, context) => this._refuseFront(from, number, code, context)
     const move = readMove(text)
     let socket
     if (descriptor >= 0 && move !== undefined) socket = socketOf(descriptor)
     else if (descriptor >= 0) fs.closeSync(descriptor)
+    this._goOn(from, kind, number, move, early, socket)
+  }
+
+  /** Goes on with a connection that a peer has accepted, and whose bytes it carries on one that is made to it. */
+  _fetch(from, kind, number, text, terms) {
+    const move = readMove(text)
+    if (move === undefined) return this._goOn(from, kind, number, move, EMPTY, undefined)
+    goTo(this._cluster.directory, terms.toString('latin1'), (socket) =>
+      this._goOn(from, kind, number, move, EMPTY, socket),
+    )
+  }
+
+  _goOn(from, kind, number, move, early, socket) {
+    const refuse = (code, context) => this._refuseFront(from, number, code, context)
     if (socket === undefined) return refuse(ErrorCode.BAD_REQUEST, MALFORMED)
     const { head, headers } = move
     showClient(socket, head)
@@ -181,7 +202,7 @@ class Owner {
       refuse(code, context)
     }
     const sid = sidOf(req)
-    if (kind === PeerMessage.ASK_MOVE && this._server[kClient](sid) === undefined) {
+    if (ASKS.includes(kind) && this._server[kClient](sid) === undefined) {
       socket.on('error', (error) => debug('a relayed connection has broken: %s', error.message))
       if (this._mayAsk(sid, decide)) this._nodes.upgrade(sid, req, socket, early, headers, decide, () => decide())
       return

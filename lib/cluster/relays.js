@@ -5,7 +5,6 @@
 // the bus are made by the nodes, which tell of them.
 
 const debug = require('debug')('engine:cluster')
-const net = require('net')
 const { setTimeout } = require('timers')
 const { atRoot } = require('../native/context')
 
@@ -15,14 +14,14 @@ const PATIENCE = 30 * 1000
 /** Milliseconds for both ends, if this process is about to stop. */
 const FAREWELL = 1000
 
-/** Carries the bytes of a stream to the descriptor of a UNIX socket and back. Either of them waits for the other. */
+/** Carries the bytes of a stream to the owner of its session and back. Either of them waits for the other. */
 class Relay {
   /**
    * @param {import('stream').Duplex} stream
+   * @param {import('net').Socket} pair the stream to the owner
    * @param {() => void} onOver is called when the stream has closed
    */
-  constructor(stream, descriptor, head, onOver) {
-    const pair = new net.Socket({ fd: descriptor, readable: true, writable: true, allowHalfOpen: true })
+  constructor(stream, pair, head, onOver) {
     this._stream = stream
     this._pair = pair
     for (const one of [stream, pair]) {
@@ -84,9 +83,14 @@ class Relays {
     this._drain = undefined
   }
 
-  /** Carries the bytes of a stream to the owner of its session and back. */
-  carry(stream, descriptor, head) {
-    const relay = new Relay(stream, descriptor, head, () => {
+  /**
+   * Carries the bytes of a stream to the owner of its session and back.
+   *
+   * @param {import('net').Socket | undefined} pair the stream to the owner, if that is still there
+   */
+  carry(stream, pair, head) {
+    if (pair === undefined) return stream.destroy()
+    const relay = new Relay(stream, pair, head, () => {
       this._all.delete(relay)
       this.onRelayOver()
     })

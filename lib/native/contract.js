@@ -168,6 +168,13 @@ const PeerMessage = {
   SERVE: 15,
   /** To a member that is a node of a bus: the sender is not, and has just joined. */
   PRESENT: 16,
+  /**
+   * To the owner: a `Move` without a descriptor. The owner makes a connection to the front, which carries the bytes.
+   * Head: as that of `Move`. Body: where the front waits, and secrets, see lib/cluster/passages.js.
+   */
+  CARRY: 17,
+  /** To a member that is a node of a bus: a `Carry` for a session that may be on another machine. */
+  ASK_CARRY: 18,
   /** From the engine: the link can be used from now on. */
   UP: 254,
   /** From the engine: the link has ended, or could not be made. */

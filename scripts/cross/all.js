@@ -5,6 +5,7 @@
 //
 //   node scripts/cross/all.js [--built] [platform]...      --built: takes the libraries that are in the package folder
 
+const { spawnSync } = require('node:child_process')
 const fs = require('node:fs')
 const path = require('node:path')
 const { build } = require('../build')
@@ -123,6 +124,7 @@ function run(platform, addon) {
     throw new Error(`${steps.length} steps, failed: ${failed.map((step) => step[2]).join('; ')}\n${scenario.output}`)
   }
 
+  const processes = platform.os === 'win32' ? runCluster(platform.name, runtime, library) : ''
   let tests = 0
   for (const file of BEHAVIOUR) {
     const env = { ...SLOWDOWN, ENGINE: 'native', ENGINE_IO_NATIVE_LIBRARY_PATH: runtime.pathOf(library) }
@@ -132,7 +134,31 @@ function run(platform, addon) {
     tests += Number(passed[1])
   }
   const good = steps.filter(([, mark]) => mark === '✔').length
-  return `ran in ${runtime.description}: ${good} of ${steps.length} Socket.IO steps, ${tests} behaviour tests`
+  return `ran in ${runtime.description}: ${good} of ${steps.length} Socket.IO steps, ${tests} behaviour tests${processes}`
+}
+
+/** Runs processes that serve each other's sessions. Their clients and the balancer are here. */
+function runCluster(name, { command, env, pathOf }, library) {
+  const folder = path.join(cache, 'clusters', name)
+  fs.rmSync(folder, { recursive: true, force: true })
+  fs.mkdirSync(folder, { recursive: true })
+  const elsewhere = {
+    command,
+    env: { ...env, ENGINE_IO_NATIVE_LIBRARY_PATH: pathOf(library) },
+    program: pathOf(path.join(root, '__test__/cluster/elsewhere-member.js')),
+    directory: pathOf(path.join(folder, 'directory')),
+    folder,
+  }
+  const { status, stdout } = spawnSync(process.execPath, ['__test__/cluster/elsewhere.js'], {
+    cwd: root,
+    env: { ...process.env, ...SLOWDOWN, ELSEWHERE: JSON.stringify(elsewhere) },
+    stdio: ['ignore', 'pipe', 'inherit'],
+    encoding: 'utf8',
+    timeout: PROGRAM_LIMIT_MS,
+  })
+  const passed = /^(?:#|ℹ) pass (\d+)/m.exec(stdout)
+  if (status !== 0 || !passed) throw new Error(`elsewhere.js ended with ${status}:\n${stdout}`)
+  return `, ${passed[1]} tests with several processes`
 }
 
 /** An app that npm has installed from the tarballs, for the platform. */

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use super::bus::message::Run;
@@ -49,6 +49,9 @@ const MESSAGE_COST: usize = 100;
 
 /// Time for a peer to accept a link and to say hello.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Connections that have not said hello, at most. Further ones wait.
+const MAX_STRANGERS: usize = 128;
 
 /// Time for the last messages of a member that leaves.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -105,6 +108,8 @@ pub struct Peers {
     unflushed: Mutex<Vec<Arc<Link>>>,
     /// Notified when the owner has taken messages.
     room: Notify,
+    /// For connections that have not said hello.
+    strangers: Arc<Semaphore>,
     leaves: watch::Sender<bool>,
 }
 
@@ -191,6 +196,7 @@ impl Peers {
             inbox: Mutex::default(),
             unflushed: Mutex::default(),
             room: Notify::new(),
+            strangers: Arc::new(Semaphore::new(MAX_STRANGERS)),
             leaves: watch::Sender::new(false),
         });
         peers.listen(bound)?;
@@ -421,28 +427,33 @@ impl Peers {
     /// Accepts links of peers until this member leaves.
     async fn accept(self: Arc<Self>, mut listener: Listener) {
         loop {
+            let next = async {
+                let permit = self.strangers.clone().acquire_owned().await;
+                (os::accept(&mut listener).await, permit)
+            };
             let accepted = tokio::select! {
-                accepted = os::accept(&mut listener) => accepted,
+                accepted = next => accepted,
                 () = self.left() => return,
             };
             match accepted {
-                Ok(stream) => {
+                (Ok(stream), Ok(permit)) => {
                     let peers = self.clone();
-                    tokio::spawn(async move { peers.welcome(stream).await });
+                    tokio::spawn(async move { peers.welcome(stream, permit).await });
                 }
                 // the process has no descriptor left
-                Err(_) => sleep(Duration::from_millis(100)).await,
+                _ => sleep(Duration::from_millis(100)).await,
             }
         }
     }
 
     /// Serves a link that a peer has made.
-    async fn welcome(self: Arc<Self>, stream: Stream) {
+    async fn welcome(self: Arc<Self>, stream: Stream, permit: OwnedSemaphorePermit) {
         if !stream.is_same_user() {
             return;
         }
         let mut reading = Reading::default();
         let Ok(Some(hello)) = timeout(PATIENCE, reading.hello(&stream, &self.key)).await else { return };
+        drop(permit);
         if !self.seats().have(hello.to) {
             // it looks for a member that had this number before, and learns who has it now
             let _ = timeout(PATIENCE, greet(&stream, &self.key, self.member(), hello.from)).await;
@@ -526,8 +537,10 @@ async fn greet(stream: &Stream, key: &Key, from: Member, to: Member) -> io::Resu
 
 /// Whether a message begins something. What belongs to something that has begun is sent in any case.
 fn begins(kind: u8) -> bool {
-    use PeerMessage::{Ask, AskFail, AskMove, Fail, Find, Move, Present, Request, Serve};
-    [Request, Move, Fail, Find, Ask, AskMove, AskFail, Serve, Present].iter().any(|&one| one as u8 == kind)
+    use PeerMessage::{Ask, AskCarry, AskFail, AskMove, Carry, Fail, Find, Move, Present, Request, Serve};
+    [Request, Move, Carry, Fail, Find, Ask, AskMove, AskCarry, AskFail, Serve, Present]
+        .iter()
+        .any(|&one| one as u8 == kind)
 }
 
 /// Why a peer does not answer.
