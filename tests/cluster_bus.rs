@@ -243,6 +243,19 @@ fn an_owner_that_cannot_be_reached_is_answered_503_and_one_that_does_not_exist_4
 }
 
 #[test]
+fn a_new_node_exchanges_requests_with_the_others_from_its_first_hello_on() {
+    let mut bus = Bus::new(&[4, 6]);
+    bus.start(5, Some(5), 0);
+    for number in [4, 6] {
+        bus.ask(5, Purpose::Poll, &id_of(number));
+    }
+    assert_eq!((bus.next(4), bus.next(6)), (None, None));
+    bus.pass(0);
+    bus.serve(4);
+    bus.serve(6);
+}
+
+#[test]
 fn a_new_node_keeps_requests_until_it_can_tell_whether_another_one_has_the_session() {
     let mut bus = Bus::new(&[1]);
     bus.start(5, Some(5), 0);

@@ -102,27 +102,33 @@ impl Node {
         peer.clock.heard(now, header.time);
         let changed = peer.members != hello.members;
         peer.members.clone_from(&hello.members);
-        if peer.association.is_none() && self.run < run {
-            if !peer.opening {
-                // larger than that of each association before, also if this node has forgotten the peer in between: a
-                // peer is forgotten after many times the time that this counts
-                let least = u32::try_from((now - self.started) / 100).unwrap_or(u32::MAX);
-                (peer.opening, peer.last_association) = (true, peer.last_association.max(least).saturating_add(1));
-            }
-            let number = peer.last_association;
-            self.say(now, run, Kind::Open, number);
-        } else if peer.association.is_none() && self.run > run {
-            // the other side opens associations, and may not know that this one has ended
-            let number = peer.last_association;
-            self.say(now, run, Kind::Reset, number);
-        }
         if changed {
             self.find_routes();
         }
         let conflict = self.settle_number(now, run, &hello);
         if new || conflict {
+            // first of all: a node that does not know this one drops what else it says
             self.say_hello(now, Some(run));
         }
+        self.associate(now, run);
+    }
+
+    /// Opens an association with a node if there is none.
+    fn associate(&mut self, now: Millis, run: Run) {
+        let Some(peer) = self.peers.get_mut(&run).filter(|peer| peer.association.is_none()) else { return };
+        if self.run > run {
+            // the other side opens associations, and may not know that this one has ended
+            let number = peer.last_association;
+            return self.say(now, run, Kind::Reset, number);
+        }
+        if !peer.opening {
+            // larger than that of each association before, also if this node has forgotten the peer in between: a peer
+            // is forgotten after many times the time that this counts
+            let least = u32::try_from((now - self.started) / 100).unwrap_or(u32::MAX);
+            (peer.opening, peer.last_association) = (true, peer.last_association.max(least).saturating_add(1));
+        }
+        let number = peer.last_association;
+        self.say(now, run, Kind::Open, number);
     }
 
     /// Makes room for a node by forgetting one without an association.
