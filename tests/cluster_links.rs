@@ -177,20 +177,47 @@ fn the_directory_tells_who_is_there_and_who_of_them_is_a_node_of_a_bus() {
     // before it has noted which node it is, too
     let node = for_nodes.take_seat(Choice::Given(6)).unwrap();
     let (nodes, others) = (vec![node.0.member], vec![other.0.member]);
-    let expected = Census { nodes, others: others.clone(), has_lost_nodes: false };
+    let expected = Census { nodes, others: others.clone(), ..Census::default() };
     assert_eq!(plain.count(), expected);
     node.0.note_run(7).unwrap();
     assert_eq!(for_nodes.count(), expected);
 
     let member = node.0.member;
     drop(node);
-    assert_eq!(plain.count(), Census { nodes: Vec::new(), others, has_lost_nodes: true });
+    assert_eq!(plain.count(), Census { others, has_lost_nodes: true, ..Census::default() });
     assert_eq!(plain.former_run(member), Some(7));
     drop(for_nodes.take_seat(Choice::Given(6)).unwrap());
     let unknown = Member { boot: member.boot.wrapping_add(1), ..member };
     assert_eq!(plain.former_run(unknown), None, "it has not noted which node it was");
     drop((other, plain.take_seat(Choice::Given(6)).unwrap()));
     assert_eq!(plain.count(), Census::default(), "the last member with each number was no node");
+}
+
+#[test]
+fn members_with_another_key_are_strangers_and_not_among_the_others() {
+    let scratch = Scratch::new("strangers");
+    let open = |key: u8| Directory::open(&scratch.0).unwrap().for_key(&Key::new(&[key; 32]));
+    let (one, two) = (open(1), open(2).for_nodes(true));
+    let any = Directory::open(&scratch.0).unwrap();
+    let (first, second) = (one.take_seat(Choice::Given(5)).unwrap(), two.take_seat(Choice::Given(6)).unwrap());
+    let others = vec![first.0.member];
+    assert_eq!(one.count(), Census { others: others.clone(), strangers: 1, ..Census::default() });
+    assert_eq!((two.count().nodes, two.count().strangers), (vec![second.0.member], 1));
+    assert_eq!(any.count().strangers, 0, "a directory that is looked at without a key");
+    drop(second);
+    assert_eq!(one.count(), Census { others, ..Census::default() }, "the node was not one of these");
+    for run in 1..=9 {
+        two.take_seat(Choice::Given(6)).unwrap().0.note_run(run).unwrap();
+    }
+    let member = two.take_seat(Choice::Given(6)).unwrap().0.member;
+    let former = |ago: u8| two.former_run(Member { boot: member.boot.wrapping_sub(ago), ..member });
+    assert_eq!((former(1), former(7), former(8)), (Some(9), Some(3), None), "the mark is not one of the nodes");
+    fs::write(scratch.0.join("6.lock"), [7, 1, 2, 3]).unwrap();
+    let third = two.take_seat(Choice::Given(6)).unwrap();
+    assert_eq!(one.count().strangers, 1, "a short file is filled up");
+    drop(third);
+    let _fourth = any.take_seat(Choice::Given(6)).unwrap();
+    assert_eq!(one.count().strangers, 0);
 }
 
 #[test]

@@ -26,6 +26,44 @@ test('`peers` tells how many other processes there are, while they come, close a
   for (const member of members.slice(0, 2)) assert.equal(await peers(member), 1)
 })
 
+test('`gateways` tells how many of them have a bus, while they come, close and come back', async () => {
+  const bus = new Bus()
+  const directory = clusterDirectory()
+  const inner = await startMachine(undefined, { cluster: { directory } })
+  const counts = () => [inner.engine.metrics().cluster.peers, inner.engine.metrics().cluster.gateways]
+  assert.deepEqual(counts(), [0, 0])
+  const [one] = [
+    await startMachine(bus, { cluster: { directory } }),
+    await startMachine(bus, { cluster: { directory } }),
+  ]
+  assert.deepEqual(counts(), [2, 2])
+  assert.equal(one.engine.metrics().cluster.gateways, 1)
+  one.engine.close()
+  await eventually(counts, [1, 1])
+})
+
+test('processes of one directory with different keys are not peers, and the one that comes later warns once', async () => {
+  const warnings = []
+  const onWarning = (warning) => warnings.push(warning)
+  process.on('warning', onWarning)
+  defer(() => process.removeListener('warning', onWarning))
+  const directory = clusterDirectory()
+  const one = await startMachine(undefined, { cluster: { directory } })
+  const same = await startMachine(undefined, { cluster: { directory, showOwner: true } })
+  const other = await startMachine(new Bus(), { cluster: { directory, key: 'of another application' } })
+  const counts = ({ engine }) => {
+    const { peers, gateways, bus } = engine.metrics().cluster
+    return [peers, gateways, bus?.neighbours]
+  }
+  await eventually(() => warnings.length, 1)
+  assert.deepEqual([counts(other), counts(other)], Array(2).fill([0, 0, 0]))
+  assert.equal(warnings.length, 1)
+  assert.equal(warnings[0].code, 'ENGINE_CLUSTER_KEY')
+  assert.match(warnings[0].message, new RegExp(`^processes of ${directory} with another cluster.key .*: 2. `))
+  assert.equal((await poll(one, await openSession(other))).status, 400)
+  for (const machine of [one, same]) assert.deepEqual(counts(machine), [1, 0, undefined])
+})
+
 /** The values of a server for Prometheus that concern the cluster, by their names and labels. */
 function valuesOf({ engine }) {
   const lines = prometheus(engine)
@@ -49,6 +87,7 @@ test('exporters have the numbers of processes with and without the bus', async (
   assert.equal((await poll(inner, 'x'.repeat(20))).status, 400)
   const [one, two, three] = [valuesOf(gateway), valuesOf(inner), valuesOf(far)]
   assert.deepEqual([one.peers, two.peers, three.peers], [1, 1, 0])
+  assert.deepEqual([one.gateways, two.gateways, three.gateways], [0, 1, 0])
   assert.deepEqual([one.bus_nodes, two.bus_nodes, three.bus_nodes], [1, undefined, 1])
   assert.deepEqual([one.bus_neighbours, one.bus_asked_total, three['taken_total{how="served"}']], [1, 2, 2])
   assert.deepEqual([two['passed_total{how="via gateway"}'], two['unknown_total{why="forged"}']], [2, 1])

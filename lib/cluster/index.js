@@ -19,6 +19,7 @@ const { Owner } = require('./owner')
 const { Door } = require('./passages')
 const { Relays } = require('./relays')
 const { Search } = require('./search')
+const { warnOnce } = require('../base/warnings')
 const { kClient, kFlushPeers, kOnPeers, kState } = require('../base/symbols')
 
 /** How often messages are taken in one turn, and how many at most each time. */
@@ -132,7 +133,16 @@ class Cluster {
   /** Returns who is on this machine, see `countPeers` in src/node/peers.rs. */
   census() {
     if (this.handle === NO_HANDLE) return { nodes: [], others: [], hasLostNodes: false }
-    return bridge.getEngine().countPeers(this.handle)
+    const census = bridge.getEngine().countPeers(this.handle)
+    if (census.strangers > 0) this._warnOfStrangers(census.strangers)
+    return census
+  }
+
+  _warnOfStrangers(count) {
+    const { directory } = this._options
+    const what = `processes of ${directory} with another cluster.key than that of this one: ${count}`
+    const cure = 'give all processes of an application the same key, and each application a directory of its own'
+    warnOnce(this, 'ENGINE_CLUSTER_KEY', `${what}. They do not serve each other's sessions: ${cure}`)
   }
 
   /** Looks for the members of this machine that have no bus, and returns them. */
@@ -393,6 +403,7 @@ class Cluster {
     return {
       number: this.number,
       peers: nodes.length + others.length,
+      gateways: nodes.length,
       links: this.links.size,
       waiting: this.links.waiting,
       searches: this.search.count,

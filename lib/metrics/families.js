@@ -86,11 +86,12 @@ function familiesOf({ sessions, refusals, upgrades, closes, backpressure, cluste
 
 /** Returns the families of what processes do for each other. */
 function familiesOfCluster({ bus, ...numbers }) {
-  const { peers, links, waiting, searches, unavailable, served, accepted, forged, gone, failed } = numbers
+  const { peers, gateways, links, waiting, searches, unavailable, served, accepted, forged, gone, failed } = numbers
   const { forwarded, moved, relayed, viaGateway } = numbers
   const passed = { forwarded, moved, relayed, 'via gateway': viaGateway }
   const families = [
     gauge('cluster_peers', 'Other processes in the directory.', one(peers)),
+    gauge('cluster_gateways', 'Those of them with a bus.', one(gateways)),
     gauge('cluster_links', 'Links to other processes.', one(links)),
     gauge('cluster_waiting', 'Requests that other processes have to answer.', one(waiting)),
     counter('cluster_searches', 'Searches for sessions.', one(searches)),

@@ -33,8 +33,13 @@ export interface Metrics {
   cluster?: {
     /** The number of this process, while it is a member. */
     number: number | undefined
-    /** Other processes in the directory, now. One that has taken another number counts twice while it has both. */
+    /**
+     * Other processes in the directory with the same key, now. One that has taken another number counts twice while it
+     * has both.
+     */
     peers: number
+    /** Those of them that have a bus, now. A process without one reaches other machines by them. */
+    gateways: number
     /** Links to other processes, on which this one passes requests on, now. */
     links: number
     /** Requests that other processes have to answer, now. */

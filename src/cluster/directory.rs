@@ -9,7 +9,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::bus::message::Run;
-use super::id::{Key, Member};
+use super::id::{Key, Mark, Member};
 use super::os::{self, Bound, Hold, SOCKET};
 
 /// Bytes of the lock's file for a node of a bus, see [`Record`].
@@ -17,6 +17,9 @@ const RUN: usize = size_of::<Run>();
 
 /// How many nodes of a bus the file tells that have had the number.
 const RUNS: usize = 8;
+
+/// Bytes of the file before the mark of the key.
+const MARKED: usize = 1 + RUNS * RUN;
 
 /// How often, and after which time, it is tried again to lock a number that was given, because others lock it for a
 /// moment to see whether it is free.
@@ -46,6 +49,8 @@ pub struct Census {
     pub others: Vec<Member>,
     /// Whether the last member with one of the free numbers was a node.
     pub has_lost_nodes: bool,
+    /// How many members have another key. They are not among the others.
+    pub strangers: u32,
 }
 
 /// A directory of members.
@@ -54,6 +59,8 @@ pub struct Directory {
     path: PathBuf,
     /// Whether the members that take seats by this are nodes of a bus.
     is_for_nodes: bool,
+    /// By which the members that take seats by this know who has another key. Zeroes stand for any key.
+    mark: Mark,
     /// Locked, so that what clears away old files leaves the directory alone.
     _lock: Hold,
 }
@@ -106,12 +113,17 @@ impl Directory {
         }
         os::check(&found, os::DIRECTORY).map_err(|what| wrong(path, &what))?;
         let lock = os::hold(path).map_err(at(path))?;
-        Ok(Self { path: path.to_owned(), is_for_nodes: false, _lock: lock })
+        Ok(Self { path: path.to_owned(), is_for_nodes: false, mark: Mark::default(), _lock: lock })
     }
 
     /// The same directory, by which members take seats that are nodes of a bus, or are not.
     pub fn for_nodes(self, is_for_nodes: bool) -> Self {
         Self { is_for_nodes, ..self }
+    }
+
+    /// The same directory, by which members with this key take seats.
+    pub fn for_key(self, key: &Key) -> Self {
+        Self { mark: key.mark(), ..self }
     }
 
     /// The bytes of the key that lies in the directory. The first member makes it.
@@ -185,7 +197,7 @@ impl Directory {
     fn sit(&self, number: u16, lock: File) -> io::Result<(Seat, Bound)> {
         // the others see that it is a node as soon as they see that it is there
         let run = if self.is_for_nodes { ANY_RUN } else { 0 };
-        let boot = Record::count_boot(&lock, run).map_err(at(&self.lock_file(number)))?;
+        let boot = Record::count_boot(&lock, run, self.mark).map_err(at(&self.lock_file(number)))?;
         let socket = self.socket(number);
         remove(&socket).map_err(at(&socket))?;
         let bound = os::bind(&socket).map_err(at(&socket))?;
@@ -209,7 +221,9 @@ impl Directory {
             let Some((is_free, record)) = self.look_at(number) else { continue };
             let Some(&boot) = record.0.first() else { continue };
             let is_node = record.run(0).is_some();
-            if is_free {
+            if record.has_other_mark(self.mark) {
+                census.strangers += u32::from(!is_free);
+            } else if is_free {
                 census.has_lost_nodes |= is_node;
             } else if is_node {
                 census.nodes.push(Member { number, boot });
@@ -263,20 +277,20 @@ impl Directory {
     }
 }
 
-/// What the file of a lock tells: how often the number was taken (one byte), and the nodes of a bus that have had it, the
-/// last one first. Zeroes stand for a member without a bus.
+/// What the file of a lock tells: how often the number was taken (one byte), the nodes of a bus that have had it, the last
+/// one first, and the mark of the last member's key. Zeroes stand for a member without a bus, and for any key.
 struct Record(Vec<u8>);
 
 impl Record {
     fn read(file: &File) -> io::Result<Self> {
         let mut bytes = Vec::new();
-        file.take((1 + RUNS * RUN) as u64).read_to_end(&mut bytes)?;
+        file.take((MARKED + size_of::<Mark>()) as u64).read_to_end(&mut bytes)?;
         Ok(Self(bytes))
     }
 
     /// Counts how often the number was taken. One that is taken for the first time starts anywhere, so that the members
     /// of a directory that was removed are not taken for those of a new one.
-    fn count_boot(file: &File, run: Run) -> io::Result<u8> {
+    fn count_boot(file: &File, run: Run, mark: Mark) -> io::Result<u8> {
         let Self(mut bytes) = Self::read(file)?;
         let boot = match bytes.first() {
             Some(last) => last.wrapping_add(1),
@@ -287,15 +301,22 @@ impl Record {
             }
         };
         bytes.splice(..bytes.len().min(1), [boot].into_iter().chain(run.to_ne_bytes()));
-        bytes.truncate(1 + RUNS * RUN);
+        bytes.resize(MARKED, 0);
+        bytes.extend_from_slice(&mark);
         os::write_at(file, &bytes, 0)?;
         Ok(boot)
     }
 
     /// The node that had the number when it was taken this many times ago.
     fn run(&self, ago: usize) -> Option<Run> {
-        let run = self.0.get(1..)?.chunks_exact(RUN).nth(ago)?;
+        let run = self.0.get(1..self.0.len().min(MARKED))?.chunks_exact(RUN).nth(ago)?;
         Some(Run::from_ne_bytes(run.try_into().ok()?)).filter(|run| *run != 0)
+    }
+
+    /// Whether the member that has taken the number last has another key.
+    fn has_other_mark(&self, mark: Mark) -> bool {
+        let found = self.0.get(MARKED..).and_then(|found| Mark::try_from(found).ok()).unwrap_or_default();
+        found != mark && found != Mark::default() && mark != Mark::default()
     }
 }
 

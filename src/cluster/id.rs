@@ -31,6 +31,12 @@ const ID: u8 = 0;
 /// The same if the owner is shown.
 const SHOWN_ID: u8 = 1;
 
+/// The domain of the mark of a key, see [`Key::tag`]; 2 is that of a hello.
+const MARK: u8 = 3;
+
+/// What tells keys apart, for those who may know that there are several.
+pub type Mark = [u8; 8];
+
 /// A process among those that serve each other's sessions: its number, and how often the number was taken before,
 /// modulo 256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -109,6 +115,12 @@ impl Key {
         text.push(domain);
         text.extend_from_slice(bytes);
         self.check.hash(&text).as_bytes()
+    }
+
+    /// The mark of this key, whether ids show their owner or not. It does not help to guess the key.
+    pub fn mark(&self) -> Mark {
+        let tag = self.tag(MARK, &[]);
+        std::array::from_fn(|at| tag[at])
     }
 
     fn mask(&self, random: &[u8], shows_owner: bool) -> [u8; 3] {

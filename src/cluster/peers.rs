@@ -183,6 +183,7 @@ impl Peers {
             Some(key) => Key::new(key),
             None => Key::new(&directory.key()?),
         };
+        let directory = directory.for_key(&key);
         let (seat, bound) = directory.take_seat(choice)?;
         let peers = Arc::new(Self {
             handle,

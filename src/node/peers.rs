@@ -24,6 +24,7 @@ pub struct PeerCensus {
     pub nodes: Vec<u32>,
     pub others: Vec<u32>,
     pub has_lost_nodes: bool,
+    pub strangers: u32,
 }
 
 #[napi]
@@ -127,9 +128,9 @@ impl Engine {
     /// The other members, and which of them are nodes of a bus.
     #[napi]
     pub fn count_peers(&self, member: u32) -> Result<PeerCensus> {
-        let Census { nodes, others, has_lost_nodes } = self.peers(member)?.count();
+        let Census { nodes, others, has_lost_nodes, strangers } = self.peers(member)?.count();
         let numbers = |members: Vec<Member>| members.into_iter().map(number_of).collect();
-        Ok(PeerCensus { nodes: numbers(nodes), others: numbers(others), has_lost_nodes })
+        Ok(PeerCensus { nodes: numbers(nodes), others: numbers(others), has_lost_nodes, strangers })
     }
 
     /// The link to a peer, which is made if there is none. A message `Up` or `Down` follows then.
