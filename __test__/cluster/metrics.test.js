@@ -3,6 +3,8 @@
 // Whether all processes see each other, by `server.metrics()` and its exporters.
 
 const assert = require('node:assert/strict')
+const fs = require('node:fs')
+const path = require('node:path')
 const { test } = require('node:test')
 const { prometheus } = require('engine.io-native/metrics')
 const { Server } = require('../..')
@@ -62,6 +64,31 @@ test('processes of one directory with different keys are not peers, and the one 
   assert.match(warnings[0].message, new RegExp(`^processes of ${directory} with another cluster.key .*: 2. `))
   assert.equal((await poll(one, await openSession(other))).status, 400)
   for (const machine of [one, same]) assert.deepEqual(counts(machine), [1, 0, undefined])
+})
+
+const read = (name) => fs.readFileSync(path.join(__dirname, '../..', name), 'utf8')
+
+test('METRICS.md has the name of each number, and neither it nor the dashboard has a name that is not there', async () => {
+  const { engine } = await startMachine(new Bus())
+  const { cluster } = engine.metrics()
+  const { bus } = cluster
+  // each number is another one
+  let last = 1000
+  for (const numbers of [cluster, bus]) for (const name in numbers) if (name !== 'bus') numbers[name] = ++last
+  const values = valuesOf({ engine: { metrics: () => ({ ...engine.metrics(), cluster }) } })
+  const names = read('docs/METRICS.md')
+  const rows = [...names.matchAll(/^\| `([\w.]+)` \| `engine_io_cluster_(.+?)` \|/gm)]
+  for (const [, number, name] of rows) {
+    const value = number.startsWith('bus.') ? bus[number.slice(4)] : cluster[number]
+    const isShared = number.endsWith('unavailable')
+    assert.equal(values[name], isShared ? cluster.unavailable + bus.unavailable : value, `${number}: ${name}`)
+  }
+  const all = [...Object.keys(cluster), ...Object.keys(bus).map((name) => `bus.${name}`)]
+  const named = rows.map(([, number]) => number)
+  assert.deepEqual(named.sort(), all.filter((name) => !['number', 'bus'].includes(name)).sort())
+  const known = new Set(Object.keys(values).map((name) => `engine_io_cluster_${name.replace(/\{.*/, '')}`))
+  const dashboard = read('examples/metrics/dashboard.json')
+  for (const [name] of `${names}${dashboard}`.matchAll(/engine_io_cluster_\w+/g)) assert.ok(known.has(name), name)
 })
 
 /** The values of a server for Prometheus that concern the cluster, by their names and labels. */

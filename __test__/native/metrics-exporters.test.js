@@ -84,7 +84,8 @@ test('the dashboard of the examples asks only for names that the text has', asyn
   const { values } = parse(prometheus(engine, { eventLoop: true }))
   const names = new Set(Object.keys(values).map((key) => key.replace(/\{.*/, '')))
   const dashboard = fs.readFileSync(path.join(__dirname, '../../examples/metrics/dashboard.json'), 'utf8')
-  const asked = new Set(dashboard.match(/engine_io_\w+/g))
+  // those of a cluster are looked for in `cluster/metrics`
+  const asked = new Set(dashboard.match(/engine_io_(?!cluster_)\w+/g))
   assert.ok(asked.size > 10, [...asked].join())
   for (const name of asked) assert.ok(names.has(name), `${name} is not in the text`)
 })
@@ -269,7 +270,8 @@ test('the example serves all numbers that its dashboard shows', async () => {
   const folder = path.join(__dirname, '../../examples')
   const dashboard = JSON.parse(fs.readFileSync(path.join(folder, 'metrics/dashboard.json'), 'utf8'))
   const expressions = dashboard.panels.flatMap(({ targets }) => targets.map(({ expr }) => expr))
-  const shown = new Set(expressions.flatMap((expr) => expr.match(/engine_io_[a-z_]+/g)))
+  // the example has no bus
+  const shown = new Set(expressions.flatMap((expr) => expr.match(/engine_io_(?!cluster_bus_)[a-z_]+/g) ?? []))
   const args = ['--require', path.join(folder, 'local.js'), path.join(folder, 'metrics/server.js')]
   const server = spawn(process.execPath, args, { env: { ...process.env, PORT: '0', CLIENTS: '1', NODE_OPTIONS: '' } })
   defer(() => server.kill())

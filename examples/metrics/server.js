@@ -12,7 +12,7 @@ const httpServer = http.createServer((req, res) => {
   res.setHeader('content-type', 'text/plain; version=0.0.4; charset=utf-8')
   res.end(prometheus(engine, { eventLoop: true }))
 })
-const engine = engineIo.attach(httpServer)
+const engine = engineIo.attach(httpServer, { cluster: true })
 
 engine.on('connection', (socket) => socket.on('message', (data) => socket.send(data)))
 
