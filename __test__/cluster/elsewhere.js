@@ -80,8 +80,10 @@ test('clients of engine.io-client come by any process, by each transport, with `
 test('a process is killed: its sessions are unknown at once, those of others go on, and its number is taken again', async () => {
   const [owner, front, other] = await startAll(3)
   const [sid, kept] = [await openSession(owner), await openSession(other)]
-  await post(front, sid, '4before')
-  assert.equal((await poll(front, sid)).body, '4before')
+  for (const text of ['4before', `4${'x'.repeat(900_000)}`]) {
+    await post(front, sid, text)
+    assert.equal((await poll(front, sid)).body, text)
+  }
   const carried = await upgrade(front, await openSession(owner))
   await says(carried, 'x'.repeat(200_000))
   const { number } = await metrics(owner)

@@ -228,3 +228,83 @@ pub(crate) fn write_at(file: &File, mut bytes: &[u8], mut at: u64) -> io::Result
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A path that is free.
+    fn scratch(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("engine.io-native-{}-{name}", std::process::id()));
+        let _ = fs::remove_file(&path);
+        path
+    }
+
+    #[test]
+    fn a_file_is_locked_once_until_it_is_closed_and_can_be_read_meanwhile() {
+        let path = scratch("lock");
+        let file = lock(&path).unwrap().unwrap();
+        assert!(lock(&path).unwrap().is_none());
+        write_at(&file, b"abc", 0).unwrap();
+        write_at(&file, b"d", 1).unwrap();
+        assert!(!look_at(&path).unwrap().0);
+        assert_eq!(fs::read(&path).unwrap(), b"adc");
+        drop(file);
+        let (is_free, looking) = look_at(&path).unwrap();
+        assert!(is_free && look_at(&path).unwrap().0);
+        assert!(lock(&path).unwrap().is_none(), "it is not locked while it is looked at");
+        drop(looking);
+        assert!(lock(&path).unwrap().is_some());
+        fs::remove_file(&path).unwrap();
+    }
+
+    #[tokio::test]
+    async fn bytes_pass_a_link_in_both_directions_until_one_end_is_closed() {
+        let path = scratch("link.pipe");
+        assert_eq!(Stream::connect(&path).await.unwrap_err().kind(), io::ErrorKind::NotFound);
+        fs::write(&path, "half a name").unwrap();
+        assert_eq!(Stream::connect(&path).await.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let (sender, listeners) = channel();
+        let bound = bind(&path).unwrap();
+        listen(bound, |call| call(), move |listener| sender.send(listener).unwrap()).unwrap();
+        let mut listener = listeners.recv().unwrap();
+        // one peer after the other
+        for _ in 0..3 {
+            let made = Stream::connect(&path).await.unwrap();
+            let accepted = accept(&mut listener).await.unwrap();
+            for (from, to) in [(&made, &accepted), (&accepted, &made)] {
+                from.writable().await.unwrap();
+                assert_eq!(from.try_send(b"hello", None).unwrap(), 5);
+                assert_eq!(receive(to).await, b"hello");
+            }
+            drop(made);
+            assert_eq!(receive(&accepted).await, b"");
+        }
+        drop(listener);
+        // it is gone as soon as the system has told the runtime that nothing is going on with it
+        let gone = loop {
+            match Stream::connect(&path).await.unwrap_err().kind() {
+                io::ErrorKind::WouldBlock => tokio::time::sleep(Duration::from_millis(5)).await,
+                kind => break kind,
+            }
+        };
+        assert_eq!(gone, io::ErrorKind::NotFound);
+        fs::remove_file(&path).unwrap();
+    }
+
+    /// What comes next; nothing at the end.
+    async fn receive(stream: &Stream) -> Vec<u8> {
+        let (mut buffer, mut descriptors) = ([0; 64], VecDeque::new());
+        loop {
+            stream.readable().await.unwrap();
+            match stream.try_receive(&mut buffer, &mut descriptors) {
+                Ok(length) => return buffer[..length].to_vec(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return Vec::new(),
+            }
+        }
+    }
+}
