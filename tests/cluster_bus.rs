@@ -8,8 +8,8 @@ use engine_io_native::cluster::bus::message::{
     Header, Hello, Item, Kind, MAX_PIECE, Millis, Purpose, Run, VERSION, Why, open, seal,
 };
 use engine_io_native::cluster::bus::node::{
-    ACCEPT, CREDIT, Config, Dropped, FORGET, HELLO, JOIN, MARGIN, MAX_AGE, MAX_HELD, MAX_OTHERS, MAX_PEERS, MAX_SERVED,
-    Node, SOON, START,
+    ACCEPT, CREDIT, Config, Dropped, FORGET, HELLO, JOIN, MARGIN, MAX_AGE, MAX_HELD, MAX_HELD_OF_SESSION, MAX_OTHERS,
+    MAX_PEERS, MAX_SERVED, Node, SOON, START,
 };
 use engine_io_native::cluster::id::{Key, Member};
 
@@ -401,12 +401,33 @@ fn requests_that_wait_have_a_bound() {
     let (served, _) = bus.serve(2);
     bus.answer(2, served, 200);
     bus.assert_answered(1, first, 200);
-    for token in 0..MAX_HELD as u64 {
+    for token in 0..MAX_HELD_OF_SESSION as u64 {
         assert_eq!(bus.node(2).admit(Purpose::Post, &id_of(2), token), Admission::Later);
     }
     assert_eq!(bus.node(2).admit(Purpose::Post, &id_of(2), 9_999), Admission::Never);
     let refused = bus.ask(1, Purpose::Post, &id_of(2));
     bus.assert_fails(1, refused, Failure::Unavailable);
+}
+
+#[test]
+fn requests_that_wait_for_all_sessions_have_a_bound() {
+    let mut bus = Bus::new(&[1, 2]);
+    let ids: Vec<_> = (0..=MAX_HELD / MAX_HELD_OF_SESSION)
+        .map(|at| key().issue([at as u8; 9], Member { number: 2, boot: 0 }).to_vec())
+        .collect();
+    for id in &ids {
+        let first = bus.ask(1, Purpose::Post, id);
+        let (served, _) = bus.serve(2);
+        bus.answer(2, served, 200);
+        bus.assert_answered(1, first, 200);
+    }
+    let (last, others) = ids.split_last().unwrap();
+    for id in others {
+        for token in 0..MAX_HELD_OF_SESSION as u64 {
+            assert_eq!(bus.node(2).admit(Purpose::Post, id, token), Admission::Later);
+        }
+    }
+    assert_eq!(bus.node(2).admit(Purpose::Post, last, 9_999), Admission::Never);
 }
 
 #[test]
@@ -498,11 +519,12 @@ fn a_claimed_session_moves_with_its_waiting_polls_and_is_found_at_its_new_owner(
     let mut bus = Bus::new(&[1, 2, 3]);
     let id = id_of(2);
     let poll = bus.ask(3, Purpose::Poll, &id);
-    bus.serve(2);
+    let (waiting, _) = bus.serve(2);
     let upgrade = bus.ask(1, Purpose::Upgrade, &id);
     assert_eq!(bus.node(1).admit(Purpose::Poll, &id, 8), Admission::Later, "while it is claimed");
     let (claim, true) = bus.serve(2) else { panic!("it is claimable") };
     bus.node(2).give(claim, b"state");
+    assert_eq!(bus.next(2), Some(Action::Moved(waiting)));
     let claimed = Action::Claimed { stream: upgrade, id: id.clone(), state: b"state".into() };
     assert_eq!(bus.next(1), Some(claimed));
     assert_eq!(bus.next(1), Some(Action::Proceed(8)));
@@ -530,12 +552,12 @@ fn a_post_that_was_not_presented_moves_with_its_session() {
     let mut bus = Bus::new(&[1, 2, 3]);
     let id = id_of(2);
     let (here, there) = (bus.ask(1, Purpose::Post, &id), bus.ask(3, Purpose::Post, &id));
-    bus.serve(2);
-    bus.serve(2);
+    let served = [bus.serve(2).0, bus.serve(2).0];
     let upgrade = bus.ask(1, Purpose::Upgrade, &id);
     let (claim, true) = bus.serve(2) else { panic!("it is claimable") };
     assert!(!bus.node(2).give(claim, &vec![0; MAX_PIECE + 1]), "it is too long to be sent");
     assert!(bus.node(2).give(claim, b"state"));
+    assert_eq!(served.map(|stream| bus.next(2) == Some(Action::Moved(stream))), [true, true]);
     assert_eq!(bus.next(1), Some(Action::Claimed { stream: upgrade, id, state: b"state".into() }));
     // what came in at the new owner is to be presented there, and the rest comes by itself
     bus.assert_fails(1, here, Failure::Here);
@@ -546,6 +568,46 @@ fn a_post_that_was_not_presented_moves_with_its_session() {
     bus.node(1).released(&id_of(2));
     bus.run();
     bus.assert_idle();
+}
+
+#[test]
+fn a_post_of_which_pieces_were_sent_is_asked_for_once_more_when_its_session_has_moved() {
+    let mut bus = Bus::new(&[1, 2, 3]);
+    let id = id_of(2);
+    let now = bus.now;
+    let [here, there] = [1, 3].map(|run| bus.node(run).ask(now, Purpose::Post, &id, b"head", b"body", false));
+    bus.run();
+    for (run, stream) in [(1, here), (3, there)] {
+        assert!(matches!(bus.next(2), Some(Action::Serve { last: false, .. })));
+        assert_eq!(bus.next(run), Some(Action::Writable(stream)));
+        assert!(bus.node(run).send(stream, b"more", false));
+    }
+    bus.ask(1, Purpose::Upgrade, &id);
+    let mut claim = None;
+    while let Some(action) = bus.next(2) {
+        if let Action::Serve { stream, claimable: true, .. } = action {
+            claim = Some(stream);
+        }
+    }
+    assert!(bus.node(2).give(claim.unwrap(), b"state"));
+    assert!(matches!(bus.next(1), Some(Action::Claimed { .. })));
+    bus.assert_fails(1, here, Failure::Here);
+    bus.assert_fails(3, there, Failure::Again);
+}
+
+#[test]
+fn what_becomes_of_a_refused_upgrade_is_heard_after_the_session_has_moved() {
+    let mut bus = Bus::new(&[1, 2]);
+    let refused = bus.ask(1, Purpose::Upgrade, &id_of(2));
+    let (answered, _) = bus.serve(2);
+    bus.answer(2, answered, 0);
+    bus.ask(1, Purpose::Upgrade, &id_of(2));
+    let (claim, _) = bus.serve(2);
+    assert!(bus.node(2).give(claim, b"state"));
+    bus.assert_answered(1, refused, 0);
+    bus.node(1).done(refused);
+    bus.run();
+    assert_eq!(bus.done, [answered]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ const { failRequest } = require('../transports/errors')
 const { headOf } = require('./head')
 const { readAnswerHead, readRefusal, readRequest } = require('./messages')
 const { EMPTY, PIECE, REFUSED, Stream } = require('./stream')
-const { kAccept, kServeForwarded, kTerms } = require('../base/symbols')
+const { kAccept, kResponse, kServeForwarded, kTerms } = require('../base/symbols')
 
 /** Bytes of a relayed connection that may wait before it is read no further. */
 const MAX_WRITES = 4
@@ -57,8 +57,9 @@ class AskedRequest extends Asked {
    * @param {import('./nodes').Nodes} nodes
    * @param {import('http').ServerResponse} res
    * @param {(code: number, context: object) => void} refuse
+   * @param {boolean} [isSecond] whether the request is asked for once more
    */
-  constructor(nodes, sid, req, res, refuse, body = EMPTY) {
+  constructor(nodes, sid, req, res, refuse, body = EMPTY, isSecond = false) {
     const isPoll = req.method !== 'POST'
     const first = body.subarray(0, PIECE)
     // the end of a poll's body, which has no bytes, asks for an answer soon
@@ -68,8 +69,9 @@ class AskedRequest extends Asked {
     this.req = req
     this.res = res
     this._isPoll = isPoll
-    /** The body, for the case that the session comes here. Requests with longer ones stay. */
-    this._body = isAll ? body : EMPTY
+    /** The body, for the case that the session moves before its owner has all of it. */
+    this._body = body
+    this._isSecond = isSecond
     /** Bytes of the answer's body, as far as they have come, and in all if the answer says so. */
     this._got = 0
     this._length = undefined
@@ -134,6 +136,7 @@ class AskedRequest extends Asked {
     this.end()
     if (this.res.headersSent) this.res.destroy()
     else if (what === 'here') this._serveHere()
+    else if (what === 'again') this._askAgain()
     else this.nodes.refuse(what, this.sid, this.refuse)
   }
 
@@ -141,8 +144,16 @@ class AskedRequest extends Asked {
   _serveHere() {
     // the body of a POST has been read
     const req = this._isPoll ? this.req : readRequest(headOf(this.req), this._body)
-    if (req !== undefined) this.nodes.server[kServeForwarded](req, this.res, this.refuse)
-    else this.nodes.refuse('unknown', this.sid, this.refuse)
+    if (req === undefined) return this.nodes.refuse('unknown', this.sid, this.refuse)
+    if (!this._isPoll) req[kResponse] = this.res
+    this.nodes.server[kServeForwarded](req, this.res, this.refuse)
+  }
+
+  /** The session has moved while pieces of the body were on their way. A session moves once. */
+  _askAgain() {
+    const { nodes, sid, req, res, refuse } = this
+    if (this._isSecond) nodes.refuse('unavailable', sid, refuse)
+    else new AskedRequest(nodes, sid, req, res, refuse, this._body, true)
   }
 }
 

@@ -49,6 +49,7 @@ const HEARD = {
   writable: 'onWritable',
   failed: 'onFailed',
   gone: 'onGone',
+  moved: 'onMoved',
   done: 'onDone',
   lost: 'onGone',
 }
@@ -390,6 +391,11 @@ class Nodes {
 
   // ---- the end -------------------------------------------------------------------------------
 
+  /** Whether requests to other nodes, or theirs to this one, are under way. */
+  get hasStreams() {
+    return this._streams.size > 0
+  }
+
   /** Whether this process carries the bytes of connections. */
   get isCarrying() {
     return this.relays.size > 0
@@ -415,7 +421,7 @@ class Nodes {
   leave() {
     for (const stream of this._streams.values()) stream.release()
     for (const relay of this.relays) relay.endRelay()
-    return this._streams.size > 0
+    return this.hasStreams
   }
 
   leaveNow() {

@@ -4,6 +4,7 @@ const { EventEmitter } = require('events')
 const { validateHeaderName, validateHeaderValue } = require('http')
 const { ErrorCode } = require('../native/contract')
 const { sidOf } = require('../base/query')
+const { kResponse } = require('../base/symbols')
 
 /** The most bytes that are joined, which one message holds. */
 const MAX_JOINED = 1 << 29
@@ -24,6 +25,7 @@ class ForwardedResponse extends EventEmitter {
   constructor(req, front) {
     super()
     this.req = req
+    req[kResponse] = this
     this._front = front
     /** The headers as they were set, by their names in lower case. */
     this._headers = new Map()

@@ -46,6 +46,11 @@ class Served extends Stream {
     if (!this.act('answer', REFUSED, Buffer.from(JSON.stringify([code, context])), EMPTY, true)) this.cut()
   }
 
+  /** The request goes after its session, which has moved. */
+  onMoved() {
+    this.end()
+  }
+
   onLeave() {
     this.act('cut')
     this.hear('onGone')

@@ -5,7 +5,7 @@ const { LazyEmitter } = require('../base/emitter')
 const { parseQuery } = require('../base/query')
 const { HEAD_NAMES, HeadField } = require('../native/contract')
 const { StreamBelow } = require('../native/stream-below')
-const { kBody, kOnEnd, kState } = require('../base/symbols')
+const { kBody, kOnEnd, kResponse, kState } = require('../base/symbols')
 const { Descriptor, define, keep, State } = require('../base/state')
 
 const EMPTY = Buffer.alloc(0)
@@ -204,6 +204,8 @@ class ForwardedRequest extends IncomingMessage {
     super(/** @type {any} */ (undefined))
     this[kHead] = head
     this[kBody] = body
+    /** The response: a request that is broken off without an answer has its client cut off. */
+    this[kResponse] = undefined
     fill(this, head)
     this.complete = true
   }
@@ -217,6 +219,7 @@ class ForwardedRequest extends IncomingMessage {
   }
 
   _destroy(error, callback) {
+    if (!this[kResponse]?.writableEnded) this[kResponse]?.destroy()
     destroyBelow.call(this, error, callback)
   }
 }

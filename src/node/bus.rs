@@ -306,11 +306,13 @@ fn described(env: &Env, action: Action) -> Result<Option<BusAction>> {
                 Failure::Unknown => "unknown",
                 Failure::Cut => "cut",
                 Failure::Here => "here",
+                Failure::Again => "again",
                 Failure::Unavailable => "unavailable",
             });
             BusAction { what, ..of("failed", stream) }
         }
         Action::Gone(stream) => of("gone", stream),
+        Action::Moved(stream) => of("moved", stream),
         Action::Done(stream) => of("done", stream),
         Action::Lost(stream, id) => {
             BusAction { id: Some(String::from_utf8_lossy(&id).into_owned()), ..of("lost", stream) }

@@ -79,6 +79,8 @@ pub enum Action {
     /// The answer to a request that is served here was handed to the client's connection, or its relay has ended in
     /// both directions. The stream is over.
     Done(Stream),
+    /// The session of a request that is served here has moved, and the request goes after it. The stream is over.
+    Moved(Stream),
     /// The answer to a request of this session may not have arrived: end the session. The stream is over.
     Lost(Stream, Id),
     /// A session belongs to this process now, and so does its upgrade. The stream is over.
@@ -103,6 +105,9 @@ pub enum Failure {
     Unknown,
     /// The session belongs to this process by now: the request is to be presented to it.
     Here,
+    /// The session has moved before its owner had the whole body, whose pieces are not kept here: the request is to be
+    /// asked for once more.
+    Again,
     /// The answer has begun: the connection is cut.
     Cut,
 }

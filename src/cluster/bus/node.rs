@@ -54,6 +54,9 @@ pub const MAX_ASKED: usize = 65_536;
 /// The most requests that wait until an earlier one of their session is settled, and the most that wait at the start.
 pub const MAX_HELD: usize = 1_024;
 
+/// The same of one session. A client has a poll and a POST at a time, so that one client cannot have all the room.
+pub const MAX_HELD_OF_SESSION: usize = 8;
+
 /// The most sessions whose new owner is remembered.
 pub const MAX_MOVED: usize = 65_536;
 

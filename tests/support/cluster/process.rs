@@ -638,6 +638,7 @@ impl Process {
                     Failure::Unknown => self.effects.push(Effect::Reply { conn, status: 400, numbers: vec![] }),
                     Failure::Cut => self.effects.push(Effect::Cut { conn }),
                     Failure::Here => self.present_here(now, asked.request, ledger),
+                    Failure::Again => self.arrive(now, asked.request, ledger),
                 }
             }
             Action::Gone(stream) => {
@@ -646,6 +647,10 @@ impl Process {
                 self.way_gone(Way::Stream(stream), ledger);
             }
             Action::Done(_) => {}
+            Action::Moved(stream) => {
+                self.served.remove(&stream);
+                self.sending.remove(&stream);
+            }
             Action::Lost(_, id) => self.close(&id, ledger),
             Action::Claimed { stream, id, state } => {
                 assert_eq!(state, b"state");

@@ -3,7 +3,8 @@
 use super::super::action::{Action, Admission, Failure, Stream};
 use super::super::message::{Id, Item, MAX_ID, MAX_PIECE, Millis, Purpose, Run, Why};
 use super::{
-    ACCEPT, Asked, BUS_SILENT, Flow, HELLO, JOIN, MARGIN, MAX_ASKED, MAX_HELD, MAX_TRIES, Node, START, Waiting,
+    ACCEPT, Asked, BUS_SILENT, Flow, HELLO, JOIN, MARGIN, MAX_ASKED, MAX_HELD, MAX_HELD_OF_SESSION, MAX_TRIES, Node,
+    START, Waiting,
 };
 
 impl Node {
@@ -14,7 +15,7 @@ impl Node {
         if !traffic.must_wait(purpose) {
             return Admission::Now;
         }
-        if self.waiting >= MAX_HELD {
+        if self.waiting >= MAX_HELD || traffic.held.len() >= MAX_HELD_OF_SESSION {
             return Admission::Never;
         }
         traffic.held.push_back(Waiting::Here { purpose, token });

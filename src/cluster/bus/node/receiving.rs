@@ -239,13 +239,18 @@ impl Node {
 
     /// The owner does not serve a request.
     pub(super) fn refused(&mut self, now: Millis, run: Run, ticket: u32, why: Why) {
+        let own = self.run;
         let Some(asked) = self.asked_of(run, ticket) else { return };
-        let again = match why {
-            Why::Unknown | Why::Moved(_) => !asked.answered && asked.request.is_some(),
-            Why::Gone | Why::Busy | Why::Late => false,
+        let is_kept = asked.request.is_some();
+        let failure = match why {
+            Why::Unknown if asked.answered || !is_kept => Some(Failure::Unknown),
+            Why::Gone | Why::Busy | Why::Late => Some(Failure::Unavailable),
+            Why::Moved(_) if asked.answered => Some(Failure::Unavailable),
+            Why::Moved(owner) if owner == own => Some(Failure::Here),
+            Why::Moved(_) if !is_kept => Some(Failure::Again),
+            Why::Unknown | Why::Moved(_) => None,
         };
-        if !again {
-            let failure = if why == Why::Unknown { Failure::Unknown } else { Failure::Unavailable };
+        if let Some(failure) = failure {
             return self.fail(ticket, failure);
         }
         asked.tried.push(run);
@@ -257,9 +262,6 @@ impl Node {
         }
         self.stop_claiming(&id, ticket);
         if let Why::Moved(owner) = why {
-            if owner == self.run {
-                return self.fail(ticket, Failure::Here);
-            }
             // a hint for this request alone
             let associated = self.peers.get(&owner).is_some_and(|peer| peer.association.is_some());
             if !associated || again_there || tries >= MAX_TRIES {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::super::action::{Action, Stream};
 use super::super::message::{Id, Item, MAX_PIECE, Millis, Purpose, Run, Why};
-use super::{CREDIT, MAX_HELD, MAX_MOVED, Node, Request, Served, Waiting, settles};
+use super::{CREDIT, MAX_HELD, MAX_HELD_OF_SESSION, MAX_MOVED, Node, Request, Served, Waiting, settles};
 
 impl Node {
     /// Answers a request of another node. Head and body have at most [`MAX_PIECE`] bytes each.
@@ -51,9 +51,14 @@ impl Node {
         self.claimed_from.remove(&id);
         let served = self.sessions.get(&id).map(|traffic| traffic.served.clone()).unwrap_or_default();
         for other in served.into_iter().filter(|other| *other != stream) {
-            if let Stream::Served(from, ticket) = other {
-                self.cut_served(from, ticket, Why::Moved(run));
+            let Stream::Served(from, ticket) = other else { continue };
+            let served = self.peers.get(&from).and_then(|peer| peer.served.get(&ticket));
+            // an answer is on its way, and what becomes of it is still to be heard
+            let Some(served) = served.filter(|served| !served.answered) else { continue };
+            if !served.held {
+                self.actions.push_back(Action::Moved(other));
             }
+            self.cut_served(from, ticket, Why::Moved(run));
         }
         true
     }
@@ -167,7 +172,7 @@ impl Node {
         let stream = Stream::Served(run, ticket);
         let traffic = self.sessions.entry(id.clone()).or_default();
         if traffic.must_wait(purpose) {
-            if self.waiting >= MAX_HELD {
+            if self.waiting >= MAX_HELD || traffic.held.len() >= MAX_HELD_OF_SESSION {
                 return self.cut_served(run, ticket, Why::Busy);
             }
             self.waiting += 1;
