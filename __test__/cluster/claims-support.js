@@ -136,6 +136,7 @@ const TELLS = {
   'a subclass': ({ engine }) => Object.setPrototypeOf(engine, class extends Server {}.prototype),
   'a table of clients that is used': ({ engine }) => Object.keys(engine.clients),
   'another listener of the HTTP server': ({ httpServer }) => httpServer.on('request', () => {}),
+  'a second HTTP server': ({ engine }) => engine.attach(http.createServer()),
   'a listener for its connections': ({ httpServer }) => httpServer.on('connection', () => {}),
   'a short pingTimeout': ({ engine }) => {
     engine.opts.pingTimeout = 5000

@@ -9,7 +9,7 @@ const { failRequest } = require('../transports/errors')
 const { headOf } = require('./head')
 const { readAnswerHead, readRefusal, readRequest } = require('./messages')
 const { EMPTY, PIECE, REFUSED, Stream } = require('./stream')
-const { kAccept, kResponse, kServeForwarded, kTerms } = require('../base/symbols')
+const { kAccept, kResponse, kServeForwarded, kServeMoved, kTerms } = require('../base/symbols')
 
 /** Bytes of a relayed connection that may wait before it is read no further. */
 const MAX_WRITES = 4
@@ -176,6 +176,9 @@ class AskedUpgrade extends Asked {
     this.req = req
     this.socket = socket
     this._head = head
+    this._headers = headers ?? {}
+    /** Whether this server takes the session over, if its owner lets it. */
+    this.mayClaim = terms !== undefined
     this._onTaken = onTaken ?? (() => {})
     this._isRelayed = false
     /** Whether what the client sends is not sent on any more. */
@@ -200,6 +203,15 @@ class AskedUpgrade extends Asked {
     if (!socket.destroyed) this.nodes.server[kAccept](req, socket, this._head)
   }
 
+  /** Another upgrade has brought the session here. */
+  _serveHere() {
+    const { req, socket, nodes } = this
+    nodes.server[kServeMoved](req, socket, this._head, this._headers, (code, context) => {
+      if (code === undefined) this._onTaken()
+      else this.refuse(code, context)
+    })
+  }
+
   onAnswer({ number: status, head, body, last }) {
     if (status === REFUSED) return this.onRefusal(head)
     if (status !== 101 || last) return this.onMalformed()
@@ -211,6 +223,8 @@ class AskedUpgrade extends Asked {
     socket.on('data', (chunk) => this._relay(chunk))
     if (this._head.length > 0) this._relay(this._head)
     this._head = EMPTY
+    // the client may have ended its side while the owner was asked
+    if (socket.readableEnded) this._close()
     this.onWritable()
     this.onData({ body, last })
     this.nodes.onRelay(this)
@@ -257,8 +271,9 @@ class AskedUpgrade extends Asked {
 
   onFailed({ what }) {
     this.end()
-    const { socket } = this
-    if (!this._isRelayed) return this.nodes.refuse(what, this.sid, this.refuse)
+    const { socket, nodes } = this
+    if (what === 'here') return this._serveHere()
+    if (!this._isRelayed) return nodes.refuse(what, this.sid, this.refuse)
     // what came before is still written
     socket.end(() => socket.destroy())
     const timer = setTimeout(() => socket.destroy(), PATIENCE)

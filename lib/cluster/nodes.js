@@ -222,7 +222,8 @@ class Nodes {
     const { server } = this
     const stream = this._streams.get(name)
     const req = readOpening(body.toString())
-    if (req === undefined || server[kClient](id) !== undefined || this.cluster.isLeaving) {
+    const mayClaim = stream instanceof AskedUpgrade && stream.mayClaim
+    if (req === undefined || !mayClaim || server[kClient](id) !== undefined || this.cluster.isLeaving) {
       this._node.released(id)
       return stream?.hear('onFailed', { what: 'unavailable' })
     }

@@ -125,7 +125,10 @@ class Owner {
         }
         return isSent
       },
-      cutOff: () => this._links.send(from, PeerMessage.ABORT, number, ''),
+      cutOff: () => {
+        responses.delete(number)
+        this._links.send(from, PeerMessage.ABORT, number, '')
+      },
       refuse: refuseIt,
     })
     responses.add(number, res)

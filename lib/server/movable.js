@@ -55,7 +55,7 @@ function isUnchanged(object, prototype) {
 /** Returns whether a server lets go of sessions and takes them over: nothing but `connection` tells of them. */
 function isOpenToMoves(server, prototype) {
   const { opts, middlewares } = server
-  const { attachedTo, cors, drain, limits } = server[kState]
+  const { attachedTo, isAttachedAgain, cors, drain, limits } = server[kState]
   return (
     isUnchanged(server, prototype) &&
     !server[kHearsFlushes]() &&
@@ -68,6 +68,7 @@ function isOpenToMoves(server, prototype) {
     drain === undefined &&
     Number(opts.pingTimeout) >= MIN_PING_TIMEOUT &&
     attachedTo !== undefined &&
+    !isAttachedAgain &&
     attachedTo.listenerCount('request') === 1 &&
     // Node's own
     attachedTo.listenerCount('connection') === 1

@@ -314,6 +314,8 @@ class Server extends BaseServer {
   attach(server, options = {}) {
     const proxies = proxiesBefore(server, proxyProtocolOf(this, options))
     cheapenAcceptedSockets()
+    const { attachedTo = server } = this[kState]
+    if (attachedTo !== server) this[kState].isAttachedAgain = true
     this[kState].attachedTo = server
     const path = this._computePath(options)
     const destroyUpgradeTimeout = options.destroyUpgradeTimeout || 1000

@@ -1,12 +1,15 @@
 'use strict'
 
-// POSTs that come in while a session moves: long ones, of which the owner has a part, and those of sessions that end.
+// Requests that come in while a session moves: long POSTs, of which the owner has a part, those of sessions that end, and
+// further upgrades.
 
 const assert = require('node:assert/strict')
+const net = require('node:net')
 const { test } = require('node:test')
 const { kState } = require('../../lib/base/symbols')
-const { RawWebSocket, eventually, request } = require('../support')
-const { eventsOf, heardOf, startMachines, whileUnheard } = require('./claims-support')
+const { RawWebSocket, defer, eventually, request } = require('../support')
+const { frame, upgradeRequest } = require('../support/frames')
+const { TELLS, eventsOf, heardOf, startMachines, whileUnheard } = require('./claims-support')
 const { openSession, poll, post, target, upgrade } = require('./support')
 
 for (const [where, index] of [
@@ -79,4 +82,34 @@ test('of an upgrade that was refused before the session moved nothing is left', 
   }
   // what is under way is not seen from outside, but for how long a server that closes waits for it
   await eventually(() => owner.engine[kState].cluster.nodes.hasStreams, false)
+})
+
+test('of two upgrades at once at the machine to which the session moves one goes on, and both are answered', async () => {
+  const { machines } = await startMachines(2)
+  const [owner, front] = machines
+  const path = (sid) => target({ sid, transport: 'websocket' })
+  let refused = 0
+  for (let i = 0; i < 20; i++) {
+    const sid = await openSession(owner)
+    const both = await Promise.all([1, 2].map(() => RawWebSocket.open(front.port, path(sid)).catch((error) => error)))
+    const open = both.filter((one) => one instanceof RawWebSocket)
+    refused += 2 - open.length
+    for (const websocket of open) websocket.sendText('2probe')
+    const answers = await Promise.all(open.map((websocket) => websocket.packet().catch(() => 'closed')))
+    assert.ok(answers.filter((answer) => answer === '3probe').length === 1, String(answers))
+    for (const websocket of open) websocket.socket.destroy()
+  }
+  assert.equal(refused, 0)
+})
+
+test('a session ends with its client that has ended its side while another machine was asked for the upgrade', async () => {
+  const { machines } = await startMachines(2, { prepare: TELLS.allowRequest })
+  const [owner, front] = machines
+  const sid = await openSession(owner)
+  const socket = net.connect(front.port, '127.0.0.1')
+  defer(() => socket.destroy())
+  const frames = ['2probe', '5'].map((payload) => frame({ payload }))
+  socket.end(Buffer.concat([Buffer.from(upgradeRequest(target({ sid, transport: 'websocket' }))), ...frames]))
+  socket.resume()
+  await eventually(() => eventsOf(owner, sid), ['connection', 'close'])
 })
