@@ -127,6 +127,18 @@ test('the next poll waits at an owner without a bus until it is known that the a
   assert.deepEqual([status, headers['retry-after']], [503, '1'])
 })
 
+test('of one session four polls wait until the answer before them is settled, and further ones are refused', async () => {
+  const { hub, inner, farGateway } = await startGateways()
+  const sid = await openSession(inner)
+  const lost = poll(farGateway, sid, { ms: 12_000 })
+  await polled(inner, 1)
+  hub.isDown = true
+  await inner.ask('send', { sid, data: 'lost' })
+  const polls = await Promise.all(Array.from({ length: 8 }, () => poll(inner, sid, { ms: 12_000 })))
+  assert.deepEqual(polls.map(({ status }) => status).sort(), [400, 400, 400, 400, 503, 503, 503, 503])
+  assert.equal((await lost).status, 503)
+})
+
 test('a POST that is too large, or breaks off, ends the session on the other machine', async () => {
   const { inner, farGateway, farInner } = await startGateways({ options: { maxHttpBufferSize: 1000 } })
   for (const [owner, front] of [

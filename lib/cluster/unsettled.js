@@ -10,6 +10,9 @@ const { apartFromErrors, callAll } = require('./link')
 /** The most requests that wait. */
 const MAX_WAITING = 1024
 
+/** The same of one session and kind, so that one client cannot have all the room. */
+const MAX_OF_SESSION = 4
+
 /** How often it is looked for requests that wait for long, in ms. */
 const LOOK = 2000
 
@@ -70,7 +73,8 @@ class Unsettled {
     const { _server: server } = this
     const entry = this._all.get(keyOf(req.method, sid))
     if (entry === undefined || server[kClient](sid) === undefined) return serve()
-    if (this._waiting >= MAX_WAITING) return refuse(ErrorCode.BAD_REQUEST, UNAVAILABLE)
+    const isFull = this._waiting >= MAX_WAITING || entry.waiting.length >= MAX_OF_SESSION
+    if (isFull) return refuse(ErrorCode.BAD_REQUEST, UNAVAILABLE)
     this._waiting++
     const context = capture()
     entry.waiting.push(() => {
