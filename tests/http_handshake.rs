@@ -1,4 +1,5 @@
 //! Handshakes, upgrades and refusals of the native listener, without an owner that is asked.
+#![cfg(unix)]
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
 //! The listener's patience with slow clients, on a clock that the test turns.
+#![cfg(unix)]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
 //! A few connections that talk are left to their owner's thread to read, and taken back when that does not pay.
-
+#![cfg(unix)]
 #![cfg(feature = "owner-reads")]
 
 mod support;

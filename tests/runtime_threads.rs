@@ -1,5 +1,6 @@
 //! An I/O thread and its owner's thread at work on the same connections. Under a thread sanitizer this looks for data
 //! races in what only happens between threads: the event queue, outboxes, flow control and wake-ups.
+#![cfg(unix)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! The owner's turns: what it asks for in one goes out at its end, or before, if that takes long.
+#![cfg(unix)]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! Rules that stand in both languages, by the tables of examples in `tests/tables`: the JavaScript side reads them in
 //! `__test__/behaviour/tables.test.js`, as well as the original.
+#![cfg(unix)]
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
