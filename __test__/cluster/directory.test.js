@@ -10,8 +10,8 @@ const path = require('node:path')
 const { test } = require('node:test')
 const { Worker } = require('node:worker_threads')
 const { Server, attach, listen, uServer } = require('../..')
-const { deadline, defer, request } = require('../support')
-const { clusterDirectory, openSession, poll, target } = require('./support')
+const { deadline, defer, eventually, request } = require('../support')
+const { clusterDirectory, openSession, poll, says, target, upgrade } = require('./support')
 
 function makeServer(cluster) {
   const server = new Server({ cluster })
@@ -221,6 +221,34 @@ test('each server of a worker thread is a member, which goes with the thread', a
   assert.equal((await poll(here, sid)).body, '4from the thread')
   await worker.terminate()
   assert.equal((await poll(here, sid)).status, 400)
+})
+
+test('in a worker thread Node does not warn of the descriptors that are passed', async () => {
+  const directory = clusterDirectory()
+  const here = await listening(directory)
+  here.server.on('connection', (socket) => socket.on('message', (data) => socket.send(data)))
+  const worker = new Worker(
+    `const { workerData, parentPort } = require('worker_threads')
+     process.on('warning', ({ message }) => parentPort.postMessage(message))
+     const http = require('http').createServer()
+     // their bytes pass a method of the application, so that they are carried
+     http.on('connection', (socket) => {
+       const { write } = socket
+       socket.write = (...args) => write.apply(socket, args)
+     })
+     const engine = new (require(workerData.engine).Server)({ cluster: { directory: workerData.directory } })
+     engine.attach(http)
+     http.listen(0, '127.0.0.1', () => parentPort.postMessage(http.address().port))`,
+    { eval: true, workerData: { engine: path.join(__dirname, '../..'), directory } },
+  )
+  defer(() => worker.terminate())
+  const messages = []
+  worker.on('message', (message) => messages.push(message))
+  await eventually(() => messages.length, 1)
+  const front = { port: messages[0] }
+  for (let i = 0; i < 3; i++) await says(await upgrade(front, await openSession(here)), 'a')
+  assert.equal(here.server.metrics().cluster.accepted, 3)
+  assert.deepEqual(messages.slice(1), [])
 })
 
 test('`cluster: true` takes a directory of this user and this program', () => {

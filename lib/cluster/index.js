@@ -5,7 +5,6 @@
 // peers send to its parts: the links that it has made, what it does as a front and as an owner, and what it carries.
 
 const debug = require('debug')('engine:cluster')
-const fs = require('fs')
 const { performance } = require('perf_hooks')
 const { setImmediate, setTimeout } = require('timers')
 const bridge = require('../native/bridge')
@@ -343,7 +342,7 @@ class Cluster {
     const link = this.links.get(from)
     if (link === undefined) return this._owner.take(from, kind, number, head, body, descriptor)
     // only fronts send them
-    if (descriptor >= 0) fs.closeSync(descriptor)
+    if (descriptor >= 0) bridge.getEngine().closeDescriptor(descriptor)
     if (kind === PeerMessage.DOWN) this._lastSid = undefined
     this.links.take(link, kind, number, head, body)
   }

@@ -5,8 +5,8 @@
 // links by their numbers, and nothing of what the client's connection at the front is.
 
 const debug = require('debug')('engine:cluster')
-const fs = require('fs')
 const net = require('net')
+const bridge = require('../native/bridge')
 const { ErrorCode, PeerMessage } = require('../native/contract')
 const { sidOf } = require('../base/query')
 const { showClient } = require('./head')
@@ -71,7 +71,7 @@ class Owner {
   /** Takes a message that has come on a link of a front, or with which that begins or ends. */
   take(from, kind, number, head, body, descriptor) {
     // only connections that move come with them
-    if (descriptor >= 0 && !MOVES.includes(kind)) fs.closeSync(descriptor)
+    if (descriptor >= 0 && !MOVES.includes(kind)) bridge.getEngine().closeDescriptor(descriptor)
     if (kind === PeerMessage.REQUEST || kind === PeerMessage.ASK || kind === PeerMessage.SERVE) {
       return this._serve(from, kind, number, head, bytesOf(body))
     }
@@ -175,7 +175,7 @@ class Owner {
     const move = readMove(text)
     let socket
     if (descriptor >= 0 && move !== undefined) socket = socketOf(descriptor)
-    else if (descriptor >= 0) fs.closeSync(descriptor)
+    else if (descriptor >= 0) bridge.getEngine().closeDescriptor(descriptor)
     this._goOn(from, kind, number, move, early, socket)
   }
 
@@ -247,7 +247,7 @@ function socketOf(descriptor) {
     return new net.Socket(/** @type {any} */ (options))
   } catch (error) {
     debug('cannot use a descriptor: %s', error.message)
-    fs.closeSync(descriptor)
+    bridge.getEngine().closeDescriptor(descriptor)
     return undefined
   }
 }

@@ -7,7 +7,6 @@
 
 const debug = require('debug')('engine:cluster')
 const { randomBytes } = require('crypto')
-const fs = require('fs')
 const net = require('net')
 const path = require('path')
 const { setTimeout } = require('timers')
@@ -64,7 +63,7 @@ class PairPassage {
 
   /** Called when the message to the owner has been sent, or could not be. */
   sent() {
-    fs.closeSync(this.descriptor)
+    bridge.getEngine().closeDescriptor(this.descriptor)
   }
 
   /** Returns the stream to the owner, which serves the connection. */
@@ -74,7 +73,7 @@ class PairPassage {
 
   /** Called when there is nothing to carry. */
   close() {
-    fs.closeSync(this._ours)
+    bridge.getEngine().closeDescriptor(this._ours)
   }
 }
 
