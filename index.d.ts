@@ -258,7 +258,10 @@ interface ServerOptions {
   cluster?: boolean | ClusterOptions
 }
 
-/** How processes find each other, see docs/SCALING.md. All of them have the same options, besides `number` and `bus`. */
+/**
+ * How processes find each other, see docs/SCALING.md. All of them have the same options, besides `number`, `bus` and
+ * `claim`.
+ */
 interface ClusterOptions {
   /**
    * Where their sockets are: a directory that only this user can open. It is made if it is missing. On Windows it is not

@@ -486,3 +486,40 @@ fn frames_with_impossible_lengths_are_malformed() {
         assert_eq!(decoder.take(), Err(Malformed), "{bytes:?}");
     }
 }
+
+#[test]
+fn a_hello_that_a_member_has_said_to_another_one_proves_nothing() {
+    use std::os::unix::net::UnixListener;
+    let scratch = Scratch::new("repeated");
+    let mut one = Process::join(&scratch);
+    // it has gone, and its name is taken by somebody without the key who has heard it say hello
+    let dead = Member { number: 1, boot: 3 };
+    let key = Key::new(&Directory::open(&scratch.0).unwrap().key().unwrap());
+    let mut heard = Vec::new();
+    Hello { from: dead, to: Member { number: 9, boot: 200 } }.encode(&key, &mut heard);
+    let hello_length = heard.len();
+    let listener = UnixListener::bind(scratch.0.join("1.sock")).unwrap();
+    let stranger = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut got = Vec::new();
+        stream.write_all(&heard).unwrap();
+        stream.read_to_end(&mut got).unwrap();
+        got
+    });
+    let link = one.peers.link(dead);
+    assert_eq!(one.next(PeerMessage::Down).link, link);
+    assert_eq!(stranger.join().unwrap().len(), hello_length, "the hello of this member, and nothing else");
+}
+
+#[test]
+fn a_member_that_does_not_listen_yet_is_not_noted_as_gone() {
+    let scratch = Scratch::new("early");
+    let mut one = Process::join(&scratch);
+    let (seat, bound) = Directory::open(&scratch.0).unwrap().take_seat(Choice::Lowest).unwrap();
+    let member = seat.member;
+    drop(bound);
+    let link = one.peers.link(member);
+    assert_eq!(one.next(PeerMessage::Down).link, link);
+    let key = Key::new(&Directory::open(&scratch.0).unwrap().key().unwrap());
+    assert_eq!(one.peers.owner_of(&key.issue([2; 9], member)), Owner::Peer(member));
+}

@@ -6,9 +6,11 @@
 const assert = require('node:assert/strict')
 const net = require('node:net')
 const { test } = require('node:test')
+const { promisify } = require('node:util')
 const { kState } = require('../../lib/base/symbols')
 const { RawWebSocket, defer, eventually, request } = require('../support')
 const { frame, upgradeRequest } = require('../support/frames')
+const { becomes } = require('./bus-support')
 const { TELLS, eventsOf, heardOf, startMachines, whileUnheard } = require('./claims-support')
 const { openSession, poll, post, target, upgrade } = require('./support')
 
@@ -100,6 +102,9 @@ test('of two upgrades at once at the machine to which the session moves one goes
     for (const websocket of open) websocket.socket.destroy()
   }
   assert.equal(refused, 0)
+  // the HTTP server has counted each connection once
+  const connections = promisify(front.httpServer.getConnections.bind(front.httpServer))
+  await becomes(connections, 0)
 })
 
 test('a session ends with its client that has ended its side while another machine was asked for the upgrade', async () => {

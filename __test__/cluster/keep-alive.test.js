@@ -5,8 +5,9 @@
 const assert = require('node:assert/strict')
 const http = require('node:http')
 const { test } = require('node:test')
-const { defer, once } = require('../support')
+const { defer, eventually, once } = require('../support')
 const { polled, startGateways, startMachines } = require('./bus-support')
+const { Bus, startMachine } = require('./claims-support')
 const { openSession, poll, post, reaches, startCluster } = require('./support')
 
 /** Keeps one connection open. */
@@ -46,6 +47,21 @@ test('a poll that waits when the drain begins ends its connection, also if a mes
   await polled(member, 1)
   await member.ask('drain', { timeout: 20_000, spread: 20_000 })
   await member.ask('send', { sid, data: 'a' })
+  const { body, headers } = await waiting
+  assert.deepEqual([body, headers.connection], ['4a', 'close'])
+})
+
+test('a poll that waits in a middleware when the drain begins ends its connection', async () => {
+  const held = []
+  const machine = await startMachine(new Bus(), {}, ({ engine }) =>
+    engine.use((req, res, next) => (req._query.sid ? held.push(next) : next())),
+  )
+  const sid = await openSession(machine)
+  const waiting = poll(machine, sid, keeping())
+  await eventually(() => held.length, 1)
+  machine.engine.drain({ timeout: 20_000, spread: 20_000 })
+  held[0]()
+  machine.sockets.get(sid).send('a')
   const { body, headers } = await waiting
   assert.deepEqual([body, headers.connection], ['4a', 'close'])
 })

@@ -114,7 +114,8 @@ function readPost(req, res) {
   req.on('data', (text) => (body += text))
   req.on('end', () => {
     this.onData(body)
-    res.writeHead(200, { 'Content-Type': 'text/html' }).end('read')
+    // the stream is closed by then
+    setImmediate(() => setImmediate(() => res.writeHead(200, { 'Content-Type': 'text/html' }).end('read')))
   })
 }
 

@@ -149,11 +149,13 @@ class AskedRequest extends Asked {
     this.nodes.server[kServeForwarded](req, this.res, this.refuse)
   }
 
-  /** The session has moved while pieces of the body were on their way. A session moves once. */
+  /** The session has moved while more than the request was on its way. A session moves once. */
   _askAgain() {
     const { nodes, sid, req, res, refuse } = this
-    if (this._isSecond) nodes.refuse('unavailable', sid, refuse)
-    else new AskedRequest(nodes, sid, req, res, refuse, this._body, true)
+    if (this._isSecond) return nodes.refuse('unavailable', sid, refuse)
+    const asked = new AskedRequest(nodes, sid, req, res, refuse, this._body, true)
+    // a poll that was to be answered soon
+    if (nodes.cluster.isLeaving) asked.release()
   }
 }
 

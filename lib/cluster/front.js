@@ -79,7 +79,11 @@ class Front {
     }
     const other = isSecond ? refuse : this._elsewhere(peer, sid, refuse, again)
     // the peer knows that a node of the bus has the session
-    const elsewhere = (code, context) => (context.moved && this._mayReachBus ? ask() : other(code, context))
+    const elsewhere = (code, refusal = {}) => {
+      const { moved, ...context } = /** @type {any} */ (refusal)
+      if (moved && this._mayReachBus) ask()
+      else other(code, context)
+    }
     const fail = () => this.refuseGone(sid, elsewhere)
     this._links.whenUp(peer, this._isElsewhere(peer, sid) ? ask : fail, (link) => {
       if (isOver()) return debug('the request is over')
@@ -175,21 +179,26 @@ class Front {
    * @param {object | undefined} headers for the response to the upgrade
    * @param {() => void} [onTaken] is called when the owner goes on with the connection
    */
-  move(peer, sid, req, socket, head, headers, refuse, onTaken = undefined, isSecond = false) {
+  move(peer, sid, req, socket, head, headers, refuse, onTaken = undefined, isSecond = false, isStopped = false) {
     if (peer === BUS) return this._nodes.upgrade(sid, req, socket, head, headers, refuse)
     const text = `${headers === undefined ? '{}' : JSON.stringify(headers)}\0${headOf(req)}`
-    const moving = { sid, text, socket, early: head, isStopped: false, refuse, onTaken }
+    const moving = { sid, text, socket, early: head, isStopped, refuse, onTaken }
     if (peer === GATEWAY) return this._moveToGateway(moving)
-    const again = (next) => this.move(next, sid, req, socket, moving.early, headers, refuse, onTaken, true)
+    const again = (next) =>
+      this.move(next, sid, req, socket, moving.early, headers, refuse, onTaken, true, moving.isStopped)
     const other = isSecond ? refuse : this._elsewhere(peer, sid, refuse, again)
     const ask = () => {
       if (this._nodes === undefined) return this._moveToGateway(moving)
       // the peer has not taken the connection, of which bytes are read here again
       if (moving.isStopped && !socket.destroyed) handleOf(socket).readStart()
-      this._nodes.upgrade(sid, req, socket, moving.early, headers, refuse)
+      this._nodes.upgrade(sid, req, socket, moving.early, headers, refuse, onTaken)
     }
     // the peer knows that a node of the bus has the session
-    const elsewhere = (code, context) => (context.moved && this._mayReachBus ? ask() : other(code, context))
+    const elsewhere = (code, refusal = {}) => {
+      const { moved, ...context } = /** @type {any} */ (refusal)
+      if (moved && this._mayReachBus) ask()
+      else other(code, context)
+    }
     const fail = () => this.refuseGone(sid, elsewhere)
     this._links.whenUp(peer, this._isElsewhere(peer, sid) ? ask : fail, (link) => {
       const terms = { sid, deadline: this._links.deadline(0), elsewhere, isFar: false }

@@ -153,6 +153,8 @@ class Links {
       if (sent === PeerSent.LATER) return this._retry(link)
       link.unsent.delete(request)
       if (sent === PeerSent.NO) apartFromErrors(() => request.hear('onDown'))
+      // it was not there to be released
+      else if (kind !== PeerMessage.SERVE && this._cluster.isLeaving) apartFromErrors(() => request.hear('onLeave'))
     }
   }
 

@@ -70,12 +70,18 @@ function keyOf(key) {
   return createHash('sha256').update('engine.io-native cluster\0').update(key).digest()
 }
 
+/** Returns the directory for temporary files. On Windows that of services may be one in which all users write. */
+function temporary() {
+  if (process.platform !== 'win32') return os.tmpdir()
+  return path.join(process.env.LOCALAPPDATA ?? path.join(os.homedir(), 'AppData', 'Local'), 'Temp')
+}
+
 /** Returns a directory for all processes of this user that run this program. */
 function defaultDirectory() {
   const program = createHash('sha256').update(`${process.cwd()}\0${process.argv[1]}`).digest('hex')
   // on Windows users have no numbers
   const user = process.getuid?.() ?? os.userInfo().username
-  return path.join(os.tmpdir(), `engine.io-native-${user}-${program.slice(0, 16)}`)
+  return path.join(temporary(), `engine.io-native-${user}-${program.slice(0, 16)}`)
 }
 
 module.exports = { clusterOptions }

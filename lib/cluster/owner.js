@@ -93,6 +93,7 @@ class Owner {
     const res = this._fronts.get(from)?.get(number)
     if (res === undefined) return
     if (kind === PeerMessage.RELEASE) {
+      res.isReleased = true
       return res.release === undefined ? this._server[kReleasePoll](sidOf(res.req), res) : res.release()
     }
     this._fronts.get(from).delete(number)
@@ -138,6 +139,7 @@ class Owner {
       this._links.send(from, PeerMessage.TAKEN, number, '')
       const asked = this._nodes.forward(sid, req, res, refuseIt, req.method === 'POST' ? body : undefined)
       if (asked !== undefined) res.release = () => asked.release()
+      if (this._cluster.isLeaving) asked?.release()
       return
     }
     this._cluster.counts.served++

@@ -38,6 +38,8 @@ class ForwardedResponse extends EventEmitter {
     /** What has been written of the body before its end. */
     this._parts = undefined
     this._length = 0
+    /** Whether the poll is to be answered soon, because the process that has received it is about to stop. */
+    this.isReleased = false
     /** Has a poll answered soon, if another process or machine answers it. */
     this.release = undefined
     /** What has not been written waits, as far as this member knows. */

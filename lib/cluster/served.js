@@ -64,7 +64,7 @@ class ServedRequest extends Served {
     const { what, head, body, last } = action
     this.res = undefined
     this._isPoll = what === 'poll'
-    // the other node does not keep the beginning of a long POST, to send it to another owner
+    // a POST of that length does not wait: the session stays
     if (!this._isPoll && !last) this.server[kClient](this.sid)?.[kState].unheard?.hear()
     this._head = head.toString()
     this._body = [body]
@@ -87,6 +87,7 @@ class ServedRequest extends Served {
   }
 
   _release() {
+    if (this.res !== undefined) this.res.isReleased = true
     if (this.res?.release !== undefined) this.res.release()
     else this.server[kReleasePoll](this.sid, this.res)
   }

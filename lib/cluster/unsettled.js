@@ -22,7 +22,7 @@ const MAX_LOOKS = 5
 /**
  * Answers of this process that go to another machine by way of a gateway, and may still be lost. The next request of the
  * same session and kind waits until it is known: if the answer is lost, the session ends before it is served. The client
- * has sent that request because it has the answer, so that this takes one passage of the bus; a gateway that does not
+ * has sent that request because it has the answer, so that this takes one message over the bus and back; a gateway that does not
  * tell for some seconds is stopped or stuck, and the answer counts as lost. With a bus of its own, a process leaves this
  * to its node.
  */

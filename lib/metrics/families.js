@@ -117,7 +117,7 @@ function familiesOfBus(bus) {
     counter('cluster_bus_relayed', 'Connections that were relayed over the bus.', one(relayed)),
     counter('cluster_bus_sessions', 'Sessions that have moved.', by('how', { claimed, given })),
     counter('cluster_bus_messages', 'Messages on the bus.', bothWays(received, sent)),
-    counter('cluster_bus_dropped', 'Messages that were dropped.', by('why', dropped)),
+    counter('cluster_bus_dropped', 'Messages that were dropped, or not taken by the bus.', by('why', dropped)),
     counter('cluster_bus_failures', 'Attempts to subscribe that have failed.', one(failures)),
   ]
 }

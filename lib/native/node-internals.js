@@ -110,7 +110,8 @@ function serverOf(socket) {
 /** Has a server count a connection that another process has accepted. Only a `net.Socket` tells it when it ends. */
 function joinServer(server, socket) {
   const isCounted = socket instanceof net.Socket && typeof server?._connections === 'number'
-  if (!isCounted) return
+  // one that has come back after it was asked elsewhere, this server has accepted itself
+  if (!isCounted || serverOf(socket) === server) return
   Object.assign(socket, { _server: server, server })
   server._connections++
 }

@@ -284,6 +284,8 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
     if (client[kState].unheard?.keeps(req, res, refuse)) return
     req.res = res
     client.transport.onRequest(req)
+    // it was to be answered soon while it waited
+    if (res.isReleased === true) this[kReleasePoll](client.id, res)
   }
 
   /** Ends a session because another process could not read the body of its POST. */

@@ -111,9 +111,9 @@ class Server extends BaseServer {
   [kHandleRequest](req, res) {
     debug('handling "%s" http request "%s"', req.method, req.url)
     const callback = (code, context) => {
+      // it may have waited since before the server began to drain or to close
+      this[kState].cluster?.endIfLeaving(res)
       if (code !== undefined) {
-        // it may have waited since before the server began to close
-        this[kState].cluster?.endIfLeaving(res)
         try {
           this[kEmitError](req, code, context)
         } finally {

@@ -219,7 +219,8 @@ class ForwardedRequest extends IncomingMessage {
   }
 
   _destroy(error, callback) {
-    if (!this[kResponse]?.writableEnded) this[kResponse]?.destroy()
+    // Node destroys a stream that has been read, too
+    if (!this.readableEnded && !this[kResponse]?.writableEnded) this[kResponse]?.destroy()
     destroyBelow.call(this, error, callback)
   }
 }

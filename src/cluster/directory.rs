@@ -240,6 +240,12 @@ impl Directory {
         Some((is_free, Record::read(&file).ok()?))
     }
 
+    /// Whether a member has its number now, also if it does not listen yet.
+    pub fn has(&self, member: Member) -> bool {
+        let found = self.look_at(member.number);
+        found.is_some_and(|(is_free, record)| !is_free && record.0.first() == Some(&member.boot))
+    }
+
     /// The path of the socket of a member with this number.
     pub fn socket(&self, number: u16) -> PathBuf {
         self.path.join(format!("{number}{SOCKET}"))

@@ -2,9 +2,10 @@
 //! locked by how they are opened.
 //!
 //! Who may open a file is decided by the directory in which it lies: by default that is in the user's profile. Each
-//! member listens on a pipe with a random name, which lies in a file of the directory, so that no program can take the name
-//! before it. By the system's default others than the user, administrators and the system may at most read from a pipe:
-//! they can connect, but say nothing. A hello, which only holders of the key can make, is expected of both sides.
+//! member listens on a pipe with a random name, which lies in a file of the directory, so that no program can take the
+//! name before it. When it has gone, one can. A hello, which only holders of the key can make, is therefore expected of
+//! both sides, and it says to whom. By the system's default others than the user, administrators and the system may at
+//! most read from a pipe: they can connect, but say nothing.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -18,6 +19,9 @@ use tokio::net::windows::named_pipe::{ClientOptions, NamedPipeClient, NamedPipeS
 /// There are no descriptors that go with messages.
 #[derive(Debug)]
 pub enum Descriptor {}
+
+/// Bytes that are given to a pipe at once.
+const MOST: usize = 64 * 1024;
 
 /// One end of a link.
 #[derive(Debug)]
@@ -123,7 +127,7 @@ impl Stream {
         }
     }
 
-    /// The system keeps others from writing to a pipe, and from listening on it.
+    /// The system keeps others from writing to a pipe, and from listening on it beside its member. The hello tells the rest.
     pub(crate) fn is_same_user(&self) -> bool {
         true
     }
@@ -146,6 +150,8 @@ impl Stream {
 
     /// Sends bytes, as far as this can be done at once. Returns how many were taken. It may be called on any thread.
     pub(crate) fn send(&self, bytes: &[u8], _descriptor: Option<&Descriptor>) -> io::Result<usize> {
+        // a copy of all of them would be taken at once
+        let bytes = &bytes[..bytes.len().min(MOST)];
         match self {
             Self::Accepted(pipe) => pipe.try_write(bytes),
             Self::Made(pipe) => pipe.try_write(bytes),

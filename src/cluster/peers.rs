@@ -59,6 +59,9 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Bytes of memory that a link keeps for messages.
 const MAX_KEPT: usize = 64 * 1024;
 
+/// Bytes of a hello at most.
+const MAX_HELLO: usize = 64;
+
 const READ_BUFFER: usize = 64 * 1024;
 
 /// A message for the owner.
@@ -441,7 +444,7 @@ impl Peers {
                     let peers = self.clone();
                     tokio::spawn(async move { peers.welcome(stream, permit).await });
                 }
-                // the process has no descriptor left
+                // the process has no descriptor left, or a pipe could not be made
                 _ => sleep(Duration::from_millis(100)).await,
             }
         }
@@ -492,7 +495,8 @@ impl Peers {
                 // its queue of connections is full
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(Duration::from_millis(5)).await,
                 Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => {
-                    return Err(Absent::Gone);
+                    // its lock is there before its listener
+                    return Err(if self.directory.has(peer) { Absent::Unknown } else { Absent::Gone });
                 }
                 Err(_) => return Err(Absent::Unknown),
             }
@@ -500,9 +504,11 @@ impl Peers {
         if !stream.is_same_user() {
             return Err(Absent::Unknown);
         }
-        greet(&stream, &self.key, self.member(), peer).await.map_err(|_| Absent::Unknown)?;
+        let own = self.member();
+        greet(&stream, &self.key, own, peer).await.map_err(|_| Absent::Unknown)?;
         let mut reading = Reading::default();
-        let hello = reading.hello(&stream, &self.key).await.ok_or(Absent::Unknown)?;
+        // one that was said to another member may be repeated by a stranger
+        let hello = reading.hello(&stream, &self.key).await.filter(|hello| hello.to == own).ok_or(Absent::Unknown)?;
         if hello.from == peer { Ok((stream, reading)) } else { Err(Absent::Gone) }
     }
 
@@ -712,7 +718,8 @@ impl Reading {
             if let Some(message) = self.decoder.take().ok()? {
                 return Hello::decode(&message, key);
             }
-            if !self.more(stream).await {
+            // before the hello, nothing long is kept of anybody
+            if self.decoder.expects_more_than(MAX_HELLO) || !self.more(stream).await {
                 return None;
             }
         }

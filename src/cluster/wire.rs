@@ -63,6 +63,11 @@ impl Decoder {
         self.0.extend_from_slice(bytes);
     }
 
+    /// Whether the next message is longer than this, as far as it has come.
+    pub fn expects_more_than(&self, length: usize) -> bool {
+        self.0.first_chunk().is_some_and(|first| u32::from_le_bytes(*first) as usize > length)
+    }
+
     /// The next message, if all of it has come.
     ///
     /// # Errors

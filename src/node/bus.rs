@@ -22,8 +22,8 @@ const MAX_POLL: f64 = 7.0 * 24.0 * 3_600_000.0;
 /// What JavaScript has to do for a node, see `Action`. Streams are named by texts.
 #[napi(object, object_from_js = false)]
 pub struct BusAction {
-    /// `publish`, `serve`, `answer`, `data`, `writable`, `failed`, `gone`, `done`, `lost`, `claimed`, `proceed`,
-    /// `numberTaken`.
+    /// `publish`, `serve`, `answer`, `data`, `writable`, `failed`, `gone`, `done`, `moved`, `lost`, `claimed`,
+    /// `proceed`, `numberTaken`.
     pub kind: &'static str,
     /// The stream; of `publish` the address of the receiver, or nothing for all nodes.
     pub stream: Option<String>,

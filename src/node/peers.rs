@@ -231,7 +231,8 @@ impl Engine {
     #[napi]
     pub fn close_descriptor(&self, descriptor: i32) {
         // SAFETY: it touches no memory. The descriptor is JavaScript's, which forgets it.
-        unsafe { libc::close(descriptor) };
+        let result = unsafe { libc::close(descriptor) };
+        debug_assert_eq!(result, 0, "a descriptor is closed once");
     }
 }
 

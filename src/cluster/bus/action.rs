@@ -105,8 +105,8 @@ pub enum Failure {
     Unknown,
     /// The session belongs to this process by now: the request is to be presented to it.
     Here,
-    /// The session has moved before its owner had the whole body, whose pieces are not kept here: the request is to be
-    /// asked for once more.
+    /// The session has moved before its owner had all that was sent, which is not kept here: the request is to be asked
+    /// for once more.
     Again,
     /// The answer has begun: the connection is cut.
     Cut,

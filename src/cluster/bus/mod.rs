@@ -80,8 +80,8 @@
 //! A session of which the application has not heard moves to the node where its upgrade comes in, and is not relayed. Its
 //! opener decides by one compare-and-set ([`claim::Ownership::claim`]; in `lib/cluster/unheard.js` the session's record is
 //! taken away or not) and says *claimed* ([`node::Node::give`]); from then on it sends requests for the session to the new
-//! owner (a *cut* that names it), among them polls that wait, and POSTs that were not presented to the session (if a part of the body was sent already, the
-//! process asks once more, [`action::Failure::Again`]). A claimant has the session when
+//! owner (a *cut* that names it), among them polls that wait, and POSTs that were not presented to the session (if a part
+//! of the body was sent already, the process asks once more, [`action::Failure::Again`]). A claimant has the session when
 //! it hears *claimed*, and gives up for good if it does not in time: at most one owner exists, and if the answer is lost
 //! there is none, and the client, which alone has heard of it, gets 400. While a node claims, requests for the session
 //! wait there. The new owner says *released* when the session ends; the opener remembers 65,536 moves.
@@ -93,7 +93,7 @@
 //!
 //! 256 nodes (those without an association make room for new ones); of each 8,192 requests served, 4 MiB queued, 32
 //! frames early and 32 on the way; 65,536 requests asked; 1,024 requests that wait for an earlier one, of which 8 of one
-//! session, and 1,024 at the start; 64 KiB on the way per stream.
+//! session, and 1,024 of all sessions at the start; 64 KiB on the way per stream.
 
 pub mod action;
 pub mod association;

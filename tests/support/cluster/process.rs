@@ -500,6 +500,7 @@ impl Process {
     fn close(&mut self, id: &Id, ledger: &mut Ledger) {
         let Some(session) = self.sessions.remove(id) else { return };
         ledger.ended(id, self.slot);
+        self.node.over(id);
         for way in [session.poll, session.post].into_iter().flatten() {
             self.reply(way, 400, &[]);
         }
