@@ -252,6 +252,7 @@ const rows = {
     flushPeers: (v) => [refuses(() => engine.flushPeers(v.member))],
     joinCluster: NONE,
     socketPair: NONE,
+    closeDescriptor: NONE,
   }),
 
   // what takes no handle
