@@ -235,25 +235,23 @@ const rows = {
   dropTiming: (v) => [() => engine.dropTiming(v.timing)],
   setTiming: (v) => [() => engine.setTiming(v.timing, 1, 1, 1)],
 
-  // members of clusters, which Windows does not have
-  ...(process.platform !== 'win32' && {
-    changeNumber: (v) => [refuses(() => engine.changeNumber(v.member))],
-    formerNode: (v) => [refuses(() => engine.formerNode(v.member, 'an id'))],
-    noteNode: (v) => [refuses(() => engine.noteNode(v.member, '0123456789abcdef'))],
-    issueId: (v) => [refuses(() => engine.issueId(v.member))],
-    leaveCluster: (v) => [() => engine.leaveCluster(v.member)],
-    countPeers: (v) => [refuses(() => engine.countPeers(v.member))],
-    linkTo: (v) => [refuses(() => engine.linkTo(v.member, 0))],
-    memberOf: (v) => [refuses(() => engine.memberOf(v.member))],
-    ownerOf: (v) => [refuses(() => engine.ownerOf(v.member, 'an id'))],
-    peersOf: (v) => [refuses(() => engine.peersOf(v.member))],
-    sendToPeer: (v) => [refuses(() => engine.sendToPeer(v.member, 1, 1, 1, '', undefined, -1))],
-    takeFromPeers: (v) => [refuses(() => engine.takeFromPeers(v.member, new Uint32Array(4)))],
-    flushPeers: (v) => [refuses(() => engine.flushPeers(v.member))],
-    joinCluster: NONE,
-    socketPair: NONE,
-    closeDescriptor: NONE,
-  }),
+  // members of clusters
+  changeNumber: (v) => [refuses(() => engine.changeNumber(v.member))],
+  formerNode: (v) => [refuses(() => engine.formerNode(v.member, 'an id'))],
+  noteNode: (v) => [refuses(() => engine.noteNode(v.member, '0123456789abcdef'))],
+  issueId: (v) => [refuses(() => engine.issueId(v.member))],
+  leaveCluster: (v) => [() => engine.leaveCluster(v.member)],
+  countPeers: (v) => [refuses(() => engine.countPeers(v.member))],
+  linkTo: (v) => [refuses(() => engine.linkTo(v.member, 0))],
+  memberOf: (v) => [refuses(() => engine.memberOf(v.member))],
+  ownerOf: (v) => [refuses(() => engine.ownerOf(v.member, 'an id'))],
+  peersOf: (v) => [refuses(() => engine.peersOf(v.member))],
+  sendToPeer: (v) => [refuses(() => engine.sendToPeer(v.member, 1, 1, 1, '', undefined, -1))],
+  takeFromPeers: (v) => [refuses(() => engine.takeFromPeers(v.member, new Uint32Array(4)))],
+  flushPeers: (v) => [refuses(() => engine.flushPeers(v.member))],
+  joinCluster: NONE,
+  // descriptors that are passed, which Windows does not have
+  ...(process.platform !== 'win32' && { closeDescriptor: NONE, socketPair: NONE }),
 
   // what takes no handle
   adopt: NONE,
