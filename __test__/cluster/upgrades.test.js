@@ -10,6 +10,7 @@ const {
   openSession,
   openSessionTls,
   poll,
+  post,
   reaches,
   says,
   startCluster,
@@ -183,4 +184,22 @@ test('many connections move at once', async () => {
   }
   await Promise.all(Array.from({ length: 60 }, (_, i) => one(i)))
   assert.equal((await owner.ask('clients')).length, 60)
+})
+
+test('an owner that is busy gets more upgrades than a link holds, and each client waits', async () => {
+  const { members } = await startCluster(2)
+  const [owner, front] = members
+  const sid = await openSession(owner)
+  await post(front, sid, '4a')
+  const busy = owner.ask('block', { ms: 1500 })
+  const path = target({ sid, transport: 'websocket' })
+  const clients = await Promise.all(Array.from({ length: 1000 }, () => RawWebSocket.request(front.port, path)))
+  const answers = await Promise.all(clients.map((client) => client.response()))
+  await busy
+  assert.deepEqual(
+    answers.filter(({ status }) => status !== 101).map(({ statusLine }) => statusLine),
+    [],
+  )
+  await reaches(front, 'moved', 1000)
+  await reaches(front, 'waiting', 0)
 })

@@ -103,11 +103,11 @@ class Front {
   /** Sends a poll or a POST on a link, at once or later. Returns nothing if this cannot be done. */
   _passOn(link, kind, terms, refuse, res, isSettled, head, body) {
     const number = this._links.nextRequest()
-    const isNext = link.unsent.size === 0
-    const sent = isNext ? this._links.trySend(link.number, kind, number, head, body) : PeerSent.LATER
+    const send = () => this._links.trySend(link.number, kind, number, head, body)
+    const sent = link.unsent.size === 0 ? send() : PeerSent.LATER
     if (sent === PeerSent.NO) return undefined
     const request = new PassedRequest(this._cluster, link, number, refuse, terms, res, isSettled)
-    if (sent === PeerSent.LATER) this._links.sendLater(link, request, { kind, head, body })
+    if (sent === PeerSent.LATER) this._links.sendLater(link, request, kind, send)
     // as all polls of this member's clients that wait; others would come again at once
     else if (kind !== PeerMessage.SERVE && this._cluster.isLeaving) request.onLeave()
     return request
@@ -218,7 +218,7 @@ class Front {
     )
   }
 
-  /** Sends a connection on a link. Returns false if this cannot be done. */
+  /** Sends a connection on a link, at once or later. Returns false if this cannot be done. */
   _moveOn(link, kind, moving, terms) {
     const { text, socket, refuse, onTaken } = moving
     if (socket.destroyed) return true
@@ -235,11 +235,16 @@ class Front {
       if (passage === undefined) return false
     }
     const number = this._links.nextRequest()
-    const isSent = moves
-      ? this._links.send(link.number, kind, number, text, moving.early, handleOf(socket).fd)
-      : this._links.send(link.number, passage.kindOf(kind), number, text, passage.body, passage.descriptor)
-    passage?.sent()
-    if (!isSent) {
+    const send = () => {
+      if (socket.destroyed) return PeerSent.NO
+      const sent = moves
+        ? this._links.trySend(link.number, kind, number, text, moving.early, handleOf(socket).fd)
+        : this._links.trySend(link.number, passage.kindOf(kind), number, text, passage.body, passage.descriptor)
+      if (sent === PeerSent.YES) passage?.sent()
+      return sent
+    }
+    const sent = link.unsent.size === 0 ? send() : PeerSent.LATER
+    if (sent === PeerSent.NO) {
       passage?.close()
       return false
     }
@@ -249,7 +254,8 @@ class Front {
       this._relays.carry(stream, passage.take(), moving.early)
     }
     const means = moves ? undefined : { carry, close: () => passage.close() }
-    new PassedUpgrade(this._cluster, link, number, refuse, terms, socket, means)
+    const request = new PassedUpgrade(this._cluster, link, number, refuse, terms, socket, means)
+    if (sent === PeerSent.LATER) this._links.sendLater(link, request, kind, send)
     this._cluster.counts[moves ? 'moved' : 'relayed']++
     if (terms.isFar) this._cluster.counts.viaGateway++
     return true

@@ -14,7 +14,7 @@ class Link {
     this._waiting = []
     /** The requests that the peer has to answer, by their numbers. */
     this.requests = new Numbered()
-    /** Those of them that are not sent yet, because the peer does not read as fast, with their messages. */
+    /** Those of them that are not sent yet, because the peer does not read as fast, with their kinds and what sends them. */
     this.unsent = new Map()
     /** Whether it will be tried again to send them. */
     this.isRetrying = false

@@ -134,9 +134,13 @@ class Links {
     if (this._cluster.handle !== NO_HANDLE) bridge.getEngine().flushPeers(this._cluster.handle)
   }
 
-  /** Sends a request when the peer has read some of what waits for it. The client waits, as for an owner that is busy. */
-  sendLater(link, request, message) {
-    link.unsent.set(request, message)
+  /**
+   * Sends a request when the peer has read some of what waits for it. The client waits, as for an owner that is busy.
+   *
+   * @param {() => number} send returns a `PeerSent`
+   */
+  sendLater(link, request, kind, send) {
+    link.unsent.set(request, { kind, send })
     this._retry(link)
   }
 
@@ -148,8 +152,8 @@ class Links {
 
   _sendUnsent(link) {
     link.isRetrying = false
-    for (const [request, { kind, head, body }] of link.unsent) {
-      const sent = this.trySend(link.number, kind, request.number, head, body)
+    for (const [request, { kind, send }] of link.unsent) {
+      const sent = send()
       if (sent === PeerSent.LATER) return this._retry(link)
       link.unsent.delete(request)
       if (sent === PeerSent.NO) apartFromErrors(() => request.hear('onDown'))

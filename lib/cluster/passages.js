@@ -61,9 +61,10 @@ class PairPassage {
     return kind
   }
 
-  /** Called when the message to the owner has been sent, or could not be. */
+  /** Called when the message to the owner has been sent. */
   sent() {
     bridge.getEngine().closeDescriptor(this.descriptor)
+    this.descriptor = -1
   }
 
   /** Returns the stream to the owner, which serves the connection. */
@@ -74,6 +75,7 @@ class PairPassage {
   /** Called when there is nothing to carry. */
   close() {
     bridge.getEngine().closeDescriptor(this._ours)
+    if (this.descriptor >= 0) bridge.getEngine().closeDescriptor(this.descriptor)
   }
 }
 
