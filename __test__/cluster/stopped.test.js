@@ -62,6 +62,8 @@ test('a process that was stopped itself does not take it for the silence of othe
   process.kill(owner.pid, 'SIGSTOP')
   const websocket = await RawWebSocket.request(front.port, target({ sid, transport: 'websocket' }))
   await reaches(front, 'moved', 1)
+  // it has written the message by its next turn
+  await front.ask('metrics')
   process.kill(front.pid, 'SIGSTOP')
   defer(() => process.kill(front.pid, 'SIGCONT'))
   // the answer of the owner comes while this process is stopped for longer than it waits for an owner
@@ -77,4 +79,35 @@ test('a process that was stopped itself does not take it for the silence of othe
   await delay(3000)
   websocket.sendText('2probe')
   assert.equal(await websocket.packet(), '3probe')
+})
+
+test('an owner that is killed before it has read what was sent to it: all of that is answered at once', async () => {
+  const { members } = await startCluster(2)
+  const [owner, front] = members
+  const sid = await openSession(owner)
+  await post(front, sid, '4a')
+  process.kill(owner.pid, 'SIGSTOP')
+  const first = poll(front, sid)
+  const websocket = await RawWebSocket.request(front.port, target({ sid, transport: 'websocket' }))
+  await reaches(front, 'waiting', 2)
+  await owner.kill()
+  assert.deepEqual([(await first).status, (await first).body], [400, UNKNOWN])
+  await websocket.match(/^HTTP\/1\.1 400 [^]*Session ID unknown$/)
+  await websocket.end()
+  await reaches(front, 'links', 0)
+})
+
+test('a process that is killed before it has read an answer: the owner hears that it was not written', async () => {
+  const { members } = await startCluster(2)
+  const [owner, front] = members
+  const sid = await openSession(owner)
+  const first = poll(front, sid)
+  first.catch(() => {})
+  await reaches(owner, 'served', 1)
+  process.kill(front.pid, 'SIGSTOP')
+  const closed = once(owner, 'close')
+  await post(owner, sid, '4answered')
+  await front.kill()
+  const [{ sid: ended, reason }] = await closed
+  assert.deepEqual([ended, reason], [sid, 'transport error'])
 })

@@ -6,21 +6,34 @@ use std::collections::VecDeque;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io;
 use std::mem::offset_of;
-use std::os::fd::{AsFd, OwnedFd};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::time::sleep;
 
 use crate::cluster::descriptors::{self, try_lock, user};
 
 /// A descriptor that goes with a message.
 pub type Descriptor = OwnedFd;
 
-/// One end of a link.
+/// One end of a link. Either the reactor of an I/O thread watches it, or the owner's event loop.
 #[derive(Debug)]
-pub struct Stream(UnixStream);
+pub struct Stream {
+    socket: std::os::unix::net::UnixStream,
+    /// The same socket as the reactor watches it, while an I/O thread reads.
+    watched: OnceLock<UnixStream>,
+    /// The socket has not taken what was sent last.
+    is_full: AtomicBool,
+    /// Too many descriptors are on their way to processes of this user.
+    is_refused: AtomicBool,
+}
 
 /// Takes links from peers.
 pub type Listener = UnixListener;
@@ -38,6 +51,9 @@ pub(crate) const MAX_PATH: usize =
 /// The modes of the directory and of files in it.
 pub(crate) const DIRECTORY: u32 = 0o700;
 pub(crate) const FILE: u32 = 0o600;
+
+/// Time until it is tried again to send, if the reactor cannot tell when that may be.
+const RETRY: Duration = Duration::from_millis(5);
 
 // ---- links -------------------------------------------------------------------------------------
 
@@ -69,49 +85,103 @@ pub(crate) fn listen(
 
 /// Takes the next link.
 pub(crate) async fn accept(listener: &mut Listener) -> io::Result<Stream> {
-    listener.accept().await.map(|(stream, _)| Stream(stream))
+    Stream::new(listener.accept().await?.0)
 }
 
 impl Stream {
     /// Makes a link. The error is `WouldBlock` if it can be tried again soon, and `ConnectionRefused` or `NotFound` if
     /// there is no listener.
     pub(crate) async fn connect(path: &Path) -> io::Result<Self> {
-        UnixStream::connect(path).await.map(Self)
+        Self::new(UnixStream::connect(path).await?)
+    }
+
+    fn new(stream: UnixStream) -> io::Result<Self> {
+        let [is_full, is_refused] = Default::default();
+        Ok(Self { socket: stream.into_std()?, watched: OnceLock::new(), is_full, is_refused })
+    }
+
+    /// Another descriptor of the socket, in the reactor: it watches each for one purpose.
+    fn watch(&self) -> io::Result<UnixStream> {
+        UnixStream::from_std(self.socket.try_clone()?)
+    }
+
+    /// The same stream, which no reactor watches. It would wake its thread each time the peer has sent or read something.
+    pub(crate) fn unwatched(self) -> Self {
+        Self { watched: OnceLock::new(), ..self }
+    }
+
+    pub(crate) fn fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    /// Ends the stream for whoever reads it.
+    pub(crate) fn end(&self) {
+        let _ = self.socket.shutdown(Shutdown::Both);
     }
 
     /// Whether the process at the other end is of this user, or of the superuser, who may do everything.
     pub(crate) fn is_same_user(&self) -> bool {
-        self.0.peer_cred().is_ok_and(|peer| peer.uid() == user() || peer.uid() == 0)
+        let Ok(watched) = self.watched() else { return false };
+        watched.peer_cred().is_ok_and(|peer| peer.uid() == user() || peer.uid() == 0)
+    }
+
+    fn watched(&self) -> io::Result<&UnixStream> {
+        if let Some(watched) = self.watched.get() {
+            return Ok(watched);
+        }
+        let watched = self.watch()?;
+        Ok(self.watched.get_or_init(|| watched))
     }
 
     /// Waits until there may be something to receive.
     pub(crate) async fn readable(&self) -> io::Result<()> {
-        self.0.readable().await
+        self.watched()?.readable().await
     }
 
     /// Waits until something may be sent.
     pub(crate) async fn writable(&self) -> io::Result<()> {
-        self.0.writable().await
+        if self.is_refused.swap(false, Relaxed) {
+            sleep(RETRY).await;
+        }
+        if self.is_full.swap(false, Relaxed) {
+            match self.watch() {
+                Ok(watched) => watched.writable().await?,
+                // the process has no descriptor left
+                Err(_) => sleep(RETRY).await,
+            }
+        }
+        Ok(())
     }
 
     /// Sends bytes, the first of them with a descriptor, as far as this can be done at once. Returns how many were taken.
     /// It may be called on any thread.
     pub(crate) fn send(&self, bytes: &[u8], descriptor: Option<&Descriptor>) -> io::Result<usize> {
-        descriptors::send(self.0.as_fd(), bytes, descriptor.map(AsFd::as_fd))
+        descriptors::send(self.socket.as_fd(), bytes, descriptor.map(AsFd::as_fd)).map_err(|error| {
+            if error.raw_os_error() == Some(libc::ETOOMANYREFS) {
+                self.is_refused.store(true, Relaxed);
+                return io::ErrorKind::WouldBlock.into();
+            }
+            self.is_full.store(error.kind() == io::ErrorKind::WouldBlock, Relaxed);
+            error
+        })
     }
 
     /// The same after [`Stream::writable`].
     pub(crate) fn try_send(&self, bytes: &[u8], descriptor: Option<&Descriptor>) -> io::Result<usize> {
-        self.0.try_io(Interest::WRITABLE, || self.send(bytes, descriptor))
+        self.send(bytes, descriptor)
     }
 
-    /// Receives bytes after [`Stream::readable`], see [`descriptors::receive`].
+    /// Receives bytes after [`Stream::readable`], or on the owner's thread, see [`descriptors::receive`].
     pub(crate) fn try_receive(
         &self,
         buffer: &mut [u8],
         descriptors: &mut VecDeque<Option<Descriptor>>,
     ) -> io::Result<usize> {
-        self.0.try_io(Interest::READABLE, || descriptors::receive(self.0.as_fd(), buffer, descriptors))
+        let mut receive = || descriptors::receive(self.socket.as_fd(), buffer, descriptors);
+        match self.watched.get() {
+            Some(watched) => watched.try_io(Interest::READABLE, receive),
+            None => receive(),
+        }
     }
 }
 

@@ -127,6 +127,15 @@ impl Stream {
         }
     }
 
+    /// The same stream: the owner's event loop watches no pipes of others.
+    pub(crate) fn unwatched(self) -> Self {
+        self
+    }
+
+    /// It ends with its last use.
+    #[allow(clippy::unused_self)]
+    pub(crate) fn end(&self) {}
+
     /// The system keeps others from writing to a pipe, and from listening on it beside its member. The hello tells the rest.
     pub(crate) fn is_same_user(&self) -> bool {
         true

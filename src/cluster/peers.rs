@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,9 +20,9 @@ use super::bus::node::MAX_FORMER;
 use super::directory::{Census, Choice, Directory, Seat};
 use super::id::{Key, Member, RANDOM};
 use super::os::{self, Bound, Descriptor, Listener, Stream};
-use super::wire::{Decoder, Hello, encode};
+use super::wire::{Decoder, Hello, Malformed, Message, encode};
 use crate::runtime::contract::{PeerMessage, PeerSent};
-use crate::runtime::{Command, Commands, EventQueue, Kind};
+use crate::runtime::{Batch, Command, Commands, EventQueue, Kind};
 use crate::session::ID_LENGTH;
 
 /// The kinds of messages that carry a descriptor.
@@ -62,7 +63,8 @@ const MAX_KEPT: usize = 64 * 1024;
 /// Bytes of a hello at most.
 const MAX_HELLO: usize = 64;
 
-const READ_BUFFER: usize = 64 * 1024;
+/// Bytes of a read.
+pub(super) const READ_BUFFER: usize = 64 * 1024;
 
 /// A message for the owner.
 #[derive(Debug)]
@@ -109,6 +111,8 @@ pub struct Peers {
     inbox: Mutex<Inbox>,
     /// Links with messages that wait for [`Peers::flush`].
     unflushed: Mutex<Vec<Arc<Link>>>,
+    /// Links that the owner has not been asked to read yet, with their streams.
+    left: Mutex<Vec<(Arc<Link>, Arc<Stream>)>>,
     /// Notified when the owner has taken messages.
     room: Notify,
     /// For connections that have not said hello.
@@ -139,11 +143,16 @@ struct Inbox {
     bytes: usize,
 }
 
+/// A link to a peer.
 #[derive(Debug)]
-struct Link {
+pub(super) struct Link {
     number: u32,
     waiting: Mutex<Waiting>,
     wake: Notify,
+    /// What has come so far, while the link is left to the owner to read.
+    left: Mutex<Option<Reading>>,
+    /// Notified when the owner does not read the link, or has read it to its end.
+    pub(super) returned: Notify,
 }
 
 /// What waits in a link.
@@ -199,6 +208,7 @@ impl Peers {
             links: Mutex::default(),
             inbox: Mutex::default(),
             unflushed: Mutex::default(),
+            left: Mutex::default(),
             room: Notify::new(),
             strangers: Arc::new(Semaphore::new(MAX_STRANGERS)),
             leaves: watch::Sender::new(false),
@@ -402,14 +412,34 @@ impl Peers {
     }
 
     fn put(&self, message: Incoming) {
+        if self.add(message) {
+            self.queue.push(Kind::Peers, self.handle, 0);
+        }
+    }
+
+    /// Puts a message into the inbox on the owner's thread, which drains next.
+    pub(super) fn put_silently(&self, message: Incoming, batch: &mut Batch) {
+        if self.add(message) {
+            batch.push(Kind::Peers, self.handle, 0);
+        }
+    }
+
+    /// Returns whether the owner has to hear of the message, because it is the first one.
+    fn add(&self, message: Incoming) -> bool {
         let mut inbox = self.inbox();
         inbox.bytes += message.cost();
         inbox.messages.push_back(message);
-        let is_first = inbox.messages.len() == 1;
-        drop(inbox);
-        if is_first {
-            self.queue.push(Kind::Peers, self.handle, 0);
-        }
+        inbox.messages.len() == 1
+    }
+
+    /// See [`EventQueue::append_silently`].
+    pub(super) fn append_silently(&self, batch: &mut Batch) {
+        self.queue.append_silently(batch);
+    }
+
+    /// Whether the owner has too much to take.
+    pub(super) fn is_full(&self) -> bool {
+        self.inbox().bytes > MAX_UNTAKEN
     }
 
     /// Waits until this member leaves.
@@ -421,7 +451,7 @@ impl Peers {
     async fn has_room(&self) {
         loop {
             let room = self.room.notified();
-            if self.inbox().bytes <= MAX_UNTAKEN {
+            if !self.is_full() {
                 return;
             }
             room.await;
@@ -465,7 +495,7 @@ impl Peers {
         }
         let link = self.links().add();
         if let Ok(Ok(())) = timeout(PATIENCE, greet(&stream, &self.key, hello.to, hello.from)).await {
-            self.serve(&link, &Arc::new(stream), reading).await;
+            self.serve(&link, stream, reading).await;
             self.put(Incoming::note(&link, DOWN));
         }
         self.end(&link, None);
@@ -478,7 +508,7 @@ impl Peers {
             Ok(Ok((stream, reading))) => {
                 self.links().gone.remove(&peer.number);
                 self.put(Incoming::note(&link, UP));
-                self.serve(&link, &Arc::new(stream), reading).await;
+                self.serve(&link, stream, reading).await;
             }
             Ok(Err(Absent::Gone)) => has_gone = Some(peer),
             _ => {}
@@ -513,14 +543,52 @@ impl Peers {
     }
 
     /// Reads and writes a link until it ends or this member leaves.
-    async fn serve(&self, link: &Link, stream: &Arc<Stream>, mut reading: Reading) {
+    async fn serve(&self, link: &Arc<Link>, stream: Stream, reading: Reading) {
+        let owner_reads = self.queue.owner_reads();
+        let stream = &Arc::new(if owner_reads { stream.unwatched() } else { stream });
         let mut writing = Writing::default();
-        tokio::select! {
-            () = reading.read(self, link, stream) => return,
-            _ = writing.write_all(link, stream, true) => return,
-            () = self.left() => {}
+        let mut reads = pin!(self.read(link, stream, reading, owner_reads));
+        let leaves = tokio::select! {
+            () = &mut reads => false,
+            _ = writing.write_all(link, stream, true) => {
+                // what has come before is still read
+                stream.end();
+                tokio::select! {
+                    () = reads => {}
+                    () = self.left() => {}
+                }
+                false
+            }
+            () = self.left() => true,
+        };
+        drop(link.left().take());
+        if leaves {
+            let _ = timeout(FAREWELL, writing.write_all(link, stream, false)).await;
         }
-        let _ = timeout(FAREWELL, writing.write_all(link, stream, false)).await;
+        // the owner may still watch it
+        stream.end();
+    }
+
+    /// Has a link read until it ends: by the owner, unless that declines.
+    async fn read(&self, link: &Arc<Link>, stream: &Arc<Stream>, mut reading: Reading, owner_reads: bool) {
+        if owner_reads {
+            *link.left() = Some(reading);
+            self.all_left().push((link.clone(), stream.clone()));
+            self.queue.push(Kind::Peers, self.handle, 0);
+            link.returned.notified().await;
+            let Some(declined) = link.left().take() else { return };
+            reading = declined;
+        }
+        reading.read(self, link, stream).await;
+    }
+
+    /// The links that the owner has not been asked to read yet, with their streams.
+    pub(super) fn take_left(&self) -> Vec<(Arc<Link>, Arc<Stream>)> {
+        std::mem::take(&mut *self.all_left())
+    }
+
+    fn all_left(&self) -> MutexGuard<'_, Vec<(Arc<Link>, Arc<Stream>)>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn end(&self, link: &Link, gone: Option<Member>) {
@@ -570,7 +638,13 @@ impl Links {
     fn add(&mut self) -> Arc<Link> {
         // four thousand million links are not made
         self.last = self.last.wrapping_add(1);
-        let link = Arc::new(Link { number: self.last, waiting: Mutex::default(), wake: Notify::new() });
+        let link = Arc::new(Link {
+            number: self.last,
+            waiting: Mutex::default(),
+            wake: Notify::new(),
+            left: Mutex::default(),
+            returned: Notify::new(),
+        });
         self.all.insert(self.last, link.clone());
         link
     }
@@ -579,6 +653,11 @@ impl Links {
 impl Link {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What has come so far, while the link is left to the owner to read.
+    pub(super) fn left(&self) -> MutexGuard<'_, Option<Reading>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes what waits. If that is nothing, others may write to the stream.
@@ -680,8 +759,8 @@ impl Writing {
 }
 
 /// What has come on a link and is not a whole message yet.
-#[derive(Default)]
-struct Reading {
+#[derive(Debug, Default)]
+pub(super) struct Reading {
     decoder: Decoder,
     descriptors: VecDeque<Option<Descriptor>>,
 }
@@ -692,24 +771,47 @@ thread_local! {
 }
 
 impl Reading {
-    /// Reads once. Returns false at the end of the link.
+    /// Reads once. Returns the number of bytes, 0 at the end of the link.
+    pub(super) fn receive(&mut self, stream: &Stream) -> io::Result<usize> {
+        BUFFER.with_borrow_mut(|buffer| {
+            let length = stream.try_receive(buffer, &mut self.descriptors)?;
+            self.decoder.feed(&buffer[..length]);
+            Ok(length)
+        })
+    }
+
+    /// Reads once as soon as there is something. Returns false at the end of the link.
     async fn more(&mut self, stream: &Stream) -> bool {
         loop {
             if stream.readable().await.is_err() {
                 return false;
             }
-            let read = BUFFER.with_borrow_mut(|buffer| {
-                let length = stream.try_receive(buffer, &mut self.descriptors)?;
-                self.decoder.feed(&buffer[..length]);
-                Ok::<_, io::Error>(length)
-            });
-            match read {
-                Ok(0) => return false,
-                Ok(_) => return true,
+            match self.receive(stream) {
+                Ok(length) => return length > 0,
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
                 Err(_) => return false,
             }
         }
+    }
+
+    /// The number of descriptors that have come without their messages.
+    pub(super) fn descriptors(&self) -> usize {
+        self.descriptors.len()
+    }
+
+    /// The next message, if all of it has come.
+    pub(super) fn next(&mut self, link: &Link) -> Result<Option<Incoming>, Malformed> {
+        let Some(message) = self.decoder.take()? else {
+            // at most one belongs to a message whose end has not come
+            return if self.descriptors.len() > 1 { Err(Malformed) } else { Ok(None) };
+        };
+        let descriptor = if MOVES.contains(&message.kind) { self.descriptors.pop_front().flatten() } else { None };
+        let head = std::str::from_utf8(&message.head).map_err(|_| Malformed)?.to_owned();
+        if message.kind >= UP {
+            return Err(Malformed);
+        }
+        let Message { kind, number, body, .. } = message;
+        Ok(Some(Incoming { link: link.number, kind, number, head, body, descriptor }))
     }
 
     /// The first message; `None` if it is something else, or if the link ends.
@@ -728,30 +830,14 @@ impl Reading {
     /// Hands messages to the owner until the link ends.
     async fn read(&mut self, peers: &Peers, link: &Link, stream: &Stream) {
         loop {
-            loop {
-                let message = match self.decoder.take() {
-                    Ok(Some(message)) => message,
-                    Ok(None) => break,
-                    Err(_) => return,
-                };
-                let descriptor =
-                    if MOVES.contains(&message.kind) { self.descriptors.pop_front().flatten() } else { None };
-                let Ok(head) = std::str::from_utf8(&message.head) else { return };
-                if message.kind >= UP {
-                    return;
-                }
-                peers.put(Incoming {
-                    link: link.number,
-                    kind: message.kind,
-                    number: message.number,
-                    head: head.to_owned(),
-                    body: message.body,
-                    descriptor,
-                });
+            while let Some(message) = match self.next(link) {
+                Ok(message) => message,
+                Err(Malformed) => return,
+            } {
+                peers.put(message);
                 peers.has_room().await;
             }
-            // at most one belongs to a message whose end has not come
-            if self.descriptors.len() > 1 || !self.more(stream).await {
+            if !self.more(stream).await {
                 return;
             }
         }

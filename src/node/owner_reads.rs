@@ -7,6 +7,8 @@ use napi::{Env, Result};
 use napi_derive::napi;
 
 use super::engine::Engine;
+#[cfg(all(unix, feature = "owner-reads"))]
+use super::uv_poll::Source;
 
 #[napi]
 impl Engine {
@@ -28,13 +30,10 @@ impl Engine {
     pub fn watch(&self, env: Env, connection: u32) {
         let Some(connection) = self.tables.connection(connection) else { return };
         #[cfg(all(unix, feature = "owner-reads"))]
-        let is_watched = self.watching.watch(env.raw(), &connection);
+        self.watching.watch(env.raw(), Source::Connection(connection));
         #[cfg(not(all(unix, feature = "owner-reads")))]
-        let is_watched = {
+        {
             let _ = env;
-            false
-        };
-        if !is_watched {
             connection.decline_reading();
         }
     }

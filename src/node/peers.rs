@@ -10,11 +10,15 @@ use napi_derive::napi;
 use super::convert::{Raw, ascii_or_bytes, raw_value, text_value, uint32s, undefined};
 use super::engine::Engine;
 use super::tables::exhausted;
+#[cfg(all(unix, feature = "owner-reads"))]
+use super::uv_poll::Source;
 use crate::cluster::bus::message::Run;
 #[cfg(unix)]
 use crate::cluster::descriptors::duplicate;
 use crate::cluster::directory::{Census, Choice};
 use crate::cluster::id::{Key, Member};
+#[cfg(all(unix, feature = "owner-reads"))]
+use crate::cluster::owner_links::OwnerLink;
 use crate::cluster::peers::{Owner, Peers};
 use crate::runtime::contract::{IdOwner, MEMBER_SHIFT, PeerSent};
 
@@ -187,7 +191,12 @@ impl Engine {
     pub fn take_from_peers(&self, env: Env, member: u32, meta: Unknown<'_>) -> Result<Vec<Raw>> {
         let env = env.raw();
         let (meta, length) = uint32s(env, raw_value(&meta))?;
-        let taken = self.peers(member)?.take(length / 4);
+        let peers = self.peers(member)?;
+        #[cfg(all(unix, feature = "owner-reads"))]
+        for link in OwnerLink::all_new(&peers) {
+            self.watching.watch(env, Source::Link(Arc::new(link)));
+        }
+        let taken = peers.take(length / 4);
         let mut contents = Vec::with_capacity(2 * taken.len());
         for (index, message) in taken.into_iter().enumerate() {
             contents.push(text_value(env, &message.head)?);

@@ -1,10 +1,12 @@
-//! Reads a few connections on the JavaScript thread, whose event loop watches their sockets like its own.
+//! Reads a few connections, and the links of members, on the JavaScript thread, whose event loop watches their sockets
+//! like its own.
 //!
 //! This needs libuv, which Node exports and other runtimes may not. It is looked up when an engine starts.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_int, c_void};
 use std::mem::transmute;
+use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::Rc;
@@ -13,6 +15,7 @@ use std::sync::{Arc, OnceLock};
 use napi::{Result, sys};
 
 use super::wake::{call_back, check};
+use crate::cluster::owner_links::OwnerLink;
 use crate::runtime::{Batch, Connection, FEW};
 
 /// A `uv_handle_t`. libuv tells its size.
@@ -22,7 +25,7 @@ type Handle = *mut c_void;
 const POLL: c_int = 8;
 const READABLE: c_int = 1;
 
-/// Bytes of a read. A longer one is not a single message.
+/// Bytes of a read of a connection. A longer one is not a single message.
 const BUFFER: usize = 16 * 1024;
 
 type HandleSize = unsafe extern "C" fn(c_int) -> usize;
@@ -68,7 +71,43 @@ fn uv() -> Option<&'static Uv> {
     .as_ref()
 }
 
-/// The connections that an engine's JavaScript thread reads.
+/// What is read here.
+#[derive(Clone)]
+pub(super) enum Source {
+    Connection(Arc<Connection>),
+    Link(Arc<OwnerLink>),
+}
+
+impl Source {
+    fn fd(&self) -> Option<RawFd> {
+        match self {
+            Self::Connection(connection) => connection.fd(),
+            Self::Link(link) => Some(link.fd()),
+        }
+    }
+
+    /// Whether it has still to be read here.
+    fn is_read_here(&self) -> bool {
+        match self {
+            Self::Connection(connection) => connection.is_read_by_owner(),
+            Self::Link(link) => link.is_left(),
+        }
+    }
+
+    /// Has an I/O thread read it.
+    fn decline(&self) {
+        match self {
+            Self::Connection(connection) => connection.decline_reading(),
+            Self::Link(link) => link.decline(),
+        }
+    }
+
+    fn is(&self, connection: u32) -> bool {
+        matches!(self, Self::Connection(own) if own.handle == connection)
+    }
+}
+
+/// What an engine's JavaScript thread reads.
 #[derive(Default)]
 pub(super) struct Watching {
     /// Called after something was read.
@@ -84,14 +123,14 @@ pub(super) struct Watching {
 
 struct Current {
     handle: Handle,
-    connection: Arc<Connection>,
+    source: Source,
 }
 
 /// The data of a handle.
 struct Watched {
     env: sys::napi_env,
     watching: Rc<Watching>,
-    connection: Arc<Connection>,
+    source: Source,
 }
 
 impl Watching {
@@ -112,20 +151,29 @@ impl Watching {
         Ok(true)
     }
 
-    /// Whether the connection is read here from now on.
-    pub(super) fn watch(self: &Rc<Self>, env: sys::napi_env, connection: &Arc<Connection>) -> bool {
-        if self.current.borrow().iter().any(|current| Arc::ptr_eq(&current.connection, connection)) {
-            return true;
+    /// Reads this here from now on if that is possible, and otherwise declines to.
+    pub(super) fn watch(self: &Rc<Self>, env: sys::napi_env, source: Source) {
+        self.unwatch(|current| !current.source.is_read_here());
+        if !self.try_watch(env, &source) {
+            source.decline();
         }
-        self.unwatch(|current| !current.connection.is_read_by_owner());
-        let (Some(uv), Some(fd)) = (uv(), connection.fd()) else { return false };
-        if self.current.borrow().len() >= FEW {
-            return false;
+    }
+
+    fn try_watch(self: &Rc<Self>, env: sys::napi_env, source: &Source) -> bool {
+        let (Some(uv), Some(fd)) = (uv(), source.fd()) else { return false };
+        if let Source::Connection(connection) = source {
+            let current = self.current.borrow();
+            if current.iter().any(|current| current.source.is(connection.handle)) {
+                return true;
+            }
+            if current.iter().filter(|current| matches!(current.source, Source::Connection(_))).count() >= FEW {
+                return false;
+            }
         }
-        let watched = Watched { env, watching: self.clone(), connection: connection.clone() };
+        let watched = Watched { env, watching: self.clone(), source: source.clone() };
         let mut event_loop = ptr::null_mut();
         // SAFETY: on the thread of the event loop. The handle is as large as libuv wants it, and freed only where it
-        // has not been made or in `closed`; the connection keeps the descriptor open until then.
+        // has not been made or in `closed`; the source keeps the descriptor open until then.
         unsafe {
             if sys::napi_get_uv_event_loop(env, &mut event_loop) != sys::Status::napi_ok {
                 return false;
@@ -138,7 +186,7 @@ impl Watching {
             (uv.set_data)(handle, Box::into_raw(Box::new(watched)).cast());
             // sessions keep the process alive, not their readers
             (uv.unref)(handle);
-            self.current.borrow_mut().push(Current { handle, connection: connection.clone() });
+            self.current.borrow_mut().push(Current { handle, source: source.clone() });
             if (uv.poll_start)(handle, READABLE, readable) != 0 {
                 self.unwatch(|current| current.handle == handle);
                 return false;
@@ -147,7 +195,7 @@ impl Watching {
         true
     }
 
-    /// Stops watching some connections.
+    /// Stops watching some sources.
     fn unwatch(&self, which: impl Fn(&Current) -> bool) {
         let Some(uv) = uv() else { return };
         self.current.borrow_mut().retain(|current| {
@@ -164,7 +212,7 @@ impl Watching {
     /// Stops watching a connection that has ended. Its watch does not notice the end if the I/O thread has read it
     /// last, and a peer that keeps its side open must not keep the descriptor.
     pub(super) fn unwatch_ended(&self, connection: u32) {
-        self.unwatch(|current| current.connection.handle == connection);
+        self.unwatch(|current| current.source.is(connection));
     }
 
     /// Lets the environment end, because libuv has closed all handles.
@@ -179,13 +227,24 @@ impl Watching {
 }
 
 impl Watched {
-    /// Reads once, and has JavaScript take the events.
-    fn read(&self) -> bool {
+    /// Reads once. Returns whether JavaScript has to drain.
+    fn read(&self, handle: Handle, is_broken: bool) -> bool {
         let (bytes, batch) = &mut *self.watching.input.borrow_mut();
-        bytes.resize(BUFFER, 0);
-        let has_read = self.connection.read_by_owner(bytes, batch);
-        if !self.connection.is_read_by_owner() {
-            self.watching.unwatch(|current| Arc::ptr_eq(&current.connection, &self.connection));
+        let has_read = match &self.source {
+            Source::Link(link) if is_broken => {
+                // libuv has stopped to watch it, and something may still have come
+                link.decline();
+                self.watching.unwatch(|current| current.handle == handle);
+                return false;
+            }
+            Source::Link(link) => link.read(batch),
+            Source::Connection(connection) => {
+                bytes.resize(BUFFER, 0);
+                connection.read_by_owner(bytes, batch)
+            }
+        };
+        if !self.source.is_read_here() {
+            self.watching.unwatch(|current| current.handle == handle);
         }
         has_read
     }
@@ -211,11 +270,11 @@ impl Uv {
 }
 
 /// Called when the socket can be read, or is broken.
-unsafe extern "C" fn readable(handle: Handle, _status: c_int, _events: c_int) {
+unsafe extern "C" fn readable(handle: Handle, status: c_int, _events: c_int) {
     let Some(uv) = uv() else { return };
     // SAFETY: the data are those of `watch`, alive until `closed`, which libuv does not call from here.
     let watched = unsafe { &*(uv.get_data)(handle).cast::<Watched>() };
-    let has_read = catch_unwind(AssertUnwindSafe(|| watched.read())).unwrap_or(true);
+    let has_read = catch_unwind(AssertUnwindSafe(|| watched.read(handle, status < 0))).unwrap_or(true);
     if has_read {
         call_back(watched.env, watched.watching.callback.get());
     }

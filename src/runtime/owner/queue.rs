@@ -100,9 +100,12 @@ impl EventQueue {
         self.0.owner_reads.store(true, SeqCst);
     }
 
-    #[cfg(feature = "owner-reads")]
+    /// Whether the owner's thread can read connections itself.
     pub(crate) fn owner_reads(&self) -> bool {
-        self.0.owner_reads.load(SeqCst)
+        #[cfg(feature = "owner-reads")]
+        return self.0.owner_reads.load(SeqCst);
+        #[cfg(not(feature = "owner-reads"))]
+        false
     }
 
     /// Appends a batch and leaves it empty.
