@@ -29,7 +29,8 @@ test('an owner is killed: what waits for it is answered, and its ids are dead at
 })
 
 test('an owner is killed under traffic: every client hears of it, and finds another process', async () => {
-  const { members, port } = await startCluster(3, { options: { pingInterval: 300 } })
+  // one that has just paused its polls for an upgrade hears of it by a ping that does not come
+  const { members, port } = await startCluster(3, { options: { pingInterval: 300, pingTimeout: 5000 } })
   const [owner] = members
   const clients = []
   // until this process has sessions, and others do
