@@ -284,9 +284,11 @@ impl<'a> Life<'a> {
                 Action::Data { .. } => {}
                 Action::Failed { stream, failure } => {
                     assert!(self.asked.remove(&stream), "a request fails twice");
-                    assert!(matches!(failure, Failure::Unavailable | Failure::Unknown | Failure::Cut | Failure::Here));
+                    match failure {
+                        Failure::Unavailable | Failure::Unknown | Failure::Cut | Failure::Here | Failure::Again => {}
+                    }
                 }
-                Action::Gone(stream) => {
+                Action::Gone(stream) | Action::Moved(stream) => {
                     self.fresh.remove(&stream);
                     assert!(self.served.remove(&stream), "the end of a request is told twice");
                 }

@@ -114,7 +114,7 @@ impl Stream {
         self.socket.as_raw_fd()
     }
 
-    /// Ends the stream for whoever reads it.
+    /// Ends the stream for the thread that reads it.
     pub(crate) fn end(&self) {
         let _ = self.socket.shutdown(Shutdown::Both);
     }
