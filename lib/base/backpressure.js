@@ -100,6 +100,8 @@ function overflows(socket, packet) {
   }
   socket.server[kState].counts.overflows++
   const { transport } = socket
+  // nothing is waited for that is being written, or its failure would be the reason
+  socket[kState].endsNow = true
   socket[kFail]('maxBackpressure exceeded')
   // the peer does not read, so that it would not see a closing handshake; cutting it off frees what waits for it
   if (transport.socket && typeof transport.socket.terminate === 'function') transport.socket.terminate()

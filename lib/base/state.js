@@ -150,6 +150,8 @@ complete(SessionState, {
   unheard: undefined,
   /** Whether another process has opened the session. */
   adopted: false,
+  /** Whether the end of the session waits for nothing that is being written. */
+  endsNow: false,
 })
 
 class TransportState {

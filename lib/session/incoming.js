@@ -345,7 +345,7 @@ const incoming = {
   },
 
   /** Handles the end of the session in the engine. */
-  [kOnClosed](code, message, until = performance.now() + PATIENCE) {
+  [kOnClosed](code, message, until = this[kState].endsNow ? 0 : performance.now() + PATIENCE) {
     if (this._readyState === 'closed') return
     const transport = this[kMadeTransport]()
     let isSettled = true
