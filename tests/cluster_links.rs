@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use engine_io_native::cluster::directory::{Census, Choice, Directory};
 use engine_io_native::cluster::id::{Key, Member};
-use engine_io_native::cluster::peers::{Incoming, Owner, Peers};
+use engine_io_native::cluster::link::Incoming;
+use engine_io_native::cluster::peers::{Owner, Peers};
 use engine_io_native::cluster::wire::{Decoder, Hello, Malformed, encode};
 use engine_io_native::runtime::contract::{PeerMessage, PeerSent};
 use engine_io_native::runtime::{EventQueue, IoThread};

@@ -12,8 +12,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use engine_io_native::cluster::directory::Choice;
+use engine_io_native::cluster::link::Incoming;
 use engine_io_native::cluster::owner_links::OwnerLink;
-use engine_io_native::cluster::peers::{Incoming, Peers};
+use engine_io_native::cluster::peers::Peers;
 use engine_io_native::runtime::contract::{PeerMessage, PeerSent};
 use engine_io_native::runtime::{Batch, EventQueue, IoThread, Kind};
 

@@ -3,7 +3,7 @@
 //! An id names the member that has opened its session ([`id`]), so that any member knows where a request belongs. Members
 //! meet in a directory ([`directory`]): each has a number there, by a lock, and a UNIX socket, or a named pipe on Windows
 //! ([`os`]). A link between two of them is one stream of framed messages ([`wire`]), read by the owner's thread
-//! ([`owner_links`]) or an I/O thread, and written by either ([`peers`]); what a message means, JavaScript decides
+//! ([`owner_links`]) or an I/O thread, and written by either ([`link`], [`peers`]); what a message means, JavaScript decides
 //! (`lib/cluster/`). A poll or POST is one message, read to its end by the member that it has reached (the front), and its
 //! answer is another. The owner gives it to the session's ordinary transport, with a request made from its head and a
 //! response that writes to the link. A WebSocket upgrade is a message with the connection's descriptor
@@ -18,6 +18,7 @@ pub mod bus;
 pub mod descriptors;
 pub mod directory;
 pub mod id;
+pub mod link;
 #[cfg_attr(windows, path = "os_windows.rs")]
 pub mod os;
 pub mod owner_links;

@@ -7,8 +7,9 @@ use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
+use super::link::{Link, READ_BUFFER, Reading};
 use super::os::Stream;
-use super::peers::{Link, Peers, READ_BUFFER, Reading};
+use super::peers::Peers;
 use crate::runtime::Batch;
 
 /// Number of reads of one link before others have their turn.
