@@ -5,7 +5,7 @@
 
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
-const { delay, eventually, frame, listen, openPolling, openUpgraded, openWebSocket } = require('../support')
+const { eventually, frame, listen, openPolling, openUpgraded, openWebSocket, settled } = require('../support')
 
 const texts = (count, prefix = 'm') => Array.from({ length: count }, (_, i) => `4${prefix}${i}`)
 const segment = (messages) => Buffer.concat(messages.map((payload) => frame({ payload })))
@@ -78,12 +78,12 @@ for (const [name, open] of [
     test(`${what}, to two messages in one segment, and again to two more: ${name}`, async () => {
       const { peer, socket } = await open(await listen())
       const log = []
+      await settled({ peer, socket })
       const answer = reply(socket, log)
       socket.on('message', (data) => {
         log.push(data)
         return answer(data)
       })
-      await delay(5)
       for (let n = 0; n < 2; n++) {
         log.length = 0
         peer.write(segment(texts(2)))
@@ -94,7 +94,7 @@ for (const [name, open] of [
 
   test(`flush, drain and the transport's events around two messages: ${name}`, async () => {
     const { peer, socket } = await open(await listen())
-    await delay(5)
+    await settled({ peer, socket })
     const log = []
     watch(socket, log)
     socket.on('message', (data) => {
@@ -121,7 +121,7 @@ for (const [name, open] of [
 
   test(`the state of the transport between two messages: ${name}`, async () => {
     const { peer, socket } = await open(await listen())
-    await delay(5)
+    await settled({ peer, socket })
     const log = []
     socket.on('message', (data) => {
       log.push([data, socket.transport.writable, socket.writeBuffer.length])
@@ -140,7 +140,7 @@ for (const [name, open] of [
 
   test(`close() in the listener of the second message: ${name}`, async () => {
     const { peer, socket } = await open(await listen())
-    await delay(5)
+    await settled({ peer, socket })
     const log = []
     socket.on('close', (reason) => log.push(reason))
     socket.on('message', (data) => {
@@ -183,8 +183,8 @@ test('without a pending poll replies to all packets of a payload wait for the ne
 })
 
 test('a callback is called before what the event loop does next, where the client reads', async () => {
-  const { socket } = await openWebSocket(await listen())
-  await delay(5)
+  const { peer, socket } = await openWebSocket(await listen())
+  await settled({ peer, socket })
   const log = []
   await new Promise((resolve) => {
     setImmediate(() => {

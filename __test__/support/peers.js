@@ -132,6 +132,17 @@ async function openUpgraded(context, query) {
   return { peer, polling, socket }
 }
 
+/**
+ * Resolves when what the session was sent before has been written, and its events have come: a message of the client has
+ * been read behind it, and heard.
+ */
+async function settled({ peer, socket }) {
+  const heard = once(socket, 'message')
+  peer.sendText('4settled')
+  await heard
+  await new Promise(setImmediate)
+}
+
 /** The real client; closed after the test. */
 function client(context, options) {
   const socket = new eio.Socket(`ws://127.0.0.1:${context.port}`, { path: context.path, ...options })
@@ -139,4 +150,4 @@ function client(context, options) {
   return socket
 }
 
-module.exports = { path, PollingPeer, openPolling, openWebSocket, upgradeTo, probe, openProbing, openUpgraded, client }
+module.exports = { path, PollingPeer, openPolling, openWebSocket, upgradeTo, probe, openProbing, openUpgraded, settled, client }

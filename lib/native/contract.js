@@ -264,6 +264,12 @@ const MODE_TEXT_ONLY = 2
 /** A mode of sending: not to be compressed. */
 const MODE_PLAIN = 4
 
+/**
+ * A mode of `send` and `sendMany`: what waits is written in the call, as far as the kernel takes it, and no I/O thread
+ * is asked to.
+ */
+const MODE_NOW = 8
+
 /** Largest number of packets that cross in one call of `sendMany`. */
 const MAX_PACKETS = 16
 
@@ -612,6 +618,7 @@ module.exports = {
   MODE_V3,
   MODE_TEXT_ONLY,
   MODE_PLAIN,
+  MODE_NOW,
   MAX_PACKETS,
   SMALL_ROOM,
   MAX_WAITING_ANSWERS,

@@ -6,6 +6,7 @@ const { capture, contextOfEvent } = require('../native/context')
 const {
   FaultText,
   MAX_PACKETS,
+  MODE_NOW,
   MODE_PLAIN,
   MODE_SHIFT,
   MODE_TEXT_ONLY,
@@ -188,27 +189,36 @@ class WebSocket extends Transport {
   }
 
   [kSendNative](packets) {
+    const session = this[kState].session
+    const isAwaited = session !== null && session[kAwaitsDrain]()
+    // an I/O thread that was asked could be writing when the callback is due
+    const now = isAwaited && this[kWritesAtOnce]() ? MODE_NOW : 0
+    if (now !== 0) bridge.prepareFlush()
     let status = this.socket[kState].handle === NO_HANDLE ? CLOSED : FLOWING
     for (let i = 0; i < packets.length && this.socket[kState].handle !== NO_HANDLE; i++) {
       const packet = packets[i]
       if (i + 1 < packets.length && this[kIsText](packet) && this[kIsText](packets[i + 1])) {
         const texts = this[kTextsFrom](packets, i)
+        i += texts.length - 1
+        const mode = this[kState].mode | (i + 1 === packets.length ? now : 0)
         status = bridge.fast.sendMany(
           this.socket[kState].handle,
-          MESSAGE | (this[kState].mode << MODE_SHIFT),
+          MESSAGE | (mode << MODE_SHIFT),
           texts.length,
           ...texts,
         )
-        i += texts.length - 1
         continue
       }
       const frame = this[kPreEncoded](packet)
-      if (frame === undefined) status = this[kHand](packetType(packet), content(packet.data), packet.options)
-      else status = sendPreEncoded(this.socket[kState].handle, frame)
+      if (frame !== undefined) {
+        status = sendPreEncoded(this.socket[kState].handle, frame)
+      } else {
+        const when = i + 1 === packets.length ? now : 0
+        status = this[kHand](packetType(packet), content(packet.data), packet.options, when)
+      }
     }
     if (status === CLOSED) this[kCountRefused](packets)
-    const session = this[kState].session
-    this[kSent](status, session !== null && session[kAwaitsDrain](), packets.length)
+    this[kSent](status, isAwaited, packets.length)
   }
 
   /** What a closing WebSocket does not send counts in its `bufferedAmount`, as that of `ws` does. */
@@ -259,8 +269,8 @@ class WebSocket extends Transport {
     }
   }
 
-  /** Hands one packet to the engine. */
-  [kHand](type, data, options) {
+  /** Hands one packet to the engine, with the mode `MODE_NOW` or 0. */
+  [kHand](type, data, options, now = 0) {
     const handle = this.socket[kState].handle
     if (handle === NO_HANDLE) return CLOSED
     const mode = this[kState].mode
@@ -271,10 +281,10 @@ class WebSocket extends Transport {
         return bridge.fast.sendShared(handle)
       }
       keep(data, mode, type)
-      return bridge.fast.send(handle, data, type | (mode << MODE_SHIFT))
+      return bridge.fast.send(handle, data, type | ((mode | now) << MODE_SHIFT))
     }
     const plain = options !== undefined && options.compress === false ? MODE_PLAIN : 0
-    return bridge.fast.send(handle, data, type | ((mode | plain) << MODE_SHIFT))
+    return bridge.fast.send(handle, data, type | ((mode | plain | now) << MODE_SHIFT))
   }
 
   [kSent](status, awaited, packets = 1) {

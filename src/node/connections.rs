@@ -13,7 +13,7 @@ use super::engine::Engine;
 use super::state::{MAX_BUFFER, State};
 use super::tables::exhausted;
 use crate::protocol::PacketType;
-use crate::runtime::contract::SMALL_ROOM;
+use crate::runtime::contract::{MODE_NOW, SMALL_ROOM};
 use crate::runtime::{Binding, Connection, MessageCompression, Outbox, SendStatus};
 use crate::websocket::{Decoder, HandshakeError, Limits, OpCode, UpgradeRequest, check as check_upgrade};
 
@@ -259,6 +259,21 @@ impl State {
 
     pub(super) fn enqueue(&self, connection: &std::sync::Arc<Connection>, fill: impl FnOnce(&mut Outbox)) -> u32 {
         self.enqueue_counted(connection, fill).0
+    }
+
+    /// The same for a mode of sending.
+    pub(super) fn enqueue_by(
+        &self,
+        connection: &std::sync::Arc<Connection>,
+        mode: u32,
+        fill: impl FnOnce(&mut Outbox),
+    ) -> u32 {
+        if mode & MODE_NOW == 0 {
+            return self.enqueue(connection, fill);
+        }
+        let (status, _) = connection.enqueue(fill);
+        connection.flush_now();
+        status as u32
     }
 
     /// Appends the frame of a broadcast. After its first recipients the I/O thread is woken, so that it starts while

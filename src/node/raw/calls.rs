@@ -116,7 +116,7 @@ impl Fast<3> for Send {
         let Some(connection) = connections.get(number(env, connection)?) else { return Ok(CLOSED) };
         with_content(env, data, |content| {
             let bytes = content.len();
-            let status = state.enqueue(connection, |outbox| append(outbox, kind, mode, content));
+            let status = state.enqueue_by(connection, mode, |outbox| append(outbox, kind, mode, content));
             count_sent(&state.counts, kind, status, 1, bytes);
             status
         })
@@ -146,7 +146,7 @@ impl Fast<{ 3 + MAX_PACKETS }> for SendMany {
         let connections = state.tables.connections.borrow();
         let Some(connection) = connections.get(number(env, connection)?) else { return Ok(CLOSED) };
         let (mut done, mut bytes) = (Ok(()), 0);
-        let status = state.enqueue(connection, |outbox| {
+        let status = state.enqueue_by(connection, mode, |outbox| {
             done = data[..count].iter().try_for_each(|&data| {
                 with_content(env, data, |content| {
                     bytes += content.len();

@@ -318,6 +318,10 @@ contract! {
     /// A mode of sending: not to be compressed.
     pub const MODE_PLAIN: u32 = 4;
 
+    /// A mode of `send` and `sendMany`: what waits is written in the call, as far as the kernel takes it, and no I/O thread
+    /// is asked to.
+    pub const MODE_NOW: u32 = 8;
+
     /// Largest number of packets that cross in one call of `sendMany`.
     pub const MAX_PACKETS: usize = 16;
 
