@@ -144,7 +144,7 @@ function findings(result) {
   if (forged?.at?.more) {
     const { median, low, high } = forged.at.more
     out.push(
-      `- **Forged ids.** 20,000 a second took ${share(median)} of a core more than without \`cluster\`, from round to round ${share(low)} to ${share(high)}: that is the noise of the processes. To see that an id is forged takes less than 0.4 us (\`node bench/forged.js\`), which is 0.8 % of a core.`,
+      `- **Forged ids.** 20,000 a second took ${share(median)} of a core more than without \`cluster\`, from round to round ${share(low)} to ${share(high)}: that is the noise of the processes. In one process, where requests with and without it take turns (\`node bench/forged.js\`), it is 2 to 3 % of a core.`,
     )
   }
   return out.join('\n')
