@@ -150,4 +150,15 @@ function client(context, options) {
   return socket
 }
 
-module.exports = { path, PollingPeer, openPolling, openWebSocket, upgradeTo, probe, openProbing, openUpgraded, settled, client }
+module.exports = {
+  path,
+  PollingPeer,
+  openPolling,
+  openWebSocket,
+  upgradeTo,
+  probe,
+  openProbing,
+  openUpgraded,
+  settled,
+  client,
+}
