@@ -48,6 +48,34 @@ test('a process that drains closes its own sessions, whichever process their cli
   assert.deepEqual([sessions, closed], [2, 2])
 })
 
+test('sessions are drained whose clients reach them by other processes when the HTTP server has closed', async () => {
+  const { members } = await startCluster(2)
+  const [owner, front] = members
+  const [polls, waits] = [await openSession(owner), await openSession(owner)]
+  await owner.ask('send', { sid: polls, data: 'a' })
+  const waiting = poll(front, waits)
+  await reaches(owner, 'served', 1)
+  const [closed, drained] = [once(owner, 'closed'), once(owner, 'drained')]
+  await owner.ask('stop', { timeout: 20_000, spread: 400 })
+  await closed
+  assert.equal(owner.seen('close').length, 0, 'no session has ended')
+  assert.equal((await poll(front, polls)).body, '4a')
+  for (const answer of [await waiting, await poll(front, polls)]) assert.match(answer.body, /^(6\x1e)?1$/)
+  const [{ sessions, closed: inOrder }] = await drained
+  assert.deepEqual([sessions, inOrder], [2, 2])
+})
+
+test('a process that is alone closes its sessions when its HTTP server has closed, as without a cluster', async () => {
+  const { members } = await startCluster(1)
+  const [only] = members
+  await openSession(only)
+  const drained = once(only, 'drained')
+  await only.ask('stop', { timeout: 60_000, spread: 60_000 })
+  const [{ sessions, left, duration }] = await drained
+  assert.deepEqual([sessions, left], [1, 1])
+  assert.ok(duration < 30_000, `expected less than 30 s, got ${duration} ms`)
+})
+
 test('the metrics tell what was passed on, and what waits', async () => {
   const { members } = await startCluster(2)
   const [owner, front] = members

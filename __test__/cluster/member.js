@@ -142,6 +142,14 @@ const commands = {
     httpServer.close(() => tell('closed'))
     engine.close()
   },
+  /** Ends in order, as the program of the docs does. */
+  stop: (options) => {
+    httpServer.close(() => tell('closed'))
+    void engine.drain(options).then((outcome) => {
+      engine.close()
+      tell('drained', outcome)
+    })
+  },
   drain: (options) => void engine.drain(options).then((outcome) => tell('drained', outcome)),
   heap: () => {
     global.gc()

@@ -230,6 +230,11 @@ class Cluster {
     return this.handle === NO_HANDLE ? [] : bridge.getEngine().peersOf(this.handle)
   }
 
+  /** Whether a client may reach a session of this process by another one. */
+  get isReachable() {
+    return this.peers().length > 0 || (this.nodes !== undefined && this.nodes.metrics().nodes > 0)
+  }
+
   /** Asks the peers for a session whose id does not name its owner. Calls back with the peer that has it, if one has. */
   find(sid, done) {
     this.search.start(sid, done)

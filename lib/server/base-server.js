@@ -28,6 +28,7 @@ const { FaultText } = require('../native/contract')
 const { NativeWebSocketServer } = require('../native/upgrade-server')
 const {
   kAdmit,
+  kAfterDrain,
   kAnnounce,
   kAvailableUpgrades,
   kClient,
@@ -374,6 +375,16 @@ class BaseServer extends /** @type {typeof import('../../types/bases').ServerBas
       this[kState].drain.start()
     }
     return this[kState].drain.promise
+  }
+
+  /**
+   * Calls a function at once, or when a drain that is under way is over. The HTTP server of a process of a cluster has
+   * closed as soon as no client is connected to it, but clients still reach its sessions by other processes.
+   */
+  [kAfterDrain](fn) {
+    const { cluster, drain } = this[kState]
+    if (drain === undefined || !cluster?.isReachable) fn()
+    else drain.promise.then(() => process.nextTick(fn))
   }
 
   /** Has handshakes refused that do not come to JavaScript. */

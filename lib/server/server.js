@@ -20,6 +20,7 @@ const {
   kAccept,
   kAddsHeaders,
   kAdmit,
+  kAfterDrain,
   kAdopt,
   kAnswersFailures,
   kAvailableUpgrades,
@@ -322,7 +323,8 @@ class Server extends BaseServer {
     const isOurs = (req) => req.url.startsWith(path)
     const listeners = server.listeners('request').slice(0)
     server.removeAllListeners('request')
-    server.on('close', this.close.bind(this))
+    const close = this.close.bind(this)
+    server.on('close', this[kState].cluster === undefined ? close : () => this[kAfterDrain](close))
     server.on('listening', this.init.bind(this))
     server.on('request', (req, res) => {
       if (isOurs(req)) {
