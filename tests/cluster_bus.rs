@@ -9,7 +9,7 @@ use engine_io_native::cluster::bus::message::{
 };
 use engine_io_native::cluster::bus::node::{
     ACCEPT, CREDIT, Config, Dropped, FORGET, HELLO, JOIN, MARGIN, MAX_AGE, MAX_HELD, MAX_HELD_OF_SESSION, MAX_OTHERS,
-    MAX_PEERS, MAX_SERVED, Node, SOON, START,
+    MAX_PEERS, MAX_SERVED, Node, SILENT, SOON, START,
 };
 use engine_io_native::cluster::id::{Key, Member};
 
@@ -1104,6 +1104,36 @@ fn a_peer_that_floods_meets_bounds() {
     assert_eq!(bus.node(1).associated().count(), 1, "those with an association stay");
     bus.pass(FORGET + GIVE_UP);
     assert_eq!(bus.node(1).held().peers, 0);
+}
+
+#[test]
+fn of_too_many_nodes_those_that_came_first_stay_until_they_are_silent() {
+    let mut bus = Bus::new(&[1]);
+    let say = |bus: &mut Bus, runs: std::ops::Range<u64>| {
+        let now = bus.now;
+        for run in runs {
+            let hello = Hello { joining: false, members: vec![Member { number: run as u16, boot: 0 }] };
+            let header =
+                Header { kind: Kind::Hello, from: run, to: 0, association: 0, seq: 0, ack: 0, time: now, yours: 0 };
+            bus.node(1).receive(now, &seal(&key(), &header, &hello.encode()));
+        }
+    };
+    let (first, more) = (100..100 + MAX_PEERS as u64, 1000..1010);
+    for _ in 0..3 {
+        say(&mut bus, first.clone());
+        say(&mut bus, more.clone());
+        bus.pass(HELLO);
+    }
+    let knows = |bus: &mut Bus, run: u64| {
+        let now = bus.now;
+        let id = id_of(run as u16);
+        bus.node(1).knows(now, &id)
+    };
+    assert!(knows(&mut bus, 100) && !knows(&mut bus, 1000));
+    bus.pass(SILENT);
+    say(&mut bus, more);
+    assert!(knows(&mut bus, 1000));
+    assert_eq!(bus.node(1).held().peers, MAX_PEERS);
 }
 
 #[test]

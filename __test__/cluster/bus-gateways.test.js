@@ -5,6 +5,9 @@
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
 const { Server } = require('../..')
+const { kState } = require('../../lib/base/symbols')
+const { MEMBER_SHIFT } = require('../../lib/native/contract')
+const { BusNode } = require('../../lib/native/load-addon')
 const { defer, eventually, once, request } = require('../support')
 const { Hub, KEY, becomes, polled, says, standsFor, startGateways, startMachines, upgrade } = require('./bus-support')
 const { Bus } = require('./claims-support')
@@ -266,4 +269,27 @@ test('a warning tells that more processes have no bus than a gateway stands for'
   await eventually(() => warnings, [['ENGINE_CLUSTER_GATEWAY', message]])
   join(new Bus())
   await eventually(() => warnings.length, 2)
+})
+
+test('a process that hears more others with a bus than it can know says so', async () => {
+  const warnings = []
+  const onWarning = ({ code, message }) => warnings.push([code, message])
+  process.on('warning', onWarning)
+  defer(() => process.removeListener('warning', onWarning))
+  let hear
+  const subscribe = (channel, onMessage) => {
+    if (channel.endsWith('.all')) hear = onMessage
+  }
+  const bus = { publish() {}, subscribe, unsubscribe() {} }
+  const server = new Server({ cluster: { directory: clusterDirectory(), key: KEY, bus } })
+  defer(() => server.close())
+  const { _key: key } = server[kState].cluster.nodes
+  for (let number = 1; number <= 256; number++) {
+    const node = new BusNode(key, false, number << MEMBER_SHIFT, 0)
+    node.tick()
+    for (const { kind, body } of node.take()) if (kind === 'publish') hear(body)
+  }
+  const what = 'more processes have a bus than the 256 that can know each other'
+  const message = `${what}: give it to two of each machine, which serve the others`
+  await eventually(() => warnings, [['ENGINE_CLUSTER_GATEWAY', message]])
 })

@@ -10,7 +10,7 @@ use super::peers::{address_of, key_of, member_of, run_of};
 use crate::cluster::bus::action::{Action, Admission, Failure, Stream};
 use crate::cluster::bus::claim::{HoldBack, Ownership};
 use crate::cluster::bus::message::{MAX_PIECE, Millis, Purpose, Run, Why};
-use crate::cluster::bus::node::{Config, Node};
+use crate::cluster::bus::node::{Config, MAX_PEERS, Node};
 use crate::cluster::id::{Key, Member};
 
 /// What the clock of a node shows at its start, as 0 stands for no time.
@@ -245,6 +245,12 @@ impl BusNode {
             taken.extend(described(&env, action)?);
         }
         Ok(taken)
+    }
+
+    /// Whether this node knows as many others as it can: further ones are not heard.
+    #[napi]
+    pub fn is_full(&self) -> bool {
+        self.node.held().peers >= MAX_PEERS
     }
 
     /// Numbers for `server.metrics()`.

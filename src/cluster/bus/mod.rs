@@ -91,7 +91,7 @@
 //!
 //! # Bounds
 //!
-//! 256 nodes (those without an association make room for new ones); of each 8,192 requests served, 4 MiB queued, 32
+//! 256 nodes (those without an association that are silent for 3 s make room for new ones); of each 8,192 requests served, 4 MiB queued, 32
 //! frames early and 32 on the way; 65,536 requests asked; 1,024 requests that wait for an earlier one, of which 8 of one
 //! session, and 1,024 of all sessions at the start; 64 KiB on the way per stream.
 

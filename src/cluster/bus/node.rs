@@ -20,6 +20,9 @@ pub const HELLO: Millis = 1_000;
 /// How long a node asks whether its number is free.
 pub const JOIN: Millis = 1_500;
 
+/// A node that was not heard of for this time makes room for others.
+pub const SILENT: Millis = 3 * HELLO;
+
 /// When a node says so if it stands for other members than before.
 pub const SOON: Millis = 5;
 

@@ -7,7 +7,7 @@ use super::super::action::{Action, Failure, Stream};
 use super::super::association::Association;
 use super::super::message::{self, Header, Hello, Kind, Millis, Run};
 use super::super::reckoning::Reckoning;
-use super::{HELLO, JOIN, MAX_FORMER, MAX_PEERS, Node, Peer};
+use super::{HELLO, JOIN, MAX_FORMER, MAX_PEERS, Node, Peer, SILENT};
 
 impl Node {
     pub(super) fn open_association(&mut self, now: Millis, run: Run, number: u32) {
@@ -76,7 +76,7 @@ impl Node {
         let run = header.from;
         let new = !self.peers.contains_key(&run);
         if new {
-            if self.peers.len() >= MAX_PEERS && !self.evict() {
+            if self.peers.len() >= MAX_PEERS && !self.evict(now) {
                 return;
             }
             let peer = Peer {
@@ -131,9 +131,11 @@ impl Node {
         self.say(now, run, Kind::Open, number);
     }
 
-    /// Makes room for a node by forgetting one without an association.
-    pub(super) fn evict(&mut self) -> bool {
-        let without = self.peers.iter().filter(|(_, peer)| peer.association.is_none());
+    /// Makes room for a node by forgetting one without an association that is not heard of any more. If there are too many
+    /// nodes, those that came first stay: if they made room for each other, all would say hello all the time.
+    fn evict(&mut self, now: Millis) -> bool {
+        let is_silent = |peer: &Peer| peer.association.is_none() && peer.heard + SILENT <= now;
+        let without = self.peers.iter().filter(|(_, peer)| is_silent(peer));
         let Some(run) = without.min_by_key(|(_, peer)| peer.heard).map(|(run, _)| *run) else { return false };
         self.peers.remove(&run);
         self.find_routes();
