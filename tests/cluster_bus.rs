@@ -1081,6 +1081,18 @@ fn nodes_that_send_each_other_around_are_not_followed_for_long() {
 }
 
 #[test]
+fn a_head_that_the_bus_does_not_carry_is_refused_for_good() {
+    let mut bus = Bus::new(&[1, 2]);
+    let now = bus.now;
+    let mut ask = |length: usize| bus.node(1).ask(now, Purpose::Poll, &id_of(2), &vec![b'a'; length], b"", false);
+    let (carried, refused) = (ask(MAX_PIECE), ask(MAX_PIECE + 1));
+    bus.assert_fails(1, refused, Failure::TooLarge);
+    bus.run();
+    assert!(matches!(bus.next(2), Some(Action::Serve { head, .. }) if head.len() == MAX_PIECE));
+    assert_ne!(carried, refused);
+}
+
+#[test]
 fn a_peer_that_floods_meets_bounds() {
     let mut bus = Bus::new(&[1]);
     let mut liar = Liar::associate(&mut bus);

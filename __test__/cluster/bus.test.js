@@ -48,6 +48,21 @@ test('bodies and answers of any size pass', async () => {
   }
 })
 
+test('a request whose head the bus does not carry is refused, and the session goes on', async () => {
+  const { members } = await startMachines(2)
+  const [owner, front] = members
+  const sid = await openSession(owner)
+  const told = once(front, 'connection_error')
+  const headers = { Cookie: 'é'.repeat(14_000) }
+  const answer = await request({ port: front.port, path: target({ sid }), headers })
+  assert.equal(answer.status, 400)
+  assert.equal(answer.body, '{"code":3,"message":"Request head too large for a session of another machine"}')
+  assert.equal(answer.headers['retry-after'], undefined)
+  assert.equal(JSON.parse((await told)[0].context).name, 'HEAD_TOO_LARGE')
+  await post(owner, sid, '4on')
+  assert.equal((await poll(front, sid)).body, '4on')
+})
+
 test('a POST that is too large, or breaks off, ends the session as without a bus', async () => {
   const { members } = await startMachines(2, { options: { maxHttpBufferSize: 1000 } })
   const [owner, front] = members

@@ -285,7 +285,12 @@ impl<'a> Life<'a> {
                 Action::Failed { stream, failure } => {
                     assert!(self.asked.remove(&stream), "a request fails twice");
                     match failure {
-                        Failure::Unavailable | Failure::Unknown | Failure::Cut | Failure::Here | Failure::Again => {}
+                        Failure::Unavailable
+                        | Failure::Unknown
+                        | Failure::TooLarge
+                        | Failure::Cut
+                        | Failure::Here
+                        | Failure::Again => {}
                     }
                 }
                 Action::Gone(stream) | Action::Moved(stream) => {

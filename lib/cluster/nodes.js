@@ -17,7 +17,7 @@ const { AskedRequest, AskedUpgrade, failPost } = require('./asked')
 const { apartFromErrors } = require('./link')
 const { readOpening } = require('./messages')
 const { Named } = require('./named')
-const { UNAVAILABLE } = require('./refusals')
+const { TOO_LARGE, UNAVAILABLE } = require('./refusals')
 const { ServedRequest, ServedUpgrade } = require('./served')
 const { Unheard } = require('./unheard')
 
@@ -178,6 +178,7 @@ class Nodes {
   /** Answers a request with an error. */
   refuse(failure, sid, refuse) {
     if (failure === 'unknown') return this.cluster.front.refuseGone(sid, refuse)
+    if (failure === 'tooLarge') return refuse(ErrorCode.BAD_REQUEST, TOO_LARGE)
     this.counts.unavailable++
     refuse(ErrorCode.BAD_REQUEST, UNAVAILABLE)
   }

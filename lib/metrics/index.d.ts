@@ -161,6 +161,7 @@ export type RefusalReason =
   | 'TOO_MANY_IDLE_SESSIONS'
   | 'DRAINING'
   | 'OWNER_UNAVAILABLE'
+  | 'HEAD_TOO_LARGE'
   | 'INVALID_UPGRADE'
   | 'INVALID_PROXY_HEADER'
 

@@ -36,6 +36,7 @@ const NAMES = [
   'TOO_MANY_IDLE_SESSIONS',
   'DRAINING',
   'OWNER_UNAVAILABLE',
+  'HEAD_TOO_LARGE',
 ]
 
 /** The reason of a request for a WebSocket that is not a valid handshake of RFC 6455. */

@@ -313,6 +313,7 @@ fn described(env: &Env, action: Action) -> Result<Option<BusAction>> {
                 Failure::Cut => "cut",
                 Failure::Here => "here",
                 Failure::Again => "again",
+                Failure::TooLarge => "tooLarge",
                 Failure::Unavailable => "unavailable",
             });
             BusAction { what, ..of("failed", stream) }

@@ -103,6 +103,8 @@ pub enum Failure {
     Unavailable,
     /// 400: the session does not exist.
     Unknown,
+    /// 400: the bus does not carry a head of this size.
+    TooLarge,
     /// The session belongs to this process by now: the request is to be presented to it.
     Here,
     /// The session has moved before its owner had all that was sent, which is not kept here: the request is to be asked

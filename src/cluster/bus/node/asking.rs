@@ -31,9 +31,16 @@ impl Node {
         }
         let ticket = self.next_ticket;
         self.next_ticket = ticket.wrapping_add(1);
-        let possible = id.len() <= MAX_ID && head.len() <= MAX_PIECE && body.len() <= MAX_PIECE;
-        if !possible || self.asked.len() >= MAX_ASKED {
-            let failure = if id.len() <= MAX_ID { Failure::Unavailable } else { Failure::Unknown };
+        let failure = if id.len() > MAX_ID {
+            Some(Failure::Unknown)
+        } else if head.len() > MAX_PIECE || body.len() > MAX_PIECE {
+            Some(Failure::TooLarge)
+        } else if self.asked.len() >= MAX_ASKED {
+            Some(Failure::Unavailable)
+        } else {
+            None
+        };
+        if let Some(failure) = failure {
             self.actions.push_back(Action::Failed { stream: Stream::Asked(ticket), failure });
             return Stream::Asked(ticket);
         }
