@@ -261,7 +261,7 @@ impl State {
         self.enqueue_counted(connection, fill).0
     }
 
-    /// The same for a mode of sending.
+    /// Appends what is sent by a mode, see `MODE_NOW`.
     pub(super) fn enqueue_by(
         &self,
         connection: &std::sync::Arc<Connection>,

@@ -636,7 +636,9 @@ impl Process {
                 let conn = asked.request.conn;
                 match failure {
                     Failure::Unavailable => self.effects.push(Effect::Reply { conn, status: 503, numbers: vec![] }),
-                    Failure::Unknown | Failure::TooLarge => self.effects.push(Effect::Reply { conn, status: 400, numbers: vec![] }),
+                    Failure::Unknown | Failure::TooLarge => {
+                        self.effects.push(Effect::Reply { conn, status: 400, numbers: vec![] })
+                    }
                     Failure::Cut => self.effects.push(Effect::Cut { conn }),
                     Failure::Here => self.present_here(now, asked.request, ledger),
                     Failure::Again => self.arrive(now, asked.request, ledger),
