@@ -637,7 +637,7 @@ impl Process {
                 match failure {
                     Failure::Unavailable => self.effects.push(Effect::Reply { conn, status: 503, numbers: vec![] }),
                     Failure::Unknown | Failure::TooLarge => {
-                        self.effects.push(Effect::Reply { conn, status: 400, numbers: vec![] })
+                        self.effects.push(Effect::Reply { conn, status: 400, numbers: vec![] });
                     }
                     Failure::Cut => self.effects.push(Effect::Cut { conn }),
                     Failure::Here => self.present_here(now, asked.request, ledger),
