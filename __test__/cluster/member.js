@@ -46,7 +46,7 @@ if (hooks) {
     headers['X-Headers'] = String(process.pid)
   })
 }
-process.on('warning', ({ code, message }) => tell('warning', { code, message }))
+process.on('warning', ({ code, name, message }) => tell('warning', { code, name, message }))
 if (replaced === 'response') {
   let count = 0
   engine.use((req, res, next) => {

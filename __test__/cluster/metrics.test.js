@@ -6,6 +6,7 @@ const assert = require('node:assert/strict')
 const fs = require('node:fs')
 const path = require('node:path')
 const { test } = require('node:test')
+const { setTimeout: wait } = require('node:timers/promises')
 const { prometheus } = require('engine.io-native/metrics')
 const { Server } = require('../..')
 const { defer, eventually } = require('../support')
@@ -64,6 +65,28 @@ test('processes of one directory with different keys are not peers, and the one 
   assert.match(warnings[0].message, new RegExp(`^processes of ${directory} with another cluster.key .*: 2. `))
   assert.equal((await poll(one, await openSession(other))).status, 400)
   for (const machine of [one, same]) assert.deepEqual(counts(machine), [1, 0, undefined])
+})
+
+test('a process without a bus that came first hears of another key with the first id that was made with it', async () => {
+  const directory = clusterDirectory()
+  const warnings = []
+  // not those that servers of other tests have just given
+  const onWarning = ({ code, message }) => message.includes(directory) && warnings.push([code, message])
+  process.on('warning', onWarning)
+  defer(() => process.removeListener('warning', onWarning))
+  const key = undefined
+  const first = await startMachine(undefined, { cluster: { directory, key } })
+  fs.rmSync(path.join(directory, 'key'))
+  const later = await startMachine(undefined, { cluster: { directory, key } })
+  await eventually(() => warnings.length, 1)
+  // the first one has just looked who is there
+  await wait(1000)
+  assert.equal((await poll(first, await openSession(later))).status, 400)
+  await eventually(() => warnings.length, 2)
+  for (const [code, message] of warnings) {
+    assert.equal(code, 'ENGINE_CLUSTER_KEY')
+    assert.match(message, new RegExp(`${path.join(directory, 'key')} has been removed: restart all of them$`))
+  }
 })
 
 const read = (name) => fs.readFileSync(path.join(__dirname, '../..', name), 'utf8')

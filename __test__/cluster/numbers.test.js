@@ -163,7 +163,9 @@ test('a number that was given is kept if another machine has it, too, and both a
   const warned = () => [first, second].flatMap((member) => member.seen('warning'))
   const message = 'cluster.number 7 is that of a process on another machine, too: both are asked for its sessions'
   await eventually(() => warned().length > 0, true)
-  for (const warning of warned()) assert.deepEqual([warning.code, warning.message], ['ENGINE_CLUSTER_NUMBER', message])
+  for (const { code, name, message: text } of warned()) {
+    assert.deepEqual([code, name, text], ['ENGINE_CLUSTER_NUMBER', 'EngineIoWarning', message])
+  }
   assert.deepEqual([await numberOf(first), await numberOf(second)], [7, 7])
 })
 

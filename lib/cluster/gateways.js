@@ -28,14 +28,14 @@ class Gateways {
 
   /** Whether there are any, or were, so that a session may be on another machine. */
   get areExpected() {
-    this._look()
+    this.look()
     return this._areExpected
   }
 
   /** Tells all of them that this process is there, so that they stand for it. */
   announce() {
     this._looked = -Infinity
-    this._look()
+    this.look()
     const { links } = this._cluster
     const forget = () => {}
     for (const peer of this._all) {
@@ -48,7 +48,7 @@ class Gateways {
    * is none.
    */
   reach(fail, send) {
-    this._look()
+    this.look()
     const peers = this._ordered()
     const next = () => {
       const peer = peers.shift()
@@ -75,7 +75,8 @@ class Gateways {
     return [...this._all].sort((one, other) => rank(one) - rank(other))
   }
 
-  _look() {
+  /** Looks who is there, unless it has just been done. */
+  look() {
     const now = performance.now()
     if (now - this._looked < LOOK) return
     this._looked = now

@@ -5,6 +5,7 @@
 // peers send to its parts: the links that it has made, what it does as a front and as an owner, and what it carries.
 
 const debug = require('debug')('engine:cluster')
+const path = require('path')
 const { performance } = require('perf_hooks')
 const { setImmediate, setTimeout } = require('timers')
 const bridge = require('../native/bridge')
@@ -51,8 +52,6 @@ class Cluster {
     this._leaving = undefined
     /** With a bus, the members of this machine that have none. They are reached from other machines by this one. */
     this.neighbours = new Set()
-    /** Whether the application has been told that another machine has the number that it has given. */
-    this._isTold = false
     /** Why this member could not join, and until when it does not try again. */
     this._failure = undefined
     this.counts = {
@@ -137,10 +136,19 @@ class Cluster {
     return census
   }
 
+  /** Called with an id that was not made with the key. */
+  _onForged() {
+    this.counts.forged++
+    // it may be that of a process with another key, which is told then; a member of a bus looks around anyway
+    this.gateways?.look()
+  }
+
   _warnOfStrangers(count) {
-    const { directory } = this._options
+    const { directory, key } = this._options
     const what = `processes of ${directory} with another cluster.key than that of this one: ${count}`
-    const cure = 'give all processes of an application the same key, and each application a directory of its own'
+    const same = 'give all processes of an application the same key, and each application a directory of its own'
+    const restart = `. If none has been given a key, ${path.join(directory, 'key')} has been removed: restart all of them`
+    const cure = key === undefined ? same + restart : same
     warnOnce(this, 'ENGINE_CLUSTER_KEY', `${what}. They do not serve each other's sessions: ${cure}`)
   }
 
@@ -170,10 +178,8 @@ class Cluster {
   changeNumber(number) {
     if (this.handle === NO_HANDLE) return undefined
     if (this._options.number !== undefined) {
-      if (this._isTold) return undefined
-      this._isTold = true
       const message = `cluster.number ${number} is that of a process on another machine, too: both are asked for its sessions`
-      process.emitWarning(message, { code: 'ENGINE_CLUSTER_NUMBER' })
+      warnOnce(this, 'ENGINE_CLUSTER_NUMBER', message)
       return undefined
     }
     try {
@@ -220,7 +226,7 @@ class Cluster {
     if (found !== undefined) return found
     if (this.isFar(sid)) return BUS
     if (owner === IdOwner.GONE && this.gateways?.areExpected) return GATEWAY
-    if (owner === IdOwner.UNKNOWN) this.counts.forged++
+    if (owner === IdOwner.UNKNOWN) this._onForged()
     else if (owner === IdOwner.GONE) this.counts.gone++
     return undefined
   }
