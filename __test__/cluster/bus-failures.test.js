@@ -5,9 +5,11 @@
 const assert = require('node:assert/strict')
 const { EventEmitter } = require('node:events')
 const http = require('node:http')
+const { performance } = require('node:perf_hooks')
 const { test } = require('node:test')
 const { setTimeout: wait } = require('node:timers/promises')
 const { Server } = require('../..')
+const { Trouble } = require('../../lib/cluster/trouble')
 const { defer, eventually, once, request } = require('../support')
 const { Hub, KEY, becomes, meet, says, startMachines, until, upgrade } = require('./bus-support')
 const { clusterDirectory, openSession, poll, post, startMember, target } = require('./support')
@@ -199,6 +201,80 @@ test('a bus that throws or rejects harms nothing, and is tried again', async () 
   await wait(50)
 })
 
+/** The codes, names and messages of the warnings from now on. */
+function recordWarnings() {
+  const warnings = []
+  const onWarning = ({ code, name, message }) => warnings.push([code, name, message])
+  process.on('warning', onWarning)
+  defer(() => process.removeListener('warning', onWarning))
+  return warnings
+}
+
+const warningOf = (message) => ['ENGINE_CLUSTER_BUS', 'EngineIoWarning', message]
+
+test('a bus that goes on failing: a warning for each of its methods says why, and another one none', async () => {
+  const warnings = recordWarnings()
+  const bus = {
+    publish: () => Promise.reject(new Error('NOPERM to publish')),
+    subscribe() {
+      throw new Error('NOPERM to subscribe')
+    },
+    unsubscribe() {},
+  }
+  const { engine } = await listen(bus)
+  const what = "cluster.bus does not take messages, so that requests of other machines' sessions get 503"
+  const other = 'cluster.bus does not subscribe to channels, so that nothing comes in from other machines'
+  await eventually(() => warnings.length, 2)
+  const expected = [warningOf(`${other}: NOPERM to subscribe`), warningOf(`${what}: NOPERM to publish`)]
+  assert.deepEqual([...warnings].sort(), expected)
+  const { unsent, failures } = engine.metrics().cluster.bus
+  await eventually(() => engine.metrics().cluster.bus.unsent > unsent + 1, true)
+  await eventually(() => engine.metrics().cluster.bus.failures > failures + 1, true)
+  assert.equal(warnings.length, 2)
+})
+
+test('a client of the bus that connects soon after the start of the server: no warning', async () => {
+  const warnings = recordWarnings()
+  const bus = new LocalBus()
+  let isConnected = false
+  const publish = (...args) => {
+    if (!isConnected) throw new Error('the client has no connection')
+    bus.publish(...args)
+  }
+  const late = { publish, subscribe: (...args) => bus.subscribe(...args), unsubscribe() {} }
+  const { engine } = await listen(late)
+  const numbers = () => engine.metrics().cluster.bus
+  await eventually(() => numbers().unsent > 0, true)
+  isConnected = true
+  await eventually(() => numbers().received > 2, true)
+  assert.deepEqual(warnings, [])
+})
+
+test('what fails is told after 2 s, again only if it has worked meanwhile, and at most once a minute', async (t) => {
+  const warnings = recordWarnings()
+  let now = 1000
+  t.mock.method(performance, 'now', () => now)
+  const trouble = new Trouble('it does not work')
+  const failFor = (ms, error) => {
+    for (const end = now + ms; now < end; now += 500) trouble.onFailure(error)
+  }
+  failFor(2000, new Error('early'))
+  trouble.onSuccess()
+  failFor(2000, new Error('early, too'))
+  failFor(100_000, new Error('first'))
+  trouble.onSuccess()
+  failFor(5000, 'second')
+  trouble.onSuccess()
+  failFor(50_000, new Error('soon after'))
+  failFor(10_000, undefined)
+  await eventually(() => warnings.length, 3)
+  const texts = ['first', "the string 'second'", 'undefined']
+  assert.deepEqual(
+    warnings,
+    texts.map((text) => warningOf(`it does not work: ${text}`)),
+  )
+})
+
 test('a bus that gives texts in place of bytes: they are counted, and one warning for each server says why', async () => {
   const bus = new LocalBus()
   const texts = {
@@ -206,10 +282,7 @@ test('a bus that gives texts in place of bytes: they are counted, and one warnin
     subscribe: (...args) => bus.subscribe(...args),
     unsubscribe: (...args) => bus.unsubscribe(...args),
   }
-  const warnings = []
-  const onWarning = ({ code, message }) => warnings.push([code, message])
-  process.on('warning', onWarning)
-  defer(() => process.removeListener('warning', onWarning))
+  const warnings = recordWarnings()
   const servers = [await listen(texts), await listen(texts)]
   const numbers = () => servers.map(({ engine }) => engine.metrics().cluster.bus)
   await eventually(() => numbers().every(({ unreadable }) => unreadable > 2), true)
@@ -218,7 +291,7 @@ test('a bus that gives texts in place of bytes: they are counted, and one warnin
   }
   const message =
     'cluster.bus must give messages as a Buffer or another Uint8Array, got a string: such messages are dropped'
-  assert.deepEqual(warnings, Array(2).fill(['ENGINE_CLUSTER_BUS', message]))
+  assert.deepEqual(warnings, Array(2).fill(warningOf(message)))
 })
 
 test('messages that come as other views of bytes are read', async () => {

@@ -42,9 +42,9 @@ const BUSES = {
     client.on('error', () => {})
     return require('../../lib/cluster-engine').redis(client)
   },
-  nats({ port, host = '127.0.0.1' }) {
+  nats({ port, host = '127.0.0.1', maxReconnectAttempts = -1 }) {
     const { connect } = require('nats')
-    const options = { servers: `${host}:${port}`, reconnectTimeWait: 100, maxReconnectAttempts: -1 }
+    const options = { servers: `${host}:${port}`, reconnectTimeWait: 100, maxReconnectAttempts }
     const connected = connect(options).then(require('../../lib/cluster-engine').nats)
     const call =
       (method) =>

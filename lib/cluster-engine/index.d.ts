@@ -75,6 +75,7 @@ export declare function redis(client: RedisClient): ClusterBus
 
 /**
  * Makes a bus of the application's own connection, for the option `cluster.bus`: see docs/scaling/several-machines.md.
+ * Connect with `maxReconnectAttempts: -1`: by default a connection is closed for good after some 20 s without its server.
  *
  * @throws {TypeError} for something else
  */

@@ -8,6 +8,9 @@ const MAX_UNSENT = 8 << 20
 /** Bytes after which the server is asked whether it has them. */
 const FLUSHED = 256 << 10
 
+/** By default a connection is closed after some 20 s without its server. */
+const CLOSED = 'the connection to NATS is closed for good: give connect() the option maxReconnectAttempts: -1'
+
 /** Publish and subscribe of NATS, over a connection of `nats` or of `@nats-io/transport-node`. */
 class NatsBus {
   constructor(connection) {
@@ -18,6 +21,7 @@ class NatsBus {
   }
 
   publish(channel, message) {
+    if (this._connection.isClosed?.()) throw new Error(CLOSED)
     if (this._unsent > MAX_UNSENT) throw new Error('the connection to NATS does not send')
     this._connection.publish(channel, message)
     this._unsent += message.length
@@ -35,11 +39,23 @@ class NatsBus {
     this._connection.flush().then(onSent, onSent)
   }
 
-  subscribe(channel, onMessage) {
+  async subscribe(channel, onMessage) {
+    let refusal
     const callback = (error, message) => {
-      if (!error) onMessage(message.data)
+      if (error) refusal = error
+      else onMessage(message.data)
     }
-    this._subscriptions.set(onMessage, this._connection.subscribe(channel, { callback }))
+    const subscription = this._connection.subscribe(channel, { callback })
+    this._subscriptions.set(onMessage, subscription)
+    try {
+      // a server that refuses the channel says so before it answers this
+      await this._connection.flush()
+      if (refusal !== undefined) throw refusal
+    } catch (error) {
+      // it is tried again, and must not get messages twice then
+      subscription.unsubscribe()
+      throw error
+    }
   }
 
   unsubscribe(channel, onMessage) {

@@ -19,6 +19,7 @@ const { readOpening } = require('./messages')
 const { Named } = require('./named')
 const { TOO_LARGE, UNAVAILABLE } = require('./refusals')
 const { ServedRequest, ServedUpgrade } = require('./served')
+const { Trouble } = require('./trouble')
 const { Unheard } = require('./unheard')
 
 /** How often actions are taken in one turn. */
@@ -41,6 +42,10 @@ const MAX_UNHEARD = 1024
 
 /** The numbers of a node that has left. */
 const NO_NUMBERS = { nodes: 0, served: 0, waiting: 0, refused: 0, misdirected: 0, stale: 0, violations: 0 }
+
+/** What warnings say of a bus that fails. */
+const NOT_TAKEN = "cluster.bus does not take messages, so that requests of other machines' sessions get 503"
+const NOT_SUBSCRIBED = 'cluster.bus does not subscribe to channels, so that nothing comes in from other machines'
 
 /** What a stream hears. */
 const HEARD = {
@@ -89,6 +94,8 @@ class Nodes {
     this._timer = undefined
     this._timerAt = Infinity
     this._untaken = 0
+    this._publishing = new Trouble(NOT_TAKEN)
+    this._subscribing = new Trouble(NOT_SUBSCRIBED)
     /** When this process looked last who is on its machine. */
     this._looked = -Infinity
     this.counts = {
@@ -339,10 +346,14 @@ class Nodes {
     try {
       const result = this._bus.publish(`${this._channel}.${to}`, message)
       this.counts.sent++
-      if (typeof result?.then !== 'function') return
+      if (typeof result?.then !== 'function') return this._publishing.onSuccess()
       this._untaken += message.length
       const onTaken = () => (this._untaken -= message.length)
-      Promise.resolve(result).then(onTaken, (error) => {
+      const onSent = () => {
+        onTaken()
+        this._publishing.onSuccess()
+      }
+      Promise.resolve(result).then(onSent, (error) => {
         onTaken()
         this._onUnsent(error)
       })
@@ -354,7 +365,8 @@ class Nodes {
   /** A message that is lost is sent again. */
   _onUnsent(error) {
     this.counts.unsent++
-    debug('a message was not sent: %s', error?.message)
+    // a client may be closed with the server
+    if (this._node !== undefined) this._publishing.onFailure(error)
   }
 
   /** Subscribes to a channel, until it succeeds or this process leaves. */
@@ -364,13 +376,14 @@ class Nodes {
     const onFailure = (error) => {
       if (this._node !== node) return
       this.counts.failures++
-      debug('cannot subscribe to %s: %s', channel, error?.message)
+      this._subscribing.onFailure(error)
       subscription.timer = atRoot(setTimeout, attempt, RETRY)
       subscription.timer.unref()
     }
+    const onSuccess = () => this._subscribing.onSuccess()
     const attempt = () => {
       try {
-        Promise.resolve(this._bus.subscribe(channel, subscription.onMessage)).then(undefined, onFailure)
+        Promise.resolve(this._bus.subscribe(channel, subscription.onMessage)).then(onSuccess, onFailure)
       } catch (error) {
         onFailure(error)
       }
@@ -437,6 +450,8 @@ class Nodes {
     node.leave()
     for (const { kind, stream, body } of node.take()) if (kind === 'publish') this._publish(stream ?? 'all', body)
     this._node = undefined
+    this._publishing.onSuccess()
+    this._subscribing.onSuccess()
     this._claimed.clear()
     clearTimeout(this._timer)
     this._timerAt = Infinity

@@ -27,7 +27,7 @@ const makers = {
     return { bus: redis(client), end: () => client.quit() }
   },
   async nats() {
-    const connection = await require(name).connect({ servers: `127.0.0.1:${port}` })
+    const connection = await require(name).connect({ servers: `127.0.0.1:${port}`, maxReconnectAttempts: -1 })
     return { bus: nats(connection), end: () => connection.close() }
   },
 }

@@ -8,7 +8,7 @@ import { nats, redis, type ClusterBus } from 'engine.io/cluster'
 
 const key = 'of 16 bytes or more, and secret'
 const buses: ClusterBus[] = [redis(createClient()), redis(new Redis())]
-connect().then((connection) => new Server({ cluster: { bus: nats(connection), key } }))
+connect({ maxReconnectAttempts: -1 }).then((connection) => new Server({ cluster: { bus: nats(connection), key } }))
 const servers = buses.map((bus) => new Server({ cluster: { bus, key } }))
 const own: ClusterBus = {
   publish: (channel, message) => console.log(channel, message.byteLength),
