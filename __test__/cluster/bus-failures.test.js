@@ -347,16 +347,33 @@ test('options that cannot be right are refused', () => {
   const make = (cluster) => () => new Server({ cluster: { directory: clusterDirectory(), ...cluster } })
   assert.throws(make({ bus }), new TypeError('cluster.key must be given with cluster.bus, the same on all machines'))
   const methods = 'publish, subscribe, unsubscribe'
-  const expected = `cluster.bus must be redis(client), nats(connection) or an object with the methods ${methods}, publish is missing`
-  for (const wrong of [null, 1, {}, 'redis://localhost']) {
-    assert.throws(make({ bus: wrong, key: KEY }), new TypeError(expected))
+  const expected = `cluster.bus must be redis(client), nats(connection) or an object with the methods ${methods}`
+  for (const [wrong, what] of [
+    [null, 'got null'],
+    [true, 'got true'],
+    // it may have a password
+    ['redis://localhost', 'got a string'],
+    [Promise.resolve(bus), 'got a promise'],
+    [{}, 'publish is missing'],
+    [{ publish() {}, subscribe() {} }, 'unsubscribe is missing'],
+  ]) {
+    assert.throws(make({ bus: wrong, key: KEY }), new TypeError(`${expected}, ${what}`))
   }
   const client = Object.assign(new LocalBus(), { duplicate() {} })
   const itself = 'cluster.bus must be redis(client) of engine.io-native/cluster, got the client itself'
   assert.throws(make({ bus: client, key: KEY }), new TypeError(itself))
   const { nats, redis } = require('../../lib/cluster-engine')
-  for (const wrong of [undefined, null, {}, 'redis://localhost']) {
-    assert.throws(() => redis(wrong), TypeError)
-    assert.throws(() => nats(wrong), TypeError)
+  for (const [wrong, what] of [
+    [undefined, 'undefined'],
+    [null, 'null'],
+    [{}, 'an object'],
+    ['redis://localhost', 'a string'],
+  ]) {
+    const ofRedis = `redis() takes a client of the package redis or ioredis, got ${what}`
+    assert.throws(() => redis(wrong), new TypeError(ofRedis))
+    const ofNats = `nats() takes a connection of the package nats or @nats-io/transport-node, got ${what}`
+    assert.throws(() => nats(wrong), new TypeError(ofNats))
   }
+  const pool = { publish() {} }
+  assert.throws(() => redis(pool), /, got one that has no method duplicate, such as a pool$/)
 })

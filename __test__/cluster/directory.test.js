@@ -41,6 +41,40 @@ test('a directory that others can open is refused', () => {
   assert.throws(() => makeServer({ directory }), { code, message: /expected mode 700, got 750/ })
 })
 
+test('a directory in which this user cannot write, or which it cannot enter, is refused', () => {
+  const directory = clusterDirectory()
+  const code = 'ERR_CLUSTER_JOIN'
+  for (const mode of ['500', '600', '300']) {
+    fs.chmodSync(directory, parseInt(mode, 8))
+    assert.throws(() => makeServer({ directory }), {
+      code,
+      message: messageOf(directory, `expected mode 700, got ${mode}`),
+    })
+  }
+})
+
+test('if the default directory cannot be used, the error says to give another one', () => {
+  const { TMPDIR } = process.env
+  process.env.TMPDIR = path.join(clusterDirectory(), 'x'.repeat(100))
+  try {
+    const message = /expected a path of \d+ bytes at most, got \d+ \(this is the default: give cluster.directory\)$/
+    assert.throws(() => makeServer(true), { code: 'ERR_CLUSTER_JOIN', message })
+  } finally {
+    if (TMPDIR === undefined) delete process.env.TMPDIR
+    else process.env.TMPDIR = TMPDIR
+  }
+})
+
+test('attach() refuses the option `cluster` if the server does not have it', () => {
+  const httpServer = http.createServer()
+  const message = 'attach() does not take the option cluster: write new Server({ cluster })'
+  assert.throws(() => new Server().attach(httpServer, { cluster: true }), { name: 'TypeError', message })
+  assert.equal(httpServer.listenerCount('request'), 0)
+  // so do `attach()` of the package, and Socket.IO, which hand over all options
+  makeServer({ directory: clusterDirectory() }).attach(httpServer, { cluster: true })
+  new Server().attach(httpServer, { cluster: false })
+})
+
 test('a file in place of the directory, and a path that is too long, are refused', () => {
   const directory = clusterDirectory()
   fs.writeFileSync(path.join(directory, 'file'), '')
@@ -65,7 +99,8 @@ test('an error of the system names the file', () => {
   const code = 'ERR_CLUSTER_JOIN'
   fs.writeFileSync(path.join(directory, 'file'), '')
   const below = path.join(directory, 'file', 'below')
-  assert.throws(() => makeServer({ directory: below }), { code, message: messageOf(below, 'Not a directory') })
+  const cannotMake = 'expected a directory that is there or can be made, got Not a directory'
+  assert.throws(() => makeServer({ directory: below }), { code, message: messageOf(below, cannotMake) })
   fs.symlinkSync('elsewhere', path.join(directory, '0.lock'))
   const lock = path.join(directory, '0.lock')
   assert.throws(() => makeServer({ directory }), {
@@ -84,7 +119,15 @@ test('a key that others can read, or that is cut off, is refused', () => {
   assert.throws(() => makeServer({ directory }), { message: /key: expected mode 600, got 644/ })
   fs.rmSync(path.join(directory, 'key'))
   fs.writeFileSync(path.join(directory, 'key'), Buffer.alloc(31), { mode: 0o600 })
-  assert.throws(() => makeServer({ directory }), { message: /key: expected a key of 32 bytes/ })
+  assert.throws(() => makeServer({ directory }), { message: /key: expected a key of 32 bytes, got 31$/ })
+  fs.appendFileSync(path.join(directory, 'key'), 'more')
+  assert.throws(() => makeServer({ directory }), { message: /key: expected a key of 32 bytes, got 33 or more$/ })
+})
+
+test('a key that this user may only read is used', () => {
+  const directory = clusterDirectory()
+  fs.writeFileSync(path.join(directory, 'key'), Buffer.alloc(32), { mode: 0o400 })
+  assert.equal(typeof makeServer({ directory }).metrics().cluster.number, 'number')
 })
 
 test('with a key of the application no key is written', () => {

@@ -6,8 +6,8 @@ module.exports = {
     {
       name: 'drain',
       script: 'server.js',
-      // Sessions that poll need all their requests in one process: more instances need @socket.io/pm2, or
-      // transports: ['websocket'].
+      // More instances need the option cluster in server.js, see docs/scaling/pm2.md: sessions that poll need all their
+      // requests in one process without it.
       instances: 1,
       exec_mode: 'cluster',
       // the old process is stopped when the new one has sent 'ready'

@@ -14,6 +14,11 @@ function shown(value) {
   return types.isPromise(value) ? 'a promise' : 'an object'
 }
 
+/** Returns the same, without the text of a string, which may be an address with a password. */
+function kindOf(value) {
+  return typeof value === 'string' ? 'a string' : shown(value)
+}
+
 /** Returns whether a value is an object with members that have names, as options are. */
 function isPlainObject(value) {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -38,4 +43,4 @@ function ignoreRejection(promise) {
   if (types.isPromise(promise)) wait().catch(() => {})
 }
 
-module.exports = { ignoreRejection, isPlainObject, shown, textOf }
+module.exports = { ignoreRejection, isPlainObject, kindOf, shown, textOf }

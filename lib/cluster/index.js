@@ -35,7 +35,8 @@ const REJOIN = 1000
 class Cluster {
   /**
    * @param {any} server a server of Node's HTTP servers
-   * @param {{directory: string, key: Buffer | undefined, number: number | undefined, showOwner: boolean, bus: any}} options
+   * @param {{directory: string, isDefault: boolean, key: Buffer | undefined, number: number | undefined,
+   *   showOwner: boolean, bus: any}} options
    */
   constructor(server, options) {
     this._server = server
@@ -94,14 +95,16 @@ class Cluster {
     this._lastSid = undefined
     // handshakes of a server that was closed must not each wait for a number that another process has
     if (this._failure !== undefined && performance.now() < this._failure.until) throw this._failure.error
-    const { directory, key, number, showOwner, bus } = this._options
+    const { directory, isDefault, key, number, showOwner, bus } = this._options
     const hasBus = bus !== undefined
     // with a key of the application there may be other machines, and another process of this one has the bus
     const isSpread = hasBus || (key !== undefined && !showOwner)
     try {
       this.handle = bridge.getEngine().joinCluster(directory, key, showOwner, isSpread, hasBus, number)
     } catch (cause) {
-      const error = new Error(`cannot join the cluster: ${cause.message}`, { cause })
+      // with a number it may be that, and not the directory
+      const cure = isDefault && number === undefined ? ' (this is the default: give cluster.directory)' : ''
+      const error = new Error(`cannot join the cluster: ${cause.message}${cure}`, { cause })
       this._failure = { error, until: performance.now() + REJOIN }
       throw Object.assign(error, { code: 'ERR_CLUSTER_JOIN' })
     }

@@ -1,6 +1,6 @@
 'use strict'
 
-const { shown } = require('../base/shown')
+const { kindOf } = require('../base/shown')
 
 /** Bytes that may be on their way to the server. The connection keeps what it cannot send, without a bound. */
 const MAX_UNSENT = 8 << 20
@@ -72,7 +72,7 @@ class NatsBus {
 function nats(connection) {
   if (typeof connection?.publish !== 'function' || typeof connection.flush !== 'function') {
     throw new TypeError(
-      `nats() takes a connection of the package nats or @nats-io/transport-node, got ${shown(connection)}`,
+      `nats() takes a connection of the package nats or @nats-io/transport-node, got ${kindOf(connection)}`,
     )
   }
   return new NatsBus(connection)

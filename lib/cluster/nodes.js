@@ -7,7 +7,7 @@ const { createHash } = require('crypto')
 const debug = require('debug')('engine:cluster')
 const { performance } = require('perf_hooks')
 const { setImmediate, setTimeout } = require('timers')
-const { shown } = require('../base/shown')
+const { kindOf } = require('../base/shown')
 const { warnOnce } = require('../base/warnings')
 const { apart, atRoot, capture } = require('../native/context')
 const { ErrorCode } = require('../native/contract')
@@ -403,8 +403,7 @@ class Nodes {
   /** A client that gives texts has decoded what is not text, so that its messages cannot be read any more. */
   _onUnreadable(message) {
     this.counts.unreadable++
-    const got = typeof message === 'string' ? 'a string' : shown(message)
-    const text = `cluster.bus must give messages as a Buffer or another Uint8Array, got ${got}: such messages are dropped`
+    const text = `cluster.bus must give messages as a Buffer or another Uint8Array, got ${kindOf(message)}: such messages are dropped`
     warnOnce(this, 'ENGINE_CLUSTER_BUS', text)
   }
 

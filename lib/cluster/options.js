@@ -4,7 +4,7 @@ const { createHash } = require('crypto')
 const os = require('os')
 const path = require('path')
 const { ownOf } = require('../base/options')
-const { isPlainObject, shown } = require('../base/shown')
+const { isPlainObject, kindOf, shown } = require('../base/shown')
 
 const NAMES = ['directory', 'key', 'number', 'showOwner', 'bus', 'claim']
 
@@ -20,8 +20,8 @@ const MIN_KEY = 16
 /**
  * Checks the option `cluster`, and completes it.
  *
- * @returns {{directory: string, key: Buffer | undefined, number: number | undefined, showOwner: boolean, bus: any,
- *   claim: boolean} | undefined} undefined if it is not set
+ * @returns {{directory: string, isDefault: boolean, key: Buffer | undefined, number: number | undefined,
+ *   showOwner: boolean, bus: any, claim: boolean} | undefined} undefined if it is not set
  * @throws {TypeError} for invalid options
  */
 function clusterOptions(cluster) {
@@ -47,7 +47,10 @@ function clusterOptions(cluster) {
     const missing = METHODS.find((name) => typeof bus?.[name] !== 'function')
     if (missing !== undefined) {
       const wanted = `redis(client), nats(connection) or an object with the methods ${METHODS.join(', ')}`
-      throw new TypeError(`cluster.bus must be ${wanted}, ${missing} is missing`)
+      const kind = kindOf(bus)
+      throw new TypeError(
+        `cluster.bus must be ${wanted}, ${kind === 'an object' ? `${missing} is missing` : `got ${kind}`}`,
+      )
     }
     // clients of Redis have these methods, too, but would hand the messages over as text
     if (typeof bus.duplicate === 'function') {
@@ -55,7 +58,8 @@ function clusterOptions(cluster) {
     }
     if (key === undefined) throw new TypeError('cluster.key must be given with cluster.bus, the same on all machines')
   }
-  return { directory: path.resolve(directory), key: keyOf(key), number, showOwner, bus, claim }
+  const isDefault = options.directory === undefined
+  return { directory: path.resolve(directory), isDefault, key: keyOf(key), number, showOwner, bus, claim }
 }
 
 /** Returns the bytes of the key that the application has given; undefined if the directory has one. */

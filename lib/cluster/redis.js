@@ -1,6 +1,6 @@
 'use strict'
 
-const { shown } = require('../base/shown')
+const { kindOf } = require('../base/shown')
 const debug = require('debug')('engine:cluster')
 
 /** Publish and subscribe of Redis, over a client of `redis` (version 4 and later) or of `ioredis`. */
@@ -104,8 +104,10 @@ function isReady(client) {
  * @param {any} client
  */
 function redis(client) {
-  if (typeof client?.publish !== 'function' || typeof client.duplicate !== 'function') {
-    throw new TypeError(`redis() takes a client of the package redis or ioredis, got ${shown(client)}`)
+  const isClient = typeof client?.publish === 'function'
+  if (!isClient || typeof client.duplicate !== 'function') {
+    const got = isClient ? 'one that has no method duplicate, such as a pool' : kindOf(client)
+    throw new TypeError(`redis() takes a client of the package redis or ioredis, got ${got}`)
   }
   return new RedisBus(client)
 }

@@ -309,10 +309,13 @@ class Server extends BaseServer {
    * @param {import('http').Server} server
    * @param {{path?: string, addTrailingSlash?: boolean, destroyUpgrade?: boolean, destroyUpgradeTimeout?: number,
    *   proxyProtocol?: boolean | string | string[]}} options
-   * @throws {TypeError} for an invalid `proxyProtocol`
+   * @throws {TypeError} for an invalid `proxyProtocol`, and for the option `cluster`, which is one of the server
    * @throws {Error} if the connections of this HTTP server have a header already
    */
   attach(server, options = {}) {
+    if (/** @type {any} */ (options).cluster && this[kState].cluster === undefined) {
+      throw new TypeError('attach() does not take the option cluster: write new Server({ cluster })')
+    }
     const proxies = proxiesBefore(server, proxyProtocolOf(this, options))
     cheapenAcceptedSockets()
     const { attachedTo = server } = this[kState]

@@ -104,7 +104,9 @@ impl Directory {
         match os::make_directory(path) {
             // something else is there, which is looked at next
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            made => made.map_err(at(path))?,
+            made => made.map_err(|error| {
+                wrong(path, &format!("expected a directory that is there or can be made, got {error}"))
+            })?,
         }
         let found = fs::symlink_metadata(path).map_err(at(path))?;
         if !found.is_dir() {
@@ -140,7 +142,10 @@ impl Directory {
         os::check(&found, os::FILE).map_err(|what| wrong(&path, &what))?;
         let mut bytes = Vec::new();
         (&mut file).take(Key::LENGTH as u64 + 1).read_to_end(&mut bytes).map_err(at(&path))?;
-        bytes.try_into().map_err(|_| wrong(&path, "expected a key of 32 bytes"))
+        bytes.try_into().map_err(|bytes: Vec<u8>| {
+            let more = if bytes.len() > Key::LENGTH { " or more" } else { "" };
+            wrong(&path, &format!("expected a key of {} bytes, got {}{more}", Key::LENGTH, bytes.len()))
+        })
     }
 
     /// Makes the key under a name of its own, and gives it the right name unless another member has just done so. So

@@ -199,12 +199,14 @@ pub(crate) fn hold(path: &Path) -> io::Result<Hold> {
     Ok(lock)
 }
 
-/// Checks that only this user may open a file; otherwise returns what is wrong.
+/// Checks that only this user may open a file, and may do so; otherwise returns what is wrong.
 pub(crate) fn check(found: &Metadata, mode: u32) -> Result<(), String> {
     if found.uid() != user() {
         return Err(format!("expected it to belong to user {}, got {}", user(), found.uid()));
     }
-    if found.mode() & 0o077 != 0 {
+    // a key is only read, so that it may have the mode 400
+    let needed = if found.is_dir() { DIRECTORY } else { 0o400 };
+    if found.mode() & (0o077 | needed) != needed {
         return Err(format!("expected mode {mode:o}, got {:o}", found.mode() & 0o7777));
     }
     Ok(())
