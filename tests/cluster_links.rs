@@ -2,7 +2,7 @@
 #![cfg(unix)]
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -382,6 +382,53 @@ fn what_a_member_sends_before_it_leaves_arrives_and_then_its_links_end() {
     assert_eq!(one.next(PeerMessage::Down).link, link);
     assert_eq!(one.peers.owner_of(&id), Owner::Gone);
     assert_eq!(one.peers.send(link, PeerMessage::Request as u8, 0, (b"", b""), None), PeerSent::No);
+}
+
+/// The other end of a stream closes it long before a member would give up.
+fn ends_at_once(stream: &mut UnixStream) {
+    stream.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+    let result = stream.read_to_end(&mut Vec::new());
+    // a reset is an end, too
+    assert!(!result.is_err_and(|error| error.kind() == ErrorKind::WouldBlock), "the stream is still open");
+}
+
+#[test]
+fn what_waits_for_peers_ends_when_the_member_leaves() {
+    use std::os::unix::net::UnixListener;
+    let scratch = Scratch::new("leave-waiting");
+    let one = Process::join(&scratch);
+    let mut silent = UnixStream::connect(scratch.0.join("0.sock")).unwrap();
+    let listener = UnixListener::bind(scratch.0.join("1.sock")).unwrap();
+    one.peers.link(Member { number: 1, boot: 3 });
+    let (mut asked, _) = listener.accept().unwrap();
+    let mut hello = [0];
+    asked.read_exact(&mut hello).unwrap();
+    one.peers.leave();
+    ends_at_once(&mut silent);
+    ends_at_once(&mut asked);
+}
+
+#[test]
+fn the_numbers_of_a_member_that_leaves_are_free_at_once() {
+    let scratch = Scratch::new("leave-number");
+    let (mut one, two) = (Process::join(&scratch), Process::join(&scratch));
+    let former = two.peers.member();
+    two.peers.change_number().unwrap();
+    let members = [former, two.peers.member()];
+    let link = one.link(former);
+    two.peers.leave();
+    let directory = Directory::open(&scratch.0).unwrap();
+    let seats = members.map(|member| {
+        assert!(!directory.has(member));
+        directory.take_seat(Choice::Given(member.number)).unwrap().0
+    });
+    for (seat, member) in seats.iter().zip(members) {
+        assert_eq!(seat.member, Member { boot: member.boot.wrapping_add(1), ..member });
+    }
+    // what is left of the member leaves its successors alone
+    assert_eq!(one.next(PeerMessage::Down).link, link);
+    drop(two);
+    assert_eq!(directory.members().len(), 3);
 }
 
 #[test]

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use engine_io_native::cluster::directory::Choice;
+use engine_io_native::cluster::directory::{Choice, Directory};
+use engine_io_native::cluster::id::Member;
 use engine_io_native::cluster::link::Incoming;
 use engine_io_native::cluster::owner_links::OwnerLink;
 use engine_io_native::cluster::peers::Peers;
@@ -266,6 +267,19 @@ fn a_link_that_the_io_thread_ends_is_not_read_any_more() {
     watched.set_nonblocking(true).unwrap();
     let error = watched.read(&mut [0; 64]).map_err(|error| error.kind());
     assert_ne!(error, Err(ErrorKind::WouldBlock));
+}
+
+#[test]
+fn a_number_is_free_although_the_owner_has_links_of_the_member_still_to_give_back() {
+    let scratch = Scratch::new("owner-number");
+    let (one, two, _link, _of_one, of_two) = linked(&scratch);
+    let member = two.peers.member();
+    two.peers.leave();
+    let again = Directory::open(&scratch.0).unwrap().take_seat(Choice::Given(member.number)).unwrap().0;
+    assert_eq!(again.member, Member { boot: member.boot.wrapping_add(1), ..member });
+    assert_eq!(one.peers.others(), [again.member]);
+    drop((two, of_two));
+    assert_eq!(one.peers.others(), [again.member]);
 }
 
 /// Another descriptor of the same file.

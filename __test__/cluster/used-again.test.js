@@ -115,6 +115,34 @@ for (const [how, isOverBus] of [
   })
 }
 
+test('with a number of its own and links it is a member again in the turn in which it has left', async () => {
+  const directory = clusterDirectory()
+  const [peer, again] = [
+    await startMachine(undefined, { cluster: { directory } }),
+    await startMachine(undefined, { cluster: { directory, number: 5 } }),
+  ]
+  for (const [owner, front] of [
+    [peer, again],
+    [again, peer],
+  ]) {
+    assert.equal((await post(front, await openSession(owner), '4a')).body, 'ok')
+  }
+  const number = () => again.engine.metrics().cluster.number
+  again.engine.close()
+  // the event loop has not closed what belongs to its links
+  const numbers = new Promise((resolve) => {
+    setTimeout(() => {
+      const before = number()
+      again.engine.attach(again.httpServer)
+      resolve([before, number()])
+    }, 1)
+  })
+  assert.deepEqual(await numbers, [undefined, 5])
+  const sid = await openSession(again)
+  assert.equal((await post(peer, sid, '4a')).body, 'ok')
+  assert.equal((await poll(again, sid)).body, '4a')
+})
+
 test('if it cannot join, requests of other sessions get 400, until it can', async () => {
   const directory = clusterDirectory()
   const [owner, closed] = [

@@ -65,13 +65,19 @@ pub struct Directory {
     _lock: Hold,
 }
 
-/// A number that this member has, until it is dropped.
+/// A number that this member has, until it is freed or dropped.
 #[derive(Debug)]
 pub struct Seat {
-    /// The member that has it.
+    /// The member that has it, or has had it.
     pub member: Member,
+    held: Option<Held>,
+}
+
+/// What keeps a number.
+#[derive(Debug)]
+struct Held {
     socket: PathBuf,
-    /// The lock ends with the seat, also if the process is killed.
+    /// The lock ends with this, also if the process is killed.
     lock: File,
 }
 
@@ -79,14 +85,21 @@ impl Seat {
     /// Notes which node of a bus the member is, for [`Directory::former_run`].
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// When the file cannot be written, or when the number was freed.
     pub fn note_run(&self, run: Run) -> io::Result<()> {
-        os::write_at(&self.lock, &run.to_ne_bytes(), 1)
+        let Some(held) = &self.held else { return Err(io::Error::other("expected a number, but it was freed")) };
+        os::write_at(&held.lock, &run.to_ne_bytes(), 1)
+    }
+
+    /// Lets others take the number.
+    pub fn free(&mut self) {
+        self.held = None;
     }
 }
 
-impl Drop for Seat {
+impl Drop for Held {
     fn drop(&mut self) {
+        // before the lock ends, because the next member's socket has the same path
         let _ = fs::remove_file(&self.socket);
     }
 }
@@ -206,7 +219,7 @@ impl Directory {
         let socket = self.socket(number);
         remove(&socket).map_err(at(&socket))?;
         let bound = os::bind(&socket).map_err(at(&socket))?;
-        Ok((Seat { member: Member { number, boot }, socket, lock }, bound))
+        Ok((Seat { member: Member { number, boot }, held: Some(Held { socket, lock }) }, bound))
     }
 
     /// The node of a bus that a member was which has gone, if it was here. It may be that of a member of another machine

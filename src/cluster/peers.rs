@@ -295,10 +295,12 @@ impl Peers {
         taken
     }
 
-    /// Leaves: what waits is sent, the links end, and the number is free as soon as they have.
+    /// Leaves: the numbers are free when this returns, so that this process can join again by the same one. What waits is
+    /// still sent, and then the links end.
     pub fn leave(&self) {
         self.flush();
         self.leaves.send_replace(true);
+        self.seats().free();
     }
 
     fn seats(&self) -> MutexGuard<'_, Seats> {
@@ -353,6 +355,14 @@ impl Peers {
         let _ = self.leaves.subscribe().wait_for(|leaves| *leaves).await;
     }
 
+    /// Waits for a peer; `None` if that takes too long, or if this member leaves.
+    async fn patiently<T>(&self, peer: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            result = timeout(PATIENCE, peer) => result.ok(),
+            () = self.left() => None,
+        }
+    }
+
     /// Waits until the owner has taken messages, if there are too many.
     async fn has_room(&self) {
         loop {
@@ -392,15 +402,15 @@ impl Peers {
             return;
         }
         let mut reading = Reading::default();
-        let Ok(Some(hello)) = timeout(PATIENCE, reading.hello(&stream, &self.key)).await else { return };
+        let Some(Some(hello)) = self.patiently(reading.hello(&stream, &self.key)).await else { return };
         drop(permit);
         if !self.seats().have(hello.to) {
             // it looks for a member that had this number before, and learns who has it now
-            let _ = timeout(PATIENCE, greet(&stream, &self.key, self.member(), hello.from)).await;
+            let _ = self.patiently(greet(&stream, &self.key, self.member(), hello.from)).await;
             return;
         }
         let link = self.links().add();
-        if let Ok(Ok(())) = timeout(PATIENCE, greet(&stream, &self.key, hello.to, hello.from)).await {
+        if let Some(Ok(())) = self.patiently(greet(&stream, &self.key, hello.to, hello.from)).await {
             self.serve(&link, stream, reading).await;
             self.put(Incoming::note(&link, DOWN));
         }
@@ -410,13 +420,13 @@ impl Peers {
     /// Makes a link to a peer and serves it.
     async fn connect(self: Arc<Self>, link: Arc<Link>, peer: Member) {
         let mut has_gone = None;
-        match timeout(PATIENCE, self.call(peer)).await {
-            Ok(Ok((stream, reading))) => {
+        match self.patiently(self.call(peer)).await {
+            Some(Ok((stream, reading))) => {
                 self.links().gone.remove(&peer.number);
                 self.put(Incoming::note(&link, UP));
                 self.serve(&link, stream, reading).await;
             }
-            Ok(Err(Absent::Gone)) => has_gone = Some(peer),
+            Some(Err(Absent::Gone)) => has_gone = Some(peer),
             _ => {}
         }
         self.end(&link, has_gone);
@@ -533,6 +543,12 @@ impl Seats {
 
     fn have(&self, member: Member) -> bool {
         self.all().any(|seat| seat.member == member)
+    }
+
+    fn free(&mut self) {
+        for seat in [&mut self.now].into_iter().chain(&mut self.former) {
+            seat.free();
+        }
     }
 }
 
