@@ -432,6 +432,20 @@ fn the_numbers_of_a_member_that_leaves_are_free_at_once() {
 }
 
 #[test]
+fn links_of_a_member_that_joins_again_have_other_numbers() {
+    let scratch = Scratch::new("link-numbers");
+    let (mut one, mut two) = (Process::join(&scratch), Process::join(&scratch));
+    let before = one.link(two.peers.member());
+    one.peers.leave();
+    one = Process::join(&scratch);
+    let after = one.link(two.peers.member());
+    assert_ne!(before, after);
+    assert_eq!(one.peers.send(before, PeerMessage::Request as u8, 0, (b"", b""), None), PeerSent::No);
+    one.send(after, PeerMessage::Request, b"", None);
+    two.next(PeerMessage::Request);
+}
+
+#[test]
 fn a_member_that_has_the_number_of_another_is_not_taken_for_it() {
     let scratch = Scratch::new("successor");
     let mut one = Process::join(&scratch);

@@ -7,6 +7,9 @@ const assert = require('node:assert/strict')
 const http = require('node:http')
 const net = require('node:net')
 const { test } = require('node:test')
+const bridge = require('../../lib/native/bridge')
+const { PeerMessage } = require('../../lib/native/contract')
+const { kState } = require('../../lib/base/symbols')
 const { RawPeer, defer, eventually, once } = require('../support')
 const { becomes } = require('./bus-support')
 const { Bus, startMachine } = require('./claims-support')
@@ -141,6 +144,22 @@ test('with a number of its own and links it is a member again in the turn in whi
   const sid = await openSession(again)
   assert.equal((await post(peer, sid, '4a')).body, 'ok')
   assert.equal((await poll(again, sid)).body, '4a')
+})
+
+test('messages in hand when it leaves are dropped, and their descriptors closed', async () => {
+  const { engine } = await startMachine(undefined, { cluster: {} })
+  const { cluster } = engine[kState]
+  const [mine, passed] = bridge.getEngine().socketPair()
+  const connection = new net.Socket({ fd: mine })
+  defer(() => connection.destroy())
+  const taken = [...Array(2)].map(() => [1, PeerMessage.MOVE, 1, passed + 1])
+  // a listener has thrown at the first one
+  cluster._meta.set(taken.flat())
+  cluster._contents = ['', '', '', '']
+  cluster._next = 1
+  engine.close()
+  await once(connection.resume(), 'end')
+  assert.deepEqual([cluster._contents, cluster._next, engine.metrics().cluster.number], [[], 0, undefined])
 })
 
 test('if it cannot join, requests of other sessions get 400, until it can', async () => {

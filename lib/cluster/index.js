@@ -403,10 +403,22 @@ class Cluster {
     this.handle = NO_HANDLE
     bridge.members.delete(handle)
     bridge.getEngine().leaveCluster(handle)
+    this._dropMessages()
     this.nodes?.leaveNow()
     this.links.leaveNow()
     this._owner.leaveNow()
     this.door.close()
+  }
+
+  /** Drops the messages in hand. The engine has dropped those that were not taken from it. */
+  _dropMessages() {
+    const { _meta: meta, _contents: contents } = this
+    for (; 2 * this._next < contents.length; this._next++) {
+      const descriptor = meta[4 * this._next + 3] - 1
+      if (descriptor >= 0) bridge.getEngine().closeDescriptor(descriptor)
+    }
+    this._contents = []
+    this._next = 0
   }
 
   /** Returns numbers for `server.metrics()`. */

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -91,8 +91,11 @@ struct Links {
     made: HashMap<Member, u32>,
     /// The members that have gone, by their numbers.
     gone: HashMap<u16, u8>,
-    last: u32,
 }
+
+/// The last number of a link, of all members that this process is or was: what was meant for a link of a member that
+/// has left does not reach one of its successor.
+static LAST_LINK: AtomicU32 = AtomicU32::new(0);
 
 #[derive(Debug, Default)]
 struct Inbox {
@@ -555,9 +558,9 @@ impl Seats {
 impl Links {
     fn add(&mut self) -> Arc<Link> {
         // four thousand million links are not made
-        self.last = self.last.wrapping_add(1);
-        let link = Arc::new(Link::new(self.last));
-        self.all.insert(self.last, link.clone());
+        let number = LAST_LINK.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        let link = Arc::new(Link::new(number));
+        self.all.insert(number, link.clone());
         link
     }
 }
