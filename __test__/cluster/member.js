@@ -150,6 +150,12 @@ const commands = {
       tell('drained', outcome)
     })
   },
+  /** Ends by itself, when nothing keeps it any more. */
+  end: () => {
+    process.removeAllListeners('disconnect')
+    commands.close()
+    setImmediate(() => process.disconnect())
+  },
   drain: (options) => void engine.drain(options).then((outcome) => tell('drained', outcome)),
   heap: () => {
     global.gc()

@@ -54,6 +54,22 @@ test('an upgrade whose owner is stopped is refused in time and its connection en
   assert.equal((await next).body, '4b')
 })
 
+test('a process that ends while upgrades wait for an owner that is stopped refuses them all before', async () => {
+  const { members } = await startCluster(2)
+  const [owner, front] = members
+  // more than the system takes of a process for one that does not read
+  const sids = await Promise.all(Array.from({ length: 400 }, () => openSession(owner)))
+  await post(front, sids[0], '4a')
+  process.kill(owner.pid, 'SIGSTOP')
+  defer(() => process.kill(owner.pid, 'SIGCONT'))
+  const request = (sid) => RawWebSocket.request(front.port, target({ sid, transport: 'websocket' }))
+  const websockets = await Promise.all(sids.map(request))
+  await reaches(front, 'waiting', 400)
+  await front.ask('end')
+  await Promise.all(websockets.map((websocket) => websocket.match(/^HTTP\/1\.1 400 [^]*Session ID unknown$/)))
+  assert.deepEqual(await front.ended, { code: 0, signal: null })
+})
+
 test('a process that was stopped itself does not take it for the silence of others', async () => {
   const { members } = await startCluster(2, { options: { upgradeTimeout: 60_000 } })
   const [owner, front] = members

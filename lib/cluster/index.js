@@ -394,7 +394,8 @@ class Cluster {
     if (this.nodes?.leave()) waits = true
     // sessions that have just been closed answer their polls in this tick
     this._leaving = atRoot(setTimeout, () => this._leaveNow(), waits ? FAREWELL : 1)
-    this._leaving.unref()
+    // connections that are not read keep no process alive, and would be cut without an answer
+    if (!this.links.areMoving) this._leaving.unref()
   }
 
   _leaveNow() {

@@ -11,6 +11,7 @@ const bridge = require('../native/bridge')
 const { atRoot } = require('../native/context')
 const { NO_HANDLE, PeerMessage, PeerSent } = require('../native/contract')
 const { Link, apartFromErrors } = require('./link')
+const { PassedUpgrade } = require('./passed')
 
 /** Milliseconds for an owner to take an upgrade, and what is added to the time in which it answers a poll. */
 const PATIENCE = 10 * 1000
@@ -64,6 +65,12 @@ class Links {
   /** The number of requests that peers have to answer. */
   get waiting() {
     return [...this._all.values()].reduce((all, link) => all + link.requests.size, 0)
+  }
+
+  /** Whether connections wait for an owner, or a gateway, to take them. */
+  get areMoving() {
+    const isUpgrade = (request) => request instanceof PassedUpgrade
+    return [...this._all.values()].some((link) => link.requests.values().some(isUpgrade))
   }
 
   /** Returns the link of this number if this member has made it. */
