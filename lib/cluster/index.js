@@ -9,7 +9,7 @@ const path = require('path')
 const { performance } = require('perf_hooks')
 const { setImmediate, setTimeout } = require('timers')
 const bridge = require('../native/bridge')
-const { atRoot } = require('../native/context')
+const { apart, atRoot } = require('../native/context')
 const { IdOwner, MEMBER_SHIFT, NO_HANDLE, PeerMessage } = require('../native/contract')
 const { BUS, Front, GATEWAY } = require('./front')
 const { Gateways } = require('./gateways')
@@ -354,7 +354,8 @@ class Cluster {
 
   _take(from, kind, number, head, body, descriptor) {
     const link = this.links.get(from)
-    if (link === undefined) return this._owner.take(from, kind, number, head, body, descriptor)
+    // requests of one turn belong to different clients
+    if (link === undefined) return apart(this._owner.take, this._owner, from, kind, number, head, body, descriptor)
     // only fronts send them
     if (descriptor >= 0) bridge.getEngine().closeDescriptor(descriptor)
     if (kind === PeerMessage.DOWN) this._lastSid = undefined

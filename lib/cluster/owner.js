@@ -7,6 +7,7 @@
 const debug = require('debug')('engine:cluster')
 const net = require('net')
 const bridge = require('../native/bridge')
+const { apart } = require('../native/context')
 const { ErrorCode, PeerMessage } = require('../native/contract')
 const { sidOf } = require('../base/query')
 const { showClient } = require('./head')
@@ -223,7 +224,7 @@ class Owner {
     const responses = this._fronts.get(from)
     if (responses === undefined) return
     this._fronts.delete(from)
-    for (const res of responses.values()) apartFromErrors(() => res.abort())
+    for (const res of responses.values()) apartFromErrors(() => apart(res.abort, res))
   }
 
   /** Called when this member has left. */
