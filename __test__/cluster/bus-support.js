@@ -102,6 +102,12 @@ async function settled(gateways) {
   for (const one of gateways) await until(one, ({ served }) => served === 0, 'no request')
 }
 
+/** Nothing arrives at a process that is sent to it alone, so that it does not hear of the ends of requests. */
+function makeDeaf(hub, member) {
+  const own = [...hub.members.get(member)].filter((channel) => !channel.endsWith('.all'))
+  hub.fate = ({ channel }) => (own.includes(channel) ? [] : [0])
+}
+
 /** Waits until a process stands for as many of its machine. */
 function standsFor(gateway, count) {
   return until(gateway, ({ neighbours }) => neighbours === count, `${count} neighbours`)
@@ -148,6 +154,7 @@ module.exports = {
   Hub,
   KEY,
   becomes,
+  makeDeaf,
   meet,
   polled,
   says,

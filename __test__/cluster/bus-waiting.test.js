@@ -5,16 +5,10 @@
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
 const { defer, once } = require('../support')
-const { polled, startGateways, startMachines } = require('./bus-support')
+const { makeDeaf, polled, startGateways, startMachines } = require('./bus-support')
 const { openSession, poll, post } = require('./support')
 
 const UNKNOWN = '{"code":1,"message":"Session ID unknown"}'
-
-/** Nothing arrives at a process that is sent to it alone, so that it does not hear of the ends of requests. */
-function makeDeaf(hub, member) {
-  const own = [...hub.members.get(member)].filter((channel) => !channel.endsWith('.all'))
-  hub.fate = ({ channel }) => (own.includes(channel) ? [] : [0])
-}
 
 /** Answers a poll on another machine, has its gateway stop, and lets the next poll of the session wait at its owner. */
 async function waitForStoppedGateway() {

@@ -4,6 +4,7 @@
 
 const debug = require('debug')('engine:cluster')
 const { setTimeout } = require('timers')
+const { connectionOf, unwatch, watch } = require('../base/client')
 const { ErrorCode } = require('../native/contract')
 const { failRequest } = require('../transports/errors')
 const { headOf } = require('./head')
@@ -75,14 +76,18 @@ class AskedRequest extends Asked {
     /** Bytes of the answer's body, as far as they have come, and in all if the answer says so. */
     this._got = 0
     this._length = undefined
-    this.onClose = () => this.cut()
-    res.on('close', this.onClose)
+    watch(this)
     if (!isPoll && !isAll) this.write(body.subarray(first.length), true)
   }
 
   end() {
     super.end()
-    this.res.removeListener('close', this.onClose)
+    unwatch(this)
+  }
+
+  /** The client has gone. */
+  onClose() {
+    this.cut()
   }
 
   release() {
@@ -121,11 +126,11 @@ class AskedRequest extends Asked {
       return res.destroy()
     }
     if (!last) return body.length > 0 ? void res.write(body, () => this.consumed(body.length)) : undefined
-    const { socket } = res
+    const connection = connectionOf(this.req, res)
     res.on('finish', () => {
       if (this.isOver) return
       // this comes even if the connection broke under the write
-      if (socket && socket.destroyed) return this.cut()
+      if (connection?.destroyed) return this.cut()
       this.act('done')
       this.end()
     })

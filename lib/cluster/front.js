@@ -5,6 +5,7 @@
 // and not what it does. The answers are heard by the requests themselves, see passed.js.
 
 const debug = require('debug')('engine:cluster')
+const { hasGone, isOver } = require('../base/client')
 const { ErrorCode, FaultText, PeerMessage, PeerSent } = require('../native/contract')
 const { handleOf, isOwedAnAnswer } = require('../native/node-internals')
 const { canTakeOver, readEarly } = require('../native/upgrade-server')
@@ -63,18 +64,17 @@ class Front {
   _forward(peer, sid, req, res, refuse, body, isSecond = false) {
     if (peer === BUS) return this._forwardOverBus(sid, req, res, refuse, body)
     const head = headOf(req)
-    if (peer === GATEWAY) return this._forwardToGateway(sid, head, res, refuse, body)
+    if (peer === GATEWAY) return this._forwardToGateway(sid, head, req, res, refuse, body)
     // most often there is a link, and the id names the peer, which has the session if there is no bus
     const link = this._links.to(peer)
     const isUsual = link !== undefined && link.isUp && !this._mayReachBus && this._search.isEmpty
-    if (isUsual && !res.destroyed && !res.headersSent) {
-      if (!this._pass(link, sid, res, refuse, refuse, head, body)) this.refuseGone(sid, refuse)
+    if (isUsual && !isOver(req, res)) {
+      if (!this._pass(link, sid, req, res, refuse, refuse, head, body)) this.refuseGone(sid, refuse)
       return
     }
-    const isOver = () => res.destroyed || res.headersSent
     const again = (next) => this._forward(next, sid, req, res, refuse, body, true)
     const ask = () => {
-      if (this._nodes === undefined) this._forwardToGateway(sid, head, res, refuse, body)
+      if (this._nodes === undefined) this._forwardToGateway(sid, head, req, res, refuse, body)
       else this._forwardOverBus(sid, req, res, refuse, body)
     }
     const other = isSecond ? refuse : this._elsewhere(peer, sid, refuse, again)
@@ -86,27 +86,27 @@ class Front {
     }
     const fail = () => this.refuseGone(sid, elsewhere)
     this._links.whenUp(peer, this._isElsewhere(peer, sid) ? ask : fail, (link) => {
-      if (isOver()) return debug('the request is over')
-      if (!this._pass(link, sid, res, refuse, elsewhere, head, body)) fail()
+      if (isOver(req, res)) return debug('the request is over')
+      if (!this._pass(link, sid, req, res, refuse, elsewhere, head, body)) fail()
     })
   }
 
   /** Passes a poll or a POST to the owner of its session. Returns false if this cannot be done. */
-  _pass(link, sid, res, refuse, elsewhere, head, body) {
+  _pass(link, sid, req, res, refuse, elsewhere, head, body) {
     const terms = { sid, deadline: this._links.pollDeadline(), elsewhere, isFar: false }
     const isPoll = body === undefined
-    if (this._passOn(link, PeerMessage.REQUEST, terms, refuse, res, isPoll, head, body) === undefined) return false
+    if (this._passOn(link, PeerMessage.REQUEST, terms, refuse, req, res, isPoll, head, body) === undefined) return false
     this._cluster.counts.forwarded++
     return true
   }
 
   /** Sends a poll or a POST on a link, at once or later. Returns nothing if this cannot be done. */
-  _passOn(link, kind, terms, refuse, res, isSettled, head, body) {
+  _passOn(link, kind, terms, refuse, req, res, isSettled, head, body) {
     const number = this._links.nextRequest()
     const send = () => this._links.trySend(link.number, kind, number, head, body)
     const sent = link.unsent.size === 0 ? send() : PeerSent.LATER
     if (sent === PeerSent.NO) return undefined
-    const request = new PassedRequest(this._cluster, link, number, refuse, terms, res, isSettled)
+    const request = new PassedRequest(this._cluster, link, number, refuse, terms, req, res, isSettled)
     if (sent === PeerSent.LATER) this._links.sendLater(link, request, kind, send)
     // as all polls of this member's clients that wait; others would come again at once
     else if (kind !== PeerMessage.SERVE && this._cluster.isLeaving) request.onLeave()
@@ -120,13 +120,13 @@ class Front {
   }
 
   /** Has a poll or a POST answered by way of a process of this machine that is a member of the bus. */
-  _forwardToGateway(sid, head, res, refuse, body) {
+  _forwardToGateway(sid, head, req, res, refuse, body) {
     this._gateways.reach(
       () => this.refuseUnavailable(refuse),
       (link) => {
-        if (res.destroyed || res.headersSent) return true
+        if (isOver(req, res)) return true
         const terms = { sid, deadline: this._links.deadline(0), elsewhere: refuse, isFar: true }
-        if (this._passOn(link, PeerMessage.ASK, terms, refuse, res, true, head, body) === undefined) return false
+        if (this._passOn(link, PeerMessage.ASK, terms, refuse, req, res, true, head, body) === undefined) return false
         this._cluster.counts.viaGateway++
         return true
       },
@@ -145,9 +145,9 @@ class Front {
       isReleased = true
     }
     this._links.whenUp(peer, fail, (link) => {
-      if (res.destroyed) return
+      if (hasGone(req, res)) return
       const terms = { sid, deadline: this._links.pollDeadline(), elsewhere: refuse, isFar: false }
-      const passed = this._passOn(link, PeerMessage.SERVE, terms, refuse, res, true, headOf(req), body)
+      const passed = this._passOn(link, PeerMessage.SERVE, terms, refuse, req, res, true, headOf(req), body)
       if (passed === undefined) return fail()
       res.release = () => passed.onLeave()
       if (isReleased) passed.onLeave()

@@ -7,6 +7,7 @@ const { createHash } = require('crypto')
 const debug = require('debug')('engine:cluster')
 const { performance } = require('perf_hooks')
 const { setImmediate, setTimeout } = require('timers')
+const { hasGone, isOver } = require('../base/client')
 const { kindOf } = require('../base/shown')
 const { warnOnce } = require('../base/warnings')
 const { apart, atRoot, capture } = require('../native/context')
@@ -159,7 +160,7 @@ class Nodes {
   /** Has the owner answer a poll or a POST, whose body has been read. Returns the request to it, if one is sent. */
   forward(sid, req, res, refuse, body) {
     if (this._node === undefined) return void this.refuse('unavailable', sid, refuse)
-    if (res.destroyed || res.headersSent) return void debug('the request is over')
+    if (isOver(req, res)) return void debug('the request is over')
     this.counts.asked++
     return new AskedRequest(this, sid, req, res, refuse, body)
   }
@@ -205,7 +206,7 @@ class Nodes {
     const context = capture()
     this._held.set(this._lastToken, () => {
       context.runInAsyncScope(() => {
-        if (res.destroyed) server[kEndLost](sid)
+        if (hasGone(req, res)) server[kEndLost](sid)
         else if (server[kClient](sid) === undefined && this.knows(sid)) front.forwardMoved(sid, req, res, refuse)
         else server[kServeForwarded](req, res, refuse)
       })

@@ -3,6 +3,7 @@
 // Requests that this member has received and passed to the owner of their session.
 
 const debug = require('debug')('engine:cluster')
+const { connectionOf, unwatch, watch } = require('../base/client')
 const { capture } = require('../native/context')
 const { ErrorCode, PeerMessage } = require('../native/contract')
 const { endWith } = require('../native/node-internals')
@@ -76,32 +77,26 @@ class Passed {
   }
 }
 
-/** The request that a response answers. */
-const kPassed = Symbol('passed')
-
-function onClose() {
-  this[kPassed].onClose()
-}
-
 /** A poll or a POST. */
 class PassedRequest extends Passed {
   /**
+   * @param {import('http').IncomingMessage} req
    * @param {import('http').ServerResponse} res
    * @param {boolean} isSettled whether the owner hears if the client has the answer: that to a poll, or from another
    *   machine
    */
-  constructor(cluster, link, number, refuse, terms, res, isSettled) {
+  constructor(cluster, link, number, refuse, terms, req, res, isSettled) {
     super(cluster, link, number, refuse, terms)
+    this.req = req
     this.res = res
     this.isSettled = isSettled
     this.isWritten = false
-    res[kPassed] = this
-    res.on('close', onClose)
+    watch(this)
   }
 
   forget() {
     super.forget()
-    this.res.removeListener('close', onClose)
+    unwatch(this)
   }
 
   /** The client has gone, or has the answer. */
@@ -112,7 +107,7 @@ class PassedRequest extends Passed {
 
   /** Writes the owner's answer. The owner hears whether it has been written, because its packets are lost otherwise. */
   onAnswer(head, body) {
-    const { res } = this
+    const { req, res } = this
     if (res.headersSent) {
       debug('something else has answered the request')
       this.send(PeerMessage.ABORT)
@@ -130,6 +125,7 @@ class PassedRequest extends Passed {
       throw error
     }
     const { socket } = res
+    const connection = connectionOf(req, res)
     if (typeof body === 'string') endWith(res, body, body.length)
     else res.end(body)
     // the owner does not wait for this
@@ -144,7 +140,7 @@ class PassedRequest extends Passed {
     this.deadline = Infinity
     const onWritten = () => {
       // this comes even if the connection broke under the write
-      this.isWritten = !(socket && socket.destroyed)
+      this.isWritten = !connection?.destroyed
       if (this.isWritten) this.send(PeerMessage.DONE)
     }
     if (res.writableFinished) onWritten()

@@ -1,6 +1,7 @@
 'use strict'
 
 const { setImmediate, setInterval } = require('timers')
+const { hasGone } = require('../base/client')
 const { atRoot, capture } = require('../native/context')
 const { ErrorCode } = require('../native/contract')
 const { kClient, kEndLost, kServeForwarded } = require('../base/symbols')
@@ -78,7 +79,10 @@ class Unsettled {
     this._waiting++
     const context = capture()
     entry.waiting.push(() => {
-      context.runInAsyncScope(() => (res.destroyed ? server[kEndLost](sid) : server[kServeForwarded](req, res, refuse)))
+      context.runInAsyncScope(() => {
+        if (hasGone(req, res)) server[kEndLost](sid)
+        else server[kServeForwarded](req, res, refuse)
+      })
     })
     this._timer ??= atRoot(setInterval, () => this._look(), LOOK).unref()
   }
