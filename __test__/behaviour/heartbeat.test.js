@@ -305,6 +305,24 @@ improvement(
 
 improvement(
   'D-3: a blocked event loop',
+  'a late poll behind another request ends its session if the client goes before the answer to the ping is read',
+  async () => {
+    const { context, peer, socket, deadline } = await openPinged(1000)
+    assert.equal((await peer.poll()).body, '2')
+    const raw = [await RawPeer.connect(context.port), await RawPeer.connect(context.port)]
+    const closed = once(socket, 'close')
+    // nothing answers the first one
+    raw[0].write(`GET / HTTP/1.1\r\nHost: x\r\n\r\nGET ${peer.path} HTTP/1.1\r\nHost: x\r\n\r\n`)
+    raw[0].reset()
+    raw[1].write(`POST ${peer.path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n3`)
+    blockUntil(deadline, 300)
+    const [reason, error] = await closed
+    assert.deepEqual([reason, error.message], ['transport error', 'poll connection closed prematurely'])
+  },
+)
+
+improvement(
+  'D-3: a blocked event loop',
   'a client whose deadline is looked at more than a quarter of pingTimeout late gets one more ping, and ends if it is silent',
   async () => {
     const { socket, closed, deadline } = await openPinged()

@@ -12,6 +12,7 @@ const {
   TEXT_PAYLOAD_TYPE,
   XSS_PROTECTION,
 } = require('../native/contract')
+const { hasGone } = require('../base/client')
 const { takeOver } = require('../base/state')
 const { polls } = require('../native/duties')
 const { compressionOf } = require('../native/compression')
@@ -182,7 +183,7 @@ class Polling extends /** @type {typeof import('../../types/bases').PollingBase}
       server[kRefuse](req, res, ErrorCode.BAD_REQUEST, context)
     } else if (req.method === 'POST') {
       this.onDataRequest(req, res)
-    } else if (res.destroyed) {
+    } else if (hasGone(req, res)) {
       this.onError(FaultText.POLL_ABORTED)
     } else {
       this.onPollRequest(req, res)
