@@ -10,6 +10,7 @@ const https = require('node:https')
 const path = require('node:path')
 const cluster = require('node:cluster')
 const { Server } = require('../..')
+const { kState } = require('../../lib/base/symbols')
 const { makeBus } = require('./buses')
 
 const {
@@ -126,6 +127,14 @@ engine.on('connection_error', ({ code, context, req }) =>
 const commands = {
   metrics: () => engine.metrics().cluster,
   metricsOfSocketIo: () => io.engine.metrics().cluster,
+  /** How many requests, and connections that move, wait for links that take no more. */
+  unsent: () => {
+    const links = [...engine[kState].cluster.links._all.values()]
+    return [
+      links.reduce((all, link) => all + link.unsent.size, 0),
+      links.reduce((all, link) => all + link.unmoved.size, 0),
+    ]
+  },
   /** How many connections the HTTP server has. */
   connections: () => httpServer._connections,
   clients: () => Object.keys(engine.clients),

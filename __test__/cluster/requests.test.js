@@ -7,7 +7,7 @@ const { createHash } = require('node:crypto')
 const http2 = require('node:http2')
 const { test } = require('node:test')
 const { deadline, defer, once, request } = require('../support')
-const { openSession, poll, post, reaches, startCluster, startMember, target } = require('./support')
+const { openSession, poll, post, reaches, startCluster, startMember, target, upgrade } = require('./support')
 
 const UNKNOWN = '{"code":1,"message":"Session ID unknown"}'
 
@@ -273,6 +273,19 @@ test('requests wait that an owner cannot take at once, and others behind them', 
   for (const { status } of await Promise.all(posted)) assert.equal(status, 413)
   assert.equal((await behind).status, 200)
   assert.equal((await poll(front, other)).body, '4first\x1e4second')
+})
+
+test('an upgrade does not wait behind requests that an owner cannot take at once', async () => {
+  const { owner, front, posted, other } = await postTooMuch()
+  const waiting = await front.ask('unsent')
+  assert.ok(waiting[0] > 0)
+  const websocket = upgrade(front, other)
+  await reaches(front, 'moved', 1)
+  assert.deepEqual(await front.ask('unsent'), waiting)
+  process.kill(owner.pid, 'SIGCONT')
+  await Promise.all(posted)
+  // the owner has echoed the message that came first
+  assert.equal(await (await websocket).packet(), '4first')
 })
 
 test('requests that still wait when their owner is killed are answered', async () => {

@@ -107,7 +107,7 @@ class Front {
     const sent = link.unsent.size === 0 ? send() : PeerSent.LATER
     if (sent === PeerSent.NO) return undefined
     const request = new PassedRequest(this._cluster, link, number, refuse, terms, req, res, isSettled)
-    if (sent === PeerSent.LATER) this._links.sendLater(link, request, kind, send)
+    if (sent === PeerSent.LATER) this._links.sendLater(link, link.unsent, request, kind, send)
     // as all polls of this member's clients that wait; others would come again at once
     else if (kind !== PeerMessage.SERVE && this._cluster.isLeaving) request.onLeave()
     return request
@@ -243,7 +243,7 @@ class Front {
       if (sent === PeerSent.YES) passage?.sent()
       return sent
     }
-    const sent = link.unsent.size === 0 ? send() : PeerSent.LATER
+    const sent = link.unmoved.size === 0 ? send() : PeerSent.LATER
     if (sent === PeerSent.NO) {
       passage?.close()
       return false
@@ -255,7 +255,7 @@ class Front {
     }
     const means = moves ? undefined : { carry, close: () => passage.close() }
     const request = new PassedUpgrade(this._cluster, link, number, refuse, terms, socket, means)
-    if (sent === PeerSent.LATER) this._links.sendLater(link, request, kind, send)
+    if (sent === PeerSent.LATER) this._links.sendLater(link, link.unmoved, request, kind, send)
     this._cluster.counts[moves ? 'moved' : 'relayed']++
     if (terms.isFar) this._cluster.counts.viaGateway++
     return true

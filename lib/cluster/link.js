@@ -16,6 +16,8 @@ class Link {
     this.requests = new Numbered()
     /** Those of them that are not sent yet, because the peer does not read as fast, with their kinds and what sends them. */
     this.unsent = new Map()
+    /** The same of connections that move, for which there is room behind requests: see `MAX_WAITING` in src/cluster/link.rs. */
+    this.unmoved = new Map()
     /** Whether it will be tried again to send them. */
     this.isRetrying = false
   }

@@ -144,10 +144,11 @@ class Links {
   /**
    * Sends a request when the peer has read some of what waits for it. The client waits, as for an owner that is busy.
    *
+   * @param {Map<any, any>} queue one of the link's
    * @param {() => number} send returns a `PeerSent`
    */
-  sendLater(link, request, kind, send) {
-    link.unsent.set(request, { kind, send })
+  sendLater(link, queue, request, kind, send) {
+    queue.set(request, { kind, send })
     this._retry(link)
   }
 
@@ -159,10 +160,17 @@ class Links {
 
   _sendUnsent(link) {
     link.isRetrying = false
-    for (const [request, { kind, send }] of link.unsent) {
+    this._sendAll(link.unmoved)
+    this._sendAll(link.unsent)
+    if (link.unmoved.size > 0 || link.unsent.size > 0) this._retry(link)
+  }
+
+  /** Sends what waits in a queue of a link, until that takes no more. */
+  _sendAll(queue) {
+    for (const [request, { kind, send }] of queue) {
       const sent = send()
-      if (sent === PeerSent.LATER) return this._retry(link)
-      link.unsent.delete(request)
+      if (sent === PeerSent.LATER) return
+      queue.delete(request)
       if (sent === PeerSent.NO) apartFromErrors(() => request.hear('onDown'))
       // it was not there to be released
       else if (kind !== PeerMessage.SERVE && this._cluster.isLeaving) apartFromErrors(() => request.hear('onLeave'))

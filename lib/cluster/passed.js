@@ -47,9 +47,9 @@ class Passed {
 
   /** Stops waiting for the peer. */
   forget() {
-    const { requests, unsent } = this.link
+    const { requests, unmoved, unsent } = this.link
     requests.delete(this.number)
-    if (unsent.size > 0) unsent.delete(this)
+    for (const queue of [unmoved, unsent]) if (queue.size > 0) queue.delete(this)
   }
 
   /** The owner refuses the request. */
