@@ -135,7 +135,8 @@ class Nodes {
     if (left > 0) this._onLeftOut(others.length, left)
     if (this._node.isFull()) {
       const what = 'more processes have a bus than the 256 that can know each other'
-      warnOnce(this, 'ENGINE_CLUSTER_GATEWAY', `${what}: give it to two of each machine, which serve the others`)
+      // another warning has this code, too
+      warnOnce(this._node, 'ENGINE_CLUSTER_GATEWAY', `${what}: give it to two of each machine, which serve the others`)
     }
     this._arm()
   }
