@@ -149,15 +149,10 @@ impl Engine {
         Some(PeerClose { code: code.into(), reason: String::from_utf8_lossy(reason).into_owned() })
     }
 
-    /// Writes what waits, as far as the kernel takes it now, and returns the number of bytes that it does not take.
-    /// Compressing is left to the I/O thread.
+    /// Writes what waits, and returns the number of bytes that the kernel does not take, see [`Connection::refused`].
     #[napi]
     pub fn refused_amount(&self, connection: u32) -> f64 {
-        let Some(connection) = self.tables.connection(connection) else { return 0.0 };
-        if !connection.compresses() {
-            connection.flush();
-        }
-        connection.outbox().unwritten() as f64
+        self.tables.connection(connection).map_or(0.0, |connection| connection.refused() as f64)
     }
 
     /// Stops reading the connection until its peer has read what waits for it.

@@ -173,6 +173,18 @@ impl Connection {
         (!outbox.writing).then(|| outbox.is_clear() && outbox.phase != Phase::Dead)
     }
 
+    /// Writes what waits, as far as the kernel takes it now, and returns the number of bytes that it does not take.
+    /// Compressing is left to the I/O thread. Little that waits for a thread which is writing counts as taken: the kernel
+    /// has refused nothing, and that thread writes it next.
+    pub fn refused(&self) -> usize {
+        if !self.compresses() {
+            self.flush();
+        }
+        let outbox = self.outbox();
+        let unwritten = outbox.unwritten();
+        if outbox.writing && !outbox.blocked && unwritten <= LITTLE { 0 } else { unwritten }
+    }
+
     /// Notes that the peer does not take what is to be written.
     pub(super) fn block(&self, outbox: &mut Outbox) {
         outbox.blocked = true;
@@ -296,6 +308,23 @@ mod tests {
         assert_eq!(batch.events.iter().map(|event| event.kind).collect::<Vec<_>>(), [Kind::Drained]);
         connection.settle(batch.cost(&batch.events[0]));
         assert_eq!(connection.owed.load(SeqCst), 0, "it is charged once");
+    }
+
+    #[test]
+    fn little_that_another_thread_writes_next_is_not_refused() {
+        let (connection, _peer) = connect(None);
+        let send = |length: usize| connection.enqueue(|outbox| outbox.message(OpCode::Text, b"4", &vec![b'a'; length]));
+        connection.outbox().writing = true;
+        send(10);
+        assert!(connection.outbox().unwritten() > 0);
+        assert_eq!(connection.refused(), 0);
+        connection.outbox().blocked = true;
+        assert_eq!(connection.refused(), connection.outbox().unwritten());
+        connection.outbox().blocked = false;
+        send(LITTLE);
+        assert_eq!(connection.refused(), connection.outbox().unwritten());
+        connection.outbox().writing = false;
+        assert_eq!(connection.refused(), 0);
     }
 
     #[test]
