@@ -65,8 +65,11 @@ test('two gateways of a machine, one of which is killed: the other one takes ove
   // the one that has passed on the requests
   const metrics = await Promise.all(near.gateways.map((one) => one.ask('metrics')))
   const [first] = near.gateways.filter((one, at) => metrics[at].bus.asked > 0)
+  const links = async () => (await inner.ask('metrics')).links
+  const before = await links()
   await first.kill()
-  // by the link it is known at once that the gateway has gone
+  // by the link it is known at once that the gateway has gone; what is sent to it before gets 503
+  await becomes(links, before - 1)
   await echoes(inner, sids[1], 'c')
   await becomes(async () => (await post(farGateway, sids[0], '4d', { ms: BOUND })).status, 200)
   assert.equal((await poll(farGateway, sids[0])).body, '4d')
