@@ -11,7 +11,7 @@ const { setTimeout: wait } = require('node:timers/promises')
 const { Server } = require('../..')
 const { Trouble } = require('../../lib/cluster/trouble')
 const { defer, eventually, once, request } = require('../support')
-const { Hub, KEY, becomes, meet, says, startMachines, until, upgrade } = require('./bus-support')
+const { Hub, KEY, becomes, meet, recordWarnings, says, startMachines, until, upgrade } = require('./bus-support')
 const { clusterDirectory, openSession, poll, post, startMember, target } = require('./support')
 
 /** The longest time for an answer if the owner cannot be reached, with some for a busy machine, in ms. */
@@ -202,18 +202,12 @@ test('a bus that throws or rejects harms nothing, and is tried again', async () 
 })
 
 /** The codes, names and messages of the warnings from now on. */
-function recordWarnings() {
-  const warnings = []
-  const onWarning = ({ code, name, message }) => warnings.push([code, name, message])
-  process.on('warning', onWarning)
-  defer(() => process.removeListener('warning', onWarning))
-  return warnings
-}
+const recordAll = () => recordWarnings(({ code, name, message }) => [code, name, message])
 
 const warningOf = (message) => ['ENGINE_CLUSTER_BUS', 'EngineIoWarning', message]
 
 test('a bus that goes on failing: a warning for each of its methods says why, and another one none', async () => {
-  const warnings = recordWarnings()
+  const warnings = recordAll()
   const bus = {
     publish: () => Promise.reject(new Error('NOPERM to publish')),
     subscribe() {
@@ -234,7 +228,7 @@ test('a bus that goes on failing: a warning for each of its methods says why, an
 })
 
 test('a client of the bus that connects soon after the start of the server: no warning', async () => {
-  const warnings = recordWarnings()
+  const warnings = recordAll()
   const bus = new LocalBus()
   let isConnected = false
   const publish = (...args) => {
@@ -251,7 +245,7 @@ test('a client of the bus that connects soon after the start of the server: no w
 })
 
 test('what fails is told after 2 s, again only if it has worked meanwhile, and at most once a minute', async (t) => {
-  const warnings = recordWarnings()
+  const warnings = recordAll()
   let now = 1000
   t.mock.method(performance, 'now', () => now)
   const trouble = new Trouble('it does not work')
@@ -282,7 +276,7 @@ test('a bus that gives texts in place of bytes: they are counted, and one warnin
     subscribe: (...args) => bus.subscribe(...args),
     unsubscribe: (...args) => bus.unsubscribe(...args),
   }
-  const warnings = recordWarnings()
+  const warnings = recordAll()
   const servers = [await listen(texts), await listen(texts)]
   const numbers = () => servers.map(({ engine }) => engine.metrics().cluster.bus)
   await eventually(() => numbers().every(({ unreadable }) => unreadable > 2), true)

@@ -9,7 +9,18 @@ const { kState } = require('../../lib/base/symbols')
 const { MEMBER_SHIFT } = require('../../lib/native/contract')
 const { BusNode } = require('../../lib/native/load-addon')
 const { defer, eventually, once, request } = require('../support')
-const { Hub, KEY, becomes, polled, says, standsFor, startGateways, startMachines, upgrade } = require('./bus-support')
+const {
+  Hub,
+  KEY,
+  becomes,
+  polled,
+  recordWarnings,
+  says,
+  standsFor,
+  startGateways,
+  startMachines,
+  upgrade,
+} = require('./bus-support')
 const { Bus } = require('./claims-support')
 const {
   connectTls,
@@ -249,10 +260,7 @@ test('with a key, numbers are spread over the machines, unless ids show them', a
 })
 
 test('a warning tells that more processes have no bus than a gateway stands for', async () => {
-  const warnings = []
-  const onWarning = ({ code, message }) => warnings.push([code, message])
-  process.on('warning', onWarning)
-  defer(() => process.removeListener('warning', onWarning))
+  const warnings = recordWarnings()
   const directory = clusterDirectory()
   const join = (bus) => {
     const server = new Server({ cluster: { directory, key: KEY, bus } })
@@ -272,10 +280,7 @@ test('a warning tells that more processes have no bus than a gateway stands for'
 })
 
 test('a process that hears more others with a bus than it can know says so', async () => {
-  const warnings = []
-  const onWarning = ({ code, message }) => warnings.push([code, message])
-  process.on('warning', onWarning)
-  defer(() => process.removeListener('warning', onWarning))
+  const warnings = recordWarnings()
   let hear
   const subscribe = (channel, onMessage) => {
     if (channel.endsWith('.all')) hear = onMessage

@@ -2,7 +2,7 @@
 
 const assert = require('node:assert/strict')
 const { setTimeout: wait } = require('node:timers/promises')
-const { RawWebSocket } = require('../support')
+const { RawWebSocket, defer } = require('../support')
 const { clusterDirectory, startBalancer, startMember, target } = require('./support')
 
 const KEY = 'a key that all machines have'
@@ -102,6 +102,15 @@ async function settled(gateways) {
   for (const one of gateways) await until(one, ({ served }) => served === 0, 'no request')
 }
 
+/** What `describe` returns for the warnings of this process from now on. */
+function recordWarnings(describe = ({ code, message }) => [code, message]) {
+  const warnings = []
+  const onWarning = (warning) => warnings.push(describe(warning))
+  process.on('warning', onWarning)
+  defer(() => process.removeListener('warning', onWarning))
+  return warnings
+}
+
 /** Nothing arrives at a process that is sent to it alone, so that it does not hear of the ends of requests. */
 function makeDeaf(hub, member) {
   const own = [...hub.members.get(member)].filter((channel) => !channel.endsWith('.all'))
@@ -155,6 +164,7 @@ module.exports = {
   KEY,
   becomes,
   makeDeaf,
+  recordWarnings,
   meet,
   polled,
   says,
