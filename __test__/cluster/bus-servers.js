@@ -30,12 +30,12 @@ function find(server) {
 }
 
 /** Starts a server at a port, and waits until it accepts connections. */
-async function startServer(name, port) {
+async function startServer(name, port, options = []) {
   const { program, env } = find(name)
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'engine.io-native-'))
   const args =
     name === 'redis'
-      ? ['--port', port, '--bind', '127.0.0.1', '--save', '', '--dir', folder]
+      ? ['--port', port, '--bind', '127.0.0.1', '--save', '', '--dir', folder, ...options]
       : ['--addr', '127.0.0.1', '--port', port]
   const child = spawn(program, args.map(String), { env, stdio: 'ignore' })
   const ended = new Promise((resolve) => child.on('exit', resolve))

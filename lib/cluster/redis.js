@@ -2,6 +2,10 @@
 
 const { kindOf } = require('../base/shown')
 const debug = require('debug')('engine:cluster')
+const { Trouble } = require('./trouble')
+
+/** What a warning says while the other connection works. */
+const DEAF = 'the connection of cluster.bus that subscribes fails, so that nothing comes in from other machines'
 
 /** Publish and subscribe of Redis, over a client of `redis` (version 4 and later) or of `ioredis`. */
 class RedisBus {
@@ -10,6 +14,7 @@ class RedisBus {
     /** A connection that subscribes can do nothing else, so that it is one of its own; and a promise of it. */
     this._subscriber = undefined
     this._connected = undefined
+    this._connecting = new Trouble(DEAF)
     /** The channels, each with its listeners. */
     this._channels = new Map()
   }
@@ -57,7 +62,16 @@ class RedisBus {
     const subscriber = this._client.duplicate()
     this._subscriber = subscriber
     // it connects again by itself, and takes its channels up again
-    subscriber.on('error', (error) => debug('the connection that subscribes has failed: %s', error?.message))
+    let failure = new Error('Redis has closed it')
+    subscriber.on('error', (error) => {
+      debug('the connection that subscribes has failed: %s', error?.message)
+      failure = error
+    })
+    subscriber.on('reconnecting', () => {
+      // the failures to publish tell of a server that cannot be reached at all
+      if (isReady(this._client)) this._connecting.onFailure(failure)
+    })
+    subscriber.on('ready', () => this._connecting.onSuccess())
     if (isOfIoredis(subscriber)) {
       subscriber.on('messageBuffer', (name, message) => {
         const channel = String(name)
