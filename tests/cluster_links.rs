@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -140,6 +140,24 @@ fn a_number_that_others_have_for_a_moment_is_waited_for() {
     });
     assert_eq!(directory.take_seat(Choice::Given(5)).unwrap().0.member.number, 5);
     looks.join().unwrap();
+}
+
+#[test]
+fn a_free_number_at_which_others_look_is_taken() {
+    for choice in [Choice::Lowest, Choice::Spread] {
+        let scratch = Scratch::new("looked-at");
+        let directory = Directory::open(&scratch.0).unwrap();
+        let number = directory.take_seat(choice).unwrap().0.member.number;
+        let looks = fs::File::open(scratch.0.join(format!("{number}.lock"))).unwrap();
+        // SAFETY: the descriptor is open.
+        assert_eq!(unsafe { libc::flock(looks.as_raw_fd(), libc::LOCK_SH) }, 0);
+        let looks = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(20));
+            drop(looks);
+        });
+        assert_eq!(directory.take_seat(choice).unwrap().0.member.number, number);
+        looks.join().unwrap();
+    }
 }
 
 #[test]

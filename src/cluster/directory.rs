@@ -21,8 +21,8 @@ const RUNS: usize = 8;
 /// Bytes of the file before the mark of the key.
 const MARKED: usize = 1 + RUNS * RUN;
 
-/// How often, and after which time, it is tried again to lock a number that was given, because others lock it for a
-/// moment to see whether it is free.
+/// How often, and after which time, it is tried again to lock a number, because others lock it for a moment to see
+/// whether it is free.
 const TRIES: u32 = 20;
 const RETRY: Duration = Duration::from_millis(5);
 
@@ -297,7 +297,15 @@ impl Directory {
     /// Takes the lock of a number; `None` if a member has it.
     fn lock(&self, number: u16) -> io::Result<Option<File>> {
         let path = self.lock_file(number);
-        os::lock(&path).map_err(at(&path))
+        for _ in 0..TRIES {
+            let lock = os::lock(&path).map_err(at(&path))?;
+            // those that only look lock it together
+            if lock.is_some() || !os::look_at(&path).is_ok_and(|(is_free, _)| is_free) {
+                return Ok(lock);
+            }
+            sleep(RETRY);
+        }
+        Ok(None)
     }
 }
 
