@@ -32,7 +32,7 @@ test('a poll that waits for a gateway that is stopped is answered when its sessi
   await post(inner, sid, '1')
   assert.equal((await next).body, UNKNOWN)
   assert.deepEqual(
-    inner.seen('close').map(({ reason }) => reason),
+    (await inner.told('close')).map(({ reason }) => reason),
     ['transport close'],
   )
 })

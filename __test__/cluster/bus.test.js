@@ -126,7 +126,7 @@ test('hooks and middlewares run where the request comes in', async () => {
   await post(front, sid, '4a')
   const { headers } = await poll(front, sid)
   assert.deepEqual([headers['x-middleware'], headers['x-headers']], [String(front.pid), String(owner.pid)])
-  assert.deepEqual([owner.seen('middleware').length, front.seen('middleware').length], [1, 2])
+  assert.deepEqual([(await owner.told('middleware')).length, (await front.told('middleware')).length], [1, 2])
   assert.deepEqual([owner.seen('allowRequest').length, front.seen('allowRequest').length], [1, 0])
 })
 

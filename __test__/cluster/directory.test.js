@@ -258,7 +258,7 @@ test('each server of a worker thread is a member, which goes with the thread', a
     { eval: true, workerData: { engine: path.join(__dirname, '../..'), directory } },
   )
   defer(() => worker.terminate())
-  const port = await deadline(new Promise((resolve) => worker.once('message', resolve)), 'port of the thread')
+  const port = await deadline(new Promise((resolve) => worker.once('message', resolve)), 'port of the thread', 30_000)
   const { body } = await request({ port, path: target() })
   const sid = JSON.parse(body.split('\x1e')[0].slice(1)).sid
   assert.equal((await poll(here, sid)).body, '4from the thread')
@@ -287,7 +287,7 @@ test('in a worker thread Node does not warn of the descriptors that are passed',
   defer(() => worker.terminate())
   const messages = []
   worker.on('message', (message) => messages.push(message))
-  await eventually(() => messages.length, 1)
+  await eventually(() => messages.length, 1, 30_000)
   const front = { port: messages[0] }
   for (let i = 0; i < 3; i++) await says(await upgrade(front, await openSession(here)), 'a')
   assert.equal(here.server.metrics().cluster.accepted, 3)

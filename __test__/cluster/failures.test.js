@@ -20,7 +20,7 @@ test('an owner is killed: what waits for it is answered, and its ids are dead at
   await owner.kill()
   for (const { status, body } of await Promise.all(waiting)) assert.deepEqual([status, body], [400, UNKNOWN])
   for (const member of [front, other, front, other]) {
-    const answer = await poll(member, sids[0], { ms: 1000 })
+    const answer = await poll(member, sids[0], { ms: 4000 })
     assert.deepEqual([answer.status, answer.body], [400, UNKNOWN])
     const websocket = await RawWebSocket.open(member.port, target({ sid: sids[0], transport: 'websocket' }))
     assert.equal(websocket.status, 400)

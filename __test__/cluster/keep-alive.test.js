@@ -10,6 +10,9 @@ const { polled, startGateways, startMachines } = require('./bus-support')
 const { Bus, startMachine } = require('./claims-support')
 const { openSession, poll, post, reaches, startCluster } = require('./support')
 
+/** Of a drain that closes no session during a test. */
+const LONG = { timeout: 2 ** 31 - 1, spread: 2 ** 31 - 1 }
+
 /** Keeps one connection open. */
 function keeping() {
   const agent = new http.Agent({ keepAlive: true, maxSockets: 1 })
@@ -28,6 +31,7 @@ test('a process that drains ends the connections that it answers, so that the ne
   const waiting = poll(front, foreign, keeping())
   const waitingHere = poll(front, own, keeping())
   await reaches(owner, 'served', 3)
+  await polled(front, 1)
   const drained = once(front, 'drained')
   await front.ask('drain', { timeout: 20_000, spread: 0 })
   await drained
@@ -35,8 +39,8 @@ test('a process that drains ends the connections that it answers, so that the ne
   assert.deepEqual([last.body, last.headers.connection], ['1', 'close'])
   const posted = await post(front, foreign, '4b', keeping())
   assert.deepEqual([posted.body, posted.headers.connection], ['ok', 'close'])
-  const polled = await waiting
-  assert.deepEqual([polled.body, polled.headers.connection], ['4b', 'close'])
+  const answered = await waiting
+  assert.deepEqual([answered.body, answered.headers.connection], ['4b', 'close'])
 })
 
 test('a poll that waits when the drain begins ends its connection, also if a message answers it', async () => {
@@ -45,7 +49,7 @@ test('a poll that waits when the drain begins ends its connection, also if a mes
   const sid = await openSession(member)
   const waiting = poll(member, sid, keeping())
   await polled(member, 1)
-  await member.ask('drain', { timeout: 20_000, spread: 20_000 })
+  await member.ask('drain', LONG)
   await member.ask('send', { sid, data: 'a' })
   const { body, headers } = await waiting
   assert.deepEqual([body, headers.connection], ['4a', 'close'])
@@ -59,7 +63,7 @@ test('a poll that waits in a middleware when the drain begins ends its connectio
   const sid = await openSession(machine)
   const waiting = poll(machine, sid, keeping())
   await eventually(() => held.length, 1)
-  machine.engine.drain({ timeout: 20_000, spread: 20_000 })
+  machine.engine.drain(LONG)
   held[0]()
   machine.sockets.get(sid).send('a')
   const { body, headers } = await waiting

@@ -25,9 +25,10 @@ for (const policy of ['round robin', 'none']) {
     for (const { received, expected } of await Promise.all(clients.map((client) => echoes(client, 15)))) {
       assert.deepEqual(received, expected)
     }
-    assert.equal(primary.seen('connection').length, 9)
+    assert.equal((await primary.told('connection')).length, 9)
     assert.deepEqual(primary.seen('connection_error'), [])
 
+    await eventually(() => clients.filter(({ transport }) => transport.name === 'websocket').length, 6, 20_000)
     // a connection that the primary is handing to a worker which is killed then is lost, and its client does not hear of it
     while ((await primary.ask('settled')) < clients.length) await delay(5)
     const [{ pid }] = primary.seen('connection')

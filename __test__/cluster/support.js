@@ -58,6 +58,12 @@ class Member extends EventEmitter {
     return this.log.filter((entry) => entry.event === event)
   }
 
+  /** What the process has told of an event by now: an answer comes behind it. */
+  async told(event) {
+    await this.ask('metrics')
+    return this.seen(event)
+  }
+
   /** Kills the process as the system would, and waits until it has gone. */
   kill() {
     this.child.kill('SIGKILL')
@@ -269,7 +275,7 @@ async function acknowledges(members, port, transports) {
     const answers = await Promise.all(clients.map((client) => client.emitWithAck('echo', i, Buffer.from([i]))))
     for (const [number, bytes] of answers) assert.deepEqual([number, Buffer.from(bytes)], [i, Buffer.from([i])])
   }
-  assert.equal(members.flatMap((member) => member.seen('connection')).length, 4)
+  assert.equal((await Promise.all(members.map((member) => member.told('connection')))).flat().length, 4)
   for (const client of clients) client.disconnect()
   await eventually(() => members.flatMap((member) => member.seen('disconnect')).length, 4)
 }
