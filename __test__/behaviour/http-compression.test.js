@@ -3,7 +3,18 @@
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
 const zlib = require('node:zlib')
-const { eventually, headerNames, improvement, listen, once, openPolling, record, request, path } = require('../support')
+const {
+  RawPeer,
+  eventually,
+  headerNames,
+  improvement,
+  listen,
+  once,
+  openPolling,
+  path,
+  record,
+  request,
+} = require('../support')
 
 const UNPACK = { gzip: zlib.gunzipSync, deflate: zlib.inflateSync }
 
@@ -240,10 +251,31 @@ for (const [kind, headers] of [
       assert.equal(context.engine.clientsCount, 0)
     },
   )
+
+  improvement(
+    'B-7.6: packets lost in silence',
+    `a client that vanishes while ${kind} response waits behind another one is a transport error`,
+    async () => {
+      const context = await listen()
+      const { peer, socket } = await openPolling(context)
+      const raw = await RawPeer.connect(context.port)
+      const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+      raw.write(
+        `GET /unanswered HTTP/1.1\r\nHost: x\r\n\r\nGET ${peer.path} HTTP/1.1\r\nHost: x\r\n${lines.join('')}\r\n`,
+      )
+      await eventually(() => socket.transport.writable, true)
+      socket.send('x'.repeat(2000))
+      await eventually(() => socket.bufferedAmount, 2001)
+      const closed = once(socket, 'close')
+      raw.reset()
+      const [reason, description] = await closed
+      assert.deepEqual([reason, description.message], ['transport error', 'poll connection closed prematurely'])
+      assert.equal(socket.bufferedAmount, 0)
+    },
+  )
 }
 
 test('an HTTP/1.0 client gets a compressed response until the end of the connection', async () => {
-  const { RawPeer } = require('../support')
   const context = await listen()
   const { peer, socket } = await openPolling(context)
   socket.send(message(2000))

@@ -16,7 +16,9 @@ const {
   deadline,
   defer,
   engine,
+  eventually,
   headerNames,
+  improvement,
   listen,
   once,
   openPolling,
@@ -165,13 +167,15 @@ test('an http2 server with allowHTTP1 serves HTTP/1.1 polling and websockets', a
   assert.deepEqual(await message, ['a'])
 })
 
-test('polling works over HTTP/2 itself', async () => {
-  const { engine: eio, port } = await listenHttp2({ httpCompression: { threshold: 100 } })
+/** A session that polls over HTTP/2. `exchange` makes a request, whose target is by default that of the session. */
+async function openPollingHttp2(options) {
+  const { engine: eio, port } = await listenHttp2(options)
   const session = http2.connect(`https://127.0.0.1:${port}`, { rejectUnauthorized: false })
   defer(() => session.destroy())
+  let target = POLLING
   const exchange = (headers, body) => {
     const answered = new Promise((resolve, reject) => {
-      const stream = session.request({ ':path': POLLING, ...headers })
+      const stream = session.request({ ':path': target, ...headers })
       const chunks = []
       let head
       stream.on('response', (h) => (head = h))
@@ -185,16 +189,53 @@ test('polling works over HTTP/2 itself', async () => {
   const connected = once(eio, 'connection')
   const opened = await exchange({})
   const [socket] = await connected
-  const { sid } = JSON.parse(opened.buffer.toString().slice(1))
-  const target = { ':path': `${POLLING}&sid=${sid}` }
+  target = `${POLLING}&sid=${socket.id}`
+  assert.equal(JSON.parse(opened.buffer.toString().slice(1)).sid, socket.id)
+  return { engine: eio, session, socket, target, exchange }
+}
+
+test('polling works over HTTP/2 itself', async () => {
+  const { socket, exchange } = await openPollingHttp2({ httpCompression: { threshold: 100 } })
   const message = once(socket, 'message')
-  assert.equal((await exchange({ ...target, ':method': 'POST' }, '4a')).buffer.toString(), 'ok')
+  assert.equal((await exchange({ ':method': 'POST' }, '4a')).buffer.toString(), 'ok')
   assert.deepEqual(await message, ['a'])
   socket.send('x'.repeat(500))
-  const polled = await exchange({ ...target, 'accept-encoding': 'gzip' })
+  const polled = await exchange({ 'accept-encoding': 'gzip' })
   assert.equal(polled.headers['content-encoding'], 'gzip')
   assert.equal(require('node:zlib').gunzipSync(polled.buffer).length, 501)
 })
+
+improvement('B-7.6: packets lost in silence', 'over HTTP/2 a session goes on behind a compressed answer', async () => {
+  const { socket, exchange } = await openPollingHttp2({ httpCompression: { threshold: 100 } })
+  const log = []
+  socket.on('close', (reason) => log.push(reason))
+  for (let round = 0; round < 2; round++) {
+    socket.send('x'.repeat(500), () => log.push('written'))
+    assert.equal((await exchange({ 'accept-encoding': 'gzip' })).headers['content-encoding'], 'gzip')
+    await eventually(() => log.length, round + 1)
+  }
+  assert.deepEqual(log, ['written', 'written'])
+  assert.equal(socket.bufferedAmount, 0)
+})
+
+improvement(
+  'B-7.6: packets lost in silence',
+  'over HTTP/2 a client that vanishes while the response is written is a transport error',
+  async () => {
+    const { session, socket, target } = await openPollingHttp2()
+    const stream = session.request({ ':path': target })
+    stream.on('error', () => {})
+    stream.end()
+    socket.send('x'.repeat(1e6))
+    await once(stream, 'response')
+    // the client does not read it, so that most of it waits in the stream
+    assert.equal(socket.bufferedAmount, 1e6 + 1)
+    const closed = once(socket, 'close')
+    session.destroy()
+    const [reason, { message }] = await closed
+    assert.deepEqual([reason, message], ['transport error', 'poll connection closed prematurely'])
+  },
+)
 
 // ---- connections -----------------------------------------------------------------------------------
 

@@ -5,8 +5,17 @@
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
 const { eventually, once, request } = require('../support')
-const { Hub, becomes, meet, says, startMachines, until, upgrade } = require('./bus-support')
-const { clusterDirectory, endByFailedPosts, openSession, poll, post, startMember, target } = require('./support')
+const { Hub, becomes, meet, says, startGateways, startMachines, until, upgrade } = require('./bus-support')
+const {
+  clusterDirectory,
+  connectHttp2,
+  endByFailedPosts,
+  openSession,
+  poll,
+  post,
+  startMember,
+  target,
+} = require('./support')
 
 const UNKNOWN = '{"code":1,"message":"Session ID unknown"}'
 
@@ -24,6 +33,28 @@ test('polls and POSTs that reach another machine are served by the owner, which 
   assert.deepEqual([served, bus.unavailable, bus.violations, bus.refused], [10, 0, 0, 0])
   assert.equal((await front.ask('metrics')).bus.asked, 10)
 })
+
+for (const [how, start] of [
+  ['', async (settings) => (await startMachines(2, settings)).members],
+  [
+    ' by way of gateways',
+    async (settings) => {
+      const { inner, farInner } = await startGateways(settings)
+      return [farInner, inner]
+    },
+  ],
+]) {
+  test(`polls and POSTs over HTTP/2 are answered by another machine${how}, and the session goes on`, async () => {
+    const members = await start({ tls: 'http2' })
+    const [owner, front] = members.map(connectHttp2)
+    const { sid } = JSON.parse((await owner()).body.slice(1))
+    for (const text of ['4a', `4${'x'.repeat(500_000)}`, '4b']) {
+      assert.deepEqual(await front({ sid }, { ':method': 'POST' }, text), { status: 200, body: 'ok' })
+      assert.deepEqual(await front({ sid }), { status: 200, body: text })
+    }
+    assert.deepEqual(members[0].seen('close'), [])
+  })
+}
 
 test('a poll that waits elsewhere is answered when there is a message', async () => {
   const { members } = await startMachines(2)

@@ -4,10 +4,19 @@
 
 const assert = require('node:assert/strict')
 const { createHash } = require('node:crypto')
-const http2 = require('node:http2')
 const { test } = require('node:test')
-const { deadline, defer, once, request } = require('../support')
-const { openSession, poll, post, reaches, startCluster, startMember, target, upgrade } = require('./support')
+const { deadline, once, request } = require('../support')
+const {
+  connectHttp2,
+  openSession,
+  poll,
+  post,
+  reaches,
+  startCluster,
+  startMember,
+  target,
+  upgrade,
+} = require('./support')
 
 const UNKNOWN = '{"code":1,"message":"Session ID unknown"}'
 
@@ -26,25 +35,6 @@ test('a poll and a POST are answered as by the owner', async () => {
   assert.equal(answer.headers['cache-control'], 'no-store')
 })
 
-/** A connection of HTTP/2 to a process. The function makes a request on it. */
-function connectHttp2(member) {
-  const session = http2.connect(`https://127.0.0.1:${member.port}`, { rejectUnauthorized: false })
-  defer(() => session.destroy())
-  return (query, headers = {}, body = undefined) => {
-    const answered = new Promise((resolve, reject) => {
-      const stream = session.request({ ':path': target(query), ...headers })
-      const chunks = []
-      let status
-      stream.on('response', (head) => (status = head[':status']))
-      stream.on('data', (chunk) => chunks.push(chunk))
-      stream.on('end', () => resolve({ status, body: Buffer.concat(chunks).toString() }))
-      stream.on('error', reject)
-      stream.end(body)
-    })
-    return deadline(answered, 'answer over HTTP/2')
-  }
-}
-
 test('a poll and a POST over HTTP/2 are answered as by the owner', async () => {
   const { members } = await startCluster(2, { tls: 'http2' })
   const [owner, front] = members.map(connectHttp2)
@@ -55,6 +45,22 @@ test('a poll and a POST over HTTP/2 are answered as by the owner', async () => {
   const text = `4${'x'.repeat(500_000)}`
   await front({ sid }, { ':method': 'POST' }, text)
   assert.deepEqual(await front({ sid }), { status: 200, body: text })
+})
+
+test('an answer over HTTP/2 that the client does not take is lost with its connection: the session ends', async () => {
+  const { members } = await startCluster(2, { tls: 'http2' })
+  const [owner, front] = members
+  const { sid } = JSON.parse((await connectHttp2(owner)()).body.slice(1))
+  const ask = connectHttp2(front)
+  await ask({ sid }, { ':method': 'POST' }, `4${'x'.repeat(500_000)}`)
+  const stream = ask.session.request({ ':path': target({ sid }) })
+  stream.end()
+  stream.on('error', () => {})
+  await once(stream, 'response')
+  const closed = once(owner, 'close')
+  ask.session.destroy()
+  assert.equal((await closed)[0].why, 'poll connection closed prematurely')
+  await reaches(front, 'waiting', 0)
 })
 
 test('messages of any content and size pass', async () => {

@@ -4,6 +4,7 @@ const assert = require('node:assert/strict')
 const { fork } = require('node:child_process')
 const { EventEmitter } = require('node:events')
 const fs = require('node:fs')
+const http2 = require('node:http2')
 const net = require('node:net')
 const os = require('node:os')
 const path = require('node:path')
@@ -164,6 +165,26 @@ function post(member, sid, body, options) {
   return request({ port: member.port, method: 'POST', path: target({ sid }), headers, body, ...options })
 }
 
+/** A connection of HTTP/2 to a process, `session`. The function makes a request on it. */
+function connectHttp2(member) {
+  const session = http2.connect(`https://127.0.0.1:${member.port}`, { rejectUnauthorized: false })
+  defer(() => session.destroy())
+  const ask = (query, headers = {}, body = undefined) => {
+    const answered = new Promise((resolve, reject) => {
+      const stream = session.request({ ':path': target(query), ...headers })
+      const chunks = []
+      let status
+      stream.on('response', (head) => (status = head[':status']))
+      stream.on('data', (chunk) => chunks.push(chunk))
+      stream.on('end', () => resolve({ status, body: Buffer.concat(chunks).toString() }))
+      stream.on('error', reject)
+      stream.end(body)
+    })
+    return deadline(answered, 'answer over HTTP/2')
+  }
+  return Object.assign(ask, { session })
+}
+
 /** Upgrades a session by way of a process, with the probe behind the request. */
 async function upgrade(front, sid, stream) {
   const path = target({ sid, transport: 'websocket' })
@@ -283,6 +304,7 @@ async function acknowledges(members, port, transports) {
 module.exports = {
   acknowledges,
   clusterDirectory,
+  connectHttp2,
   connectTls,
   echoes,
   endByClose,

@@ -1,6 +1,6 @@
 'use strict'
 
-// Whether the client of a request is still there. A client may send a request behind one that waits. Node queues the
+// Whether the client of a request is still there, and has the response. A client may send a request behind one that waits. Node queues the
 // response to it, which gets the connection when it is its turn, and hears nothing of the connection's end before: there
 // is no `close`, and `destroyed` stays false. The request has the connection from the start. Its own `close` does not
 // help, because that comes once its body has been read.
@@ -27,6 +27,26 @@ function hasGone(req, res) {
 /** Returns whether a request needs no answer any more. */
 function isOver(req, res) {
   return res.headersSent || hasGone(req, res)
+}
+
+/**
+ * Returns whether a response that has been ended waits to be written. Over HTTP/2 it waits in a stream of its own, also if
+ * the connection takes more, and a queued response waits in itself.
+ */
+function isWaiting(req, res) {
+  const { socket } = res
+  return (socket && !isHttp2(req) ? socket : res).writableLength > 0
+}
+
+/** Returns whether a response has been written that emits `finish`. This comes even if the connection broke under it. */
+function isWritten(req, res, connection) {
+  // over HTTP/2 the stream is over by then in any case
+  return isHttp2(req) ? res.writableFinished : !connection?.destroyed
+}
+
+/** Returns whether a request has come over HTTP/2, where its connection is a stream that ends with the response. */
+function isHttp2(req) {
+  return req.httpVersionMajor === 2
 }
 
 /**
@@ -75,4 +95,4 @@ function onConnectionClose() {
   for (const one of [...(queued.get(this) ?? [])]) one.onClose()
 }
 
-module.exports = { connectionOf, hasGone, isOver, unwatch, watch }
+module.exports = { connectionOf, hasGone, isHttp2, isOver, isWaiting, isWritten, unwatch, watch }

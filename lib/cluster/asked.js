@@ -4,7 +4,7 @@
 
 const debug = require('debug')('engine:cluster')
 const { setTimeout } = require('timers')
-const { connectionOf, unwatch, watch } = require('../base/client')
+const { connectionOf, isWritten, unwatch, watch } = require('../base/client')
 const { ErrorCode } = require('../native/contract')
 const { failRequest } = require('../transports/errors')
 const { headOf } = require('./head')
@@ -129,8 +129,7 @@ class AskedRequest extends Asked {
     const connection = connectionOf(this.req, res)
     res.on('finish', () => {
       if (this.isOver) return
-      // this comes even if the connection broke under the write
-      if (connection?.destroyed) return this.cut()
+      if (!isWritten(this.req, res, connection)) return this.cut()
       this.act('done')
       this.end()
     })

@@ -3,7 +3,7 @@
 // Requests that this member has received and passed to the owner of their session.
 
 const debug = require('debug')('engine:cluster')
-const { connectionOf, unwatch, watch } = require('../base/client')
+const { connectionOf, isWaiting, isWritten, unwatch, watch } = require('../base/client')
 const { capture } = require('../native/context')
 const { ErrorCode, PeerMessage } = require('../native/contract')
 const { endWith } = require('../native/node-internals')
@@ -124,14 +124,13 @@ class PassedRequest extends Passed {
       failRequest(res)
       throw error
     }
-    const { socket } = res
     const connection = connectionOf(req, res)
     if (typeof body === 'string') endWith(res, body, body.length)
     else res.end(body)
     // the owner does not wait for this
     if (!this.isSettled) return this.forget()
     // the kernel has taken all of it
-    if (res.writableEnded && socket && !socket.destroyed && socket.writableLength === 0) {
+    if (res.writableEnded && connection && !connection.destroyed && !isWaiting(req, res)) {
       this.isWritten = true
       this.send(PeerMessage.DONE)
       return this.forget()
@@ -139,8 +138,7 @@ class PassedRequest extends Passed {
     // the client may take its time
     this.deadline = Infinity
     const onWritten = () => {
-      // this comes even if the connection broke under the write
-      this.isWritten = !connection?.destroyed
+      this.isWritten = isWritten(req, res, connection)
       if (this.isWritten) this.send(PeerMessage.DONE)
     }
     if (res.writableFinished) onWritten()

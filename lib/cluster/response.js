@@ -50,6 +50,11 @@ class ForwardedResponse extends EventEmitter {
     return this.writableEnded
   }
 
+  /** Number of bytes that wait, as far as this member knows. */
+  get writableLength() {
+    return this.socket.writableLength
+  }
+
   setHeader(name, value) {
     validateHeaderName(name)
     if (Array.isArray(value)) for (const one of value) validateHeaderValue(name, one)

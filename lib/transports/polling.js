@@ -12,7 +12,7 @@ const {
   TEXT_PAYLOAD_TYPE,
   XSS_PROTECTION,
 } = require('../native/contract')
-const { hasGone } = require('../base/client')
+const { connectionOf, hasGone, isHttp2, isWaiting, isWritten, unwatch, watch } = require('../base/client')
 const { takeOver } = require('../base/state')
 const { polls } = require('../native/duties')
 const { compressionOf } = require('../native/compression')
@@ -342,10 +342,10 @@ class Polling extends /** @type {typeof import('../../types/bases').PollingBase}
       endWith(res, data, length)
       callback()
       // bytes that the kernel has not taken may never arrive
-      if (res.socket && res.socket.writableLength > 0) this[kWhenWritten](res, length)
+      if (isWaiting(req, res)) this[kWhenWritten](req, res, length)
       return
     }
-    this[kWhenWritten](res, length, callback)
+    this[kWhenWritten](req, res, length, callback)
     bridge.compress(data, encoding, compressionOf(this.opts.httpCompression), (bytes) => {
       // the body cannot be sent uncompressed, because the header says that it is compressed
       if (bytes === undefined) res.destroy()
@@ -379,12 +379,12 @@ class Polling extends /** @type {typeof import('../../types/bases').PollingBase}
   }
 
   /** Calls back when a response is written. If the client goes before, packets are lost, which ends the session. */
-  [kWhenWritten](res, length, callback = noop) {
+  [kWhenWritten](req, res, length, callback = noop) {
     this[kState].unwritten += length
     const settle = (lost) => {
       this[kState].unwritten -= length
       res.removeListener('finish', onFinish)
-      res.removeListener('close', onClose)
+      unwatch(one)
       try {
         callback()
         if (lost && this[kIsBound]()) this.onError(FaultText.POLL_ABORTED)
@@ -393,12 +393,11 @@ class Polling extends /** @type {typeof import('../../types/bases').PollingBase}
         this.dataReq?.[kReleasePost]?.()
       }
     }
-    const { socket } = res
-    // `finish` comes even if the connection broke under the write
-    const onFinish = () => settle(Boolean(socket && socket.destroyed))
-    const onClose = () => settle(true)
+    const connection = connectionOf(req, res)
+    const one = { req, res, onClose: () => settle(true) }
+    const onFinish = () => settle(!isWritten(req, res, connection))
     res.on('finish', onFinish)
-    res.on('close', onClose)
+    watch(one)
   }
 
   /** Completes the headers of a successful response. */
@@ -515,8 +514,11 @@ const { send } = Polling.prototype
 
 /** The listener of a pending poll's `close` event. */
 function onPollClose() {
+  const transport = this[kTransport]
+  // over HTTP/2 the request ends with its answer, and this comes before the response says whether that was written
+  if (isHttp2(this) && transport.res?.writableEnded) return
   polls.delete(this[kPoll])
-  this[kTransport][kOnPollClosed]()
+  transport[kOnPollClosed]()
 }
 
 function cleanupPoll() {
