@@ -25,12 +25,16 @@ const METHODS = [
   ...'onClose send write sendPacket flush getAvailableUpgrades close closeTransport'.split(' '),
 ]
 
-/** Replaces methods of the prototype by ones that note their calls, until the function that it returns is called. */
-function replace(names, log) {
+/**
+ * Replaces methods of the prototype by ones that note their calls for sessions of a server, until the function that it returns
+ * is called.
+ */
+function replace(names, server, log) {
   const originals = names.map((name) => [name, prototype[name]])
   for (const [name, original] of originals) {
     prototype[name] = function (...args) {
-      log.push(name)
+      // those of another server are sessions of a test before
+      if (this.server === server) log.push(name)
       return original.apply(this, args)
     }
   }
@@ -41,13 +45,14 @@ const OPENED = ['setTransport', 'onOpen', 'getAvailableUpgrades', 'sendPacket', 
 const REST = { pingInterval: 60_000 }
 
 /** The calls while sessions are opened. */
+const BY_POLLING = [...OPENED, 'flush', 'onDrain']
+const BY_WEBSOCKET = [...OPENED, 'onDrain', 'flush']
+const PROBING = [...BY_POLLING, '_maybeUpgrade']
+const UPGRADED = [...PROBING, 'clearTransport', 'setTransport', 'flush']
 const OPENING = {
-  'a session by polling': [openPolling, [...OPENED, 'flush', 'onDrain']],
-  'a session by WebSocket': [openWebSocket, [...OPENED, 'onDrain', 'flush']],
-  'a session that is upgraded': [
-    openUpgraded,
-    [...OPENED, 'flush', 'onDrain', '_maybeUpgrade', 'clearTransport', 'setTransport', 'flush'],
-  ],
+  'a session by polling': [openPolling, BY_POLLING],
+  'a session by WebSocket': [openWebSocket, BY_WEBSOCKET],
+  'a session that is upgraded': [openUpgraded, UPGRADED],
 }
 
 const CLOSED = ['onClose', 'clearTransport']
@@ -104,14 +109,19 @@ const ON_POLLING = {
   'a binary POST comes in': [(peer) => peer.post('4a', { 'Content-Type': 'application/octet-stream' }), FAILED],
 }
 
-/** Runs `act` with all methods replaced, then with each of those that are expected to be called alone. */
-async function follow(run, expected) {
+/**
+ * Runs `run` with all methods replaced, then with each of those that are expected to be called alone. It gets a context, and
+ * what waits for the calls while the session is opened, `opening`.
+ */
+async function follow(run, expected, opening = [], opts = REST) {
   for (const names of [METHODS, ...Array.from(new Set(expected), (name) => [name])]) {
+    const context = await listen(opts)
     const log = []
-    const restore = replace(names, log)
+    const restore = replace(names, context.engine, log)
+    const among = (calls) => calls.filter((name) => names.includes(name))
     try {
-      await run(log)
-      const wanted = expected.filter((name) => names.includes(name))
+      await run(context, () => eventually(() => log, among(opening)))
+      const wanted = among([...opening, ...expected])
       await eventually(() => log, wanted)
       await delay(10)
       assert.deepEqual(log, wanted)
@@ -123,35 +133,31 @@ async function follow(run, expected) {
 
 for (const [what, [open, expected]] of Object.entries(OPENING)) {
   test(`the calls while ${what} is opened`, () =>
-    follow(async () => {
-      const { socket } = await open(await listen(REST))
+    follow(async (context) => {
+      const { socket } = await open(context)
       assert.equal(socket.readyState, 'open')
     }, expected))
 }
 
-for (const [name, open, cases] of [
-  ['websocket', openWebSocket, ON_WEBSOCKET],
-  ['an upgraded session', openUpgraded, ON_WEBSOCKET],
-  ['polling', openPolling, ON_POLLING],
+for (const [name, open, opening, cases] of [
+  ['websocket', openWebSocket, BY_WEBSOCKET, ON_WEBSOCKET],
+  ['an upgraded session', openUpgraded, UPGRADED, ON_WEBSOCKET],
+  ['polling', openPolling, BY_POLLING, ON_POLLING],
 ]) {
   for (const [what, [act, expected]] of Object.entries(cases)) {
-    test(`the calls when ${what}: ${name}`, () =>
-      follow(async (log) => {
-        const { peer, socket } = await open(await listen(REST))
-        await delay(10) // the open packet's callbacks
-        log.length = 0
-        await act(peer, socket)
-      }, expected))
+    const run = async (context, opened) => {
+      const { peer, socket } = await open(context)
+      await opened()
+      await act(peer, socket)
+    }
+    test(`the calls when ${what}: ${name}`, () => follow(run, expected, opening))
   }
 }
 
 test('the calls of a heartbeat, and of its timeout: websocket', () =>
   follow(
-    async (log) => {
-      // a timer that is late by more than a quarter of the timeout has the client asked once more
-      const { peer } = await openWebSocket(await listen({ pingInterval: 200, pingTimeout: 1000 }))
-      await delay(10)
-      log.length = 0
+    async (context) => {
+      const { peer } = await openWebSocket(context)
       await peer.packet()
       peer.sendText('3')
     },
@@ -159,31 +165,33 @@ test('the calls of a heartbeat, and of its timeout: websocket', () =>
       ...['sendPacket', 'flush', 'resetPingTimeout', ...WRITTEN, 'onPacket'],
       ...['sendPacket', 'flush', 'resetPingTimeout', ...WRITTEN, ...CLOSED],
     ],
+    BY_WEBSOCKET,
+    // a timer that is late by more than a quarter of the timeout has the client asked once more
+    { pingInterval: 200, pingTimeout: 1000 },
   ))
 
 test('the calls when a session ends that a client would upgrade', () =>
   follow(
-    async (log) => {
-      const { socket } = await openProbing(await listen(REST))
-      await delay(10)
-      log.length = 0
+    async (context, opened) => {
+      const { socket } = await openProbing(context)
+      await opened()
       socket.close(true)
     },
     ['close', 'closeTransport', ...CLOSED],
+    PROBING,
   ))
 
 test('the calls when a second connection for a session does not get far', () =>
   follow(
-    async (log) => {
-      const context = await listen(REST)
+    async (context, opened) => {
       const { peer } = await openPolling(context)
-      await delay(10)
-      log.length = 0
+      await opened()
       const websocket = await upgradeTo(context, peer.sid)
       websocket.sendText('4a')
       await websocket.closeFrame()
     },
     ['_maybeUpgrade'],
+    BY_POLLING,
   ))
 
 test('an onClose that was replaced on the prototype gets the reason, and a description where there is one', async (t) => {
