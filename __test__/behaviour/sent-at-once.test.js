@@ -7,7 +7,7 @@ const https = require('node:https')
 const path = require('node:path')
 const { test } = require('node:test')
 const { Worker } = require('node:worker_threads')
-const { defer, delay, listen, listenDirectly, once, runFixture } = require('../support')
+const { defer, delay, eventually, listen, listenDirectly, once, runFixture } = require('../support')
 const tls = require('../fixtures/tls')
 
 const servers = {
@@ -62,6 +62,8 @@ for (const [where, transport] of ways) {
     const { socket, isHeard } = await openInWorker(where, transport)
     await once(socket, 'message')
     await delay(20)
+    // a client that polls hears nothing without a poll
+    await eventually(() => socket.transport.writable, true)
     socket.send('now')
     assert.equal(isHeard(), true)
   })

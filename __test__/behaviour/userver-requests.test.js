@@ -346,7 +346,7 @@ test('a POST may come in several chunks, and end early', async () => {
   const closed = once(socket, 'close')
   const post = peer.request({ method: 'POST', headers: { 'content-length': '100' }, body: null })
   post.req.write('4half')
-  await new Promise((resolve) => setTimeout(resolve, 50))
+  await eventually(() => Boolean(socket.transport.dataReq), true)
   post.req.destroy()
   const [reason, error] = await closed
   assert.deepEqual([reason, error.message], ['transport error', 'data request connection closed prematurely'])
