@@ -346,7 +346,7 @@ for (const open of [openPolling, openWebSocket, openUpgraded]) {
     assert.equal(await read(peer), '4x')
     assert.deepEqual(calls, ['sendPacket', 'send'])
 
-    const beating = await open(await listenNatively({ pingInterval: 100 }))
+    const beating = await open(await listenNatively({ pingInterval: 300 }))
     const beats = replaced(beating.socket)
     const heard = record(beating.socket, 'packet', (event, { type }) => type)
     // the first ping may have gone before

@@ -66,7 +66,7 @@ const ENDS = {
     reason: 'parse error',
   },
   'a ping that is not answered': {
-    options: { pingInterval: 50, pingTimeout: 50 },
+    options: { pingInterval: 1000, pingTimeout: 50 },
     act: ({ peer }) => finishHandshake(peer),
     order: SESSION_FIRST,
     reason: 'ping timeout',

@@ -4,18 +4,7 @@
 
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
-const {
-  once,
-  times,
-  record,
-  eventually,
-  deadline,
-  request,
-  RawWebSocket,
-  PollingPeer,
-  path,
-  client,
-} = require('../support')
+const { once, record, eventually, deadline, request, RawWebSocket, PollingPeer, path, client } = require('../support')
 const { ClusterServer } = require('../support/cluster')
 const { serve } = require('../support/subclass')
 
@@ -80,15 +69,14 @@ test('heartbeats of a session pass by the other member', async () => {
 
 test('a ping that finds no poll waits for one at either member', async () => {
   for (const end of ['here', 'there']) {
-    const all = await cluster({ pingInterval: 150, pingTimeout: 2000 })
-    const created = once(all.socket, 'packetCreate')
-    assert.equal((await created)[0].type, 'ping')
+    const all = await cluster({ pingInterval: 150, pingTimeout: 5000 })
+    await eventually(() => all.socket.writeBuffer.map(({ type }) => type), ['ping'])
     assert.equal((await all[end].poll()).body, '2')
   }
 })
 
 test('a client that is gone from the other member times out at home', async () => {
-  const { a, socket } = await cluster({ pingInterval: 100, pingTimeout: 100 })
+  const { a, socket } = await cluster({ pingInterval: 400, pingTimeout: 100 })
   assert.deepEqual(await once(socket, 'close'), ['ping timeout', undefined])
   assert.equal(a.engine.clientsCount, 0)
 })
@@ -110,7 +98,8 @@ test('what is no packet, posted to the other member, ends the session', async ()
 })
 
 test('connection is delayed for polling sessions only, and not emitted for one that ends before', async () => {
-  const { a } = await cluster()
+  // long enough that the WebSocket comes first
+  const { a } = await cluster({ delay: 1000 })
   const connections = record(a.engine, 'connection', (event, { transport }) => transport.name)
   const websocket = await RawWebSocket.open(a.port, path(a, { transport: 'websocket' }))
   await eventually(() => connections, ['websocket'])
@@ -152,7 +141,7 @@ test('a websocket at the other member takes the session over, with what waits', 
 })
 
 test('a session that was taken over is supervised by its new home', async () => {
-  const { b, here } = await cluster({ pingInterval: 60, pingTimeout: 500 })
+  const { b, here } = await cluster({ pingInterval: 60, pingTimeout: 1500 })
   const connected = once(b.engine, 'connection')
   const peer = await upgradeThere(b, here.sid)
   const [other] = await connected
@@ -183,7 +172,13 @@ test('a websocket at the other member may carry the packets of a session that st
   socket.send('waiting')
   const peer = await upgradeThere(b, here.sid)
   await upgraded
-  assert.equal(await peer.packet(), '4waiting')
+  const message = async () => {
+    const packet = await peer.packet()
+    if (packet !== '2') return packet
+    peer.sendText('3')
+    return message()
+  }
+  assert.equal(await message(), '4waiting')
   assert.deepEqual([a.engine.clientsCount, b.engine.clientsCount], [1, 0])
   const messages = record(socket, 'message', (event, data) => data)
   peer.sendText('4one')
@@ -192,12 +187,6 @@ test('a websocket at the other member may carry the packets of a session that st
   const called = []
   socket.send('a', () => called.push('a'))
   socket.send('b', () => called.push('b'))
-  const message = async () => {
-    const packet = await peer.packet()
-    if (packet !== '2') return packet
-    peer.sendText('3')
-    return message()
-  }
   assert.deepEqual([await message(), await message()], ['4a', '4b'])
   await eventually(() => called, ['a', 'b'])
   for (let n = 0; n < 2; n++) {
@@ -246,10 +235,10 @@ test('a second websocket for the session is refused by either member while the f
 test('the real client upgrades at home and talks to one member', async () => {
   const { a } = await cluster()
   a.engine.on('connection', (socket) => socket.on('message', (data) => socket.send(data)))
-  const connected = times(a.engine, 'connection', 2)
+  const connected = record(a.engine, 'connection', (event, { id }) => id)
   const socket = client(a, {})
   await once(socket, 'upgrade')
-  await connected
+  await eventually(() => connected.includes(socket.id), true)
   socket.send('echo')
   assert.deepEqual(await once(socket, 'message'), ['echo'])
 })

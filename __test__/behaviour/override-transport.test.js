@@ -99,7 +99,7 @@ for (const [name, open] of Object.entries({
   })
 
   test(`a patched close is called when the session ends by itself: ${name}`, async () => {
-    const { socket } = await open(await listen({ pingInterval: 100, pingTimeout: 100 }))
+    const { socket } = await open(await listen({ pingInterval: 1000, pingTimeout: 100 }))
     const calls = []
     note(socket.transport, 'close', calls)
     const [reason] = await once(socket, 'close')
@@ -282,7 +282,7 @@ test('opts.maxHttpBufferSize of a transport is what its POSTs may have', async (
 })
 
 test('pings go through a send that somebody has replaced on a polling transport', async () => {
-  const { socket } = await openPolling(await listen({ pingInterval: 60, pingTimeout: 1000 }))
+  const { socket } = await openPolling(await listen({ pingInterval: 300, pingTimeout: 5000 }))
   const batches = []
   const { transport } = socket
   transport.req = true

@@ -74,8 +74,9 @@ test('sessions are counted by transport, end and error', async () => {
 test('flush and drain of the server come in pairs, heartbeats of a listened session included', async () => {
   const context = await listen({ pingInterval: 50, pingTimeout: 1000 })
   const metrics = exporter(context.engine)
+  let before
+  context.engine.on('connection', () => (before = { ...metrics }))
   const { peer } = await openWebSocket(context)
-  const before = { ...metrics }
   assert.equal(await peer.packet(), '2')
   await eventually(() => [metrics.flushed - before.flushed, metrics.drains - before.drains], [1, 1])
 })

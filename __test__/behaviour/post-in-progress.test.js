@@ -38,12 +38,12 @@ for (const [name, serve] of [
 
   test(`close() with a poll answers the poll and destroys the POST: ${name}`, async () => {
     const { peer, socket } = await openPolling(await serve())
-    const poll = peer.poll()
+    const poll = await peer.pendingPoll()
     const { response } = await beginPost(peer)
     const closed = once(socket, 'close')
     socket.close()
     assert.deepEqual(await closed, ['forced close', undefined])
-    assert.equal((await poll).body, '1')
+    assert.equal((await poll.response).body, '1')
     await assert.rejects(response, destroyed)
   })
 
@@ -85,7 +85,7 @@ for (const [name, serve] of [
   }
 
   test(`a ping timeout destroys the POST: ${name}`, async () => {
-    const { peer, socket } = await openPolling(await serve({ pingInterval: 100, pingTimeout: 100 }))
+    const { peer, socket } = await openPolling(await serve({ pingInterval: 1000, pingTimeout: 100 }))
     const closed = once(socket, 'close')
     const { response } = await beginPost(peer)
     await assert.rejects(response, destroyed)

@@ -141,7 +141,7 @@ polling(
     await post('3')
   },
   {
-    opts: { pingInterval: 150, pingTimeout: 10_000 },
+    opts: { pingInterval: 500, pingTimeout: 10_000 },
     log: [
       'polling ready [open: polling open writable]',
       'polling drain [open: polling open]',
@@ -419,7 +419,7 @@ for (const { name, body, ...given } of POLLED_PAYLOADS)
   pending(`${name} between messages`, ({ post }) => post(body), given)
 
 polling('no answer to a ping, and no poll', ({ poll }) => poll(), {
-  opts: { pingInterval: 100, pingTimeout: 100 },
+  opts: { pingInterval: 500, pingTimeout: 100 },
   log: [
     'polling ready [open: polling open writable]',
     'polling drain [open: polling open]',
@@ -437,7 +437,7 @@ polling(
   },
   {
     // a timer that is late by more than a quarter of the timeout has the client asked once more
-    opts: { pingInterval: 150, pingTimeout: 1000 },
+    opts: { pingInterval: 500, pingTimeout: 1000 },
     log: [
       'polling ready [open: polling open writable]',
       'polling drain [open: polling open]',

@@ -128,7 +128,7 @@ websocket(
     peer.sendText('3')
   },
   {
-    opts: { pingInterval: 150, pingTimeout: 10_000 },
+    opts: { pingInterval: 500, pingTimeout: 10_000 },
     log: [
       'websocket drain [open: websocket open]',
       'websocket ready [open: websocket open writable]',

@@ -160,7 +160,7 @@ test('an upgrade that is not completed within upgradeTimeout is given up', async
 })
 
 test('a probe does not extend the upgradeTimeout', async () => {
-  const { peer, socket } = await openProbing(await listen({ upgradeTimeout: 150 }))
+  const { peer, socket } = await openProbing(await listen({ upgradeTimeout: 500 }))
   await peer.closeFrame()
   await eventually(() => socket.upgrading, false)
   assert.equal(socket.transport.name, 'polling')
@@ -303,7 +303,7 @@ for (const [how, end, ...expected] of [
 
 for (const [kind, serve] of Object.entries(SERVERS)) {
   test(`the transport given to "upgrading" emits "close" when upgradeTimeout is over (${kind})`, async () => {
-    const log = await watchProbe(serve, { upgradeTimeout: 100 }, () => {})
+    const log = await watchProbe(serve, { upgradeTimeout: 500 }, () => {})
     assert.deepEqual(log, [PROBED, ['close', 'closed', 'open', false]])
   })
 }
