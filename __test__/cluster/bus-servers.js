@@ -52,10 +52,15 @@ async function startServer(name, port, options = []) {
   return { child, stop }
 }
 
-/** A port that is free while the server is away, too: the system gives none of these to programs that ask for any. */
+let lastPort = 0
+
+/**
+ * A port that is free while the server is away, too: the system gives none of these to programs that ask for any, and
+ * tests that run at the same time take others.
+ */
 async function freePort() {
   for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000)
+    const port = 20_000 + (process.pid % 1500) * 8 + (lastPort++ % 8)
     if (!(await accepts(port))) return port
   }
 }

@@ -135,7 +135,7 @@ async function until(member, isSo, what, metrics = 'metrics') {
 
 /** Waits until a promise of what `read` asks for gives this. */
 async function becomes(read, expected) {
-  const end = Date.now() + 10_000
+  const end = Date.now() + 30_000
   for (;;) {
     const value = await read()
     if (value === expected || Date.now() > end) return assert.equal(value, expected)

@@ -266,7 +266,7 @@ async function postTooMuch() {
   const other = await openSession(owner)
   await post(front, other, '4first')
   process.kill(owner.pid, 'SIGSTOP')
-  const posted = sids.map((sid) => post(front, sid, `4${'x'.repeat(9e6)}`))
+  const posted = sids.map((sid) => post(front, sid, `4${'x'.repeat(9e6)}`, { ms: 30_000 }))
   await reaches(front, 'waiting', sids.length)
   return { owner, front, posted, other }
 }

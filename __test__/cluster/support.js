@@ -133,7 +133,7 @@ async function startBalancer(members) {
 
 /** Waits until a number of a process's metrics has this value. */
 async function reaches(member, name, value) {
-  const end = Date.now() + 10_000
+  const end = Date.now() + 30_000
   for (;;) {
     const metrics = await member.ask('metrics')
     if (metrics[name] === value) return
