@@ -88,6 +88,8 @@ async function startGateways({ gateways = 1, ...settings } = {}) {
   const { machines, ...rest } = await startMachines(2, { processes: gateways + 1, gateways, ...settings })
   const [near, far] = machines.map(({ members }) => ({ gateways: members.slice(0, -1), inner: members.at(-1) }))
   for (const one of [...near.gateways, ...far.gateways]) await standsFor(one, 1)
+  await isKnownTo(near.inner, far.gateways)
+  await isKnownTo(far.inner, near.gateways)
   const [gateway, farGateway] = [near.gateways[0], far.gateways[0]]
   return { ...rest, machines, near, far, gateway, inner: near.inner, farGateway, farInner: far.inner }
 }
@@ -120,6 +122,12 @@ function makeDeaf(hub, member) {
 /** Waits until a process stands for as many of its machine. */
 function standsFor(gateway, count) {
   return until(gateway, ({ neighbours }) => neighbours === count, `${count} neighbours`)
+}
+
+/** Waits until members of the bus know where sessions of a process are. */
+async function isKnownTo(owner, nodes) {
+  const sid = await owner.ask('issueId')
+  for (const node of nodes) await becomes(() => node.ask('knows', { sid }), true)
 }
 
 /** Waits until the numbers of the bus are so. */

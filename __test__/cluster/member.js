@@ -139,6 +139,9 @@ const commands = {
   connections: () => httpServer._connections,
   clients: () => Object.keys(engine.clients),
   nodes: () => engine.metrics().cluster.bus.nodes,
+  issueId: () => engine[kState].cluster.issueId(),
+  /** Whether another machine may have a session, as far as this process knows. */
+  knows: ({ sid }) => engine[kState].cluster.nodes.knows(sid),
   /** How many sessions have a WebSocket, or a poll that waits: none of their connections is on its way. */
   settled: () =>
     Object.values(engine.clients).filter((socket) => socket.transport.name === 'websocket' || socket.transport.writable)
