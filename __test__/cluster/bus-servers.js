@@ -136,7 +136,8 @@ function testClient(client) {
     await until(members[1], ({ nodes }) => nodes === 0, 'no nodes')
     const { received } = (await members[0].ask('metrics')).bus
     assert.ok(received > 0)
-    await until(members[1], ({ sent }) => sent > 0, 'messages')
+    const { sent: before } = (await members[1].ask('metrics')).bus
+    await until(members[1], ({ sent }) => sent > before, 'messages')
     assert.equal((await members[0].ask('metrics')).bus.received, received, 'nothing comes any more')
   })
 }
@@ -158,8 +159,10 @@ function testGateways(client, server, skip) {
 function testLateServer(client, server, skip) {
   test(`${client}: machines that start before the server find each other`, { skip }, async () => {
     const port = await freePort()
-    const starting = startMachines(2, { bus: { name: client, port } })
-    await new Promise((resolve) => setTimeout(resolve, 300))
+    let started = 0
+    const hub = { join: (member) => member.once('listening', () => started++) }
+    const starting = startMachines(2, { hub, bus: { name: client, port } })
+    await eventually(() => started, 2, 60_000)
     await startServer(server, port)
     const { members } = await starting
     const [owner, front] = members
