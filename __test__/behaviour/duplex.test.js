@@ -19,6 +19,7 @@ const {
   improvement,
   listen,
   once,
+  onceOfNext,
   path,
   request,
 } = require('../support')
@@ -113,9 +114,11 @@ test('the end of an injected websocket is a transport close', async () => {
 })
 
 test('an injected websocket that answers no ping times out', async () => {
-  const { peer, socket } = await openInjected(await listen({ pingInterval: 100, pingTimeout: 200 }))
+  const context = await listen({ pingInterval: 100, pingTimeout: 200 })
+  const closed = onceOfNext(context, 'close')
+  const { peer } = await openInjected(context)
   assert.equal(await peer.packet(), '2')
-  assert.deepEqual(await once(socket, 'close'), ['ping timeout', undefined])
+  assert.deepEqual(await closed, ['ping timeout', undefined])
 })
 
 /** A balancer that reads the first chunk of each connection and hands both on, as @socket.io/sticky does. */

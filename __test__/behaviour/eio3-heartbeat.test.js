@@ -2,7 +2,18 @@
 
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
-const { delay, eventually, improvement, listen, never, once, path, record, RawWebSocket } = require('../support')
+const {
+  delay,
+  eventually,
+  improvement,
+  listen,
+  never,
+  once,
+  onceOfNext,
+  path,
+  record,
+  RawWebSocket,
+} = require('../support')
 const { ALLOW, openPolling3, openWebSocket3 } = require('../support/eio3')
 
 const EVENTS = ['packet', 'packetCreate', 'flush', 'drain', 'heartbeat']
@@ -96,9 +107,10 @@ for (const [name, open] of [
 ]) {
   test(`a silent ${name} client is closed after pingInterval + pingTimeout`, async () => {
     const context = await listen({ ...ALLOW, pingInterval: 100, pingTimeout: 150 })
+    const closed = onceOfNext(context, 'close')
     const start = Date.now()
-    const { socket } = await open(context)
-    assert.deepEqual(await once(socket, 'close'), ['ping timeout', undefined])
+    await open(context)
+    assert.deepEqual(await closed, ['ping timeout', undefined])
     const ms = Date.now() - start
     assert.ok(ms >= 235, `${ms} ms`)
     assert.equal(context.engine.clientsCount, 0)
@@ -109,13 +121,14 @@ test('each ping grants pingInterval + pingTimeout anew, messages do not', async 
   const context = await listen({ ...ALLOW, pingInterval: 200, pingTimeout: 600 })
   const { peer, socket } = await openWebSocket3(context)
   const closed = once(socket, 'close')
-  for (let i = 0; i < 3; i++) {
-    await delay(450)
+  let last
+  for (let i = 0; i < 4; i++) {
+    await delay(300)
+    last = Date.now()
     peer.sendText('2')
     assert.equal(await peer.packet(), '3')
   }
   assert.equal(socket.readyState, 'open')
-  const last = Date.now()
   const chatter = setInterval(() => peer.sendText('4a'), 50)
   assert.equal((await closed)[0], 'ping timeout')
   clearInterval(chatter)
@@ -147,9 +160,10 @@ improvement(
   'D-6: no timeout after an upgrade of protocol 3',
   'a client that falls silent after an upgrade is closed',
   async () => {
-    const context = await listen({ ...ALLOW, pingInterval: 100, pingTimeout: 150 })
-    const { peer, socket } = await upgraded3(context)
-    assert.deepEqual(await once(socket, 'close'), ['ping timeout', undefined])
+    const context = await listen({ ...ALLOW, pingInterval: 400, pingTimeout: 400 })
+    const closed = onceOfNext(context, 'close')
+    const { peer } = await upgraded3(context)
+    assert.deepEqual(await closed, ['ping timeout', undefined])
     assert.equal((await peer.closeFrame()).payload.length, 0)
   },
 )

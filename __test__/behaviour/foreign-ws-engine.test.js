@@ -10,6 +10,7 @@ const {
   listen,
   listenDirectly,
   once,
+  onceOfNext,
   record,
   eventually,
   RawWebSocket,
@@ -148,10 +149,14 @@ test('an upgrade that takes too long is given up', async () => {
 })
 
 test('pings are sent and pongs keep the session open', async () => {
-  const { peer, socket } = await openWebSocket(await listen({ wsEngine, pingInterval: 150, pingTimeout: 1000 }))
-  const log = record(socket, ['packet', 'packetCreate', 'heartbeat'], (event, packet) =>
-    packet ? `${event} ${packet.type}` : event,
-  )
+  const context = await listen({ wsEngine, pingInterval: 150, pingTimeout: 1000 })
+  let log
+  context.engine.on('connection', (socket) => {
+    log = record(socket, ['packet', 'packetCreate', 'heartbeat'], (event, packet) =>
+      packet ? `${event} ${packet.type}` : event,
+    )
+  })
+  const { peer } = await openWebSocket(context)
   assert.equal(await peer.packet(), '2')
   peer.sendText('3')
   assert.equal(await peer.packet(), '2')
@@ -159,14 +164,16 @@ test('pings are sent and pongs keep the session open', async () => {
 })
 
 test('a client that answers no ping times out, also where the connection closes at once', async () => {
-  const { peer, socket } = await openWebSocket(await listen({ wsEngine, pingInterval: 100, pingTimeout: 100 }))
+  const context = await listen({ wsEngine, pingInterval: 100, pingTimeout: 300 })
+  const closed = onceOfNext(context, 'close')
+  const { peer, socket } = await openWebSocket(context)
   const { transport } = socket
   const { close } = transport.socket
   transport.socket.close = function () {
     transport.socket.emit('close', 1000, Buffer.alloc(0))
     close.call(this)
   }
-  assert.deepEqual(await once(socket, 'close'), ['ping timeout', undefined])
+  assert.deepEqual(await closed, ['ping timeout', undefined])
   await peer.closeFrame()
 })
 

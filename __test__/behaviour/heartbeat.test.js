@@ -12,6 +12,7 @@ const {
   listen,
   never,
   once,
+  onceOfNext,
   openPolling,
   openUpgraded,
   openWebSocket,
@@ -88,9 +89,10 @@ test('a client that pongs stays connected beyond pingInterval + pingTimeout', as
 
 test('a websocket client that does not pong is closed with ping timeout', async () => {
   const context = await listen({ pingInterval: 100, pingTimeout: 100 })
+  const closed = onceOfNext(context, 'close')
   const start = Date.now()
-  const { peer, socket } = await openWebSocket(context)
-  const [ms, args] = await since(start, once(socket, 'close'))
+  const { peer } = await openWebSocket(context)
+  const [ms, args] = await since(start, closed)
   assert.deepEqual(args, ['ping timeout', undefined])
   notBefore(ms, 190)
   assert.equal(context.engine.clientsCount, 0)
@@ -99,18 +101,20 @@ test('a websocket client that does not pong is closed with ping timeout', async 
 
 test('a ping timeout answers the pending poll with a close packet', async () => {
   const { peer, socket } = await openPolling(await listen({ pingInterval: 50, pingTimeout: 600 }))
+  const closed = once(socket, 'close')
   assert.equal((await peer.poll()).body, '2')
   const { response } = await peer.pendingPoll()
-  const [reason] = await once(socket, 'close')
+  const [reason] = await closed
   assert.equal(reason, 'ping timeout')
   assert.equal((await response).body, '1')
 })
 
 test('a polling client that never polls is closed with ping timeout', async () => {
   const context = await listen({ pingInterval: 100, pingTimeout: 100 })
+  const closed = onceOfNext(context, 'close')
   const start = Date.now()
-  const { peer, socket } = await openPolling(context)
-  const [ms, args] = await since(start, once(socket, 'close'))
+  const { peer } = await openPolling(context)
+  const [ms, args] = await since(start, closed)
   assert.deepEqual(args, ['ping timeout', undefined])
   notBefore(ms, 180)
   assert.equal((await peer.poll()).status, 400)
@@ -180,10 +184,12 @@ test('the first packet during the wait for a pong extends the deadline once', as
 })
 
 test('ping frames of the websocket do not count as heartbeats', async () => {
+  const context = await listen({ pingInterval: 50, pingTimeout: 150 })
+  const closed = onceOfNext(context, 'close')
   const start = Date.now()
-  const { peer, socket } = await openWebSocket(await listen({ pingInterval: 50, pingTimeout: 150 }))
+  const { peer } = await openWebSocket(context)
   const chatter = setInterval(() => peer.sendFrame({ opcode: 9 }), 30)
-  const [ms, [reason]] = await since(start, once(socket, 'close'))
+  const [ms, [reason]] = await since(start, closed)
   clearInterval(chatter)
   assert.equal(reason, 'ping timeout')
   notBefore(ms, 180)
@@ -232,11 +238,11 @@ test('a ping timeout while upgrading closes the new connection', async () => {
 /** A polling session whose ping waits for a poll: `{ context, peer, socket, closed, errors, deadline }`. */
 async function openPinged(pingTimeout = 200) {
   const context = await listen({ pingInterval: 150, pingTimeout })
-  const { peer, socket } = await openPolling(context)
   const errors = record(context.engine, 'connection_error', (_, { code, context: reason }) => [code, reason])
-  const closed = once(socket, 'close')
-  await once(socket, 'packetCreate')
-  return { context, peer, socket, closed, errors, deadline: performance.now() + pingTimeout }
+  const closed = onceOfNext(context, 'close')
+  const pinged = onceOfNext(context, 'packetCreate').then(() => performance.now())
+  const { peer, socket } = await openPolling(context)
+  return { context, peer, socket, closed, errors, deadline: (await pinged) + pingTimeout }
 }
 
 /** Does nothing else until so many ms after `deadline`. */
@@ -344,9 +350,11 @@ test('a POST without an answer to the ping, of a client that polls in time, puts
 })
 
 test('a closing session can still end with ping timeout', async () => {
-  const { socket } = await openPolling(await listen({ pingInterval: 50, pingTimeout: 100 }))
+  const context = await listen({ pingInterval: 50, pingTimeout: 100 })
+  const closed = onceOfNext(context, 'close')
+  const { socket } = await openPolling(context)
   socket.close()
-  assert.deepEqual(await once(socket, 'close'), ['ping timeout', undefined])
+  assert.deepEqual(await closed, ['ping timeout', undefined])
 })
 
 test('a closed session sends no ping', async () => {
@@ -388,6 +396,7 @@ test('sessions time out independently of each other', async () => {
   const context = await listen({ pingInterval: 60, pingTimeout: 2000 })
   const { peer, socket } = await openWebSocket(context)
   peer.socket.on('data', () => peer.sendText('3'))
+  peer.sendText('3') // a ping may have come before the listener
   const { socket: silent } = await openWebSocket(context)
   assert.equal((await once(silent, 'close'))[0], 'ping timeout')
   assert.equal(socket.readyState, 'open')
@@ -396,11 +405,12 @@ test('sessions time out independently of each other', async () => {
 improvement('D-6: heartbeat around upgrades', 'a ping outstanding at the upgrade keeps its deadline', async () => {
   const context = await listen({ pingInterval: 50, pingTimeout: 800 })
   const { peer: polling, socket } = await openPolling(context)
+  const closed = once(socket, 'close')
   assert.equal((await polling.poll()).body, '2')
   const peer = await upgradeTo(context, polling.sid)
   peer.sendText('2probe')
   await peer.packet()
   peer.sendText('5')
   await once(socket, 'upgrade')
-  assert.equal((await once(socket, 'close'))[0], 'ping timeout')
+  assert.equal((await closed)[0], 'ping timeout')
 })

@@ -11,6 +11,7 @@ const {
   listenNatively,
   eventually,
   once,
+  onceOfNext,
   path,
   request,
   client,
@@ -101,9 +102,10 @@ for (const [transport, handshake] of Object.entries(ways)) {
   test_('the transport of a session that has ended can still be looked at', async (listen) => {
     const context = await listen({ pingInterval: 20, pingTimeout: 20 })
     const connected = once(context.engine, 'connection')
+    const closed = onceOfNext(context, 'close')
     const { peer } = await handshake(context)
     const [socket] = await connected
-    await once(socket, 'close')
+    await closed
     const { transport: own } = socket
     assert.deepEqual([own.name, own.sid], [transport, socket.id])
     assert.notEqual(own.readyState, 'open')

@@ -81,6 +81,14 @@ function connections({ engine }) {
   }
 }
 
+/** The arguments of an `event` of the next session, however soon it comes. */
+function onceOfNext({ engine }, event) {
+  const seen = new Promise((resolve) => {
+    engine.once('connection', (socket) => socket.once(event, (...args) => resolve(args)))
+  })
+  return deadline(seen, `event "${event}" of the next session`)
+}
+
 async function openPolling(context, query, headers) {
   const connected = connections(context)
   const response = await request({ port: context.port, path: path(context, query), headers })
@@ -153,6 +161,7 @@ function client(context, options) {
 module.exports = {
   path,
   PollingPeer,
+  onceOfNext,
   openPolling,
   openWebSocket,
   upgradeTo,
