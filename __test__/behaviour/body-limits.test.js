@@ -158,14 +158,14 @@ for (const [door, { skip = false, keepsConnections = false, ...way }] of Object.
   })
 
   test(`${door}: the time of a body is over with its end`, { skip }, async () => {
-    const { socket, target, send } = await open(way, '4', { httpRequestBodyTimeout: 60 })
+    const { socket, target, send } = await open(way, '4', { httpRequestBodyTimeout: 250 })
     const messages = record(socket, 'message', (event, data) => data)
     for (const text of ['a', 'b']) {
       const post = await send(withLength(target, 2, '4'))
       post.write(text)
       await post.match(/^HTTP\/1\.1 200 [^]*\r\n\r\nok$/)
     }
-    await never(socket, 'close', 100)
+    await never(socket, 'close', 350)
     assert.deepEqual(messages, ['a', 'b'])
   })
 }
@@ -262,13 +262,13 @@ test('30 s and 10,000 chunks are the defaults', async () => {
 })
 
 test('no timer of a body is left when its client goes away', async () => {
-  const { peer, socket } = await openPolling(await listen({ httpRequestBodyTimeout: 60 }))
+  const { peer, socket } = await openPolling(await listen({ httpRequestBodyTimeout: 250 }))
   const errors = record(socket.transport, 'error', (event, error) => error.message)
   const closed = once(socket, 'close')
   const { req } = await peer.pendingPost('4a')
   req.destroy()
   assert.equal((await closed)[1].message, 'data request connection closed prematurely')
-  await never(socket.transport, 'error', 100)
+  await never(socket.transport, 'error', 350)
   assert.deepEqual(errors, ['data request connection closed prematurely'])
 })
 

@@ -177,7 +177,7 @@ improvement('G-32', 'a request with transport=websocket and the sid of a websock
   const context = await listen()
   const { open, socket } = await openWebSocket(context)
   const target = path(context, { transport: 'websocket', sid: open.sid })
-  const response = await request({ port: context.port, path: target, ms: 1000 })
+  const response = await request({ port: context.port, path: target })
   assert.equal(response.status, 400)
   assert.equal(socket.readyState, 'open')
 })

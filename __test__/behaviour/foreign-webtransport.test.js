@@ -204,7 +204,7 @@ for (const [how, options, end, ...expected] of [
     ['transport', 'closed', false],
   ],
   ['its client closes it', {}, ({ peer }) => peer.end(), ['transport', 'closed', false]],
-  ['upgradeTimeout is over', { upgradeTimeout: 50 }, () => {}, ['transport', 'closed', false]],
+  ['upgradeTimeout is over', { upgradeTimeout: 300 }, () => {}, ['transport', 'closed', false]],
   ['a wrong packet comes', {}, ({ peer }) => peer.send('message', 'x'), ['transport', 'closed', false]],
 ]) {
   test(`the transport given to "upgrading" emits "close" when ${how}`, async () => {

@@ -243,7 +243,7 @@ for (const [kind, headers] of [
       const { response, req } = await peer.start({ headers })
       response.catch(() => {})
       const closed = once(socket, 'close')
-      socket.send(require('node:crypto').randomBytes(2e7))
+      socket.send(require('node:crypto').randomBytes(8e6))
       req.on('response', () => req.destroy())
       const [reason, description] = await closed
       assert.deepEqual([reason, description.message], ['transport error', 'poll connection closed prematurely'])
