@@ -134,10 +134,13 @@ fn a_number_that_others_have_for_a_moment_is_waited_for() {
     let scratch = Scratch::new("moment");
     let directory = Directory::open(&scratch.0).unwrap();
     let seat = directory.take_seat(Choice::Given(5)).unwrap();
+    let (begin, begun) = channel();
     let looks = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(20));
+        begin.send(()).unwrap();
+        std::thread::sleep(Duration::from_millis(5));
         drop(seat);
     });
+    begun.recv().unwrap();
     assert_eq!(directory.take_seat(Choice::Given(5)).unwrap().0.member.number, 5);
     looks.join().unwrap();
 }
@@ -360,11 +363,16 @@ fn a_link_is_not_read_while_its_owner_does_not_take_messages() {
     let link = one.link(two.peers.member());
     let body = vec![0; 1 << 20];
     // the peer takes some 16 MiB, and as many wait here; then requests are not taken for now, but what is small is
-    let mut sent = 0;
-    while one.peers.send(link, PeerMessage::Request as u8, 0, (b"", &body), None) == PeerSent::Yes {
-        one.peers.flush();
-        sent += 1;
-        assert!(sent < 200);
+    let (mut sent, mut refused) = (0, 0);
+    // the I/O threads may need a while
+    while refused < 50 {
+        if one.peers.send(link, PeerMessage::Request as u8, 0, (b"", &body), None) == PeerSent::Yes {
+            one.peers.flush();
+            (sent, refused) = (sent + 1, 0);
+            assert!(sent < 200);
+        } else {
+            refused += 1;
+        }
         std::thread::sleep(Duration::from_millis(2));
     }
     assert!(sent > 24, "{sent} MiB were sent");
@@ -511,7 +519,7 @@ fn a_stranger_who_reaches_the_socket_gets_no_link() {
 
 #[test]
 fn connections_that_say_nothing_are_bounded() {
-    let scratch = Scratch::new("strangers");
+    let scratch = Scratch::new("silent");
     let (one, mut other) = (Process::join(&scratch), Process::join(&scratch));
     let path = scratch.0.join(format!("{}.sock", one.peers.member().number));
     let strangers: Vec<_> = (0..128).map(|_| UnixStream::connect(&path).unwrap()).collect();
