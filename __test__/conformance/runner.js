@@ -10,7 +10,7 @@ const assert = require('node:assert/strict')
 const crypto = require('node:crypto')
 const http = require('node:http')
 const { after } = require('node:test')
-const { deadline, engine, once, RawWebSocket } = require('../support')
+const { deadline, engine, once, RawWebSocket, upstream } = require('../support')
 const { text, close } = require('./frames')
 const { Inflater } = require('./deflate')
 
@@ -65,11 +65,11 @@ after(async () => {
 /**
  * Plays the bytes of a case on a new session.
  *
- * @param {{ bytes: Buffer[] | ((peer) => Buffer[]), opts?: object, chop?: number, offer?: string, early?: boolean }} script
+ * @param {{ bytes: Buffer[] | ((peer) => Buffer[]), opts?: object, chop?: number, offer?: string, early?: 'ours' | 'none' }} script
  *   `chop`: the bytes arrive in TCP segments of that size; `offer`: a Sec-WebSocket-Extensions header;
- *   `early`: the end must come before the last of the buffers is sent
+ *   `early`: who ends it before the last of the buffers is sent
  */
-async function play({ bytes, opts = {}, chop, offer, early = false }) {
+async function play({ bytes, opts = {}, chop, offer, early }) {
   const context = await contextFor(opts)
   const headers = offer === undefined ? {} : { 'Sec-WebSocket-Extensions': offer }
   const peer = await RawWebSocket.open(context.port, context.path, { headers })
@@ -90,7 +90,8 @@ async function play({ bytes, opts = {}, chop, offer, early = false }) {
   if (early) {
     // everything but the last part; then it must end by itself
     await write(peer, parts.slice(0, -1), chop)
-    ended = await Promise.race([watch(peer, session), new Promise((resolve) => setTimeout(resolve, 150, false))])
+    const ms = early === 'ours' && !upstream ? 10_000 : 150
+    ended = await Promise.race([watch(peer, session), new Promise((resolve) => setTimeout(resolve, ms, false))])
     session.early = Boolean(ended)
     if (!ended) peer.write(parts[parts.length - 1])
   } else {

@@ -304,7 +304,7 @@ describe('the registry', () => {
   })
 
   /** Asks as `npm test` does, with npm configured for this registry. */
-  async function ask(more, limitMs) {
+  async function ask(more, limitMs = 60_000) {
     const all = { ...settings, ...more }
     const was = Object.fromEntries(Object.keys(all).map((name) => [name, process.env[name]]))
     Object.assign(process.env, all)

@@ -52,7 +52,7 @@ module.exports = [
       quick.on('who', (answer) => answer('quick'))
       slow.on('who', () => {})
       const { error, answers } = await new Promise((resolve) => {
-        io.timeout(slowly(400)).emit('who', (error, answers) => resolve({ error, answers }))
+        io.timeout(slowly(1000)).emit('who', (error, answers) => resolve({ error, answers }))
       })
       assert.ok(error)
       assert.deepEqual(answers, ['quick'])

@@ -52,13 +52,13 @@ module.exports = [
         ({ client }) => {
           client.io.engine._sendPacket = () => {}
         },
-        { pingInterval: slowly(200), pingTimeout: slowly(200) },
+        { pingInterval: slowly(200), pingTimeout: slowly(500) },
       ),
   },
   {
     name: 'the network falls silent: each side times out by itself',
     async run(bench) {
-      await bench.serve({ pingInterval: slowly(300), pingTimeout: slowly(200) })
+      await bench.serve({ pingInterval: slowly(300), pingTimeout: slowly(500) })
       const proxy = await bench.freezableProxy()
       const { client, socket } = await bench.pair('/', { port: proxy.port })
       const gone = [event(socket, 'disconnect'), event(client, 'disconnect')]

@@ -42,7 +42,7 @@ module.exports = [
       const expected = Array.from({ length: 300 }, (_, n) => n)
       assert.deepEqual(up, expected)
       assert.deepEqual(down, expected)
-      assert.equal(socket.conn.transport.name, 'websocket')
+      await until(() => socket.conn.transport.name === 'websocket', 'the server has upgraded')
     },
   },
   {
