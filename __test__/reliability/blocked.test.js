@@ -19,7 +19,7 @@ const {
   upstream,
 } = require('./support')
 
-const PERIODS = { pingInterval: 500, pingTimeout: 500 }
+const PERIODS = { pingInterval: 1000, pingTimeout: 1000 }
 const BLOCK = 3 * PERIODS.pingTimeout + 100
 
 /** For clients that need several requests to answer. */
@@ -293,6 +293,6 @@ test('a polling client that is really gone is closed after a block, by the heart
     Array.from({ length: 5 }, () => request({ port: server.port, path: path({ path: '/engine.io/' }) })),
   )
   await blocked(server, BLOCK)
-  for (let i = 0; i < 50 && (await state(server)).clients > 0; i++) await delay(50)
+  for (let i = 0; i < 100 && (await state(server)).clients > 0; i++) await delay(50)
   assert.deepEqual(await state(server), { clients: 0, closes: Array(5).fill('ping timeout') })
 })

@@ -11,6 +11,7 @@ const {
   RawWebSocket,
   deafPeer,
   delay,
+  eventually,
   frame,
   once,
   path,
@@ -118,12 +119,11 @@ attack(
         .then(() => socket.sendClose())
         .catch(() => {})
     })
-    await delay(200)
-    const open = sockets.filter((socket) => !socket.isClosed)
-    assert.equal(open.length, 1)
+    const open = () => sockets.filter((socket) => !socket.isClosed)
+    await eventually(() => open().length, 1)
     assert.equal((await peer.post('4x')).status, 200)
     assert.match((await peer.poll()).body, /4x/)
-    open[0].socket.destroy()
+    open()[0].socket.destroy()
   },
 )
 

@@ -120,8 +120,12 @@ test('more than handshakesPerSecond are refused, and there are as many again a s
   const seen = errors(context)
   const burst = async () =>
     (await Promise.all(Array.from({ length: 10 }, () => handshake(context)))).map(({ status }) => status)
+  const start = performance.now()
   const first = await burst()
-  assert.ok([5, 6].includes(first.filter((status) => status === 200).length), String(first))
+  // and one more for each fifth of a second that it has taken
+  const most = 5 + Math.ceil((performance.now() - start) / 200)
+  const served = first.filter((status) => status === 200).length
+  assert.ok(served >= 5 && served <= most, `${first}, at most ${most}`)
   assert.equal(seen[0].name, 'TOO_MANY_HANDSHAKES')
   await delay(1050)
   assert.ok((await burst()).filter((status) => status === 200).length >= 5)
@@ -163,18 +167,19 @@ test('a generateId that takes longer than handshakeTimeout opens no session', as
 })
 
 test('a polling session that is left alone after its handshake is closed after handshakeTimeout', async () => {
-  const context = await listen({ limits: { handshakeTimeout: 200 } })
+  const context = await listen({ limits: { handshakeTimeout: 1000 } })
   const seen = errors(context)
-  const alone = await openPolling(context)
   const polled = await openPolling(context)
-  const websocket = await openWebSocket(context)
   polled.peer.poll()
+  await eventually(() => polled.socket.transport.writable, true)
+  const websocket = await openWebSocket(context)
+  // the last, so that the time of the others is over, too
+  const alone = await openPolling(context)
   const [reason, error] = await once(alone.socket, 'close')
   assert.deepEqual([reason, error.message], ['transport error', 'handshake timeout'])
   assert.deepEqual(seen, [
-    { code: 3, message: 'Handshake timeout', name: 'HANDSHAKE_TIMEOUT', limit: 200, sid: alone.socket.id },
+    { code: 3, message: 'Handshake timeout', name: 'HANDSHAKE_TIMEOUT', limit: 1000, sid: alone.socket.id },
   ])
-  await delay(250)
   assert.deepEqual([polled.socket.readyState, websocket.socket.readyState], ['open', 'open'])
 })
 
