@@ -167,7 +167,7 @@ attack('replay of a dead sid', 'an upgrade of a dead session', { needs: ['channe
   const session = await a.session()
   session.close()
   session.peer.destroy()
-  await sleep(30)
+  for (let i = 0; (await a.act('sessions')).includes(session.sid) && i < 200; i++) await sleep(5)
   await replay(a, session.sid)
 })
 

@@ -188,6 +188,7 @@ module.exports = {
       return late.length
     },
     kept: (cell) => cell.kept.length,
+    sessions: (cell) => Object.keys(cell.engine.clients),
     close(cell) {
       cell.engine.close()
     },
