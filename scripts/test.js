@@ -15,8 +15,9 @@ const { platforms: prebuilt } = require('./platforms')
 const { checkNode, checkOptions, checkRust, fail, findChromium, installPackages, root, step } = require('./setup')
 const { published, warning } = require('./upstream/releases')
 
-const STAGE_LIMIT_MS = 15 * 60_000
-const FILE_LIMIT_MS = 3 * 60_000
+/** For what hangs: several times what a stage and a file take, because a machine may be slow, and busy. */
+const STAGE_LIMIT_MS = 30 * 60_000
+const FILE_LIMIT_MS = 8 * 60_000
 /** Much is downloaded, and other systems are emulated. */
 const SLOW_STAGE_LIMIT_MS = 60 * 60_000
 const SLOW_FILE_LIMIT_MS = 15 * 60_000
