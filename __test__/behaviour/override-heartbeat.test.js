@@ -50,7 +50,7 @@ const MEANS = {
 }
 
 /** Time enough between two pings to notice what was replaced, on a busy machine, too. */
-const UNHURRIED = { pingInterval: 300, pingTimeout: 2000 }
+const UNHURRIED = { pingInterval: 600, pingTimeout: 5000 }
 
 /** The next packet that is not answered before the client asks for it. */
 async function next(peer) {

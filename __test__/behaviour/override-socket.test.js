@@ -30,7 +30,7 @@ async function deliver(peer, packet) {
 
 for (const [name, open] of Object.entries(OPENERS)) {
   test(`a patched emit hears of messages and pongs as listeners do: ${name}`, async () => {
-    const { peer, socket } = await open(await listen({ pingInterval: 300, pingTimeout: 5000 }))
+    const { peer, socket } = await open(await listen({ pingInterval: 600, pingTimeout: 5000 }))
     const heard = []
     const { emit } = socket
     socket.emit = function (event, ...args) {
