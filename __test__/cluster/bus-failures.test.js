@@ -208,6 +208,35 @@ const recordAll = () => recordWarnings(({ code, name, message }) => [code, name,
 
 const warningOf = (message) => ['ENGINE_CLUSTER_BUS', 'EngineIoWarning', message]
 
+test('a bus that throws something that is no error: a server that leaves unsubscribes from all channels', async () => {
+  const thrown = [
+    undefined,
+    null,
+    'text',
+    {
+      get message() {
+        throw new Error('no message')
+      },
+    },
+  ]
+  const directory = clusterDirectory()
+  for (const reason of thrown) {
+    const channels = []
+    const bus = {
+      publish() {},
+      subscribe: (channel) => void channels.push(channel),
+      unsubscribe(channel) {
+        channels.splice(channels.indexOf(channel), 1)
+        throw reason
+      },
+    }
+    const engine = new Server({ cluster: { bus, directory, key: KEY } })
+    assert.equal(channels.length, 2)
+    engine.close()
+    await eventually(() => channels, [])
+  }
+})
+
 test('a bus that goes on failing: a warning for each of its methods says why, and another one none', async () => {
   const warnings = recordAll()
   const bus = {

@@ -34,6 +34,11 @@ function textOf(thrown, member) {
   }
 }
 
+/** Returns what something thrown says, which need not be an error. */
+function reasonOf(thrown) {
+  return textOf(thrown, 'message') ?? shown(thrown)
+}
+
 /** Keeps the rejection of a promise that is not waited for from ending the process. */
 function ignoreRejection(promise) {
   // by `await`, because the application may have replaced its methods
@@ -43,4 +48,4 @@ function ignoreRejection(promise) {
   if (types.isPromise(promise)) wait().catch(() => {})
 }
 
-module.exports = { ignoreRejection, isPlainObject, kindOf, shown, textOf }
+module.exports = { ignoreRejection, isPlainObject, kindOf, reasonOf, shown, textOf }

@@ -8,7 +8,7 @@ const debug = require('debug')('engine:cluster')
 const { performance } = require('perf_hooks')
 const { setImmediate, setTimeout } = require('timers')
 const { hasGone, isOver } = require('../base/client')
-const { kindOf } = require('../base/shown')
+const { kindOf, reasonOf } = require('../base/shown')
 const { warnOnce } = require('../base/warnings')
 const { apart, atRoot, capture } = require('../native/context')
 const { ErrorCode } = require('../native/contract')
@@ -464,7 +464,7 @@ class Nodes {
       try {
         Promise.resolve(this._bus.unsubscribe(channel, onMessage)).then(undefined, () => {})
       } catch (error) {
-        debug('cannot unsubscribe from %s: %s', channel, error.message)
+        debug('cannot unsubscribe from %s: %s', channel, reasonOf(error))
       }
     }
   }

@@ -2,7 +2,7 @@
 
 const debug = require('debug')('engine:cluster')
 const { performance } = require('perf_hooks')
-const { shown, textOf } = require('../base/shown')
+const { reasonOf } = require('../base/shown')
 
 /** How long something fails before the application hears of it, in ms: its client may still be about to connect. */
 const GRACE = 2000
@@ -22,7 +22,7 @@ class Trouble {
   }
 
   onFailure(error) {
-    const text = textOf(error, 'message') ?? shown(error)
+    const text = reasonOf(error)
     debug('%s: %s', this._what, text)
     const now = performance.now()
     this._since ??= now
