@@ -19,6 +19,15 @@ test('an id that nobody had a moment ago is found', async () => {
   assert.equal((await poll(front, 'wanted-a')).body, '4a')
 })
 
+test('an id is found although its owner is busy', async () => {
+  const { members } = await start()
+  const [owner, front] = members
+  await openSession(owner, { wanted: 'wanted-f' })
+  const busy = owner.ask('block', { ms: 2000 })
+  assert.equal((await post(front, 'wanted-f', '4a')).status, 200)
+  await busy
+})
+
 test('an id that another process has had before is found with its new owner, by all kinds of requests', async () => {
   const { members } = await start()
   const [one, other, front] = members
@@ -26,7 +35,7 @@ test('an id that another process has had before is found with its new owner, by 
     const [owner, last] = i % 2 === 0 ? [one, other] : [other, one]
     await openSession(owner, { wanted: 'wanted-b' })
     if (i % 3 === 0) {
-      await post(front, 'wanted-b', `4${i}`)
+      assert.equal((await post(front, 'wanted-b', `4${i}`)).status, 200)
       assert.equal((await poll(front, 'wanted-b')).body, `4${i}`)
     } else if (i % 3 === 1) {
       const waiting = poll(front, 'wanted-b')

@@ -12,8 +12,8 @@ const { callAll } = require('./link')
 /** Searches per second, and as many at once. */
 const RATE = 100
 
-/** Milliseconds for peers to answer. */
-const PATIENCE = 1000
+/** Milliseconds for peers to answer, as for one to accept a link: they may be busy. */
+const PATIENCE = 5000
 
 /** Number of sessions whose peer is remembered. */
 const MOST = 10_000
