@@ -4,8 +4,10 @@
 
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
-const { RawWebSocket, defer, delay, once } = require('../support')
-const { openSession, poll, post, reaches, startCluster, target } = require('./support')
+const { kState } = require('../../lib/base/symbols')
+const { RawWebSocket, defer, delay, eventually, once } = require('../support')
+const { startMachine } = require('./claims-support')
+const { clusterDirectory, openSession, poll, post, reaches, startCluster, target } = require('./support')
 
 const UNKNOWN = '{"code":1,"message":"Session ID unknown"}'
 
@@ -68,6 +70,28 @@ test('a process that ends while upgrades wait for an owner that is stopped refus
   await front.ask('end')
   await Promise.all(websockets.map((websocket) => websocket.match(/^HTTP\/1\.1 400 [^]*Session ID unknown$/)))
   assert.deepEqual(await front.ended, { code: 0, signal: null })
+})
+
+test('a process that ends while an upgrade is passed on waits for that as for those before', async () => {
+  const cluster = { directory: clusterDirectory(), bus: undefined }
+  const held = []
+  const owner = await startMachine(undefined, { cluster })
+  const front = await startMachine(undefined, { cluster }, ({ engine }) =>
+    engine.use((req, res, next) => (req.headers.upgrade === undefined ? next() : held.push(next))),
+  )
+  const [sid, waiting] = [await openSession(owner), await openSession(owner)]
+  // the end waits until this is answered
+  const first = poll(front, waiting)
+  await eventually(() => owner.sockets.get(waiting).transport.writable, true)
+  const websocket = await RawWebSocket.request(front.port, target({ sid, transport: 'websocket' }))
+  await eventually(() => held.length, 1)
+  front.engine.close()
+  const { _leaving: end } = front.engine[kState].cluster
+  assert.equal(end.hasRef(), false)
+  held[0]()
+  await eventually(() => end.hasRef(), true)
+  assert.equal((await websocket.response()).status, 101)
+  assert.equal((await first).body, '6')
 })
 
 test('a process that was stopped itself does not take it for the silence of others', async () => {

@@ -257,6 +257,7 @@ class Front {
     const request = new PassedUpgrade(this._cluster, link, number, refuse, terms, socket, means)
     if (sent === PeerSent.LATER) this._links.sendLater(link, link.unmoved, request, kind, send)
     this._cluster.counts[moves ? 'moved' : 'relayed']++
+    this._cluster.onMove()
     if (terms.isFar) this._cluster.counts.viaGateway++
     return true
   }

@@ -395,8 +395,12 @@ class Cluster {
     if (this.nodes?.leave()) waits = true
     // sessions that have just been closed answer their polls in this tick
     this._leaving = atRoot(setTimeout, () => this._leaveNow(), waits ? FAREWELL : 1)
-    // connections that are not read keep no process alive, and would be cut without an answer
     if (!this.links.areMoving) this._leaving.unref()
+  }
+
+  /** Called when a connection moves. It is not read, and keeps no process alive: it would be cut without an answer. */
+  onMove() {
+    this._leaving?.ref()
   }
 
   _leaveNow() {
