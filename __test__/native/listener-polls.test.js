@@ -11,8 +11,8 @@ const { frame, RawPeer, upgradeRequest } = require('../support')
 const NEVER = 600_000
 
 /** A session with a pending poll of which the application has heard. */
-async function openPending(options) {
-  const context = await listenNatively({ pingInterval: NEVER, pingTimeout: NEVER, ...options })
+async function openPending() {
+  const context = await listenNatively({ pingInterval: NEVER, pingTimeout: NEVER })
   const { peer, socket } = await openPolling(context)
   const answer = peer.poll()
   await eventually(() => socket.transport.writable, true)
@@ -50,15 +50,17 @@ for (const [name, end, packet, reason] of [
 
 test('a pending poll is answered at the ping timeout, and the server closes', async () => {
   // the next poll must come in time
-  const session = await openPending({ pingInterval: 50, pingTimeout: 1000 })
-  assert.equal((await session.answer).body, '2')
+  const context = await listenNatively({ pingInterval: 50, pingTimeout: 1000 })
+  const { peer, socket } = await openPolling(context)
+  const closed = once(socket, 'close')
+  assert.equal((await peer.poll()).body, '2')
   let answer
   // one more ping may come where the process was late
-  do answer = await session.peer.poll()
+  do answer = await peer.poll()
   while (answer.body === '2')
   assert.deepEqual([answer.status, answer.body], [200, '1'])
-  await session.closed
-  await serverCloses(session.context)
+  await closed
+  await serverCloses(context)
 })
 
 test('of two polls one is answered and one refused, and the server closes', async () => {
