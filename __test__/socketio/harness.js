@@ -14,7 +14,7 @@ const { io: connect } = from('socket.io-client')
 /** A time of the application's, longer on a machine that is SLOWDOWN times slower. */
 const slowly = (ms) => ms * (Number(process.env.SLOWDOWN) || 1)
 
-const LIMIT_MS = slowly(5000)
+const LIMIT_MS = slowly(15_000)
 
 /** The ways a client may get its connection; `settled` is the transport it ends up on. */
 const MODES = {
