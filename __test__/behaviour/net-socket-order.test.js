@@ -66,7 +66,8 @@ const ENDS = {
     reason: 'parse error',
   },
   'a ping that is not answered': {
-    options: { pingInterval: 1000, pingTimeout: 50 },
+    // a timer that is late by more than a quarter of the timeout has the client asked once more
+    options: { pingInterval: 800, pingTimeout: 400 },
     act: ({ peer }) => finishHandshake(peer),
     order: SESSION_FIRST,
     reason: 'ping timeout',

@@ -308,28 +308,28 @@ const ROWS = {
       socket.on('message', () => {})
       let told = 0
       assert.equal(
-        stream.setTimeout(300, () => told++),
+        stream.setTimeout(600, () => told++),
         stream,
       )
-      assert.equal(stream.timeout, 300)
-      for (let i = 0; i < 8; i++) {
+      assert.equal(stream.timeout, 600)
+      for (let i = 0; i < 12; i++) {
         peer.sendText('4up')
         await delay(60)
       }
       assert.equal(told, 0)
-      for (let i = 0; i < 8; i++) {
+      for (let i = 0; i < 12; i++) {
         socket.send('down')
         await delay(60)
       }
       assert.equal(told, 0)
       await eventually(() => told, 1)
-      await delay(700)
+      await delay(900)
       assert.equal(told, 1)
       const again = once(stream, 'timeout')
       peer.sendText('4up')
       await again
       stream.setTimeout(0)
-      await never(stream, 'timeout', 400)
+      await never(stream, 'timeout', 700)
       assert.equal(socket.readyState, 'open')
     },
   },

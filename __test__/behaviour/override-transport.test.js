@@ -99,7 +99,7 @@ for (const [name, open] of Object.entries({
   })
 
   test(`a patched close is called when the session ends by itself: ${name}`, async () => {
-    const { socket } = await open(await listen({ pingInterval: 1000, pingTimeout: 100 }))
+    const { socket } = await open(await listen({ pingInterval: 800, pingTimeout: 400 }))
     const calls = []
     note(socket.transport, 'close', calls)
     const [reason] = await once(socket, 'close')

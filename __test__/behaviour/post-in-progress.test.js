@@ -85,7 +85,7 @@ for (const [name, serve] of [
   }
 
   test(`a ping timeout destroys the POST: ${name}`, async () => {
-    const { peer, socket } = await openPolling(await serve({ pingInterval: 1000, pingTimeout: 100 }))
+    const { peer, socket } = await openPolling(await serve({ pingInterval: 800, pingTimeout: 400 }))
     const closed = once(socket, 'close')
     const { response } = await beginPost(peer)
     await assert.rejects(response, destroyed)

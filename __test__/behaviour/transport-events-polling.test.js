@@ -419,7 +419,7 @@ for (const { name, body, ...given } of POLLED_PAYLOADS)
   pending(`${name} between messages`, ({ post }) => post(body), given)
 
 polling('no answer to a ping, and no poll', ({ poll }) => poll(), {
-  opts: { pingInterval: 500, pingTimeout: 100 },
+  opts: { pingInterval: 500, pingTimeout: 400 },
   log: [
     'polling ready [open: polling open writable]',
     'polling drain [open: polling open]',
