@@ -27,12 +27,15 @@ async function cuts(owner, count, act) {
   return (await closed).map(([{ sid, why }]) => [sid, why])
 }
 
+/** No ping answers a poll that a slow machine takes long for. */
+const options = { pingInterval: 120_000 }
+
 // what passes a poll on: starts an owner and a front
 const WAYS = {
-  'to another process': async () => (await startCluster(2)).members,
-  'to another machine': async () => (await startMachines(2)).members,
+  'to another process': async () => (await startCluster(2, { options })).members,
+  'to another machine': async () => (await startMachines(2, { options })).members,
   'to another machine by way of gateways': async () => {
-    const { inner, farInner } = await startGateways()
+    const { inner, farInner } = await startGateways({ options })
     return [farInner, inner]
   },
 }
@@ -99,7 +102,7 @@ test('an answer behind another one, under whose write the connection breaks: its
   client.write(get(first) + get(sid))
   await polled(owner, 1)
   await owner.ask('send', { sid, data: 'x'.repeat(20_000_000) })
-  await post(front, sid, '6')
+  await post(front, sid, '6', { ms: 30_000 })
   await front.ask('send', { sid: first, data: 'first' })
   await front.ask('metrics')
   assert.deepEqual(await cuts(owner, 1, () => client.reset()), [[sid, CUT]])
@@ -175,12 +178,12 @@ async function goesWhileHeld({ hub, owner, node, front }) {
 }
 
 test('a poll behind another one that waits at a node is not served if the client goes: its session ends', async () => {
-  const { hub, members } = await startMachines(2, { options: { pingInterval: 60_000 } })
+  const { hub, members } = await startMachines(2, { options })
   const [owner, front] = members
   await goesWhileHeld({ hub, owner, node: owner, front })
 })
 
 test('a poll behind another one that waits at an owner without a bus is not served if the client goes', async () => {
-  const { hub, inner, gateway, farGateway } = await startGateways({ options: { pingInterval: 60_000 } })
+  const { hub, inner, gateway, farGateway } = await startGateways({ options })
   await goesWhileHeld({ hub, owner: inner, node: gateway, front: farGateway })
 })
