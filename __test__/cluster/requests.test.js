@@ -262,7 +262,7 @@ async function postTooMuch() {
   const { members, settings } = await startCluster(1)
   const [owner] = members
   const front = await startMember({ ...settings, options: { ...settings.options, maxHttpBufferSize: 1e7 } })
-  const sids = await Promise.all(Array.from({ length: 8 }, () => openSession(owner)))
+  const sids = await Promise.all(Array.from({ length: 4 }, () => openSession(owner)))
   const other = await openSession(owner)
   await post(front, other, '4first')
   process.kill(owner.pid, 'SIGSTOP')
@@ -273,7 +273,7 @@ async function postTooMuch() {
 
 test('requests wait that an owner cannot take at once, and others behind them', async () => {
   const { owner, front, posted, other } = await postTooMuch()
-  const behind = post(front, other, '4second')
+  const behind = post(front, other, '4second', { ms: 30_000 })
   await reaches(front, 'waiting', posted.length + 1)
   process.kill(owner.pid, 'SIGCONT')
   for (const { status } of await Promise.all(posted)) assert.equal(status, 413)
