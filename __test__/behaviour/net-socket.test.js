@@ -762,7 +762,10 @@ for (const how of [wrap, define]) {
 test('a subclass of net.Socket keeps its methods', async () => {
   const context = await listen()
   const front = net.createServer({ pauseOnConnect: true }, (accepted) => {
-    const stream = new Counting({ handle: accepted._handle })
+    const { _handle: handle } = accepted
+    // so that its end does not take the connection away
+    accepted._handle = null
+    const stream = new Counting({ handle })
     context.server.emit('connection', stream)
   })
   const port = await require('../support').bind(front)
