@@ -275,6 +275,29 @@ test('a client of the bus that connects soon after the start of the server: no w
   assert.deepEqual(warnings, [])
 })
 
+test('the first hello is said until the bus takes it, so that others know the sessions of a new process', async () => {
+  const bus = new LocalBus()
+  const refused = []
+  const taken = []
+  let isConnected = false
+  const publish = (channel, message) => {
+    const all = isConnected ? taken : refused
+    if (channel.endsWith('.all')) all.push(Buffer.from(message))
+    if (!isConnected) throw new Error('the client has no connection')
+    bus.publish(channel, message)
+  }
+  const late = { publish, subscribe: (...args) => bus.subscribe(...args), unsubscribe() {} }
+  const { engine } = await listen(late)
+  await eventually(() => refused.length > 1, true)
+  isConnected = true
+  await eventually(() => taken.length > 0, true)
+  assert.deepEqual(taken[0], refused.at(-1))
+  assert.equal(engine.metrics().cluster.bus.unsent, 1)
+  // the next one is said once
+  await eventually(() => taken.length > 1, true)
+  assert.notDeepEqual(taken[1], taken[0])
+})
+
 test('what fails is told after 2 s, again only if it has worked meanwhile, and at most once a minute', async (t) => {
   const warnings = recordAll()
   let now = 1000

@@ -32,6 +32,10 @@ const MAX_UNTAKEN = 8 << 20
 /** Milliseconds until a channel that could not be subscribed to is tried again. */
 const RETRY = 1000
 
+/** For how long after its start this process says hello again if the bus has not taken that, and how often, in ms. */
+const START = 5 * 1000
+const AGAIN = 20
+
 /** How often this process looks who is on its machine, in ms. Hellos are said a little less often. */
 const LOOK = 900
 
@@ -95,6 +99,9 @@ class Nodes {
     this._timer = undefined
     this._timerAt = Infinity
     this._untaken = 0
+    /** When this process has joined, and the timer for saying hello again. */
+    this._joined = 0
+    this._again = undefined
     this._publishing = new Trouble(NOT_TAKEN)
     this._subscribing = new Trouble(NOT_SUBSCRIBED)
     /** When this process looked last who is on its machine. */
@@ -119,6 +126,7 @@ class Nodes {
     if (this._node !== undefined) return this._node.address()
     const { pingInterval, pingTimeout } = this.server.opts
     this._node = new BusNode(this._key, this._showOwner, member, Number(pingInterval) + Number(pingTimeout) + PATIENCE)
+    this._joined = performance.now()
     this.lookAround()
     this._subscribe(`${this._channel}.all`, this._node)
     this._subscribe(`${this._channel}.${this._node.address()}`, this._node)
@@ -343,8 +351,15 @@ class Nodes {
 
   // ---- the bus -------------------------------------------------------------------------------
 
-  _publish(to, message) {
-    if (this._untaken > MAX_UNTAKEN) return this._onUnsent(new Error('the bus does not take messages'))
+  _publish(to, message, isAgain = false) {
+    const isHello = to === 'all'
+    if (isHello) clearTimeout(this._again)
+    const onUnsent = (error) => {
+      if (!isAgain) this.counts.unsent++
+      this._onUnsent(error)
+      if (isHello) this._sayAgain(message)
+    }
+    if (this._untaken > MAX_UNTAKEN) return onUnsent(new Error('the bus does not take messages'))
     try {
       const result = this._bus.publish(`${this._channel}.${to}`, message)
       this.counts.sent++
@@ -357,16 +372,27 @@ class Nodes {
       }
       Promise.resolve(result).then(onSent, (error) => {
         onTaken()
-        this._onUnsent(error)
+        onUnsent(error)
       })
     } catch (error) {
-      this._onUnsent(error)
+      onUnsent(error)
     }
+  }
+
+  /**
+   * Says hello again: until the other machines hear it, they answer that they do not know the sessions of this process.
+   * Its client may be about to connect.
+   */
+  _sayAgain(hello) {
+    const node = this._node
+    if (node === undefined || performance.now() - this._joined > START) return
+    clearTimeout(this._again)
+    this._again = atRoot(setTimeout, () => this._node === node && this._publish('all', hello, true), AGAIN)
+    this._again.unref()
   }
 
   /** A message that is lost is sent again. */
   _onUnsent(error) {
-    this.counts.unsent++
     // a client may be closed with the server
     if (this._node !== undefined) this._publishing.onFailure(error)
   }
@@ -455,6 +481,7 @@ class Nodes {
     this._subscribing.onSuccess()
     this._claimed.clear()
     clearTimeout(this._timer)
+    clearTimeout(this._again)
     this._timerAt = Infinity
     const held = [...this._held.values()]
     this._held.clear()
