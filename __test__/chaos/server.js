@@ -23,7 +23,7 @@ const random = new Random(`${seed} server`)
 const OPTIONS = {
   pingInterval: 1000,
   pingTimeout: 4000,
-  upgradeTimeout: 1000,
+  upgradeTimeout: 3000,
   maxHttpBufferSize: 1_000_000,
   allowEIO3: true,
 }
