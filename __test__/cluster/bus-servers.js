@@ -5,14 +5,15 @@
 const assert = require('node:assert/strict')
 const { spawn } = require('node:child_process')
 const fs = require('node:fs')
+const net = require('node:net')
 const os = require('node:os')
 const path = require('node:path')
 const { test } = require('node:test')
 const socketio = require('socket.io-client')
-const { defer, eventually, once } = require('../support')
+const { defer, eventually, once, request } = require('../support')
 const { accepts } = require('../support/accepts')
 const { findNats, findRedis } = require('../support/debian')
-const { meet, startGateways, startMachines, until } = require('./bus-support')
+const { becomes, meet, startGateways, startMachines, until } = require('./bus-support')
 const { openEchoing, openSession, poll, post } = require('./support')
 
 const WAYS = [['polling'], ['polling', 'websocket'], ['websocket']]
@@ -36,7 +37,7 @@ async function startServer(name, port, options = []) {
   const args =
     name === 'redis'
       ? ['--port', port, '--bind', '127.0.0.1', '--save', '', '--dir', folder, ...options]
-      : ['--addr', '127.0.0.1', '--port', port]
+      : ['--addr', '127.0.0.1', '--port', port, ...options]
   const child = spawn(program, args.map(String), { env, stdio: 'ignore' })
   const ended = new Promise((resolve) => child.on('exit', resolve))
   const stop = async () => {
@@ -126,20 +127,33 @@ function testClient(client) {
   // the application has no connection to NATS before it has connected
   if (client !== 'nats') testLateServer(client, server, skip)
 
-  test(`${client}: the connection that subscribes ends with the server`, { skip }, async () => {
-    const port = await freePort()
-    await startServer(server, port)
+  test(`${client}: what a server has subscribed to ends with it`, { skip }, async () => {
+    const [port, monitor] = [await freePort(), await freePort()]
+    await startServer(server, port, server === 'nats' ? ['-m', monitor] : [])
     const { members } = await startMachines(2, { bus: { name: client, port } })
-    const sid = await openSession(members[0])
-    await post(members[1], sid, '4a')
+    const subscriptions = async () => (await SUBSCRIPTIONS[server](server === 'nats' ? monitor : port)).join()
+    assert.equal(await subscriptions(), '2,2')
     await members[0].ask('close')
-    await until(members[1], ({ nodes }) => nodes === 0, 'no nodes')
-    const { received } = (await members[0].ask('metrics')).bus
-    assert.ok(received > 0)
-    const { sent: before } = (await members[1].ask('metrics')).bus
-    await until(members[1], ({ sent }) => sent > before, 'messages')
-    assert.equal((await members[0].ask('metrics')).bus.received, received, 'nothing comes any more')
+    await becomes(subscriptions, '2')
   })
+}
+
+/** For each connection that subscribes, to how many channels it does, as the server tells it. */
+const SUBSCRIPTIONS = {
+  async redis(port) {
+    const socket = net.connect(port, '127.0.0.1')
+    let text = ''
+    socket.setEncoding('utf8')
+    socket.on('data', (data) => (text += data))
+    socket.write('CLIENT LIST TYPE pubsub\r\nQUIT\r\n')
+    await once(socket, 'end')
+    return Array.from(text.matchAll(/ sub=(\d+)/g), ([, count]) => Number(count))
+  },
+  async nats(port) {
+    const { body } = await request({ port, path: '/connz' })
+    const counts = JSON.parse(body).connections.map(({ subscriptions }) => subscriptions)
+    return counts.filter((count) => count > 0)
+  },
 }
 
 function testGateways(client, server, skip) {
