@@ -792,6 +792,24 @@ fn a_node_stands_for_the_members_of_its_machine() {
 }
 
 #[test]
+fn a_new_node_is_told_that_a_session_is_unknown_also_by_a_node_that_stands_for_its_process_no_more() {
+    let mut bus = Bus::new(&[2]);
+    let (now, member) = (bus.now, Member { number: 40, boot: 3 });
+    bus.node(2).stand_for(now, &[member]);
+    bus.start(5, Some(5), 0);
+    bus.pass(2 * SOON);
+    let asked = bus.ask(5, Purpose::Poll, &key().issue([1; 9], member));
+    let (served, _) = bus.serve(2);
+    // the hello comes before the answer
+    let now = bus.now;
+    bus.node(2).stand_for(now, &[]);
+    bus.pass(2 * SOON);
+    bus.node(2).refuse(served, Why::Unknown);
+    bus.assert_fails(5, asked, Failure::Unknown);
+    bus.assert_idle();
+}
+
+#[test]
 fn a_process_is_reached_by_each_of_the_nodes_that_stand_for_it() {
     let mut bus = Bus::new(&[1, 2, 3]);
     let member = Member { number: 40, boot: 3 };

@@ -147,7 +147,8 @@ impl Node {
         let member = self.key.owner_of(id).ok_or(Failure::Unknown)?;
         let runs = self.routes.get(&member.number).map_or(&[][..], Vec::as_slice);
         let stands = |run: &&Run| self.peers.get(*run).is_some_and(|peer| peer.members.contains(&member));
-        let (mut seen, mut silent) = (false, false);
+        // a node that was asked stood for the member, also if it does not any more
+        let (mut seen, mut silent) = (!tried.is_empty(), false);
         for run in runs.iter().filter(stands) {
             seen = true;
             if tried.contains(run) {
