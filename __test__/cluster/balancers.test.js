@@ -184,7 +184,7 @@ for (const [name, balancer] of Object.entries(BALANCERS)) {
     for (const { received, expected } of await Promise.all(clients.map((client) => echoes(client, 20)))) {
       assert.deepEqual(received, expected)
     }
-    assert.equal(members.flatMap((member) => member.seen('connection')).length, 6)
+    assert.equal((await Promise.all(members.map((member) => member.told('connection')))).flat().length, 6)
     assert.deepEqual(
       members.flatMap((member) => member.seen('connection_error')),
       [],
@@ -220,7 +220,7 @@ for (const [name, balancer] of Object.entries(BALANCERS)) {
     for (const { received, expected } of await Promise.all(clients.map((client) => echoes(client, 20)))) {
       assert.deepEqual(received, expected)
     }
-    for (const member of members) assert.ok(member.seen('connection').length > 0, 'new sessions are spread')
+    for (const member of members) assert.ok((await member.told('connection')).length > 0, 'new sessions are spread')
     for (const count of ['forwarded', 'moved', 'relayed', 'served', 'accepted', 'forged', 'failed']) {
       assert.equal(await sum(members, count), 0, count)
     }

@@ -103,7 +103,8 @@ test('sessions of Socket.IO move, with what its sockets tell of the handshake', 
     defer(() => client.disconnect())
     await once(client, 'connect')
     assert.deepEqual(await client.emitWithAck('echo', tries, 'a'), [tries, 'a'])
-    const heard = members.flatMap((member) => member.seen('connection')).filter(({ id }) => id === client.id)
+    const told = (await Promise.all(members.map((member) => member.told('connection')))).flat()
+    const heard = told.filter(({ id }) => id === client.id)
     assert.equal(heard.length, 1)
     const [{ address, secure, token, query }] = heard
     assert.deepEqual([address, secure, token, query], ['127.0.0.1', false, `token ${tries}`, 'polling'])

@@ -31,8 +31,8 @@ for (const [name, fate] of Object.entries(FATES)) {
       hub.fate = fate
       const clients = await openEchoing(port, Array(4).fill(transports))
       if (transports.length > 1)
-        await eventually(() => clients.every(({ transport }) => transport.name === 'websocket'), true)
-      const opened = members.flatMap((member) => member.seen('connection'))
+        await eventually(() => clients.every(({ transport }) => transport.name === 'websocket'), true, 20_000)
+      const opened = (await Promise.all(members.map((member) => member.told('connection')))).flat()
       assert.deepEqual(opened.map(({ sid }) => sid).sort(), clients.map(({ id }) => id).sort())
       const ended = members.flatMap((member) => [...member.seen('close'), ...member.seen('connection_error')])
       assert.deepEqual(ended, [], 'no session ends, no request is refused')

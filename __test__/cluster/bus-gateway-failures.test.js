@@ -162,7 +162,7 @@ test('a gateway that drains and closes ends what it relays, answers polls in bot
   assertUnavailable(answer)
   assertUnavailable(await poll(farGateway, sid, { ms: BOUND }))
   await echoes(inner, sid, 'local')
-  assert.equal(inner.seen('close').length, 1)
+  assert.equal((await inner.told('close')).length, 1)
 })
 
 test('a bus that is down: a process without it answers foreign requests with 503 in time, and serves them after it', async () => {

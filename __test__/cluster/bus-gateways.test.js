@@ -56,7 +56,7 @@ async function servedAt(fronts, owner) {
 test('sessions of a process without a bus are served at all processes of another machine', async () => {
   const { inner, farGateway, farInner } = await startGateways()
   await servedAt([farGateway, farInner], inner)
-  assert.equal(inner.seen('connection').length, 1)
+  assert.equal((await inner.told('connection')).length, 1)
   for (const front of [farGateway, farInner]) assert.equal(front.seen('connection').length, 0)
 })
 

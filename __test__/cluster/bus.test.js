@@ -27,8 +27,8 @@ test('polls and POSTs that reach another machine are served by the owner, which 
     assert.equal((await post(front, sid, `4message ${i}`)).body, 'ok')
     assert.equal((await poll(front, sid)).body, `4message ${i}`)
   }
-  assert.deepEqual([owner.seen('connection').length, front.seen('connection').length], [1, 0])
   assert.deepEqual([await owner.ask('clients'), await front.ask('clients')], [[sid], []])
+  assert.deepEqual([owner.seen('connection').length, front.seen('connection').length], [1, 0])
   const { bus, served } = await owner.ask('metrics')
   assert.deepEqual([served, bus.unavailable, bus.violations, bus.refused], [10, 0, 0, 0])
   assert.equal((await front.ask('metrics')).bus.asked, 10)
