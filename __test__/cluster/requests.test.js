@@ -257,12 +257,15 @@ test('a poll waits for an owner that is busy', async () => {
   await busy
 })
 
-/** An owner that is stopped, and more requests for it than links keep. The owner refuses them soon, as too large. */
+/**
+ * An owner that is stopped, and more requests for it than links keep, of which two may be being written and two more
+ * wait. The owner refuses them soon, as too large.
+ */
 async function postTooMuch() {
   const { members, settings } = await startCluster(1)
   const [owner] = members
   const front = await startMember({ ...settings, options: { ...settings.options, maxHttpBufferSize: 1e7 } })
-  const sids = await Promise.all(Array.from({ length: 4 }, () => openSession(owner)))
+  const sids = await Promise.all(Array.from({ length: 6 }, () => openSession(owner)))
   const other = await openSession(owner)
   await post(front, other, '4first')
   process.kill(owner.pid, 'SIGSTOP')
