@@ -1,9 +1,9 @@
 'use strict'
 
-// Whether the client of a request is still there, and has the response. A client may send a request behind one that waits. Node queues the
-// response to it, which gets the connection when it is its turn, and hears nothing of the connection's end before: there
-// is no `close`, and `destroyed` stays false. The request has the connection from the start. Its own `close` does not
-// help, because that comes once its body has been read.
+// Whether the client of a request is still there, and has the response. A client may send a request behind one that waits.
+// Node queues the response to it, which gets the connection when it is its turn, and hears nothing of the connection's
+// end before: there is no `close`, and `destroyed` stays false. The request has the connection from the start. Its own
+// `close` does not help, because that comes once its body has been read.
 
 /** What waits for the end of a response. */
 const kWaits = Symbol('waits')
