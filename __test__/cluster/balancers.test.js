@@ -17,7 +17,7 @@ const yaml = require('yaml')
 const { deadline, defer, delay, once } = require('../support')
 const { accepts } = require('../support/accepts')
 const { findHaproxy, findProgram } = require('../support/debian')
-const { echoes, openSession, poll, post, startCluster } = require('./support')
+const { allTold, echoes, openSession, poll, post, startCluster } = require('./support')
 
 const TRANSPORTS = [['polling'], ['polling', 'websocket'], ['websocket']]
 const page = fs.readFileSync(path.join(__dirname, '../../docs/scaling/program-and-balancer.md'), 'utf8')
@@ -184,7 +184,7 @@ for (const [name, balancer] of Object.entries(BALANCERS)) {
     for (const { received, expected } of await Promise.all(clients.map((client) => echoes(client, 20)))) {
       assert.deepEqual(received, expected)
     }
-    assert.equal((await Promise.all(members.map((member) => member.told('connection')))).flat().length, 6)
+    assert.equal((await allTold(members, 'connection')).length, 6)
     assert.deepEqual(
       members.flatMap((member) => member.seen('connection_error')),
       [],

@@ -8,7 +8,7 @@ const { test } = require('node:test')
 const socketio = require('socket.io-client')
 const { RawWebSocket, defer, once } = require('../support')
 const { becomes, startGateways, startMachines, until, upgrade } = require('./bus-support')
-const { openSession, poll, post, says, target } = require('./support')
+const { allTold, openSession, poll, post, says, target } = require('./support')
 
 const hears = (member, sid) => member.seen('connection').some((entry) => entry.sid === sid)
 
@@ -103,7 +103,7 @@ test('sessions of Socket.IO move, with what its sockets tell of the handshake', 
     defer(() => client.disconnect())
     await once(client, 'connect')
     assert.deepEqual(await client.emitWithAck('echo', tries, 'a'), [tries, 'a'])
-    const told = (await Promise.all(members.map((member) => member.told('connection')))).flat()
+    const told = await allTold(members, 'connection')
     const heard = told.filter(({ id }) => id === client.id)
     assert.equal(heard.length, 1)
     const [{ address, secure, token, query }] = heard

@@ -7,7 +7,7 @@ const assert = require('node:assert/strict')
 const { test } = require('node:test')
 const { eventually } = require('../support')
 const { Hub, startMachines } = require('./bus-support')
-const { acknowledges, openEchoing } = require('./support')
+const { acknowledges, allTold, openEchoing } = require('./support')
 
 const WAYS = [['polling'], ['polling', 'websocket'], ['websocket']]
 
@@ -32,7 +32,7 @@ for (const [name, fate] of Object.entries(FATES)) {
       const clients = await openEchoing(port, Array(4).fill(transports))
       if (transports.length > 1)
         await eventually(() => clients.every(({ transport }) => transport.name === 'websocket'), true, 20_000)
-      const opened = (await Promise.all(members.map((member) => member.told('connection')))).flat()
+      const opened = await allTold(members, 'connection')
       assert.deepEqual(opened.map(({ sid }) => sid).sort(), clients.map(({ id }) => id).sort())
       const ended = members.flatMap((member) => [...member.seen('close'), ...member.seen('connection_error')])
       assert.deepEqual(ended, [], 'no session ends, no request is refused')

@@ -10,7 +10,7 @@ testClient('redis')
 
 const { skip } = find('redis')
 
-/** Clients that are connected, and how they are closed. */
+/** Clients that are connected. They are closed after the test. */
 const CONNECTED = {
   async redis(port) {
     const { createClient } = require('redis')

@@ -7,7 +7,7 @@ const { test } = require('node:test')
 const eio = require('engine.io-client')
 const eio3 = require('engine.io-client-v3')
 const { defer, eventually, once } = require('../support')
-const { acknowledges, echoes, startCluster } = require('./support')
+const { acknowledges, allTold, echoes, startCluster } = require('./support')
 
 const WAYS = [['polling'], ['polling', 'websocket'], ['websocket']]
 
@@ -31,7 +31,7 @@ for (const [name, connect, protocol] of [
       }
       if (transports.length > 1)
         await eventually(() => clients.every(({ transport }) => transport.name === 'websocket'), true, 20_000)
-      const opened = (await Promise.all(members.map((member) => member.told('connection')))).flat()
+      const opened = await allTold(members, 'connection')
       assert.equal(opened.length, 6)
       assert.deepEqual(new Set(opened.map(({ sid }) => sid)), new Set(clients.map(({ id }) => id)))
       assert.deepEqual(

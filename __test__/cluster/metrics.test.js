@@ -10,7 +10,7 @@ const { setTimeout: wait } = require('node:timers/promises')
 const { prometheus } = require('engine.io-native/metrics')
 const { Server } = require('../..')
 const { defer, eventually } = require('../support')
-const { becomes } = require('./bus-support')
+const { becomes, recordWarnings } = require('./bus-support')
 const { Bus, startMachine } = require('./claims-support')
 const { clusterDirectory, openSession, poll, post, startCluster } = require('./support')
 
@@ -46,10 +46,7 @@ test('`gateways` tells how many of them have a bus, while they come, close and c
 })
 
 test('processes of one directory with different keys are not peers, and the one that comes later warns once', async () => {
-  const warnings = []
-  const onWarning = (warning) => warnings.push(warning)
-  process.on('warning', onWarning)
-  defer(() => process.removeListener('warning', onWarning))
+  const warnings = recordWarnings((warning) => warning)
   const directory = clusterDirectory()
   const one = await startMachine(undefined, { cluster: { directory } })
   const same = await startMachine(undefined, { cluster: { directory, showOwner: true } })

@@ -131,6 +131,11 @@ async function startBalancer(members) {
   return balancer.address().port
 }
 
+/** What all processes have told of an event by now. */
+async function allTold(members, event) {
+  return (await Promise.all(members.map((member) => member.told(event)))).flat()
+}
+
 /** Waits until a number of a process's metrics has this value. */
 async function reaches(member, name, value) {
   const end = Date.now() + 30_000
@@ -296,13 +301,14 @@ async function acknowledges(members, port, transports) {
     const answers = await Promise.all(clients.map((client) => client.emitWithAck('echo', i, Buffer.from([i]))))
     for (const [number, bytes] of answers) assert.deepEqual([number, Buffer.from(bytes)], [i, Buffer.from([i])])
   }
-  assert.equal((await Promise.all(members.map((member) => member.told('connection')))).flat().length, 4)
+  assert.equal((await allTold(members, 'connection')).length, 4)
   for (const client of clients) client.disconnect()
   await eventually(() => members.flatMap((member) => member.seen('disconnect')).length, 4)
 }
 
 module.exports = {
   acknowledges,
+  allTold,
   clusterDirectory,
   connectHttp2,
   connectTls,
